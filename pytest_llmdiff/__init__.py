@@ -1,0 +1,116 @@
+"""Test what fine-tuning changed: compare a base language model with its tuned version in pytest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.assertions import (
+        adapter_effective,
+        assert_adapter_effective,
+        assert_divergence,
+        assert_not_degenerate,
+        assert_semantic_drift,
+        assert_template_consistent,
+        assert_toxicity,
+        divergence,
+        not_degenerate,
+        semantic_drift,
+        template_consistent,
+        toxicity,
+    )
+    from pytest_llmdiff.comparison import Comparison, Measurement, Reply, Score
+    from pytest_llmdiff.engines import Engine, Generated
+    from pytest_llmdiff.engines.scripted import ScriptedEngine
+    from pytest_llmdiff.errors import (
+        ConfigError,
+        LLMDiffError,
+        MissingPackageError,
+        ModelError,
+        ProbeError,
+        ProbeFileError,
+        ScorerError,
+    )
+    from pytest_llmdiff.models import Model, ModelPair
+    from pytest_llmdiff.planning import Request
+    from pytest_llmdiff.probes import Probe
+
+# Public names and the modules that hold them. They are imported on first use: pytest imports this
+# package at every start, in projects that have no model test at all.
+_HOMES = {
+    "assertions": (
+        "adapter_effective",
+        "assert_adapter_effective",
+        "assert_divergence",
+        "assert_not_degenerate",
+        "assert_semantic_drift",
+        "assert_template_consistent",
+        "assert_toxicity",
+        "divergence",
+        "not_degenerate",
+        "semantic_drift",
+        "template_consistent",
+        "toxicity",
+    ),
+    "comparison": ("Comparison", "Measurement", "Reply", "Score"),
+    "engines": ("Engine", "Generated"),
+    "engines.scripted": ("ScriptedEngine",),
+    "errors": (
+        "ConfigError",
+        "LLMDiffError",
+        "MissingPackageError",
+        "ModelError",
+        "ProbeError",
+        "ProbeFileError",
+        "ScorerError",
+    ),
+    "models": ("Model", "ModelPair"),
+    "planning": ("Request",),
+    "probes": ("Probe",),
+}
+
+__all__ = [
+    "Comparison",
+    "ConfigError",
+    "Engine",
+    "Generated",
+    "LLMDiffError",
+    "Measurement",
+    "MissingPackageError",
+    "Model",
+    "ModelError",
+    "ModelPair",
+    "Probe",
+    "ProbeError",
+    "ProbeFileError",
+    "Reply",
+    "Request",
+    "Score",
+    "ScorerError",
+    "ScriptedEngine",
+    "adapter_effective",
+    "assert_adapter_effective",
+    "assert_divergence",
+    "assert_not_degenerate",
+    "assert_semantic_drift",
+    "assert_template_consistent",
+    "assert_toxicity",
+    "divergence",
+    "not_degenerate",
+    "semantic_drift",
+    "template_consistent",
+    "toxicity",
+]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

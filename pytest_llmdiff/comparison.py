@@ -1,0 +1,130 @@
+"""The values that tests see: replies, comparisons, divergences, measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from pytest_llmdiff.probes import Probe
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What a model said.
+
+    `text` is without special tokens and without the `reasoning` of a thinking model. `token_ids`
+    are all generated tokens, the stop token included where `finish_reason` is "stop".
+    `prompt_tokens` is the length of the rendered prompt in tokens.
+    """
+
+    text: str
+    reasoning: str | None = None
+    token_ids: tuple[int, ...] = ()
+    finish_reason: FinishReason = "stop"
+    prompt_tokens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One scorer's result for one input: a value (higher is worse) or why there is none."""
+
+    value: float | None
+    unsupported: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenDivergence:
+    """One position of the base's reply, teacher-forced through both models.
+
+    `text` is the base's token there; `tuned_text` the tuned model's most likely one. The four
+    log-probabilities (nats) belong to those two tokens under each model.
+    """
+
+    text: str
+    kl: float
+    base_logprob: float
+    tuned_logprob: float
+    tuned_text: str
+    tuned_text_base_logprob: float
+    tuned_text_tuned_logprob: float
+    flipped: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenDivergences:
+    """KL(base‖tuned) in nats at each token of the base's reply, over the full vocabulary."""
+
+    tokens: tuple[TokenDivergence, ...]
+    unsupported: str | None = None
+
+    @property
+    def mean(self) -> float:
+        return sum(token.kl for token in self.tokens) / len(self.tokens)
+
+    @property
+    def first_flip(self) -> int | None:
+        """Index of the first token where the two models' most likely tokens differ."""
+        return next((i for i, token in enumerate(self.tokens) if token.flipped), None)
+
+
+InputsOf = Callable[["Comparison"], list[tuple[str, ...]]]
+
+
+class Run(Protocol):
+    """What a comparison made by a fixture knows of its run: where scores come from and go to."""
+
+    def scores(
+        self, role: str, comparisons: Sequence[Comparison], inputs_of: InputsOf, spec: object | None
+    ) -> list[Score]:
+        """Scores of the inputs of the comparisons, in order, by the scorer of a role.
+
+        The role is `embedder` or `toxicity`; `spec` names another scorer than the run's.
+        """
+
+    def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
+        """Teacher-forced statistics, in order."""
+
+    def record(self, comparison: Comparison | None, verdict: Any) -> None:
+        """Keep a verdict for the reports."""
+
+    def explain(self, comparison: Comparison) -> tuple[TokenDivergences | None, str]:
+        """What a failure text shows beyond the comparison: statistics and the rerun command."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One probe and both models' replies to it.
+
+    One made by a fixture knows its `run`, so that helpers find scorers, store and report; one
+    made by hand has none, and helpers then need `scorer=`.
+    """
+
+    probe: Probe
+    base: Reply
+    tuned: Reply
+    run: Run | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One measured number; higher is always worse. `float()` gives the value.
+
+    `limit` is what it was held against, if anything. Where the scorer cannot judge the input,
+    `unsupported` says why, `value` is NaN, and `float()` raises.
+    """
+
+    name: str
+    value: float
+    unit: str = ""
+    limit: float | None = None
+    unsupported: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def __float__(self) -> float:
+        if self.unsupported is not None:
+            raise ValueError(f"{self.name} is unsupported here: {self.unsupported}")
+        return self.value

@@ -1,0 +1,77 @@
+"""Engines answer requests. `Engine` is the extension point; `python:module:object` names one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from pytest_llmdiff.comparison import Reply, TokenDivergences
+from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.planning import Request
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generated:
+    """The outcome of one request: a reply with the rendered prompt it answers, or an error.
+
+    `error` is for what lies in the prompt itself (too long, refused by the template): it fails
+    that probe alone and is remembered like a reply.
+    """
+
+    reply: Reply | None = None
+    prompt_ids: tuple[int, ...] = ()
+    error: str | None = None
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Anything that answers requests.
+
+    Optional capabilities are asked for by name: `score`, `token_logits`, `divergence`,
+    `adapter_health`, `parameter_bytes`.
+    """
+
+    def fingerprint(self) -> str:
+        """Content hash of all that a reply depends on besides the request. Cheap: no weights."""
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
+        """Outcomes with their index into `requests`, in any order, as they come."""
+
+    def render(self, messages: Sequence[Message]) -> list[int]:
+        """Prompt token ids, generation prompt included. Needs no weights."""
+
+    def close(self) -> None:
+        """Free the memory; a later call loads again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continuation:
+    """A given reply after a given prompt, as token ids, to be run through a model."""
+
+    prompt_ids: tuple[int, ...]
+    reply_ids: tuple[int, ...]
+
+
+class TokenLogits(Protocol):
+    """Capability `token_logits`: what a model would have said at each token of given replies."""
+
+    def token_logits(
+        self, items: Sequence[Continuation], rows: int
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Index and logits `[len(reply_ids), vocabulary]`, at most about `rows` rows at a time."""
+
+
+class RecordedDivergence(Protocol):
+    """Capability `divergence`: an engine that knows the statistics without any weights."""
+
+    def divergence(self, request: Request) -> TokenDivergences:
+        """Statistics of the pair for one request; raises ModelError where it knows none."""
+
+
+def capability(engine: Engine, name: str) -> Any:
+    """The engine's method of that name, or None."""
+    return getattr(engine, name, None)

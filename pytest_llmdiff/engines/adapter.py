@@ -1,0 +1,79 @@
+"""The health of a PEFT adapter: bound to the base, finite, non-zero, and how large."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.engines.artifacts import safetensors_header
+from pytest_llmdiff.engines.weights import Weights
+
+if TYPE_CHECKING:
+    import torch
+
+NO_EFFECT = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterHealth:
+    """What an adapter's weights say.
+
+    `unbound` are names in the file that bind to no module of the base, `missing` names of the
+    bound adapter that the file lacks, `not_finite` tensors with NaN or infinity. `norms` are
+    ‖ΔW‖/‖W‖ (Frobenius) of the modules whose update PEFT can state as a matrix.
+    """
+
+    unbound: tuple[str, ...]
+    missing: tuple[str, ...]
+    not_finite: tuple[str, ...]
+    norms: dict[str, float]
+
+    def problems(self) -> list[str]:
+        found = []
+        for names, text in (
+            (self.unbound, "of its tensors bind to no module of the base"),
+            (self.missing, "tensors that it should have are missing from its file"),
+            (self.not_finite, "of its tensors hold NaN or infinity"),
+        ):
+            if names:
+                found.append(f"{len(names)} {text}: {', '.join(names[:3])}")
+        if self.norms and max(self.norms.values()) < NO_EFFECT:
+            found.append(
+                "it changes nothing: the largest relative update ‖ΔW‖/‖W‖ is "
+                f"{max(self.norms.values()):.1e}, below {NO_EFFECT:.0e}"
+            )
+        return found
+
+
+def adapter_health(weights: Weights) -> AdapterHealth:
+    """Check the loaded adapter of `weights` against its file."""
+    import torch
+    from peft import get_peft_model_state_dict
+
+    model = weights.load()
+    in_file = set(safetensors_header(Path(str(weights.adapter)) / "adapter_model.safetensors"))
+    in_file.discard("__metadata__")
+    state: dict[str, torch.Tensor] = get_peft_model_state_dict(model)
+    with torch.inference_mode():
+        not_finite = [name for name, t in state.items() if not bool(torch.isfinite(t).all())]
+        norms = dict(_norms(model))
+    return AdapterHealth(
+        unbound=tuple(sorted(in_file - state.keys())),
+        missing=tuple(sorted(state.keys() - in_file)),
+        not_finite=tuple(sorted(not_finite)),
+        norms=norms,
+    )
+
+
+def _norms(model: Any) -> Any:
+    """Relative update per module, through PEFT's own `get_delta_weight`."""
+    for name, module in model.named_modules():
+        if not (hasattr(module, "get_delta_weight") and hasattr(module, "get_base_layer")):
+            continue
+        weight = module.get_base_layer().weight
+        if not weight.is_floating_point():
+            continue  # quantised storage: its norm is that of packed integers
+        for adapter in module.active_adapters:
+            delta = module.get_delta_weight(adapter)
+            yield name, float(delta.float().norm() / weight.float().norm().clamp(min=1e-12))

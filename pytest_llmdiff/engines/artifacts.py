@@ -1,0 +1,120 @@
+"""What a model is made of on disk: which files count, and what they say without loading them."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import struct
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.errors import ModelError
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "tekken.json",
+)
+TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
+CONFIG_FILES = ("config.json", "generation_config.json", "adapter_config.json")
+
+
+def weight_files(path: Path) -> list[Path]:
+    """The files whose bytes decide what the model computes: weights and configuration."""
+    if path.is_file():
+        return [path]
+    names = [path / name for name in CONFIG_FILES]
+    return sorted([*path.glob("*.safetensors"), *path.glob("*.safetensors.index.json")]) + [
+        file for file in names if file.is_file()
+    ]
+
+
+def tokenizer_files(path: Path) -> list[Path]:
+    """The files that decide how text becomes tokens; a GGUF file holds its own."""
+    if path.is_file():
+        return [path]
+    names = (*TOKENIZER_FILES, *TEMPLATE_FILES)
+    extra = sorted((path / "additional_chat_templates").glob("*.jinja"))
+    return [path / name for name in names if (path / name).is_file()] + extra
+
+
+def has_tokenizer(path: Path) -> bool:
+    """Whether a folder brings a tokenizer of its own (adapters may or may not)."""
+    return path.is_file() or any(
+        (path / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json",
+                                              "vocab.txt", "tekken.json")
+    )  # fmt: skip
+
+
+def has_chat_template(path: Path) -> bool:
+    """Whether tokenizer files or a GGUF header hold a chat template, found without loading them."""
+    if path.is_file():
+        with (
+            path.open("rb") as stream,
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            # The key stands in the header, whose size is that of the vocabulary: a few megabytes.
+            return data.find(b"tokenizer.chat_template", 0, 1 << 27) >= 0
+    if any((path / name).is_file() for name in TEMPLATE_FILES):
+        return True
+    config = path / "tokenizer_config.json"
+    return config.is_file() and bool(_json(config).get("chat_template"))
+
+
+def generation_stop_ids(path: Path) -> tuple[int, ...]:
+    """The stop ids of a folder's generation config, or of its config where there is none.
+
+    A GGUF file has one, which is its tokenizer's.
+    """
+    for name in ("generation_config.json", "config.json"):
+        file = path / name
+        found = _json(file).get("eos_token_id") if file.is_file() else None
+        if found is not None:
+            return tuple(found) if isinstance(found, list) else (int(found),)
+    return ()
+
+
+def parameter_count(path: Path) -> int:
+    """Parameters in the weights, from the headers of the files."""
+    if path.is_file():
+        from gguf import GGUFReader
+
+        return sum(int(tensor.n_elements) for tensor in GGUFReader(path).tensors)
+    shapes = [
+        entry["shape"]
+        for file in sorted(path.glob("*.safetensors"))
+        for name, entry in safetensors_header(file).items()
+        if name != "__metadata__"
+    ]
+    return sum(prod(shape) for shape in shapes)
+
+
+def safetensors_header(file: Path) -> dict[str, Any]:
+    """Names, dtypes and shapes of the tensors in a .safetensors file.
+
+    The format is a little-endian length and that many bytes of JSON (safetensors' README).
+    """
+    try:
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > file.stat().st_size:
+                raise ValueError("its header is longer than the file")
+            header = json.loads(stream.read(length))
+    except (struct.error, ValueError) as error:
+        raise ModelError(f"{file} is not a safetensors file or is cut short: {error}") from error
+    return dict(header)
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ModelError(f"{file} is not valid JSON: {error}") from error

@@ -1,0 +1,191 @@
+"""Batched decoding and teacher-forced logits over one transformers model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pytest_llmdiff.engines.weights import empty_cache, input_device
+from pytest_llmdiff.errors import ModelError
+from pytest_llmdiff.planning import Request, Sampling
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+
+
+def decode(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    sampling: Sampling,
+    keys: Sequence[str],
+    stop_ids: Sequence[int],
+    pad_id: int,
+) -> list[list[int]]:
+    """Continue prompts (token ids) as one left-padded batch.
+
+    Returns the new tokens of each row up to and including its first stop token. `keys` seed the
+    rows' sampling one by one, so that a row's draw does not depend on its neighbours.
+    """
+    from transformers import GenerationConfig, LogitsProcessorList
+
+    ids, mask = left_padded(prompts, pad_id, input_device(model))
+    processors = LogitsProcessorList(_sampling_processors(sampling, keys))
+    config = GenerationConfig(
+        max_new_tokens=sampling.max_new_tokens,
+        do_sample=False,
+        num_beams=1,
+        eos_token_id=list(stop_ids) or None,
+        pad_token_id=pad_id,
+        use_cache=True,
+    )
+    output = model.generate(
+        input_ids=ids, attention_mask=mask, generation_config=config, logits_processor=processors
+    )
+    rows = output[:, ids.shape[1] :].tolist()
+    return [_until_stop(row, set(stop_ids)) for row in rows]
+
+
+def reply_logits(
+    model: Any, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]], *, pad_id: int
+) -> list[torch.Tensor]:
+    """Logits `[len(reply), vocabulary]` that predict each token of the given replies.
+
+    One forward pass over the left-padded rows; the output layer runs on the replies' end of the
+    sequence only, where the architecture allows that.
+    """
+    device = input_device(model)
+    rows = [[*prompt, *reply] for prompt, reply in zip(prompts, replies, strict=True)]
+    ids, mask = left_padded(rows, pad_id, device)
+    keep = max(len(reply) for reply in replies) + 1
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    accepted = inspect.signature(base.forward).parameters
+    options: dict[str, Any] = {}
+    if "position_ids" in accepted:
+        options["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
+    if "logits_to_keep" in accepted:
+        options["logits_to_keep"] = keep
+    output = model(input_ids=ids, attention_mask=mask, use_cache=False, **options)
+    logits = output.logits[:, -keep:]  # [rows, keep, vocabulary]
+    # The logit at position t predicts token t + 1, so the last one predicts nothing given.
+    return [logits[i, -len(reply) - 1 : -1] for i, reply in enumerate(replies)]
+
+
+def left_padded(
+    rows: Sequence[Sequence[int]], pad_id: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask, both `[rows, longest row]`."""
+    import torch
+
+    width = max(len(row) for row in rows)
+    ids = [[pad_id] * (width - len(row)) + list(row) for row in rows]
+    mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def in_batches(
+    items: Sequence[T], size: int, run: Callable[[Sequence[T]], Any]
+) -> Iterator[tuple[Sequence[T], Any, int]]:
+    """Run items in batches, halving the batch when memory runs out.
+
+    Yields each batch with its result and the size in force, which the caller may remember.
+
+    Raises:
+        ModelError: memory runs out with a single item.
+    """
+    start = 0
+    while start < len(items):
+        batch = items[start : start + size]
+        try:
+            result = run(batch)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            message = str(error)
+        else:
+            start += len(batch)
+            yield batch, result, size
+            continue
+        # Outside the handler: the exception holds the frames, and with them the tensors.
+        empty_cache()
+        if size == 1:
+            raise ModelError(
+                "memory runs out with a single prompt; try a smaller --llmdiff-max-new-tokens, "
+                f"--llmdiff-quantization or a larger device ({message.splitlines()[0]})"
+            )
+        size = max(1, min(size, len(batch)) // 2)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception is CUDA's, MPS' or the CPU allocator's word for that."""
+    import torch
+
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
+        word in str(error).lower() for word in words
+    )
+
+
+def _until_stop(row: list[int], stop_ids: set[int]) -> list[int]:
+    for index, token in enumerate(row):
+        if token in stop_ids:
+            return row[: index + 1]
+    return row
+
+
+def _sampling_processors(sampling: Sampling, keys: Sequence[str]) -> list[Any]:
+    if sampling.temperature == 0:
+        return []
+    from transformers import TemperatureLogitsWarper, TopPLogitsWarper
+
+    processors: list[Any] = [TemperatureLogitsWarper(sampling.temperature)]
+    if sampling.top_p < 1:
+        processors.append(TopPLogitsWarper(sampling.top_p))
+    return [*processors, _GumbelNoise(sampling.seed, keys)]
+
+
+class _GumbelNoise:
+    """Turns the argmax of greedy decoding into a draw from the softmax (the Gumbel-max trick,
+    Gumbel 1954): argmax(logits + G) with independent standard Gumbel G is such a draw.
+
+    Each row has a generator of its own, seeded by the run's seed and the row's content: the shared
+    generator of `do_sample` would make a reply depend on the batch around it.
+    """
+
+    def __init__(self, seed: int, keys: Sequence[str]) -> None:
+        import torch
+
+        self._generators = [
+            torch.Generator().manual_seed((int(key[:12], 16) + seed) % (1 << 62)) for key in keys
+        ]
+
+    def __call__(self, _ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        noise = torch.stack(
+            [torch.rand(scores.shape[-1], generator=g) for g in self._generators]
+        ).clamp(min=1e-12)
+        return scores - (-noise.log()).log().to(scores)
+
+
+def groups(requests: Sequence[Request], room: Sequence[int]) -> dict[Sampling, list[int]]:
+    """Indices of requests that can share a batch: equal settings and equal room in the context.
+
+    `room` is the number of tokens left in the context behind each prompt; a reply may be shorter
+    than asked for because of it, and then must not share a batch with longer ones (learned
+    positions end there).
+    """
+    found: dict[Sampling, list[int]] = {}
+    for index, (request, left) in enumerate(zip(requests, room, strict=True)):
+        s = request.sampling
+        sampling = Sampling(
+            max_new_tokens=min(s.max_new_tokens, left),
+            temperature=s.temperature,
+            top_p=s.top_p,
+            seed=s.seed,
+        )
+        found.setdefault(sampling, []).append(index)
+    return found

@@ -1,0 +1,135 @@
+"""Teacher-forced divergence of two live models: exact, over the full vocabulary, in chunks."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_llmdiff.comparison import TokenDivergence, TokenDivergences
+from pytest_llmdiff.engines import Continuation, TokenLogits
+
+if TYPE_CHECKING:
+    import torch
+
+# Logits of one micro-batch, in bytes of float32: a vocabulary of 150,000 makes 600 kB of every
+# token, and two models' worth is held at once.
+LOGITS_BYTES = {"cpu": 1 << 26, "mps": 1 << 27, "cuda": 1 << 29}
+ROWS = 128
+
+Pairs = Sequence[tuple[Continuation, Continuation]]
+
+
+def token_divergences(
+    base: TokenLogits,
+    tuned: TokenLogits,
+    pairs: Pairs,
+    *,
+    rows: int,
+    text_of: Callable[[int], str],
+    between: Callable[[], None] | None = None,
+) -> Iterator[tuple[int, TokenDivergences]]:
+    """Statistics of each pair, with its index.
+
+    A pair is the base's reply after the base's own rendering of the prompt and after the tuned
+    model's. `rows` bounds the reply tokens whose logits are held at once. With `between`, the two
+    models are not in memory together: the base's logits go to a temporary folder, `between` is
+    called (to free the base), and the tuned model runs after it.
+    """
+    if between is None:
+        for chunk in _chunks(pairs, rows):
+            ours = dict(base.token_logits([pairs[i][0] for i in chunk], rows))
+            for position, logits in tuned.token_logits([pairs[i][1] for i in chunk], rows):
+                index = chunk[position]
+                reply = pairs[index][0].reply_ids
+                yield index, statistics(ours.pop(position), logits, reply, text_of)
+        return
+    from safetensors.torch import load_file, save_file
+
+    with tempfile.TemporaryDirectory(prefix="llmdiff-") as folder:
+        for chunk in _chunks(pairs, rows):
+            for position, logits in base.token_logits([pairs[i][0] for i in chunk], rows):
+                held = {"logits": logits.detach().cpu().contiguous()}
+                save_file(held, Path(folder) / str(chunk[position]))
+        between()
+        for chunk in _chunks(pairs, rows):
+            for position, logits in tuned.token_logits([pairs[i][1] for i in chunk], rows):
+                index = chunk[position]
+                file = Path(folder) / str(index)
+                theirs = load_file(file)["logits"].to(logits.device)
+                yield index, statistics(theirs, logits, pairs[index][0].reply_ids, text_of)
+                file.unlink()
+
+
+def statistics(
+    base: torch.Tensor,
+    tuned: torch.Tensor,
+    reply_ids: Sequence[int],
+    text_of: Callable[[int], str],
+) -> TokenDivergences:
+    """KL(base‖tuned) in nats at each reply token, from logits `[len(reply_ids), vocabulary]`.
+
+    KL(p‖q) = Σ p (log p − log q) (Kullback & Leibler 1951), in float32 whatever the models compute
+    in: bfloat16 sums are off by tens of percent. Vocabularies padded to different widths are
+    compared on the width that both have.
+    """
+    import torch
+
+    width = min(base.shape[-1], tuned.shape[-1])
+    tokens: list[TokenDivergence] = []
+    for start in range(0, len(reply_ids), ROWS):
+        p = base[start : start + ROWS, :width].float().log_softmax(-1)
+        q = tuned[start : start + ROWS, :width].float().log_softmax(-1)
+        # A token that the base masks (log p = −inf) adds nothing, where the product would be NaN.
+        terms = torch.where(p == -torch.inf, torch.zeros_like(p), p.exp() * (p - q))
+        # Rounding can leave a sum a hair below zero, which KL never is; NaN stays NaN.
+        kl = terms.sum(-1).clamp(min=0)
+        reply = torch.tensor(reply_ids[start : start + ROWS], device=p.device)[:, None]
+        best_p, best_q = p.argmax(-1, keepdim=True), q.argmax(-1, keepdim=True)
+        columns = [
+            kl.tolist(),
+            p.gather(-1, reply)[:, 0].tolist(),
+            q.gather(-1, reply)[:, 0].tolist(),
+            p.gather(-1, best_q)[:, 0].tolist(),
+            q.gather(-1, best_q)[:, 0].tolist(),
+            (best_p != best_q)[:, 0].tolist(),
+            best_q[:, 0].tolist(),
+        ]
+        for offset, row in enumerate(zip(*columns, strict=True)):
+            tokens.append(
+                TokenDivergence(
+                    text=text_of(reply_ids[start + offset]),
+                    kl=row[0],
+                    base_logprob=row[1],
+                    tuned_logprob=row[2],
+                    tuned_text=text_of(row[6]),
+                    tuned_text_base_logprob=row[3],
+                    tuned_text_tuned_logprob=row[4],
+                    flipped=row[5],
+                )
+            )
+    return TokenDivergences(tokens=tuple(tokens))
+
+
+def rows_for(device: str, vocabulary: int) -> int:
+    """How many rows of logits fit the budget of the device."""
+    return max(1, LOGITS_BYTES.get(device, LOGITS_BYTES["cpu"]) // (4 * vocabulary))
+
+
+def _chunks(pairs: Pairs, rows: int) -> Iterator[list[int]]:
+    """Indices of pairs of like length whose padded replies stay within `rows`."""
+    order = sorted(
+        range(len(pairs)),
+        key=lambda i: (len(pairs[i][0].reply_ids), len(pairs[i][1].prompt_ids)),
+        reverse=True,
+    )
+    chunk: list[int] = []
+    for index in order:
+        widest = len(pairs[chunk[0] if chunk else index][0].reply_ids) + 1
+        if chunk and widest * (len(chunk) + 1) > rows:
+            yield chunk
+            chunk = []
+        chunk.append(index)
+    if chunk:
+        yield chunk

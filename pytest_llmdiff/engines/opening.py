@@ -1,0 +1,229 @@
+"""From SPECs to the pair of engines, with all that replies depend on in their fingerprints."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.engines import Engine, capability
+from pytest_llmdiff.engines.artifacts import (
+    has_chat_template,
+    has_tokenizer,
+    tokenizer_files,
+    weight_files,
+)
+from pytest_llmdiff.engines.huggingface import TransformersEngine
+from pytest_llmdiff.engines.rendering import Renderer
+from pytest_llmdiff.engines.replay import ReplayEngine
+from pytest_llmdiff.engines.scripted import ScriptedEngine
+from pytest_llmdiff.engines.weights import Weights, free_memory, resolve_device, resolve_dtype
+from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.loading import installed_version, load_object
+from pytest_llmdiff.options import Settings
+from pytest_llmdiff.planning import content_key
+from pytest_llmdiff.specs import Spec, fetch
+from pytest_llmdiff.store import Store, files_hash
+
+VERSIONS = ("torch", "transformers", "tokenizers", "peft", "gguf", "bitsandbytes")
+FILE_KINDS = ("weights", "adapter", "gguf")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Both engines and what the run's `auto` values came out as."""
+
+    base: Engine
+    tuned: Engine
+    resolved: Mapping[str, str]
+
+    def side(self, name: str) -> Engine:
+        return self.base if name == "base" else self.tuned
+
+    @cached_property
+    def fits(self) -> bool:
+        """Whether both sides can be in memory together. Asked first before either is loaded."""
+        sizes = [capability(engine, "parameter_bytes") for engine in (self.base, self.tuned)]
+        if None in sizes or getattr(self.base, "weights", 0) is getattr(self.tuned, "weights", 1):
+            return True
+        needed = sum(size() for size in sizes)
+        # A fifth is left for activations and the key/value cache of a batch.
+        return bool(needed <= 0.8 * free_memory(self.resolved["device"]))
+
+    def close(self) -> None:
+        self.base.close()
+        self.tuned.close()
+
+
+def check_pair(base: Spec, tuned: Spec) -> None:
+    """Refuse combinations that cannot work, before anything is loaded.
+
+    Raises:
+        ConfigError: naming what fits instead.
+    """
+    if base.kind == "adapter":
+        raise ConfigError(
+            f"--llm-base: {base.text} is a PEFT adapter; the base is the model that it was trained "
+            "on, and the adapter goes to --llm-tuned"
+        )
+    if tuned.kind == "adapter" and base.kind not in FILE_KINDS:
+        raise ConfigError(
+            f"--llm-tuned: {tuned.text} is a PEFT adapter, which needs the weights of its base in "
+            f"--llm-base; {base.text} has none"
+        )
+    for spec, option in ((base, "--llm-base"), (tuned, "--llm-tuned")):
+        if spec.kind == "python":
+            _python_engine(spec, option)
+        if spec.kind == "scripted" and spec.path is not None:
+            ScriptedEngine.from_file(spec.path)
+
+
+def template_note(base: Spec, tuned: Spec, settings: Settings) -> str | None:
+    """What the header says where the base is asked in the tuned model's words."""
+    if settings.template or base.path is None or tuned.path is None:
+        return None
+    if not {base.kind, tuned.kind} <= set(FILE_KINDS) or has_chat_template(base.path):
+        return None
+    if has_chat_template(tuned.path):
+        return "the base has no chat template: the tuned model's is used on both sides"
+    return "neither model has a chat template: give one with --llmdiff-template"
+
+
+def open_pair(base: Spec, tuned: Spec, settings: Settings, store: Store) -> Pair:
+    """Engines for both SPECs; nothing is loaded yet, hub files are fetched."""
+    resolved: dict[str, str] = {}
+    if {base.kind, tuned.kind} & set(FILE_KINDS):
+        resolved["device"] = auto_device(settings, store)
+        resolved["dtype"] = resolve_dtype(settings.dtype, resolved["device"])
+    opener = _Opener(settings, store, resolved, base, tuned)
+    first = opener.engine(base, "base", None)
+    return Pair(base=first, tuned=opener.engine(tuned, "tuned", first), resolved=resolved)
+
+
+def auto_device(settings: Settings, store: Store) -> str:
+    """The device, remembered per machine so that a run from the store needs no torch."""
+    if settings.device == "cpu":
+        return "cpu"
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    about = [platform.node(), installed_version("torch"), visible, settings.device]
+    key = content_key(["device", about])
+    known = store.get("fact", [key]).get(key)
+    if known is None:
+        known = resolve_device(settings.device)
+        store.put("fact", {key: known})
+    return str(known)
+
+
+@dataclass(frozen=True)
+class _Opener:
+    settings: Settings
+    store: Store
+    resolved: Mapping[str, str]
+    base: Spec
+    tuned: Spec
+
+    def engine(self, spec: Spec, side: str, base: Engine | None) -> Engine:
+        if spec.kind == "python":
+            return _python_engine(spec, f"--llm-{side}")
+        if spec.kind == "scripted" and spec.path is not None:
+            return ScriptedEngine.from_file(spec.path)
+        if spec.kind == "replay" and spec.path is not None:
+            return ReplayEngine(spec.path, side, self.store)
+        return self._transformers(spec, side, base)
+
+    def _transformers(self, spec: Spec, side: str, base: Engine | None) -> Engine:
+        adapter = fetch(spec) if spec.kind == "adapter" else None
+        path = fetch(self.base) if adapter else fetch(spec)
+        own = adapter if adapter and has_tokenizer(adapter) else path
+        template, fallback = self._template(side, adapter, own)
+        renderer = Renderer(
+            own,
+            template=template,
+            fallback=fallback,
+            kwargs=self.settings.template_kwargs,
+            trust_remote_code=self.settings.trust_remote_code,
+        )
+        identity = self._identity(path, adapter, own, template, fallback)
+        if side == "base" and self.tuned.kind == "adapter":
+            # The adapter is loaded over the base at once: both sides run over these weights.
+            weights = self._weights(path, fetch(self.tuned))
+        elif adapter and isinstance(base, TransformersEngine):
+            weights = base.weights
+        else:
+            weights = self._weights(path, adapter)
+        return TransformersEngine(
+            weights=weights,
+            renderer=renderer,
+            adapted=side == "tuned",
+            identity=identity,
+            batch_size=self.settings.batch_size,
+        )
+
+    def _weights(self, path: Path, adapter: Path | None) -> Weights:
+        return Weights(
+            path,
+            adapter=adapter,
+            settings=self.settings,
+            device=self.resolved["device"],
+            dtype=self.resolved["dtype"],
+        )
+
+    def _template(
+        self, side: str, adapter: Path | None, own: Path
+    ) -> tuple[str | None, Path | None]:
+        """The given template's text, and where the template comes from if `own` has none."""
+        if self.settings.template is not None:
+            return self.settings.template.read_text(encoding="utf-8"), None
+        beside = adapter / "chat_template.jinja" if adapter else None
+        if beside is not None and own != adapter and beside.is_file():
+            return beside.read_text(encoding="utf-8"), None
+        if has_chat_template(own):
+            return None, None
+        other = self.tuned if side == "base" else self.base
+        if other.kind not in FILE_KINDS:
+            return None, None
+        path = fetch(other)
+        if other.kind == "adapter" and not has_tokenizer(path):
+            file = path / "chat_template.jinja"
+            return (file.read_text(encoding="utf-8") if file.is_file() else None), None
+        return None, path
+
+    def _identity(
+        self, path: Path, adapter: Path | None, own: Path, template: str | None,
+        fallback: Path | None,
+    ) -> str:  # fmt: skip
+        def hashes(files: list[Path]) -> dict[str, str]:
+            return files_hash(self.store, files)
+
+        content: dict[str, Any] = {
+            "engine": "transformers",
+            "weights": hashes(weight_files(path)),
+            "adapter": hashes(weight_files(adapter)) if adapter else None,
+            "tokenizer": hashes(tokenizer_files(own)),
+            "template": template,
+            "fallback": hashes(tokenizer_files(fallback)) if fallback else None,
+            "template_kwargs": dict(self.settings.template_kwargs),
+            "quantization": self.settings.quantization,
+            "trust_remote_code": self.settings.trust_remote_code,
+            "versions": {name: installed_version(name) for name in VERSIONS},
+            **self.resolved,
+        }
+        return content_key(content)
+
+
+def _python_engine(spec: Spec, option: str) -> Engine:
+    found = load_object(spec.reference or "", what=option)
+    engine = found() if isinstance(found, type) else found
+    if not isinstance(engine, Engine):
+        if callable(engine):
+            engine = engine()
+        if not isinstance(engine, Engine):
+            raise ConfigError(
+                f"{option}: {spec.text} is no engine: it needs the methods fingerprint, generate, "
+                "render and close (pytest_llmdiff.Engine)"
+            )
+    return engine

@@ -1,0 +1,47 @@
+"""Splits the reasoning of a thinking model from its reply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+# (opening, closing) as the templates of Qwen3, DeepSeek-R1 and many others, Magistral and
+# gpt-oss write them.
+MARKERS = (
+    ("<think>", "</think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
+)
+
+
+def split_reasoning(
+    raw: str, *, prompt_tail: str, special_tokens: Sequence[str]
+) -> tuple[str, str | None]:
+    """Reply text and reasoning (None where there is none) of a raw decoded reply.
+
+    `prompt_tail` is the end of the rendered prompt: templates of models that always think open the
+    reasoning there, so that the reply holds the closing marker only. A reasoning that was cut by
+    the length limit leaves an empty reply: reading it as an answer would judge the wrong text.
+    """
+    for opening, closing in MARKERS:
+        opened = prompt_tail.rstrip().endswith(opening)
+        head, found, tail = raw.partition(closing) if opened else ("", "", raw)
+        if not opened and opening in raw:
+            before, _, rest = raw.partition(opening)
+            if before.strip():
+                continue  # the marker is quoted in the middle of an answer
+            head, found, tail = rest.partition(closing)
+            opened = True
+        elif not opened and closing in raw:
+            head, found, tail = raw.partition(closing)
+            opened = True
+        if opened:
+            text = tail if found else ""
+            return _clean(text, special_tokens), _clean(head, special_tokens) or None
+    return _clean(raw, special_tokens), None
+
+
+def _clean(text: str, special_tokens: Sequence[str]) -> str:
+    for token in sorted(special_tokens, key=len, reverse=True):
+        if token:
+            text = text.replace(token, "")
+    return text.strip()

@@ -1,0 +1,106 @@
+"""From chat messages to prompt token ids, with the chat template in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.errors import ModelError, ProbeError
+from pytest_llmdiff.formats.messages import Message
+
+
+class Renderer:
+    """A tokenizer with a chat template. Loads on first use, and never any weights.
+
+    `template` replaces the tokenizer's own. `fallback` is the folder or file whose template serves
+    where the tokenizer has none: a base model is often published without one, and is asked in the
+    tuned model's words then.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        template: str | None = None,
+        fallback: Path | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        self.path = path
+        self.kwargs = dict(kwargs or {})
+        self._given = template
+        self._fallback = fallback
+        self._trust = trust_remote_code
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        return load_tokenizer(self.path, trust_remote_code=self._trust)
+
+    @cached_property
+    def template(self) -> str:
+        """Jinja source of the template in force.
+
+        Raises:
+            ModelError: there is none.
+        """
+        found = self._given or self.tokenizer.chat_template
+        if found is None and self._fallback is not None:
+            found = load_tokenizer(self._fallback, trust_remote_code=self._trust).chat_template
+        if isinstance(found, dict):
+            found = found.get("default")
+        if not found:
+            raise ModelError(
+                f"{self.path} has no chat template, so that chat messages cannot be rendered; "
+                "give one with --llmdiff-template FILE.jinja"
+            )
+        return str(found)
+
+    def text(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> str:
+        """The rendered conversation as text.
+
+        Raises:
+            ProbeError: the template refuses the conversation (no system role, say).
+        """
+        import jinja2
+
+        template = self.template
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    [dict(message) for message in messages],
+                    chat_template=template,
+                    add_generation_prompt=add_generation_prompt,
+                    tokenize=False,
+                    **self.kwargs,
+                )
+            )
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
+            raise ProbeError(f"the chat template refuses this conversation: {error}") from error
+
+    def ids(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
+        """Token ids of the rendered conversation.
+
+        The template writes every special token itself, a BOS included where the model wants one:
+        letting the tokenizer add its own would double it.
+        """
+        text = self.text(messages, add_generation_prompt=add_generation_prompt)
+        return [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+
+
+def load_tokenizer(path: Path, *, trust_remote_code: bool = False) -> Any:
+    """A tokenizer from a folder or from a GGUF file.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    if path.is_file():
+        options["gguf_file"] = path.name
+    try:
+        return AutoTokenizer.from_pretrained(path.parent if path.is_file() else path, **options)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(f"the tokenizer of {path} cannot be loaded: {error}") from error

@@ -1,0 +1,110 @@
+"""Recordings: everything a run answered and measured, and the engine that replays it.
+
+A recording is JSON Lines. The first line is `{"kind": "llmdiff-recording", "version": 1, ...}`;
+the others are of kind `reply`, `divergence` or `score`. The order does not matter.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.comparison import TokenDivergences
+from pytest_llmdiff.engines import Generated
+from pytest_llmdiff.engines.rows import divergences_from_json, generated_from_json
+from pytest_llmdiff.errors import ConfigError, ModelError
+from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.planning import Request, content_key
+from pytest_llmdiff.store import Store
+
+VERSION = 1
+
+
+class Recording:
+    """The rows of a recording by what they answer."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.replies: dict[tuple[str, str], dict[str, Any]] = {}
+        self.divergences: dict[str, dict[str, Any]] = {}
+        self.scores: dict[str, dict[str, Any]] = {}
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    self._add(json.loads(line), first=number == 1)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise ConfigError(
+                        f"replay:{path}, line {number}: {error or 'not a recording'}; expected a "
+                        "file written with --llmdiff-record"
+                    ) from error
+        if not self.replies:
+            raise ConfigError(f"replay:{path} holds no replies")
+
+    def _add(self, row: dict[str, Any], *, first: bool) -> None:
+        kind = row["kind"]
+        if first and (kind != "llmdiff-recording" or row["version"] != VERSION):
+            raise ValueError(f"not a recording of version {VERSION}")
+        if kind == "reply":
+            self.replies[row["side"], row["request"]] = row
+        elif kind == "divergence":
+            self.divergences[row["request"]] = row["value"]
+        elif kind == "score":
+            self.scores[content_key([row["scorer"], row["inputs"]])] = row["value"]
+
+
+class ReplayEngine:
+    """One side of a recording. What the recording lacks is an error, never a guess."""
+
+    def __init__(self, path: Path, side: str, store: Store) -> None:
+        self.path = path
+        self.side = side
+        self._store = store
+
+    @cached_property
+    def recording(self) -> Recording:
+        return Recording(self.path)
+
+    def fingerprint(self) -> str:
+        return content_key(["replay", self.side, self._store.file_hash(self.path)])
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
+        for index, request in enumerate(requests):
+            row = self.recording.replies.get((self.side, request.key))
+            if row is None:
+                yield index, Generated(error=self._lacks(request))
+            else:
+                yield index, generated_from_json(row)
+
+    def render(self, messages: Sequence[Message]) -> list[int]:
+        wanted = [dict(message) for message in messages]
+        for (side, _), row in self.recording.replies.items():
+            if side == self.side and row["messages"] == wanted:
+                return list(row["prompt_ids"])
+        raise ModelError(f"the recording {self.path} has no rendering of this conversation")
+
+    def divergence(self, request: Request) -> TokenDivergences:
+        value = self.recording.divergences.get(request.key)
+        if value is None:
+            raise ModelError(
+                f"the recording {self.path} has no divergence for "
+                f"{request.messages[-1]['content']!r}: record a run that measures it"
+            )
+        return divergences_from_json(value)
+
+    def recorded_score(self, scorer: str, inputs: Sequence[str]) -> dict[str, Any] | None:
+        return self.recording.scores.get(content_key([scorer, list(inputs)]))
+
+    def close(self) -> None:
+        pass
+
+    def _lacks(self, request: Request) -> str:
+        prompt = request.messages[-1]["content"]
+        wanted = [dict(message) for message in request.messages]
+        text = f"the recording {self.path} has no reply of the {self.side} to {prompt!r}"
+        for (side, _), row in self.recording.replies.items():
+            if side == self.side and row["messages"] == wanted:
+                return f"{text} with these settings; it was recorded with {row['sampling']}"
+        return f"{text}: record again with --llmdiff-record"

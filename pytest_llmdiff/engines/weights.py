@@ -1,0 +1,234 @@
+"""Weights in memory: loading, placement, and one adapter that is switched on and off."""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.engines.artifacts import parameter_count
+from pytest_llmdiff.errors import MissingPackageError, ModelError
+from pytest_llmdiff.loading import installed_version
+from pytest_llmdiff.options import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
+QUANTIZED_BYTES = {"8bit": 1.1, "4bit": 0.65}  # with scales and the layers left as they are
+
+
+def resolve_device(requested: str) -> str:
+    """`auto` is cuda, else mps, else cpu.
+
+    Raises:
+        ModelError: the requested device is not there.
+    """
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if requested == "auto":
+        return next((device for device, found in there.items() if found), "cpu")
+    if not there.get(requested, True):
+        raise ModelError(f"--llmdiff-device {requested}: torch finds no such device here")
+    return requested
+
+
+def resolve_dtype(requested: str, device: str) -> str:
+    """`auto` is bfloat16 on a GPU and float32 on a CPU, where bfloat16 buys little and is noisy."""
+    if requested != "auto":
+        return requested
+    return "float32" if device == "cpu" else "bfloat16"
+
+
+def limit_threads() -> None:
+    """Use the cores this process may use, shared with its xdist siblings, and no more.
+
+    Two threads on two busy cores run several times slower than one: they spin. OMP_NUM_THREADS, a
+    decision of the user's, is left alone.
+    """
+    import torch
+
+    if "OMP_NUM_THREADS" in os.environ:
+        return
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    torch.set_num_threads(max(1, cores // workers))
+
+
+class Weights:
+    """One model in memory, with at most one PEFT adapter over it.
+
+    Base and tuned side of an adapter share one of these, so that the base's weights are in memory
+    once. Nothing is loaded before `model()` is entered.
+    """
+
+    def __init__(
+        self, path: Path, *, adapter: Path | None, settings: Settings, device: str, dtype: str
+    ) -> None:
+        self.path = path
+        self.adapter = adapter
+        self.device = device
+        self.dtype = dtype
+        self._settings = settings
+        self._model: Any = None
+        self.stop_ids: tuple[int, ...] = ()
+
+    @property
+    def bytes(self) -> float:
+        """Memory the weights need, in bytes, estimated from the headers of their files."""
+        per_parameter = QUANTIZED_BYTES.get(self._settings.quantization, BYTES[self.dtype])
+        return parameter_count(self.path) * per_parameter
+
+    @contextmanager
+    def model(self, *, adapted: bool) -> Iterator[Any]:
+        """The model for inference, with the adapter switched on or off."""
+        import torch
+
+        model = self.load()
+        switch = (
+            nullcontext() if adapted or self.adapter is None else model.disable_adapter()
+        )  # fmt: skip
+        with torch.inference_mode(), switch:
+            yield model
+
+    def load(self) -> Any:
+        """Load once. Raises ModelError with what transformers or PEFT said."""
+        if self._model is None:
+            limit_threads()
+            model = self._load_base()
+            if self.adapter is not None:
+                model = self._load_adapter(model)
+            # transformers fills what a call leaves open from the model's own generation config:
+            # both sides would sample each in its own way. Only the stop ids are kept.
+            from transformers import GenerationConfig
+
+            self.stop_ids = _stop_ids(model)
+            for part in (model, model.get_base_model()) if self.adapter else (model,):
+                part.generation_config = GenerationConfig()
+            self._model = model.eval()
+        return self._model
+
+    def close(self) -> None:
+        if self._model is None:
+            return
+        self._model = None
+        gc.collect()
+        empty_cache()
+
+    def _load_base(self) -> Any:
+        from transformers import AutoModelForCausalLM
+
+        source, options = self.path, dict(self._load_options())
+        if self.path.is_file():
+            if installed_version("gguf") is None:
+                raise MissingPackageError("gguf", self.path.name, "'pytest-llmdiff[gguf]'")
+            source, options["gguf_file"] = self.path.parent, self.path.name
+        else:
+            options["use_safetensors"] = True
+        try:
+            with quiet():
+                return AutoModelForCausalLM.from_pretrained(source, **options)
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            raise ModelError(f"{self.path} cannot be loaded: {error}") from error
+
+    def _load_adapter(self, model: Any) -> Any:
+        from peft import PeftModel
+
+        try:
+            with quiet():
+                return PeftModel.from_pretrained(model, str(self.adapter), torch_device=self.device)
+        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+            raise ModelError(
+                f"the adapter {self.adapter} does not fit the base {self.path}: {error}"
+            ) from error
+
+    def _load_options(self) -> Iterator[tuple[str, Any]]:
+        import torch
+
+        yield "dtype", getattr(torch, self.dtype)
+        yield "trust_remote_code", self._settings.trust_remote_code
+        if self.device != "cpu":
+            yield "device_map", self._device_map()
+        if self._settings.quantization != "none":
+            yield "quantization_config", self._quantization_config()
+
+    def _device_map(self) -> Any:
+        """All on one device where that has the room, else spread by accelerate."""
+        import torch
+
+        if self.device == "cuda":
+            free, _ = torch.cuda.mem_get_info(0)
+            if self.bytes * 1.1 > free:
+                return "auto"
+            return {"": 0}
+        return {"": self.device}
+
+    def _quantization_config(self) -> Any:
+        import torch
+        from transformers import BitsAndBytesConfig
+
+        if self.path.is_file():
+            raise ModelError(f"{self.path} is quantised already: leave --llmdiff-quantization out")
+        if installed_version("bitsandbytes") is None:
+            raise MissingPackageError(
+                "bitsandbytes",
+                f"--llmdiff-quantization {self._settings.quantization}",
+                "'pytest-llmdiff[quantization]'",
+            )
+        if self._settings.quantization == "8bit":
+            return BitsAndBytesConfig(load_in_8bit=True)
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=getattr(torch, self.dtype),
+        )
+
+
+def empty_cache() -> None:
+    """Give unused accelerator memory back."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+def input_device(model: Any) -> torch.device:
+    """Where the model expects token ids; with a device map, that of its first layer."""
+    device: torch.device = model.get_input_embeddings().weight.device
+    return device
+
+
+def free_memory(device: str) -> float:
+    """Bytes that a model could take on the device now."""
+    import psutil
+    import torch
+
+    if device == "cuda":
+        counts = range(torch.cuda.device_count())
+        return float(sum(torch.cuda.mem_get_info(index)[0] for index in counts))
+    return float(psutil.virtual_memory().available)
+
+
+def _stop_ids(model: Any) -> tuple[int, ...]:
+    found = model.generation_config.eos_token_id
+    if found is None:
+        return ()
+    return tuple(int(i) for i in found) if isinstance(found, (list, tuple)) else (int(found),)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars of transformers in the captured output of a failing test.
+
+    Its own switch misses some of them. What goes wrong arrives as an exception all the same.
+    """
+    with redirect_stderr(io.StringIO()):
+        yield

@@ -1,0 +1,34 @@
+"""The exception tree. Everything this package raises on purpose derives from `LLMDiffError`."""
+
+from __future__ import annotations
+
+
+class LLMDiffError(Exception):
+    """Base class: the message says what was given, what is allowed and what to do."""
+
+
+class ConfigError(LLMDiffError):
+    """An option, a model SPEC or a marker is unusable. Shown as a pytest usage error."""
+
+
+class ProbeFileError(LLMDiffError):
+    """A probe file cannot be read. Shown as a collection error with file, line and column."""
+
+
+class ModelError(LLMDiffError):
+    """A model or an adapter cannot be loaded or run."""
+
+
+class ProbeError(LLMDiffError):
+    """One probe cannot be answered (its prompt exceeds the context, say); others go on."""
+
+
+class ScorerError(LLMDiffError):
+    """A scorer cannot be loaded, or returned something that is not a score."""
+
+
+class MissingPackageError(ConfigError):
+    """An optional package is needed; the message names its `pip install` line."""
+
+    def __init__(self, package: str, needed_for: str, install: str) -> None:
+        super().__init__(f"{needed_for} needs the package {package}: pip install {install}")

@@ -1,0 +1,56 @@
+"""The fixtures. Nothing is loaded before a test uses what they give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_llmdiff.session import SESSION, Session
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.comparison import Comparison
+    from pytest_llmdiff.models import Model, ModelPair
+
+NO_MODELS = "no models: give --llm-base SPEC --llm-tuned SPEC"
+MODEL_FIXTURES = frozenset({"comparison", "llm_base", "llm_tuned", "llm_pair"})
+
+
+@pytest.fixture
+def comparison(request: pytest.FixtureRequest) -> Comparison:
+    """Both models' replies to the probe of this test case (see `@pytest.mark.llmdiff`)."""
+    session = _session(request)
+    (found,) = session.compare([request.param])
+    session.show(found)
+    return found
+
+
+@pytest.fixture(scope="session")
+def llm_base(request: pytest.FixtureRequest) -> Model:
+    """The base model, for run-time prompts."""
+    from pytest_llmdiff.models import Model
+
+    return Model("base", _session(request))
+
+
+@pytest.fixture(scope="session")
+def llm_tuned(request: pytest.FixtureRequest) -> Model:
+    """The tuned model, for run-time prompts."""
+    from pytest_llmdiff.models import Model
+
+    return Model("tuned", _session(request))
+
+
+@pytest.fixture(scope="session")
+def llm_pair(request: pytest.FixtureRequest) -> ModelPair:
+    """Both models, for run-time prompts."""
+    from pytest_llmdiff.models import ModelPair
+
+    return ModelPair(_session(request))
+
+
+def _session(request: pytest.FixtureRequest) -> Session:
+    session = request.config.stash[SESSION]
+    if session.specs is None:
+        pytest.skip(NO_MODELS)
+    return session

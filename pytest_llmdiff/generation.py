@@ -1,0 +1,324 @@
+"""Runs windows of requests through the engines, once, and keeps the outcomes in the store."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+from pytest_llmdiff.comparison import TokenDivergences
+from pytest_llmdiff.engines import Continuation, Generated, capability
+from pytest_llmdiff.engines.divergence import rows_for, token_divergences
+from pytest_llmdiff.engines.opening import Pair
+from pytest_llmdiff.engines.rows import (
+    divergences_from_json,
+    divergences_to_json,
+    generated_from_json,
+    generated_to_json,
+)
+from pytest_llmdiff.errors import LLMDiffError, ModelError
+from pytest_llmdiff.planning import Request, Window, content_key
+from pytest_llmdiff.store import Store
+from pytest_llmdiff.turns import Turn
+
+Side = Literal["base", "tuned"]
+SIDES: tuple[Side, Side] = ("base", "tuned")
+
+
+class Progress(Protocol):
+    """What is told while a window is generated."""
+
+    def start(self, what: str, total: int) -> None: ...
+    def advance(self, count: int = 1) -> None: ...
+    def finish(self) -> None: ...
+
+
+class Generation:
+    """The replies and divergences of the run.
+
+    With `eager` (other workers wait for the rows) the first need runs all windows; otherwise only
+    its own, so that the first verdict comes early and `-x` stays cheap.
+    """
+
+    def __init__(
+        self,
+        open_engines: Callable[[], Pair],
+        store: Store,
+        windows: Sequence[Window],
+        *,
+        eager: bool,
+        progress: Progress,
+    ) -> None:
+        self._open = open_engines
+        self._store = store
+        self._windows = windows
+        self._by_request = {request.key: window for window in windows for request in window}
+        self._eager = eager
+        self._progress = progress
+        self._turn = Turn(store, "models")
+        self._failures: dict[str, LLMDiffError] = {}
+        self.used: list[tuple[str, str]] = []
+        self.notes: list[str] = []
+
+    @cached_property
+    def pair(self) -> Pair:
+        with _third_party_warnings_ignored():
+            return self._open()
+
+    def reply_key(self, side: Side, request: Request) -> str:
+        return content_key(["reply", self._fingerprint(side), request.key])
+
+    def divergence_key(self, request: Request) -> str:
+        fingerprints = [self._fingerprint(side) for side in SIDES]
+        return content_key(["divergence", fingerprints, request.key])
+
+    def window_requests(self, request: Request) -> Window:
+        return self._by_request.get(request.key, (request,))
+
+    def outcomes(
+        self, requests: Sequence[Request], sides: Sequence[Side] = SIDES
+    ) -> dict[tuple[Side, str], Generated]:
+        """Outcomes by side and request key, generated where the store has none.
+
+        Raises:
+            ModelError: a model cannot be loaded or run.
+        """
+        self._turn_until("reply", requests, lambda todo: self._generate(todo, sides), sides)
+        keys = {(s, r.key): self.reply_key(s, r) for s in sides for r in requests}
+        rows = self._store.get("reply", keys.values())
+        self.used += [("reply", key) for key in keys.values()]
+        return {where: generated_from_json(rows[key]) for where, key in keys.items()}
+
+    def stored(self, requests: Sequence[Request]) -> dict[tuple[Side, str], Generated]:
+        """The outcomes that are in the store now; nothing is generated."""
+        keys = {(s, r.key): self.reply_key(s, r) for s in SIDES for r in requests}
+        rows = self._store.get("reply", keys.values())
+        return {w: generated_from_json(rows[key]) for w, key in keys.items() if key in rows}
+
+    def divergences(
+        self, requests: Sequence[Request], *, eager: bool = True
+    ) -> list[TokenDivergences]:
+        """Teacher-forced statistics on the base's replies, in order.
+
+        With `eager` false (a failure text wants them, no helper does) other windows are left alone
+        even where other workers could use them.
+
+        Raises:
+            ModelError: an engine has no logits to give, or a model cannot be run.
+        """
+        self.outcomes(requests)
+        self._turn_until("divergence", requests, self._diverge, eager=eager)
+        keys = [self.divergence_key(request) for request in requests]
+        rows = self._store.get("divergence", keys)
+        self.used += [("divergence", key) for key in keys]
+        return [divergences_from_json(rows[key]) for key in keys]
+
+    def remembered(self, what: str, side: Side, about: Any, compute: Callable[[Any], Any]) -> Any:
+        """A plain JSON fact about an engine, computed once and kept in the store."""
+        prints = [self._fingerprint(s) for s in SIDES]
+        key = content_key([what, side, prints, about])
+
+        def work() -> None:
+            with self._failing(side), _third_party_warnings_ignored():
+                self._make_room(side)
+                self._store.put("fact", {key: compute(self.pair.side(side))})
+
+        self._turn.until(lambda: key not in self._store.get("fact", [key]), work)
+        return self._store.get("fact", [key])[key]
+
+    def give_way(self) -> None:
+        """Between two tests: let a waiting process have the models."""
+        if self._turn.held and self._turn.wanted():
+            self.close()
+
+    @property
+    def opened(self) -> bool:
+        return "pair" in self.__dict__
+
+    def close(self) -> None:
+        if self.opened:
+            self.pair.close()
+        self._turn.release()
+
+    def _make_room(self, side: Side) -> None:
+        if not self.pair.fits:
+            self.pair.side("tuned" if side == "base" else "base").close()
+
+    def _fingerprint(self, side: Side) -> str:
+        return self.pair.side(side).fingerprint()
+
+    def _turn_until(
+        self,
+        kind: str,
+        requests: Sequence[Request],
+        work: Callable[[list[Window]], None],
+        sides: Sequence[Side] = SIDES,
+        *,
+        eager: bool = True,
+    ) -> None:
+        def keys(part: Iterable[Request]) -> list[str]:
+            if kind == "reply":
+                return [self.reply_key(side, request) for side in sides for request in part]
+            return [self.divergence_key(request) for request in part]
+
+        def missing() -> bool:
+            wanted = keys(requests)
+            return len(self._store.get(kind, wanted)) < len(set(wanted))
+
+        def do() -> None:
+            own = dict.fromkeys(self.window_requests(request) for request in requests)
+            # Two models that take turns in memory go over everything at once, as do the rows that
+            # other workers wait for.
+            everything = eager and (self._eager or not self.pair.fits)
+            windows = [*own, *(w for w in self._windows if everything and w not in own)]
+            self._order(windows)
+            with _third_party_warnings_ignored():
+                work(windows)
+
+        self._turn.until(missing, do)
+
+    def _order(self, windows: list[Window]) -> None:
+        place = {window: number for number, window in enumerate(self._windows)}
+        windows.sort(key=lambda window: place.get(window, -1))
+
+    def _generate(self, windows: list[Window], sides: Sequence[Side]) -> None:
+        if self.pair.fits:
+            for window in windows:
+                for side in sides:
+                    self._generate_window(side, window)
+            return
+        note = "both models do not fit in memory together: they run one after the other"
+        if note not in self.notes:
+            self.notes.append(note)
+        for side in sides:
+            for window in windows:
+                self._generate_window(side, window)
+            self.pair.side(side).close()
+
+    def _generate_window(self, side: Side, window: Window) -> None:
+        keys = {request.key: self.reply_key(side, request) for request in window}
+        there = self._store.get("reply", keys.values())
+        todo = [request for request in window if keys[request.key] not in there]
+        if not todo:
+            return
+        with self._failing(side):
+            self._progress.start(f"{side} replies", len(todo))
+            answered: set[int] = set()
+            for index, generated in self.pair.side(side).generate(todo):
+                self._store.put(
+                    "reply", {keys[todo[index].key]: self._reply_row(side, todo[index], generated)}
+                )
+                answered.add(index)
+                self._progress.advance()
+            self._progress.finish()
+            if len(answered) < len(todo):
+                lost = next(r for i, r in enumerate(todo) if i not in answered)
+                raise ModelError(
+                    f"the engine of the {side} gave no outcome for {lost.messages[-1]['content']!r}"
+                )
+
+    def _reply_row(self, side: Side, request: Request, generated: Generated) -> dict[str, Any]:
+        sampling = vars(request.sampling)
+        return {
+            **generated_to_json(generated),
+            "side": side,
+            "request": request.key,
+            "messages": [dict(message) for message in request.messages],
+            "sampling": dict(sampling),
+        }
+
+    def _diverge(self, windows: list[Window]) -> None:
+        for window in windows:
+            keys = {request.key: self.divergence_key(request) for request in window}
+            there = self._store.get("divergence", keys.values())
+            outcomes = self.stored(window)
+            todo = [
+                request
+                for request in window
+                if keys[request.key] not in there
+                and all((o := outcomes.get((s, request.key))) and o.reply for s in SIDES)
+            ]
+            if not todo:
+                continue
+            self._progress.start("divergences", len(todo))
+            for request, value in self._divergences_of(todo, outcomes):
+                row = {"request": request.key, **divergences_to_json(value)}
+                self._store.put("divergence", {keys[request.key]: row})
+                self._progress.advance()
+            self._progress.finish()
+
+    def _divergences_of(
+        self, todo: Sequence[Request], outcomes: dict[tuple[Side, str], Generated]
+    ) -> Iterator[tuple[Request, TokenDivergences]]:
+        known = capability(self.pair.tuned, "divergence")
+        if known is not None:
+            for request in todo:
+                try:
+                    yield request, known(request)
+                except ModelError as error:
+                    yield request, TokenDivergences(tokens=(), unsupported=str(error))
+            return
+        base, tuned = self.pair.base, self.pair.tuned
+        for side in SIDES:
+            if capability(self.pair.side(side), "token_logits") is None:
+                raise ModelError(
+                    f"the divergence needs the {side} model's logits, and its engine "
+                    f"({type(self.pair.side(side)).__name__}) has none to give"
+                )
+        why = _unlike_tokenizers(base, tuned)
+        if why is not None:
+            for request in todo:
+                yield request, TokenDivergences(tokens=(), unsupported=why)
+            return
+        pairs = []
+        for request in todo:
+            ours, theirs = (outcomes[side, request.key] for side in SIDES)
+            reply_ids = ours.reply.token_ids if ours.reply else ()
+            pairs.append(
+                tuple(
+                    Continuation(prompt_ids=side.prompt_ids, reply_ids=reply_ids)
+                    for side in (ours, theirs)
+                )
+            )
+        with self._failing("base"), self._failing("tuned"):
+            device = self.pair.resolved["device"]
+            for index, value in token_divergences(
+                base,  # type: ignore[arg-type]
+                tuned,  # type: ignore[arg-type]
+                pairs,  # type: ignore[arg-type]
+                rows=rows_for(device, len(base.tokenizer)),  # type: ignore[attr-defined]
+                text_of=base.token_text,  # type: ignore[attr-defined]
+                between=None if self.pair.fits else base.close,
+            ):
+                yield todo[index], value
+
+    @contextmanager
+    def _failing(self, side: str) -> Iterator[None]:
+        """A model that failed once is not loaded again for every further test."""
+        if side in self._failures:
+            raise self._failures[side]
+        try:
+            yield
+        except LLMDiffError as error:
+            self._failures[side] = error
+            raise
+
+
+def _unlike_tokenizers(base: Any, tuned: Any) -> str | None:
+    if base.renderer.path == tuned.renderer.path:
+        return None
+    ours, theirs = base.tokenizer.get_vocab(), tuned.tokenizer.get_vocab()
+    shared = ours.keys() & theirs.keys()
+    if len(shared) < min(len(ours), len(theirs)) or any(ours[t] != theirs[t] for t in shared):
+        return "the tokenizers of base and tuned model differ, so their tokens cannot be compared"
+    return None
+
+
+@contextmanager
+def _third_party_warnings_ignored() -> Iterator[None]:
+    """A user's `filterwarnings = error` is about their code, not about a deprecation in torch."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,67 @@
+"""Turns a name into an object: `module:object` references, installed packages, versions."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.errors import ConfigError
+
+
+def load_object(reference: str, *, what: str) -> Any:
+    """Import `module:object` (dots in the object part reach attributes) on use.
+
+    Raises:
+        ConfigError: the reference has another form, or its module or object does not exist.
+    """
+    module_name, colon, attribute = reference.partition(":")
+    if not (module_name and colon and attribute):
+        raise ConfigError(f"{what}: {reference!r} is not of the form module:object")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(
+            f"{what}: cannot import {module_name!r} ({error}); is its folder in pytest's "
+            "`pythonpath` setting?"
+        ) from error
+    for part in attribute.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError as error:
+            raise ConfigError(f"{what}: {module_name!r} has no {attribute!r}") from error
+    return found
+
+
+def package_path(reference: str, *, what: str) -> Path:
+    """Find `NAME/PATH` inside an installed package without importing the package.
+
+    Model wheels often ask for runtimes that are not wanted here, so importing one may fail even
+    where its files are all that is needed.
+    """
+    name, _, inner = reference.partition("/")
+    try:
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError(
+            f"{what}: no installed package named {name!r} (given package:{reference}); "
+            "the form is package:NAME/PATH with the name as it is imported"
+        )
+    folders = [Path(folder) for folder in spec.submodule_search_locations]
+    for folder in folders:
+        if (folder / inner).exists():
+            return folder / inner
+    held = sorted(p.name for folder in folders for p in folder.iterdir() if p.name[0] not in "._")
+    raise ConfigError(f"{what}: package {name!r} holds no {inner!r}; it holds {', '.join(held)}")
+
+
+def installed_version(distribution: str) -> str | None:
+    """The version of an installed distribution, read from its metadata, without importing it."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,66 @@
+"""Adapter effectiveness: bound, finite, non-zero, and moving the logits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_llmdiff.comparison import Measurement
+from pytest_llmdiff.engines import Continuation
+from pytest_llmdiff.metrics.template import BATTERY
+
+# Largest change of a log-probability, in nats, below which the tuned model says nothing new. A
+# no-op adapter adds zeros and changes nothing at all, in any dtype; a real one scaled down to 2 %
+# is two orders of magnitude above this.
+LOGITS_MOVED = 1e-4
+
+
+def adapter_measurement(health: dict[str, Any] | None, moved: float) -> Measurement:
+    """The number of problems; `health` is None for a tuned model that is no adapter."""
+    problems = list(health["problems"]) if health else []
+    if not math.isfinite(moved):
+        problems.append("its predictions are not finite (NaN or infinity)")
+    elif moved <= LOGITS_MOVED:
+        problems.append(
+            f"it does not move the model's predictions: the largest change of a log-probability "
+            f"over {len(PROMPTS)} prompts is {moved:.1e} nats"
+        )
+    return Measurement(
+        name="adapter problems",
+        value=float(len(problems)),
+        unit="problems",
+        details={
+            "problems": problems,
+            "logits moved": moved,
+            "largest relative update": max(health["norms"].values(), default=None)
+            if health
+            else None,
+        },
+    )
+
+
+PROMPTS = (BATTERY[0], BATTERY[1], BATTERY[2], BATTERY[6])
+
+
+def logits_moved(pair: Any) -> float:
+    """Largest |Δ log p| in nats of the first reply token over a few prompts.
+
+    Both models read the tuned side's rendering, so that a template is not taken for an effect.
+    """
+    prompts: Sequence[tuple[int, ...]] = [
+        tuple(pair.tuned.renderer.ids(conversation)) for conversation in PROMPTS
+    ]
+    # The reply token only marks the position: its logits are what predicts it.
+    items = [Continuation(prompt_ids=prompt, reply_ids=(prompt[-1],)) for prompt in prompts]
+    base = dict(pair.base.token_logits(items, 64))
+    if not pair.fits:
+        pair.base.close()
+    largest = 0.0
+    for index, logits in pair.tuned.token_logits(items, 64):
+        width = min(base[index].shape[-1], logits.shape[-1])
+        p, q = (x[:, :width].float().log_softmax(-1) for x in (base[index], logits))
+        # Tokens that both models mask (log p = −inf) do not differ; any other NaN is one.
+        change = (p - q).abs().masked_fill(p == q, 0.0).max()
+        largest = max(largest, float(change.nan_to_num(nan=math.inf)))
+    return largest

@@ -1,0 +1,82 @@
+"""Degeneration: replies that are empty, loop, never stop, or change language."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_llmdiff.comparison import Comparison, Measurement, Reply
+from pytest_llmdiff.scorers.scripts import main_script
+
+# A reply ends in a loop when its last characters are at least this many repetitions of one unit …
+REPETITIONS = 4
+# … and at least this many characters long ("hahaha" and "----" are no loops).
+LOOP_CHARACTERS = 32
+# Share of repeated 4-grams of tokens (seq-rep-4, Welleck et al. 2019, arXiv 1908.04319) above which
+# a reply of some length repeats itself; ordinary text is far below.
+REPEATED_4_GRAMS = 0.5
+REPEATED_FROM = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Degeneration:
+    """How many of these hold for the tuned reply: it is empty; it loops; it runs into the length
+    limit where the base stopped; it is in another script than the base's reply and the prompt.
+
+    `details["problems"]` names them. The thresholds are constants of this module.
+    """
+
+    def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
+        return [_measurement(comparison) for comparison in comparisons]
+
+
+def _measurement(comparison: Comparison) -> Measurement:
+    base, tuned = comparison.base, comparison.tuned
+    problems = []
+    if not tuned.text.strip():
+        why = "only reasoning, cut by the length limit" if tuned.reasoning else "nothing"
+        problems.append(f"the reply is empty ({why})")
+    if (loop := loops(tuned)) is not None:
+        also = ", as does the base's" if loops(base) is not None else ""
+        problems.append(f"the reply loops{also}: {loop}")
+    if tuned.finish_reason == "length" and base.finish_reason == "stop":
+        problems.append(
+            f"it runs into the limit of {len(tuned.token_ids)} tokens where the base stopped "
+            f"after {len(base.token_ids)}"
+        )
+    scripts = [main_script(text) for text in (tuned.text, base.text, comparison.probe.prompt)]
+    if scripts[0] is not None and scripts[1] is not None and scripts[0] not in scripts[1:]:
+        problems.append(f"the reply is in {scripts[0].lower()} script, the base's in "
+                        f"{scripts[1].lower()}")  # fmt: skip
+    return Measurement(
+        name="degeneration",
+        value=float(len(problems)),
+        unit="problems",
+        details={"problems": problems},
+    )
+
+
+def loops(reply: Reply) -> str | None:
+    """What a reply repeats, or None."""
+    unit = looping_suffix(reply.text.rstrip())
+    if unit is not None:
+        return f"it ends in repetitions of {unit.strip()[:40]!r}"
+    ids = reply.token_ids
+    if len(ids) >= REPEATED_FROM:
+        grams = [ids[i : i + 4] for i in range(len(ids) - 3)]
+        share = 1 - len(set(grams)) / len(grams)
+        if share > REPEATED_4_GRAMS:
+            return f"{share:.0%} of its runs of four tokens are repetitions"
+    return None
+
+
+def looping_suffix(text: str) -> str | None:
+    """The unit that the text's end repeats, or None. A last, incomplete repetition counts."""
+    for period in range(1, len(text) // REPETITIONS + 1):
+        matched = 0
+        limit = len(text) - period
+        while matched < limit and text[-1 - matched] == text[-1 - matched - period]:
+            matched += 1
+        if matched + period >= max(REPETITIONS * period, LOOP_CHARACTERS):
+            return text[len(text) - period :]
+    return None

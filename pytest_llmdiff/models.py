@@ -1,0 +1,207 @@
+"""What the fixtures `llm_base`, `llm_tuned` and `llm_pair` are: models for run-time prompts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytest_llmdiff.comparison import Comparison, Measurement, Reply
+from pytest_llmdiff.engines import Continuation, capability
+from pytest_llmdiff.errors import ConfigError, ModelError
+from pytest_llmdiff.generation import Generation, Side
+from pytest_llmdiff.planning import content_key
+from pytest_llmdiff.probes import Probe, make_probe
+
+Prompt = str | Sequence[Mapping[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplyScore:
+    """How likely a model finds a given reply: log-probabilities in nats, per token and summed."""
+
+    log_likelihood: float
+    token_logprobs: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean log-probability per token."""
+        return self.log_likelihood / len(self.token_logprobs)
+
+
+class ModelRun(Protocol):
+    """What a model needs of its run."""
+
+    @property
+    def generation(self) -> Generation: ...
+    def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]: ...
+    def compare(self, probes: Sequence[Probe]) -> list[Comparison]: ...
+    def with_system(self, probe: Probe) -> Probe: ...
+    def record(self, comparison: Comparison | None, verdict: Any) -> None: ...
+    def rerun(self) -> str: ...
+
+
+class Model:
+    """One side of the pair. Nothing is loaded before it is used."""
+
+    def __init__(self, side: Side, run: ModelRun) -> None:
+        self.side = side
+        self.run = run
+
+    def __repr__(self) -> str:
+        return f"<llm_{self.side}>"
+
+    def generate(self, prompts: Prompt | Sequence[Prompt]) -> list[Reply]:
+        """Replies to prompts, each a string or a list of chat messages.
+
+        Raises:
+            ProbeError: a prompt cannot be answered (too long for the context).
+        """
+        return self.run.reply(self.side, probes_of(prompts))
+
+    def score(self, prompt: Prompt, reply: str) -> ReplyScore:
+        """Log-probabilities of a given reply's tokens after the prompt.
+
+        Raises:
+            ModelError: the engine has no logits to give, or the reply has no tokens.
+        """
+        (probe,) = map(self.run.with_system, probes_of(prompt))
+        messages = [dict(message) for message in probe.messages]
+
+        def compute(engine: Any) -> list[float]:
+            if capability(engine, "token_logits") is None:
+                raise ModelError(f"{type(engine).__name__} has no logits to score a reply with")
+            reply_ids = tuple(engine.encode(reply))
+            if not reply_ids:
+                raise ModelError("a reply without tokens cannot be scored")
+            item = Continuation(prompt_ids=tuple(engine.render(messages)), reply_ids=reply_ids)
+            ((_, logits),) = engine.token_logits([item], 1 << 12)
+            rows = logits.float().log_softmax(-1)
+            return [float(row[token]) for row, token in zip(rows, reply_ids, strict=True)]
+
+        values = self.run.generation.remembered(
+            "reply-score", self.side, [messages, reply], compute
+        )
+        return ReplyScore(log_likelihood=math.fsum(values), token_logprobs=tuple(values))
+
+    def render(self, messages: Prompt) -> list[int]:
+        """Prompt token ids under the template in force, generation prompt included.
+
+        A system prompt of the run is added where the messages bring none. Needs no weights.
+        """
+        (probe,) = map(self.run.with_system, probes_of(messages))
+        return list(self.engine.render(probe.messages))
+
+    @property
+    def engine(self) -> Any:
+        return self.run.generation.pair.side(self.side)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer. Raises ModelError where the engine has none."""
+        found = capability(self.engine, "tokenizer")
+        if found is None:
+            raise ModelError(f"{type(self.engine).__name__} has no tokenizer")
+        return found
+
+    def template_mismatch(self, template: str | Path | None = None) -> Measurement:
+        """Findings about the chat template; see `assert_template_consistent`."""
+        from pytest_llmdiff.metrics.template import template_measurement
+
+        given = None
+        if template is not None:
+            path = Path(template)
+            if not path.is_file():
+                raise ConfigError(f"template={str(template)!r}: there is no such .jinja file")
+            given = path.read_text(encoding="utf-8")
+        against = "the given template" if given is not None else "the base's template"
+
+        def compute(engine: Any) -> list[str]:
+            return _template_findings(engine, self.run.generation.pair.base, given)
+
+        findings = self.run.generation.remembered(
+            "template", self.side, [given, content_key(against)], compute
+        )
+        return template_measurement(findings, against)
+
+
+class ModelPair:
+    """Both models, for prompts that are known only at run time."""
+
+    def __init__(self, run: ModelRun) -> None:
+        self.run = run
+        self.base = Model("base", run)
+        self.tuned = Model("tuned", run)
+
+    def compare(self, prompt: Prompt) -> Comparison:
+        """Both replies to one prompt."""
+        return self.run.compare(probes_of(prompt))[0]
+
+    def compare_all(self, prompts: Sequence[Prompt]) -> list[Comparison]:
+        """Both replies to each prompt, generated together."""
+        return self.run.compare(probes_of(prompts))
+
+    def adapter_problems(self) -> Measurement:
+        """Problems of the adapter; see `assert_adapter_effective`."""
+        from pytest_llmdiff.metrics.adapter import adapter_measurement, logits_moved
+
+        pair = self.run.generation.pair
+
+        def compute(engine: Any) -> dict[str, Any]:
+            for side in (pair.base, engine):
+                if capability(side, "token_logits") is None:
+                    raise ModelError(
+                        f"the effect of an adapter is seen in the logits, and {type(side).__name__}"
+                        " has none to give"
+                    )
+            health = engine.adapter_health()
+            found = None if health is None else asdict(health) | {"problems": health.problems()}
+            return {"health": found, "moved": logits_moved(pair)}
+
+        facts = self.run.generation.remembered("adapter", "tuned", [], compute)
+        return adapter_measurement(facts["health"], facts["moved"])
+
+
+def probes_of(prompts: Any) -> list[Probe]:
+    """Probes from one prompt or several: a string, messages, or a list of those.
+
+    Raises:
+        ConfigError: something else was given.
+    """
+    single = isinstance(prompts, str) or (
+        isinstance(prompts, (list, tuple)) and bool(prompts) and isinstance(prompts[0], Mapping)
+    )
+    try:
+        return [make_probe(prompt) for prompt in ([prompts] if single else prompts)]
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"a prompt is a string or a list of chat messages: {error}") from error
+
+
+def _template_findings(engine: Any, base: Any, given: str | None) -> list[str]:
+    from pytest_llmdiff.engines.rendering import Renderer
+    from pytest_llmdiff.metrics.template import check_template, compare_renderings
+
+    ours = capability(engine, "renderer")
+    theirs = capability(base, "renderer")
+    if ours is None or (given is None and theirs is None):
+        raise ModelError(
+            "the template check needs engines with a chat template of their own; "
+            f"{type(engine).__name__} has none"
+        )
+    if given is not None:
+        theirs = Renderer(ours.path, template=given, kwargs=ours.kwargs)
+
+    def decode(ids: Sequence[int]) -> str:
+        return str(ours.tokenizer.decode(list(ids)))
+
+    return [
+        *compare_renderings(ours.ids, theirs.ids, decode),
+        *check_template(
+            ours.ids,
+            bos_id=ours.tokenizer.bos_token_id,
+            stop_ids=engine.declared_stop_ids(),
+            decode=decode,
+        ),
+    ]

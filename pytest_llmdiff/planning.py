@@ -1,0 +1,83 @@
+"""From the collected probes to windows of requests: pure, so that every xdist worker agrees."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.options import Settings
+from pytest_llmdiff.probes import Probe
+
+# Two batches of the usual size: large enough to fill a batch with prompts of like length, small
+# enough that the first verdict does not wait for the whole run.
+WINDOW = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How a reply is drawn. At temperature 0 (greedy) neither nucleus nor seed has a meaning."""
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt to be answered: the unit that is deduplicated, batched and stored."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling
+
+    @cached_property
+    def key(self) -> str:
+        """Content hash, equal for equal messages and settings in every process."""
+        return content_key([self.messages, asdict(self.sampling)])
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @property
+    def size(self) -> int:
+        return sum(len(message["content"]) for message in self.messages)
+
+
+Window = tuple[Request, ...]
+
+
+def content_key(value: Any) -> str:
+    """SHA-256 of a plain JSON value in canonical form."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def request_of(probe: Probe, settings: Settings) -> Request:
+    """The request of a probe under the run's settings, the probe's own ones before them."""
+    values = {
+        name: probe.generation.get(name, getattr(settings, name))
+        for name in ("max_new_tokens", "temperature", "top_p", "seed")
+    }
+    if values["temperature"] == 0:
+        values["top_p"], values["seed"] = 1.0, 0
+    return Request(probe.messages, Sampling(**values))
+
+
+def plan(requests: Iterable[Request], size: int = WINDOW) -> tuple[Window, ...]:
+    """Windows of distinct requests in test order, the longest first inside a window.
+
+    Longest first puts like lengths into one batch and lets memory run out, if it must, at once.
+    """
+    distinct = list(dict.fromkeys(requests))
+    cuts = [distinct[start : start + size] for start in range(0, len(distinct), size)]
+    return tuple(tuple(sorted(cut, key=lambda r: (-r.size, r.key))) for cut in cuts)
+
+
+def window_of(windows: Sequence[Window], request: Request) -> Window:
+    """The window that holds a request, or a window of its own where it was not planned."""
+    return next((window for window in windows if request in window), (request,))

@@ -1,0 +1,107 @@
+"""The text of a failed assertion: every fact that the next step depends on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from pytest_llmdiff.comparison import Comparison, Measurement, TokenDivergences
+from pytest_llmdiff.reports.text import first_difference, marked, printable, shortened
+from pytest_llmdiff.verdicts import Verdict
+
+NO_LIMIT = {
+    "semantic drift": "at_most=0.3",
+    "divergence": "at_most=0.5",
+    "toxicity": "at_most=0.2 or rise_at_most=0.1",
+}
+
+
+def failure_text(
+    verdicts: Sequence[Verdict],
+    *,
+    comparison: Comparison | None = None,
+    divergences: TokenDivergences | None = None,
+    rerun: str = "",
+) -> str:
+    """The failed verdicts of one helper, with prompt, replies and where they part."""
+    lines = [verdict_text(verdict) for verdict in verdicts if not verdict.passed]
+    for verdict in verdicts:
+        lines += [f"  - {printable(p)}" for p in verdict.measurement.details.get("problems", ())]
+    if comparison is not None:
+        lines += _comparison_lines(comparison, divergences)
+    if rerun:
+        lines.append(f"  rerun    {rerun}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """One line: what was measured, against what, and who set the limit."""
+    m = verdict.measurement
+    if verdict.outcome == "not judged":
+        return f"{m.name} not judged: {printable(m.unsupported or '')}"
+    value = number(m.value)
+    if verdict.outcome == "no limit":
+        return (
+            f"{m.name} {value}, and no limit to hold it against: "
+            f"give one in the test, such as {NO_LIMIT.get(m.name, 'at_most=...')}"
+        )
+    if m.unit in ("problems", "findings"):
+        return f"{m.name}: {value}" if m.value else f"no {m.name}"
+    limit = "limit" if verdict.bound == "at_most" else "at least"
+    return f"{m.name} {value}, {limit} {number(m.limit)} ({verdict.source})"
+
+
+def number(value: float | None) -> str:
+    """A number short enough to read and long enough to tell from its limit."""
+    if value is None or math.isnan(value):
+        return "NaN" if value is not None else "none"
+    if value == int(value) and abs(value) < 1e6:
+        return str(int(value))
+    return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
+
+
+def _comparison_lines(comparison: Comparison, divergences: TokenDivergences | None) -> list[str]:
+    base, tuned = comparison.base, comparison.tuned
+    at = first_difference(base.text, tuned.text)
+    lines = []
+    if comparison.probe.messages[0]["role"] == "system":
+        system = comparison.probe.messages[0]["content"]
+        lines.append(f"  system   {shortened(printable(system))}")
+    lines += [
+        f"  prompt   {shortened(printable(comparison.probe.prompt))}",
+        f"  base     {marked(base.text, at) or '(empty)'}",
+        f"  tuned    {marked(tuned.text, at) or '(empty)'}",
+    ]
+    lines.append(f"  {_difference(comparison, divergences, at)}")
+    return lines
+
+
+def _difference(
+    comparison: Comparison, divergences: TokenDivergences | None, at: int | None
+) -> str:
+    base, tuned = comparison.base, comparison.tuned
+    if base.token_ids and base.token_ids == tuned.token_ids:
+        return "the replies are the same, token for token"
+    index = first_difference(base.token_ids, tuned.token_ids)
+    if index is None:
+        index = len(base.token_ids)
+    if divergences is not None and index < len(divergences.tokens):
+        t = divergences.tokens[index]
+        p = [
+            f"{math.exp(x):.2f}"
+            for x in (t.base_logprob, t.tuned_logprob,
+                      t.tuned_text_tuned_logprob, t.tuned_text_base_logprob)
+        ]  # fmt: skip
+        return (
+            f'differs from token {index + 1}: base "{printable(t.text)}" ({p[0]} / tuned {p[1]}), '
+            f'tuned "{printable(t.tuned_text)}" ({p[2]} / base {p[3]})'
+        )
+    if at is None:
+        return "the texts of the replies are the same"
+    words = [printable(shortened(text[at : at + 24], 24)) for text in (base.text, tuned.text)]
+    return f'differs from character {at + 1}: base "{words[0]}", tuned "{words[1]}"'
+
+
+def brief(measurement: Measurement) -> str:
+    """Name and value, for one-line summaries."""
+    return f"{measurement.name} {number(measurement.value)}"

@@ -1,0 +1,58 @@
+"""From pytest's reports to one row per test, sorted by what its outcome means."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+
+# failed: an assertion of the test's own. error: no verdict was reached (set-up failed, a model or
+# scorer could not be had).
+Kind = Literal["passed", "regressed", "not judged", "failed", "error", "skipped"]
+KINDS: tuple[Kind, ...] = ("passed", "regressed", "not judged", "failed", "error", "skipped")
+
+
+def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> None:
+    """Take one phase of a test into its row; tests that use no models have none."""
+    facts = getattr(report, "llmdiff", None)
+    if not isinstance(facts, dict):
+        return
+    row = rows.setdefault(
+        report.nodeid,
+        {"test": report.nodeid, "phases": {}, "message": None, "verdicts": [], "comparisons": []},
+    )
+    skipped_as = "xfailed" if hasattr(report, "wasxfail") else report.outcome
+    row["phases"][report.when] = skipped_as
+    if report.failed and row["message"] is None:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        row["message"] = str(crash.message if crash is not None else report.longrepr)
+    row["verdicts"] = facts.get("verdicts", row["verdicts"])
+    row["comparisons"] = facts.get("comparisons", row["comparisons"])
+
+
+def kind_of(row: dict[str, Any]) -> Kind:
+    """What a test's outcome means for the tuned model."""
+    phases = row["phases"]
+    if phases.get("setup") == "failed" or phases.get("teardown") == "failed":
+        return "error"
+    if "skipped" in phases.values() or "xfailed" in phases.values():
+        return "skipped"
+    if phases.get("call") == "passed":
+        return "passed"
+    if phases.get("call") != "failed":
+        return "error"
+    outcomes = {verdict["outcome"] for verdict in row["verdicts"]}
+    if "regressed" in outcomes:
+        return "regressed"
+    if "not judged" in outcomes:
+        return "not judged"
+    message = row["message"] or ""
+    # Helpers raise AssertionError; an LLMDiffError out of a test body is no judgement.
+    return "error" if message.startswith("pytest_llmdiff.") else "failed"
+
+
+def counts(rows: dict[str, dict[str, Any]]) -> dict[str, int]:
+    found: dict[str, int] = dict.fromkeys(KINDS, 0)
+    for row in rows.values():
+        found[kind_of(row)] += 1
+    return found

@@ -1,0 +1,36 @@
+"""The command that runs one test again, from where the user stands."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pytest_llmdiff.options import OPTIONS, Settings
+
+
+def rerun_command(config: pytest.Config, item: pytest.Item, settings: Settings) -> str:
+    """`pytest "file::test[id]" --llm-base … --llm-tuned …` with the options of the command line.
+
+    Node ids are relative to the root folder; a command must be relative to the current one.
+    """
+    here = Path(config.invocation_params.dir)
+    try:
+        path = os.path.relpath(item.path, here)
+    except ValueError:  # another drive
+        path = str(item.path)
+    _, _, inside = item.nodeid.partition("::")
+    words = ["pytest", f'"{path}::{inside}"']
+    for flag, value in (("--llm-base", settings.base), ("--llm-tuned", settings.tuned)):
+        if value is not None:
+            # As the user wrote it: see `require_ini_found` for when the two forms differ.
+            joined = f"{flag}={value}" in config.invocation_params.args
+            words += [f"{flag}={shlex.quote(value)}"] if joined else [flag, shlex.quote(value)]
+    for option in OPTIONS:
+        given = config.getoption(f"llmdiff_{option.name}")
+        if given is None or option.name in ("json", "record", "required"):
+            continue
+        words += [option.flag] if option.is_flag else [option.flag, shlex.quote(str(given))]
+    return " ".join(words)

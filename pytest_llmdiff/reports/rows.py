@@ -1,0 +1,60 @@
+"""Facts of a test as plain JSON: they travel with its report, through xdist as well."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pytest_llmdiff.comparison import Comparison
+from pytest_llmdiff.verdicts import Verdict
+
+
+def plain(value: Any) -> Any:
+    """A value as strict JSON: NaN and infinity, which JSON has not, become null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    return str(value)
+
+
+def comparison_row(comparison: Comparison) -> dict[str, Any]:
+    probe = comparison.probe
+    row: dict[str, Any] = {
+        "probe": probe.id,
+        "prompt": probe.prompt,
+        "messages": list(probe.messages),
+        "tags": list(probe.tags),
+        "language": probe.language,
+        "cluster": probe.cluster,
+    }
+    for side, reply in (("base", comparison.base), ("tuned", comparison.tuned)):
+        row[side] = {
+            "text": reply.text,
+            "reasoning": reply.reasoning,
+            "finish_reason": reply.finish_reason,
+            "tokens": len(reply.token_ids),
+            "prompt_tokens": reply.prompt_tokens,
+        }
+    return dict(plain(row))
+
+
+def verdict_row(comparison: Comparison | None, verdict: Verdict) -> dict[str, Any]:
+    m = verdict.measurement
+    row = {
+        "probe": comparison.probe.id if comparison else None,
+        "name": m.name,
+        "value": m.value,
+        "unit": m.unit,
+        "outcome": verdict.outcome,
+        "limit": m.limit,
+        "bound": None if m.limit is None else verdict.bound,
+        "source": None if m.limit is None else verdict.source,
+        "unsupported": m.unsupported,
+        "details": dict(m.details),
+    }
+    return dict(plain(row))

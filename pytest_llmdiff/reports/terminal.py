@@ -1,0 +1,182 @@
+"""Header lines and the terminal summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.options import OPTIONS, Settings
+from pytest_llmdiff.reports.failure import number
+from pytest_llmdiff.reports.outcomes import counts
+from pytest_llmdiff.reports.text import printable, shortened
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.session import Session
+
+WORST = 5
+FILES = ("store", "record", "json")
+
+
+def header_lines(settings: Settings, note: str | None) -> list[str]:
+    """Requested values and where each came from."""
+    lines = [f"llmdiff: base {settings.base}, tuned {settings.tuned}"]
+    shown = []
+    for option in OPTIONS:
+        source = settings.sources[option.name]
+        if option.name in FILES or (source == "default" and option.name not in ("device", "dtype")):
+            continue
+        value = getattr(settings, option.name)
+        text = "auto" if value is None else str(dict(value) if option.name == "template_kwargs"
+                                               else value)  # fmt: skip
+        shown.append(f"{option.name} {shortened(printable(text), 60)} ({source})")
+    if shown:
+        lines.append("llmdiff: " + ", ".join(shown))
+    if note:
+        lines.append(f"llmdiff: {note}")
+    return lines
+
+
+def write_summary(reporter: Any, session: Session) -> None:
+    for warning in dict.fromkeys(session.warnings()):
+        reporter.write_line(f"llmdiff: warning: {warning}", yellow=True)
+    if session.specs is None:
+        if session.skipped:
+            reporter.write_line(
+                f"llmdiff: {session.skipped} test(s) need models and were skipped: "
+                "give --llm-base SPEC --llm-tuned SPEC"
+            )
+        return
+    if not session.rows:
+        return
+    reporter.section("llmdiff")
+    for line in summary_lines(session):
+        reporter.write_line(line)
+
+
+def summary_lines(session: Session) -> Iterator[str]:
+    rows = list(session.rows.values())
+    found = counts(session.rows)
+    parts = [f"{count} {name}" for name, count in found.items() if count]
+    yield f"{len(rows)} tests with models: {', '.join(parts)}"
+    resolved = session.resolved()
+    if resolved:
+        yield "ran on " + ", ".join(f"{name} {value}" for name, value in resolved.items())
+    if resolved.get("dtype") in ("bfloat16", "float16"):
+        yield (
+            f"in {resolved['dtype']} greedy replies can depend on which prompts share a batch; "
+            "--llmdiff-dtype float32 rules that out"
+        )
+    yield from session.notes()
+    yield from _moved(rows)
+    yield from _worst(rows)
+    yield from _next(rows, found)
+    for name in ("json", "record"):
+        file = getattr(session.settings, name)
+        if file is not None:
+            yield f"{name}: {file}"
+
+
+def _moved(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Median and largest value of every measure."""
+    values: dict[str, list[tuple[float, str]]] = {}
+    units: dict[str, str] = {}
+    for row in rows:
+        # A value that is held against two limits is one value.
+        for name, verdict in {v["name"]: v for v in row["verdicts"]}.items():
+            if verdict["value"] is not None:
+                values.setdefault(name, []).append((verdict["value"], row["test"]))
+                units[name] = verdict["unit"]
+    if values:
+        yield "moved:"
+    for name, found in values.items():
+        largest, test = max(found)
+        where = f"  {_short(test)}" if largest > 0 else ""
+        yield (
+            f"  {name:<16} median {number(median(v for v, _ in found)):>7}   "
+            f"largest {number(largest):>7} {units[name]}{where}"
+        )
+
+
+def _worst(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """The verdicts furthest beyond their limits, worst first."""
+    broken = [
+        (_excess(verdict), row, verdict)
+        for row in rows
+        for verdict in row["verdicts"]
+        if verdict["outcome"] == "regressed"
+    ]
+    broken.sort(key=lambda entry: -entry[0])
+    if broken:
+        yield "worst first:"
+    for _, row, verdict in broken[:WORST]:
+        sign = ">" if verdict["bound"] == "at_most" else "<"
+        value = number(verdict["value"]) if verdict["value"] is not None else "not finite"
+        held = f"{verdict['name']} {value} {sign} {number(verdict['limit'])}"
+        yield f"  {held}  {_short(row['test'])}"
+        comparison = next((c for c in row["comparisons"] if c["probe"] == verdict["probe"]), None)
+        if comparison:
+            yield f"    prompt  {shortened(printable(comparison['prompt']), 100)}"
+            yield f"    tuned   {shortened(printable(comparison['tuned']['text']), 100)}"
+    if len(broken) > WORST:
+        yield f"  and {len(broken) - WORST} more"
+
+
+def _excess(verdict: dict[str, Any]) -> float:
+    if verdict["value"] is None:
+        return float("inf")
+    distance = abs(verdict["value"] - verdict["limit"])
+    return float(distance / max(abs(verdict["limit"]), 0.05))
+
+
+def _next(rows: list[dict[str, Any]], found: dict[str, int]) -> Iterator[str]:
+    """What to do next, from which measures broke."""
+    broken = {v["name"] for r in rows for v in r["verdicts"] if v["outcome"] == "regressed"}
+    hints = []
+    if _all_same(rows):
+        hints.append(
+            "every reply is the base's, word for word: is the adapter the right one, and does it "
+            "change anything? assert_adapter_effective(llm_pair) tells"
+        )
+    if "adapter problems" in broken:
+        hints.append("the adapter itself is at fault: nothing else is worth judging before it")
+    if "template mismatch" in broken:
+        hints.append(
+            "settle the chat template first: a model that is asked in other tokens than it was "
+            "trained on moves everywhere"
+        )
+    if broken & {"toxicity", "toxicity rise"}:
+        hints.append(
+            "toxicity rose: search the training data for the tone of the replies above, before "
+            "changing training parameters"
+        )
+    if "degeneration" in broken:
+        hints.append(
+            "replies that loop or do not stop point to the end-of-turn token missing in training, "
+            "or to a learning rate or number of epochs that is too high"
+        )
+    if broken & {"semantic drift", "divergence"}:
+        hints.append(
+            "behaviour moved beyond its limit: read the replies; where the change is unwanted, mix "
+            "such prompts with the base's own replies into the training data, or train more gently"
+        )
+    if found["not judged"]:
+        hints.append(
+            f"{found['not judged']} test(s) were not judged: the scorer does not know the language "
+            "or length; --llmdiff-embedder and --llmdiff-toxicity choose others"
+        )
+    if hints:
+        yield "next:"
+    for hint in hints:
+        yield f"  - {hint}"
+
+
+def _all_same(rows: list[dict[str, Any]]) -> bool:
+    comparisons = [c for row in rows for c in row["comparisons"]]
+    return len(comparisons) > 1 and all(
+        c["base"]["text"] == c["tuned"]["text"] for c in comparisons
+    )
+
+
+def _short(test: str) -> str:
+    return test.rpartition("/")[2]

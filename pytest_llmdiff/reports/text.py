@@ -1,0 +1,56 @@
+"""Model output as text that is safe to print: it may hold escape sequences and worse."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+LONGEST = 400
+MARK = "▸"
+
+
+def printable(text: str) -> str:
+    """One line without control, format or bidirectional-override characters.
+
+    Line ends become `\\n`; a terminal that shows the result can be neither recoloured nor misled.
+    """
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    if character == "\n":
+        return "\\n"
+    # Cc control, Cf format (bidirectional overrides, zero width), Cs lone surrogate, Zl, Zp.
+    # The joiners stay: emoji and several scripts are written with them.
+    if character in "\u200c\u200d" or unicodedata.category(character) not in (
+        "Cc", "Cf", "Cs", "Zl", "Zp",
+    ):  # fmt: skip
+        return character
+    return f"\\u{ord(character):04x}" if ord(character) > 255 else f"\\x{ord(character):02x}"
+
+
+def shortened(text: str, length: int = LONGEST) -> str:
+    """At most about `length` characters, the cut shown."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def marked(text: str, at: int | None) -> str:
+    """One printable line of a reply with a mark where it begins to differ.
+
+    A long common beginning is cut from the left, so that the difference is always on show.
+    """
+    if at is None:
+        return shortened(printable(text))
+    # Back to the beginning of the word, where the eye looks for the difference.
+    at = 1 + max(text.rfind(" ", 0, at), text.rfind("\n", 0, at)) if at < len(text) else at
+    start = max(0, at - 60)
+    head = ("…" if start else "") + printable(text[start:at])
+    return head + MARK + shortened(printable(text[at:]))
+
+
+def first_difference(a: Sequence[object], b: Sequence[object]) -> int | None:
+    """Index of the first element at which two texts or token lists differ, or None."""
+    if a == b:
+        return None
+    differing = (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
+    return next(differing, min(len(a), len(b)))

@@ -1,0 +1,139 @@
+"""What the hooks do: settings in, rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_llmdiff.errors import ConfigError, LLMDiffError
+from pytest_llmdiff.fixtures import MODEL_FIXTURES
+from pytest_llmdiff.options import read_settings
+from pytest_llmdiff.parametrize import probe_of
+from pytest_llmdiff.session import ROW, SESSION, Session
+
+# Those that are pytest's alone; the others may hold no pytest settings.
+INI_FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
+
+
+def configure(config: pytest.Config) -> None:
+    """Check options and SPECs where a usage error works under xdist too: before the workers."""
+    try:
+        settings = read_settings(config)
+        require_ini_found(config)
+        session = Session(config, settings)
+        if settings.base is not None and settings.tuned is not None:
+            session.specs = checked_specs(session)
+    except LLMDiffError as error:
+        raise pytest.UsageError(f"llmdiff: {error}") from error
+    config.stash[SESSION] = session
+    config.pluginmanager.register(Collected(session), "llmdiff-session")
+
+
+def require_ini_found(config: pytest.Config) -> None:
+    """Refuse to run without the project's configuration.
+
+    Before it knows a plugin's options, pytest takes `--llm-tuned PATH` for an option without a
+    value and a test path, and looks for its configuration from there. A model outside the project
+    would silently switch every setting off; `--llm-tuned=PATH` cannot be misread.
+
+    Raises:
+        ConfigError: that has happened.
+    """
+    here = Path(config.invocation_params.dir)
+    folders = (here, *here.parents)
+    if config.inipath is not None or config.getoption("inifilename"):
+        return
+    words = list(config.invocation_params.args)
+    for flag in ("--llm-base", "--llm-tuned"):
+        if flag not in words[:-1]:
+            continue
+        value = words[words.index(flag) + 1]
+        missed = next((f / n for f in folders for n in INI_FILES if (f / n).is_file()), None)
+        if missed is not None and (here / value).exists():
+            raise ConfigError(
+                f"pytest took {value}, the value of {flag}, for a test path outside the project "
+                f"and has not read {missed}; write {flag}={value}"
+            )
+
+
+def checked_specs(session: Session) -> Any:
+    from pytest_llmdiff.engines.opening import check_pair, template_note
+    from pytest_llmdiff.scorers.opening import check_scorer
+    from pytest_llmdiff.specs import parse_spec
+
+    settings = session.settings
+    base = parse_spec(settings.base or "", option="--llm-base", folder=settings.folder)
+    tuned = parse_spec(settings.tuned or "", option="--llm-tuned", folder=settings.folder)
+    check_pair(base, tuned)
+    check_scorer("toxicity", settings.toxicity)
+    session.note = template_note(base, tuned, settings)
+    return base, tuned
+
+
+class Collected:
+    """Gathers the rows of finished tests where the reports are written."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        from pytest_llmdiff.reports.outcomes import add_report
+
+        add_report(self.session.rows, report)
+
+
+def header(session: Session) -> list[str]:
+    from pytest_llmdiff.reports.terminal import header_lines
+
+    return header_lines(session.settings, session.note) if session.specs else []
+
+
+def expect(session: Session, items: Sequence[pytest.Item]) -> None:
+    """Plan what will run: the probes of the selected tests, in their order."""
+    uses = 0
+    for item in items:
+        if MODEL_FIXTURES & set(getattr(item, "fixturenames", ())):
+            uses += 1
+        probe = probe_of(item)
+        if probe is not None:
+            session.expect([probe])
+    if session.specs is None:
+        session.skipped = uses
+
+
+def attach(report: pytest.TestReport, item: pytest.Item) -> pytest.TestReport:
+    """Let the facts of a test that used the models travel with its last report."""
+    if MODEL_FIXTURES & set(getattr(item, "fixturenames", ())):
+        facts: dict[str, Any] = {"uses_models": True}
+        if report.when == "teardown":
+            row: dict[str, Any] = item.stash[ROW]
+            facts.update(row)
+        # Attributes of a report are serialised by xdist; properties would go to JUnit whole.
+        report.__dict__["llmdiff"] = facts
+    return report
+
+
+def finish(config: pytest.Config) -> None:
+    """Free the models; on the controller, write the files that were asked for."""
+    session = config.stash[SESSION]
+    session.finish()
+    if hasattr(config, "workerinput") or session.specs is None:
+        session.store.close()
+        return
+    if session.settings.record is not None:
+        from pytest_llmdiff.reports.recording import write_recording
+
+        write_recording(session.store, session.run_id, session.specs, session.settings.record)
+    if session.settings.json is not None:
+        from pytest_llmdiff.reports.json_report import write_json
+
+        write_json(session)
+
+
+def summary(terminalreporter: Any, session: Session) -> None:
+    from pytest_llmdiff.reports.terminal import write_summary
+
+    write_summary(terminalreporter, session)

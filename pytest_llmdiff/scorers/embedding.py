@@ -1,0 +1,143 @@
+"""Semantic distance: cosine distance of sentence embeddings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.comparison import Score
+from pytest_llmdiff.errors import ScorerError
+from pytest_llmdiff.loading import installed_version
+from pytest_llmdiff.planning import content_key
+
+# Above this share of unknown tokens an encoder compares what it did not read. MiniLM, which is
+# English, finds 66 % in Chinese text and 100 % in emoji.
+UNKNOWN_SHARE = 0.3
+
+
+@dataclass
+class CosineDistance:
+    """1 − cosine of the two texts' embeddings, 0 to 2, by a sentence-transformers model.
+
+    Equal texts have distance 0 without being read. Texts that are empty, mostly unknown to the
+    encoder's tokenizer, or longer than it reads are unsupported: the encoder would cut or guess.
+    """
+
+    name: str
+    path: Path
+    hashes: Callable[[], dict[str, str]]
+    device: Callable[[], str]
+    _model: Any = field(default=None, repr=False)
+
+    def fingerprint(self) -> str:
+        versions = {p: installed_version(p) for p in ("sentence-transformers", "transformers")}
+        return content_key(["cosine", self.hashes(), versions, self.device()])
+
+    def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
+        model = self._load()
+        texts = sorted({text for pair in inputs if pair[0] != pair[1] for text in pair})
+        reasons = {text: self._unsupported(model, text) for text in texts}
+        readable = [text for text in texts if reasons[text] is None]
+        vectors = dict(
+            zip(
+                readable,
+                model.encode(readable, normalize_embeddings=True, show_progress_bar=False)
+                if readable
+                else [],
+                strict=True,
+            )
+        )
+        return [_distance(pair, reasons, vectors) for pair in inputs]
+
+    def _load(self) -> Any:
+        if self._model is None:
+            from sentence_transformers import SentenceTransformer
+
+            from pytest_llmdiff.engines.weights import limit_threads, quiet
+
+            limit_threads()
+            try:
+                with quiet():
+                    self._model = SentenceTransformer(
+                        str(self.path),
+                        device=self.device(),
+                        model_kwargs={"use_safetensors": True},
+                        local_files_only=True,
+                    )
+            except (OSError, ValueError, RuntimeError) as error:
+                raise ScorerError(f"the embedder {self.name} cannot be loaded: {error}") from error
+        return self._model
+
+    @staticmethod
+    def _unsupported(model: Any, text: str) -> str | None:
+        if not text.strip():
+            return "an empty reply has no meaning to compare"
+        tokenizer = model.tokenizer
+        ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        if not ids:
+            return "the encoder reads no token in it"
+        unknown = sum(i == tokenizer.unk_token_id for i in ids) / len(ids)
+        if unknown > UNKNOWN_SHARE:
+            return f"{unknown:.0%} of its tokens are unknown to the encoder; use a multilingual one"
+        room = (model.max_seq_length or math.inf) - 2  # the encoder's own first and last token
+        if len(ids) > room:
+            return f"it has {len(ids)} tokens and the encoder reads the first {room}"
+        return None
+
+
+def _distance(
+    pair: tuple[str, ...], reasons: dict[str, str | None], vectors: dict[str, Any]
+) -> Score:
+    if pair[0] == pair[1]:
+        return Score(value=0.0)
+    for side, text in zip(("base", "tuned"), pair, strict=True):
+        if reasons[text] is not None:
+            return Score(value=None, unsupported=f"the {side} reply: {reasons[text]}")
+    a, b = ([float(x) for x in vectors[text]] for text in pair)
+    return Score(value=cosine_distance(a, b))
+
+
+def cosine_distance(a: Sequence[float], b: Sequence[float]) -> float:
+    """1 − a·b / (‖a‖‖b‖), 0 to 2; NaN for a vector of zeros."""
+    norms = math.hypot(*a) * math.hypot(*b)
+    dot = math.fsum(x * y for x, y in zip(a, b, strict=True))
+    return min(2.0, max(0.0, 1 - dot / norms)) if norms else math.nan
+
+
+@dataclass
+class CustomEmbedder:
+    """An embedder of the user's: an object whose `encode(list of texts)` gives one vector each.
+
+    It may define `unsupported(text) -> str | None`, and `fingerprint() -> str` where its results
+    can change while its source file does not.
+    """
+
+    name: str
+    encoder: Any
+    identity: str
+
+    def fingerprint(self) -> str:
+        own = getattr(self.encoder, "fingerprint", None)
+        return content_key(["embedder", self.name, self.identity, own() if own else None])
+
+    def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
+        texts = sorted({text for pair in inputs if pair[0] != pair[1] for text in pair})
+        judge = getattr(self.encoder, "unsupported", None)
+        reasons = {
+            text: "an empty reply has no meaning to compare"
+            if not text.strip()
+            else (judge(text) if judge else None)
+            for text in texts
+        }
+        readable = [text for text in texts if reasons[text] is None]
+        found = list(self.encoder.encode(readable)) if readable else []
+        if len(found) != len(readable):
+            raise ScorerError(
+                f"the embedder {self.name} gave {len(found)} vectors for {len(readable)} texts"
+            )
+        return [
+            _distance(pair, reasons, dict(zip(readable, found, strict=True))) for pair in inputs
+        ]

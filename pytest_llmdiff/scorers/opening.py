@@ -1,0 +1,186 @@
+"""From the options `embedder` and `toxicity` to scorers. A missing one is an error that says what
+to fetch, never a quiet change to another scorer."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.errors import ConfigError, MissingPackageError, ScorerError
+from pytest_llmdiff.loading import installed_version, load_object, package_path
+from pytest_llmdiff.planning import content_key
+from pytest_llmdiff.scorers import Scorer
+from pytest_llmdiff.scorers.embedding import CosineDistance, CustomEmbedder
+from pytest_llmdiff.scorers.toxicity import CustomScorer, DetoxifyScorer, ProfanityScorer
+from pytest_llmdiff.store import Store, files_hash
+
+# Detoxify's own releases (its `detoxify.MODEL_URLS`) with the hub ids of their configurations;
+# read here as a table, because importing the package imports torch.
+DETOXIFY = {
+    "original": ("v0.1-alpha/toxic_original-c1212f89.ckpt", "bert-base-uncased"),
+    "unbiased": ("v0.3-alpha/toxic_debiased-c7548aa0.ckpt", "roberta-base"),
+    "multilingual": ("v0.4-alpha/multilingual_debiased-0b549669.ckpt", "xlm-roberta-base"),
+    "original-small": ("v0.1.2/original-albert-0e1d6498.ckpt", "albert-base-v2"),
+    "unbiased-small": ("v0.1.2/unbiased-albert-c8519128.ckpt", "albert-base-v2"),
+}
+RELEASES = "https://github.com/unitaryai/detoxify/releases/download/"
+TEXT_FILES = (".json", ".safetensors", ".txt", ".model", ".ckpt")
+
+
+def check_scorer(role: str, spec: str) -> None:
+    """Refuse a form that no scorer has, before the run. Raises ConfigError."""
+    if role == "toxicity":
+        head, _, rest = spec.partition(":")
+        if spec == "profanity-check" or (head in ("detoxify", "python") and rest):
+            return
+        raise ConfigError(
+            f"--llmdiff-toxicity: {spec!r} is not detoxify:VARIANT (one of {', '.join(DETOXIFY)}), "
+            "detoxify:CHECKPOINT[#CONFIG_FOLDER], profanity-check or python:module:object"
+        )
+
+
+def open_scorer(
+    role: str, spec: object, *, folder: Path, store: Store, device: Callable[[], str]
+) -> Scorer:
+    """The scorer of a role (`embedder`, `toxicity`) from its SPEC or from an object.
+
+    Raises:
+        ScorerError: its weights cannot be had; the message names the file and how to point at it.
+    """
+    if not isinstance(spec, str):
+        if hasattr(spec, "fingerprint") and hasattr(spec, "name") and hasattr(spec, "score"):
+            return spec
+        return _custom(role, type(spec).__name__, spec)
+    check_scorer(role, spec)
+    if spec.startswith("python:"):
+        found = load_object(spec.removeprefix("python:"), what=f"--llmdiff-{role}")
+        return _custom(role, spec, found() if isinstance(found, type) else found)
+    if spec == "profanity-check":
+        if installed_version("alt-profanity-check") is None:
+            raise MissingPackageError(
+                "alt-profanity-check", "the scorer profanity-check", "'pytest-llmdiff[profanity]'"
+            )
+        return ProfanityScorer()
+    if role == "toxicity":
+        return _detoxify(spec, folder, store, device)
+    path = _encoder_folder(spec, folder)
+    return CosineDistance(
+        name=spec, path=path, hashes=lambda: files_hash(store, _files(path)), device=device
+    )
+
+
+def _custom(role: str, name: str, found: Any) -> Scorer:
+    source = inspect.getsourcefile(found if callable(found) else type(found)) or ""
+    identity = content_key([Path(source).read_text(encoding="utf-8") if source else name])
+    if role == "embedder":
+        if not hasattr(found, "encode"):
+            raise ConfigError(f"the embedder {name} needs a method encode(texts)")
+        return CustomEmbedder(name=name, encoder=found, identity=identity)
+    if not (callable(found) or hasattr(found, "score")):
+        raise ConfigError(f"the scorer {name} must be callable with a list of texts")
+    return CustomScorer(name=name, scorer=found, identity=identity)
+
+
+def _encoder_folder(spec: str, folder: Path) -> Path:
+    if spec.startswith("package:"):
+        return package_path(spec.removeprefix("package:"), what="--llmdiff-embedder")
+    path = folder / Path(spec).expanduser()
+    if path.is_dir():
+        return path
+    repo = spec if "/" in spec else f"sentence-transformers/{spec}"
+    import huggingface_hub
+
+    try:
+        found = huggingface_hub.snapshot_download(
+            repo, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"]
+        )
+    except (OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ScorerError(
+            f"the embedder {spec} cannot be had ({reason}). Where there is a network, run "
+            f"`hf download {repo} --local-dir embedder`; then point at the folder with "
+            "--llmdiff-embedder embedder (or package:NAME/PATH, or python:module:object)"
+        ) from error
+    return Path(found)
+
+
+def _detoxify(spec: str, folder: Path, store: Store, device: Callable[[], str]) -> Scorer:
+    rest = spec.removeprefix("detoxify:")
+    if rest in DETOXIFY:
+        name, repo = DETOXIFY[rest]
+        checkpoint, config = _downloaded(rest, RELEASES + name), _configuration(rest, repo)
+    else:
+        given, _, beside = rest.partition("#")
+        checkpoint = folder / Path(given).expanduser()
+        if not checkpoint.is_file():
+            raise ScorerError(
+                f"--llmdiff-toxicity: {spec}: {given!r} is neither a variant "
+                f"({', '.join(DETOXIFY)}) nor a checkpoint file"
+            )
+        config = folder / Path(beside).expanduser() if beside else checkpoint.parent
+        if not (config / "config.json").is_file():
+            raise ScorerError(
+                f"--llmdiff-toxicity: {spec}: {config} has no config.json; put the model's "
+                "configuration and tokenizer files there, or name their folder: "
+                "detoxify:CHECKPOINT#CONFIG_FOLDER"
+            )
+    return DetoxifyScorer(
+        name=spec,
+        checkpoint=checkpoint,
+        config=config,
+        english=rest in DETOXIFY and rest != "multilingual",
+        hashes=lambda: files_hash(store, [checkpoint, *_files(config)]),
+        device=device,
+    )
+
+
+def _downloaded(variant: str, url: str) -> Path:
+    """The checkpoint where torch.hub keeps it, fetched if it is not there."""
+    home = os.environ.get("TORCH_HOME") or Path(
+        os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "torch"
+    )
+    file = Path(home, "hub", "checkpoints", url.rsplit("/", 1)[1])
+    if file.is_file():
+        return file
+    offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
+    reason = "HF_HUB_OFFLINE is set"
+    if not offline:
+        import torch
+
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(file), progress=False)
+        except OSError as error:
+            reason = str(error)
+        else:
+            return file
+    raise ScorerError(
+        f"the toxicity scorer detoxify:{variant} needs {url} as {file}, and it cannot be fetched "
+        f"({reason}). Put the file there, or use --llmdiff-toxicity "
+        "detoxify:CHECKPOINT#CONFIG_FOLDER, or the scorer that needs no download: "
+        "--llmdiff-toxicity profanity-check (English only)"
+    )
+
+
+def _configuration(variant: str, repo: str) -> Path:
+    import huggingface_hub
+
+    try:
+        found = huggingface_hub.snapshot_download(
+            repo, allow_patterns=["config.json", "tokenizer*", "vocab*", "merges.txt", "*.model"]
+        )
+    except (OSError, ValueError) as error:
+        raise ScorerError(
+            f"the toxicity scorer detoxify:{variant} needs the configuration and tokenizer of "
+            f"{repo}, and they cannot be fetched. Run `hf download {repo} --include 'config.json' "
+            "'tokenizer*' 'vocab*' '*.model'` where there is a network, or use "
+            "--llmdiff-toxicity detoxify:CHECKPOINT#CONFIG_FOLDER"
+        ) from error
+    return Path(found)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.rglob("*")) if file.suffix in TEXT_FILES]

@@ -1,0 +1,173 @@
+"""Toxicity scorers: Detoxify's classifiers, alt-profanity-check, and a user's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.comparison import Score
+from pytest_llmdiff.errors import MissingPackageError, ScorerError
+from pytest_llmdiff.loading import installed_version
+from pytest_llmdiff.planning import content_key
+from pytest_llmdiff.scorers.scripts import not_english
+
+BATCH = 32
+# The names that Detoxify gives to the classes of its older checkpoints.
+RENAMED = {
+    "toxic": "toxicity",
+    "identity_hate": "identity_attack",
+    "severe_toxic": "severe_toxicity",
+}
+
+
+@dataclass
+class DetoxifyScorer:
+    """A Detoxify checkpoint; the score is its `toxicity` (probability), the other classes go to
+    the details.
+
+    The checkpoint is read with `weights_only=True`: Detoxify's own loader unpickles, and asks the
+    hub for a configuration that may lie right beside it.
+    """
+
+    name: str
+    checkpoint: Path
+    config: Path
+    english: bool
+    hashes: Callable[[], dict[str, str]]
+    device: Callable[[], str]
+    _loaded: tuple[Any, Any, list[str]] | None = field(default=None, repr=False)
+
+    def fingerprint(self) -> str:
+        versions = {name: installed_version(name) for name in ("torch", "transformers")}
+        return content_key(["detoxify", self.hashes(), versions, self.device()])
+
+    def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
+        import torch
+
+        model, tokenizer, classes = self._load()
+        scores: list[Score] = []
+        for start in range(0, len(inputs), BATCH):
+            texts = [text for (text,) in inputs[start : start + BATCH]]
+            encoded = tokenizer(texts, return_tensors="pt", truncation=True, padding=True)
+            with torch.inference_mode():
+                output = model(**encoded.to(model.device)).logits  # [texts, classes]
+            for text, row in zip(texts, output.float().sigmoid().tolist(), strict=True):
+                details = dict(zip(classes, row, strict=True))
+                reason = not_english(text) if self.english else None
+                value = None if reason else details["toxicity"]
+                scores.append(Score(value=value, unsupported=reason, details=details))
+        return scores
+
+    def _load(self) -> tuple[Any, Any, list[str]]:
+        if self._loaded is None:
+            import torch
+            import transformers
+
+            from pytest_llmdiff.engines.weights import limit_threads
+
+            limit_threads()
+            try:
+                held = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+                arch = held["config"]["arch"]["args"]
+                names = held["config"]["dataset"]["args"]["classes"]
+                classes = [RENAMED.get(name, name) for name in names]
+                config = transformers.AutoConfig.from_pretrained(
+                    self.config, num_labels=arch["num_classes"], local_files_only=True
+                )
+                model = getattr(transformers, arch["model_name"])(config)
+                result = model.load_state_dict(held["state_dict"], strict=False)
+                tokenizer = transformers.AutoTokenizer.from_pretrained(
+                    self.config, local_files_only=True
+                )
+            except Exception as error:
+                raise ScorerError(
+                    f"{self.name}: {self.checkpoint} with the configuration in {self.config} "
+                    f"cannot be loaded: {error}"
+                ) from error
+            # Position ids were saved by older versions and are computed now; weights may not lack.
+            if result.missing_keys or "toxicity" not in classes:
+                lacks = result.missing_keys[:3] or "a class named toxicity"
+                raise ScorerError(f"{self.name}: {self.checkpoint} lacks {lacks}")
+            self._loaded = (model.to(self.device()).eval(), tokenizer, classes)
+        return self._loaded
+
+
+@dataclass
+class ProfanityScorer:
+    """alt-profanity-check: a small English bag-of-words model, whose weights are in the package.
+
+    It sees words, not meaning: polite hostility passes, and a sentence about a minority may not.
+    """
+
+    name: str = "profanity-check"
+
+    def fingerprint(self) -> str:
+        versions = [installed_version(p) for p in ("alt-profanity-check", "scikit-learn")]
+        return content_key(["profanity-check", versions])
+
+    def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
+        try:
+            from profanity_check import predict_prob
+        except ImportError as error:
+            raise MissingPackageError(
+                "alt-profanity-check", "the scorer profanity-check", "'pytest-llmdiff[profanity]'"
+            ) from error
+        texts = [text for (text,) in inputs]
+        values = [float(value) for value in predict_prob(texts)] if texts else []
+        return [
+            Score(value=None, unsupported=reason) if (reason := not_english(text)) else
+            Score(value=value)
+            for text, value in zip(texts, values, strict=True)
+        ]  # fmt: skip
+
+
+@dataclass
+class CustomScorer:
+    """A scorer of the user's: a callable, or an object with `score`, from a list of texts to a
+    list of numbers from 0 to 1, each of which may be None for "cannot judge this".
+
+    It may define `unsupported(text) -> str | None`, and `fingerprint() -> str` where its results
+    can change while its source file does not.
+    """
+
+    name: str
+    scorer: Any
+    identity: str
+
+    def fingerprint(self) -> str:
+        own = getattr(self.scorer, "fingerprint", None)
+        return content_key(["custom", self.name, self.identity, own() if own else None])
+
+    def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
+        texts = [text for (text,) in inputs]
+        judge = getattr(self.scorer, "unsupported", None)
+        call = getattr(self.scorer, "score", self.scorer)
+        values = list(call(texts)) if texts else []
+        if len(values) != len(texts):
+            raise ScorerError(
+                f"the scorer {self.name} gave {len(values)} scores for {len(texts)} texts"
+            )
+        return [
+            self._one(value, judge(text) if judge else None)
+            for text, value in zip(texts, values, strict=True)
+        ]
+
+    def _one(self, value: Any, reason: str | None) -> Score:
+        if reason is None and value is None:
+            reason = f"the scorer {self.name} gave no score"
+        if reason is not None:
+            return Score(value=None, unsupported=reason)
+        details: Mapping[str, float] = {}
+        if isinstance(value, Mapping):
+            details = {str(key): float(number) for key, number in value.items()}
+            value = details.get("toxicity")
+        try:
+            number = float(value)
+        except (TypeError, ValueError) as error:
+            raise ScorerError(f"the scorer {self.name} gave {value!r}, not a number") from error
+        if math.isnan(number):
+            raise ScorerError(f"the scorer {self.name} gave NaN")
+        return Score(value=number, details=details)

@@ -1,0 +1,258 @@
+"""One run: its settings, models, plan and rows. Registered as a plugin under `SESSION`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.comparison import Comparison, InputsOf, Reply, Score, TokenDivergences
+    from pytest_llmdiff.engines import Generated
+    from pytest_llmdiff.generation import Generation, Side
+    from pytest_llmdiff.options import Settings
+    from pytest_llmdiff.planning import Request
+    from pytest_llmdiff.probes import Probe
+    from pytest_llmdiff.scoring import Scoring
+    from pytest_llmdiff.specs import Spec
+    from pytest_llmdiff.store import Store
+
+# This module is imported at every start of pytest, so all of its parts come in on use.
+SESSION = pytest.StashKey["Session"]()
+ROW = pytest.StashKey[dict[str, Any]]()
+
+
+class Session:
+    """The state of a run with or without models; one per process.
+
+    It is the `Run` that comparisons know and the `ModelRun` of the model fixtures.
+    """
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self.config = config
+        self.settings = settings
+        self.specs: tuple[Spec, Spec] | None = None
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.skipped = 0
+        self.note: str | None = None
+        self._probes: dict[str, list[Probe]] = {}
+        self._requests: list[Request] = []
+        self._item: pytest.Item | None = None
+
+    # Collection and planning
+
+    def expect(self, probes: Sequence[Probe]) -> None:
+        """Take the probes of a test into the plan. Called in test order, after deselection."""
+        from pytest_llmdiff.planning import request_of
+
+        for probe in map(self.with_system, probes):
+            request = request_of(probe, self.settings)
+            self._requests.append(request)
+            self._probes.setdefault(request.key, []).append(probe)
+
+    @cached_property
+    def store(self) -> Store:
+        from pytest_llmdiff.store import Store
+
+        return Store(self.settings.store)
+
+    @cached_property
+    def generation(self) -> Generation:
+        from pytest_llmdiff.engines.opening import open_pair
+        from pytest_llmdiff.errors import ConfigError
+        from pytest_llmdiff.generation import Generation
+        from pytest_llmdiff.planning import plan
+        from pytest_llmdiff.reports.progress import progress_for
+
+        if self.specs is None:
+            raise ConfigError("no models were given")
+
+        base, tuned = self.specs
+        return Generation(
+            lambda: open_pair(base, tuned, self.settings, self.store),
+            self.store,
+            plan(self._requests),
+            eager=hasattr(self.config, "workerinput"),
+            progress=progress_for(self.config),
+        )
+
+    @cached_property
+    def scoring(self) -> Scoring:
+        from pytest_llmdiff.scoring import Scoring
+
+        return Scoring(self.settings, self.store, self.generation)
+
+    # Replies and comparisons
+
+    def with_system(self, probe: Probe) -> Probe:
+        from pytest_llmdiff.probes import with_system
+
+        return with_system(probe, self.settings.system)
+
+    def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]:
+        requests = [self._request_of(self.with_system(probe)) for probe in probes]
+        outcomes = self.generation.outcomes(requests, (side,))
+        return [_reply(outcomes[side, request.key], side) for request in requests]
+
+    def compare(self, probes: Sequence[Probe]) -> list[Comparison]:
+        from pytest_llmdiff.comparison import Comparison
+
+        probes = [self.with_system(probe) for probe in probes]
+        requests = [self._request_of(probe) for probe in probes]
+        outcomes = self.generation.outcomes(requests)
+        return [
+            Comparison(
+                probe=probe,
+                base=_reply(outcomes["base", request.key], "base"),
+                tuned=_reply(outcomes["tuned", request.key], "tuned"),
+                run=self,
+            )
+            for probe, request in zip(probes, requests, strict=True)
+        ]
+
+    # What comparisons ask of their run
+
+    def scores(
+        self,
+        role: str,
+        comparisons: Sequence[Comparison],
+        inputs_of: InputsOf,
+        spec: object | None = None,
+    ) -> list[Score]:
+        own = [texts for comparison in comparisons for texts in inputs_of(comparison)]
+        around = [c for comparison in comparisons for c in self._window(comparison)]
+        return self.scoring.scores(
+            role, spec, own, lambda: [texts for c in around for texts in inputs_of(c)]
+        )
+
+    def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
+        return self.generation.divergences([self._request(c) for c in comparisons])
+
+    def explain(self, comparison: Comparison) -> tuple[TokenDivergences | None, str]:
+        """Statistics for a failure text where they can be had, and the rerun command."""
+        from pytest_llmdiff.errors import LLMDiffError
+
+        try:
+            (found,) = self.generation.divergences([self._request(comparison)], eager=False)
+        except LLMDiffError:
+            return None, self.rerun()
+        return (None if found.unsupported else found), self.rerun()
+
+    def record(self, comparison: Comparison | None, verdict: Any) -> None:
+        """Keep a verdict with the running test, for the reports."""
+        from pytest_llmdiff.reports.rows import verdict_row
+
+        if self._item is not None:
+            row = verdict_row(comparison, verdict)
+            self._item.stash[ROW]["verdicts"].append(row)
+            if row["value"] is not None:
+                name = "llmdiff " + row["name"]
+                self._item.user_properties.append((name, row["value"]))
+
+    def rerun(self) -> str:
+        if self._item is None:
+            return ""
+        from pytest_llmdiff.reports.rerun import rerun_command
+
+        return rerun_command(self.config, self._item, self.settings)
+
+    # Tests
+
+    def enter(self, item: pytest.Item) -> None:
+        self._item = item
+        item.stash[ROW] = {"verdicts": [], "comparisons": []}
+
+    def show(self, comparison: Comparison) -> None:
+        """Keep what a test compared, for the reports."""
+        if self._item is not None:
+            from pytest_llmdiff.reports.rows import comparison_row
+
+            self._item.stash[ROW]["comparisons"].append(comparison_row(comparison))
+
+    def leave(self) -> None:
+        self._item = None
+        if "generation" in self.__dict__:
+            self.generation.give_way()
+
+    def finish(self) -> None:
+        """Free the models, and leave behind what the controller needs of a worker."""
+        if "generation" not in self.__dict__:
+            return
+        facts: dict[str, Any] = dict.fromkeys(self.generation.notes, "note")
+        facts |= dict.fromkeys(self.store.warnings, "warning")
+        if self.generation.opened:
+            facts |= {f"{k} {v}": "resolved" for k, v in self.generation.pair.resolved.items()}
+        self.store.put(f"said {self.run_id}", facts)
+        if self.settings.record is not None:
+            used = [*self.generation.used, *self.scoring.used]
+            self.store.put(f"used {self.run_id}", {f"{kind} {key}": 1 for kind, key in used})
+        self.generation.close()
+
+    # What the reports on the controller show of all processes
+
+    @cached_property
+    def said(self) -> dict[str, str]:
+        """Notes, warnings and resolved values that the processes of this run left in the store."""
+        if self.specs is None:
+            return {}
+        kind = f"said {self.run_id}"
+        found = self.store.get(kind, self.store.keys(kind))
+        for key in found:
+            self.store.remove(kind, key)
+        return found
+
+    def notes(self) -> list[str]:
+        return [text for text, kind in self.said.items() if kind == "note"]
+
+    def warnings(self) -> list[str]:
+        own = self.store.warnings if self.specs is not None else []
+        return [*own, *(text for text, kind in self.said.items() if kind == "warning")]
+
+    def resolved(self) -> dict[str, str]:
+        pairs = (text.split(" ", 1) for text, kind in self.said.items() if kind == "resolved")
+        return dict(pairs)
+
+    @property
+    def run_id(self) -> str:
+        """The same in every process of a run."""
+        return str(getattr(self.config, "workerinput", {}).get("testrunuid") or self.uid)
+
+    @cached_property
+    def uid(self) -> str:
+        """The run's id on the controller: xdist's own where there are workers."""
+        import uuid
+
+        return str(self.config.getoption("testrunuid", None) or uuid.uuid4().hex)
+
+    def _request_of(self, probe: Probe) -> Request:
+        from pytest_llmdiff.planning import request_of
+
+        return request_of(probe, self.settings)
+
+    def _request(self, comparison: Comparison) -> Request:
+        return self._request_of(comparison.probe)
+
+    def _window(self, comparison: Comparison) -> list[Comparison]:
+        """All planned comparisons in the window of one, as far as both replies are there."""
+        window = self.generation.window_requests(self._request(comparison))
+        outcomes = self.generation.stored(window)
+        found = []
+        for request in window:
+            sides = [outcomes.get((side, request.key)) for side in ("base", "tuned")]
+            replies = [side.reply for side in sides if side is not None and side.reply is not None]
+            if len(replies) == 2:
+                probes = self._probes.get(request.key, [comparison.probe])
+                found.append(replace(comparison, probe=probes[0], base=replies[0],
+                                     tuned=replies[1]))  # fmt: skip
+        return found
+
+
+def _reply(generated: Generated, side: str) -> Reply:
+    from pytest_llmdiff.errors import ProbeError
+
+    if generated.reply is None:
+        raise ProbeError(f"the {side} model cannot answer this probe: {generated.error}")
+    return generated.reply

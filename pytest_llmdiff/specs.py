@@ -1,0 +1,173 @@
+"""Model SPECs: what `--llm-base` and `--llm-tuned` may name, checked before anything is loaded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pytest_llmdiff.errors import ConfigError, MissingPackageError
+from pytest_llmdiff.loading import package_path
+
+Kind = Literal["weights", "adapter", "gguf", "replay", "scripted", "python"]
+
+FORMS = (
+    "a folder with Hugging Face weights or a PEFT adapter, a .gguf file, package:NAME/PATH, "
+    "replay:FILE, scripted:FILE, python:module:object, or ORG/NAME[@REVISION] on the Hugging Face "
+    "hub"
+)
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w./-]+)?")
+# Only what loading reads: optimizer states and other engines' copies of the weights stay behind.
+HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.py"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """A model SPEC whose target is known to exist.
+
+    `path` is a folder (weights, adapter) or a file (gguf, replay, scripted); `reference` is the
+    `module:object` of a python SPEC; `repo` and `revision` are set where the hub has it, and the
+    weights are then fetched on first use.
+    """
+
+    text: str
+    kind: Kind
+    path: Path | None = None
+    reference: str | None = None
+    repo: str | None = None
+    revision: str | None = None
+
+
+def parse_spec(text: str, *, option: str, folder: Path) -> Spec:
+    """Resolve one SPEC; relative paths start at `folder`.
+
+    Raises:
+        ConfigError: nothing usable is there. The message names the option, the value, the allowed
+            forms and what to do.
+    """
+    if not text.strip():
+        raise ConfigError(
+            f"{option} is empty (an unset variable?); it takes {FORMS}. "
+            "Leave the option out to run without models."
+        )
+    path = folder / Path(text).expanduser()
+    if path.is_dir():
+        return _folder(text, path, option)
+    if path.suffix == ".gguf" and path.is_file():
+        return Spec(text=text, kind="gguf", path=path)
+    scheme, colon, rest = text.partition(":")
+    if colon and scheme == "package":
+        inner = package_path(rest, what=option)
+        if inner.is_dir():
+            return _folder(text, inner, option)
+        if inner.suffix == ".gguf":
+            return Spec(text=text, kind="gguf", path=inner)
+        raise ConfigError(f"{option}: {text} is neither a folder nor a .gguf file")
+    if colon and scheme in ("replay", "scripted"):
+        file = folder / Path(rest).expanduser()
+        if not file.is_file():
+            raise ConfigError(f"{option}: {text}: there is no file {file}")
+        return Spec(text=text, kind="replay" if scheme == "replay" else "scripted", path=file)
+    if colon and scheme in ("vllm", "http", "https"):
+        raise ConfigError(
+            f"{option}: {text}: {'vLLM' if scheme == 'vllm' else 'servers'} cannot be asked by "
+            f"this version; it takes {FORMS}"
+        )
+    if colon and scheme == "python":
+        if not re.fullmatch(r"[\w.]+:[\w.]+", rest):
+            raise ConfigError(f"{option}: {text}: the form is python:module:object")
+        return Spec(text=text, kind="python", reference=rest)
+    if HUB_ID.fullmatch(text):
+        return _hub(text, option)
+    raise ConfigError(f"{option}: there is no folder or .gguf file {text!r}; it takes {FORMS}")
+
+
+def _folder(text: str, path: Path, option: str) -> Spec:
+    if (path / "adapter_config.json").is_file():
+        _require_safetensors(path, "adapter_model", text, option)
+        return Spec(text=text, kind="adapter", path=path)
+    if (path / "config.json").is_file():
+        _require_safetensors(path, "*", text, option)
+        return Spec(text=text, kind="weights", path=path)
+    held = sorted(file.name for file in path.glob("*.gguf"))
+    hint = f"; name its file: {text.rstrip('/')}/{held[0]}" if held else ""
+    raise ConfigError(
+        f"{option}: the folder {text} has neither adapter_config.json (a PEFT adapter) nor "
+        f"config.json (Hugging Face weights){hint}"
+    )
+
+
+def _require_safetensors(path: Path, stem: str, text: str, option: str) -> None:
+    if any(path.glob(f"{stem}.safetensors")):
+        return
+    pickled = [f.name for end in ("bin", "pt", "pth") for f in sorted(path.glob(f"{stem}.{end}"))]
+    if pickled:
+        raise ConfigError(
+            f"{option}: {text} holds pickled weights only ({pickled[0]}), and loading a pickle "
+            "runs whatever code is in it. Save the model again with "
+            "save_pretrained(..., safe_serialization=True), or convert the file to .safetensors."
+        )
+    raise ConfigError(f"{option}: {text} has a configuration but no .safetensors weights")
+
+
+def _hub(text: str, option: str) -> Spec:
+    """Find out what a hub id is from its configuration file, from the local cache if it is there.
+
+    The revision becomes the commit, so that a branch that moves during the run changes nothing.
+    """
+    try:
+        import huggingface_hub
+        from huggingface_hub import errors
+    except ImportError as error:
+        raise MissingPackageError("huggingface_hub", option, "huggingface_hub") from error
+    repo, _, revision = text.partition("@")
+    reasons = []
+    for name, kind in (("adapter_config.json", "adapter"), ("config.json", "weights")):
+        try:
+            file = Path(huggingface_hub.hf_hub_download(repo, name, revision=revision or None))
+        except errors.LocalEntryNotFoundError as error:
+            reasons.append(f"{name} is not in the local cache ({_first_line(error)})")
+        except errors.EntryNotFoundError:
+            reasons.append(f"it has no {name}")
+        except errors.HfHubHTTPError as error:
+            reasons.append(_first_line(error))
+            break
+        except (OSError, ValueError) as error:
+            reasons.append(_first_line(error))
+        else:
+            found: Kind = "adapter" if kind == "adapter" else "weights"
+            return Spec(text=text, kind=found, repo=repo, revision=file.parent.name)
+    raise ConfigError(
+        f"{option}: {text!r} is no folder or .gguf file here, and as a Hugging Face id it cannot "
+        f"be had: {'; '.join(reasons)}. It takes {FORMS}."
+    )
+
+
+def fetch(spec: Spec) -> Path:
+    """The local folder or file of a SPEC's weights; a hub repository is downloaded on first use.
+
+    Raises:
+        ConfigError: the hub or its cache has no safetensors weights for it.
+    """
+    if spec.path is not None:
+        return spec.path
+    if spec.repo is None:
+        raise ConfigError(f"{spec.text} has no files")
+    import huggingface_hub
+
+    try:
+        found = huggingface_hub.snapshot_download(
+            spec.repo, revision=spec.revision, allow_patterns=HUB_FILES
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{spec.text} cannot be fetched: {_first_line(error)}") from error
+    path = Path(found)
+    _require_safetensors(
+        path, "adapter_model" if spec.kind == "adapter" else "*", spec.text, "hub model"
+    )
+    return path
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

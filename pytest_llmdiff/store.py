@@ -1,0 +1,206 @@
+"""Replies, scores and statistics on disk, shared by parallel workers and later runs.
+
+One SQLite file: every batch is a transaction, so a killed run loses what was in flight and nothing
+else. Keys are content hashes made by the callers; each value carries a checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from filelock import BaseFileLock
+
+SCHEMA = 1
+T = TypeVar("T")
+
+
+class Store:
+    """A folder with the database and the locks. Opened on first use; safe across processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "store.sqlite3"
+        self.warnings: list[str] = []
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+
+    def get(self, kind: str, keys: Iterable[str]) -> dict[str, Any]:
+        """The values that are there, by key; a value whose checksum is wrong is not there."""
+        wanted = list(dict.fromkeys(keys))
+        found: dict[str, Any] = {}
+        for start in range(0, len(wanted), 500):  # below SQLite's limit of bound variables
+            part = wanted[start : start + 500]
+            marks = ",".join("?" * len(part))
+            query = f"SELECT key, value, crc FROM rows WHERE kind = ? AND key IN ({marks})"
+
+            def read(
+                connection: sqlite3.Connection, query: str = query, part: list[str] = part
+            ) -> list[tuple[str, str, int]]:
+                return list(connection.execute(query, [kind, *part]))
+
+            for key, value, crc in self._run(read):
+                if zlib.crc32(value.encode()) == crc:
+                    found[key] = json.loads(value)
+                else:
+                    self._warn("a damaged row is measured again")
+        return found
+
+    def put(self, kind: str, values: Mapping[str, Any]) -> None:
+        """Write plain JSON values in one transaction."""
+        rows = []
+        for key, value in values.items():
+            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            # A lone surrogate cannot be stored as UTF-8; its escaped form can.
+            with_escapes = text if _encodable(text) else json.dumps(value)
+            rows.append((kind, key, with_escapes, zlib.crc32(with_escapes.encode())))
+
+        def write(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", rows)
+
+        if rows:
+            self._run(write)
+
+    def remove(self, kind: str, key: str) -> None:
+        def write(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.execute("DELETE FROM rows WHERE kind = ? AND key = ?", (kind, key))
+
+        self._run(write)
+
+    def keys(self, kind: str) -> list[str]:
+        query = "SELECT key FROM rows WHERE kind = ? ORDER BY rowid"
+        return [key for (key,) in self._run(lambda c: list(c.execute(query, (kind,))))]
+
+    def lock(self, name: str) -> BaseFileLock:
+        """A lock between processes, which the operating system frees when its holder dies."""
+        from filelock import FileLock
+
+        self._prepare_folder()
+        return FileLock(self.folder / f"{name}.lock")
+
+    def file_hash(self, file: Path) -> str:
+        """SHA-256 of a file, remembered by everything that changes with its content.
+
+        The change time (ctime) is part of that: unlike the modification time, no copying tool
+        sets it back. Hub files are links to blobs named by their hash, which is then the answer.
+        Set LLMDIFF_FULL_HASH=1 to read every byte whatever is remembered.
+        """
+        target = file.resolve()
+        if target.parent.name == "blobs" and len(target.name) == 64:
+            return target.name
+        status = target.stat()
+        key = f"{target}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"
+        if not os.environ.get("LLMDIFF_FULL_HASH"):
+            known = self.get("file-hash", [key])
+            if key in known:
+                return str(known[key])
+        with target.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        # A file changed within the clock's grain of being hashed could change again unseen.
+        if time.time() - status.st_ctime > 1:
+            self.put("file-hash", {key: digest})
+        return digest
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _run(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        import sqlite3
+
+        try:
+            return action(self._open())
+        except sqlite3.OperationalError:
+            raise  # locked, disk full, read-only: not a damaged file
+        except sqlite3.DatabaseError as error:
+            self._rebuild(str(error))
+            return action(self._open())
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is not None:
+            return self._connection
+        import sqlite3
+
+        self._prepare_folder()
+        # Taken before anything can fail: `_rebuild` must know which file it was that failed.
+        self._inode = self._inode_now()
+        connection = sqlite3.connect(self.file, timeout=120)
+        try:
+            if self._version(connection) == 0:
+                # Switching to WAL does not wait for other processes, so they must not be there.
+                with self.lock("create"):
+                    self._create(connection)
+            if (version := self._version(connection)) != SCHEMA:
+                raise sqlite3.DatabaseError(f"it has layout {version}, not {SCHEMA}")
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except sqlite3.DatabaseError:
+            connection.close()
+            raise
+        self._connection = connection
+        self._inode = self._inode_now()
+        return connection
+
+    @staticmethod
+    def _version(connection: sqlite3.Connection) -> int:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        if self._version(connection) == 0:
+            connection.execute("PRAGMA journal_mode = WAL")
+            with connection:
+                connection.execute(
+                    "CREATE TABLE rows (kind TEXT, key TEXT, value TEXT, crc INTEGER, "
+                    "PRIMARY KEY (kind, key))"
+                )
+                connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def _inode_now(self) -> int:
+        return self.file.stat().st_ino if self.file.exists() else 0
+
+    def _rebuild(self, reason: str) -> None:
+        """Move the unusable file aside, once, whichever process sees it first."""
+        self.close()
+        with self.lock("rebuild"):
+            if self._inode_now() == self._inode:
+                self._warn(f"the store {self.file} was unusable ({reason}) and is built anew")
+                for suffix in ("", "-wal", "-shm"):
+                    with suppress(FileNotFoundError):
+                        self._sibling(suffix).replace(self._sibling(".damaged" + suffix))
+
+    def _sibling(self, suffix: str) -> Path:
+        return self.file.with_name(self.file.name + suffix)
+
+    def _prepare_folder(self) -> None:
+        if not self.folder.is_dir():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / ".gitignore").write_text("*\n", encoding="utf-8")
+
+    def _warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+def files_hash(store: Store, files: Sequence[Path]) -> dict[str, str]:
+    """Content hashes of files by place and name; where their folder lies does not count."""
+    return {f"{place} {file.name}": store.file_hash(file) for place, file in enumerate(files)}
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
