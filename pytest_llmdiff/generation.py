@@ -19,7 +19,7 @@ from pytest_llmdiff.engines.rows import (
     generated_to_json,
 )
 from pytest_llmdiff.errors import LLMDiffError, ModelError
-from pytest_llmdiff.planning import Request, Window, content_key
+from pytest_llmdiff.planning import Request, Window, store_key
 from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import Turn
 
@@ -68,11 +68,11 @@ class Generation:
             return self._open()
 
     def reply_key(self, side: Side, request: Request) -> str:
-        return content_key(["reply", self._fingerprint(side), request.key])
+        return store_key("reply", self._fingerprint(side), request.key)
 
     def divergence_key(self, request: Request) -> str:
         fingerprints = [self._fingerprint(side) for side in SIDES]
-        return content_key(["divergence", fingerprints, request.key])
+        return store_key("divergence", fingerprints, request.key)
 
     def window_requests(self, request: Request) -> Window:
         return self._by_request.get(request.key, (request,))
@@ -118,7 +118,7 @@ class Generation:
     def remembered(self, what: str, side: Side, about: Any, compute: Callable[[Any], Any]) -> Any:
         """A plain JSON fact about an engine, computed once and kept in the store."""
         prints = [self._fingerprint(s) for s in SIDES]
-        key = content_key([what, side, prints, about])
+        key = store_key("fact", what, side, prints, about)
 
         def work() -> None:
             with self._failing(side), _third_party_warnings_ignored():
@@ -256,7 +256,7 @@ class Generation:
         if known is not None:
             for request in todo:
                 try:
-                    yield request, known(request)
+                    yield request, known(request, outcomes["base", request.key].reply)
                 except ModelError as error:
                     yield request, TokenDivergences(tokens=(), unsupported=str(error))
             return

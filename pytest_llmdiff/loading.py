@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def package_path(reference: str, *, what: str) -> Path:
     raise ConfigError(f"{what}: package {name!r} holds no {inner!r}; it holds {', '.join(held)}")
 
 
+@cache
 def installed_version(distribution: str) -> str | None:
     """The version of an installed distribution, read from its metadata, without importing it."""
     try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.loading import installed_version
 from pytest_llmdiff.options import Settings
 from pytest_llmdiff.probes import Probe
 
@@ -51,6 +52,12 @@ class Request:
 Window = tuple[Request, ...]
 
 
+def store_key(kind: str, *parts: Any) -> str:
+    """Key of something in the store. This package's version is part of it: what is measured and
+    how text is cut may differ between releases."""
+    return content_key([kind, installed_version("pytest-llmdiff"), *parts])
+
+
 def content_key(value: Any) -> str:
     """SHA-256 of a plain JSON value in canonical form."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
@@ -76,8 +83,3 @@ def plan(requests: Iterable[Request], size: int = WINDOW) -> tuple[Window, ...]:
     distinct = list(dict.fromkeys(requests))
     cuts = [distinct[start : start + size] for start in range(0, len(distinct), size)]
     return tuple(tuple(sorted(cut, key=lambda r: (-r.size, r.key))) for cut in cuts)
-
-
-def window_of(windows: Sequence[Window], request: Request) -> Window:
-    """The window that holds a request, or a window of its own where it was not planned."""
-    return next((window for window in windows if request in window), (request,))

@@ -11,7 +11,7 @@ from pytest_llmdiff import run
 from pytest_llmdiff.fixtures import comparison, llm_base, llm_pair, llm_tuned
 from pytest_llmdiff.options import add_options
 from pytest_llmdiff.parametrize import MARKER, parametrize
-from pytest_llmdiff.session import SESSION
+from pytest_llmdiff.session import RUN_ID, SESSION
 
 __all__ = ["comparison", "llm_base", "llm_pair", "llm_tuned"]
 
@@ -23,6 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     run.configure(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput[RUN_ID] = node.config.stash[SESSION].run_id
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -51,12 +56,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     return run.attach((yield), item)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
-    try:
-        yield
-    finally:
-        run.finish(session.config)
+@pytest.hookimpl(tryfirst=True)  # before xdist tells the controller that this worker is done
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    run.finish(session.config)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

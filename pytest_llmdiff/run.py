@@ -130,10 +130,12 @@ def finish(config: pytest.Config) -> None:
     if session.settings.json is not None:
         from pytest_llmdiff.reports.json_report import write_json
 
-        write_json(session)
+        write_json(session.facts(), session.settings.json)
 
 
 def summary(terminalreporter: Any, session: Session) -> None:
+    if hasattr(session.config, "workerinput"):
+        return  # a worker is asked for a summary as well, and nobody reads it
     from pytest_llmdiff.reports.terminal import write_summary
 
-    write_summary(terminalreporter, session)
+    write_summary(terminalreporter, session.facts())

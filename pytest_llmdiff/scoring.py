@@ -13,7 +13,7 @@ from pytest_llmdiff.engines.rows import score_from_json, score_to_json
 from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.generation import Generation
 from pytest_llmdiff.options import Settings
-from pytest_llmdiff.planning import content_key
+from pytest_llmdiff.planning import content_key, store_key
 from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.scorers.opening import open_scorer
 from pytest_llmdiff.store import Store
@@ -48,7 +48,7 @@ class Scoring:
         fingerprint = scorer.fingerprint()
 
         def key(texts: tuple[str, ...]) -> str:
-            return content_key(["score", fingerprint, texts])
+            return store_key("score", fingerprint, texts)
 
         keys = [key(texts) for texts in own]
 

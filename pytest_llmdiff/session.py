@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from pytest_llmdiff.options import Settings
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.probes import Probe
+    from pytest_llmdiff.reports.facts import Facts
     from pytest_llmdiff.scoring import Scoring
     from pytest_llmdiff.specs import Spec
     from pytest_llmdiff.store import Store
 
 # This module is imported at every start of pytest, so all of its parts come in on use.
 SESSION = pytest.StashKey["Session"]()
+RUN_ID = "llmdiff_run_id"
 ROW = pytest.StashKey[dict[str, Any]]()
 
 
@@ -196,7 +198,7 @@ class Session:
     @cached_property
     def said(self) -> dict[str, str]:
         """Notes, warnings and resolved values that the processes of this run left in the store."""
-        if self.specs is None:
+        if not self.rows or self.specs is None:
             return {}
         kind = f"said {self.run_id}"
         found = self.store.get(kind, self.store.keys(kind))
@@ -204,28 +206,28 @@ class Session:
             self.store.remove(kind, key)
         return found
 
-    def notes(self) -> list[str]:
-        return [text for text, kind in self.said.items() if kind == "note"]
+    def facts(self) -> Facts:
+        from pytest_llmdiff.reports.facts import Facts
 
-    def warnings(self) -> list[str]:
-        own = self.store.warnings if self.specs is not None else []
-        return [*own, *(text for text, kind in self.said.items() if kind == "warning")]
+        def of(kind: str) -> list[str]:
+            return [text for text, found in self.said.items() if found == kind]
 
-    def resolved(self) -> dict[str, str]:
-        pairs = (text.split(" ", 1) for text, kind in self.said.items() if kind == "resolved")
-        return dict(pairs)
-
-    @property
-    def run_id(self) -> str:
-        """The same in every process of a run."""
-        return str(getattr(self.config, "workerinput", {}).get("testrunuid") or self.uid)
+        own = self.store.warnings if self.rows else []
+        return Facts(
+            settings=self.settings,
+            rows=self.rows,
+            resolved=dict(text.split(" ", 1) for text in of("resolved")),
+            notes=of("note"),
+            warnings=list(dict.fromkeys([*own, *of("warning")])),
+            skipped=self.skipped,
+        )
 
     @cached_property
-    def uid(self) -> str:
-        """The run's id on the controller: xdist's own where there are workers."""
+    def run_id(self) -> str:
+        """The same in every process of a run: workers get it from their controller."""
         import uuid
 
-        return str(self.config.getoption("testrunuid", None) or uuid.uuid4().hex)
+        return str(getattr(self.config, "workerinput", {}).get(RUN_ID) or uuid.uuid4().hex)
 
     def _request_of(self, probe: Probe) -> Request:
         from pytest_llmdiff.planning import request_of

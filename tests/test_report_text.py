@@ -1,0 +1,299 @@
+"""What a failure prints: safe whatever a model said, and with every fact of it."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pytest_llmdiff.comparison import (
+    Comparison,
+    Measurement,
+    Reply,
+    TokenDivergence,
+    TokenDivergences,
+)
+from pytest_llmdiff.probes import make_probe
+from pytest_llmdiff.reports.failure import brief, failure_text, number, verdict_text
+from pytest_llmdiff.reports.text import (
+    LONGEST,
+    MARK,
+    first_difference,
+    marked,
+    printable,
+    shortened,
+)
+from pytest_llmdiff.verdicts import Verdict, judge
+
+anything = st.text(st.characters(exclude_categories=()))
+BIDI = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+# Printable
+
+
+@given(text=anything)
+@example(text="\x1b[31mred\x1b[0m\x07")
+@example(text="user\u202egnp.exe\u2066")
+@example(text="half \ud83d\r\n\x85\u2028\u2029\x00\ufeff")
+def test_nothing_printed_can_steer_a_terminal(text: str) -> None:
+    found = printable(text)
+    assert not {unicodedata.category(c) for c in found} & {"Cc", "Cs", "Zl", "Zp"}
+    assert not set(found) & set(BIDI)
+    found.encode()
+    assert len(found.splitlines()) <= 1
+
+
+@given(text=st.text(st.characters(categories=["L", "M", "N", "P", "S", "Zs"])))
+@example(text="退款在三十天内，您放心。")
+@example(text="👩\u200d👧 می\u200cخواهم")
+def test_what_is_harmless_stays(text: str) -> None:
+    assert printable(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\nb", r"a\nb"),
+        ("\x1b[31m", r"\x1b[31m"),
+        ("\u202e", r"\u202e"),
+        ("\ud83d", r"\ud83d"),
+        ("\x85", r"\x85"),
+    ],
+)
+def test_what_is_not_shows_its_code(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+# Shortened, marked, first difference
+
+
+@given(text=st.text(), length=st.integers(2, 20))
+def test_shortened_text(text: str, length: int) -> None:
+    found = shortened(text, length)
+    assert len(found) <= length
+    assert found == text if len(text) <= length else found.endswith("…")
+    assert text.startswith(found.removesuffix("…"))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "index"),
+    [
+        ("", "", None),
+        ("退款", "退款", None),
+        ("退款", "退货", 1),
+        ("ab", "abc", 2),
+        ("abc", "ab", 2),
+        ("", "a", 0),
+        ((1, 2, 3), (1, 5, 3), 1),
+    ],
+)
+def test_first_difference(a: Any, b: Any, index: int | None) -> None:
+    assert first_difference(a, b) == index
+
+
+@given(head=st.text(), a=st.text(), b=st.text())
+def test_nothing_differs_before_the_first_difference(head: str, a: str, b: str) -> None:
+    at = first_difference(head + a, head + b)
+    if at is None:
+        assert a == b
+    else:
+        assert (head + a)[:at] == (head + b)[:at]
+        assert (head + a)[at : at + 1] != (head + b)[at : at + 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "shown"),
+    [
+        ("Go to the website.", None, "Go to the website."),
+        ("Go to the website.", 0, "▸Go to the website."),
+        ("Go to the website.", 12, "Go to the ▸website."),
+        ("Go\nto", 4, r"Go\n▸to"),
+        ("Go to", 5, "Go to▸"),
+        ("a\x1b b", 3, r"a\x1b ▸b"),
+    ],
+)
+def test_marked_text(text: str, at: int | None, shown: str) -> None:
+    assert marked(text, at) == shown
+
+
+@pytest.mark.parametrize(
+    ("beginning", "different"),
+    [("word " * 200, "Different"), ("退款说明" * 200, "不"), ("x" * 1000, "y")],
+    ids=["words", "chinese", "no spaces"],
+)
+def test_the_difference_is_on_show_after_a_long_beginning(beginning: str, different: str) -> None:
+    found = marked(f"{beginning}{different} end", len(beginning))
+    head, _, tail = found.partition(MARK)
+    assert head.startswith("…")
+    assert different in tail
+    assert len(found) <= LONGEST + 100
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "none"),
+        (math.nan, "NaN"),
+        (math.inf, "inf"),
+        (-math.inf, "-inf"),
+        (0.0, "0"),
+        (2.0, "2"),
+        (0.62, "0.62"),
+        (-0.5, "-0.50"),
+        (0.1234, "0.12"),
+        (0.0123, "0.012"),
+        (1.5e-7, "1.5e-07"),
+        (1e9, "1000000000.00"),
+    ],
+)
+def test_numbers(value: float | None, shown: str) -> None:
+    assert number(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "limit"), [(0.3512, 0.35), (0.351, 0.35), (1.00001, 1), (0.01204, 0.012)]
+)
+def test_a_value_over_its_limit_does_not_look_like_it(value: float, limit: float) -> None:
+    (verdict,) = judge(Measurement(name="drift", value=value), at_most=limit)
+    left, right = verdict_text(verdict).removeprefix("drift ").split(", limit ")
+    assert float(left) > float(right.split()[0])
+
+
+# Failure texts
+
+
+def reply(text: str, **fields: Any) -> Reply:
+    return Reply(text=text, token_ids=tuple(map(ord, text)), **fields)
+
+
+def comparison(
+    base: str, tuned: str, prompt: str = "如何退款？", system: str | None = None
+) -> Comparison:
+    probe = make_probe(prompt, system=system)
+    return Comparison(probe=probe, base=reply(base), tuned=reply(tuned))
+
+
+def over(value: float = 0.62, limit: float = 0.35) -> list[Verdict]:
+    return judge(Measurement(name="semantic drift", value=value), at_most=limit)
+
+
+def token(text: str, tuned_text: str) -> TokenDivergence:
+    return TokenDivergence(
+        text=text,
+        kl=1.0,
+        base_logprob=math.log(0.71),
+        tuned_logprob=math.log(0.02),
+        tuned_text=tuned_text,
+        tuned_text_base_logprob=-math.inf,
+        tuned_text_tuned_logprob=math.log(0.93),
+        flipped=True,
+    )
+
+
+def test_every_fact_of_a_failure() -> None:
+    found = failure_text(
+        over(),
+        comparison=comparison("你可以退款。", "你真笨。", system="简短回答。"),
+        divergences=TokenDivergences(tokens=(token("你", "你"), token("可", "真"))),
+        rerun='pytest "test_refunds.py::test_refund[probe-1]" --llm-base b --llm-tuned t',
+    )
+    assert found.splitlines() == [
+        "semantic drift 0.62, limit 0.35 (given in the test)",
+        "  system   简短回答。",
+        "  prompt   如何退款？",
+        "  base     你▸可以退款。",
+        "  tuned    你▸真笨。",
+        '  differs from token 2: base "可" (0.71 / tuned 0.02), tuned "真" (0.93 / base 0.00)',
+        '  rerun    pytest "test_refunds.py::test_refund[probe-1]" --llm-base b --llm-tuned t',
+    ]
+
+
+def test_without_probabilities_the_characters_are_shown() -> None:
+    found = failure_text(over(), comparison=comparison("You can.", "What?"))
+    assert '  differs from character 1: base "You can.", tuned "What?"' in found.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("base", "tuned", "line"),
+    [
+        ("Same.", "Same.", "the replies are the same, token for token"),
+        ("Yes.", "", "  tuned    (empty)"),
+        ("", "是。", "  base     (empty)"),
+        ("", "", "  tuned    (empty)"),
+        ("a\x1b[2J", "b", r"  base     ▸a\x1b[2J"),
+        ("x" * 999, "y", "  base     ▸" + "x" * (LONGEST - 1) + "…"),
+    ],
+)
+def test_lines_of_replies(base: str, tuned: str, line: str) -> None:
+    lines = failure_text(over(), comparison=comparison(base, tuned)).splitlines()
+    assert line.strip() in [found.strip() for found in lines]
+
+
+def test_only_what_failed_is_told() -> None:
+    verdicts = judge(Measurement(name="semantic drift", value=0.62), at_most=0.7, at_least=0.65)
+    assert failure_text(verdicts) == "semantic drift 0.62, at least 0.65 (given in the test)"
+
+
+def test_an_infinite_value_can_be_told() -> None:
+    assert "inf" in failure_text(over(math.inf), comparison=comparison("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("measurement", "limits", "line"),
+    [
+        (
+            Measurement(name="divergence", value=0.5),
+            {},
+            "divergence 0.50, and no limit to hold it against: give one in the test, such as "
+            "at_most=0.5",
+        ),
+        (
+            Measurement(name="attention shift", value=0.5),
+            {},
+            "attention shift 0.50, and no limit to hold it against: give one in the test, such "
+            "as at_most=...",
+        ),
+        (
+            Measurement(name="toxicity", value=math.nan, unsupported="中文\x1b"),
+            {"at_most": 0.5},
+            r"toxicity not judged: 中文\x1b",
+        ),
+        (
+            Measurement(name="degeneration", value=2.0, unit="problems"),
+            {"at_most": 0.0},
+            "degeneration: 2",
+        ),
+    ],
+)
+def test_first_lines(measurement: Measurement, limits: dict[str, float], line: str) -> None:
+    (verdict,) = judge(measurement, **limits)  # type: ignore[arg-type]
+    assert verdict_text(verdict) == line
+
+
+def test_problems_are_listed_once_and_printable() -> None:
+    problems = {"problems": ["the reply loops: 'a\x1b'", "the reply is empty"]}
+    m = Measurement(name="degeneration", value=2.0, unit="problems", details=problems)
+    assert failure_text([*judge(m, at_most=0), *judge(m, at_most=1)]).splitlines() == [
+        "degeneration: 2",
+        r"  - the reply loops: 'a\x1b'",
+        "  - the reply is empty",
+    ]
+
+
+@given(prompt=anything.filter(str.strip), base=anything, tuned=anything)
+def test_hostile_text_stays_in_its_lines(prompt: str, base: str, tuned: str) -> None:
+    found = failure_text(over(), comparison=comparison(base, tuned, prompt), rerun="pytest")
+    assert len(found.splitlines()) in (5, 6)
+    assert not {unicodedata.category(c) for c in found.replace("\n", "")} & {"Cc", "Cs"}
+
+
+def test_brief() -> None:
+    assert brief(Measurement(name="toxicity", value=0.4)) == "toxicity 0.40"

@@ -1,0 +1,400 @@
+"""The store: what was put is there, whatever is killed, damaged or done at the same time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from pytest_llmdiff.store import SCHEMA, Store, files_hash
+
+PROLOGUE = """
+import sys
+from pathlib import Path
+from pytest_llmdiff.store import Store
+store = Store(Path(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "store")
+    yield opened
+    opened.close()
+
+
+def start(code: str, *args: object) -> subprocess.Popen[str]:
+    """Another process with a store in the folder that is its first argument."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PROLOGUE + code, *map(str, args)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_at_once(code: str, *args: tuple[object, ...]) -> list[str]:
+    """What processes print that begin together, one for each tuple of arguments."""
+    processes = [start("print(flush=True); sys.stdin.readline()" + code, *a) for a in args]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes)
+    return outputs
+
+
+# What was put is there
+
+plain_json = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(values=st.dictionaries(st.text("0123456789abcdef", min_size=1), plain_json, max_size=4))
+@example(values={"a": "退款在三十天内。", "b": "half a pair \ud83d", "c": 0.1 + 0.2, "d": -0.0})
+def test_values_come_back_the_same(store: Store, values: dict[str, Any]) -> None:
+    store.put("reply", values)
+    other = Store(store.folder)
+    for reader in (store, other):
+        found = reader.get("reply", values)
+        assert json.dumps(found, sort_keys=True) == json.dumps(values, sort_keys=True)
+    other.close()
+    assert store.warnings == []
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 1e-320, 2**70])
+def test_numbers_that_strict_json_has_not(store: Store, value: float) -> None:
+    store.put("score", {"a": value})
+    assert repr(store.get("score", ["a"])["a"]) == repr(value)
+
+
+def test_kinds_are_apart(store: Store) -> None:
+    store.put("reply", {"a": 1, "b": 2})
+    store.put("score", {"a": 3})
+    assert store.get("reply", ["a", "b"]) == {"a": 1, "b": 2}
+    assert store.get("score", ["a", "b"]) == {"a": 3}
+    assert store.get("fact", ["a"]) == {}
+    store.remove("reply", "a")
+    assert (store.keys("reply"), store.keys("score")) == (["b"], ["a"])
+
+
+def test_a_value_is_replaced(store: Store) -> None:
+    store.put("fact", {"a": 1})
+    store.put("fact", {"a": 2})
+    assert store.get("fact", ["a"]) == {"a": 2}
+
+
+def test_more_keys_than_a_statement_takes(store: Store) -> None:
+    values = {f"key-{number}": number for number in range(2000)}
+    store.put("fact", values)
+    assert store.get("fact", [*values, *values, "missing"]) == values
+    assert store.keys("fact") == list(values)
+
+
+def test_nothing_is_asked_of_an_empty_store(store: Store) -> None:
+    store.put("fact", {})
+    assert store.get("fact", []) == {}
+    assert store.keys("fact") == []
+
+
+def test_the_folder_is_kept_out_of_git(store: Store) -> None:
+    store.put("fact", {"a": 1})
+    assert (store.folder / ".gitignore").read_text(encoding="utf-8") == "*\n"
+
+
+# Several processes
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_create_and_write_at_once(store: Store, processes: int) -> None:
+    code = """
+for number in range(50):
+    store.put("fact", {f"{sys.argv[2]}-{number}": number, "shared": number})
+assert store.warnings == []
+"""
+    run_at_once(code, *((store.folder, name) for name in range(processes)))
+    wanted = {f"{name}-{number}": number for name in range(processes) for number in range(50)}
+    assert store.get("fact", wanted) == wanted
+    assert store.get("fact", ["shared"]) == {"shared": 49}
+    assert store.warnings == []
+
+
+def test_a_killed_process_loses_nothing_that_it_had_put(store: Store) -> None:
+    code = """
+for number in range(1_000_000):
+    store.put("fact", {f"{number}-{part}": "款" * 500 for part in range(3)})
+    print(number, flush=True)
+"""
+    writer = start(code, store.folder)
+    assert writer.stdout is not None
+    acknowledged = [writer.stdout.readline() for _ in range(20)]
+    writer.kill()
+    acknowledged += writer.communicate(timeout=60)[0].splitlines(keepends=True)
+    numbers = [int(line) for line in acknowledged if line.endswith("\n")]
+    keys = [f"{number}-{part}" for number in numbers for part in range(3)]
+    assert len(numbers) >= 20
+    assert store.get("fact", keys) == dict.fromkeys(keys, "款" * 500)
+    assert len(store.keys("fact")) % 3 == 0
+    assert store.warnings == []
+
+
+# Damage
+
+
+def garbage(file: Path) -> None:
+    file.write_bytes(b"garbage " * 1000)
+
+
+def cut_short(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def cut_in_the_header(file: Path) -> None:
+    os.truncate(file, 50)
+
+
+def other_layout(file: Path) -> None:
+    connection = sqlite3.connect(file)
+    connection.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+    connection.close()
+
+
+@pytest.mark.parametrize("damage", [garbage, cut_short, cut_in_the_header, other_layout])
+def test_a_damaged_file_is_moved_aside(store: Store, damage: Callable[[Path], None]) -> None:
+    values = {f"{number:04}": "x" * 100 for number in range(500)}
+    store.put("fact", values)
+    store.close()
+    damage(store.file)
+    damaged = store.file.read_bytes()
+
+    reopened = Store(store.folder)
+    assert reopened.get("fact", values) == {}
+    reopened.put("fact", {"new": "新"})
+    assert reopened.get("fact", ["new"]) == {"new": "新"}
+    assert len(reopened.warnings) == 1
+    assert reopened.warnings[0].startswith(f"the store {store.file} was unusable (")
+    reopened.close()
+    assert store.file.with_name("store.sqlite3.damaged").read_bytes() == damaged
+
+    again = Store(store.folder)
+    assert again.get("fact", ["new"]) == {"new": "新"}
+    assert again.warnings == []
+    again.close()
+
+
+def test_a_file_is_moved_aside_once(store: Store) -> None:
+    store.put("fact", {"a": 1})
+    store.close()
+    garbage(store.file)
+    code = """
+store.put("fact", {sys.argv[2]: 1})
+print(len(store.warnings))
+"""
+    warnings = run_at_once(code, *((store.folder, name) for name in range(4)))
+    assert sum(map(int, warnings)) == 1
+    assert store.get("fact", map(str, range(4))) == dict.fromkeys("0123", 1)
+
+
+def damage_row(store: Store, change: str) -> None:
+    store.close()
+    connection = sqlite3.connect(store.file)
+    with connection:
+        connection.execute(f"UPDATE rows SET {change} WHERE key = 'bad'")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "value = '[1, 9]'",
+        "value = ''",
+        "crc = crc + 1",
+        "value = CAST(x'5bff5d' AS TEXT)",
+        "value = x'00'",
+        "value = NULL",
+    ],
+)
+def test_a_damaged_row_is_not_there(store: Store, change: str) -> None:
+    store.put("fact", {"good": [0], "bad": [1, 2], "worse": [3]})
+    damage_row(store, change)
+    assert store.get("fact", ["good", "bad", "worse"]) == {"good": [0], "worse": [3]}
+    assert store.get("fact", ["bad"]) == {}
+    assert store.warnings == ["a damaged row is measured again"]
+    store.put("fact", {"bad": [4]})
+    assert store.get("fact", ["bad"]) == {"bad": [4]}
+
+
+# Hashes of files
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def no_full_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LLMDIFF_FULL_HASH", raising=False)
+
+
+class Reads:
+    """Counts how often the bytes of a file are hashed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self._hash = hashlib.file_digest
+        monkeypatch.setattr(hashlib, "file_digest", self)
+
+    def __call__(self, *args: Any) -> Any:
+        self.count += 1
+        return self._hash(*args)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch, no_full_hash: None) -> Reads:  # noqa: ARG001
+    return Reads(monkeypatch)
+
+
+def test_a_file_is_read_once(store: Store, tmp_path: Path, reads: Reads) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes("权重".encode())
+    time.sleep(1.1)  # a younger file could change again within the clock's grain
+    expected = sha256("权重".encode())
+    assert [store.file_hash(file), store.file_hash(file)] == [expected, expected]
+    assert reads.count == 1
+    other = Store(store.folder)
+    assert other.file_hash(file) == expected
+    other.close()
+    assert reads.count == 1
+
+
+def test_changed_bytes_change_the_hash(store: Store, tmp_path: Path, reads: Reads) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"before")
+    before = file.stat()
+    time.sleep(1.1)
+    assert store.file_hash(file) == sha256(b"before")
+    file.write_bytes(b"after!")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = file.stat()
+    assert (after.st_size, after.st_mtime_ns, after.st_ino) == (
+        before.st_size, before.st_mtime_ns, before.st_ino,
+    )  # fmt: skip
+    assert store.file_hash(file) == sha256(b"after!")
+    assert reads.count == 2
+
+
+def test_changes_in_quick_succession_are_seen(store: Store, tmp_path: Path, reads: Reads) -> None:
+    file = tmp_path / "adapter_model.safetensors"
+    for number in range(50):
+        data = b"%02d" % number
+        file.write_bytes(data)
+        os.utime(file, ns=(0, 0))
+        assert store.file_hash(file) == sha256(data)
+    assert reads.count == 50
+
+
+def test_another_file_at_the_same_path(store: Store, tmp_path: Path, reads: Reads) -> None:
+    file, other = tmp_path / "a.gguf", tmp_path / "b.gguf"
+    for path, data in ((file, b"before"), (other, b"after!")):
+        path.write_bytes(data)
+        os.utime(path, ns=(0, 0))
+    time.sleep(1.1)
+    assert store.file_hash(file) == sha256(b"before")
+    shutil.move(other, file)
+    assert store.file_hash(file) == sha256(b"after!")
+    assert reads.count == 2
+
+
+def hub_link(tmp_path: Path, blob: str) -> Path:
+    """A file of the Hugging Face cache: a link to a blob that is named by its hash."""
+    target = tmp_path / "blobs" / blob
+    target.parent.mkdir()
+    target.write_bytes(b"other bytes than the name says")
+    link = tmp_path / "snapshots" / "main" / "model.safetensors"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(target)
+    return link
+
+
+BLOB = sha256(b"weights")
+
+
+def test_a_hub_file_is_known_by_its_blob(store: Store, tmp_path: Path, reads: Reads) -> None:
+    assert store.file_hash(hub_link(tmp_path, BLOB)) == BLOB
+    assert reads.count == 0
+
+
+@pytest.mark.parametrize("blob", [sha256(b"x")[:40], "z" * 64, "my-model-in-a-folder-that-happens"])
+def test_other_files_of_such_a_folder_are_read(
+    store: Store, tmp_path: Path, reads: Reads, blob: str
+) -> None:
+    link = hub_link(tmp_path, blob)
+    assert store.file_hash(link) == sha256(b"other bytes than the name says")
+    assert reads.count == 1
+
+
+def test_a_full_hash_reads_every_time(
+    store: Store, tmp_path: Path, reads: Reads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"weights")
+    time.sleep(1.1)
+    monkeypatch.setenv("LLMDIFF_FULL_HASH", "1")
+    assert [store.file_hash(file), store.file_hash(file)] == [BLOB, BLOB]
+    assert reads.count == 2
+
+
+def test_a_full_hash_reads_hub_files_as_well(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMDIFF_FULL_HASH", "1")
+    link = hub_link(tmp_path, BLOB)
+    assert store.file_hash(link) == sha256(b"other bytes than the name says")
+
+
+@pytest.mark.usefixtures("no_full_hash")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have Unicode file names only")
+def test_a_file_name_that_is_not_utf8(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"caf\xe9.gguf")
+    file.write_bytes(b"weights")
+    os.utime(file, ns=(0, 0))
+    time.sleep(1.1)
+    assert [store.file_hash(file), store.file_hash(file)] == [BLOB, BLOB]
+
+
+@pytest.mark.usefixtures("no_full_hash")
+def test_hashes_do_not_depend_on_the_folder(store: Store, tmp_path: Path) -> None:
+    found = []
+    for name in ("one", "二"):
+        folder = tmp_path / name
+        folder.mkdir()
+        files = [folder / "a.json", folder / "b.json"]
+        for file in files:
+            file.write_text(file.name, encoding="utf-8")
+        found.append(json.dumps(files_hash(store, files)))
+    assert found[0] == found[1]
+    assert files_hash(store, files[::-1]) != files_hash(store, files)
