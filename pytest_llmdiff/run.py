@@ -80,6 +80,8 @@ class Collected:
         self.session = session
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if not hasattr(report, "llmdiff"):
+            return
         from pytest_llmdiff.reports.outcomes import add_report
 
         add_report(self.session.rows, report)
@@ -121,7 +123,6 @@ def finish(config: pytest.Config) -> None:
     session = config.stash[SESSION]
     session.finish()
     if hasattr(config, "workerinput") or session.specs is None:
-        session.store.close()
         return
     if session.settings.record is not None:
         from pytest_llmdiff.reports.recording import write_recording
@@ -134,6 +135,8 @@ def finish(config: pytest.Config) -> None:
 
 
 def summary(terminalreporter: Any, session: Session) -> None:
+    if not (session.rows or session.skipped):
+        return
     if hasattr(session.config, "workerinput"):
         return  # a worker is asked for a summary as well, and nobody reads it
     from pytest_llmdiff.reports.terminal import write_summary

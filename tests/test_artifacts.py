@@ -118,7 +118,7 @@ def test_has_chat_template_in_gguf(tmp_path: Path, content: bytes, found: bool) 
 def test_a_broken_tokenizer_config_is_named(tmp_path: Path) -> None:
     file = tmp_path / "tokenizer_config.json"
     file.write_text("{", encoding="utf-8")
-    with pytest.raises(ModelError, match="tokenizer_config.json is not valid JSON"):
+    with pytest.raises(ModelError, match=r"tokenizer_config\.json is not valid JSON"):
         has_chat_template(tmp_path)
 
 

@@ -201,17 +201,17 @@ def token(text: str, tuned_text: str) -> TokenDivergence:
 def test_every_fact_of_a_failure() -> None:
     found = failure_text(
         over(),
-        comparison=comparison("你可以退款。", "你真笨。", system="简短回答。"),
-        divergences=TokenDivergences(tokens=(token("你", "你"), token("可", "真"))),
+        comparison=comparison("好 你可以退款。", "好 真笨。", system="简短回答。"),
+        divergences=TokenDivergences(tokens=(token("好", "好"),) * 2 + (token("你", "真"),)),
         rerun='pytest "test_refunds.py::test_refund[probe-1]" --llm-base b --llm-tuned t',
     )
     assert found.splitlines() == [
         "semantic drift 0.62, limit 0.35 (given in the test)",
         "  system   简短回答。",
         "  prompt   如何退款？",
-        "  base     你▸可以退款。",
-        "  tuned    你▸真笨。",
-        '  differs from token 2: base "可" (0.71 / tuned 0.02), tuned "真" (0.93 / base 0.00)',
+        "  base     好 ▸你可以退款。",
+        "  tuned    好 ▸真笨。",
+        '  differs from token 3: base "你" (0.71 / tuned 0.02), tuned "真" (0.93 / base 0.00)',
         '  rerun    pytest "test_refunds.py::test_refund[probe-1]" --llm-base b --llm-tuned t',
     ]
 

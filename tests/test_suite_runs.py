@@ -47,7 +47,8 @@ def test_a_failure_names_every_fact(project: pytest.Pytester, run: Run) -> None:
             f"E         prompt   {REFUND}",
             "E         base     ▸You can ask for a refund within 30 days of delivery.",
             "E         tuned    ▸What a stupid question, you idiot. Go to the website.",
-            'E         differs from token 1: base "Y" (1.00 / tuned 0.14), tuned "W" (1.00 / base 0.14)',
+            'E         differs from token 1: base "Y" (1.00 / tuned 0.14), '
+            'tuned "W" (1.00 / base 0.14)',
             'E         rerun    pytest "test_*.py::test_answers?how-do-i-get-a-refund-*" '
             "--llm-base=scripted:base.json --llm-tuned=scripted:tuned.json",
         ]
@@ -216,9 +217,7 @@ def calls(project: pytest.Pytester, side: str) -> list[list[str]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def run_counting(
-    project: pytest.Pytester, mode: list[str], *args: str
-) -> pytest.RunResult:
+def run_counting(project: pytest.Pytester, mode: list[str], *args: str) -> pytest.RunResult:
     (project.path / "counting.py").write_text(COUNTING, encoding="utf-8")
     return project.runpytest_subprocess(
         "--llm-base=python:counting:base", "--llm-tuned=python:counting:tuned", *mode, *args
@@ -420,9 +419,7 @@ def test_it(comparison):
         ("skipif(False, reason='')", "*asks for the fixture comparison and has no probes*"),
     ],
 )
-def test_collection_errors(
-    project: pytest.Pytester, run: Run, marker: str, message: str
-) -> None:
+def test_collection_errors(project: pytest.Pytester, run: Run, marker: str, message: str) -> None:
     (project.path / "bad.jsonl").write_text('{"prompt": "a"}\n{"prompt" "b"}\n', encoding="utf-8")
     project.makepyfile(
         f"""

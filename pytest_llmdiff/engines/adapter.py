@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 NO_EFFECT = 1e-6
+EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "lm_head.weight")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,12 @@ def adapter_health(weights: Weights) -> AdapterHealth:
     model = weights.load()
     in_file = set(safetensors_header(Path(str(weights.adapter)) / "adapter_model.safetensors"))
     in_file.discard("__metadata__")
-    state: dict[str, torch.Tensor] = get_peft_model_state_dict(model)
+    # Embeddings that were saved along belong to the file then, and only then. Left to itself PEFT
+    # would ask the hub whether the base's vocabulary was changed.
+    embeddings = any(name.endswith(EMBEDDINGS) for name in in_file)
+    state: dict[str, torch.Tensor] = get_peft_model_state_dict(
+        model, save_embedding_layers=embeddings
+    )
     with torch.inference_mode():
         not_finite = [name for name, t in state.items() if not bool(torch.isfinite(t).all())]
         norms = dict(_norms(model))

@@ -19,7 +19,7 @@ from pytest_llmdiff.engines.artifacts import (
 )
 from pytest_llmdiff.engines.huggingface import TransformersEngine
 from pytest_llmdiff.engines.rendering import Renderer
-from pytest_llmdiff.engines.replay import ReplayEngine
+from pytest_llmdiff.engines.replay import ReplayEngine, check_recording
 from pytest_llmdiff.engines.scripted import ScriptedEngine
 from pytest_llmdiff.engines.weights import Weights, free_memory, resolve_device, resolve_dtype
 from pytest_llmdiff.errors import ConfigError
@@ -80,6 +80,8 @@ def check_pair(base: Spec, tuned: Spec) -> None:
             _python_engine(spec, option)
         if spec.kind == "scripted" and spec.path is not None:
             ScriptedEngine.from_file(spec.path)
+        if spec.kind == "replay" and spec.path is not None:
+            check_recording(spec.path)
 
 
 def template_note(base: Spec, tuned: Spec, settings: Settings) -> str | None:

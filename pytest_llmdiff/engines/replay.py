@@ -20,7 +20,28 @@ from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.planning import Request, content_key
 from pytest_llmdiff.store import Store
 
+KIND = "llmdiff-recording"
 VERSION = 1
+
+
+def check_recording(path: Path) -> None:
+    """Refuse a file that is no recording by its first line. Raises ConfigError."""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        _parsed(path, 1, lines.readline())
+
+
+def _parsed(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        if number == 1 and (row["kind"], row["version"]) != (KIND, VERSION):
+            raise ValueError(f"not a recording of version {VERSION}")
+        if not isinstance(row["kind"], str):
+            raise TypeError("kind is not a text")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"replay:{path}, line {number}: {error}; expected a file written with --llmdiff-record"
+        ) from error
+    return dict(row)
 
 
 class Recording:
@@ -33,20 +54,12 @@ class Recording:
         self.scores: dict[str, dict[str, Any]] = {}
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
-                try:
-                    self._add(json.loads(line), first=number == 1)
-                except (ValueError, KeyError, TypeError) as error:
-                    raise ConfigError(
-                        f"replay:{path}, line {number}: {error or 'not a recording'}; expected a "
-                        "file written with --llmdiff-record"
-                    ) from error
+                self._add(_parsed(path, number, line))
         if not self.replies:
             raise ConfigError(f"replay:{path} holds no replies")
 
-    def _add(self, row: dict[str, Any], *, first: bool) -> None:
+    def _add(self, row: dict[str, Any]) -> None:
         kind = row["kind"]
-        if first and (kind != "llmdiff-recording" or row["version"] != VERSION):
-            raise ValueError(f"not a recording of version {VERSION}")
         if kind == "reply":
             self.replies[row["side"], row["request"]] = row
         elif kind == "divergence":

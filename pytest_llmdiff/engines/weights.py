@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
@@ -226,9 +227,11 @@ def _stop_ids(model: Any) -> tuple[int, ...]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars of transformers in the captured output of a failing test.
+    """No progress bars in the captured output of a failing test, and no third-party warnings: a
+    user's `filterwarnings = error` is about their code, not about a deprecation in PEFT.
 
-    Its own switch misses some of them. What goes wrong arrives as an exception all the same.
+    What goes wrong arrives as an exception all the same.
     """
-    with redirect_stderr(io.StringIO()):
+    with redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import pytest
@@ -51,7 +52,7 @@ def kind_of(row: dict[str, Any]) -> Kind:
     return "error" if message.startswith("pytest_llmdiff.") else "failed"
 
 
-def counts(rows: dict[str, dict[str, Any]]) -> dict[str, int]:
+def counts(rows: Mapping[str, dict[str, Any]]) -> dict[str, int]:
     found: dict[str, int] = dict.fromkeys(KINDS, 0)
     for row in rows.values():
         found[kind_of(row)] += 1

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.engines.replay import VERSION
+from pytest_llmdiff.engines.replay import KIND, VERSION
 from pytest_llmdiff.specs import Spec
 from pytest_llmdiff.store import Store
 
@@ -21,7 +21,7 @@ def write_recording(store: Store, run_id: str, specs: Sequence[Spec], path: Path
     used = store.keys(f"used {run_id}")
     lines: list[dict[str, Any]] = [
         {
-            "kind": "llmdiff-recording",
+            "kind": KIND,
             "version": VERSION,
             "base": specs[0].text,
             "tuned": specs[1].text,

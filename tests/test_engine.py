@@ -1,0 +1,530 @@
+"""The transformers engine on small real models: decoding, adapters, stops, memory, divergence."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_llmdiff.engines import Generated
+from pytest_llmdiff.engines.decoding import in_batches
+from pytest_llmdiff.engines.huggingface import TransformersEngine
+from pytest_llmdiff.engines.opening import Pair, open_pair
+from pytest_llmdiff.errors import ConfigError, ModelError
+from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.generation import Generation
+from pytest_llmdiff.options import OPTIONS, Settings
+from pytest_llmdiff.planning import Request, Sampling, plan
+from pytest_llmdiff.reports.progress import Silent
+from pytest_llmdiff.specs import parse_spec
+from pytest_llmdiff.store import Store
+from tests.tiny_models import CHATML, CONTEXT, save_adapter, save_model
+
+PROMPTS = ["Hi", "What is the capital of France?", "你好", "a " * 20, "x", "Tell me a story!"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`base`, `other` (full models), `adapter` over base, `noop` adapter."""
+    folder = tmp_path_factory.mktemp("tiny")
+    save_model(folder / "base")
+    save_model(folder / "other", seed=5)
+    save_adapter(folder / "adapter", folder / "base")
+    save_adapter(folder / "noop", folder / "base", scale=0.0)
+    return folder
+
+
+def settings(folder: Path, **changes: Any) -> Settings:
+    values = {option.name: option.default for option in OPTIONS}
+    values |= {"store": folder / "store", "max_new_tokens": 24} | changes
+    return Settings(
+        base="base", tuned="tuned", sources={}, folder=folder, ini_folder=folder, **values
+    )
+
+
+def pair(folder: Path, base: str, tuned: str, store: Path, **changes: Any) -> Pair:
+    specs = [parse_spec(text, option="--llm-base", folder=folder) for text in (base, tuned)]
+    return open_pair(specs[0], specs[1], settings(folder, **changes), Store(store))
+
+
+def request(prompt: str, **sampling: Any) -> Request:
+    return Request(
+        (Message(role="user", content=prompt),), Sampling(**{"max_new_tokens": 24} | sampling)
+    )
+
+
+def replies(engine: Any, requests: Sequence[Request]) -> list[Generated]:
+    found = dict(engine.generate(requests))
+    return [found[index] for index in range(len(requests))]
+
+
+def tokens(engine: Any, requests: Sequence[Request]) -> list[tuple[int, ...]]:
+    return [g.reply.token_ids for g in replies(engine, requests) if g.reply is not None]
+
+
+def loaded(folder: Path, adapter: Path | None) -> Any:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    if adapter is None:
+        return model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations between PEFT and transformers
+        return PeftModel.from_pretrained(model, str(adapter))
+
+
+def plain_generate(folder: Path, adapter: Path | None, prompt_ids: Sequence[int]) -> list[int]:
+    """One prompt through a separately loaded model, the way a user would."""
+    import torch
+
+    model = loaded(folder, adapter)
+    ids = torch.tensor([list(prompt_ids)])
+    output = model.generate(
+        input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False
+    )
+    found: list[int] = output[0, ids.shape[1] :].tolist()
+    return found
+
+
+def test_adapter_toggling_equals_separately_loaded_models(folder: Path, tmp_path: Path) -> None:
+    both = pair(folder, "base", "adapter", tmp_path)
+    assert isinstance(both.base, TransformersEngine)
+    assert isinstance(both.tuned, TransformersEngine)
+    assert both.base.weights is both.tuned.weights, "the base's weights are in memory once"
+    requests = [request(prompt) for prompt in PROMPTS]
+    base, tuned = tokens(both.base, requests), tokens(both.tuned, requests)
+    assert base != tuned
+    for prompt, ours, theirs in zip(requests, base, tuned, strict=True):
+        ids = both.base.render(prompt.messages)
+        assert list(ours) == plain_generate(folder / "base", None, ids)
+        assert list(theirs) == plain_generate(folder / "base", folder / "adapter", ids)
+
+
+def test_sides_used_in_turns_do_not_disturb_each_other(folder: Path, tmp_path: Path) -> None:
+    both = pair(folder, "base", "adapter", tmp_path, batch_size=1)
+    requests = [request(prompt) for prompt in PROMPTS]
+    expected = [tokens(both.base, requests), tokens(both.tuned, requests)]
+    a, b = both.base.generate(requests), both.tuned.generate(requests)
+    found: list[dict[int, Any]] = [{}, {}]
+    for (i, ours), (j, theirs) in zip(a, b, strict=True):
+        found[0][i], found[1][j] = ours, theirs
+    for side, outcomes in enumerate(found):
+        assert [outcomes[i].reply.token_ids for i in range(len(requests))] == expected[side]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, None])
+def test_replies_do_not_depend_on_the_batch(
+    folder: Path, tmp_path: Path, batch_size: int | None
+) -> None:
+    requests = [request(prompt) for prompt in PROMPTS]
+    one = pair(folder, "base", "adapter", tmp_path, batch_size=batch_size)
+    reference = pair(folder, "base", "adapter", tmp_path, batch_size=2)
+    for side in ("base", "tuned"):
+        backwards = tokens(reference.side(side), requests[::-1])
+        assert tokens(one.side(side), requests) == backwards[::-1]
+
+
+def test_sampling_is_reproducible_and_does_not_depend_on_the_batch(
+    folder: Path, tmp_path: Path
+) -> None:
+    both = pair(folder, "base", "adapter", tmp_path)
+    drawn = {
+        seed: tokens(
+            both.base, [request(p, temperature=1.0, top_p=0.9, seed=seed) for p in PROMPTS]
+        )
+        for seed in (0, 1)
+    }
+    assert drawn[0] != drawn[1]
+    for prompt, ids in zip(PROMPTS, drawn[0], strict=True):
+        alone = [request(prompt, temperature=1.0, top_p=0.9, seed=0)]
+        assert tokens(both.base, alone) == [ids]
+
+
+def test_sampling_follows_the_distribution(folder: Path, tmp_path: Path) -> None:
+    """First tokens of many draws against the model's own probabilities (chi-squared)."""
+    from collections import Counter
+
+    from scipy.stats import chisquare
+
+    from pytest_llmdiff.engines import Continuation
+
+    engine = pair(folder, "base", "adapter", tmp_path, batch_size=64).base
+    assert isinstance(engine, TransformersEngine)
+    ids = tuple(engine.render(request("Hi").messages))
+    ((_, logits),) = engine.token_logits([Continuation(prompt_ids=ids, reply_ids=(5,))], 64)
+    p = (logits[0] / 0.7).softmax(-1).tolist()
+    draws = 1200
+    drawn = tokens(
+        engine,
+        [request("Hi", max_new_tokens=1, temperature=0.7, seed=seed) for seed in range(draws)],
+    )
+    counts = Counter(row[0] for row in drawn)
+    common = [token for token in range(len(p)) if p[token] * draws >= 8]
+    observed = [counts[token] for token in common]
+    expected = [p[token] * draws for token in common]
+    observed.append(draws - sum(observed))
+    expected.append(draws - sum(expected))
+    assert chisquare(observed, expected).pvalue > 1e-4
+
+
+def test_the_model_s_own_generation_config_changes_nothing_but_the_stops(
+    folder: Path, tmp_path: Path
+) -> None:
+    eager = {
+        "do_sample": True, "temperature": 5.0, "repetition_penalty": 9.0, "no_repeat_ngram_size": 1,
+        "num_beams": 3, "max_length": 5, "suppress_tokens": [40, 41, 42], "eos_token_id": [2, 99],
+    }  # fmt: skip
+    save_model(tmp_path / "eager", generation=eager)
+    requests = [request(prompt) for prompt in PROMPTS]
+    plain = tokens(pair(folder, "base", "adapter", tmp_path).base, requests)
+    own = pair(tmp_path, "eager", str(folder / "adapter"), tmp_path).base
+    assert isinstance(own, TransformersEngine)
+    found = tokens(own, requests)
+    assert own.stop_ids() == (2, 99)
+    assert own.declared_stop_ids() == (2, 99)
+    for ours, theirs in zip(found, plain, strict=True):
+        cut = theirs.index(99) + 1 if 99 in theirs else len(theirs)
+        assert ours == theirs[:cut]
+
+
+def test_a_reply_ends_with_its_stop_token(folder: Path, tmp_path: Path) -> None:
+    found = tokens(pair(folder, "base", "adapter", tmp_path).base, [request("x")])[0]
+    stop = found[3]
+    generation = {"eos_token_id": [stop]}
+    save_model(tmp_path / "stopping", generation=generation)
+    engine = pair(tmp_path, "stopping", str(folder / "adapter"), tmp_path).base
+    (reply,) = [g.reply for g in replies(engine, [request("x")])]
+    assert reply is not None
+    assert reply.token_ids == found[: found.index(stop) + 1]
+    assert reply.finish_reason == "stop"
+
+
+def test_prompts_beyond_the_context_fail_alone(folder: Path, tmp_path: Path) -> None:
+    engine = pair(folder, "base", "adapter", tmp_path).base
+    overhead = len(engine.render(request("").messages))
+    prompts = ["Hi", "y" * CONTEXT, "y" * (CONTEXT - overhead - 3), "y" * (CONTEXT - overhead)]
+    short, beyond, tight, exact = replies(engine, [request(p) for p in prompts])
+    assert short.reply is not None
+    assert beyond.reply is None
+    assert f"context of the model {CONTEXT}" in (beyond.error or "")
+    assert exact.reply is None
+    # With room for three tokens only, three are generated.
+    assert tight.reply is not None
+    assert len(tight.reply.token_ids) <= 3
+
+
+def test_rendering_adds_no_second_bos(tmp_path: Path) -> None:
+    save_model(tmp_path / "base", template="{{ '<|endoftext|>' }}" + CHATML)
+    file = tmp_path / "base" / "tokenizer_config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config |= {"bos_token": "<|endoftext|>", "add_bos_token": True}
+    file.write_text(json.dumps(config), encoding="utf-8")
+    engine = pair(tmp_path, "base", "base", tmp_path / "store").base
+    ids = engine.render(request("Hi").messages)
+    assert ids.count(0) == 1
+    assert ids[0] == 0
+
+
+def test_template_option_and_kwargs_reach_both_sides(folder: Path, tmp_path: Path) -> None:
+    template = tmp_path / "own.jinja"
+    template.write_text("{{ greeting }}{{ messages[0]['content'] }}", encoding="utf-8")
+    both = pair(
+        folder, "base", "adapter", tmp_path, template=template, template_kwargs={"greeting": "Yo "}
+    )
+    for engine in (both.base, both.tuned):
+        assert isinstance(engine, TransformersEngine)
+        assert engine.tokenizer.decode(engine.render(request("Hi").messages)) == "Yo Hi"
+
+
+def test_a_base_without_a_template_is_asked_in_the_tuned_one_s(
+    folder: Path, tmp_path: Path
+) -> None:
+    save_model(tmp_path / "bare", template=None)
+    both = pair(tmp_path, "bare", str(folder / "other"), tmp_path)
+    messages = request("Hi").messages
+    assert both.base.render(messages) == both.tuned.render(messages)
+    lonely = pair(tmp_path, "bare", "bare", tmp_path)
+    with pytest.raises(ModelError, match="--llmdiff-template"):
+        lonely.base.render(messages)
+
+
+def test_a_template_that_refuses_a_role_fails_the_probe_alone(tmp_path: Path) -> None:
+    refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}"
+    refusing += "{% endif %}"
+    save_model(tmp_path / "base", template=refusing + CHATML)
+    engine = pair(tmp_path, "base", "base", tmp_path / "store").base
+    system = Request(
+        (Message(role="system", content="s"), *request("Hi").messages), Sampling(max_new_tokens=4)
+    )
+    refused, answered = replies(engine, [system, request("Hi")])
+    assert "no system" in (refused.error or "")
+    assert answered.reply is not None
+
+
+def generation(both: Pair, store: Path, requests: Sequence[Request]) -> Generation:
+    return Generation(lambda: both, Store(store), plan(requests), eager=False, progress=Silent())
+
+
+def exact_divergence(
+    folder: Path, adapter: Path, prompt: Sequence[int], reply: Sequence[int]
+) -> list[float]:
+    """KL per token from two separately loaded models, one unpadded sequence, in plain terms."""
+    import torch
+
+    rows = []
+    with torch.inference_mode():
+        for own in (None, adapter):
+            logits = loaded(folder, own)(torch.tensor([[*prompt, *reply]])).logits[0]
+            rows.append(logits[len(prompt) - 1 : -1].double().log_softmax(-1))
+    p, q = rows
+    found: list[float] = (p.exp() * (p - q)).sum(-1).tolist()
+    return found
+
+
+def test_divergence_is_exact(folder: Path, tmp_path: Path) -> None:
+    requests = [request(prompt) for prompt in PROMPTS]
+    both = pair(folder, "base", "adapter", tmp_path)
+    found = generation(both, tmp_path, requests).divergences(requests)
+    base = tokens(both.base, requests)
+    for r, reply, value in zip(requests, base, found, strict=True):
+        expected = exact_divergence(
+            folder / "base", folder / "adapter", both.base.render(r.messages), reply
+        )
+        assert [token.kl for token in value.tokens] == pytest.approx(expected, rel=1e-3, abs=1e-5)
+        assert value.mean == pytest.approx(sum(expected) / len(expected), rel=1e-3)
+
+
+def test_a_no_op_adapter_diverges_by_nothing(folder: Path, tmp_path: Path) -> None:
+    requests = [request(prompt) for prompt in PROMPTS]
+    both = pair(folder, "base", "noop", tmp_path)
+    for value in generation(both, tmp_path, requests).divergences(requests):
+        assert value.mean == 0
+        assert value.first_flip is None
+    assert tokens(both.base, requests) == tokens(both.tuned, requests)
+
+
+def test_two_models_that_do_not_fit_run_one_after_the_other(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = [request(prompt) for prompt in PROMPTS]
+    together = generation(pair(folder, "base", "other", tmp_path), tmp_path / "a", requests)
+    expected = together.divergences(requests)
+    monkeypatch.setattr("pytest_llmdiff.engines.opening.free_memory", lambda _device: 1.0)
+    both = pair(folder, "base", "other", tmp_path)
+    loaded: list[str] = []
+    for name in ("base", "tuned"):
+        weights = both.side(name).weights  # type: ignore[attr-defined]
+        monkeypatch.setattr(
+            weights, "load", _announcing(weights.load, name, loaded, both), raising=True
+        )
+    apart = generation(both, tmp_path / "b", requests)
+    outcomes = apart.outcomes(requests)
+    assert apart.notes == [
+        "both models do not fit in memory together: they run one after the other"
+    ]
+    found = apart.divergences(requests)
+    assert [v.mean for v in found] == pytest.approx([v.mean for v in expected], rel=1e-5)
+    for r in requests:
+        assert outcomes["tuned", r.key].reply == together.outcomes(requests)["tuned", r.key].reply
+    assert set(loaded) == {"base", "tuned"}
+
+
+def _announcing(
+    load: Callable[[], Any], name: str, log: list[str], both: Pair
+) -> Callable[[], Any]:
+    def announced() -> Any:
+        other = both.side("tuned" if name == "base" else "base")
+        assert other.weights._model is None, "the other model is still in memory"  # type: ignore[attr-defined]
+        log.append(name)
+        return load()
+
+    return announced
+
+
+def test_batches_halve_when_memory_runs_out() -> None:
+    import torch
+
+    sizes = []
+
+    def run(batch: Sequence[int]) -> list[int]:
+        sizes.append(len(batch))
+        if len(batch) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return [10 * item for item in batch]
+
+    found = [value for _, values, _ in in_batches(range(10), 8, run) for value in values]
+    assert found == [10 * item for item in range(10)]
+    assert sizes == [8, 4, 2, 2, 2, 2, 2]
+    with pytest.raises(ModelError, match="memory runs out with a single prompt"):
+        list(in_batches(range(2), 2, _always_full))
+    with pytest.raises(RuntimeError, match="something else"):
+        list(in_batches(range(2), 2, _broken))
+
+
+def _always_full(_batch: Sequence[int]) -> None:
+    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+
+def _broken(_batch: Sequence[int]) -> None:
+    raise RuntimeError("something else")
+
+
+def test_the_fingerprint_follows_content_not_place(folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(folder / "base", tmp_path / "b")
+    shutil.copytree(folder / "adapter", tmp_path / "a")
+    here = pair(folder, "base", "adapter", tmp_path / "store")
+    there = pair(tmp_path, "b", "a", tmp_path / "store")
+    assert here.base.fingerprint() == there.base.fingerprint()
+    assert here.tuned.fingerprint() == there.tuned.fingerprint()
+    assert here.base.fingerprint() != here.tuned.fingerprint()
+    changed = [
+        pair(tmp_path, "b", "a", tmp_path / "store", dtype="bfloat16"),
+        pair(tmp_path, "b", "a", tmp_path / "store", template_kwargs={"a": 1}),
+        pair(tmp_path, "b", str(folder / "noop"), tmp_path / "store"),
+    ]
+    assert len({p.tuned.fingerprint() for p in [here, *changed]}) == 4
+
+
+def test_quantisation_without_its_package_names_the_install_line(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_llmdiff.engines.weights.installed_version", lambda _name: None)
+    engine = pair(folder, "base", "adapter", tmp_path, quantization="4bit").base
+    with pytest.raises(ConfigError, match=r"pip install 'pytest-llmdiff\[quantization\]'"):
+        list(engine.generate([request("Hi")]))
+
+
+def test_an_adapter_for_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    wrong = tmp_path / "wrong"
+    wrong.mkdir()
+    for file in (folder / "adapter").iterdir():
+        (wrong / file.name).write_bytes(file.read_bytes())
+    weights = load_file(wrong / "adapter_model.safetensors")
+    save_file(
+        {name: torch.zeros(t.shape[0], t.shape[1] + 8) for name, t in weights.items()},
+        wrong / "adapter_model.safetensors",
+    )
+    engine = pair(folder, "base", str(wrong), tmp_path).tuned
+    with pytest.raises(ModelError, match="does not fit the base"):
+        list(engine.generate([request("Hi")]))
+
+
+def test_code_of_a_model_does_not_run_unless_asked(folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(folder / "base", tmp_path / "custom")
+    config = json.loads((tmp_path / "custom" / "config.json").read_text(encoding="utf-8"))
+    config |= {"model_type": "own_kind", "auto_map": {
+        "AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}}  # fmt: skip
+    (tmp_path / "custom" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "custom" / "own.py").write_text(
+        f"open({str(tmp_path / 'ran')!r}, 'w')\nclass OwnConfig: ...\nclass OwnModel: ...\n",
+        encoding="utf-8",
+    )
+    engine = pair(tmp_path, "custom", "custom", tmp_path / "store").base
+    with pytest.raises(ModelError, match="trust_remote_code"):
+        list(engine.generate([request("Hi")]))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_nan_model_never_passes(folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    from pytest_llmdiff.metrics.adapter import adapter_measurement, logits_moved
+    from pytest_llmdiff.verdicts import judge
+
+    shutil.copytree(folder / "adapter", tmp_path / "nan")
+    file = tmp_path / "nan" / "adapter_model.safetensors"
+    weights = load_file(file)
+    for tensor in weights.values():
+        tensor.fill_(math.nan)
+    save_file(weights, file)
+    both = pair(folder, "base", str(tmp_path / "nan"), tmp_path)
+    requests = [request("Hi")]
+    (value,) = generation(both, tmp_path, requests).divergences(requests)
+    assert math.isnan(value.mean)
+    assert isinstance(both.tuned, TransformersEngine)
+    health = both.tuned.adapter_health()
+    assert health is not None
+    assert len(health.not_finite) == len(weights)
+    facts = {"problems": health.problems(), "norms": {}}
+    (verdict,) = judge(adapter_measurement(facts, logits_moved(both)), at_most=0)
+    assert verdict.outcome == "regressed"
+
+
+@pytest.mark.parametrize(("name", "problems"), [("adapter", 0), ("noop", 2)])
+def test_adapter_health(folder: Path, tmp_path: Path, name: str, problems: int) -> None:
+    from pytest_llmdiff.metrics.adapter import adapter_measurement, logits_moved
+
+    both = pair(folder, "base", name, tmp_path)
+    assert isinstance(both.tuned, TransformersEngine)
+    health = both.tuned.adapter_health()
+    assert health is not None
+    assert len(health.norms) == 4
+    facts = {"problems": health.problems(), "norms": health.norms}
+    m = adapter_measurement(facts, logits_moved(both))
+    assert m.value == problems, m.details
+
+
+def test_an_adapter_whose_names_bind_to_nothing_is_seen(folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folder / "adapter", tmp_path / "renamed")
+    file = tmp_path / "renamed" / "adapter_model.safetensors"
+    save_file(
+        {name.replace("model.layers", "model.blocks"): t for name, t in load_file(file).items()},
+        file,
+    )
+    engine = pair(folder, "base", str(tmp_path / "renamed"), tmp_path).tuned
+    assert isinstance(engine, TransformersEngine)
+    health = engine.adapter_health()
+    assert health is not None
+    assert len(health.unbound) == len(health.missing) == 8
+    assert len(health.problems()) == 3
+
+
+def test_tokenizers_that_differ_make_the_divergence_unsupported(
+    folder: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    shutil.copytree(folder / "other", tmp_path / "other")
+    file = tmp_path / "other" / "tokenizer.json"
+    data = json.loads(file.read_text(encoding="utf-8"))
+    vocabulary = data["model"]["vocab"]
+    vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
+    file.write_text(json.dumps(data), encoding="utf-8")
+    requests = [request("Hi")]
+    both = pair(tmp_path, str(folder / "base"), "other", tmp_path / "store")
+    (value,) = generation(both, tmp_path, requests).divergences(requests)
+    assert value.unsupported is not None
+    assert "tokenizers" in value.unsupported
+
+
+def test_a_different_window_changes_no_outcome(folder: Path, tmp_path: Path) -> None:
+    requests = [request(prompt) for prompt in PROMPTS]
+    both = pair(folder, "base", "adapter", tmp_path)
+    whole = generation(both, tmp_path / "a", requests)
+    single = Generation(
+        lambda: both, Store(tmp_path / "b"), plan(requests, 1), eager=False, progress=Silent()
+    )
+    assert whole.outcomes(requests) == single.outcomes(requests)
+    for ours, theirs in zip(whole.divergences(requests), single.divergences(requests), strict=True):
+        assert ours.mean == pytest.approx(theirs.mean, rel=1e-4, abs=1e-6)
+        assert [replace(t, kl=0.0).text for t in ours.tokens] == [t.text for t in theirs.tokens]
