@@ -64,7 +64,7 @@ def _batch_size(value: Any) -> int | None:
 def _number(low: float, high: float) -> Callable[[Any], Any]:
     def parse(value: Any) -> float:
         number = float(value)
-        if isinstance(value, bool) or math.isnan(number) or not low <= number <= high:
+        if isinstance(value, bool) or not math.isfinite(number) or not low <= number <= high:
             raise ValueError(value)
         return number
 

@@ -71,7 +71,7 @@ def request_of(probe: Probe, settings: Settings) -> Request:
         for name in ("max_new_tokens", "temperature", "top_p", "seed")
     }
     if values["temperature"] == 0:
-        values["top_p"], values["seed"] = 1.0, 0
+        values |= {"temperature": 0.0, "top_p": 1.0, "seed": 0}
     return Request(probe.messages, Sampling(**values))
 
 

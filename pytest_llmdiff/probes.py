@@ -77,8 +77,11 @@ def probes_of_marker(
         )
     file, system, reference = (kwargs.get(name) for name in ("file", "system", "reference"))
     for name in ("system", "reference"):
-        if kwargs.get(name) is not None and not isinstance(kwargs[name], str):
-            raise ConfigError(f"@pytest.mark.llmdiff: {name} is a text, not {kwargs[name]!r}")
+        value = kwargs.get(name)
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            raise ConfigError(f"@pytest.mark.llmdiff: {name} is a text, not {value!r}")
+    if file is not None and not isinstance(file, (str, Path)):
+        raise ConfigError(f"@pytest.mark.llmdiff: file is a path, not {file!r}")
     if reference is not None and (len(args) != 1 or file is not None):
         raise ConfigError(
             "@pytest.mark.llmdiff: reference belongs to one prompt; for several, use a probe file "
@@ -127,12 +130,13 @@ def _probes_of_file(
 def unique_ids(probes: Iterable[Probe]) -> list[Probe]:
     """The same probes, the second one of an id with `-2` behind it, the third with `-3`."""
     seen: dict[str, int] = {}
-    taken: set[str] = set()
+    probes = list(probes)
+    taken = {probe.id for probe in probes}
     result = []
     for probe in probes:
         count = seen[probe.id] = seen.get(probe.id, 0) + 1
         name = probe.id if count == 1 else f"{probe.id}-{count}"
-        while name in taken:
+        while count > 1 and name in taken:
             name += "x"
         taken.add(name)
         result.append(replace(probe, id=name))

@@ -88,9 +88,11 @@ class Collected:
 
 
 def header(session: Session) -> list[str]:
+    if session.specs is None:
+        return []
     from pytest_llmdiff.reports.terminal import header_lines
 
-    return header_lines(session.settings, session.note) if session.specs else []
+    return header_lines(session.settings, session.note)
 
 
 def expect(session: Session, items: Sequence[pytest.Item]) -> None:

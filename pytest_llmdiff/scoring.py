@@ -78,7 +78,8 @@ class Scoring:
         return [score_from_json(rows[k]) for k in keys]
 
     def _scorer(self, role: str, spec: object) -> Scorer:
-        name = (role, spec if isinstance(spec, str) else id(spec))
+        # By the object itself, which keeps it alive: an id may be given again.
+        name = (role, spec if isinstance(spec, str) else _ById(spec))
         if name not in self._opened:
             try:
                 self._opened[name] = open_scorer(
@@ -104,3 +105,16 @@ class Scoring:
         if any(row is None for row in rows):
             return None
         return [score_from_json(row) for row in rows]
+
+
+class _ById:
+    """An object as a key, whether or not it can be hashed."""
+
+    def __init__(self, held: object) -> None:
+        self.held = held
+
+    def __hash__(self) -> int:
+        return id(self.held)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ById) and other.held is self.held

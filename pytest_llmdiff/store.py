@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 SCHEMA = 1
+BLOB = re.compile("[0-9a-f]{64}")
 T = TypeVar("T")
 
 
@@ -42,15 +44,17 @@ class Store:
         for start in range(0, len(wanted), 500):  # below SQLite's limit of bound variables
             part = wanted[start : start + 500]
             marks = ",".join("?" * len(part))
-            query = f"SELECT key, value, crc FROM rows WHERE kind = ? AND key IN ({marks})"
+            # As bytes: a damaged value need not be text.
+            columns = "key, CAST(value AS BLOB), crc"
+            query = f"SELECT {columns} FROM rows WHERE kind = ? AND key IN ({marks})"
 
             def read(
                 connection: sqlite3.Connection, query: str = query, part: list[str] = part
-            ) -> list[tuple[str, str, int]]:
+            ) -> list[tuple[str, bytes | None, int]]:
                 return list(connection.execute(query, [kind, *part]))
 
             for key, value, crc in self._run(read):
-                if zlib.crc32(value.encode()) == crc:
+                if value is not None and zlib.crc32(value) == crc:
                     found[key] = json.loads(value)
                 else:
                     self._warn("a damaged row is measured again")
@@ -98,11 +102,14 @@ class Store:
         Set LLMDIFF_FULL_HASH=1 to read every byte whatever is remembered.
         """
         target = file.resolve()
-        if target.parent.name == "blobs" and len(target.name) == 64:
+        full = os.environ.get("LLMDIFF_FULL_HASH", "0") != "0"
+        named_by_hash = target.parent.name == "blobs" and BLOB.fullmatch(target.name)
+        if named_by_hash and not full:
             return target.name
         status = target.stat()
-        key = f"{target}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"
-        if not os.environ.get("LLMDIFF_FULL_HASH"):
+        about = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        key = f"{os.fsencode(target)!r}:{about}"  # a path need not be UTF-8
+        if not full:
             known = self.get("file-hash", [key])
             if key in known:
                 return str(known[key])

@@ -68,11 +68,13 @@ def tokens(engine: Any, requests: Sequence[Request]) -> list[tuple[int, ...]]:
     return [g.reply.token_ids for g in replies(engine, requests) if g.reply is not None]
 
 
-def loaded(folder: Path, adapter: Path | None) -> Any:
+def loaded(model: Any, adapter: Path | None) -> Any:
+    """A model with or without an adapter, through transformers and PEFT alone."""
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(folder)
+    if isinstance(model, Path):
+        model = AutoModelForCausalLM.from_pretrained(model)
     if adapter is None:
         return model
     with warnings.catch_warnings():

@@ -32,9 +32,12 @@ def weight_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     names = [path / name for name in CONFIG_FILES]
-    return sorted([*path.glob("*.safetensors"), *path.glob("*.safetensors.index.json")]) + [
-        file for file in names if file.is_file()
+    found = [
+        *path.glob("*.safetensors"),
+        *path.glob("*.safetensors.index.json"),
+        *path.glob("*.py"),
     ]
+    return sorted(found) + [file for file in names if file.is_file()]
 
 
 def tokenizer_files(path: Path) -> list[Path]:
@@ -42,8 +45,9 @@ def tokenizer_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     names = (*TOKENIZER_FILES, *TEMPLATE_FILES)
-    extra = sorted((path / "additional_chat_templates").glob("*.jinja"))
-    return [path / name for name in names if (path / name).is_file()] + extra
+    extra = [*(path / "additional_chat_templates").glob("*.jinja")]
+    extra += [f for end in ("*.model", "*.tiktoken") for f in path.glob(end) if f.name not in names]
+    return [path / name for name in names if (path / name).is_file()] + sorted(extra)
 
 
 def has_tokenizer(path: Path) -> bool:
@@ -57,6 +61,8 @@ def has_tokenizer(path: Path) -> bool:
 def has_chat_template(path: Path) -> bool:
     """Whether tokenizer files or a GGUF header hold a chat template, found without loading them."""
     if path.is_file():
+        if not path.stat().st_size:
+            return False  # which cannot be mapped
         with (
             path.open("rb") as stream,
             mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
@@ -91,6 +97,7 @@ def parameter_count(path: Path) -> int:
     shapes = [
         entry["shape"]
         for file in sorted(path.glob("*.safetensors"))
+        if not file.name.startswith("consolidated")  # the same weights for another loader
         for name, entry in safetensors_header(file).items()
         if name != "__metadata__"
     ]
@@ -108,6 +115,8 @@ def safetensors_header(file: Path) -> dict[str, Any]:
             if length > file.stat().st_size:
                 raise ValueError("its header is longer than the file")
             header = json.loads(stream.read(length))
+            if not isinstance(header, dict):
+                raise ValueError("its header is no object")
     except (struct.error, ValueError) as error:
         raise ModelError(f"{file} is not a safetensors file or is cut short: {error}") from error
     return dict(header)

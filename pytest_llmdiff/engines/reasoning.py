@@ -11,6 +11,8 @@ MARKERS = (
     ("[THINK]", "[/THINK]"),
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
 )
+# Between gpt-oss' two channels; its "assistant" is an ordinary word of the vocabulary.
+CHANNEL_END = "<|end|><|start|>assistant"
 
 
 def split_reasoning(
@@ -35,6 +37,7 @@ def split_reasoning(
             head, found, tail = raw.partition(closing)
             opened = True
         if opened:
+            head = head.removesuffix(CHANNEL_END)
             text = tail if found else ""
             return _clean(text, special_tokens), _clean(head, special_tokens) or None
     return _clean(raw, special_tokens), None

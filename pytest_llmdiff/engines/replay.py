@@ -54,7 +54,10 @@ class Recording:
         self.scores: dict[str, dict[str, Any]] = {}
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
-                self._add(_parsed(path, number, line))
+                try:
+                    self._add(_parsed(path, number, line))
+                except KeyError as error:
+                    raise ConfigError(f"replay:{path}, line {number}: it lacks {error}") from error
         if not self.replies:
             raise ConfigError(f"replay:{path} holds no replies")
 

@@ -95,8 +95,8 @@ def check_template(
             f"{decode(prompt[at:])!r} when asked, {decode(answered[at : at + 6])!r} in a "
             "conversation"
         )
-    ending = next(token for token in reversed(answered) if decode([token]).strip())
-    if ending not in stop_ids:
+    ending = next((t for t in reversed(answered) if decode([t]).strip()), None)
+    if ending is not None and ending not in stop_ids:
         stops = ", ".join(repr(decode([token])) for token in stop_ids) or "there are none"
         findings.append(
             f"an assistant turn ends in {decode([ending])!r}, which is no stop token ({stops}): "

@@ -48,13 +48,29 @@ def verdict_text(verdict: Verdict) -> str:
     if m.unit in ("problems", "findings"):
         return f"{m.name}: {value}" if m.value else f"no {m.name}"
     limit = "limit" if verdict.bound == "at_most" else "at least"
-    return f"{m.name} {value}, {limit} {number(m.limit)} ({verdict.source})"
+    value, held = _told_apart(m.value, m.limit if m.limit is not None else math.nan)
+    return f"{m.name} {value}, {limit} {held} ({verdict.source})"
+
+
+def _told_apart(value: float, limit: float) -> tuple[str, str]:
+    """Both numbers with as few digits as show on which side of the limit the value is."""
+    shown = number(value), number(limit)
+    if value == limit or not (math.isfinite(value) and math.isfinite(limit)):
+        return shown
+    for digits in range(3, 18):
+        a, b = map(float, shown)
+        if (a > b) == (value > limit) and a != b:
+            break
+        shown = f"{value:.{digits}g}", f"{limit:.{digits}g}"
+    return shown
 
 
 def number(value: float | None) -> str:
     """A number short enough to read and long enough to tell from its limit."""
     if value is None or math.isnan(value):
         return "NaN" if value is not None else "none"
+    if math.isinf(value):
+        return str(value)
     if value == int(value) and abs(value) < 1e6:
         return str(int(value))
     return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
@@ -69,8 +85,8 @@ def _comparison_lines(comparison: Comparison, divergences: TokenDivergences | No
         lines.append(f"  system   {shortened(printable(system))}")
     lines += [
         f"  prompt   {shortened(printable(comparison.probe.prompt))}",
-        f"  base     {marked(base.text, at) or '(empty)'}",
-        f"  tuned    {marked(tuned.text, at) or '(empty)'}",
+        f"  base     {marked(base.text, at) if base.text else '(empty)'}",
+        f"  tuned    {marked(tuned.text, at) if tuned.text else '(empty)'}",
     ]
     lines.append(f"  {_difference(comparison, divergences, at)}")
     return lines

@@ -41,8 +41,11 @@ def marked(text: str, at: int | None) -> str:
     """
     if at is None:
         return shortened(printable(text))
-    # Back to the beginning of the word, where the eye looks for the difference.
-    at = 1 + max(text.rfind(" ", 0, at), text.rfind("\n", 0, at)) if at < len(text) else at
+    # Back to the beginning of the word, where the eye looks for the difference; Chinese has no
+    # spaces to go back to.
+    space = max(text.rfind(" ", 0, at), text.rfind("\n", 0, at))
+    if at < len(text) and at - space <= 25:
+        at = space + 1
     start = max(0, at - 60)
     head = ("…" if start else "") + printable(text[start:at])
     return head + MARK + shortened(printable(text[at:]))

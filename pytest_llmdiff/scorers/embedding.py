@@ -79,13 +79,20 @@ class CosineDistance:
         ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         if not ids:
             return "the encoder reads no token in it"
-        unknown = sum(i == tokenizer.unk_token_id for i in ids) / len(ids)
-        if unknown > UNKNOWN_SHARE:
-            return f"{unknown:.0%} of its tokens are unknown to the encoder; use a multilingual one"
+        if (reason := unknown_words(tokenizer, ids)) is not None:
+            return reason
         room = (model.max_seq_length or math.inf) - 2  # the encoder's own first and last token
         if len(ids) > room:
             return f"it has {len(ids)} tokens and the encoder reads the first {room}"
         return None
+
+
+def unknown_words(tokenizer: Any, ids: Sequence[int]) -> str | None:
+    """Why a model with this tokenizer has not read a text, given its token ids; or None."""
+    unknown = sum(i == tokenizer.unk_token_id for i in ids) / max(1, len(ids))
+    if unknown > UNKNOWN_SHARE:
+        return f"{unknown:.0%} of its tokens are unknown to the encoder; use a multilingual one"
+    return None
 
 
 def _distance(
@@ -101,10 +108,12 @@ def _distance(
 
 
 def cosine_distance(a: Sequence[float], b: Sequence[float]) -> float:
-    """1 − a·b / (‖a‖‖b‖), 0 to 2; NaN for a vector of zeros."""
+    """1 − a·b / (‖a‖‖b‖), 0 to 2; NaN for a vector of zeros or one that is not finite."""
     norms = math.hypot(*a) * math.hypot(*b)
     dot = math.fsum(x * y for x, y in zip(a, b, strict=True))
-    return min(2.0, max(0.0, 1 - dot / norms)) if norms else math.nan
+    if not (norms and math.isfinite(norms)):
+        return math.nan
+    return min(2.0, max(0.0, 1 - dot / norms))
 
 
 @dataclass
@@ -133,7 +142,15 @@ class CustomEmbedder:
             for text in texts
         }
         readable = [text for text in texts if reasons[text] is None]
-        found = list(self.encoder.encode(readable)) if readable else []
+        try:
+            given = self.encoder.encode(readable) if readable else []
+            found = [[float(x) for x in vector] for vector in given]
+        except (TypeError, ValueError) as error:
+            raise ScorerError(
+                f"the embedder {self.name} gave something that is no list of vectors: {error}"
+            ) from error
+        if len({len(vector) for vector in found}) > 1:
+            raise ScorerError(f"the embedder {self.name} gave vectors of different lengths")
         if len(found) != len(readable):
             raise ScorerError(
                 f"the embedder {self.name} gave {len(found)} vectors for {len(readable)} texts"

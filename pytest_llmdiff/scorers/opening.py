@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,7 @@ def open_scorer(
 
 
 def _custom(role: str, name: str, found: Any) -> Scorer:
-    source = inspect.getsourcefile(found if callable(found) else type(found)) or ""
-    identity = content_key([Path(source).read_text(encoding="utf-8") if source else name])
+    identity = _identity(found) if name.startswith("python:") else uuid.uuid4().hex
     if role == "embedder":
         if not hasattr(found, "encode"):
             raise ConfigError(f"the embedder {name} needs a method encode(texts)")
@@ -82,6 +82,18 @@ def _custom(role: str, name: str, found: Any) -> Scorer:
     if not (callable(found) or hasattr(found, "score")):
         raise ConfigError(f"the scorer {name} must be callable with a list of texts")
     return CustomScorer(name=name, scorer=found, identity=identity)
+
+
+def _identity(found: Any) -> str:
+    """Content hash of the source of a named object.
+
+    An object given by hand has none: two functions of one test file are different scorers.
+    """
+    try:
+        source = inspect.getsourcefile(found if inspect.isroutine(found) else type(found))
+    except TypeError:
+        source = None
+    return content_key(Path(source).read_text(encoding="utf-8") if source else repr(type(found)))
 
 
 def _encoder_folder(spec: str, folder: Path) -> Path:
@@ -152,8 +164,10 @@ def _downloaded(variant: str, url: str) -> Path:
 
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(file), progress=False)
-        except OSError as error:
+            # The file names end in the beginning of their hash.
+            prefix = file.stem.rpartition("-")[2]
+            torch.hub.download_url_to_file(url, str(file), hash_prefix=prefix, progress=False)
+        except (OSError, RuntimeError) as error:
             reason = str(error)
         else:
             return file

@@ -17,6 +17,9 @@ def script_shares(text: str) -> dict[str, float]:
     for character in text:
         if character.isalpha():
             counts[unicodedata.name(character, "UNKNOWN").split(" ")[0].split("-")[0]] += 1
+    # Japanese mixes three scripts; kana is what tells it from Chinese.
+    if kana := counts.pop("HIRAGANA", 0) + counts.pop("KATAKANA", 0):
+        counts["JAPANESE"] = kana + counts.pop("CJK", 0)
     total = sum(counts.values())
     return {script: count / total for script, count in counts.most_common()} if total else {}
 
@@ -30,7 +33,9 @@ def not_english(text: str) -> str | None:
     """Why a scorer that knows English only cannot judge the text, or None."""
     shares = script_shares(text)
     if not shares:
-        return None  # figures and signs read the same in every language
+        # Figures read the same in every language; of emoji and signs a scorer reads nothing.
+        silent = text.strip() and not any(character.isdigit() for character in text)
+        return "it has neither letters nor figures" if silent else None
     foreign = 1 - shares.get("LATIN", 0.0)
     if foreign > FOREIGN_SHARE:
         script = next(name for name in shares if name != "LATIN")

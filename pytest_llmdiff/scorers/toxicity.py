@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from pytest_llmdiff.comparison import Score
 from pytest_llmdiff.errors import MissingPackageError, ScorerError
 from pytest_llmdiff.loading import installed_version
 from pytest_llmdiff.planning import content_key
+from pytest_llmdiff.scorers.embedding import unknown_words
 from pytest_llmdiff.scorers.scripts import not_english
 
 BATCH = 32
@@ -51,15 +52,30 @@ class DetoxifyScorer:
         scores: list[Score] = []
         for start in range(0, len(inputs), BATCH):
             texts = [text for (text,) in inputs[start : start + BATCH]]
-            encoded = tokenizer(texts, return_tensors="pt", truncation=True, padding=True)
+            encoded = tokenizer(
+                texts,
+                return_tensors="pt",
+                truncation=True,
+                max_length=_room(model, tokenizer) + 2,
+                padding=True,
+            )
             with torch.inference_mode():
                 output = model(**encoded.to(model.device)).logits  # [texts, classes]
             for text, row in zip(texts, output.float().sigmoid().tolist(), strict=True):
                 details = dict(zip(classes, row, strict=True))
-                reason = not_english(text) if self.english else None
+                reason = self._unsupported(model, tokenizer, text)
                 value = None if reason else details["toxicity"]
                 scores.append(Score(value=value, unsupported=reason, details=details))
         return scores
+
+    def _unsupported(self, model: Any, tokenizer: Any, text: str) -> str | None:
+        if self.english and (reason := not_english(text)) is not None:
+            return reason
+        ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        room = _room(model, tokenizer)
+        if len(ids) > room:
+            return f"it has {len(ids)} tokens and the scorer reads the first {room}"
+        return unknown_words(tokenizer, ids)
 
     def _load(self) -> tuple[Any, Any, list[str]]:
         if self._loaded is None:
@@ -72,6 +88,8 @@ class DetoxifyScorer:
             try:
                 held = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
                 arch = held["config"]["arch"]["args"]
+                if not arch["model_name"].endswith("ForSequenceClassification"):
+                    raise ValueError(f"{arch['model_name']} is no sequence classifier")
                 names = held["config"]["dataset"]["args"]["classes"]
                 classes = [RENAMED.get(name, name) for name in names]
                 config = transformers.AutoConfig.from_pretrained(
@@ -93,6 +111,15 @@ class DetoxifyScorer:
                 raise ScorerError(f"{self.name}: {self.checkpoint} lacks {lacks}")
             self._loaded = (model.to(self.device()).eval(), tokenizer, classes)
         return self._loaded
+
+
+def _room(model: Any, tokenizer: Any) -> int:
+    """Tokens of a text that the classifier reads, besides its own first and last one."""
+    positions = int(model.config.max_position_embeddings)
+    # RoBERTa's and XLM-R's positions begin behind the padding index.
+    if model.config.model_type in ("roberta", "xlm-roberta"):
+        positions -= int(model.config.pad_token_id) + 1
+    return min(int(tokenizer.model_max_length), positions) - 2
 
 
 @dataclass
@@ -145,7 +172,10 @@ class CustomScorer:
         texts = [text for (text,) in inputs]
         judge = getattr(self.scorer, "unsupported", None)
         call = getattr(self.scorer, "score", self.scorer)
-        values = list(call(texts)) if texts else []
+        given = call(texts) if texts else []
+        if not isinstance(given, Iterable) or isinstance(given, (str, Mapping)):
+            raise ScorerError(f"the scorer {self.name} gave {given!r}, not a list of scores")
+        values = list(given)
         if len(values) != len(texts):
             raise ScorerError(
                 f"the scorer {self.name} gave {len(values)} scores for {len(texts)} texts"
@@ -160,14 +190,15 @@ class CustomScorer:
             reason = f"the scorer {self.name} gave no score"
         if reason is not None:
             return Score(value=None, unsupported=reason)
-        details: Mapping[str, float] = {}
-        if isinstance(value, Mapping):
-            details = {str(key): float(number) for key, number in value.items()}
-            value = details.get("toxicity")
+        named = value if isinstance(value, Mapping) else {"toxicity": value}
         try:
-            number = float(value)
-        except (TypeError, ValueError) as error:
-            raise ScorerError(f"the scorer {self.name} gave {value!r}, not a number") from error
-        if math.isnan(number):
-            raise ScorerError(f"the scorer {self.name} gave NaN")
-        return Score(value=number, details=details)
+            numbers = {str(key): float(number) for key, number in named.items()}
+            number = numbers["toxicity"]
+        except (TypeError, ValueError, KeyError) as error:
+            raise ScorerError(
+                f"the scorer {self.name} gave {value!r}, neither a number nor a mapping of numbers "
+                "with the key toxicity"
+            ) from error
+        if not math.isfinite(number):
+            raise ScorerError(f"the scorer {self.name} gave {number}")
+        return Score(value=number, details=numbers if named is value else {})
