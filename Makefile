@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The CPU build is enough for everything here and a twentieth of the default download.
+# The CPU build is enough for everything here; pip takes it where its wheel lies on disk.
 TORCH ?= 2.13.0
 
 export HF_HUB_OFFLINE := 1

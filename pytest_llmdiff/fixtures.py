@@ -19,9 +19,7 @@ MODEL_FIXTURES = frozenset({"comparison", "llm_base", "llm_tuned", "llm_pair"})
 @pytest.fixture
 def comparison(request: pytest.FixtureRequest) -> Comparison:
     """Both models' replies to the probe of this test case (see `@pytest.mark.llmdiff`)."""
-    session = _session(request)
-    (found,) = session.compare([request.param])
-    session.show(found)
+    (found,) = _session(request).compare([request.param])
     return found
 
 

@@ -273,7 +273,8 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--llm-base", metavar="SPEC", default=None, help="the model before tuning")
     group.addoption("--llm-tuned", metavar="SPEC", default=None, help="the model after tuning")
     for option in OPTIONS:
-        text = f"{option.help} ({option.allowed}; default: {option.default})".replace("%", "%%")
+        shown = "auto" if option.name == "batch_size" else option.default
+        text = f"{option.help} ({option.allowed}; default: {shown})".replace("%", "%%")
         if option.is_flag:
             group.addoption(
                 option.flag, dest=f"llmdiff_{option.name}", action="store_const", const="true",

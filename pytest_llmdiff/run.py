@@ -104,7 +104,7 @@ def expect(session: Session, items: Sequence[pytest.Item]) -> None:
         probe = probe_of(item)
         if probe is not None:
             session.expect([probe])
-    if session.specs is None:
+    if session.specs is None and not session.config.getoption("collectonly"):
         session.skipped = uses
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pytest_llmdiff.comparison import Score
@@ -15,7 +15,7 @@ from pytest_llmdiff.generation import Generation
 from pytest_llmdiff.options import Settings
 from pytest_llmdiff.planning import content_key, store_key
 from pytest_llmdiff.scorers import Scorer
-from pytest_llmdiff.scorers.opening import open_scorer
+from pytest_llmdiff.scorers.opening import named_languages, open_scorer
 from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import Turn
 
@@ -76,6 +76,18 @@ class Scoring:
         self.used += [("score", k) for k in keys]
         rows = self._store.get("score", keys)
         return [score_from_json(rows[k]) for k in keys]
+
+    def languages(self, role: str, spec: object | None) -> Sequence[str] | None:
+        """The languages that a scorer says it can judge."""
+        spec = getattr(self._settings, role) if spec is None else spec
+        named = named_languages(spec)
+        if named is not None or self._replayed:
+            return named
+        return self._scorer(role, spec).languages
+
+    @property
+    def _replayed(self) -> bool:
+        return capability(self._generation.pair.tuned, "recorded_score") is not None
 
     def _scorer(self, role: str, spec: object) -> Scorer:
         # By the object itself, which keeps it alive: an id may be given again.

@@ -105,7 +105,7 @@ class Session:
         probes = [self.with_system(probe) for probe in probes]
         requests = [self._request_of(probe) for probe in probes]
         outcomes = self.generation.outcomes(requests)
-        return [
+        found = [
             Comparison(
                 probe=probe,
                 base=_reply(outcomes["base", request.key], "base"),
@@ -114,6 +114,9 @@ class Session:
             )
             for probe, request in zip(probes, requests, strict=True)
         ]
+        for comparison in found:
+            self._show(comparison)
+        return found
 
     # What comparisons ask of their run
 
@@ -124,11 +127,21 @@ class Session:
         inputs_of: InputsOf,
         spec: object | None = None,
     ) -> list[Score]:
+        from pytest_llmdiff.comparison import Score
+        from pytest_llmdiff.scorers.scripts import undeclared
+
         own = [texts for comparison in comparisons for texts in inputs_of(comparison)]
         around = [c for comparison in comparisons for c in self._window(comparison)]
-        return self.scoring.scores(
+        scores = self.scoring.scores(
             role, spec, own, lambda: [texts for c in around for texts in inputs_of(c)]
         )
+        languages = self.scoring.languages(role, spec)
+        declared = [c.probe.language for c in comparisons for _ in inputs_of(c)]
+        reasons = [undeclared(language, languages) for language in declared]
+        return [
+            score if reason is None else Score(value=None, unsupported=reason)
+            for score, reason in zip(scores, reasons, strict=True)
+        ]
 
     def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
         return self.generation.divergences([self._request(c) for c in comparisons])
@@ -167,7 +180,7 @@ class Session:
         self._item = item
         item.stash[ROW] = {"verdicts": [], "comparisons": []}
 
-    def show(self, comparison: Comparison) -> None:
+    def _show(self, comparison: Comparison) -> None:
         """Keep what a test compared, for the reports."""
         if self._item is not None:
             from pytest_llmdiff.reports.rows import comparison_row

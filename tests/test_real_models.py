@@ -42,7 +42,7 @@ def pytest_unconfigure():
 def run(suite: Path, *args: str) -> subprocess.CompletedProcess[str]:
     (suite / "watch.py").write_text(WATCH, encoding="utf-8")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "watch", "-q", "--tb=line", *args],
+        [sys.executable, "-m", "pytest", "-p", "watch", "--tb=line", *args],
         cwd=suite, check=False, text=True, capture_output=True,
     )  # fmt: skip
 

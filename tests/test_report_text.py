@@ -18,7 +18,7 @@ from pytest_llmdiff.comparison import (
     TokenDivergences,
 )
 from pytest_llmdiff.probes import make_probe
-from pytest_llmdiff.reports.failure import brief, failure_text, number, verdict_text
+from pytest_llmdiff.reports.failure import failure_text, number, verdict_text
 from pytest_llmdiff.reports.text import (
     LONGEST,
     MARK,
@@ -293,7 +293,3 @@ def test_hostile_text_stays_in_its_lines(prompt: str, base: str, tuned: str) -> 
     found = failure_text(over(), comparison=comparison(base, tuned, prompt), rerun="pytest")
     assert len(found.splitlines()) in (5, 6)
     assert not {unicodedata.category(c) for c in found.replace("\n", "")} & {"Cc", "Cs"}
-
-
-def test_brief() -> None:
-    assert brief(Measurement(name="toxicity", value=0.4)) == "toxicity 0.40"

@@ -18,8 +18,14 @@ from pytest_llmdiff.comparison import Score
 from pytest_llmdiff.errors import ConfigError, ScorerError
 from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.scorers.embedding import CustomEmbedder, cosine_distance
-from pytest_llmdiff.scorers.opening import DETOXIFY, RELEASES, check_scorer, open_scorer
-from pytest_llmdiff.scorers.scripts import english_only, main_script, not_english, script_shares
+from pytest_llmdiff.scorers.opening import (
+    DETOXIFY,
+    MULTILINGUAL,
+    RELEASES,
+    check_scorer,
+    open_scorer,
+)
+from pytest_llmdiff.scorers.scripts import main_script, script_shares, undeclared, unreadable
 from pytest_llmdiff.scorers.toxicity import BATCH, CustomScorer, ProfanityScorer
 from pytest_llmdiff.store import Store
 
@@ -64,24 +70,46 @@ def test_shares_are_shares(text: str) -> None:
         (f"{ENGLISH} 退款", None),
         (f"{ENGLISH} {EMOJI}", None),
         ("", None),
-        (CHINESE, "100% of its letters are not Latin (cjk)"),
-        ("OK，您可以退款。", "71% of its letters are not Latin (cjk)"),
+        (CHINESE, "100% of its letters are in another script (cjk)"),
+        ("OK，您可以退款。", "71% of its letters are in another script (cjk)"),
         (EMOJI, "neither letters nor figures"),
         ("42", None),
     ],
 )
-def test_not_english(text: str, reason: str | None) -> None:
-    found = not_english(text)
+def test_unreadable(text: str, reason: str | None) -> None:
+    found = unreadable(text, ["en"])
     assert found is None if reason is None else reason in str(found)
 
 
 @pytest.mark.parametrize(
-    ("language", "english"),
-    [(None, True), ("en", True), ("en-GB", True), ("EN_us", True), ("English", True),
-     ("zh", False), ("fr", False)],
-)  # fmt: skip
-def test_declared_languages(language: str | None, english: bool) -> None:
-    assert english_only(language) is english
+    ("text", "readable"),
+    [(ENGLISH, True), ("Да, можно.", True), ("Oui, bien sûr.", True), (CHINESE, False)],
+)
+def test_the_languages_of_detoxify_multilingual(text: str, readable: bool) -> None:
+    assert (unreadable(text, MULTILINGUAL) is None) is readable
+
+
+@pytest.mark.parametrize(
+    ("language", "languages", "judged"),
+    [
+        (None, ["en"], True),
+        ("en", ["en"], True),
+        ("en-GB", ["en"], True),
+        ("EN_us", ["en"], True),
+        ("English", ["en"], True),
+        ("zh", ["en"], False),
+        ("fr", ["en"], False),
+        ("fr", ["en", "fr"], True),
+        ("zh", None, True),
+    ],
+)
+def test_declared_languages(
+    language: str | None, languages: list[str] | None, judged: bool
+) -> None:
+    found = undeclared(language, languages)
+    assert (found is None) is judged
+    if found is not None:
+        assert str(language) in found
 
 
 # Cosine distance

@@ -516,3 +516,69 @@ def test_every_process_agrees_on_the_recording(project: pytest.Pytester, mode: l
         for line in (project.path / "run.jsonl").read_text(encoding="utf-8").splitlines()
     ]
     assert [row["kind"] for row in rows].count("reply") == 140
+
+
+def test_a_check_that_an_engine_has_no_means_for_leaves_the_others_alone(
+    project: pytest.Pytester, run: Run
+) -> None:
+    project.makepyfile(
+        f"""
+        import pytest
+        from pytest_llmdiff import assert_adapter_effective, assert_semantic_drift
+
+        def test_adapter(llm_pair):
+            assert_adapter_effective(llm_pair)
+
+        @pytest.mark.llmdiff({CAPITAL!r})
+        def test_drift(comparison):
+            assert_semantic_drift(comparison, at_most=0)
+        """
+    )
+    result = run("--llmdiff-json=r.json")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*ModelError: *ScriptedEngine has none to give"])
+    data = json.loads((project.path / "r.json").read_text(encoding="utf-8"))
+    assert data["summary"]["error"] == 1
+
+
+def test_runtime_comparisons_reach_the_reports(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(
+        f"""
+        from pytest_llmdiff import assert_semantic_drift
+
+        def test_pair(llm_pair):
+            assert_semantic_drift(llm_pair.compare({REFUND!r}), at_most=0.01)
+        """
+    )
+    run("--llmdiff-json=r.json").stdout.fnmatch_lines([f"    prompt  {REFUND}"])
+    data = json.loads((project.path / "r.json").read_text(encoding="utf-8"))
+    (test,) = data["tests"]
+    assert [c["prompt"] for c in test["comparisons"]] == [REFUND]
+
+
+def test_a_declared_language_that_the_scorer_does_not_know_is_not_judged(
+    project: pytest.Pytester, run: Run
+) -> None:
+    """French and English share a script: only the probe can say which it is."""
+    (project.path / "scorers.py").write_text(
+        "class English:\n    languages = ['en']\n\n    def score(self, texts):\n"
+        "        return [0.0 for _ in texts]\n",
+        encoding="utf-8",
+    )
+    rows = [{"id": code, "prompt": "?", "language": code} for code in ("en", "fr")]
+    (project.path / "probes.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8"
+    )
+    project.makepyfile(
+        """
+        import pytest
+        from pytest_llmdiff import assert_toxicity
+
+        @pytest.mark.llmdiff(file="probes.jsonl")
+        def test_it(comparison):
+            assert_toxicity(comparison, at_most=0.5)
+        """
+    )
+    result = run("--llmdiff-toxicity=python:scorers:English")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*the probe's language is fr, and the scorer knows en"])

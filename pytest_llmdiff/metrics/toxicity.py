@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pytest_llmdiff.comparison import Comparison, Measurement, Score
 from pytest_llmdiff.metrics.scoring import scores_of
 
-ENGLISH_SCORERS = ("profanity-check", "detoxify:original", "detoxify:unbiased")
-
 
 def _texts(comparison: Comparison) -> list[tuple[str, ...]]:
     return [(comparison.base.text,), (comparison.tuned.text,)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pytest_llmdiff.comparison import Comparison, Measurement, TokenDivergences
+from pytest_llmdiff.comparison import Comparison, TokenDivergences
 from pytest_llmdiff.reports.text import first_difference, marked, printable, shortened
 from pytest_llmdiff.verdicts import Verdict
 
@@ -116,8 +116,3 @@ def _difference(
         return "the texts of the replies are the same"
     words = [printable(shortened(text[at : at + 24], 24)) for text in (base.text, tuned.text)]
     return f'differs from character {at + 1}: base "{words[0]}", tuned "{words[1]}"'
-
-
-def brief(measurement: Measurement) -> str:
-    """Name and value, for one-line summaries."""
-    return f"{measurement.name} {number(measurement.value)}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pytest_llmdiff.comparison import Score
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """Anything that turns inputs into scores; higher is worse.
 
@@ -18,6 +19,10 @@ class Scorer(Protocol):
     @property
     def name(self) -> str:
         """What the user called it; recordings refer to it by this name."""
+
+    @property
+    def languages(self) -> Sequence[str] | None:
+        """Codes such as "en" of the languages it can judge; None where it does not say."""
 
     def fingerprint(self) -> str:
         """Content hash of all that a score depends on besides the input. Loads nothing."""

@@ -30,6 +30,7 @@ class CosineDistance:
     path: Path
     hashes: Callable[[], dict[str, str]]
     device: Callable[[], str]
+    languages: Sequence[str] | None = None  # its tokenizer tells: see `unknown_words`
     _model: Any = field(default=None, repr=False)
 
     def fingerprint(self) -> str:
@@ -120,13 +121,18 @@ def cosine_distance(a: Sequence[float], b: Sequence[float]) -> float:
 class CustomEmbedder:
     """An embedder of the user's: an object whose `encode(list of texts)` gives one vector each.
 
-    It may define `unsupported(text) -> str | None`, and `fingerprint() -> str` where its results
-    can change while its source file does not.
+    It may define `unsupported(text) -> str | None`, `languages` (codes such as "en"), and
+    `fingerprint() -> str` where its results can change while its source file does not.
     """
 
     name: str
     encoder: Any
     identity: str
+
+    @property
+    def languages(self) -> Sequence[str] | None:
+        found: Sequence[str] | None = getattr(self.encoder, "languages", None)
+        return found
 
     def fingerprint(self) -> str:
         own = getattr(self.encoder, "fingerprint", None)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import inspect
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pytest_llmdiff.loading import installed_version, load_object, package_path
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.scorers.embedding import CosineDistance, CustomEmbedder
-from pytest_llmdiff.scorers.toxicity import CustomScorer, DetoxifyScorer, ProfanityScorer
+from pytest_llmdiff.scorers.toxicity import ENGLISH, CustomScorer, DetoxifyScorer, ProfanityScorer
 from pytest_llmdiff.store import Store, files_hash
 
 # Detoxify's own releases (its `detoxify.MODEL_URLS`) with the hub ids of their configurations;
@@ -27,6 +27,7 @@ DETOXIFY = {
     "original-small": ("v0.1.2/original-albert-0e1d6498.ckpt", "albert-base-v2"),
     "unbiased-small": ("v0.1.2/unbiased-albert-c8519128.ckpt", "albert-base-v2"),
 }
+MULTILINGUAL = ("en", "fr", "es", "it", "pt", "tr", "ru")
 RELEASES = "https://github.com/unitaryai/detoxify/releases/download/"
 TEXT_FILES = (".json", ".safetensors", ".txt", ".model", ".ckpt")
 
@@ -52,7 +53,7 @@ def open_scorer(
         ScorerError: its weights cannot be had; the message names the file and how to point at it.
     """
     if not isinstance(spec, str):
-        if hasattr(spec, "fingerprint") and hasattr(spec, "name") and hasattr(spec, "score"):
+        if isinstance(spec, Scorer):
             return spec
         return _custom(role, type(spec).__name__, spec)
     check_scorer(role, spec)
@@ -143,10 +144,27 @@ def _detoxify(spec: str, folder: Path, store: Store, device: Callable[[], str]) 
         name=spec,
         checkpoint=checkpoint,
         config=config,
-        english=rest in DETOXIFY and rest != "multilingual",
+        languages=detoxify_languages(rest),
         hashes=lambda: files_hash(store, [checkpoint, *_files(config)]),
         device=device,
     )
+
+
+def detoxify_languages(variant: str) -> tuple[str, ...] | None:
+    """The languages of a variant's training data, as its authors state them; None for a user's
+    own checkpoint."""
+    if variant not in DETOXIFY:
+        return None
+    return MULTILINGUAL if variant == "multilingual" else ENGLISH
+
+
+def named_languages(spec: object) -> Sequence[str] | None:
+    """What a scorer's name says of its languages, without opening it (a replay has no scorer)."""
+    if spec == "profanity-check":
+        return ENGLISH
+    if isinstance(spec, str) and spec.startswith("detoxify:"):
+        return detoxify_languages(spec.removeprefix("detoxify:"))
+    return None
 
 
 def _downloaded(variant: str, url: str) -> Path:

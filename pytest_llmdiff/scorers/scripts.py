@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 
-# Latin-script languages cannot be told from English by their script. A probe file's `language`
-# column says it for them.
-ENGLISH_NAMES = ("en", "english")
 FOREIGN_SHARE = 0.2
+SCRIPTS = {"ru": "CYRILLIC"}  # of the languages that scorers declare; the others are Latin
 
 
 def script_shares(text: str) -> dict[str, float]:
@@ -29,22 +28,34 @@ def main_script(text: str) -> str | None:
     return next(iter(script_shares(text)), None)
 
 
-def not_english(text: str) -> str | None:
-    """Why a scorer that knows English only cannot judge the text, or None."""
+def unreadable(text: str, languages: Sequence[str]) -> str | None:
+    """Why a scorer that knows these languages (codes such as "en") cannot judge the text, or None.
+
+    Goes by the script alone: French and English are not told apart. A probe file's `language`
+    column says it for them (see `undeclared`).
+    """
     shares = script_shares(text)
     if not shares:
         # Figures read the same in every language; of emoji and signs a scorer reads nothing.
         silent = text.strip() and not any(character.isdigit() for character in text)
         return "it has neither letters nor figures" if silent else None
-    foreign = 1 - shares.get("LATIN", 0.0)
+    known = {SCRIPTS.get(language, "LATIN") for language in languages}
+    foreign = 1 - sum(shares.get(script, 0.0) for script in known)
     if foreign > FOREIGN_SHARE:
-        script = next(name for name in shares if name != "LATIN")
+        script = next(name for name in shares if name not in known).lower()
         return (
-            f"{foreign:.0%} of its letters are not Latin ({script.lower()}), and it knows English"
+            f"{foreign:.0%} of its letters are in another script ({script}) than the scorer's "
+            f"languages ({', '.join(languages)})"
         )
     return None
 
 
-def english_only(language: str | None) -> bool:
-    """Whether a probe's declared language is English or undeclared."""
-    return language is None or language.lower().split("-")[0].split("_")[0] in ENGLISH_NAMES
+def undeclared(language: str | None, languages: Sequence[str] | None) -> str | None:
+    """Why a scorer cannot judge replies to a probe of a declared language, or None."""
+    if language is None or languages is None:
+        return None
+    code = language.lower().replace("_", "-").split("-")[0]
+    code = {"english": "en"}.get(code, code)
+    if code in languages:
+        return None
+    return f"the probe's language is {language}, and the scorer knows {', '.join(languages)}"

@@ -13,9 +13,10 @@ from pytest_llmdiff.errors import MissingPackageError, ScorerError
 from pytest_llmdiff.loading import installed_version
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.scorers.embedding import unknown_words
-from pytest_llmdiff.scorers.scripts import not_english
+from pytest_llmdiff.scorers.scripts import unreadable
 
 BATCH = 32
+ENGLISH = ("en",)
 # The names that Detoxify gives to the classes of its older checkpoints.
 RENAMED = {
     "toxic": "toxicity",
@@ -36,7 +37,7 @@ class DetoxifyScorer:
     name: str
     checkpoint: Path
     config: Path
-    english: bool
+    languages: Sequence[str] | None
     hashes: Callable[[], dict[str, str]]
     device: Callable[[], str]
     _loaded: tuple[Any, Any, list[str]] | None = field(default=None, repr=False)
@@ -69,7 +70,7 @@ class DetoxifyScorer:
         return scores
 
     def _unsupported(self, model: Any, tokenizer: Any, text: str) -> str | None:
-        if self.english and (reason := not_english(text)) is not None:
+        if self.languages and (reason := unreadable(text, self.languages)) is not None:
             return reason
         ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         room = _room(model, tokenizer)
@@ -130,6 +131,7 @@ class ProfanityScorer:
     """
 
     name: str = "profanity-check"
+    languages: Sequence[str] = ENGLISH
 
     def fingerprint(self) -> str:
         versions = [installed_version(p) for p in ("alt-profanity-check", "scikit-learn")]
@@ -144,11 +146,11 @@ class ProfanityScorer:
             ) from error
         texts = [text for (text,) in inputs]
         values = [float(value) for value in predict_prob(texts)] if texts else []
+        reasons = [unreadable(text, self.languages) for text in texts]
         return [
-            Score(value=None, unsupported=reason) if (reason := not_english(text)) else
-            Score(value=value)
-            for text, value in zip(texts, values, strict=True)
-        ]  # fmt: skip
+            Score(value=value if reason is None else None, unsupported=reason)
+            for value, reason in zip(values, reasons, strict=True)
+        ]
 
 
 @dataclass
@@ -156,13 +158,18 @@ class CustomScorer:
     """A scorer of the user's: a callable, or an object with `score`, from a list of texts to a
     list of numbers from 0 to 1, each of which may be None for "cannot judge this".
 
-    It may define `unsupported(text) -> str | None`, and `fingerprint() -> str` where its results
-    can change while its source file does not.
+    It may define `unsupported(text) -> str | None`, `languages` (codes such as "en"), and
+    `fingerprint() -> str` where its results can change while its source file does not.
     """
 
     name: str
     scorer: Any
     identity: str
+
+    @property
+    def languages(self) -> Sequence[str] | None:
+        found: Sequence[str] | None = getattr(self.scorer, "languages", None)
+        return found
 
     def fingerprint(self) -> str:
         own = getattr(self.scorer, "fingerprint", None)

@@ -1,0 +1,482 @@
+"""The documentation is executed: every example, command, table and link of it.
+
+Convention. A fenced block may have a comment before it, `<!-- key: value; key: value -->`:
+
+- `file`: what to write the block to. Files that hold no tests are there for every example of the
+  same document.
+- `outcome`: what a python example ends in, such as `passed=1 failed=1` (default: all pass).
+- `options`: options of that run, beside or instead of the scripted models.
+- `output of`: a text block whose lines the run of that file prints, in order; `…` stands for
+  anything.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pytest_llmdiff
+from pytest_llmdiff import ScriptedEngine
+from pytest_llmdiff.formats.probe_files import COLUMNS, read_probe_file
+from pytest_llmdiff.metrics.adapter import adapter_measurement
+from pytest_llmdiff.metrics.template import template_measurement
+from pytest_llmdiff.options import OPTIONS
+from tests.conftest import CAPITAL, REFUND
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "example_suites").glob("*/README.md"),
+])  # fmt: skip
+LANGUAGES = ("python", "toml", "json", "jsonl", "csv", "console", "text")
+MODELS = {"--llm-base": "scripted:base.json", "--llm-tuned": "scripted:tuned.json"}
+# What a shell does by itself; everything else in a console block is checked.
+SHELL = ("export", "rm", "cd", "git")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A fenced block of a page, with what the comment before it says."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+    about: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+    @property
+    def file(self) -> str | None:
+        return self.about.get("file")
+
+    @property
+    def is_test(self) -> bool:
+        if self.language != "python":
+            return False
+        return self.file is None or Path(self.file).name.startswith("test_")
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    comment: dict[str, str] = {}
+    held: list[str] | None = None
+    start, language = 0, ""
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        if held is not None:
+            if line.startswith("```"):
+                text = "\n".join(held) + "\n"
+                yield Block(page=page, line=start, language=language, text=text, about=comment)
+                held, comment = None, {}
+            else:
+                held.append(line)
+        elif line.startswith("```"):
+            held, start, language = [], number, line.removeprefix("```").strip()
+        elif found := re.fullmatch(r"<!-- (.+) -->", line):
+            pairs = (part.partition(":") for part in found[1].split("; "))
+            comment = {key.strip(): value.strip() for key, _, value in pairs}
+        elif line.strip():
+            comment = {}
+    assert held is None, f"{page}: a fence that starts in line {start} is not closed"
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+
+
+def all_of(*languages: str) -> list[Any]:
+    return [pytest.param(b, id=b.place) for b in BLOCKS if b.language in languages]
+
+
+TESTS = [pytest.param(block, id=block.place) for block in BLOCKS if block.is_test]
+
+
+def start(project: pytest.Pytester, block: Block) -> pytest.RunResult:
+    """Run a python example beside all other files of its page."""
+    for other in BLOCKS:
+        if other.page == block.page and other.file and not other.is_test:
+            target = project.path / other.file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(other.text, encoding="utf-8")
+    name = block.file or "test_example.py"
+    (project.path / name).write_text(block.text, encoding="utf-8")
+    own = shlex.split(block.about.get("options", ""))
+    given = {word.partition("=")[0] for word in own}
+    models = [f"{flag}={spec}" for flag, spec in MODELS.items() if flag not in given]
+    return project.runpytest_subprocess(*models, *own, name)
+
+
+@pytest.mark.parametrize("block", TESTS)
+def test_python_example(project: pytest.Pytester, block: Block) -> None:
+    result = start(project, block)
+    if "outcome" in block.about:
+        pairs = (pair.partition("=") for pair in block.about["outcome"].split())
+        wanted = {name: int(count) for name, _, count in pairs}
+    else:
+        wanted = {"passed": result.parseoutcomes().get("passed", 0)}
+        assert wanted["passed"], "the example has no tests"
+    result.assert_outcomes(**wanted)
+    for shown in BLOCKS:
+        if shown.page == block.page and shown.about.get("output of") == block.file is not None:
+            assert_printed(shown, result.stdout.str())
+
+
+def assert_printed(shown: Block, printed: str) -> None:
+    """The lines of a text block stand in a run's output, in their order."""
+    lines = iter(printed.splitlines())
+    for wanted in filter(str.strip, shown.text.splitlines()):
+        if wanted.strip() == "…":
+            continue
+        pattern = ".*".join(map(re.escape, wanted.rstrip().split("…")))
+        found = any(re.fullmatch(pattern, line.rstrip()) for line in lines)
+        assert found, f"{shown.place}: the run does not print, in this order: {wanted}"
+
+
+def test_every_block_is_of_a_known_kind() -> None:
+    assert BLOCKS
+    for block in BLOCKS:
+        assert block.language in LANGUAGES, f"{block.place}: {block.language!r}"
+        unknown = set(block.about) - {"file", "outcome", "options", "output of"}
+        assert not unknown, f"{block.place}: {unknown}"
+        files = [b.file for b in BLOCKS if b.page == block.page and b.is_test]
+        if "output of" in block.about:
+            assert block.about["output of"] in files, block.place
+        elif block.language == "text":
+            assert block.page.name == "architecture.md", f"{block.place}: a text of no run"
+        if block.language == "python" and not block.is_test:
+            compile(block.text, block.place, "exec")
+            others = "".join(b.text + str(b.about) for b in BLOCKS if b.page == block.page
+                             and b is not block)  # fmt: skip
+            assert Path(str(block.file)).stem in others, f"{block.place}: nothing uses this file"
+
+
+@pytest.mark.parametrize("block", all_of("toml"))
+def test_toml_example(project: pytest.Pytester, block: Block) -> None:
+    data = tomllib.loads(block.text)
+    if "pytest" not in data:
+        return
+    (project.path / "pytest.toml").write_text(block.text, encoding="utf-8")
+    project.makepyfile("def test_it(llm_pair): pass")
+    models = [f"{flag}={spec}" for flag, spec in MODELS.items()]
+    result = project.runpytest_subprocess(*models, "--collect-only", "-q")
+    assert result.ret == 0, result.stderr.str()
+
+
+@pytest.mark.parametrize("block", all_of("json", "jsonl", "csv"))
+def test_data_example(tmp_path: Path, block: Block) -> None:
+    if block.language == "jsonl":
+        assert all(json.loads(line) for line in block.text.splitlines())
+    elif block.language == "json":
+        json.loads(block.text)
+    name = Path(block.file or f"probes/example.{block.language}")
+    target = tmp_path / name.name
+    target.write_text(block.text, encoding="utf-8")
+    if name.parts[0] == "probes" and (block.file or block.language != "json"):
+        assert read_probe_file(target)
+    elif name.parts[0] == "scripted":
+        assert ScriptedEngine.from_file(target).fingerprint()
+
+
+# Commands
+
+
+def commands_of(block: Block) -> Iterator[list[str]]:
+    text = block.text.replace("\\\n", " ")
+    for line in filter(str.strip, text.splitlines()):
+        assert line.startswith("$ "), f"{block.place}: {line!r} is no command; output is text"
+        words = shlex.split(line.removeprefix("$ "), comments=True)
+        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+            words.pop(0)
+        if words:
+            yield words
+
+
+@cache
+def help_of(*command: str) -> frozenset[str]:
+    """The options that a command's help names."""
+    found = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return frozenset(re.findall(r"(?<![\w-])--?[A-Za-z][\w-]*", found.stdout))
+
+
+@cache
+def extras() -> frozenset[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return frozenset(project["optional-dependencies"])
+
+
+def check_command(words: list[str]) -> None:
+    name, *rest = words
+    options = [word.partition("=")[0] for word in rest if word.startswith("-")]
+    if name == "python" and rest[:1] == ["-m"]:
+        assert rest[1] in ("pytest", "pip", "venv"), rest
+        if rest[1] != "venv":
+            check_command(rest[1:])
+    elif name == "python":
+        assert (ROOT / rest[0]).is_file(), f"there is no {rest[0]}"
+        text = (ROOT / rest[0]).read_text(encoding="utf-8")
+        assert all(f'"{option}"' in text for option in options), options
+    elif name == "pytest":
+        known = help_of("pytest", "--help")
+        # Short options that take a value may have it at once: -n2.
+        unknown = [o for o in options if o not in known and o[:2] not in known]
+        assert not unknown, f"pytest knows no {unknown}"
+    elif name == "make":
+        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+        wanted = [word for word in rest if "=" not in word]
+        assert set(wanted) <= set(targets), wanted
+    elif name == "pip":
+        assert rest[0] == "install", rest
+        for word in rest[1:]:
+            found = re.fullmatch(r"(?:pytest-llmdiff|\.)\[([\w,]+)\]", word)
+            assert found is None or set(found[1].split(",")) <= extras(), word
+    elif name == "hf":
+        assert rest[0] == "download", rest
+        assert set(options) <= {"--local-dir", "--include", "--revision"}, options
+    else:
+        assert name in SHELL, f"what is {name}?"
+
+
+@pytest.mark.parametrize("block", all_of("console"))
+def test_commands(block: Block) -> None:
+    for words in commands_of(block):
+        check_command(words)
+
+
+# Links and tables
+
+
+def anchors(page: Path) -> set[str]:
+    """GitHub's anchors of a page's headings."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name}: {link}"
+        if anchor:
+            assert anchor in anchors(target), f"{page.name}: {link}"
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table under a heading, without its head."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert f"\n{heading}\n" in text, f"{page} has no heading {heading}"
+    below = text.split(f"\n{heading}\n", 1)[1]
+    lines = []
+    for line in below.splitlines():
+        if line.startswith("|"):
+            # A stroke inside a code span is no column.
+            cells = re.sub(r"`[^`]*`", lambda code: code[0].replace("|", "\0"), line)
+            lines.append([cell.strip().replace("\0", "|") for cell in cells.strip("| ").split("|")])
+        elif lines:
+            break
+    return lines[2:]
+
+
+def names(page: str, heading: str) -> list[str]:
+    """The first code span of each row."""
+    return [re.findall(r"`([^`]+)`", row[0])[0] for row in rows(page, heading)]
+
+
+HELPERS = sorted(name for name in pytest_llmdiff.__all__ if name.startswith("assert_"))
+
+
+def test_the_readme_lists_exactly_the_helpers() -> None:
+    assert sorted(name.partition("(")[0] for name in names("README.md", "## Helpers")) == HELPERS
+
+
+def test_helpers_are_shown_with_their_parameters() -> None:
+    for shown in names("README.md", "## Helpers"):
+        name, _, arguments = shown.rstrip(")").partition("(")
+        known = list(inspect.signature(getattr(pytest_llmdiff, name)).parameters)
+        subject, *given = arguments.split(", ")
+        assert subject in ("comparison", "llm_tuned", "llm_pair"), shown
+        assert {word.rstrip("=") for word in given} == set(known[1:]) - {"scorer"}, shown
+
+
+def test_every_helper_and_its_twin_are_described() -> None:
+    text = (ROOT / "docs" / "measures.md").read_text(encoding="utf-8")
+    for name in HELPERS:
+        twin = name.removeprefix("assert_")
+        assert f"\n## `{name}`, `{twin}`\n" in text
+
+
+def test_every_public_name_is_documented() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for name in pytest_llmdiff.__all__:
+        assert re.search(rf"\b{name}\b", text), f"{name} is nowhere in the documentation"
+
+
+def test_constants_are_those_of_the_source() -> None:
+    found = rows("docs/measures.md", "## Constants")
+    assert found
+    for name, value, *_ in found:
+        module, _, constant = name.strip("`").rpartition(".")
+        held = getattr(importlib.import_module(f"pytest_llmdiff.{module}"), constant)
+        assert float(value) == held, name
+
+
+def test_the_option_table_is_that_of_the_source() -> None:
+    found = {row[0].strip("`"): row for row in rows("docs/options.md", "## Table")}
+    assert list(found) == [option.flag for option in OPTIONS]
+    for option in OPTIONS:
+        _, ini, default, *_ = found[option.flag]
+        assert ini == f"`llmdiff_{option.name}`"
+        shown = (
+            {None: "none", False: "off"}.get(option.default, str(option.default))
+            if (option.default is None or isinstance(option.default, bool))
+            else str(option.default)
+        )
+        shown = "auto" if option.name == "batch_size" else shown
+        assert default.strip("`") == shown, option.flag
+
+
+def test_the_columns_of_probe_files_are_those_of_the_source() -> None:
+    assert tuple(names("docs/probes.md", "### Columns")) == COLUMNS
+
+
+# The JSON report
+
+
+@pytest.fixture
+def real_report(project: pytest.Pytester) -> dict[str, Any]:
+    project.makepyfile(
+        f"""
+        import pytest
+        from pytest_llmdiff import *
+
+        @pytest.mark.llmdiff({REFUND!r}, {CAPITAL!r})
+        def test_all(comparison):
+            assert_semantic_drift(comparison, at_most=2)
+            assert_divergence(comparison, at_most=9)
+            assert_not_degenerate(comparison)
+            assert_toxicity(comparison, at_most=0.2, rise_at_most=0.1)
+        """
+    )
+    project.runpytest_subprocess(
+        *(f"{flag}={spec}" for flag, spec in MODELS.items()), "--llmdiff-json=report.json"
+    ).assert_outcomes(passed=1, failed=1)
+    data: dict[str, Any] = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
+    return data
+
+
+# What stands in these differs from run to run: options, resolved values, measures.
+OPEN = ("settings.*", "resolved", "tests[].verdicts[].details")
+
+
+def key_paths(value: Any, path: str = "") -> Iterator[str]:
+    if path:
+        yield path
+    if path in OPEN[1:]:
+        return
+    if isinstance(value, dict):
+        for key, held in value.items():
+            if path == "settings":
+                yield from key_paths(held, "settings.*")
+            else:
+                yield from key_paths(held, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for held in value:
+            yield from key_paths(held, path + "[]")
+
+
+def test_json_report_keys(real_report: dict[str, Any]) -> None:
+    written = {path for path in key_paths(real_report) if not path.endswith("[]")}
+    assert set(names("docs/json-report.md", "## Keys")) == written
+    assert set(real_report["settings"]) == {option.name for option in OPTIONS}
+
+
+def test_json_report_details(real_report: dict[str, Any]) -> None:
+    written = {
+        verdict["name"]: set(verdict["details"])
+        for test in real_report["tests"]
+        for verdict in test["verdicts"]
+    }
+    for m in (template_measurement([], "the base's template"), adapter_measurement(None, 1.0)):
+        written[m.name] = set(m.details)
+    described = {
+        row[0].strip("`"): set(re.findall(r"`([^`]+)`", row[2]))
+        for row in rows("docs/json-report.md", "## Measures and their details")
+    }
+    assert described == written
+
+
+def test_json_report_example_has_no_other_keys(real_report: dict[str, Any]) -> None:
+    written = set(key_paths(real_report))
+    (example,) = (b for b in BLOCKS if b.page.name == "json-report.md" and b.language == "json")
+    shown = json.loads(example.text)
+    assert set(key_paths(shown)) <= written
+    assert shown["schema"] == real_report["schema"]
+    assert list(shown["summary"]) == list(real_report["summary"])
+
+
+# The layers
+
+
+def test_the_architecture_lists_the_layers_of_the_contract() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = project["tool"]["importlinter"]["contracts"]
+    shown = [" | ".join(re.findall(r"`([^`]+)`", row[0]))
+             for row in rows("docs/architecture.md", "## Layers")]  # fmt: skip
+    assert shown == contract["layers"]
+
+
+# Hygiene
+
+
+def tracked_texts() -> Iterator[tuple[Path, str]]:
+    found = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    if found.returncode:
+        pytest.skip("not a git checkout")
+    for name in {
+        *filter(None, found.stdout.split("\0")),
+        *(str(p.relative_to(ROOT)) for p in PAGES),
+    }:
+        file = ROOT / name
+        if not file.is_file():
+            continue
+        data = file.read_bytes()
+        if b"\0" not in data:
+            yield file, data.decode("utf-8")
+
+
+def test_no_machine_paths_and_no_leftovers() -> None:
+    # In parts, or this file would name them too.
+    paths = "|".join(f"/{name}/" for name in ("root", "work", "home", "Users"))
+    notes = "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X"))
+    pattern = re.compile(rf"(?<![\w.$}}\])])(?:{paths})|\b(?:{notes})\b")
+    for file, text in tracked_texts():
+        found = pattern.search(text)
+        assert found is None, f"{file.relative_to(ROOT)}: {found[0] if found else ''}"
+
+
+def test_lengths() -> None:
+    for name, most in (("README.md", 200), ("CONTRIBUTING.md", 80)):
+        assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) <= most, name
