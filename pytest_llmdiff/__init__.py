@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.engines import Engine, Generated
     from pytest_llmdiff.engines.scripted import ScriptedEngine
     from pytest_llmdiff.errors import (
+        CapabilityError,
         ConfigError,
         LLMDiffError,
         MissingPackageError,
@@ -56,6 +57,7 @@ _HOMES = {
     "engines": ("Engine", "Generated"),
     "engines.scripted": ("ScriptedEngine",),
     "errors": (
+        "CapabilityError",
         "ConfigError",
         "LLMDiffError",
         "MissingPackageError",
@@ -70,6 +72,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "CapabilityError",
     "Comparison",
     "ConfigError",
     "Engine",

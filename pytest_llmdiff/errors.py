@@ -19,6 +19,10 @@ class ModelError(LLMDiffError):
     """A model or an adapter cannot be loaded or run."""
 
 
+class CapabilityError(ModelError):
+    """An engine has no means for what a helper asks of it; its other answers are good."""
+
+
 class ProbeError(LLMDiffError):
     """One probe cannot be answered (its prompt exceeds the context, say); others go on."""
 

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from pytest_llmdiff.comparison import TokenDivergences
-from pytest_llmdiff.engines import Continuation, Generated, capability
-from pytest_llmdiff.engines.divergence import rows_for, token_divergences
+from pytest_llmdiff.engines import Generated
+from pytest_llmdiff.engines.divergence import pair_divergences
 from pytest_llmdiff.engines.opening import Pair
 from pytest_llmdiff.engines.rows import (
     divergences_from_json,
@@ -18,7 +18,7 @@ from pytest_llmdiff.engines.rows import (
     generated_from_json,
     generated_to_json,
 )
-from pytest_llmdiff.errors import LLMDiffError, ModelError
+from pytest_llmdiff.errors import CapabilityError, LLMDiffError, ModelError, ProbeError
 from pytest_llmdiff.planning import Request, Window, store_key
 from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import Turn
@@ -121,8 +121,7 @@ class Generation:
         key = store_key("fact", what, side, prints, about)
 
         def work() -> None:
-            # Not `_failing`: a check that an engine has no means for says nothing of the others.
-            with _third_party_warnings_ignored():
+            with self._failing(side), _third_party_warnings_ignored():
                 self._make_room(side)
                 self._store.put("fact", {key: compute(self.pair.side(side))})
 
@@ -194,6 +193,7 @@ class Generation:
         if note not in self.notes:
             self.notes.append(note)
         for side in sides:
+            self._make_room(side)
             for window in windows:
                 self._generate_window(side, window)
             self.pair.side(side).close()
@@ -231,90 +231,45 @@ class Generation:
         }
 
     def _diverge(self, windows: list[Window]) -> None:
+        if not self.pair.fits:
+            # Each part loads both models, one after the other: all windows are one part then.
+            windows = [tuple(request for window in windows for request in window)]
+            self._make_room("base")
         for window in windows:
             keys = {request.key: self.divergence_key(request) for request in window}
             there = self._store.get("divergence", keys.values())
             outcomes = self.stored(window)
             todo = [
-                request
+                (request, outcomes["base", request.key], outcomes["tuned", request.key])
                 for request in window
                 if keys[request.key] not in there
                 and all((o := outcomes.get((s, request.key))) and o.reply for s in SIDES)
             ]
             if not todo:
                 continue
-            self._progress.start("divergences", len(todo))
-            for request, value in self._divergences_of(todo, outcomes):
-                row = {"request": request.key, **divergences_to_json(value)}
-                self._store.put("divergence", {keys[request.key]: row})
-                self._progress.advance()
-            self._progress.finish()
-
-    def _divergences_of(
-        self, todo: Sequence[Request], outcomes: dict[tuple[Side, str], Generated]
-    ) -> Iterator[tuple[Request, TokenDivergences]]:
-        known = capability(self.pair.tuned, "divergence")
-        if known is not None:
-            for request in todo:
-                try:
-                    yield request, known(request, outcomes["base", request.key].reply)
-                except ModelError as error:
-                    yield request, TokenDivergences(tokens=(), unsupported=str(error))
-            return
-        base, tuned = self.pair.base, self.pair.tuned
-        for side in SIDES:
-            if capability(self.pair.side(side), "token_logits") is None:
-                raise ModelError(
-                    f"the divergence needs the {side} model's logits, and its engine "
-                    f"({type(self.pair.side(side)).__name__}) has none to give"
-                )
-        why = _unlike_tokenizers(base, tuned)
-        if why is not None:
-            for request in todo:
-                yield request, TokenDivergences(tokens=(), unsupported=why)
-            return
-        pairs = []
-        for request in todo:
-            ours, theirs = (outcomes[side, request.key] for side in SIDES)
-            reply_ids = ours.reply.token_ids if ours.reply else ()
-            pairs.append(
-                tuple(
-                    Continuation(prompt_ids=side.prompt_ids, reply_ids=reply_ids)
-                    for side in (ours, theirs)
-                )
-            )
-        with self._failing("base"), self._failing("tuned"):
-            device = self.pair.resolved["device"]
-            for index, value in token_divergences(
-                base,  # type: ignore[arg-type]
-                tuned,  # type: ignore[arg-type]
-                pairs,  # type: ignore[arg-type]
-                rows=rows_for(device, len(base.tokenizer)),  # type: ignore[attr-defined]
-                text_of=base.token_text,  # type: ignore[attr-defined]
-                between=None if self.pair.fits else base.close,
-            ):
-                yield todo[index], value
+            with self._failing("base"), self._failing("tuned"):
+                self._progress.start("divergences", len(todo))
+                for request, value in pair_divergences(self.pair, todo):
+                    row = {"request": request.key, **divergences_to_json(value)}
+                    self._store.put("divergence", {keys[request.key]: row})
+                    self._progress.advance()
+                self._progress.finish()
 
     @contextmanager
     def _failing(self, side: str) -> Iterator[None]:
-        """A model that failed once is not loaded again for every further test."""
+        """A model that failed once is not loaded again for every further test.
+
+        An engine that lacks a capability has not failed, nor has one that refused a single probe.
+        """
         if side in self._failures:
             raise self._failures[side]
         try:
             yield
+        except (CapabilityError, ProbeError):
+            raise
         except LLMDiffError as error:
             self._failures[side] = error
             raise
-
-
-def _unlike_tokenizers(base: Any, tuned: Any) -> str | None:
-    if base.renderer.path == tuned.renderer.path:
-        return None
-    ours, theirs = base.tokenizer.get_vocab(), tuned.tokenizer.get_vocab()
-    shared = ours.keys() & theirs.keys()
-    if len(shared) < min(len(ours), len(theirs)) or any(ours[t] != theirs[t] for t in shared):
-        return "the tokenizers of base and tuned model differ, so their tokens cannot be compared"
-    return None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from pytest_llmdiff.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.engines import Continuation, capability
-from pytest_llmdiff.errors import ConfigError, ModelError
+from pytest_llmdiff.errors import CapabilityError, ConfigError, ProbeError
 from pytest_llmdiff.generation import Generation, Side
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.probes import Probe, make_probe
@@ -65,17 +65,20 @@ class Model:
         """Log-probabilities of a given reply's tokens after the prompt.
 
         Raises:
-            ModelError: the engine has no logits to give, or the reply has no tokens.
+            CapabilityError: the engine has no logits to give.
+            ProbeError: the reply has no tokens.
         """
         (probe,) = map(self.run.with_system, probes_of(prompt))
         messages = [dict(message) for message in probe.messages]
 
         def compute(engine: Any) -> list[float]:
             if capability(engine, "token_logits") is None:
-                raise ModelError(f"{type(engine).__name__} has no logits to score a reply with")
+                raise CapabilityError(
+                    f"{type(engine).__name__} has no logits to score a reply with"
+                )
             reply_ids = tuple(engine.encode(reply))
             if not reply_ids:
-                raise ModelError("a reply without tokens cannot be scored")
+                raise ProbeError("a reply without tokens cannot be scored")
             item = Continuation(prompt_ids=tuple(engine.render(messages)), reply_ids=reply_ids)
             ((_, logits),) = engine.token_logits([item], 1 << 12)
             rows = logits.float().log_softmax(-1)
@@ -100,10 +103,10 @@ class Model:
 
     @property
     def tokenizer(self) -> Any:
-        """The tokenizer. Raises ModelError where the engine has none."""
+        """The tokenizer. Raises CapabilityError where the engine has none."""
         found = capability(self.engine, "tokenizer")
         if found is None:
-            raise ModelError(f"{type(self.engine).__name__} has no tokenizer")
+            raise CapabilityError(f"{type(self.engine).__name__} has no tokenizer")
         return found
 
     def template_mismatch(self, template: str | Path | None = None) -> Measurement:
@@ -152,7 +155,7 @@ class ModelPair:
         def compute(engine: Any) -> dict[str, Any]:
             for side in (pair.base, engine):
                 if capability(side, "token_logits") is None:
-                    raise ModelError(
+                    raise CapabilityError(
                         f"the effect of an adapter is seen in the logits, and {type(side).__name__}"
                         " has none to give"
                     )
@@ -186,7 +189,7 @@ def _template_findings(engine: Any, base: Any, given: str | None) -> list[str]:
     ours = capability(engine, "renderer")
     theirs = capability(base, "renderer")
     if ours is None or (given is None and theirs is None):
-        raise ModelError(
+        raise CapabilityError(
             "the template check needs engines with a chat template of their own; "
             f"{type(engine).__name__} has none"
         )

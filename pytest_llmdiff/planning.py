@@ -11,8 +11,8 @@ from typing import Any
 
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.loading import installed_version
-from pytest_llmdiff.options import Settings
 from pytest_llmdiff.probes import Probe
+from pytest_llmdiff.settings import Settings
 
 # Two batches of the usual size: large enough to fill a batch with prompts of like length, small
 # enough that the first verdict does not wait for the whole run.

@@ -10,9 +10,9 @@ import pytest
 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
 from pytest_llmdiff.fixtures import MODEL_FIXTURES
-from pytest_llmdiff.options import read_settings
 from pytest_llmdiff.parametrize import probe_of
 from pytest_llmdiff.session import ROW, SESSION, Session
+from pytest_llmdiff.settings import read_settings
 
 # Those that are pytest's alone; the others may hold no pytest settings.
 INI_FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")

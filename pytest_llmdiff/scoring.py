@@ -12,10 +12,10 @@ from pytest_llmdiff.engines.opening import auto_device
 from pytest_llmdiff.engines.rows import score_from_json, score_to_json
 from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.generation import Generation
-from pytest_llmdiff.options import Settings
 from pytest_llmdiff.planning import content_key, store_key
 from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.scorers.opening import named_languages, open_scorer
+from pytest_llmdiff.settings import Settings
 from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import Turn
 

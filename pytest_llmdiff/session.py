@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from pytest_llmdiff.comparison import Comparison, InputsOf, Reply, Score, TokenDivergences
     from pytest_llmdiff.engines import Generated
     from pytest_llmdiff.generation import Generation, Side
-    from pytest_llmdiff.options import Settings
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.probes import Probe
     from pytest_llmdiff.reports.facts import Facts
     from pytest_llmdiff.scoring import Scoring
+    from pytest_llmdiff.settings import Settings
     from pytest_llmdiff.specs import Spec
     from pytest_llmdiff.store import Store
 

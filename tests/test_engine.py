@@ -15,13 +15,14 @@ import pytest
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.engines.decoding import in_batches
 from pytest_llmdiff.engines.huggingface import TransformersEngine
-from pytest_llmdiff.engines.opening import Pair, open_pair
+from pytest_llmdiff.engines.opening import Pair, open_pair, template_note
 from pytest_llmdiff.errors import ConfigError, ModelError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.generation import Generation
-from pytest_llmdiff.options import OPTIONS, Settings
+from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.planning import Request, Sampling, plan
 from pytest_llmdiff.reports.progress import Silent
+from pytest_llmdiff.settings import Settings
 from pytest_llmdiff.specs import parse_spec
 from pytest_llmdiff.store import Store
 from tests.tiny_models import CHATML, CONTEXT, save_adapter, save_model
@@ -257,6 +258,26 @@ def test_a_base_without_a_template_is_asked_in_the_tuned_one_s(
         lonely.base.render(messages)
 
 
+@pytest.mark.parametrize(
+    ("base", "tuned", "note"),
+    [
+        ("base", "other", None),
+        ("bare", "other", "the tuned model's is used on both sides"),
+        ("bare", "bare", "give one with --llmdiff-template"),
+    ],
+)
+def test_the_header_says_whose_template_is_used(
+    folder: Path, tmp_path: Path, base: str, tuned: str, note: str | None
+) -> None:
+    save_model(tmp_path / "bare", template=None)
+    places = {"base": folder / "base", "other": folder / "other", "bare": tmp_path / "bare"}
+    specs = [
+        parse_spec(str(places[name]), option="--llm-base", folder=folder) for name in (base, tuned)
+    ]
+    found = template_note(specs[0], specs[1], settings(folder))
+    assert found is None if note is None else note in str(found)
+
+
 def test_a_template_that_refuses_a_role_fails_the_probe_alone(tmp_path: Path) -> None:
     refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}"
     refusing += "{% endif %}"
@@ -270,8 +291,11 @@ def test_a_template_that_refuses_a_role_fails_the_probe_alone(tmp_path: Path) ->
     assert answered.reply is not None
 
 
-def generation(both: Pair, store: Path, requests: Sequence[Request]) -> Generation:
-    return Generation(lambda: both, Store(store), plan(requests), eager=False, progress=Silent())
+def generation(
+    both: Pair, store: Path, requests: Sequence[Request], window: int = 64
+) -> Generation:
+    windows = plan(requests, window)
+    return Generation(lambda: both, Store(store), windows, eager=False, progress=Silent())
 
 
 def exact_divergence(
@@ -326,25 +350,29 @@ def test_two_models_that_do_not_fit_run_one_after_the_other(
         monkeypatch.setattr(
             weights, "load", _announcing(weights.load, name, loaded, both), raising=True
         )
-    apart = generation(both, tmp_path / "b", requests)
+    apart = generation(both, tmp_path / "b", requests, window=2)
+    outcomes = apart.outcomes(requests[:1])
+    assert loaded == ["base", "tuned"], "each side goes over the whole plan at once"
     outcomes = apart.outcomes(requests)
+    assert loaded == ["base", "tuned"]
     assert apart.notes == [
         "both models do not fit in memory together: they run one after the other"
     ]
     found = apart.divergences(requests)
+    assert loaded == ["base", "tuned"] * 2
     assert [v.mean for v in found] == pytest.approx([v.mean for v in expected], rel=1e-5)
     for r in requests:
         assert outcomes["tuned", r.key].reply == together.outcomes(requests)["tuned", r.key].reply
-    assert set(loaded) == {"base", "tuned"}
 
 
 def _announcing(
     load: Callable[[], Any], name: str, log: list[str], both: Pair
 ) -> Callable[[], Any]:
     def announced() -> Any:
-        other = both.side("tuned" if name == "base" else "base")
+        own, other = both.side(name), both.side("tuned" if name == "base" else "base")
         assert other.weights._model is None, "the other model is still in memory"  # type: ignore[attr-defined]
-        log.append(name)
+        if own.weights._model is None:  # type: ignore[attr-defined]
+            log.append(name)
         return load()
 
     return announced
@@ -523,9 +551,7 @@ def test_a_different_window_changes_no_outcome(folder: Path, tmp_path: Path) -> 
     requests = [request(prompt) for prompt in PROMPTS]
     both = pair(folder, "base", "adapter", tmp_path)
     whole = generation(both, tmp_path / "a", requests)
-    single = Generation(
-        lambda: both, Store(tmp_path / "b"), plan(requests, 1), eager=False, progress=Silent()
-    )
+    single = generation(both, tmp_path / "b", requests, window=1)
     assert whole.outcomes(requests) == single.outcomes(requests)
     for ours, theirs in zip(whole.divergences(requests), single.divergences(requests), strict=True):
         assert ours.mean == pytest.approx(theirs.mean, rel=1e-4, abs=1e-6)

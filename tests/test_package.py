@@ -49,6 +49,7 @@ def test_plain_pytest_loads_nothing_heavy(pytester: pytest.Pytester) -> None:
         "pytest_llmdiff.plugin",
         "pytest_llmdiff.run",
         "pytest_llmdiff.session",
+        "pytest_llmdiff.settings",
     ]
 
 

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.options import OPTIONS, Settings
+from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.planning import WINDOW, Request, Sampling, content_key, plan, request_of
 from pytest_llmdiff.probes import Probe, make_probe
+from pytest_llmdiff.settings import Settings
 
 
 def run_settings(**given: Any) -> Settings:

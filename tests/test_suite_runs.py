@@ -582,3 +582,54 @@ def test_a_declared_language_that_the_scorer_does_not_know_is_not_judged(
     result = run("--llmdiff-toxicity=python:scorers:English")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*the probe's language is fr, and the scorer knows en"])
+
+
+SLOW = """
+import json, os, time
+from pytest_llmdiff import ScriptedEngine
+
+class Slow(ScriptedEngine):
+    '''Writes down each window it is asked; stops for good in the second one.'''
+
+    def generate(self, requests):
+        prompts = [r.messages[-1]["content"] for r in requests]
+        with open("base.calls", "a", encoding="utf-8") as log:
+            log.write(json.dumps(prompts) + "\\n")
+        for number, outcome in enumerate(super().generate(requests)):
+            if number == 10 and "question 64" in prompts and not os.path.exists("go"):
+                open("stuck", "w").close()
+                time.sleep(600)
+            yield outcome
+
+base = Slow({}, default="base")
+"""
+
+
+def test_a_killed_run_loses_at_most_the_window_in_flight(project: pytest.Pytester) -> None:
+    import subprocess
+    import sys
+    import time
+
+    (project.path / "slow.py").write_text(SLOW, encoding="utf-8")
+    project.makepyfile(many(150).replace('== "tuned"', '!= ""'))
+    models = ("--llm-base=python:slow:base", "--llm-tuned=scripted:tuned.json")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", *models], cwd=project.path,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while not (project.path / "stuck").exists():
+            assert time.monotonic() < deadline, "the run did not reach its second window"
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
+    first, second = calls(project, "base")
+    (project.path / "go").touch()
+    project.runpytest_subprocess(*models).assert_outcomes(passed=301)
+    asked = [prompt for batch in calls(project, "base")[2:] for prompt in batch]
+    assert not set(asked) & set(first), "a finished window was generated again"
+    # What was answered before the kill is kept even within the window.
+    assert len(set(second) & set(asked)) == len(second) - 10
+    assert len(asked) == 150 - 64 - 10

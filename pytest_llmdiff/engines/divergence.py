@@ -5,10 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.comparison import TokenDivergence, TokenDivergences
-from pytest_llmdiff.engines import Continuation, TokenLogits
+from pytest_llmdiff.engines import Continuation, Generated, TokenLogits, capability
+from pytest_llmdiff.engines.opening import Pair
+from pytest_llmdiff.errors import CapabilityError, ModelError
+from pytest_llmdiff.planning import Request
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +22,64 @@ LOGITS_BYTES = {"cpu": 1 << 26, "mps": 1 << 27, "cuda": 1 << 29}
 ROWS = 128
 
 Pairs = Sequence[tuple[Continuation, Continuation]]
+
+
+def pair_divergences(
+    pair: Pair, items: Sequence[tuple[Request, Generated, Generated]]
+) -> Iterator[tuple[Request, TokenDivergences]]:
+    """Statistics of requests that both sides have answered (base's outcome, tuned's outcome).
+
+    Raises:
+        CapabilityError: an engine has no logits, and knows no statistics either.
+    """
+    known = capability(pair.tuned, "divergence")
+    if known is not None:
+        for request, base, _ in items:
+            try:
+                yield request, known(request, base.reply)
+            except ModelError as error:
+                yield request, TokenDivergences(tokens=(), unsupported=str(error))
+        return
+    for side, engine in (("base", pair.base), ("tuned", pair.tuned)):
+        if capability(engine, "token_logits") is None:
+            raise CapabilityError(
+                f"the divergence needs the {side} model's logits, and its engine "
+                f"({type(engine).__name__}) has none to give"
+            )
+    ours: Any = pair.base
+    theirs: Any = pair.tuned
+    why = _unlike_tokenizers(ours, theirs)
+    if why is not None:
+        for request, _, _ in items:
+            yield request, TokenDivergences(tokens=(), unsupported=why)
+        return
+    pairs = []
+    for _, base, tuned in items:
+        reply_ids = base.reply.token_ids if base.reply else ()
+        before, after = (
+            Continuation(prompt_ids=side.prompt_ids, reply_ids=reply_ids) for side in (base, tuned)
+        )
+        pairs.append((before, after))
+    found = token_divergences(
+        ours,
+        theirs,
+        pairs,
+        rows=rows_for(pair.resolved["device"], len(ours.tokenizer)),
+        text_of=ours.token_text,
+        between=None if pair.fits else ours.close,
+    )
+    for index, value in found:
+        yield items[index][0], value
+
+
+def _unlike_tokenizers(base: Any, tuned: Any) -> str | None:
+    if base.renderer.path == tuned.renderer.path:
+        return None
+    ours, theirs = base.tokenizer.get_vocab(), tuned.tokenizer.get_vocab()
+    shared = ours.keys() & theirs.keys()
+    if len(shared) < min(len(ours), len(theirs)) or any(ours[t] != theirs[t] for t in shared):
+        return "the tokenizers of base and tuned model differ, so their tokens cannot be compared"
+    return None
 
 
 def token_divergences(

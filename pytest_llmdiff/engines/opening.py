@@ -24,8 +24,8 @@ from pytest_llmdiff.engines.scripted import ScriptedEngine
 from pytest_llmdiff.engines.weights import Weights, free_memory, resolve_device, resolve_dtype
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.loading import installed_version, load_object
-from pytest_llmdiff.options import Settings
 from pytest_llmdiff.planning import content_key
+from pytest_llmdiff.settings import Settings
 from pytest_llmdiff.specs import Spec, fetch
 from pytest_llmdiff.store import Store, files_hash
 

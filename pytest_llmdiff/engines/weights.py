@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.engines.artifacts import parameter_count
 from pytest_llmdiff.errors import MissingPackageError, ModelError
 from pytest_llmdiff.loading import installed_version
-from pytest_llmdiff.options import Settings
+from pytest_llmdiff.settings import Settings
 
 if TYPE_CHECKING:
     import torch

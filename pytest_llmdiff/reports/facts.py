@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_llmdiff.options import Settings
+from pytest_llmdiff.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)

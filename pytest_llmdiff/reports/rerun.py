@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmdiff.options import OPTIONS, Settings
+from pytest_llmdiff.options import OPTIONS
+from pytest_llmdiff.settings import Settings
 
 
 def rerun_command(config: pytest.Config, item: pytest.Item, settings: Settings) -> str:

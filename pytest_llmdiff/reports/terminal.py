@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from pytest_llmdiff.options import OPTIONS, Settings
+from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.reports.facts import Facts
 from pytest_llmdiff.reports.failure import number
 from pytest_llmdiff.reports.outcomes import counts
 from pytest_llmdiff.reports.text import printable, shortened
+from pytest_llmdiff.settings import Settings
 
 WORST = 5
 FILES = ("store", "record", "json")

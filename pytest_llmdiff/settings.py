@@ -1,0 +1,105 @@
+"""The settings of a run: command line before ini before defaults, all checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.options import OPTIONS, Option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The run's settings, checked. `sources` says where each came from."""
+
+    base: str | None
+    tuned: str | None
+    device: str
+    dtype: str
+    quantization: str
+    batch_size: int | None
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+    system: str | None
+    template: Path | None
+    template_kwargs: Mapping[str, Any]
+    embedder: str
+    toxicity: str
+    store: Path
+    record: Path | None
+    json: Path | None
+    required: bool
+    trust_remote_code: bool
+    sources: Mapping[str, str]
+    folder: Path
+    ini_folder: Path
+
+    @property
+    def has_models(self) -> bool:
+        return self.base is not None and self.tuned is not None
+
+    def folder_of(self, name: str) -> Path:
+        """Where relative paths in an option's value start: the ini file's folder or the current."""
+        return self.ini_folder if self.sources[name] == "ini" else self.folder
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Settings from command line, then ini, then defaults.
+
+    Raises:
+        ConfigError: a value is not allowed, or only one of the two models is given.
+    """
+    invocation = Path(config.invocation_params.dir)
+    base, tuned = config.getoption("--llm-base"), config.getoption("--llm-tuned")
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for option in OPTIONS:
+        values[option.name], sources[option.name] = _read(config, option, invocation)
+    if (base is None) != (tuned is None):
+        given, missing = ("--llm-base", "--llm-tuned") if tuned is None else (
+            "--llm-tuned", "--llm-base")  # fmt: skip
+        raise ConfigError(f"{given} is given without {missing}; a comparison needs both")
+    if base is None and values["required"]:
+        raise ConfigError(
+            "llmdiff_required is set and no models are given: add --llm-base SPEC --llm-tuned SPEC"
+        )
+    template: Path | None = values["template"]
+    if template is not None and not template.is_file():
+        raise ConfigError(f"--llmdiff-template: there is no file {template}")
+    for name in ("record", "json"):
+        target: Path | None = values[name]
+        if target is not None and target.is_dir():
+            raise ConfigError(f"--llmdiff-{name}: {target} is a folder; give a file")
+    return Settings(
+        base=base,
+        tuned=tuned,
+        sources=sources,
+        folder=invocation,
+        ini_folder=config.inipath.parent if config.inipath else invocation,
+        **values,
+    )
+
+
+def _read(config: pytest.Config, option: Option, invocation: Path) -> tuple[Any, str]:
+    given = config.getoption(f"llmdiff_{option.name}")
+    source, folder = "command line", invocation
+    if given is None:
+        given = config.getini(f"llmdiff_{option.name}")
+        source, folder = "ini", config.inipath.parent if config.inipath else invocation
+    if given is None:
+        # Not the root folder: without an ini file pytest may take a model's folder for it.
+        home = config.inipath.parent if config.inipath else invocation
+        return home / option.default if option.name == "store" else option.default, "default"
+    try:
+        value = option.parse(given)
+    except (ValueError, TypeError, KeyError) as error:
+        where = option.flag if source == "command line" else f"llmdiff_{option.name} in ini"
+        raise ConfigError(f"{where}: {given!r} is not {option.allowed}") from error
+    return (folder / Path(value).expanduser() if option.is_path else value), source
