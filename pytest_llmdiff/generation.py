@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from pytest_llmdiff.comparison import TokenDivergences
-from pytest_llmdiff.engines import Generated
+from pytest_llmdiff.engines import Generated, capability
 from pytest_llmdiff.engines.divergence import pair_divergences
 from pytest_llmdiff.engines.opening import Pair
 from pytest_llmdiff.engines.rows import (
@@ -116,17 +116,26 @@ class Generation:
         return [divergences_from_json(rows[key]) for key in keys]
 
     def remembered(self, what: str, side: Side, about: Any, compute: Callable[[Any], Any]) -> Any:
-        """A plain JSON fact about an engine, computed once and kept in the store."""
+        """A plain JSON fact about an engine, computed once and kept in the store.
+
+        `about` is plain JSON as well: what was asked. A recording answers with what it holds.
+        """
+        recorded = capability(self.pair.side(side), "recorded_check")
+        if recorded is not None:
+            return recorded(what, about)
         prints = [self._fingerprint(s) for s in SIDES]
-        key = store_key("fact", what, side, prints, about)
+        key = store_key("check", what, side, prints, about)
 
         def work() -> None:
             with self._failing(side), _third_party_warnings_ignored():
                 self._make_room(side)
-                self._store.put("fact", {key: compute(self.pair.side(side))})
+                value = compute(self.pair.side(side))
+            row = {"what": what, "side": side, "about": about, "value": value}
+            self._store.put("check", {key: row})
 
-        self._turn.until(lambda: key not in self._store.get("fact", [key]), work)
-        return self._store.get("fact", [key])[key]
+        self._turn.until(lambda: key not in self._store.get("check", [key]), work)
+        self.used.append(("check", key))
+        return self._store.get("check", [key])[key]["value"]
 
     def give_way(self) -> None:
         """Between two tests: let a waiting process have the models."""

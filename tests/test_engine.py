@@ -556,3 +556,74 @@ def test_a_different_window_changes_no_outcome(folder: Path, tmp_path: Path) -> 
     for ours, theirs in zip(whole.divergences(requests), single.divergences(requests), strict=True):
         assert ours.mean == pytest.approx(theirs.mean, rel=1e-4, abs=1e-6)
         assert [replace(t, kl=0.0).text for t in ours.tokens] == [t.text for t in theirs.tokens]
+
+
+SUITE = """
+import pytest
+import torch
+from pytest_llmdiff import assert_adapter_effective, assert_divergence, assert_template_consistent
+
+def test_adapter(llm_pair):
+    assert_adapter_effective(llm_pair)
+
+def test_own_template(llm_tuned):
+    assert_template_consistent(llm_tuned)
+
+def test_training_template(llm_tuned):
+    assert_template_consistent(llm_tuned, template="alpaca.jinja")
+
+def test_score(llm_base):
+    from transformers import AutoModelForCausalLM
+
+    found = llm_base.score("Hi", "abc")
+    prompt, reply = llm_base.render("Hi"), llm_base.tokenizer("abc")["input_ids"]
+    model = AutoModelForCausalLM.from_pretrained("base")
+    with torch.inference_mode():
+        logits = model(torch.tensor([[*prompt, *reply]])).logits[0].log_softmax(-1)
+    expected = [float(logits[len(prompt) - 1 + i, token]) for i, token in enumerate(reply)]
+    assert found.token_logprobs == pytest.approx(expected, rel=1e-3)
+    assert found.log_likelihood == pytest.approx(sum(expected), rel=1e-3)
+    assert found.mean == pytest.approx(sum(expected) / 3, rel=1e-3)
+
+@pytest.mark.llmdiff("Hi", "y" * 400)
+def test_divergence(comparison):
+    assert_divergence(comparison, at_most=100)
+"""
+ALPACA = (
+    "{% for message in messages %}{{ '### ' + message['role'] + ':\\n' }}"
+    "{{ message['content'] + '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '### assistant:\\n' }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize("adapter", ["adapter", "noop"])
+def test_checks_of_files_and_weights_in_a_run(
+    folder: Path, pytester: pytest.Pytester, adapter: str
+) -> None:
+    """All of it through pytest, then again from the store, and from a recording, without torch."""
+    import shutil
+
+    shutil.copytree(folder, pytester.path, dirs_exist_ok=True)
+    (pytester.path / "alpaca.jinja").write_text(ALPACA, encoding="utf-8")
+    pytester.makepyfile(SUITE)
+    models = ("--llm-base=base", f"--llm-tuned={adapter}", "--llmdiff-max-new-tokens=8")
+    bad = 1 if adapter == "noop" else 0
+    first = pytester.runpytest_subprocess(*models, "--llmdiff-record=run.jsonl")
+    first.assert_outcomes(passed=4 - bad, failed=1 + bad, errors=1)
+    first.stdout.fnmatch_lines(
+        [
+            "*ProbeError: the base model cannot answer this probe: the prompt has 4?? tokens and *",
+            "E         - user ('What is the capital of F'): differs from token 1: *in the other*",
+        ]
+    )
+    if bad:
+        first.stdout.fnmatch_lines(
+            ["E         - it changes nothing: *", "E         - it does not*"]
+        )
+    replay = ("--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl", *models[2:])
+    again = pytester.runpytest_subprocess(
+        *replay, "--llmdiff-store=fresh", "--deselect", "test_score"
+    )
+    # `score` was recorded too; only the suite's own use of the tokenizer needs a live model.
+    again.assert_outcomes(passed=3 - bad, failed=2 + bad, errors=1)
+    again.stdout.fnmatch_lines(["*CapabilityError: ReplayEngine has no tokenizer*"])

@@ -633,3 +633,34 @@ def test_a_killed_run_loses_at_most_the_window_in_flight(project: pytest.Pyteste
     # What was answered before the kill is kept even within the window.
     assert len(set(second) & set(asked)) == len(second) - 10
     assert len(asked) == 150 - 64 - 10
+
+
+def test_a_bar_is_drawn_on_a_terminal(project: pytest.Pytester) -> None:
+    import os
+    import subprocess
+    import sys
+
+    pty = pytest.importorskip("pty", reason="needs a POSIX terminal")
+    project.makepyfile(SUITE)
+    ours, theirs = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "--llm-base=scripted:base.json",
+         "--llm-tuned=scripted:tuned.json"],
+        cwd=project.path, stdout=theirs, stderr=theirs, env=environment | {"TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    assert process.wait() == 1
+    text = shown.decode()
+    assert "llmdiff: base replies ████████████░░░░░░░░░░░░ 1/2" in text
+    assert "llmdiff: tuned replies 2/2 in " in text

@@ -1,7 +1,7 @@
 """Recordings: everything a run answered and measured, and the engine that replays it.
 
 A recording is JSON Lines. The first line is `{"kind": "llmdiff-recording", "version": 1, ...}`;
-the others are of kind `reply`, `divergence` or `score`. The order does not matter.
+the others are of kind `reply`, `divergence`, `score` or `check`. The order does not matter.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from pytest_llmdiff.comparison import Reply, TokenDivergences
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.engines.rows import divergences_from_json, generated_from_json
-from pytest_llmdiff.errors import ConfigError, ModelError
+from pytest_llmdiff.errors import CapabilityError, ConfigError, ModelError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.planning import Request, content_key
 from pytest_llmdiff.store import Store
@@ -52,6 +52,7 @@ class Recording:
         self.replies: dict[tuple[str, str], dict[str, Any]] = {}
         self.divergences: dict[str, dict[str, Any]] = {}
         self.scores: dict[str, dict[str, Any]] = {}
+        self.checks: dict[str, Any] = {}
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 try:
@@ -69,6 +70,8 @@ class Recording:
             self.divergences[row["request"]] = row["value"]
         elif kind == "score":
             self.scores[content_key([row["scorer"], row["inputs"]])] = row["value"]
+        elif kind == "check":
+            self.checks[content_key([row["side"], row["what"], row["about"]])] = row["value"]
 
 
 class ReplayEngine:
@@ -112,6 +115,16 @@ class ReplayEngine:
 
     def recorded_score(self, scorer: str, inputs: Sequence[str]) -> dict[str, Any] | None:
         return self.recording.scores.get(content_key([scorer, list(inputs)]))
+
+    def recorded_check(self, what: str, about: Any) -> Any:
+        """What the template or adapter check found, or a reply's score, as it was recorded."""
+        key = content_key([self.side, what, about])
+        if key not in self.recording.checks:
+            raise CapabilityError(
+                f"the recording {self.path} holds no {what} check of the {self.side} for this: "
+                "record a run that makes it"
+            )
+        return self.recording.checks[key]
 
     def close(self) -> None:
         pass

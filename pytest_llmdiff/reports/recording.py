@@ -13,7 +13,7 @@ from pytest_llmdiff.store import Store
 
 
 def write_recording(store: Store, run_id: str, specs: Sequence[Spec], path: Path) -> None:
-    """One JSON line per reply, divergence and score that the run's tests asked for.
+    """One JSON line per reply, divergence, score and check that the run's tests asked for.
 
     Every process of the run has left the keys that it used in the store. The file appears whole
     or not at all.
@@ -27,7 +27,7 @@ def write_recording(store: Store, run_id: str, specs: Sequence[Spec], path: Path
             "tuned": specs[1].text,
         }
     ]
-    for kind in ("reply", "divergence", "score"):
+    for kind in ("reply", "divergence", "score", "check"):
         keys = sorted(name.partition(" ")[2] for name in used if name.startswith(kind + " "))
         rows = store.get(kind, keys)
         for key in keys:
