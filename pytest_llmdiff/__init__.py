@@ -13,11 +13,13 @@ if TYPE_CHECKING:
         assert_semantic_drift,
         assert_template_consistent,
         assert_toxicity,
+        assert_wiring,
         divergence,
         not_degenerate,
         semantic_drift,
         template_consistent,
         toxicity,
+        wiring,
     )
     from pytest_llmdiff.comparison import Comparison, Measurement, Reply, Score
     from pytest_llmdiff.engines import Engine, Generated
@@ -47,11 +49,13 @@ _HOMES = {
         "assert_semantic_drift",
         "assert_template_consistent",
         "assert_toxicity",
+        "assert_wiring",
         "divergence",
         "not_degenerate",
         "semantic_drift",
         "template_consistent",
         "toxicity",
+        "wiring",
     ),
     "comparison": ("Comparison", "Measurement", "Reply", "Score"),
     "engines": ("Engine", "Generated"),
@@ -98,11 +102,13 @@ __all__ = [
     "assert_semantic_drift",
     "assert_template_consistent",
     "assert_toxicity",
+    "assert_wiring",
     "divergence",
     "not_degenerate",
     "semantic_drift",
     "template_consistent",
     "toxicity",
+    "wiring",
 ]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
 
+from pytest_llmdiff.checks import measure_wiring
 from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.metrics import Metric
@@ -116,6 +117,22 @@ def assert_adapter_effective(pair: ModelPair) -> None:
     _report(pair.run, None, judge(m, at_most=0, source="this helper's own"))
 
 
+def assert_wiring(pair: ModelPair, check: str) -> None:
+    """One check of how the tuned model is put together finds no problem.
+
+    Args:
+        pair: `llm_pair`.
+        check: its name, as in the suite `pytest_llmdiff.suites.wiring`.
+
+    Raises:
+        AssertionError: it does, or the check cannot be made here; the message names each problem
+            and its next step.
+    """
+    __tracebackhide__ = True
+    m = wiring(pair, check)
+    _report(pair.run, None, judge(m, at_most=0, source="this helper's own"))
+
+
 @overload
 def semantic_drift(subject: Comparison, *, scorer: object | None = None) -> Measurement: ...
 @overload
@@ -172,6 +189,13 @@ def adapter_effective(pair: ModelPair) -> Measurement:
     if not isinstance(pair, ModelPair):
         raise ConfigError("the adapter helpers take the fixture llm_pair")
     return pair.adapter_problems()
+
+
+def wiring(pair: ModelPair, check: str) -> Measurement:
+    """Number of problems that one wiring check finds; `details` has causes, steps and notes."""
+    if not isinstance(pair, ModelPair):
+        raise ConfigError("the wiring helpers take the fixture llm_pair")
+    return measure_wiring(pair, check)
 
 
 def _measure(

@@ -115,16 +115,20 @@ class Generation:
         self.used += [("divergence", key) for key in keys]
         return [divergences_from_json(rows[key]) for key in keys]
 
-    def remembered(self, what: str, side: Side, about: Any, compute: Callable[[Any], Any]) -> Any:
+    def remembered(
+        self, what: str, side: Side, about: Any, compute: Callable[[Any], Any], *, also: Any = None
+    ) -> Any:
         """A plain JSON fact about an engine, computed once and kept in the store.
 
         `about` is plain JSON as well: what was asked. A recording answers with what it holds.
+        `also` is what else the answer depends on (the content of files beside the models): a
+        replay, which has not those files, is not asked for it.
         """
         recorded = capability(self.pair.side(side), "recorded_check")
         if recorded is not None:
             return recorded(what, about)
         prints = [self._fingerprint(s) for s in SIDES]
-        key = store_key("check", what, side, prints, about)
+        key = store_key("check", what, side, prints, [about, also])
 
         def work() -> None:
             with self._failing(side), _third_party_warnings_ignored():

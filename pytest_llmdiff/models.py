@@ -11,9 +11,13 @@ from typing import Any, Protocol
 from pytest_llmdiff.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.errors import CapabilityError, ConfigError, ProbeError
+from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.formats.template_source import TemplateSource
 from pytest_llmdiff.generation import Generation, Side
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.probes import Probe, make_probe
+from pytest_llmdiff.settings import Settings
+from pytest_llmdiff.training import Training
 
 Prompt = str | Sequence[Mapping[str, str]]
 
@@ -41,6 +45,11 @@ class ModelRun(Protocol):
     def with_system(self, probe: Probe) -> Probe: ...
     def record(self, comparison: Comparison | None, verdict: Any) -> None: ...
     def rerun(self) -> str: ...
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def training(self) -> Training: ...
+    def template_source(self, text: str) -> TemplateSource: ...
 
 
 class Model:
@@ -92,10 +101,22 @@ class Model:
     def render(self, messages: Prompt) -> list[int]:
         """Prompt token ids under the template in force, generation prompt included.
 
-        A system prompt of the run is added where the messages bring none. Needs no weights.
+        A system prompt of the run is added where the messages bring none. A conversation that
+        ends in an answer is rendered whole, as in training. Needs no weights.
         """
+        answer = None
+        if not isinstance(messages, str) and messages and messages[-1].get("role") == "assistant":
+            messages, answer = (
+                messages[:-1],
+                Message(role="assistant", content=str(messages[-1].get("content"))),
+            )
         (probe,) = map(self.run.with_system, probes_of(messages))
-        return list(self.engine.render(probe.messages))
+        if answer is None:
+            return list(self.engine.render(probe.messages))
+        renderer = capability(self.engine, "renderer")
+        if renderer is None:
+            raise CapabilityError(f"{type(self.engine).__name__} renders prompts only")
+        return list(renderer.ids((*probe.messages, answer), add_generation_prompt=False))
 
     @property
     def engine(self) -> Any:
@@ -113,21 +134,27 @@ class Model:
         """Findings about the chat template; see `assert_template_consistent`."""
         from pytest_llmdiff.metrics.template import template_measurement
 
-        given = None
-        if template is not None:
-            path = Path(template)
-            if not path.is_file():
-                raise ConfigError(f"template={str(template)!r}: there is no such .jinja file")
-            given = path.read_text(encoding="utf-8")
-        against = "the given template" if given is not None else "the base's template"
+        found = self.template_facts(template)
+        return template_measurement(found["problems"], found["compared with"])
 
-        def compute(engine: Any) -> list[str]:
-            return _template_findings(engine, self.run.generation.pair.base, given)
+    def template_facts(self, template: str | Path | None = None) -> dict[str, Any]:
+        """Plain JSON: `problems`, what they were `compared with`, and why the template of the
+        training is `unknown`, or None."""
+        from pytest_llmdiff.templates import template_facts
 
-        findings = self.run.generation.remembered(
-            "template", self.side, [given, content_key(against)], compute
+        training = self.run.training
+        given = None if template is None else self.run.template_source(str(template))
+        base = self.run.generation.pair.base
+
+        def compute(engine: Any) -> dict[str, Any]:
+            return template_facts(engine, base, given, training)
+
+        known = given or training.template or training.own_template
+        about = "training" if given is None else content_key(given.content())
+        also = [None if known is None else content_key(known.content()), training.predictions]
+        return dict(
+            self.run.generation.remembered("template", self.side, [about], compute, also=also)
         )
-        return template_measurement(findings, against)
 
 
 class ModelPair:
@@ -180,31 +207,3 @@ def probes_of(prompts: Any) -> list[Probe]:
         return [make_probe(prompt) for prompt in ([prompts] if single else prompts)]
     except (ValueError, TypeError) as error:
         raise ConfigError(f"a prompt is a string or a list of chat messages: {error}") from error
-
-
-def _template_findings(engine: Any, base: Any, given: str | None) -> list[str]:
-    from pytest_llmdiff.engines.rendering import Renderer
-    from pytest_llmdiff.metrics.template import check_template, compare_renderings
-
-    ours = capability(engine, "renderer")
-    theirs = capability(base, "renderer")
-    if ours is None or (given is None and theirs is None):
-        raise CapabilityError(
-            "the template check needs engines with a chat template of their own; "
-            f"{type(engine).__name__} has none"
-        )
-    if given is not None:
-        theirs = Renderer(ours.path, template=given, kwargs=ours.kwargs)
-
-    def decode(ids: Sequence[int]) -> str:
-        return str(ours.tokenizer.decode(list(ids)))
-
-    return [
-        *compare_renderings(ours.ids, theirs.ids, decode),
-        *check_template(
-            ours.ids,
-            bos_id=ours.tokenizer.bos_token_id,
-            stop_ids=engine.declared_stop_ids(),
-            decode=decode,
-        ),
-    ]

@@ -153,9 +153,8 @@ OPTIONS = (
         name="template",
         default=None,
         parse=_text,
-        allowed="a .jinja file",
+        allowed="a .jinja file or llamafactory:NAME",
         help="chat template that prompts are rendered with, on both sides",
-        is_path=True,
     ),
     Option(
         name="template_kwargs",
@@ -163,6 +162,21 @@ OPTIONS = (
         parse=_json_object,
         allowed='a JSON object such as {"enable_thinking": false}',
         help="variables given to the chat template",
+    ),
+    Option(
+        name="train_config",
+        default=None,
+        parse=_text,
+        allowed="a training YAML, a .jinja file or llamafactory:NAME",
+        help="what the tuned model was trained with, for checks of consistency",
+    ),
+    Option(
+        name="llamafactory",
+        default=None,
+        parse=_text,
+        allowed="a checkout, an unpacked wheel or the package folder",
+        help="LLaMA-Factory, whose templates are read from its source; default: the installed one",
+        is_path=True,
     ),
     Option(
         name="embedder",
@@ -201,6 +215,14 @@ OPTIONS = (
         parse=_text,
         allowed="a file",
         help="write the results to FILE as JSON",
+        is_path=True,
+    ),
+    Option(
+        name="export",
+        default=None,
+        parse=_text,
+        allowed="a folder",
+        help="write the failing probes there as training data (SFT, DPO, KTO) for LLaMA-Factory",
         is_path=True,
     ),
     Option(

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.errors import ConfigError
+import pytest
+
+from pytest_llmdiff.errors import ConfigError, ProbeFileError
+from pytest_llmdiff.formats.factory_data import Dataset, Example, training_data_of
 from pytest_llmdiff.formats.messages import Message, parse_messages
 from pytest_llmdiff.formats.probe_files import read_probe_file
 from pytest_llmdiff.options import GENERATION_PARSERS
@@ -107,6 +111,18 @@ def probes_of_marker(
 def _probes_of_file(
     path: Path, system: str | None, tags: tuple[str, ...], generation: Mapping[str, Any]
 ) -> list[Probe]:
+    if (datasets := training_data_of(path)) is not None:
+        return [
+            make_probe(
+                example.messages,
+                system=system,
+                reference=example.answer or None,
+                tags=tags,
+                generation=generation,
+            )
+            for dataset in datasets
+            for example in _examples_of(dataset)
+        ]
     probes = []
     for row in read_probe_file(path):
         probe = make_probe(
@@ -125,6 +141,19 @@ def _probes_of_file(
             probe = replace(probe, id=f"{_ascii_slug(row.id)}-{_digest(row.id)}")
         probes.append(probe)
     return probes
+
+
+def _examples_of(dataset: Dataset) -> tuple[Example, ...]:
+    if count := len(dataset.skipped):
+        text = (
+            f"{dataset.path}: {count} of {count + len(dataset.examples)} records are left out, as "
+            f"they make no training example or no prompt; the first is {dataset.skipped[0]}"
+        )
+        try:
+            warnings.warn(text, pytest.PytestWarning, stacklevel=1)
+        except pytest.PytestWarning as error:  # the run takes warnings for errors
+            raise ProbeFileError(text) from error
+    return dataset.examples
 
 
 def unique_ids(probes: Iterable[Probe]) -> list[Probe]:

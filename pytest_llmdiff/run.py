@@ -60,15 +60,18 @@ def require_ini_found(config: pytest.Config) -> None:
 
 
 def checked_specs(session: Session) -> Any:
-    from pytest_llmdiff.engines.opening import check_pair, template_note
+    from pytest_llmdiff.engines.opening import check_pair, given_template, template_note
     from pytest_llmdiff.scorers.opening import check_scorer
     from pytest_llmdiff.specs import parse_spec
+    from pytest_llmdiff.training import given_training
 
     settings = session.settings
     base = parse_spec(settings.base or "", option="--llm-base", folder=settings.folder)
     tuned = parse_spec(settings.tuned or "", option="--llm-tuned", folder=settings.folder)
     check_pair(base, tuned)
     check_scorer("toxicity", settings.toxicity)
+    given_template(settings)
+    given_training(settings)
     session.note = template_note(base, tuned, settings)
     return base, tuned
 
@@ -134,6 +137,13 @@ def finish(config: pytest.Config) -> None:
         from pytest_llmdiff.reports.json_report import write_json
 
         write_json(session.facts(), session.settings.json)
+    if session.settings.export is not None:
+        from pytest_llmdiff.reports.export import write_export
+
+        try:
+            session.closing += write_export(session.rows, session.settings.export)
+        except LLMDiffError as error:
+            session.closing.append(f"export: nothing was written: {error}")
 
 
 def summary(terminalreporter: Any, session: Session) -> None:
@@ -144,3 +154,5 @@ def summary(terminalreporter: Any, session: Session) -> None:
     from pytest_llmdiff.reports.terminal import write_summary
 
     write_summary(terminalreporter, session.facts())
+    for line in session.closing:
+        terminalreporter.write_line(line)

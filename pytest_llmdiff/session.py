@@ -12,6 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_llmdiff.comparison import Comparison, InputsOf, Reply, Score, TokenDivergences
     from pytest_llmdiff.engines import Generated
+    from pytest_llmdiff.formats.template_source import TemplateSource
     from pytest_llmdiff.generation import Generation, Side
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.probes import Probe
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.settings import Settings
     from pytest_llmdiff.specs import Spec
     from pytest_llmdiff.store import Store
+    from pytest_llmdiff.training import Training
 
 # This module is imported at every start of pytest, so all of its parts come in on use.
 SESSION = pytest.StashKey["Session"]()
@@ -40,6 +42,7 @@ class Session:
         self.rows: dict[str, dict[str, Any]] = {}
         self.skipped = 0
         self.note: str | None = None
+        self.closing: list[str] = []  # last lines of the summary: what was written where
         self._probes: dict[str, list[Probe]] = {}
         self._requests: list[Request] = []
         self._item: pytest.Item | None = None
@@ -86,6 +89,25 @@ class Session:
         from pytest_llmdiff.scoring import Scoring
 
         return Scoring(self.settings, self.store, self.generation)
+
+    @cached_property
+    def training(self) -> Training:
+        """What the tuned model was trained with, as far as that is known."""
+        from pytest_llmdiff.errors import ConfigError
+        from pytest_llmdiff.training import find_training
+
+        if self.specs is None:
+            raise ConfigError("no models were given")
+        return find_training(self.specs[1], self.settings)
+
+    def template_source(self, text: str) -> TemplateSource:
+        """A template that a test names."""
+        from pytest_llmdiff.formats.template_source import read_template
+
+        return read_template(
+            text, option=f"template={text!r}", folder=self.settings.folder,
+            llamafactory=self.settings.llamafactory,
+        )  # fmt: skip
 
     # Replies and comparisons
 

@@ -28,13 +28,16 @@ class Settings:
     top_p: float
     seed: int
     system: str | None
-    template: Path | None
+    template: str | None
     template_kwargs: Mapping[str, Any]
+    train_config: str | None
+    llamafactory: Path | None
     embedder: str
     toxicity: str
     store: Path
     record: Path | None
     json: Path | None
+    export: Path | None
     required: bool
     trust_remote_code: bool
     sources: Mapping[str, str]
@@ -70,13 +73,13 @@ def read_settings(config: pytest.Config) -> Settings:
         raise ConfigError(
             "llmdiff_required is set and no models are given: add --llm-base SPEC --llm-tuned SPEC"
         )
-    template: Path | None = values["template"]
-    if template is not None and not template.is_file():
-        raise ConfigError(f"--llmdiff-template: there is no file {template}")
     for name in ("record", "json"):
         target: Path | None = values[name]
         if target is not None and target.is_dir():
             raise ConfigError(f"--llmdiff-{name}: {target} is a folder; give a file")
+    export: Path | None = values["export"]
+    if export is not None and export.exists() and not export.is_dir():
+        raise ConfigError(f"--llmdiff-export: {export} is a file; give a folder")
     return Settings(
         base=base,
         tuned=tuned,

@@ -45,7 +45,12 @@ def settings(folder: Path, **changes: Any) -> Settings:
     values = {option.name: option.default for option in OPTIONS}
     values |= {"store": folder / "store", "max_new_tokens": 24} | changes
     return Settings(
-        base="base", tuned="tuned", sources={}, folder=folder, ini_folder=folder, **values
+        base="base",
+        tuned="tuned",
+        sources=dict.fromkeys(values, "command line"),
+        folder=folder,
+        ini_folder=folder,
+        **values,
     )
 
 
@@ -239,11 +244,54 @@ def test_template_option_and_kwargs_reach_both_sides(folder: Path, tmp_path: Pat
     template = tmp_path / "own.jinja"
     template.write_text("{{ greeting }}{{ messages[0]['content'] }}", encoding="utf-8")
     both = pair(
-        folder, "base", "adapter", tmp_path, template=template, template_kwargs={"greeting": "Yo "}
-    )
+        folder, "base", "adapter", tmp_path, template=str(template),
+        template_kwargs={"greeting": "Yo "},
+    )  # fmt: skip
     for engine in (both.base, both.tuned):
         assert isinstance(engine, TransformersEngine)
         assert engine.tokenizer.decode(engine.render(request("Hi").messages)) == "Yo Hi"
+
+
+# In the form of LLaMA-Factory's template file.
+FACTORY = """
+register_template(
+    name="marked",
+    format_user=StringFormatter(slots=["[{{content}}]"]),
+    format_assistant=StringFormatter(slots=["{{content}}", {"eos_token"}]),
+    format_system=StringFormatter(slots=["({{content}})"]),
+    default_system="Be kind.",
+    stop_words=["<|endoftext|>"],
+)
+register_template(name="adding", stop_words=["<|new|>"], default_system="<|new|>")
+"""
+
+
+def test_a_template_of_llamafactory(folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "template.py"
+    source.write_text(FACTORY, encoding="utf-8")
+    both = pair(
+        folder, "base", "adapter", tmp_path, template="llamafactory:marked", llamafactory=source
+    )
+    own = pair(folder, "base", "adapter", tmp_path)
+    for engine, plain in ((both.base, own.base), (both.tuned, own.tuned)):
+        assert isinstance(engine, TransformersEngine)
+        decode = engine.tokenizer.decode
+        assert decode(engine.render(request("Hi").messages)) == "(Be kind.)[Hi]"
+        answered = (*request("Hi").messages, Message(role="assistant", content="Yo"))
+        assert decode(engine.renderer.ids(answered)) == "(Be kind.)[Hi]Yo<|im_end|>"
+        assert engine.stop_ids() == (0, 2), "the stop word counts, next to the end of sequence"
+        assert engine.fingerprint() != plain.fingerprint()
+        assert len(tokens(engine, [request("Hi")])) == 1
+
+
+def test_a_template_with_a_token_that_the_model_has_not(folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "template.py"
+    source.write_text(FACTORY, encoding="utf-8")
+    both = pair(
+        folder, "base", "adapter", tmp_path, template="llamafactory:adding", llamafactory=source
+    )
+    (found,) = replies(both.tuned, [request("Hi")])
+    assert "the prompt holds '<|new|>'" in str(found.error)
 
 
 def test_a_base_without_a_template_is_asked_in_the_tuned_one_s(

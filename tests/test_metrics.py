@@ -520,7 +520,8 @@ def test_one_other_token_is_named() -> None:
     size = len("<user>What is the capital of France?#\n<assistant>")
     assert findings[0] == (
         f"user ('What is the capital of F'): differs from token {at + 1}: '#\\n<ass' in force, "
-        f"'%\\n<ass' in the other ({size} and {size} tokens)"
+        f"'%\\n<ass' in the other ({size} and {size} tokens); likely cause: another end of the "
+        "question, or another generation prompt"
     )
 
 
@@ -554,3 +555,47 @@ def test_a_longer_rendering_differs_at_its_end() -> None:
 def test_findings_are_counted() -> None:
     found = template_measurement(["a", "b"], "the base's template")
     assert (found.value, found.unit, found.details["problems"]) == (2.0, "findings", ["a", "b"])
+
+
+SYSTEM = "You are a helpful assistant"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "cause"),
+    [
+        (f"<s>{SYSTEM}\nHi?#bot:", f"<s>{SYSTEM}.\nHi?#bot:", "a full stop at the end of the"),
+        ("<s>user\nHi?#bot:", f"<s>system\n{SYSTEM}\n<s>user\nHi?#bot:", "only the other template"),
+        ("^^<s>Hi?#bot:", "^<s>Hi?#bot:", "a second BOS token ('^') in the template in force"),
+        ("<s>Hi?#bot:", "^<s>Hi?#bot:", "only the other template begins with the BOS token '^'"),
+        ("<s>Hi?#bot:<think>\n\n</think>\n", "<s>Hi?#bot:", "think block"),
+        ("<s>Hi?#bot:", "<s>Hi?#", "the generation prompt is missing or shorter in the other"),
+        ("<s>\nHi?#bot:", "<s>Hi?#bot:", "white space"),
+        ("<s>user Hi?#bot:", "### Instruction: Hi?#bot:", "two different templates"),
+    ],
+)  # fmt: skip
+def test_likely_causes(ours: str, theirs: str, cause: str) -> None:
+    from pytest_llmdiff.metrics.template_causes import likely_cause
+
+    found = likely_cause([{"role": "user", "content": "Hi?"}], ours, theirs, bos="^")
+    assert cause in found
+
+
+def test_another_stop_token_is_named() -> None:
+    from pytest_llmdiff.metrics.template import compare_endings
+
+    (finding,) = compare_endings(renderer(), renderer(ending="%\n"), decode)
+    assert "'#' in force and in '%' in the other; likely cause: another stop token" in finding
+    assert compare_endings(renderer(), renderer(opening="[{role}]"), decode) == []
+
+
+def test_a_template_whose_questions_end_where_answers_begin() -> None:
+    """As [INST] and alpaca do: no generation prompt of its own is needed."""
+
+    def inst(messages: Sequence[Any], *, add_generation_prompt: bool = True) -> list[int]:
+        del add_generation_prompt
+        return list(map(ord, "".join(
+            f"[I]{m['content']}[/I]" if m["role"] == "user" else m["content"] + "#"
+            for m in messages
+        )))  # fmt: skip
+
+    assert check(inst) == []

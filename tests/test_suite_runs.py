@@ -664,3 +664,26 @@ def test_a_bar_is_drawn_on_a_terminal(project: pytest.Pytester) -> None:
     text = shown.decode()
     assert "llmdiff: base replies ████████████░░░░░░░░░░░░ 1/2" in text
     assert "llmdiff: tuned replies 2/2 in " in text
+
+
+def test_failing_probes_are_exported_as_training_data(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(
+        test_export=f"""
+        import pytest
+        from pytest_llmdiff import assert_toxicity
+
+        @pytest.mark.llmdiff({REFUND!r}, reference="Within 30 days.")
+        @pytest.mark.llmdiff({CAPITAL!r})
+        def test_tone(comparison):
+            assert_toxicity(comparison, at_most=0.2)
+        """
+    )
+    result = run("--llmdiff-export=next")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["export: *"])
+    (pair,) = json.loads((project.path / "next" / "llmdiff_dpo.json").read_text("utf-8"))
+    assert "Within 30 days." in json.dumps(pair)
+    assert "stupid" in json.dumps(pair)
+    assert CAPITAL not in json.dumps(pair)
+    info = json.loads((project.path / "next" / "dataset_info.json").read_text("utf-8"))
+    assert set(info) == {"llmdiff_sft", "llmdiff_dpo", "llmdiff_kto"}

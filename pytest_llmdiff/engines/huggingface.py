@@ -12,7 +12,7 @@ from pytest_llmdiff.engines.adapter import AdapterHealth, adapter_health
 from pytest_llmdiff.engines.artifacts import generation_stop_ids
 from pytest_llmdiff.engines.decoding import decode, groups, in_batches, reply_logits
 from pytest_llmdiff.engines.reasoning import split_reasoning
-from pytest_llmdiff.engines.rendering import Renderer
+from pytest_llmdiff.engines.rendering import AnyRenderer
 from pytest_llmdiff.engines.weights import Weights
 from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.formats.messages import Message
@@ -35,7 +35,7 @@ class TransformersEngine:
     """
 
     weights: Weights
-    renderer: Renderer
+    renderer: AnyRenderer
     adapted: bool
     identity: str
     batch_size: int | None = None
@@ -62,20 +62,19 @@ class TransformersEngine:
 
     def declared_stop_ids(self) -> tuple[int, ...]:
         """The stop ids as the files declare them, without loading weights."""
-        declared = generation_stop_ids(self.weights.path)
-        own = self.tokenizer.eos_token_id
-        return tuple(sorted({*declared, *(() if own is None else (own,))}))
+        return tuple(sorted({*generation_stop_ids(self.weights.path), *self.renderer.stop_ids()}))
 
     def stop_ids(self) -> tuple[int, ...]:
-        """Stop tokens of the tokenizer and of the model's generation config together."""
-        own = self.tokenizer.eos_token_id
-        return tuple(sorted({*self.weights.stop_ids, *(() if own is None else (own,))}))
+        """Stop tokens of the template, the tokenizer and the generation config together."""
+        return tuple(sorted({*self.weights.stop_ids, *self.renderer.stop_ids()}))
 
     # The adapter is switched per batch, inside `run`, never across a `yield`: base and tuned
     # iterators over the same weights may be consumed in turns.
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
-        context = _context_length(self.weights.load())
+        model = self.weights.load()
+        context = _context_length(model)
+        rows = int(model.get_input_embeddings().weight.shape[0])
         prompts: dict[int, list[int]] = {}
         for index, request in enumerate(requests):
             try:
@@ -84,6 +83,12 @@ class TransformersEngine:
                     raise ProbeError(
                         f"the prompt has {len(ids)} tokens and the context of the model "
                         f"{context}, which leaves no room for a reply"
+                    )
+                if max(ids) >= rows:
+                    raise ProbeError(
+                        f"the prompt holds {self.token_text(max(ids))!r} (token {max(ids)}), and "
+                        f"the model's embeddings end at token {rows - 1}: the chat template adds "
+                        "a token that the model was not trained with"
                     )
                 prompts[index] = ids
             except ProbeError as error:

@@ -18,11 +18,12 @@ from pytest_llmdiff.engines.artifacts import (
     weight_files,
 )
 from pytest_llmdiff.engines.huggingface import TransformersEngine
-from pytest_llmdiff.engines.rendering import Renderer
+from pytest_llmdiff.engines.rendering import AnyRenderer, FactoryRenderer, Renderer
 from pytest_llmdiff.engines.replay import ReplayEngine, check_recording
 from pytest_llmdiff.engines.scripted import ScriptedEngine
 from pytest_llmdiff.engines.weights import Weights, free_memory, resolve_device, resolve_dtype
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.formats.template_source import TemplateSource, read_template
 from pytest_llmdiff.loading import installed_version, load_object
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.settings import Settings
@@ -106,6 +107,18 @@ def open_pair(base: Spec, tuned: Spec, settings: Settings, store: Store) -> Pair
     return Pair(base=first, tuned=opener.engine(tuned, "tuned", first), resolved=resolved)
 
 
+def given_template(settings: Settings) -> TemplateSource | None:
+    """The template of `--llmdiff-template`. Raises ConfigError where it cannot be had."""
+    if settings.template is None:
+        return None
+    return read_template(
+        settings.template,
+        option="--llmdiff-template",
+        folder=settings.folder_of("template"),
+        llamafactory=settings.llamafactory,
+    )
+
+
 def auto_device(settings: Settings, store: Store) -> str:
     """The device, remembered per machine so that a run from the store needs no torch."""
     if settings.device == "cpu":
@@ -142,14 +155,9 @@ class _Opener:
         path = fetch(self.base) if adapter else fetch(spec)
         own = adapter if adapter and has_tokenizer(adapter) else path
         template, fallback = self._template(side, adapter, own)
-        renderer = Renderer(
-            own,
-            template=template,
-            fallback=fallback,
-            kwargs=self.settings.template_kwargs,
-            trust_remote_code=self.settings.trust_remote_code,
-        )
-        identity = self._identity(path, adapter, own, template, fallback)
+        renderer = self._renderer(own, template, fallback)
+        content = None if template is None else template.content()
+        identity = self._identity(path, adapter, own, content, fallback)
         if side == "base" and self.tuned.kind == "adapter":
             # The adapter is loaded over the base at once: both sides run over these weights.
             weights = self._weights(path, fetch(self.tuned))
@@ -165,6 +173,19 @@ class _Opener:
             batch_size=self.settings.batch_size,
         )
 
+    def _renderer(
+        self, own: Path, template: TemplateSource | None, fallback: Path | None
+    ) -> AnyRenderer:
+        kwargs, trust = self.settings.template_kwargs, self.settings.trust_remote_code
+        if template is not None and template.factory is not None:
+            return FactoryRenderer(
+                own, template=template.factory, kwargs=kwargs, trust_remote_code=trust
+            )
+        jinja = None if template is None else template.jinja
+        return Renderer(
+            own, template=jinja, fallback=fallback, kwargs=kwargs, trust_remote_code=trust
+        )
+
     def _weights(self, path: Path, adapter: Path | None) -> Weights:
         return Weights(
             path,
@@ -176,13 +197,13 @@ class _Opener:
 
     def _template(
         self, side: str, adapter: Path | None, own: Path
-    ) -> tuple[str | None, Path | None]:
-        """The given template's text, and where the template comes from if `own` has none."""
+    ) -> tuple[TemplateSource | None, Path | None]:
+        """The given template, and where the template comes from if `own` has none."""
         if self.settings.template is not None:
-            return self.settings.template.read_text(encoding="utf-8"), None
+            return given_template(self.settings), None
         beside = adapter / "chat_template.jinja" if adapter else None
         if beside is not None and own != adapter and beside.is_file():
-            return beside.read_text(encoding="utf-8"), None
+            return _jinja_of(beside), None
         if has_chat_template(own):
             return None, None
         other = self.tuned if side == "base" else self.base
@@ -191,11 +212,11 @@ class _Opener:
         path = fetch(other)
         if other.kind == "adapter" and not has_tokenizer(path):
             file = path / "chat_template.jinja"
-            return (file.read_text(encoding="utf-8") if file.is_file() else None), None
+            return (_jinja_of(file) if file.is_file() else None), None
         return None, path
 
     def _identity(
-        self, path: Path, adapter: Path | None, own: Path, template: str | None,
+        self, path: Path, adapter: Path | None, own: Path, template: object,
         fallback: Path | None,
     ) -> str:  # fmt: skip
         def hashes(files: list[Path]) -> dict[str, str]:
@@ -215,6 +236,10 @@ class _Opener:
             **self.resolved,
         }
         return content_key(content)
+
+
+def _jinja_of(file: Path) -> TemplateSource:
+    return TemplateSource(name=file.name, jinja=file.read_text(encoding="utf-8"))
 
 
 def _python_engine(spec: Spec, option: str) -> Engine:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.errors import ModelError, ProbeError
+from pytest_llmdiff.formats.factory_rendering import encode, prepared, stop_ids
+from pytest_llmdiff.formats.factory_templates import FactoryTemplate
 from pytest_llmdiff.formats.messages import Message
 
 
@@ -38,6 +41,11 @@ class Renderer:
     def tokenizer(self) -> Any:
         return load_tokenizer(self.path, trust_remote_code=self._trust)
 
+    def stop_ids(self) -> tuple[int, ...]:
+        """The tokenizer's end-of-sequence token, where it has one."""
+        own = self.tokenizer.eos_token_id
+        return () if own is None else (int(own),)
+
     @cached_property
     def template(self) -> str:
         """Jinja source of the template in force.
@@ -56,6 +64,14 @@ class Renderer:
                 "give one with --llmdiff-template FILE.jinja"
             )
         return str(found)
+
+    @property
+    def has_template(self) -> bool:
+        """Whether there is a template in force."""
+        try:
+            return bool(self.template)
+        except ModelError:
+            return False
 
     def text(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> str:
         """The rendered conversation as text.
@@ -87,6 +103,47 @@ class Renderer:
         """
         text = self.text(messages, add_generation_prompt=add_generation_prompt)
         return [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+
+
+class FactoryRenderer:
+    """A tokenizer with a template of LLaMA-Factory, rendered as its training renders it.
+
+    `enable_thinking` in the template's variables replaces the training setting of that name.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        template: FactoryTemplate,
+        kwargs: Mapping[str, Any] | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        self.path = path
+        self.kwargs = dict(kwargs or {})
+        self.factory = template
+        if "enable_thinking" in self.kwargs:
+            self.factory = replace(template, enable_thinking=self.kwargs["enable_thinking"])
+        self._trust = trust_remote_code
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer with the special tokens that LLaMA-Factory adds or replaces."""
+        own = load_tokenizer(self.path, trust_remote_code=self._trust)
+        return prepared(own, self.factory)
+
+    def stop_ids(self) -> tuple[int, ...]:
+        """The end-of-sequence token and the template's stop words."""
+        return stop_ids(self.tokenizer, self.factory)
+
+    def ids(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
+        """Token ids; a conversation that ends in an answer is rendered whole, as in training."""
+        return encode(
+            self.factory, self.tokenizer, messages, add_generation_prompt=add_generation_prompt
+        )
+
+
+AnyRenderer = Renderer | FactoryRenderer
 
 
 def load_tokenizer(path: Path, *, trust_remote_code: bool = False) -> Any:

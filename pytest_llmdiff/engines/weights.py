@@ -81,6 +81,10 @@ class Weights:
         self.stop_ids: tuple[int, ...] = ()
 
     @property
+    def trust_remote_code(self) -> bool:
+        return self._settings.trust_remote_code
+
+    @property
     def bytes(self) -> float:
         """Memory the weights need, in bytes, estimated from the headers of their files."""
         per_parameter = QUANTIZED_BYTES.get(self._settings.quantization, BYTES[self.dtype])

@@ -8,6 +8,7 @@ from typing import Any
 from pytest_llmdiff.comparison import Measurement
 from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.metrics.template_causes import likely_cause
 
 Render = Callable[..., list[int]]
 
@@ -41,8 +42,11 @@ def compare_renderings(
     theirs: Render,
     decode: Callable[[Sequence[int]], str],
     conversations: Sequence[tuple[Message, ...]] = BATTERY,
+    *,
+    bos: str | None = None,
 ) -> list[str]:
-    """One finding per conversation that two templates render to different tokens.
+    """One finding per conversation that two templates render to different tokens: where they
+    part, decoded, and the likely cause. `bos` is the text of the BOS token.
 
     A conversation that both refuse (no system role, say) is equal; one that only one refuses is
     not.
@@ -60,7 +64,8 @@ def compare_renderings(
         at = _first_difference(a, b)
         findings.append(
             f"{about}: differs from token {at + 1}: {decode(a[at : at + 6])!r} in force, "
-            f"{decode(b[at : at + 6])!r} in the other ({len(a)} and {len(b)} tokens)"
+            f"{decode(b[at : at + 6])!r} in the other ({len(a)} and {len(b)} tokens); likely "
+            f"cause: {likely_cause(conversation, decode(a), decode(b), bos=bos)}"
         )
     return findings
 
@@ -85,7 +90,10 @@ def check_template(
     if bos_id is not None and bos_id not in stop_ids and prompt[:2] == [bos_id, bos_id]:
         findings.append(f"the prompt begins with two BOS tokens ({decode([bos_id])!r})")
     at = _first_difference(prompt, answered)
-    if prompt == open_ended:
+    # Some templates end a user's turn where the answer begins ([/INST], ### Response:).
+    behind = decode(answered[len(prompt) :]).lstrip()
+    needed = answered[: len(prompt)] != prompt or not behind.startswith(answer["content"])
+    if prompt == open_ended and needed:
         findings.append(
             "the template adds no generation prompt: the model is not told that it is its turn"
         )
@@ -103,6 +111,38 @@ def check_template(
             "replies will not stop"
         )
     return findings
+
+
+def compare_endings(
+    ours: Render, theirs: Render, decode: Callable[[Sequence[int]], str]
+) -> list[str]:
+    """A finding where the two end an assistant's turn in another token.
+
+    Compared is the first token behind the answer: what follows it is never generated.
+    """
+    answer = Message(role="assistant", content="It is Paris.")
+    ends = []
+    for render in (ours, theirs):
+        try:
+            ids = render((*BATTERY[0], answer), add_generation_prompt=False)
+        except ProbeError:
+            return []
+        behind = decode(ids).rpartition(answer["content"])[2]
+        ends.append(next((decode([i]) for i in _tail(ids, behind, decode)), ""))
+    if "" in ends or ends[0].strip() == ends[1].strip():
+        return []  # LLaMA-Factory may leave the last token of a turn to its training
+    return [
+        f"an answer ends in {ends[0]!r} in force and in {ends[1]!r} in the other; likely cause: "
+        "another stop token: a model that was trained on one does not end at the other"
+    ]
+
+
+def _tail(ids: Sequence[int], text: str, decode: Callable[[Sequence[int]], str]) -> Sequence[int]:
+    """The last tokens of `ids`, those that decode to `text`."""
+    for start in range(len(ids) - 1, -1, -1):
+        if len(decode(ids[start:])) >= len(text):
+            return ids[start:] if text else ()
+    return ids
 
 
 def template_measurement(findings: Sequence[str], compared_with: str) -> Measurement:

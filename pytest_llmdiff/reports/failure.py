@@ -27,6 +27,7 @@ def failure_text(
     lines = [verdict_text(verdict) for verdict in verdicts if not verdict.passed]
     for verdict in verdicts:
         lines += [f"  - {printable(p)}" for p in verdict.measurement.details.get("problems", ())]
+        lines += [f"  next     {printable(s)}" for s in verdict.measurement.details.get("next", ())]
     if comparison is not None:
         lines += _comparison_lines(comparison, divergences)
     if rerun:

@@ -28,6 +28,7 @@ def comparison_row(comparison: Comparison) -> dict[str, Any]:
         "probe": probe.id,
         "prompt": probe.prompt,
         "messages": list(probe.messages),
+        "reference": probe.reference,
         "tags": list(probe.tags),
         "language": probe.language,
         "cluster": probe.cluster,

@@ -14,7 +14,7 @@ from pytest_llmdiff.reports.text import printable, shortened
 from pytest_llmdiff.settings import Settings
 
 WORST = 5
-FILES = ("store", "record", "json")
+FILES = ("store", "record", "json", "export")
 
 
 def header_lines(settings: Settings, note: str | None) -> list[str]:
@@ -64,6 +64,7 @@ def summary_lines(facts: Facts) -> Iterator[str]:
             "--llmdiff-dtype float32 rules that out"
         )
     yield from facts.notes
+    yield from _notes(rows)
     yield from _moved(rows)
     yield from _worst(rows)
     yield from _next(rows, found)
@@ -73,6 +74,13 @@ def summary_lines(facts: Facts) -> Iterator[str]:
             yield f"{name}: {file}"
 
 
+def _notes(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """What checks found worth knowing and no harm."""
+    found = [n for row in rows for v in row["verdicts"] for n in v["details"].get("notes") or ()]
+    for note in dict.fromkeys(found):
+        yield f"note: {shortened(printable(note), 300)}"
+
+
 def _moved(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Median and largest value of every measure."""
     values: dict[str, list[tuple[float, str]]] = {}
@@ -80,7 +88,7 @@ def _moved(rows: list[dict[str, Any]]) -> Iterator[str]:
     for row in rows:
         # A value that is held against two limits is one value.
         for name, verdict in {v["name"]: v for v in row["verdicts"]}.items():
-            if verdict["value"] is not None:
+            if verdict["value"] is not None and not name.startswith("wiring ("):
                 values.setdefault(name, []).append((verdict["value"], row["test"]))
                 units[name] = verdict["unit"]
     if values:
@@ -136,6 +144,8 @@ def _next(rows: list[dict[str, Any]], found: dict[str, int]) -> Iterator[str]:
         )
     if "adapter problems" in broken:
         hints.append("the adapter itself is at fault: nothing else is worth judging before it")
+    if any(name.startswith("wiring (") for name in broken):
+        hints.append("wiring first: take the first red check above, its next step is with it")
     if "template mismatch" in broken:
         hints.append(
             "settle the chat template first: a model that is asked in other tokens than it was "

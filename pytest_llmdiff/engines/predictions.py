@@ -1,0 +1,54 @@
+"""What both models find most likely along ordinary chats: does it move, and does it vary?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.engines import Continuation
+
+if TYPE_CHECKING:
+    pass
+
+ROWS = 512
+
+
+def prediction_facts(pair: Any, prompts: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """Plain JSON for token ids that both models read: how far the predictions `moved` (largest
+    |Δ log p| in nats, None if not finite), and for `base` and `tuned` the share of positions at
+    which their most frequent prediction is the most likely token, with its text.
+    """
+    items = [Continuation(prompt_ids=tuple(p[:1]), reply_ids=tuple(p[1:])) for p in prompts]
+    # The last row is enough for the movement, and all of them would not fit for long prompts.
+    base = dict(_read(pair.base, items))
+    if not pair.fits:
+        pair.base.close()
+    tuned = dict(_read(pair.tuned, items))
+    moved = 0.0
+    for index, (last, _) in tuned.items():
+        other = base[index][0]
+        width = min(last.shape[-1], other.shape[-1])
+        p, q = (x[:width].float().log_softmax(-1) for x in (other, last))
+        change = (p - q).abs().masked_fill(p == q, 0.0).max()
+        moved = max(moved, float(change.nan_to_num(nan=math.inf)))
+    return {
+        "moved": moved if math.isfinite(moved) else None,
+        "base": _most_frequent(pair.base, [top for _, top in base.values()]),
+        "tuned": _most_frequent(pair.tuned, [top for _, top in tuned.values()]),
+    }
+
+
+def _read(engine: Any, items: Sequence[Continuation]) -> Any:
+    """Index, logits `[vocabulary]` of the last position, and most likely tokens `[positions]`."""
+    for index, logits in engine.token_logits(items, ROWS):
+        yield index, (logits[-1], logits.argmax(-1).tolist())
+
+
+def _most_frequent(engine: Any, tops: Sequence[Sequence[int]]) -> list[Any]:
+    counts: dict[int, int] = {}
+    for top in tops:
+        for token in top:
+            counts[token] = counts.get(token, 0) + 1
+    token = max(counts, key=counts.__getitem__)
+    return [counts[token] / sum(counts.values()), engine.token_text(token)]

@@ -1,0 +1,275 @@
+"""From the bytes of a data file (JSONL, JSON, CSV, TSV, Parquet) to records with their places."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import reprlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_llmdiff.errors import MissingPackageError, ProbeFileError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What a file should hold, in the words of its errors."""
+
+    noun: str
+    example: str
+    columns: str
+    check_columns: Callable[[str, Iterable[str]], None]
+    lines_in_json: bool = False  # one object a line, though the file's name ends in .json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """Named values that no one has checked yet; `cells` are texts out of CSV or TSV."""
+
+    path: Path
+    unit: str  # "line" or "record"
+    number: int
+    values: dict[str, object]
+    cells: bool = False
+
+    @property
+    def place(self) -> str:
+        return f"{self.path}, {self.unit} {self.number}"
+
+    def error(self, problem: str, *, column: str | None = None) -> ProbeFileError:
+        place = self.place if column is None else f"{self.place}, column {column!r}"
+        return file_error(place, problem)
+
+
+def file_error(place: str, problem: str) -> ProbeFileError:
+    return ProbeFileError(f"{place}: {problem}")
+
+
+def check_unique(place: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise file_error(
+                f"{place}, column {name!r}", "the column is given twice; expected it once"
+            )
+        seen.add(name)
+
+
+def read_records(path: Path, kind: Kind) -> Iterator[Record]:
+    """The records of a file, one at a time.
+
+    Raises:
+        ProbeFileError: there is no such file, or it is broken where it was read up to.
+        MissingPackageError: it is Parquet, and pyarrow is missing.
+    """
+    try:
+        if path.is_dir():
+            raise file_error(f"{path}", f"this is a directory; expected a file {_suffixes()}")
+        if not path.exists():
+            raise file_error(f"{path}", f"no such file; expected a file {_suffixes()}")
+        read = _READERS.get(path.suffix.lower())
+        if read is None:
+            raise file_error(
+                f"{path}", f"the file name ends in {path.suffix!r}; expected {_suffixes()}"
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        raise file_error(
+            f"{path}", f"cannot be read ({error.strerror}); expected a readable file"
+        ) from error
+    if not data:
+        raise file_error(f"{path}", f"the file is empty; expected at least one {kind.noun}")
+    found = False
+    for record in read(path, data, kind):
+        found = True
+        yield record
+    if not found:
+        raise file_error(f"{path}", f"the file holds no {kind.noun}s; expected at least one")
+
+
+def _suffixes() -> str:
+    return f"with one of the endings {', '.join(_READERS)}"
+
+
+def _read_jsonl(path: Path, data: bytes, kind: Kind) -> Iterator[Record]:
+    # Not splitlines(): it also splits at U+2028 and others that JSON allows inside a string.
+    for number, line in enumerate(_decode(path, data).split("\n"), 1):
+        if not line.strip(" \t\r"):
+            continue
+        place = f"{path}, line {number}"
+        value = load_json(
+            line,
+            place=place,
+            position=lambda error: f"column {error.colno}",
+            expected="one JSON object per line",
+        )
+        yield Record(path=path, unit="line", number=number, values=_object(place, value, kind))
+
+
+def _read_json(path: Path, data: bytes, kind: Kind) -> Iterator[Record]:
+    if kind.lines_in_json and data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        yield from _read_jsonl(path, data, kind)
+        return
+    value = load_json(
+        _decode(path, data),
+        place=f"{path}",
+        position=lambda error: f"line {error.lineno}, column {error.colno}",
+        expected="a JSON list of objects",
+    )
+    if not isinstance(value, list):
+        raise file_error(f"{path}", f"got {reprlib.repr(value)}; expected a JSON list of objects")
+    for number, item in enumerate(value, 1):
+        values = _object(f"{path}, record {number}", item, kind)
+        yield Record(path=path, unit="record", number=number, values=values)
+
+
+def _read_csv(path: Path, data: bytes, kind: Kind) -> Iterator[Record]:
+    return _read_cells(path, data, kind, delimiter=",")
+
+
+def _read_tsv(path: Path, data: bytes, kind: Kind) -> Iterator[Record]:
+    return _read_cells(path, data, kind, delimiter="\t")
+
+
+def _read_cells(path: Path, data: bytes, kind: Kind, *, delimiter: str) -> Iterator[Record]:
+    lines = _split_csv(path, _decode(path, data), delimiter)
+    header = lines[0][1] if lines else []
+    header_place = f"{path}, line 1"
+    if not header:
+        raise file_error(
+            header_place,
+            f"the line is blank; expected a header line with {kind.columns}",
+        )
+    kind.check_columns(header_place, header)
+    for number, cells in lines[1:]:
+        if len(cells) != len(header):
+            raise file_error(
+                f"{path}, line {number}",
+                f"the number of cells is {len(cells)}; expected {len(header)} as in the header "
+                f"line ({', '.join(header)})",
+            )
+        values: dict[str, object] = {
+            name: cell or None for name, cell in zip(header, cells, strict=True)
+        }
+        yield Record(path=path, unit="line", number=number, values=values, cells=True)
+
+
+def _split_csv(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """Return each row with the physical line it starts on: a quoted cell may span lines."""
+    rows: list[tuple[int, list[str]]] = []
+    start = 1
+    # The limit of 131072 characters is shorter than a long-context prompt. It belongs to the
+    # whole process, so it is put back.
+    limit = csv.field_size_limit()
+    csv.field_size_limit(max(limit, len(text)))
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        for cells in reader:
+            rows.append((start, cells))
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise file_error(
+            f"{path}, line {start}",
+            f"the row that starts here is broken ({error}); expected cells that hold a quote, "
+            'a delimiter or a line break to be quoted, with each inner quote doubled ("")',
+        ) from error
+    finally:
+        csv.field_size_limit(limit)
+    return rows
+
+
+def _read_parquet(path: Path, data: bytes, kind: Kind) -> Iterator[Record]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingPackageError(
+            "pyarrow", f"reading {path.name}", "'pytest-llmdiff[parquet]'"
+        ) from error
+    try:
+        table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data)).read()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise file_error(
+            f"{path}", f"this is not readable as Parquet ({error}); expected a Parquet file"
+        ) from error
+    kind.check_columns(f"{path}", table.column_names)
+    for index in range(table.num_rows):
+        record = Record(path=path, unit="record", number=index + 1, values={})
+        for name in table.column_names:
+            try:
+                record.values[name] = table[name][index].as_py()
+            except (ValueError, OverflowError) as error:
+                raise record.error(
+                    f"the value cannot be read ({error}); expected valid UTF-8 text",
+                    column=name,
+                ) from error
+        yield record
+
+
+_READERS: dict[str, Callable[[Path, bytes, Kind], Iterator[Record]]] = {
+    ".jsonl": _read_jsonl,
+    ".ndjson": _read_jsonl,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".parquet": _read_parquet,
+}
+
+
+def _decode(path: Path, data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # error.object, not data: the codec counts from behind the BOM.
+        number = error.object.count(b"\n", 0, error.start) + 1
+        raise file_error(
+            f"{path}, line {number}",
+            f"the byte 0x{error.object[error.start]:02x} is not UTF-8; expected UTF-8 text",
+        ) from error
+
+
+def load_json(
+    text: str,
+    *,
+    place: str,
+    position: Callable[[json.JSONDecodeError], str],
+    expected: str,
+) -> object:
+    try:
+        value: object = json.loads(text, object_pairs_hook=_unique_keys)
+        # JSON can spell half of a surrogate pair, which no tokenizer and no report can encode.
+        json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise file_error(
+            f"{place}, {position(error)}", f"broken JSON ({error.msg}); expected {expected}"
+        ) from error
+    except UnicodeEncodeError as error:
+        raise file_error(
+            place, "a \\u escape is half of a surrogate pair; expected whole characters"
+        ) from error
+    except RecursionError as error:
+        raise file_error(place, f"the JSON is nested too deeply; expected {expected}") from error
+    except ValueError as error:
+        raise file_error(place, f"{error}; expected {expected}") from error
+    return value
+
+
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    # json keeps the last of two equal keys and says nothing.
+    values: dict[str, object] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"the key {reprlib.repr(key)} is given twice in one object")
+        values[key] = value
+    return values
+
+
+def _object(place: str, value: object, kind: Kind) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise file_error(
+            place, f"got {reprlib.repr(value)}; expected an object such as {kind.example}"
+        )
+    kind.check_columns(place, value)
+    return value

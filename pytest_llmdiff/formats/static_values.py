@@ -1,0 +1,124 @@
+"""Values of Python expressions that can be told without running any code."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class DynamicValueError(ValueError):
+    """Only running the source would tell the value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceCall:
+    """A call as it is written, or with `is_call` False a name that holds no known value."""
+
+    name: str
+    args: tuple[Any, ...] = ()
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    is_call: bool = True
+
+    @classmethod
+    def reference(cls, name: str) -> SourceCall:
+        return cls(name=name, is_call=False)
+
+
+def evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
+    """The value of an expression of literals, `+`, f-strings, known names and calls by name.
+
+    Raises:
+        DynamicValueError: there is anything else in it.
+    """
+    match node:
+        case ast.Constant(value=value):
+            return value
+        case ast.Name(id=name):
+            return values[name] if name in values else SourceCall.reference(name)
+        case ast.List(elts=items):
+            return [_known(item, values) for item in items]
+        case ast.Tuple(elts=items):
+            return tuple(_known(item, values) for item in items)
+        case ast.Set() | ast.Dict():
+            return _hashed(node, values)
+        case ast.JoinedStr(values=parts):
+            return "".join(_text(part, values) for part in parts)
+        case ast.BinOp(op=ast.Add(), left=left, right=right):
+            first, second = _known(left, values), _known(right, values)
+            if type(first) is type(second) and isinstance(first, (str, list, tuple)):
+                return first + second
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords):
+            if all(keyword.arg is not None for keyword in keywords):
+                return SourceCall(
+                    name=name,
+                    args=tuple(_known(arg, values) for arg in args),
+                    keywords={str(k.arg): _known(k.value, values) for k in keywords},
+                )
+    raise DynamicValueError(f"the value of {_shown(node)} in line {node.lineno} is not fixed")
+
+
+def assign_names(statement: ast.stmt, values: dict[str, Any]) -> None:
+    """Bring `values` up to what holds after a statement of a module."""
+    match statement:
+        case (
+            ast.Assign(targets=[ast.Name(id=name)], value=ast.expr() as value)
+            | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+        ):
+            try:
+                found = evaluate(value, values)
+            except DynamicValueError:
+                found = None
+            _forget(statement, values)
+            if found is not None:
+                values[name] = found
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            # Names inside are its own.
+            values.pop(statement.name, None)
+        case _:
+            _forget(statement, values)
+
+
+def _forget(statement: ast.stmt, values: dict[str, Any]) -> None:
+    for node in ast.walk(statement):
+        if isinstance(node, ast.alias):
+            values.pop(node.asname or node.name, None)
+        elif isinstance(node, ast.Name):
+            # A list that is handed on may be changed behind its name.
+            fixed = isinstance(values.get(node.id), (str, bool, int, tuple))
+            if not (fixed and isinstance(node.ctx, ast.Load)):
+                values.pop(node.id, None)
+
+
+def _known(node: ast.expr, values: Mapping[str, Any]) -> Any:
+    value = evaluate(node, values)
+    if isinstance(value, SourceCall):
+        raise DynamicValueError(f"the value of {_shown(node)} in line {node.lineno} is not fixed")
+    return value
+
+
+def _hashed(node: ast.Set | ast.Dict, values: Mapping[str, Any]) -> Any:
+    try:
+        if isinstance(node, ast.Set):
+            return {_known(item, values) for item in node.elts}
+        if all(key is not None for key in node.keys):
+            pairs = zip(node.keys, node.values, strict=True)
+            return {_known(k, values): _known(v, values) for k, v in pairs if k is not None}
+    except TypeError as error:
+        raise DynamicValueError(f"{_shown(node)} in line {node.lineno}: {error}") from error
+    raise DynamicValueError(f"the value of {_shown(node)} in line {node.lineno} is not fixed")
+
+
+def _text(part: ast.expr, values: Mapping[str, Any]) -> str:
+    if isinstance(part, ast.FormattedValue) and part.conversion == -1 and part.format_spec is None:
+        part = part.value
+    value = _known(part, values)
+    if not isinstance(value, str):
+        raise DynamicValueError(f"{_shown(part)} in line {part.lineno} is no text")
+    return value
+
+
+def _shown(node: ast.expr) -> str:
+    text = ast.unparse(node)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,1 @@
+"""Ready-made suites: `pytest --pyargs pytest_llmdiff.suites.NAME --llm-base … --llm-tuned …`."""

@@ -1,0 +1,67 @@
+"""One test per check, from the files to the replies: the first red one is the cause."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_llmdiff import ModelPair, assert_wiring, wiring
+
+
+def hold(pair: ModelPair, check: str) -> None:
+    __tracebackhide__ = True
+    found = wiring(pair, check)
+    if found.unsupported is not None:
+        pytest.skip(found.unsupported)
+    assert_wiring(pair, check)
+
+
+def test_base_is_the_one_that_was_tuned(llm_pair: ModelPair) -> None:
+    hold(llm_pair, "base")
+
+
+def test_adapter_binds_to_the_base(llm_pair: ModelPair) -> None:
+    hold(llm_pair, "keys")
+
+
+def test_adapter_weights_are_finite_and_not_zero(llm_pair: ModelPair) -> None:
+    hold(llm_pair, "values")
+
+
+def test_vocabulary_fits_the_embeddings(llm_pair: ModelPair) -> None:
+    hold(llm_pair, "vocabulary")
+
+
+def test_special_tokens_agree(llm_pair: ModelPair) -> None:
+    hold(llm_pair, "special tokens")
+
+
+def test_end_of_turn_is_a_stop_token(llm_pair: ModelPair) -> None:
+    hold(llm_pair, "stop tokens")
+
+
+def test_sampling_defaults(llm_pair: ModelPair) -> None:
+    hold(llm_pair, "sampling")
+
+
+def test_training_ran_and_learnt(llm_pair: ModelPair) -> None:
+    hold(llm_pair, "training")
+
+
+def test_template_is_that_of_the_training(llm_pair: ModelPair) -> None:
+    hold(llm_pair, "template")
+
+
+def test_adapter_update_has_a_sane_size(llm_pair: ModelPair) -> None:
+    hold(llm_pair, "update")
+
+
+def test_predictions_move_and_vary(llm_pair: ModelPair) -> None:
+    hold(llm_pair, "predictions")
+
+
+def test_replies_stop(llm_pair: ModelPair) -> None:
+    hold(llm_pair, "stops")
+
+
+def test_replies_are_sound(llm_pair: ModelPair) -> None:
+    hold(llm_pair, "sound")

@@ -1,0 +1,107 @@
+"""What the tuned model was trained with: given by the user, or told by traces of the training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.formats.modelfile import template_of_modelfile
+from pytest_llmdiff.formats.template_source import (
+    TemplateSource,
+    read_training_source,
+    source_of_config,
+)
+from pytest_llmdiff.formats.training_traces import Traces, TrainingConfig, find_traces
+from pytest_llmdiff.settings import Settings
+from pytest_llmdiff.specs import Spec, fetch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The template of the training and where that is known from.
+
+    `template` is None where it is not known; `unknown` says why then. `own_template` is a
+    `chat_template.jinja` beside the weights that counts only if it is not the base's: what
+    LLaMA-Factory saves is the base's, whatever it trained with, except for a few templates.
+    """
+
+    template: TemplateSource | None = None
+    found_in: str = ""
+    unknown: str = ""
+    own_template: TemplateSource | None = None
+    predictions: tuple[str, ...] = ()
+    config: TrainingConfig | None = None
+    folder: Path | None = None
+
+
+def given_training(settings: Settings) -> Training | None:
+    """What `--llmdiff-train-config` says. Raises ConfigError where it cannot be read."""
+    if settings.train_config is None:
+        return None
+    template, config = read_training_source(
+        settings.train_config,
+        option="--llmdiff-train-config",
+        folder=settings.folder_of("train_config"),
+        llamafactory=settings.llamafactory,
+    )
+    unknown = "" if template else f"{settings.train_config} names no template"
+    return Training(
+        template=template, found_in="--llmdiff-train-config", unknown=unknown, config=config
+    )
+
+
+def find_training(tuned: Spec, settings: Settings) -> Training:
+    """Look first at `--llmdiff-train-config`, then beside the tuned model's weights.
+
+    Raises:
+        ConfigError: a file of the training is damaged.
+    """
+    folder = fetch(tuned) if tuned.kind in ("adapter", "weights") else None
+    given = given_training(settings)
+    if given is not None:
+        return replace(given, folder=folder)
+    if folder is None:
+        return Training(unknown=f"{tuned.text} has no folder where training leaves traces")
+    return _from_traces(find_traces(folder), folder, settings)
+
+
+def _from_traces(traces: Traces, folder: Path, settings: Settings) -> Training:
+    looked = ", ".join(traces.looked_for)
+    unknown = f"nothing in {folder.name} names the template of the training (looked for {looked})"
+    template, found_in = None, ""
+    if traces.config is not None and traces.config.template is not None:
+        found_in = Path(traces.config.source).name
+        try:
+            template = source_of_config(traces.config, settings.llamafactory)
+        except ConfigError as error:
+            unknown = f"{found_in} names the template {traces.config.template!r}, but {error}"
+    elif traces.modelfile is not None:
+        found_in = traces.modelfile.name
+        try:
+            template = TemplateSource(
+                name=found_in,
+                factory=template_of_modelfile(traces.modelfile.read_text(encoding="utf-8")),
+            )
+        except ConfigError as error:
+            unknown = str(error)
+    own = None
+    if template is None and traces.chat_template is not None and traces.chat_template.suffix == (
+        ".jinja"
+    ):  # fmt: skip
+        own = TemplateSource(
+            name=traces.chat_template.name,
+            jinja=traces.chat_template.read_text(encoding="utf-8"),
+        )
+        if traces.maker in ("trl", "unsloth", "axolotl"):
+            # These render with the tokenizer's template and save that very tokenizer.
+            template, found_in, own = own, f"{own.name}, as {traces.maker} saves it", None
+    return Training(
+        template=template,
+        found_in=found_in,
+        unknown="" if template else unknown,
+        own_template=own,
+        predictions=traces.predictions,
+        config=traces.config,
+        folder=folder,
+    )
