@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     import torch
 
 NO_EFFECT = 1e-6
-EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "lm_head.weight")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,17 +50,11 @@ class AdapterHealth:
 def adapter_health(weights: Weights) -> AdapterHealth:
     """Check the loaded adapter of `weights` against its file."""
     import torch
-    from peft import get_peft_model_state_dict
 
     model = weights.load()
     in_file = set(safetensors_header(Path(str(weights.adapter)) / "adapter_model.safetensors"))
     in_file.discard("__metadata__")
-    # Embeddings that were saved along belong to the file then, and only then. Left to itself PEFT
-    # would ask the hub whether the base's vocabulary was changed.
-    embeddings = any(name.endswith(EMBEDDINGS) for name in in_file)
-    state: dict[str, torch.Tensor] = get_peft_model_state_dict(
-        model, save_embedding_layers=embeddings
-    )
+    state = promised_tensors(model, in_file)
     with torch.inference_mode():
         not_finite = [name for name, t in state.items() if not bool(torch.isfinite(t).all())]
         norms = dict(_norms(model))
@@ -70,6 +64,19 @@ def adapter_health(weights: Weights) -> AdapterHealth:
         not_finite=tuple(sorted(not_finite)),
         norms=norms,
     )
+
+
+def promised_tensors(model: Any, in_file: Container[str]) -> dict[str, torch.Tensor]:
+    """The tensors that a saved adapter holds, as PEFT names them.
+
+    Embeddings belong to it only where the file has them: they may or may not be saved along. PEFT,
+    left to itself, would ask the hub whether the base's vocabulary was changed.
+    """
+    from peft import get_peft_model_state_dict
+
+    state: dict[str, torch.Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
+    along = get_peft_model_state_dict(model, save_embedding_layers=True)
+    return state | {name: along[name] for name in along if name in in_file}
 
 
 def _norms(model: Any) -> Any:

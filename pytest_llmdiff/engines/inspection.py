@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.engines.adapter import promised_tensors
 from pytest_llmdiff.engines.artifacts import safetensors_header
 from pytest_llmdiff.engines.huggingface import TransformersEngine
 from pytest_llmdiff.engines.rendering import Renderer
@@ -19,7 +21,6 @@ SAMPLING = (
     "do_sample", "temperature", "top_p", "top_k", "min_p", "repetition_penalty",
     "no_repeat_ngram_size", "num_beams",
 )  # fmt: skip
-EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "lm_head.weight")
 
 
 def inspect_pair(base: TransformersEngine, tuned: TransformersEngine) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def _adapter(engine: TransformersEngine) -> dict[str, Any]:
     folder = Path(str(engine.weights.adapter))
     file = folder / "adapter_model.safetensors"
     header = {n: list(e["shape"]) for n, e in safetensors_header(file).items() if "shape" in e}
-    expected, why = _expected(engine, folder, any(n.endswith(EMBEDDINGS) for n in header))
+    expected, why = _expected(engine, folder, header)
     not_finite, zero = _values(file)
     from peft import PeftConfig
 
@@ -112,11 +113,11 @@ def _adapter(engine: TransformersEngine) -> dict[str, Any]:
 
 
 def _expected(
-    engine: TransformersEngine, folder: Path, embeddings: bool
+    engine: TransformersEngine, folder: Path, in_file: Container[str]
 ) -> tuple[dict[str, list[int]] | None, str | None]:
     """Names and shapes of the tensors that PEFT expects, or why they cannot be told."""
     import torch
-    from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
+    from peft import PeftConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     peft_config = PeftConfig.from_pretrained(str(folder))
@@ -129,7 +130,7 @@ def _expected(
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
             model = get_peft_model(model, peft_config)
-        state = get_peft_model_state_dict(model, save_embedding_layers=embeddings)
+        state = promised_tensors(model, in_file)
     except ValueError as error:
         return {}, str(error)  # no module of the base is meant: nothing can bind
     except (RuntimeError, NotImplementedError, AttributeError, TypeError) as error:
