@@ -67,11 +67,8 @@ def _file_facts(pair: ModelPair) -> Any:
 
 
 def _sampling(pair: ModelPair) -> Findings:
-    facts = _file_facts(pair)
-    if facts is None:
-        return Findings(skipped="these engines have no files that could be read")
-    settings = pair.run.settings
-    return wiring.sampling_findings(facts, {"temperature": settings.temperature})
+    used = {"temperature": pair.run.settings.temperature}
+    return _of_files(lambda facts: wiring.sampling_findings(facts, used))(pair)
 
 
 def _stop_tokens(pair: ModelPair) -> Findings:

@@ -9,7 +9,6 @@ from typing import Any
 from pytest_llmdiff.engines.adapter import promised_tensors
 from pytest_llmdiff.engines.artifacts import safetensors_header
 from pytest_llmdiff.engines.huggingface import TransformersEngine
-from pytest_llmdiff.engines.rendering import Renderer
 from pytest_llmdiff.engines.weights import quiet
 from pytest_llmdiff.errors import ModelError
 
@@ -57,8 +56,6 @@ def _side(engine: TransformersEngine) -> dict[str, Any]:
         "special": special,
         "stop ids": list(engine.declared_stop_ids()),
         "sampling": _sampling(engine.weights.path),
-        "has template": not isinstance(engine.renderer, Renderer)
-        or bool(engine.renderer.has_template),
     }
 
 

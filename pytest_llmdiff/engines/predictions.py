@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_llmdiff.engines import Continuation
-
-if TYPE_CHECKING:
-    pass
 
 ROWS = 512
 

@@ -65,14 +65,6 @@ class Renderer:
             )
         return str(found)
 
-    @property
-    def has_template(self) -> bool:
-        """Whether there is a template in force."""
-        try:
-            return bool(self.template)
-        except ModelError:
-            return False
-
     def text(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> str:
         """The rendered conversation as text.
 

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_llmdiff.comparison import Measurement
 from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.metrics.template_causes import likely_cause
+from pytest_llmdiff.metrics.template_causes import common_length, likely_cause
 
 Render = Callable[..., list[int]]
 
@@ -61,7 +61,7 @@ def compare_renderings(
             refuses = "the template in force" if isinstance(a, str) else "the other template"
             findings.append(f"{about}: {refuses} refuses it ({a if isinstance(a, str) else b})")
             continue
-        at = _first_difference(a, b)
+        at = common_length(a, b)
         findings.append(
             f"{about}: differs from token {at + 1}: {decode(a[at : at + 6])!r} in force, "
             f"{decode(b[at : at + 6])!r} in the other ({len(a)} and {len(b)} tokens); likely "
@@ -89,7 +89,7 @@ def check_template(
     findings = []
     if bos_id is not None and bos_id not in stop_ids and prompt[:2] == [bos_id, bos_id]:
         findings.append(f"the prompt begins with two BOS tokens ({decode([bos_id])!r})")
-    at = _first_difference(prompt, answered)
+    at = common_length(prompt, answered)
     # Some templates end a user's turn where the answer begins ([/INST], ### Response:).
     behind = decode(answered[len(prompt) :]).lstrip()
     needed = answered[: len(prompt)] != prompt or not behind.startswith(answer["content"])
@@ -153,11 +153,6 @@ def template_measurement(findings: Sequence[str], compared_with: str) -> Measure
         unit="findings",
         details={"problems": list(findings), "compared with": compared_with},
     )
-
-
-def _first_difference(a: Sequence[int], b: Sequence[int]) -> int:
-    differing = (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
-    return next(differing, min(len(a), len(b)))
 
 
 def _ids(render: Render, conversation: tuple[Message, ...]) -> list[int] | str:

@@ -22,8 +22,8 @@ def likely_cause(
     """
     if bos and (found := _bos(ours, theirs, bos)):
         return found
-    start = _common(ours, theirs)
-    end = _common(ours[start:][::-1], theirs[start:][::-1])
+    start = common_length(ours, theirs)
+    end = common_length(ours[start:][::-1], theirs[start:][::-1])
     a, b = ours[start : len(ours) - end], theirs[start : len(theirs) - end]
     who = OURS if len(a) > len(b) else THEIRS
     if not (a.strip() or b.strip()):
@@ -76,6 +76,7 @@ def _thinking(text: str) -> str:
     return ""
 
 
-def _common(a: str, b: str) -> int:
+def common_length(a: Sequence[object], b: Sequence[object]) -> int:
+    """How many items two sequences begin with in common."""
     differing = (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
     return next(differing, min(len(a), len(b)))
