@@ -17,7 +17,7 @@ from pytest_llmdiff.generation import Generation, Side
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.probes import Probe, make_probe
 from pytest_llmdiff.settings import Settings
-from pytest_llmdiff.training import Training
+from pytest_llmdiff.training import TrainData, Training
 
 Prompt = str | Sequence[Mapping[str, str]]
 
@@ -49,6 +49,8 @@ class ModelRun(Protocol):
     def settings(self) -> Settings: ...
     @property
     def training(self) -> Training: ...
+    @property
+    def train_data(self) -> TrainData: ...
     def template_source(self, text: str) -> TemplateSource: ...
 
 

@@ -171,6 +171,13 @@ OPTIONS = (
         help="what the tuned model was trained with, for checks of consistency",
     ),
     Option(
+        name="train_data",
+        default=None,
+        parse=_text,
+        allowed="a data file or dataset_info.json#NAME[,NAME]",
+        help="what the tuned model was trained on; default: what its training YAML names, if found",
+    ),
+    Option(
         name="llamafactory",
         default=None,
         parse=_text,

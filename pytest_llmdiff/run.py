@@ -63,7 +63,7 @@ def checked_specs(session: Session) -> Any:
     from pytest_llmdiff.engines.opening import check_pair, given_template, template_note
     from pytest_llmdiff.scorers.opening import check_scorer
     from pytest_llmdiff.specs import parse_spec
-    from pytest_llmdiff.training import given_training
+    from pytest_llmdiff.training import given_train_data, given_training
 
     settings = session.settings
     base = parse_spec(settings.base or "", option="--llm-base", folder=settings.folder)
@@ -72,6 +72,8 @@ def checked_specs(session: Session) -> Any:
     check_scorer("toxicity", settings.toxicity)
     given_template(settings)
     given_training(settings)
+    if not hasattr(session.config, "workerinput"):
+        given_train_data(settings)  # read whole: once is enough
     session.note = template_note(base, tuned, settings)
     return base, tuned
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.settings import Settings
     from pytest_llmdiff.specs import Spec
     from pytest_llmdiff.store import Store
-    from pytest_llmdiff.training import Training
+    from pytest_llmdiff.training import TrainData, Training
 
 # This module is imported at every start of pytest, so all of its parts come in on use.
 SESSION = pytest.StashKey["Session"]()
@@ -99,6 +99,13 @@ class Session:
         if self.specs is None:
             raise ConfigError("no models were given")
         return find_training(self.specs[1], self.settings)
+
+    @cached_property
+    def train_data(self) -> TrainData:
+        """What the tuned model was trained on, as far as that is known."""
+        from pytest_llmdiff.training import find_train_data
+
+        return find_train_data(self.training, self.settings)
 
     def template_source(self, text: str) -> TemplateSource:
         """A template that a test names."""

@@ -31,6 +31,7 @@ class Settings:
     template: str | None
     template_kwargs: Mapping[str, Any]
     train_config: str | None
+    train_data: str | None
     llamafactory: Path | None
     embedder: str
     toxicity: str

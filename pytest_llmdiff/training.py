@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.errors import ConfigError, LLMDiffError
+from pytest_llmdiff.formats.factory_data import INFO, Dataset, read_dataset, read_training_data
 from pytest_llmdiff.formats.modelfile import template_of_modelfile
 from pytest_llmdiff.formats.template_source import (
     TemplateSource,
@@ -33,6 +34,15 @@ class Training:
     predictions: tuple[str, ...] = ()
     config: TrainingConfig | None = None
     folder: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainData:
+    """The data of the training, as far as it is known; `unknown` says why there is none."""
+
+    datasets: tuple[Dataset, ...] = ()
+    found_in: str = ""
+    unknown: str = ""
 
 
 def given_training(settings: Settings) -> Training | None:
@@ -64,6 +74,56 @@ def find_training(tuned: Spec, settings: Settings) -> Training:
     if folder is None:
         return Training(unknown=f"{tuned.text} has no folder where training leaves traces")
     return _from_traces(find_traces(folder), folder, settings)
+
+
+def given_train_data(settings: Settings) -> TrainData | None:
+    """What `--llmdiff-train-data` names.
+
+    Raises:
+        ConfigError: there is no such file or entry.
+        ProbeFileError: the data is malformed, or more than text.
+    """
+    if settings.train_data is None:
+        return None
+    try:
+        found = read_training_data(settings.train_data, settings.folder_of("train_data"))
+    except ConfigError as error:
+        raise ConfigError(f"--llmdiff-train-data: {error}") from error
+    return TrainData(datasets=found, found_in="--llmdiff-train-data")
+
+
+def find_train_data(training: Training, settings: Settings) -> TrainData:
+    """What `--llmdiff-train-data` names, else the data that the training's own settings name.
+
+    Raises:
+        ConfigError: the option names nothing that is there.
+        ProbeFileError: the data that it names cannot be read.
+    """
+    given = given_train_data(settings)
+    if given is not None:
+        return given
+    config = training.config
+    if config is None or not config.dataset:
+        return TrainData(unknown="--llmdiff-train-data is not given")
+    named = f"{', '.join(config.dataset)} of {Path(config.source).name}"
+    data_dir = Path(config.dataset_dir or "data").expanduser()
+    # Trainings are started from the folder that the paths in their settings are relative to.
+    beside = Path(config.source).resolve().parent
+    tried = [folder / data_dir for folder in (settings.folder, beside, beside.parent)]
+    for folder in tried:
+        if not (folder / INFO).is_file():
+            continue
+        try:
+            return TrainData(
+                datasets=tuple(read_dataset(folder, name) for name in config.dataset),
+                found_in=named,
+            )
+        except LLMDiffError as error:
+            return TrainData(unknown=f"the data {named} cannot be read: {error}")
+    return TrainData(
+        unknown=f"the data {named} is not found (no {data_dir / INFO} here or beside it); "
+        "--llmdiff-train-data gives it"
+    )
 
 
 def _from_traces(traces: Traces, folder: Path, settings: Settings) -> Training:

@@ -30,7 +30,7 @@ from pytest_llmdiff.formats.records import (
     read_records,
 )
 
-__all__ = ["Dataset", "Example", "read_dataset", "read_training_data", "training_data_of"]
+__all__ = ["INFO", "Dataset", "Example", "read_dataset", "read_training_data", "training_data_of"]
 
 INFO = "dataset_info.json"
 # LLaMA-Factory's file types by ending; those that are no table of texts are not read here.
