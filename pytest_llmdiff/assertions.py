@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from pytest_llmdiff.checks import measure_wiring
-from pytest_llmdiff.comparison import Comparison, Measurement
+from pytest_llmdiff.comparison import Comparison, Explanation, Measurement
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.metrics import Metric
 from pytest_llmdiff.metrics.degeneration import Degeneration
@@ -228,11 +228,9 @@ def _report(run: Any, comparison: Comparison | None, verdicts: Sequence[Verdict]
             run.record(comparison, verdict)
     if all(verdict.passed for verdict in verdicts):
         return
-    divergences, rerun = None, ""
+    explanation = Explanation()
     if run is not None and comparison is not None:
-        divergences, rerun = run.explain(comparison)
+        explanation = run.explain(comparison)
     elif run is not None:
-        rerun = run.rerun()
-    raise AssertionError(
-        failure_text(verdicts, comparison=comparison, divergences=divergences, rerun=rerun)
-    )
+        explanation = Explanation(rerun=run.rerun())
+    raise AssertionError(failure_text(verdicts, comparison=comparison, explanation=explanation))

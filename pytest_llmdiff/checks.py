@@ -17,6 +17,7 @@ from pytest_llmdiff.metrics.behaviour import (
     stop_findings,
     update_findings,
 )
+from pytest_llmdiff.metrics.cutoff import cutoff_content, cutoff_facts, cutoff_findings
 from pytest_llmdiff.metrics.findings import Findings, Problem, findings_measurement
 from pytest_llmdiff.metrics.template import BATTERY
 from pytest_llmdiff.metrics.training import training_findings
@@ -94,17 +95,31 @@ def _training(pair: ModelPair) -> Findings:
     return training_findings(read_training_log(folder), looked_for=LOOKED_FOR)
 
 
+def _answers(pair: ModelPair) -> Findings:
+    training, data = pair.run.training, pair.run.train_data
+    return cutoff_findings(
+        pair.run.generation.remembered(
+            "cut answers",
+            "tuned",
+            [],
+            lambda engine: cutoff_facts(engine, training, data),
+            also=cutoff_content(training, data),
+        )
+    )
+
+
 def _template(pair: ModelPair) -> Findings:
     facts = pair.tuned.template_facts()
     if facts["unknown"] is not None:
         return Findings(
             skipped=f"the template of the training is unknown: {facts['unknown']}; "
-            "--llmdiff-train-config gives it"
+            "--llmdiff-train-config gives it, and --llmdiff-train-data may tell it"
         )
     problems = [Problem(cause=cause, step=TEMPLATE_STEP) for cause in facts["problems"]]
-    return Findings(
-        problems=tuple(problems), notes=(f"template compared with {facts['compared with']}",)
-    )
+    notes = [f"template compared with {facts['compared with']}"]
+    if facts.get("likelihood"):
+        notes.append(f"likeliest template by the training data: {facts['likelihood']}")
+    return Findings(problems=tuple(problems), notes=tuple(notes))
 
 
 def _update(pair: ModelPair) -> Findings:
@@ -158,6 +173,7 @@ CHECKS: Mapping[str, Callable[[ModelPair], Findings]] = {
     "stop tokens": _stop_tokens,
     "sampling": _sampling,
     "training": _training,
+    "answers": _answers,
     "template": _template,
     "update": _update,
     "predictions": _predictions,

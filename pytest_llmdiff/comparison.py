@@ -1,4 +1,4 @@
-"""The values that tests see: replies, comparisons, divergences, measurements."""
+"""The values that tests and reports see: replies, comparisons, divergences, measurements."""
 
 from __future__ import annotations
 
@@ -71,6 +71,56 @@ class TokenDivergences:
         return next((i for i, token in enumerate(self.tokens) if token.flipped), None)
 
 
+LeakKind = Literal["same", "near-same"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leak:
+    """A training example that has a probe's prompt; `more` others have it too.
+
+    `number` counts the records of its data set from 1. `kind` is "same" up to case, spaces and
+    punctuation, or "near-same".
+    """
+
+    dataset: str
+    number: int
+    prompt: str
+    kind: LeakKind
+    more: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """A training example near to a probe in meaning.
+
+    `number` counts the records of its data set from 1. `answer` is None where training has none
+    that it should learn. `similarity` is the cosine of the two prompts' embeddings, -1 to 1.
+    `leak` says whether the prompts are the same as texts.
+    """
+
+    dataset: str
+    number: int
+    prompt: str
+    answer: str | None
+    similarity: float
+    leak: LeakKind | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """What a failure text shows beyond the comparison, as far as it can be had.
+
+    `unavailable` says why there are no neighbours, or which examples were not read for them;
+    it is empty where no training data is known.
+    """
+
+    divergences: TokenDivergences | None = None
+    neighbours: tuple[Neighbour, ...] = ()
+    leak: Leak | None = None
+    unavailable: str = ""
+    rerun: str = ""
+
+
 InputsOf = Callable[["Comparison"], list[tuple[str, ...]]]
 
 
@@ -91,8 +141,8 @@ class Run(Protocol):
     def record(self, comparison: Comparison | None, verdict: Any) -> None:
         """Keep a verdict for the reports."""
 
-    def explain(self, comparison: Comparison) -> tuple[TokenDivergences | None, str]:
-        """What a failure text shows beyond the comparison: statistics and the rerun command."""
+    def explain(self, comparison: Comparison) -> Explanation:
+        """What a failure text shows beyond the comparison."""
 
 
 @dataclass(frozen=True, kw_only=True)

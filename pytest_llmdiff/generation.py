@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -19,6 +18,7 @@ from pytest_llmdiff.engines.rows import (
     generated_to_json,
 )
 from pytest_llmdiff.errors import CapabilityError, LLMDiffError, ModelError, ProbeError
+from pytest_llmdiff.loading import third_party_warnings_ignored
 from pytest_llmdiff.planning import Request, Window, store_key
 from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import Turn
@@ -64,7 +64,7 @@ class Generation:
 
     @cached_property
     def pair(self) -> Pair:
-        with _third_party_warnings_ignored():
+        with third_party_warnings_ignored():
             return self._open()
 
     def reply_key(self, side: Side, request: Request) -> str:
@@ -131,7 +131,7 @@ class Generation:
         key = store_key("check", what, side, prints, [about, also])
 
         def work() -> None:
-            with self._failing(side), _third_party_warnings_ignored():
+            with self._failing(side), third_party_warnings_ignored():
                 self._make_room(side)
                 value = compute(self.pair.side(side))
             row = {"what": what, "side": side, "about": about, "value": value}
@@ -187,7 +187,7 @@ class Generation:
             everything = eager and (self._eager or not self.pair.fits)
             windows = [*own, *(w for w in self._windows if everything and w not in own)]
             self._order(windows)
-            with _third_party_warnings_ignored():
+            with third_party_warnings_ignored():
                 work(windows)
 
         self._turn.until(missing, do)
@@ -283,11 +283,3 @@ class Generation:
         except LLMDiffError as error:
             self._failures[side] = error
             raise
-
-
-@contextmanager
-def _third_party_warnings_ignored() -> Iterator[None]:
-    """A user's `filterwarnings = error` is about their code, not about a deprecation in torch."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -1,10 +1,13 @@
-"""Turns a name into an object: `module:object` references, installed packages, versions."""
+"""What comes from elsewhere: `module:object` references, packages, versions, their warnings."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
 import importlib.util
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -67,3 +70,11 @@ def installed_version(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+@contextmanager
+def third_party_warnings_ignored() -> Iterator[None]:
+    """A user's `filterwarnings = error` is about their code, not about a deprecation in torch."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

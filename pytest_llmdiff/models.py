@@ -10,10 +10,12 @@ from typing import Any, Protocol
 
 from pytest_llmdiff.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.engines import Continuation, capability
+from pytest_llmdiff.engines.likelihoods import reply_logprobs, require_logits
 from pytest_llmdiff.errors import CapabilityError, ConfigError, ProbeError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.formats.template_source import TemplateSource
 from pytest_llmdiff.generation import Generation, Side
+from pytest_llmdiff.metrics.template_ranking import TemplateRanking
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.probes import Probe, make_probe
 from pytest_llmdiff.settings import Settings
@@ -83,17 +85,13 @@ class Model:
         messages = [dict(message) for message in probe.messages]
 
         def compute(engine: Any) -> list[float]:
-            if capability(engine, "token_logits") is None:
-                raise CapabilityError(
-                    f"{type(engine).__name__} has no logits to score a reply with"
-                )
+            require_logits(engine)
             reply_ids = tuple(engine.encode(reply))
             if not reply_ids:
                 raise ProbeError("a reply without tokens cannot be scored")
             item = Continuation(prompt_ids=tuple(engine.render(messages)), reply_ids=reply_ids)
-            ((_, logits),) = engine.token_logits([item], 1 << 12)
-            rows = logits.float().log_softmax(-1)
-            return [float(row[token]) for row, token in zip(rows, reply_ids, strict=True)]
+            ((_, found),) = reply_logprobs(engine, [item], 1 << 12)
+            return found
 
         values = self.run.generation.remembered(
             "reply-score", self.side, [messages, reply], compute
@@ -154,9 +152,52 @@ class Model:
         known = given or training.template or training.own_template
         about = "training" if given is None else content_key(given.content())
         also = [None if known is None else content_key(known.content()), training.predictions]
-        return dict(
+        facts = dict(
             self.run.generation.remembered("template", self.side, [about], compute, also=also)
         )
+        data_tell = given is None and training.template is None and self.run.train_data.datasets
+        if self.side == "tuned" and data_tell:
+            from pytest_llmdiff.training_template import with_ranking
+
+            return with_ranking(facts, self._ranking_facts())
+        return facts
+
+    def rank_templates(self) -> TemplateRanking:
+        """Templates that the model may have been trained with, by its training data; for
+        `llm_tuned`. See docs/wiring.md.
+
+        Raises:
+            ConfigError: no training data is known, or it has no answers.
+            CapabilityError: an engine has no template of its own, or no logits.
+        """
+        from pytest_llmdiff.training_template import ranking_of
+
+        return ranking_of(self._ranking_facts())
+
+    def _ranking_facts(self) -> dict[str, Any]:
+        from pytest_llmdiff.training_template import (
+            factory_templates,
+            known_answers,
+            rank_templates,
+        )
+
+        if self.side != "tuned":
+            raise ConfigError("templates are ranked for llm_tuned, the model that was trained")
+        data = self.run.train_data
+        conversations = known_answers(data)
+        if not conversations:
+            reason = data.unknown or "the training data has no answers of readable length"
+            raise ConfigError(f"templates cannot be ranked: {reason}")
+        templates, missing = factory_templates(self.run.settings)
+        pair = self.run.generation.pair
+        found = self.run.generation.remembered(
+            "template ranking",
+            "tuned",
+            [],
+            lambda _: rank_templates(pair, conversations, templates),
+            also=content_key([conversations, [[t.name, t.content()] for t in templates]]),
+        )
+        return dict(found) | {"missing": missing}
 
 
 class ModelPair:

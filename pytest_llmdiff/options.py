@@ -190,7 +190,7 @@ OPTIONS = (
         default=DEFAULT_EMBEDDER,
         parse=_text,
         allowed="a sentence-transformers id or folder, package:NAME/PATH or python:module:object",
-        help="sentence encoder of the semantic drift",
+        help="sentence encoder of the semantic drift and of the nearest training examples",
     ),
     Option(
         name="toxicity",

@@ -23,6 +23,10 @@ def configure(config: pytest.Config) -> None:
     try:
         settings = read_settings(config)
         require_ini_found(config)
+        if config.getoption("pyargs") and not hasattr(config, "workerinput"):
+            from pytest_llmdiff.suites.selection import check_selection
+
+            check_selection(config)
         session = Session(config, settings)
         if settings.base is not None and settings.tuned is not None:
             session.specs = checked_specs(session)

@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.comparison import Comparison, InputsOf, Reply, Score, TokenDivergences
+    from pytest_llmdiff.comparison import (
+        Comparison,
+        Explanation,
+        InputsOf,
+        Reply,
+        Score,
+        TokenDivergences,
+    )
     from pytest_llmdiff.engines import Generated
     from pytest_llmdiff.formats.template_source import TemplateSource
     from pytest_llmdiff.generation import Generation, Side
+    from pytest_llmdiff.neighbours import Neighbours
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.probes import Probe
     from pytest_llmdiff.reports.facts import Facts
@@ -107,6 +115,25 @@ class Session:
 
         return find_train_data(self.training, self.settings)
 
+    @cached_property
+    def neighbours(self) -> Neighbours | None:
+        """Where probes are looked for in the training data, if that is known."""
+        from pytest_llmdiff.errors import LLMDiffError
+
+        try:
+            data = self.train_data
+        except (LLMDiffError, OSError, ValueError):
+            # Broken traces of a training are no reason to fail a test that asks nothing of them.
+            if self.settings.train_data is not None:
+                raise
+            return None
+        if not data.datasets:
+            return None
+        from pytest_llmdiff.neighbours import Neighbours
+        from pytest_llmdiff.reports.progress import progress_for
+
+        return Neighbours(data, self.scoring, progress_for(self.config))
+
     def template_source(self, text: str) -> TemplateSource:
         """A template that a test names."""
         from pytest_llmdiff.formats.template_source import read_template
@@ -175,15 +202,27 @@ class Session:
     def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
         return self.generation.divergences([self._request(c) for c in comparisons])
 
-    def explain(self, comparison: Comparison) -> tuple[TokenDivergences | None, str]:
-        """Statistics for a failure text where they can be had, and the rerun command."""
+    def explain(self, comparison: Comparison) -> Explanation:
+        """What a failure text shows beyond the comparison; kept for the reports as well."""
+        from pytest_llmdiff.comparison import Explanation
         from pytest_llmdiff.errors import LLMDiffError
+        from pytest_llmdiff.reports.rows import take_explanation
 
+        explanation = Explanation()
+        if self.neighbours is not None:
+            explanation = self.neighbours.explain(comparison.probe.messages)
+            for row in self._item.stash[ROW]["comparisons"] if self._item else ():
+                if row["messages"] == list(comparison.probe.messages):
+                    take_explanation(row, explanation)
         try:
             (found,) = self.generation.divergences([self._request(comparison)], eager=False)
         except LLMDiffError:
-            return None, self.rerun()
-        return (None if found.unsupported else found), self.rerun()
+            found = None
+        return replace(
+            explanation,
+            divergences=None if found is None or found.unsupported else found,
+            rerun=self.rerun(),
+        )
 
     def record(self, comparison: Comparison | None, verdict: Any) -> None:
         """Keep a verdict with the running test, for the reports."""
@@ -214,7 +253,9 @@ class Session:
         if self._item is not None:
             from pytest_llmdiff.reports.rows import comparison_row
 
-            self._item.stash[ROW]["comparisons"].append(comparison_row(comparison))
+            neighbours = self.neighbours
+            leak = None if neighbours is None else neighbours.same(comparison.probe.messages)
+            self._item.stash[ROW]["comparisons"].append(comparison_row(comparison, leak))
 
     def leave(self) -> None:
         self._item = None

@@ -6,14 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
-from pytest_llmdiff.formats.factory_data import INFO, Dataset, read_dataset, read_training_data
+from pytest_llmdiff.formats.factory_data import Dataset, read_dataset, read_training_data
+from pytest_llmdiff.formats.factory_entries import INFO
 from pytest_llmdiff.formats.modelfile import template_of_modelfile
 from pytest_llmdiff.formats.template_source import (
     TemplateSource,
     read_training_source,
     source_of_config,
 )
-from pytest_llmdiff.formats.training_traces import Traces, TrainingConfig, find_traces
+from pytest_llmdiff.formats.trainer_files import read_text
+from pytest_llmdiff.formats.training_config import TrainingConfig
+from pytest_llmdiff.formats.training_traces import Traces, find_traces
 from pytest_llmdiff.settings import Settings
 from pytest_llmdiff.specs import Spec, fetch
 
@@ -141,10 +144,10 @@ def _from_traces(traces: Traces, folder: Path, settings: Settings) -> Training:
         try:
             template = TemplateSource(
                 name=found_in,
-                factory=template_of_modelfile(traces.modelfile.read_text(encoding="utf-8")),
+                factory=template_of_modelfile(read_text(traces.modelfile)),
             )
         except ConfigError as error:
-            unknown = str(error)
+            unknown = f"{unknown}; {error}"
     own = None
     if template is None and traces.chat_template is not None and traces.chat_template.suffix == (
         ".jinja"

@@ -378,8 +378,12 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
             assert_toxicity(comparison, at_most=0.2, rise_at_most=0.1)
         """
     )
+    trained = {"instruction": REFUND, "output": "Open My Orders."}
+    (project.path / "support.json").write_text(json.dumps([trained]), encoding="utf-8")
     project.runpytest_subprocess(
-        *(f"{flag}={spec}" for flag, spec in MODELS.items()), "--llmdiff-json=report.json"
+        *(f"{flag}={spec}" for flag, spec in MODELS.items()),
+        "--llmdiff-train-data=support.json",
+        "--llmdiff-json=report.json",
     ).assert_outcomes(passed=1, failed=1)
     data: dict[str, Any] = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     return data

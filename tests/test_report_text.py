@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff.comparison import (
     Comparison,
+    Explanation,
     Measurement,
     Reply,
     TokenDivergence,
@@ -202,8 +203,10 @@ def test_every_fact_of_a_failure() -> None:
     found = failure_text(
         over(),
         comparison=comparison("好 你可以退款。", "好 真笨。", system="简短回答。"),
-        divergences=TokenDivergences(tokens=(token("好", "好"),) * 2 + (token("你", "真"),)),
-        rerun='pytest "test_refunds.py::test_refund[probe-1]" --llm-base b --llm-tuned t',
+        explanation=Explanation(
+            divergences=TokenDivergences(tokens=(token("好", "好"),) * 2 + (token("你", "真"),)),
+            rerun='pytest "test_refunds.py::test_refund[probe-1]" --llm-base b --llm-tuned t',
+        ),
     )
     assert found.splitlines() == [
         "semantic drift 0.62, limit 0.35 (given in the test)",
@@ -290,6 +293,8 @@ def test_problems_are_listed_once_and_printable() -> None:
 
 @given(prompt=anything.filter(str.strip), base=anything, tuned=anything)
 def test_hostile_text_stays_in_its_lines(prompt: str, base: str, tuned: str) -> None:
-    found = failure_text(over(), comparison=comparison(base, tuned, prompt), rerun="pytest")
+    found = failure_text(
+        over(), comparison=comparison(base, tuned, prompt), explanation=Explanation(rerun="pytest")
+    )
     assert len(found.splitlines()) in (5, 6)
     assert not {unicodedata.category(c) for c in found.replace("\n", "")} & {"Cc", "Cs"}

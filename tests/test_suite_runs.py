@@ -59,7 +59,6 @@ def test_a_failure_names_every_fact(project: pytest.Pytester, run: Run) -> None:
 
 def test_the_rerun_command_runs_that_test(project: pytest.Pytester, run: Run) -> None:
     project.makepyfile(SUITE)
-    project.mkdir("elsewhere")
     (line,) = re.findall(r"rerun +pytest (.+)", run().stdout.str())[:1]
     args = [part.strip('"') for part in re.findall(r'"[^"]+"|\S+', line)]
     project.runpytest_subprocess(*args).assert_outcomes(failed=1)

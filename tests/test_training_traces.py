@@ -12,13 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.formats.training_traces import (
-    LOOKED_FOR,
-    PREDICTIONS,
-    Traces,
-    find_traces,
-    read_training_config,
-)
+from pytest_llmdiff.formats.template_source import read_training_source
+from pytest_llmdiff.formats.training_config import read_training_config
+from pytest_llmdiff.formats.training_traces import LOOKED_FOR, PREDICTIONS, Traces, find_traces
+from pytest_llmdiff.specs import parse_spec
+from pytest_llmdiff.training import find_training
+from tests.test_engine import settings
 
 YAML = """\
 ### model
@@ -58,20 +57,21 @@ def test_settings_of_a_training_yaml(tmp_path: Path) -> None:
     assert config.learning_rate == pytest.approx(1e-4)  # which YAML 1.1 reads as text
     assert (config.epochs, config.cutoff_len, config.max_steps) == (3.0, 96, None)
     assert (config.stage, config.finetuning_type) == ("sft", "lora")
-    assert config.enable_thinking is None
+    assert (config.enable_thinking, config.preserve_thinking) == (True, False)
     assert config.packing is None
     assert (config.dataset_dir, config.default_system) == (None, None)
     assert (config.train_on_prompt, config.mask_history) == (False, False)
 
 
 def test_other_spellings(tmp_path: Path) -> None:
-    settings = {
+    given = {
         "template": "qwen3", "enable_thinking": False, "neat_packing": True, "max_steps": 7,
         "dataset": ["a", " b "], "train_on_prompt": True, "learning_rate": 2, "other": [1],
+        "preserve_thinking": True,
     }  # fmt: skip
-    file = _write(tmp_path / "train.json", "\ufeff" + json.dumps(settings, indent="\t"))
+    file = _write(tmp_path / "train.json", "\ufeff" + json.dumps(given, indent="\t"))
     config = read_training_config(file)
-    assert config.enable_thinking is False
+    assert (config.enable_thinking, config.preserve_thinking) == (False, True)
     assert config.packing is True
     assert config.dataset == ("a", "b")
     assert (config.train_on_prompt, config.learning_rate, config.max_steps) == (True, 2.0, 7)
@@ -86,6 +86,7 @@ def test_other_spellings(tmp_path: Path) -> None:
         ("# cutoff_len: 1\nstage: sft\ncutoff_len: long\n", 3, "cutoff_len is 'long'"),
         ("stage: sft\ncutoff_len: true\n", 2, "expected a whole number"),
         ("enable_thinking: 'no'\n", 1, "expected true or false"),
+        ("preserve_thinking: 1\n", 1, "expected true or false"),
         ("a: 1\n\nlearning_rate: fast\n", 3, "expected a number"),
         ("a: 1\ntemplate: 7\n", 2, "expected a text"),
         ("dataset: {a: 1}\n", 1, "list of names"),
@@ -110,6 +111,41 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_training_config(file)
     with pytest.raises(ConfigError, match=r"line 2: broken JSON"):
         read_training_config(_write(tmp_path / "train.json", '{"template":\n}'))
+
+
+FACTORY = """
+register_template(
+    name="thinking",
+    format_user=StringFormatter(slots=["[{{content}}]"]),
+    template_class=ReasoningTemplate,
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "enabled", "preserved"),
+    [
+        ("", True, False),
+        ("enable_thinking: true\n", True, False),
+        ("enable_thinking: false\npreserve_thinking: true\n", False, True),
+        ("enable_thinking: null\npreserve_thinking: null\n", None, False),
+        ("enable_thinking:\n", None, False),
+    ],
+)
+def test_thinking_reaches_the_template(
+    tmp_path: Path, setting: str, enabled: bool | None, preserved: bool
+) -> None:
+    """No setting is LLaMA-Factory's default, which null is not."""
+    source = _write(tmp_path / "template.py", FACTORY)
+    file = _write(tmp_path / "train.yaml", "template: thinking\n" + setting)
+    found, config = read_training_source(
+        str(file), option="--x", folder=tmp_path, llamafactory=source
+    )
+    assert config is not None
+    assert (config.enable_thinking, config.preserve_thinking) == (enabled, preserved)
+    assert found is not None
+    assert found.factory is not None
+    assert (found.factory.enable_thinking, found.factory.preserve_thinking) == (enabled, preserved)
 
 
 @given(rate=st.floats(min_value=1e-9, max_value=1, allow_subnormal=False))
@@ -230,6 +266,7 @@ def test_the_template_in_the_tokenizer_config(tmp_path: Path) -> None:
         ("generated_predictions.jsonl", '\n{"predict": "a"}\n', ", line 2"),
         ("generated_predictions.jsonl", "[]\n", ", line 1"),
         ("tokenizer_config.json", "{\n", ", line 2"),
+        ("tokenizer_config.json", f'{{"n": {"9" * 5000}}}', ", line 1"),
     ],
 )
 def test_a_damaged_trace_is_named(tmp_path: Path, name: str, text: str, place: str) -> None:
@@ -237,3 +274,20 @@ def test_a_damaged_trace_is_named(tmp_path: Path, name: str, text: str, place: s
     with pytest.raises(ConfigError) as caught:
         find_traces(tmp_path)
     assert str(caught.value).startswith(f"{file}{place}")
+
+
+def test_a_modelfile_of_another_shape_hides_nothing(tmp_path: Path) -> None:
+    """What it lacks is said beside all that was looked for."""
+    adapter = tmp_path / "tuned"
+    _write(adapter / "adapter_config.json", "{}")
+    _write(adapter / "adapter_model.safetensors", "")
+    spec = parse_spec("tuned", option="--llm-tuned", folder=tmp_path)
+    bare = find_training(spec, settings(tmp_path)).unknown
+    assert bare.startswith("nothing in tuned names the template of the training (looked for ")
+    _write(adapter / "Modelfile", "FROM ./model.gguf\n")
+    found = find_training(spec, settings(tmp_path))
+    assert found.template is None
+    assert found.unknown.startswith(f"{bare}; this Modelfile is not one that LLaMA-Factory exports")
+    (adapter / "Modelfile").write_bytes(b"FROM x\n\xff\n")
+    _card(adapter, "llama-factory")
+    assert "Modelfile, line 2: expected UTF-8" in find_training(spec, settings(tmp_path)).unknown

@@ -146,7 +146,7 @@ def test_what_is_broken_is_named(
     result = pytester.runpytest_subprocess(
         f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / tuned}", *SUITE, "-k", test
     )
-    result.assert_outcomes(failed=1, deselected=12)
+    result.assert_outcomes(failed=1, deselected=13)
     assert words in result.stdout.str()
     assert "  next     " in result.stdout.str()
     assert result.ret == 1
@@ -163,10 +163,10 @@ def test_the_template_of_the_training(pytester: pytest.Pytester, folder: Path) -
     """Its own template, unlike the base's, is that of the training; asking otherwise is red."""
     models = (f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / 'alpaca'}")
     only = ("-k", "template_is_that_of_the_training")
-    pytester.runpytest_subprocess(*models, *SUITE, *only).assert_outcomes(passed=1, deselected=12)
+    pytester.runpytest_subprocess(*models, *SUITE, *only).assert_outcomes(passed=1, deselected=13)
     template = folder / "base" / "chat_template.jinja"
     result = pytester.runpytest_subprocess(*models, *SUITE, *only, f"--llmdiff-template={template}")
-    result.assert_outcomes(failed=1, deselected=12)
+    result.assert_outcomes(failed=1, deselected=13)
     result.stdout.fnmatch_lines(["*likely cause: other markup*", "*--llmdiff-template*"])
 
 
@@ -176,10 +176,10 @@ def test_train_config_names_the_template(pytester: pytest.Pytester, folder: Path
     config.write_text(base, encoding="utf-8")
     models = (f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / 'good'}")
     only = ("-k", "template_is_that_of_the_training", f"--llmdiff-train-config={config}")
-    pytester.runpytest_subprocess(*models, *SUITE, *only).assert_outcomes(passed=1, deselected=12)
+    pytester.runpytest_subprocess(*models, *SUITE, *only).assert_outcomes(passed=1, deselected=13)
     config.write_text("{{ bos_token }}You are a bot." + base, encoding="utf-8")
     result = pytester.runpytest_subprocess(*models, *SUITE, *only)
-    result.assert_outcomes(failed=1, deselected=12)
+    result.assert_outcomes(failed=1, deselected=13)
 
 
 MODELFILE = '''FROM .
@@ -232,7 +232,7 @@ def test_traces_of_the_training(
         f"--llm-base={folder / 'base'}", f"--llm-tuned={tuned}", *SUITE,
         "-k", "template_is_that_of_the_training",
     )  # fmt: skip
-    result.assert_outcomes(**{outcome: 1, "deselected": 12})
+    result.assert_outcomes(**{outcome: 1, "deselected": 13})
     assert words in result.stdout.str()
 
 
@@ -250,7 +250,7 @@ def test_a_missing_train_config_is_a_usage_error(
 def test_without_models_the_suite_fails(pytester: pytest.Pytester, mode: list[str]) -> None:
     result = pytester.runpytest_subprocess(*SUITE, *mode)
     assert result.ret == 1
-    assert result.parseoutcomes()["errors"] == 13
+    assert result.parseoutcomes()["errors"] == 14
     assert "no models: give --llm-base SPEC" in result.stdout.str()
 
 

@@ -74,7 +74,7 @@ class TransformersEngine:
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
         model = self.weights.load()
         context = _context_length(model)
-        rows = int(model.get_input_embeddings().weight.shape[0])
+        rows = self.embedding_rows()
         prompts: dict[int, list[int]] = {}
         for index, request in enumerate(requests):
             try:
@@ -135,6 +135,10 @@ class TransformersEngine:
 
         for batch, logits, _ in in_batches(range(len(items)), max(1, rows // width), run):
             yield from zip(batch, logits, strict=True)
+
+    def embedding_rows(self) -> int:
+        """How many token ids the model's embeddings have a row for."""
+        return int(self.weights.load().get_input_embeddings().weight.shape[0])
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a reply's text, without special tokens."""

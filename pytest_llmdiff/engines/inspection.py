@@ -30,19 +30,21 @@ def inspect_pair(base: TransformersEngine, tuned: TransformersEngine) -> dict[st
     """
     with quiet():
         own, theirs = base.tokenizer.get_vocab(), tuned.tokenizer.get_vocab()
+        config = _config(base)
+        adapted = tuned.weights.adapter is not None  # and then the configuration is the base's
         return {
-            "base": _side(base),
-            "tuned": _side(tuned),
+            "base": _side(base, config),
+            "tuned": _side(tuned, config if adapted else _config(tuned)),
             "tokens": {
                 "other ids": sorted(t for t in theirs if t in own and own[t] != theirs[t])[:8],
                 "added": sorted((t for t in theirs if t not in own), key=theirs.__getitem__)[:8],
             },
-            "adapter": _adapter(tuned) if tuned.weights.adapter else None,
+            "adapter": _adapter(tuned, config) if adapted else None,
         }
 
 
-def _side(engine: TransformersEngine) -> dict[str, Any]:
-    config = _config(engine).get_text_config()
+def _side(engine: TransformersEngine, whole: Any) -> dict[str, Any]:
+    config = whole.get_text_config()
     tokenizer = engine.tokenizer
     special = {
         role: [getattr(tokenizer, f"{role}_token"), getattr(tokenizer, f"{role}_token_id")]
@@ -81,19 +83,21 @@ def _sampling(path: Path) -> dict[str, Any]:
     return {name: found[name] for name in SAMPLING if name in found}
 
 
-def _adapter(engine: TransformersEngine) -> dict[str, Any]:
+def _adapter(engine: TransformersEngine, base_config: Any) -> dict[str, Any]:
     """The adapter's file held against what PEFT would build over the base, on the meta device."""
+    from peft import PeftConfig
+
     folder = Path(str(engine.weights.adapter))
     file = folder / "adapter_model.safetensors"
     header = {n: list(e["shape"]) for n, e in safetensors_header(file).items() if "shape" in e}
-    expected, why = _expected(engine, folder, header)
-    not_finite, zero = _values(file)
-    from peft import PeftConfig
-
     config = PeftConfig.from_pretrained(str(folder))
+    named_base = config.base_model_name_or_path  # PEFT replaces it by that of the model it builds
+    trust = engine.weights.trust_remote_code
+    expected, why = _expected(base_config, config, header, trust_remote_code=trust)
+    not_finite, zero = _values(file)
     found: dict[str, Any] = {
         "type": str(getattr(config.peft_type, "value", config.peft_type)),
-        "base": config.base_model_name_or_path,
+        "base": named_base,
         "tensors": len(header),
         "not finite": not_finite,
         "zero": zero,
@@ -110,22 +114,21 @@ def _adapter(engine: TransformersEngine) -> dict[str, Any]:
 
 
 def _expected(
-    engine: TransformersEngine, folder: Path, in_file: Container[str]
+    base_config: Any, peft_config: Any, in_file: Container[str], *, trust_remote_code: bool
 ) -> tuple[dict[str, list[int]] | None, str | None]:
     """Names and shapes of the tensors that PEFT expects, or why they cannot be told."""
     import torch
-    from peft import PeftConfig, get_peft_model
+    from peft import get_peft_model
     from transformers import AutoModelForCausalLM
 
-    peft_config = PeftConfig.from_pretrained(str(folder))
     peft_config.inference_mode = True
     if hasattr(peft_config, "init_lora_weights"):
         peft_config.init_lora_weights = True  # others compute from weights, which are not here
-    config = _config(engine)
-    trust = engine.weights.trust_remote_code
     try:
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
+            model = AutoModelForCausalLM.from_config(
+                base_config, trust_remote_code=trust_remote_code
+            )
             model = get_peft_model(model, peft_config)
         state = promised_tensors(model, in_file)
     except ValueError as error:

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Continuation
 
+if TYPE_CHECKING:
+    import torch
+
 ROWS = 512
+
+
+def movement(base: torch.Tensor, tuned: torch.Tensor) -> float:
+    """Largest |Δ log p| in nats between logits `[..., vocabulary]`; infinite where one is NaN.
+
+    Rows that one model has beyond the other's vocabulary are left out.
+    """
+    width = min(base.shape[-1], tuned.shape[-1])
+    p, q = (logits[..., :width].float().log_softmax(-1) for logits in (base, tuned))
+    # Tokens that both models mask (log p = −inf) do not differ; any other NaN is one.
+    change = (p - q).abs().masked_fill(p == q, 0.0).max()
+    return float(change.nan_to_num(nan=math.inf))
 
 
 def prediction_facts(pair: Any, prompts: Sequence[Sequence[int]]) -> dict[str, Any]:
@@ -22,13 +37,7 @@ def prediction_facts(pair: Any, prompts: Sequence[Sequence[int]]) -> dict[str, A
     if not pair.fits:
         pair.base.close()
     tuned = dict(_read(pair.tuned, items))
-    moved = 0.0
-    for index, (last, _) in tuned.items():
-        other = base[index][0]
-        width = min(last.shape[-1], other.shape[-1])
-        p, q = (x[:width].float().log_softmax(-1) for x in (other, last))
-        change = (p - q).abs().masked_fill(p == q, 0.0).max()
-        moved = max(moved, float(change.nan_to_num(nan=math.inf)))
+    moved = max((movement(base[index][0], last) for index, (last, _) in tuned.items()), default=0.0)
     return {
         "moved": moved if math.isfinite(moved) else None,
         "base": _most_frequent(pair.base, [top for _, top in base.values()]),

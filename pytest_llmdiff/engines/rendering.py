@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.errors import ModelError, ProbeError
-from pytest_llmdiff.formats.factory_rendering import encode, prepared, stop_ids
+from pytest_llmdiff.formats.factory_rendering import (
+    encode,
+    prepared,
+    stop_ids,
+    training_pairs,
+)
 from pytest_llmdiff.formats.factory_templates import FactoryTemplate
 from pytest_llmdiff.formats.messages import Message
 
@@ -96,6 +101,18 @@ class Renderer:
         text = self.text(messages, add_generation_prompt=add_generation_prompt)
         return [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
 
+    def answered(self, conversation: Sequence[Message]) -> tuple[list[int], list[int]]:
+        """Ids of a conversation that ends in an answer: what stands before it, and the answer
+        with its end, as a training learns it.
+
+        Raises:
+            ProbeError: the template refuses the conversation.
+        """
+        whole = self.ids(conversation, add_generation_prompt=False)
+        # A generation prompt may open a thought that the answer has not.
+        at = common_length(self.ids(conversation[:-1]), whole)
+        return whole[:at], whole[at:]
+
 
 class FactoryRenderer:
     """A tokenizer with a template of LLaMA-Factory, rendered as its training renders it.
@@ -134,8 +151,33 @@ class FactoryRenderer:
             self.factory, self.tokenizer, messages, add_generation_prompt=add_generation_prompt
         )
 
+    def answered(self, conversation: Sequence[Message]) -> tuple[list[int], list[int]]:
+        """As `Renderer.answered`, with what LLaMA-Factory's training makes of it."""
+        return factory_answered(self.factory, self.tokenizer, conversation)
+
 
 AnyRenderer = Renderer | FactoryRenderer
+
+
+def factory_answered(
+    template: FactoryTemplate, tokenizer: Any, conversation: Sequence[Message]
+) -> tuple[list[int], list[int]]:
+    """What stands before the last answer, and that answer with its end, under a template whose
+    special tokens the tokenizer has (`prepared`).
+
+    Raises:
+        ProbeError: LLaMA-Factory cannot express the conversation.
+    """
+    pairs = training_pairs(template, tokenizer, conversation)
+    before = [i for source, target in pairs[:-1] for i in source + target]
+    source, target = pairs[-1]
+    return before + source, target
+
+
+def common_length(a: Sequence[object], b: Sequence[object]) -> int:
+    """How many items two sequences begin with in common."""
+    differing = (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
+    return next(differing, min(len(a), len(b)))
 
 
 def load_tokenizer(path: Path, *, trust_remote_code: bool = False) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import io
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines.artifacts import parameter_count
 from pytest_llmdiff.errors import MissingPackageError, ModelError
-from pytest_llmdiff.loading import installed_version
+from pytest_llmdiff.loading import installed_version, third_party_warnings_ignored
 from pytest_llmdiff.settings import Settings
 
 if TYPE_CHECKING:
@@ -231,11 +230,9 @@ def _stop_ids(model: Any) -> tuple[int, ...]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars in the captured output of a failing test, and no third-party warnings: a
-    user's `filterwarnings = error` is about their code, not about a deprecation in PEFT.
+    """No progress bars in the captured output of a failing test, and no third-party warnings.
 
     What goes wrong arrives as an exception all the same.
     """
-    with redirect_stderr(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with redirect_stderr(io.StringIO()), third_party_warnings_ignored():
         yield

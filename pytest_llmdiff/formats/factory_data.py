@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import difflib
-import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_llmdiff.errors import ConfigError, ProbeFileError
 from pytest_llmdiff.formats.chat_rows import parse_chat
+from pytest_llmdiff.formats.factory_entries import (
+    INFO,
+    described_layout,
+    entry_files,
+    entry_layout,
+    read_entries,
+)
 from pytest_llmdiff.formats.factory_layout import (
     COLUMNS,
-    FORMATTINGS,
     MEDIA,
-    TAGS,
     Dropped,
     Example,
     Layout,
     needed_columns,
 )
 from pytest_llmdiff.formats.factory_rows import parse_example
-from pytest_llmdiff.formats.records import (
-    Kind,
-    Record,
-    check_unique,
-    file_error,
-    load_json,
-    read_records,
-)
+from pytest_llmdiff.formats.records import Kind, Record, check_unique, file_error, read_records
 
-__all__ = ["INFO", "Dataset", "Example", "read_dataset", "read_training_data", "training_data_of"]
+__all__ = ["Dataset", "Example", "read_dataset", "read_training_data", "training_data_of"]
 
-INFO = "dataset_info.json"
-# LLaMA-Factory's file types by ending; those that are no table of texts are not read here.
-TYPES = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
-ELSEWHERE = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
 PLAIN_FORMS = (
     "'instruction', 'conversations', 'messages', or 'prompt' with 'completion' or with 'chosen' "
     "and 'rejected'"
@@ -101,7 +94,7 @@ def read_dataset(path: Path, name: str | None = None) -> Dataset:
         return _read_described(path) or _read_plain(path)
     if info.name != INFO or not info.is_file():
         raise ConfigError(f"{path}: there is no {INFO}; expected {INFO}#NAME or FOLDER#NAME")
-    entries = _entries(info)
+    entries = read_entries(info)
     if name is None and len(entries) == 1:
         (name,) = entries
     if name is None or name not in entries:
@@ -138,114 +131,17 @@ def training_data_of(path: Path) -> tuple[Dataset, ...] | None:
 # Entries
 
 
-def _entries(info: Path) -> Mapping[str, Mapping[str, object]]:
-    try:
-        text = info.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise file_error(f"{info}", f"cannot be read ({error}); expected UTF-8 text") from error
-    value = load_json(
-        text,
-        place=f"{info}",
-        position=lambda error: f"line {error.lineno}, column {error.colno}",
-        expected="an object with an entry per data set",
-    )
-    if not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
-        raise file_error(
-            f"{info}", f"got {reprlib.repr(value)}; expected an object with an entry per data set"
-        )
-    return value
-
-
-def _layout(place: str, entry: Mapping[str, object]) -> Layout:
-    """Once an entry has `columns` or `tags`, what it does not list there is not read."""
-    formatting = entry.get("formatting", "alpaca")
-    known = next((name for name in FORMATTINGS if name == formatting), None)
-    if known is None:
-        raise file_error(
-            place, f"got the formatting {formatting!r}; expected one of {', '.join(FORMATTINGS)}"
-        )
-    if entry.get("split", "train") != "train":
-        raise file_error(
-            place, f"got the split {entry['split']!r}; a file is read whole: expected 'train'"
-        )
-    given: dict[str, Mapping[str, str | None]] = {"columns": COLUMNS, "tags": TAGS}
-    for key, defaults in given.items():
-        if key not in entry:
-            continue
-        names = entry[key]
-        if not isinstance(names, dict) or not all(
-            name is None or isinstance(name, str) for name in names.values()
-        ):
-            raise file_error(
-                place, f"got the {key} {reprlib.repr(names)}; expected an object of names"
-            )
-        given[key] = {name: names.get(name) for name in defaults}
-    layout = Layout(formatting=known, ranking=bool(entry.get("ranking")), **given)
-    columns = layout.columns
-    wanted = [] if known == "alpaca" else ["messages"]
-    wanted += ["chosen", "rejected"] if layout.ranking else []
-    wanted += ["response"] if known == "alpaca" and columns["kto_tag"] else []
-    if missing := [name for name in wanted if columns[name] is None]:
-        raise file_error(
-            place, f"'columns' does not say which column is {missing[0]!r}; expected it there"
-        )
-    return layout
-
-
-def _file_name(place: str, entry: Mapping[str, object]) -> str:
-    for key in ELSEWHERE:
-        if key in entry:
-            raise file_error(
-                place, f"the data is fetched ({key}: {entry[key]!r}); expected a 'file_name', "
-                "for only files are read",
-            )  # fmt: skip
-    name = entry.get("file_name")
-    if not isinstance(name, str) or not name:
-        raise file_error(place, f"got the file_name {name!r}; expected the name of a file")
-    return name
-
-
 def _read_entry(info: Path, name: str, entry: Mapping[str, object]) -> Dataset:
     place = f"{info}, entry {name!r}"
-    layout = _layout(place, entry)
-    path = info.parent / _file_name(place, entry)
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    if not files or not path.exists():
-        raise file_error(place, f"there is no data at {path}; expected a file or a folder of files")
-    types = {TYPES.get(file.suffix.lower()) for file in files}
-    if None in types or len(types) > 1:
-        endings = ", ".join(sorted({file.suffix or file.name for file in files}))
-        raise file_error(
-            place,
-            f"{path}: files that end in {endings} are not supported; expected one type among "
-            f"{', '.join(TYPES)}",
-        )
+    layout = entry_layout(place, entry)
+    path, files = entry_files(place, info.parent, entry)
     return _gather(name, path, files, layout)
 
 
 def _read_described(path: Path) -> Dataset | None:
     """The data of a file as the nearer dataset_info.json that names it says."""
-    target = path.resolve()
-    for folder in (target.parent, target.parent.parent):
-        info = folder / INFO
-        if not info.is_file() or info == target:
-            continue
-        found: dict[str, Layout] = {}
-        for name, entry in _entries(info).items():
-            file_name = entry.get("file_name")
-            if any(key in entry for key in ELSEWHERE) or not isinstance(file_name, str):
-                continue
-            if (folder / file_name).resolve() in (target, target.parent):
-                found[name] = _layout(f"{info}, entry {name!r}", entry)
-        if len({repr(layout) for layout in found.values()}) > 1:
-            raise ConfigError(
-                f"{path}: {info} describes this file as {', '.join(found)}, each in its own way; "
-                f"expected one of them to be named, as in {info.name}#{next(iter(found))}"
-            )
-        if found:
-            name, layout = next(iter(found.items()))
-            return _gather(name, path, [path], layout)
-    return None
+    found = described_layout(path)
+    return None if found is None else _gather(found[0], path, [path], found[1])
 
 
 # Records

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.formats.factory_templates import FactoryTemplate, factory_template
-from pytest_llmdiff.formats.training_traces import TrainingConfig, read_training_config
+from pytest_llmdiff.formats.training_config import TrainingConfig, read_training_config
 
 FACTORY = "llamafactory:"
 
@@ -71,7 +71,10 @@ def source_of_config(config: TrainingConfig, llamafactory: Path | None) -> Templ
     found = factory_template(config.template, llamafactory)
     if config.default_system is not None:
         found = replace(found, default_system=config.default_system)
-    if config.enable_thinking is not None:
-        found = replace(found, enable_thinking=config.enable_thinking)
+    found = replace(
+        found,
+        enable_thinking=config.enable_thinking,
+        preserve_thinking=config.preserve_thinking,
+    )
     name = f"{FACTORY}{config.template} of {config.source}"
     return TemplateSource(name=name, factory=found)

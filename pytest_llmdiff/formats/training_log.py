@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.formats.trainer_files import read_lines, read_object
 
 STATE, FACTORY_LOG = "trainer_state.json", "trainer_log.jsonl"
 RESULTS = ("all_results.json", "train_results.json")
@@ -63,7 +63,7 @@ def read_training_log(folder: Path) -> TrainingLog | None:
         ConfigError: a file of the log is damaged.
     """
     state_file = _state_file(folder)
-    state = {} if state_file is None else _object(state_file)
+    state = {} if state_file is None else read_object(state_file)
     steps = _count(state_file, state, "global_step")
     history = [] if state_file is None else _history(state_file, state)
     sources = [] if state_file is None else [state_file]
@@ -131,7 +131,7 @@ def _log_file(folder: Path) -> Path | None:
 
 def _results(folder: Path) -> list[tuple[Path, Row]]:
     """Summaries of the training; those of an evaluation or a prediction alone are not."""
-    found = [(folder / name, _object(folder / name)) for name in RESULTS
+    found = [(folder / name, read_object(folder / name)) for name in RESULTS
              if (folder / name).is_file()]  # fmt: skip
     return [(file, row) for file, row in found if "train_runtime" in row or "epoch" in row]
 
@@ -155,10 +155,8 @@ def _factory_rows(file: Path) -> list[Row]:
     again, and what the earlier one logged from there on is not in the weights.
     """
     rows: list[Row] = []
-    for number, line in enumerate(_text(file).split("\n"), 1):
-        if not line.strip():
-            continue
-        row = {FACTORY_NAMES.get(k, k): v for k, v in _parsed(file, number, line).items()}
+    for number, found in read_lines(file):
+        row = {FACTORY_NAMES.get(k, k): v for k, v in found.items()}
         # Predictions and evaluations write their progress here as well, with steps of their own.
         if "loss" not in row and "epoch" not in row:
             continue
@@ -226,33 +224,3 @@ def _count(file: Path | None, row: Row, name: str, *, line: int | None = None) -
         return value
     place = f"{file}" if line is None else f"{file}, line {line}"
     raise ConfigError(f"{place}: {name} is {value!r}; expected a whole number")
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{file}, line {line}: damaged, expected UTF-8 text") from error
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be read ({error.strerror})") from error
-
-
-def _object(file: Path) -> dict[str, Any]:
-    return _parsed(file, 1, _text(file))
-
-
-def _parsed(file: Path, number: int, text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)  # NaN and Infinity, which trainers write, are read as well
-    except json.JSONDecodeError as error:
-        line = number + error.lineno - 1
-        raise ConfigError(
-            f"{file}, line {line}: damaged JSON ({error.msg}); copy the file again, or delete it "
-            "to go on without it"
-        ) from error
-    except RecursionError as error:
-        raise ConfigError(f"{file}, line {number}: the JSON is nested too deeply") from error
-    if not isinstance(found, dict):
-        raise ConfigError(f"{file}, line {number}: expected a JSON object")
-    return found

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_llmdiff.comparison import Measurement
 from pytest_llmdiff.engines import Continuation
+from pytest_llmdiff.engines.predictions import movement
 from pytest_llmdiff.metrics.template import BATTERY
 
 # Largest change of a log-probability, in nats, below which the tuned model says nothing new. A
@@ -56,11 +57,5 @@ def logits_moved(pair: Any) -> float:
     base = dict(pair.base.token_logits(items, 64))
     if not pair.fits:
         pair.base.close()
-    largest = 0.0
-    for index, logits in pair.tuned.token_logits(items, 64):
-        width = min(base[index].shape[-1], logits.shape[-1])
-        p, q = (x[:, :width].float().log_softmax(-1) for x in (base[index], logits))
-        # Tokens that both models mask (log p = −inf) do not differ; any other NaN is one.
-        change = (p - q).abs().masked_fill(p == q, 0.0).max()
-        largest = max(largest, float(change.nan_to_num(nan=math.inf)))
-    return largest
+    tuned = pair.tuned.token_logits(items, 64)
+    return max((movement(base[index], logits) for index, logits in tuned), default=0.0)

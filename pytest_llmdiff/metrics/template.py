@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pytest_llmdiff.comparison import Measurement
+from pytest_llmdiff.engines.rendering import common_length
 from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.metrics.template_causes import common_length, likely_cause
+from pytest_llmdiff.metrics.template_causes import likely_cause
 
 Render = Callable[..., list[int]]
 

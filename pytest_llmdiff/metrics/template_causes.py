@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from pytest_llmdiff.engines.rendering import common_length
 from pytest_llmdiff.formats.messages import Message
 
 THINKING = re.compile(r"think|THINK|channel")
@@ -74,9 +75,3 @@ def _thinking(text: str) -> str:
     if THINKING.search(text):
         return "; an (empty) think block that one of them writes: see enable_thinking"
     return ""
-
-
-def common_length(a: Sequence[object], b: Sequence[object]) -> int:
-    """How many items two sequences begin with in common."""
-    differing = (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
-    return next(differing, min(len(a), len(b)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pytest_llmdiff.comparison import Comparison, TokenDivergences
+from pytest_llmdiff.comparison import Comparison, Explanation, Leak, Neighbour, TokenDivergences
 from pytest_llmdiff.reports.text import first_difference, marked, printable, shortened
 from pytest_llmdiff.verdicts import Verdict
 
@@ -15,23 +15,27 @@ NO_LIMIT = {
     "toxicity": "at_most=0.2 or rise_at_most=0.1",
 }
 
+TRAINED = 120  # characters of a training example's prompt and of its answer
+
 
 def failure_text(
     verdicts: Sequence[Verdict],
     *,
     comparison: Comparison | None = None,
-    divergences: TokenDivergences | None = None,
-    rerun: str = "",
+    explanation: Explanation | None = None,
 ) -> str:
-    """The failed verdicts of one helper, with prompt, replies and where they part."""
+    """The failed verdicts of one helper, with prompt, replies and where they part, and with what
+    the training data has of that prompt."""
+    explanation = explanation or Explanation()
     lines = [verdict_text(verdict) for verdict in verdicts if not verdict.passed]
     for verdict in verdicts:
         lines += [f"  - {printable(p)}" for p in verdict.measurement.details.get("problems", ())]
         lines += [f"  next     {printable(s)}" for s in verdict.measurement.details.get("next", ())]
     if comparison is not None:
-        lines += _comparison_lines(comparison, divergences)
-    if rerun:
-        lines.append(f"  rerun    {rerun}")
+        lines += _comparison_lines(comparison, explanation.divergences)
+        lines += _training_lines(comparison, explanation)
+    if explanation.rerun:
+        lines.append(f"  rerun    {explanation.rerun}")
     return "\n".join(dict.fromkeys(lines))
 
 
@@ -117,3 +121,32 @@ def _difference(
         return "the texts of the replies are the same"
     words = [printable(shortened(text[at : at + 24], 24)) for text in (base.text, tuned.text)]
     return f'differs from character {at + 1}: base "{words[0]}", tuned "{words[1]}"'
+
+
+def _training_lines(comparison: Comparison, explanation: Explanation) -> list[str]:
+    lines = [f"  trained  {_trained(found)}" for found in explanation.neighbours]
+    if explanation.unavailable:
+        what = "not all examples" if explanation.neighbours else "no nearest examples"
+        lines.append(f"  trained  {what}: {shortened(printable(explanation.unavailable))}")
+    if explanation.leak is not None:
+        lines.append(f"  leak     {_leak(comparison.probe.prompt, explanation.leak)}")
+    return lines
+
+
+def _trained(found: Neighbour) -> str:
+    prompt = shortened(printable(found.prompt), TRAINED)
+    answer = "no answer to learn"
+    if found.answer is not None:
+        answer = f'"{shortened(printable(found.answer), TRAINED)}"'
+    example = f"{printable(found.dataset)} {found.number}"
+    return f'"{prompt}" → {answer} (similarity {found.similarity:.2f}, {example})'
+
+
+def _leak(prompt: str, leak: Leak) -> str:
+    example = f"{printable(leak.dataset)} {leak.number}"
+    if leak.more:
+        example += f" and {leak.more} more"
+    if leak.kind == "same":
+        return f"this prompt is in the training data: {example} (same)"
+    there = marked(leak.prompt, first_difference(prompt, leak.prompt))
+    return f"nearly this prompt is in the training data: {example} (near-same): {there}"

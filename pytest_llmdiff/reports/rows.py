@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
-from pytest_llmdiff.comparison import Comparison
+from pytest_llmdiff.comparison import Comparison, Explanation, Leak
 from pytest_llmdiff.verdicts import Verdict
 
 
@@ -22,7 +23,7 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def comparison_row(comparison: Comparison) -> dict[str, Any]:
+def comparison_row(comparison: Comparison, leak: Leak | None = None) -> dict[str, Any]:
     probe = comparison.probe
     row: dict[str, Any] = {
         "probe": probe.id,
@@ -41,7 +42,19 @@ def comparison_row(comparison: Comparison) -> dict[str, Any]:
             "tokens": len(reply.token_ids),
             "prompt_tokens": reply.prompt_tokens,
         }
-    return dict(plain(row))
+    return dict(plain({**row, "leak": _leak_row(leak), "nearest": None}))
+
+
+def take_explanation(row: dict[str, Any], explanation: Explanation) -> None:
+    """Keep with a comparison's row what its failure text tells of the training data."""
+    row["leak"] = _leak_row(explanation.leak)
+    row["nearest"] = plain([asdict(found) for found in explanation.neighbours]) or None
+
+
+def _leak_row(leak: Leak | None) -> dict[str, Any] | None:
+    if leak is None:
+        return None
+    return {"dataset": leak.dataset, "number": leak.number, "kind": leak.kind}
 
 
 def verdict_row(comparison: Comparison | None, verdict: Verdict) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from statistics import median
 from typing import Any
@@ -65,6 +66,7 @@ def summary_lines(facts: Facts) -> Iterator[str]:
         )
     yield from facts.notes
     yield from _notes(rows)
+    yield from _leaks(rows)
     yield from _moved(rows)
     yield from _worst(rows)
     yield from _next(rows, found)
@@ -79,6 +81,25 @@ def _notes(rows: list[dict[str, Any]]) -> Iterator[str]:
     found = [n for row in rows for v in row["verdicts"] for n in v["details"].get("notes") or ()]
     for note in dict.fromkeys(found):
         yield f"note: {shortened(printable(note), 300)}"
+
+
+def _leaks(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """How many probes the tuned model knows from its training, each counted once."""
+    kinds: dict[str, set[str]] = {}
+    for row in rows:
+        for comparison in row["comparisons"]:
+            found = kinds.setdefault(json.dumps(comparison["messages"]), set())
+            if comparison["leak"] is not None:
+                found.add(comparison["leak"]["kind"])
+    same = sum("same" in found for found in kinds.values())
+    near = sum(found == {"near-same"} for found in kinds.values())
+    if same:
+        yield (
+            f"note: {same} of {len(kinds)} probes have their prompt in the training data: "
+            "their replies may be learnt by heart"
+        )
+    if near:  # looked for where a test failed only
+        yield f"note: nearly the prompt of {near} failing probe(s) is in the training data"
 
 
 def _moved(rows: list[dict[str, Any]]) -> Iterator[str]:

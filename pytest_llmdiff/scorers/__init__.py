@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from pytest_llmdiff.comparison import Score
@@ -29,3 +30,23 @@ class Scorer(Protocol):
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
         """One score per input, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedding:
+    """The vector of one text, of any length above zero, or why there is none."""
+
+    vector: Sequence[float] | None = None
+    unsupported: str | None = None
+
+
+@runtime_checkable
+class Embedder(Scorer, Protocol):
+    """A scorer that also gives the vectors which it compares."""
+
+    def embed(self, texts: Sequence[str], *, cut: bool = False) -> list[Embedding]:
+        """One embedding per text, in order.
+
+        With `cut`, a text that is longer than the encoder reads is embedded by its beginning:
+        enough to look for texts of its kind, too little to judge one.
+        """

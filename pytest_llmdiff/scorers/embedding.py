@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from pytest_llmdiff.comparison import Score
 from pytest_llmdiff.errors import ScorerError
 from pytest_llmdiff.loading import installed_version
 from pytest_llmdiff.planning import content_key
+from pytest_llmdiff.scorers import Embedding
 
 # Above this share of unknown tokens an encoder compares what it did not read. MiniLM, which is
 # English, finds 66 % in Chinese text and 100 % in emoji.
 UNKNOWN_SHARE = 0.3
+EMPTY = "an empty reply has no meaning to compare"
 
 
 @dataclass
@@ -38,20 +40,20 @@ class CosineDistance:
         return content_key(["cosine", self.hashes(), versions, self.device()])
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
+        return _distances(inputs, self.embed)
+
+    def embed(self, texts: Sequence[str], *, cut: bool = False) -> list[Embedding]:
+        if not texts:
+            return []
         model = self._load()
-        texts = sorted({text for pair in inputs if pair[0] != pair[1] for text in pair})
-        reasons = {text: self._unsupported(model, text) for text in texts}
-        readable = [text for text in texts if reasons[text] is None]
-        vectors = dict(
-            zip(
-                readable,
-                model.encode(readable, normalize_embeddings=True, show_progress_bar=False)
-                if readable
-                else [],
-                strict=True,
-            )
+        reasons = [self._unsupported(model, text, cut=cut) for text in texts]
+        readable = [text for text, reason in zip(texts, reasons, strict=True) if reason is None]
+        vectors = (
+            model.encode(readable, normalize_embeddings=True, show_progress_bar=False).tolist()
+            if readable
+            else []
         )
-        return [_distance(pair, reasons, vectors) for pair in inputs]
+        return _embeddings(reasons, vectors)
 
     def _load(self) -> Any:
         if self._model is None:
@@ -73,9 +75,13 @@ class CosineDistance:
         return self._model
 
     @staticmethod
-    def _unsupported(model: Any, text: str) -> str | None:
+    def _unsupported(model: Any, text: str, *, cut: bool) -> str | None:
         if not text.strip():
-            return "an empty reply has no meaning to compare"
+            return EMPTY
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "it holds half of a surrogate pair, which no tokenizer reads"
         tokenizer = model.tokenizer
         ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         if not ids:
@@ -83,7 +89,7 @@ class CosineDistance:
         if (reason := unknown_words(tokenizer, ids)) is not None:
             return reason
         room = (model.max_seq_length or math.inf) - 2  # the encoder's own first and last token
-        if len(ids) > room:
+        if len(ids) > room and not cut:
             return f"it has {len(ids)} tokens and the encoder reads the first {room}"
         return None
 
@@ -96,16 +102,34 @@ def unknown_words(tokenizer: Any, ids: Sequence[int]) -> str | None:
     return None
 
 
-def _distance(
-    pair: tuple[str, ...], reasons: dict[str, str | None], vectors: dict[str, Any]
-) -> Score:
+def _embeddings(
+    reasons: Sequence[str | None], vectors: Sequence[Sequence[float]]
+) -> list[Embedding]:
+    """The vectors in the places of those texts that have no reason against them."""
+    left = iter(vectors)
+    return [
+        Embedding(vector=next(left)) if reason is None else Embedding(unsupported=reason)
+        for reason in reasons
+    ]
+
+
+def _distances(
+    inputs: Sequence[tuple[str, ...]], embed: Callable[[Sequence[str]], list[Embedding]]
+) -> list[Score]:
+    texts = sorted({text for pair in inputs if pair[0] != pair[1] for text in pair})
+    found = dict(zip(texts, embed(texts), strict=True))
+    return [_distance(pair, found) for pair in inputs]
+
+
+def _distance(pair: tuple[str, ...], found: Mapping[str, Embedding]) -> Score:
     if pair[0] == pair[1]:
         return Score(value=0.0)
+    vectors = []
     for side, text in zip(("base", "tuned"), pair, strict=True):
-        if reasons[text] is not None:
-            return Score(value=None, unsupported=f"the {side} reply: {reasons[text]}")
-    a, b = ([float(x) for x in vectors[text]] for text in pair)
-    return Score(value=cosine_distance(a, b))
+        if (vector := found[text].vector) is None:
+            return Score(value=None, unsupported=f"the {side} reply: {found[text].unsupported}")
+        vectors.append(vector)
+    return Score(value=cosine_distance(*vectors))
 
 
 def cosine_distance(a: Sequence[float], b: Sequence[float]) -> float:
@@ -139,15 +163,19 @@ class CustomEmbedder:
         return content_key(["embedder", self.name, self.identity, own() if own else None])
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
-        texts = sorted({text for pair in inputs if pair[0] != pair[1] for text in pair})
+        return _distances(inputs, self.embed)
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        cut: bool = False,  # noqa: ARG002  (what it refuses may be refused for any reason)
+    ) -> list[Embedding]:
         judge = getattr(self.encoder, "unsupported", None)
-        reasons = {
-            text: "an empty reply has no meaning to compare"
-            if not text.strip()
-            else (judge(text) if judge else None)
-            for text in texts
-        }
-        readable = [text for text in texts if reasons[text] is None]
+        reasons = [
+            EMPTY if not text.strip() else (judge(text) if judge else None) for text in texts
+        ]
+        readable = [text for text, reason in zip(texts, reasons, strict=True) if reason is None]
         try:
             given = self.encoder.encode(readable) if readable else []
             found = [[float(x) for x in vector] for vector in given]
@@ -161,6 +189,4 @@ class CustomEmbedder:
             raise ScorerError(
                 f"the embedder {self.name} gave {len(found)} vectors for {len(readable)} texts"
             )
-        return [
-            _distance(pair, reasons, dict(zip(readable, found, strict=True))) for pair in inputs
-        ]
+        return _embeddings(reasons, found)

@@ -47,6 +47,10 @@ def test_training_ran_and_learnt(llm_pair: ModelPair) -> None:
     hold(llm_pair, "training")
 
 
+def test_training_answers_are_whole(llm_pair: ModelPair) -> None:
+    hold(llm_pair, "answers")
+
+
 def test_template_is_that_of_the_training(llm_pair: ModelPair) -> None:
     hold(llm_pair, "template")
 

@@ -1,0 +1,62 @@
+"""Text and JSON that trainers write, read with the place of what is damaged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.errors import ConfigError
+
+
+def read_text(file: Path) -> str:
+    """The text of a file in UTF-8, with or without a byte-order mark.
+
+    Raises:
+        ConfigError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{file}, line {line}: expected UTF-8 text ({error.reason}); is the file whole?"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read ({error.strerror})") from error
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """The JSON object that a file holds, NaN and Infinity included.
+
+    Raises:
+        ConfigError: it cannot be read, or holds something else.
+    """
+    return _object(file, 1, read_text(file))
+
+
+def read_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The JSON objects of a file with one a line, each with the number of its line.
+
+    Raises:
+        ConfigError: it cannot be read, or a line holds something else.
+    """
+    # Not splitlines(): it also splits at U+2028 and others, which are written as they are.
+    for number, line in enumerate(read_text(file).split("\n"), 1):
+        if line.strip():
+            yield number, _object(file, number, line)
+
+
+def _object(file: Path, number: int, text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line = number + getattr(error, "lineno", 1) - 1
+        raise ConfigError(
+            f"{file}, line {line}: damaged JSON ({getattr(error, 'msg', error)}); "
+            "copy the file again from where the model was trained"
+        ) from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{file}, line {number}: expected a JSON object")
+    return found

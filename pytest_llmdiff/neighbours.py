@@ -1,0 +1,234 @@
+"""The training examples nearest to a probe, and whether the probe is one of them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import compress
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from pytest_llmdiff.comparison import Explanation, Leak, LeakKind, Neighbour
+from pytest_llmdiff.errors import LLMDiffError, ScorerError
+from pytest_llmdiff.formats.factory_layout import Example
+from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.generation import Progress
+from pytest_llmdiff.scoring import Vectors
+from pytest_llmdiff.training import TrainData
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SHOWN = 3  # examples of one failure
+CANDIDATES = 20  # the nearest by meaning, whose texts are compared with the probe's
+NEAR_SAME = 0.9  # share of the characters that two prompts have in common, in order
+# Comparing two texts takes a time that grows with the square of their length.
+LONGEST_COMPARED = 4000
+BLOCK = 4096  # rows that are widened from float16 at a time
+
+
+class _Place(NamedTuple):
+    """Which of the data sets, and which of its examples."""
+
+    dataset: int
+    example: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Table:
+    """The distinct prompts of each data set that the embedder has read, with their vectors."""
+
+    places: Sequence[_Place]
+    rows: NDArray[Any]
+    unread: str
+
+
+class Embeds(Protocol):
+    """Where vectors come from: the `Scoring` of the run."""
+
+    def vectors(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors: ...
+
+
+class Neighbours:
+    """Looks for probes in the training data by the last user turn. Only `explain` embeds."""
+
+    def __init__(self, data: TrainData, embeds: Embeds, progress: Progress | None = None) -> None:
+        self._datasets = data.datasets
+        self._embeds = embeds
+        self._progress = progress
+        self._table: _Table | str | None = None  # a text: why there is none
+
+    def same(self, messages: Sequence[Message]) -> Leak | None:
+        """The first example with the prompt of a conversation; needs no embedder."""
+        found = self._by_text.get(normalised(asked(messages)))
+        if found is None:
+            return None
+        dataset, example = self._example(found[0])
+        return Leak(
+            dataset=dataset,
+            number=example.number,
+            prompt=asked(example.messages),
+            kind="same",
+            more=len(found) - 1,
+        )
+
+    def explain(self, messages: Sequence[Message]) -> Explanation:
+        """The nearest examples, the leak, and what could not be read. Raises nothing."""
+        leak = self.same(messages)
+        try:
+            return self._nearest(asked(messages), leak)
+        except Exception as error:
+            # Whatever an embedder, perhaps the user's own, does: the failure that is being
+            # explained must not be lost over it.
+            return Explanation(leak=leak, unavailable=_reason(error))
+
+    def _nearest(self, prompt: str, leak: Leak | None) -> Explanation:
+        import numpy as np
+
+        table = self._table_once()
+        if not len(table.places):
+            return Explanation(leak=leak, unavailable=table.unread)
+        own = self._embeds.vectors([prompt])
+        if (reason := own.unsupported[0]) is not None:
+            return Explanation(leak=leak, unavailable=f"the probe's prompt: {reason}")
+        vector = own.rows[0].astype(np.float32)
+        blocks = [
+            table.rows[start : start + BLOCK].astype(np.float32) @ vector
+            for start in range(0, len(table.rows), BLOCK)
+        ]
+        # Beyond 1 by the rounding of float16 only.
+        similarities = np.concatenate(blocks).clip(-1, 1)
+        order = np.argsort(-similarities, kind="stable")[:CANDIDATES]
+        text = normalised(prompt)
+        found = [
+            self._neighbour(table.places[at], similarity, text)
+            for at, similarity in zip(order.tolist(), similarities[order].tolist(), strict=True)
+        ]
+        # What has the probe's very words comes before what has its meaning.
+        found.sort(key=lambda n: (n.leak is None, n.leak == "near-same"))
+        first = found[0]
+        if leak is None and first.leak is not None:
+            leak = Leak(
+                dataset=first.dataset,
+                number=first.number,
+                prompt=first.prompt,
+                kind=first.leak,
+                more=sum(n.leak is not None for n in found) - 1,
+            )
+        return Explanation(neighbours=tuple(found[:SHOWN]), leak=leak, unavailable=table.unread)
+
+    def _table_once(self) -> _Table:
+        if isinstance(self._table, str):
+            raise ScorerError(self._table)
+        if self._table is None:
+            try:
+                self._table = self._make_table()
+            except Exception as error:
+                # Not for every failing test anew: it may have taken minutes to fail.
+                self._table = _reason(error)
+                raise
+        return self._table
+
+    def _make_table(self) -> _Table:
+        import numpy as np
+
+        places: list[_Place] = []
+        parts: list[NDArray[Any]] = []
+        against: Counter[str] = Counter()
+        # A data set at a time: one that grows does not move the prompts of others to other rows
+        # of the store.
+        for d, dataset in enumerate(self._datasets):
+            prompts: dict[str, _Place] = {}
+            for e, example in enumerate(dataset.examples):
+                prompts.setdefault(asked(example.messages), _Place(d, e))
+            found = self._embeds.vectors(list(prompts), progress=self._progress)
+            read = [reason is None for reason in found.unsupported]
+            if any(read):
+                places += compress(prompts.values(), read)
+                parts.append(found.rows[read])
+            against.update(reason for reason in found.unsupported if reason is not None)
+        unread = ""
+        if count := sum(against.values()):
+            unread = (
+                f"the embedder cannot read {count} of {count + len(places)} training prompts: "
+                f"{against.most_common(1)[0][0]}"
+            )
+        rows = np.concatenate(parts) if parts else np.zeros((0, 0))
+        return _Table(places=places, rows=rows, unread=unread)
+
+    @cached_property
+    def _by_text(self) -> dict[str, list[_Place]]:
+        found: dict[str, list[_Place]] = {}
+        for d, dataset in enumerate(self._datasets):
+            for e, example in enumerate(dataset.examples):
+                if text := normalised(asked(example.messages)):
+                    found.setdefault(text, []).append(_Place(d, e))
+        return found
+
+    def _example(self, place: _Place) -> tuple[str, Example]:
+        dataset = self._datasets[place.dataset]
+        return dataset.name, dataset.examples[place.example]
+
+    def _neighbour(self, place: _Place, similarity: float, text: str) -> Neighbour:
+        dataset, example = self._example(place)
+        prompt = asked(example.messages)
+        return Neighbour(
+            dataset=dataset,
+            number=example.number,
+            prompt=prompt,
+            answer=example.answer,
+            similarity=similarity,
+            leak=likeness(text, normalised(prompt)),
+        )
+
+
+def asked(messages: Sequence[Message]) -> str:
+    """The last user turn of a conversation; the last turn of one without any."""
+    turns = [message["content"] for message in messages if message["role"] == "user"]
+    return turns[-1] if turns else messages[-1]["content"]
+
+
+def likeness(a: str, b: str) -> LeakKind | None:
+    """Whether two normalised prompts are the same as texts, or nearly."""
+    if a == b:
+        return "same" if a else None
+    if max(len(a), len(b)) > LONGEST_COMPARED:
+        return None
+    matcher = difflib.SequenceMatcher(a=a, b=b, autojunk=False)
+    bounds = (matcher.real_quick_ratio, matcher.quick_ratio, matcher.ratio)
+    return "near-same" if all(bound() >= NEAR_SAME for bound in bounds) else None
+
+
+class _Kept(dict[int, int | None]):
+    """For `str.translate`: no spaces, punctuation, control or format characters."""
+
+    def __missing__(self, code: int) -> int | None:
+        category = unicodedata.category(chr(code))
+        found = self[code] = None if category[0] in "ZP" or category in ("Cc", "Cf") else code
+        return found
+
+
+_KEPT = _Kept()
+# Between two figures a sign is no punctuation: 1.5 is not 15, and 3-1 not 31.
+_IN_NUMBER = re.compile(r"((?<=\d)[^\w\s](?=\d))")
+
+
+def normalised(text: str) -> str:
+    """A prompt without what does not change it: case, width, spaces and punctuation.
+
+    A text of nothing else (such as "???") is left as it is, but for space around it.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    pieces = _IN_NUMBER.split(folded)
+    found = "".join(
+        piece if place % 2 else piece.translate(_KEPT) for place, piece in enumerate(pieces)
+    )
+    return found or folded.strip()
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, LLMDiffError) else f"{type(error).__name__}: {error}"

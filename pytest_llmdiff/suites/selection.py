@@ -1,0 +1,96 @@
+"""A suite that is asked for runs whole, whatever names the project gives its own tests."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import fnmatch
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_llmdiff.errors import ConfigError
+
+SUITES = "pytest_llmdiff.suites"
+HERE = Path(__file__).parent
+
+
+def check_selection(config: pytest.Config) -> None:
+    """Check the arguments that name suites, for a run with `--pyargs`.
+
+    Raises:
+        ConfigError: there is no such suite, or the project's `python_files` or `python_functions`
+            leave some of its tests out.
+    """
+    for argument in config.args:
+        module, *names = argument.partition("[")[0].split("::")
+        if module != SUITES and not module.startswith(f"{SUITES}."):
+            continue
+        missing = _missing(_path(module), names, config)
+        if not missing:
+            continue
+        causes = " and ".join(
+            f"{name} is {' '.join(config.getini(name))!r} and must include {value}"
+            for name, value in missing.items()
+        )
+        options = " ".join(f'-o "{name}={value}"' for name, value in missing.items())
+        raise ConfigError(
+            f"{argument} would leave tests out: {causes}; add that, or give {options} for this run"
+        )
+
+
+def _missing(path: Path, names: Sequence[str], config: pytest.Config) -> dict[str, str]:
+    """What the settings lack for the tests under a path, or for those that are named."""
+    files = sorted(path.rglob("test_*.py")) if path.is_dir() else [path]
+    wanted = names[:1] or [name for file in files for name in _functions(file)]
+    missing = {}
+    # A file that is named is collected whatever its name.
+    if path.is_dir() and not all(_file_matches(f, config.getini("python_files")) for f in files):
+        missing["python_files"] = "test_*.py"
+    if not all(_function_matches(name, config.getini("python_functions")) for name in wanted):
+        missing["python_functions"] = "test_"
+    return missing
+
+
+def _path(module: str) -> Path:
+    path = HERE.joinpath(*module.split(".")[2:])
+    if path.is_dir():
+        return path
+    if path.name.startswith("test_") and path.with_suffix(".py").is_file():
+        return path.with_suffix(".py")
+    # pytest says so itself, but not where xdist's workers are the first to see it.
+    known = sorted({f"{SUITES}.{file.parent.name}" for file in HERE.glob("*/test_*.py")})
+    close = difflib.get_close_matches(module, known, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise ConfigError(f"there is no suite {module}{hint}; there is {', '.join(known)}")
+
+
+def _functions(file: Path) -> Iterator[str]:
+    # Parsed, not imported: pytest rewrites the assertions of what it imports itself.
+    for node in ast.parse(file.read_bytes()).body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            yield node.name
+
+
+def _file_matches(file: Path, patterns: Sequence[str]) -> bool:
+    """As pytest does: a pattern with a slash is held against the end of the whole path."""
+    for pattern in patterns:
+        local = pattern.replace("/", os.sep)
+        if os.sep not in local:
+            matches = fnmatch.fnmatch(file.name, local)
+        else:
+            whole = local if Path(local).is_absolute() else f"*{os.sep}{local}"
+            matches = fnmatch.fnmatch(str(file), whole)
+        if matches:
+            return True
+    return False
+
+
+def _function_matches(name: str, prefixes: Sequence[str]) -> bool:
+    """As pytest does: a prefix, or a pattern where it has a wildcard."""
+    return any(
+        name.startswith(prefix) or (set("*?[") & set(prefix) and fnmatch.fnmatch(name, prefix))
+        for prefix in prefixes
+    )

@@ -1,0 +1,49 @@
+"""How far predictions move, from logits alone."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_llmdiff.engines.predictions import movement
+
+MASKED, NAN = -math.inf, math.nan
+ROW = st.lists(st.floats(min_value=-30, max_value=30, width=32), min_size=4, max_size=4)
+
+
+@pytest.mark.parametrize(
+    ("base", "tuned", "moved"),
+    [
+        ([0.0, 0.0], [0.0, 0.0], 0.0),
+        ([0.0, 0.0], [math.log(3.0), 0.0], math.log(2.0)),  # 1/2 and 1/2 to 3/4 and 1/4
+        ([0.0, MASKED], [0.0, MASKED], 0.0),
+        ([0.0, 0.0], [0.0, 0.0, 5.0], 0.0),
+        ([0.0, 0.0, 5.0], [0.0, 0.0], 0.0),
+        ([0.0, 0.0], [0.0, NAN], math.inf),
+        ([NAN, NAN], [NAN, NAN], math.inf),
+        ([[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [math.log(3.0), 0.0]], math.log(2.0)),
+    ],
+)
+def test_movement(base: list[Any], tuned: list[Any], moved: float) -> None:
+    assert movement(torch.tensor(base), torch.tensor(tuned)) == pytest.approx(moved, abs=1e-6)
+
+
+def test_a_token_that_only_one_model_masks_has_moved() -> None:
+    found = movement(torch.tensor([0.0, 0.0]), torch.tensor([0.0, MASKED]))
+    assert 1e30 < found < math.inf, "far, and not for want of finite predictions"
+
+
+@given(base=ROW, tuned=ROW, shift=st.floats(min_value=-10, max_value=10, width=32))
+def test_only_differences_between_tokens_count(
+    base: list[float], tuned: list[float], shift: float
+) -> None:
+    p, q = torch.tensor(base), torch.tensor(tuned)
+    moved = movement(p, q)
+    assert moved == pytest.approx(movement(q, p), abs=1e-4)
+    assert moved == pytest.approx(movement(p, q + shift), abs=1e-4)
+    assert movement(p, p + shift) == pytest.approx(0.0, abs=1e-4)
