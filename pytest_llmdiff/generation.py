@@ -19,7 +19,7 @@ from pytest_llmdiff.engines.rows import (
 )
 from pytest_llmdiff.errors import CapabilityError, LLMDiffError, ModelError, ProbeError
 from pytest_llmdiff.loading import third_party_warnings_ignored
-from pytest_llmdiff.planning import Request, Window, store_key
+from pytest_llmdiff.planning import Request, Window, plan, store_key
 from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import Turn
 
@@ -181,7 +181,11 @@ class Generation:
             return len(self._store.get(kind, wanted)) < len(set(wanted))
 
         def do() -> None:
-            own = dict.fromkeys(self.window_requests(request) for request in requests)
+            planned = [r for r in requests if r.key in self._by_request]
+            own = dict.fromkeys(self.window_requests(request) for request in planned)
+            # Those known only at run time are generated together as well.
+            loose = [r for r in requests if r.key not in self._by_request]
+            own |= dict.fromkeys(plan(loose))
             # Two models that take turns in memory go over everything at once, as do the rows that
             # other workers wait for.
             everything = eager and (self._eager or not self.pair.fits)
@@ -217,16 +221,18 @@ class Generation:
         todo = [request for request in window if keys[request.key] not in there]
         if not todo:
             return
+        engine = self.pair.side(side)
         with self._failing(side):
             self._progress.start(f"{side} replies", len(todo))
             answered: set[int] = set()
-            for index, generated in self.pair.side(side).generate(todo):
+            for index, generated in engine.generate(todo):
                 self._store.put(
                     "reply", {keys[todo[index].key]: self._reply_row(side, todo[index], generated)}
                 )
                 answered.add(index)
                 self._progress.advance()
             self._progress.finish()
+            self.notes += sorted(set(capability(engine, "notes") or ()) - set(self.notes))
             if len(answered) < len(todo):
                 lost = next(r for i, r in enumerate(todo) if i not in answered)
                 raise ModelError(

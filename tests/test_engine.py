@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.engines.decoding import in_batches
 from pytest_llmdiff.engines.huggingface import TransformersEngine
 from pytest_llmdiff.engines.opening import Pair, open_pair, template_note
+from pytest_llmdiff.engines.scripted import ScriptedEngine
 from pytest_llmdiff.errors import ConfigError, ModelError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.generation import Generation
@@ -382,6 +383,21 @@ def test_a_no_op_adapter_diverges_by_nothing(folder: Path, tmp_path: Path) -> No
         assert value.mean == 0
         assert value.first_flip is None
     assert tokens(both.base, requests) == tokens(both.tuned, requests)
+
+
+def test_prompts_known_at_run_time_only_are_generated_together(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    class Counting(ScriptedEngine):
+        def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
+            calls.append(len(requests))
+            yield from super().generate(requests)
+
+    engine = Counting({}, default="Yes.")
+    both = Pair(base=engine, tuned=engine, resolved={})
+    planned, *loose = [request(f"{n}?") for n in range(5)]
+    generation(both, tmp_path, [planned]).outcomes([planned, *loose], sides=("base",))
+    assert sorted(calls) == [1, 4], "its own window, and one for the rest"
 
 
 def test_two_models_that_do_not_fit_run_one_after_the_other(

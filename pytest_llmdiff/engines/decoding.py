@@ -33,7 +33,8 @@ def decode(
     from transformers import GenerationConfig, LogitsProcessorList
 
     ids, mask = left_padded(prompts, pad_id, input_device(model))
-    processors = LogitsProcessorList(_sampling_processors(sampling, keys))
+    rows_of = RowSampling(sampling, keys)
+    processors = LogitsProcessorList([lambda _, scores: rows_of(scores, range(len(scores)))])
     config = GenerationConfig(
         max_new_tokens=sampling.max_new_tokens,
         do_sample=False,
@@ -110,13 +111,22 @@ def in_batches(
             yield batch, result, size
             continue
         # Outside the handler: the exception holds the frames, and with them the tensors.
-        empty_cache()
-        if size == 1:
-            raise ModelError(
-                "memory runs out with a single prompt; try a smaller --llmdiff-max-new-tokens, "
-                f"--llmdiff-quantization or a larger device ({message.splitlines()[0]})"
-            )
-        size = max(1, min(size, len(batch)) // 2)
+        size = fewer(size, len(batch), message)
+
+
+def fewer(size: int, used: int, message: str) -> int:
+    """Rows to go on with after memory ran out with `used` of at most `size`.
+
+    Raises:
+        ModelError: there was only one.
+    """
+    empty_cache()
+    if min(size, used) <= 1:
+        raise ModelError(
+            "memory runs out with a single prompt; try a smaller --llmdiff-max-new-tokens, "
+            f"--llmdiff-quantization or a larger device ({message.splitlines()[0]})"
+        )
+    return max(1, min(size, used) // 2)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -136,37 +146,41 @@ def _until_stop(row: list[int], stop_ids: set[int]) -> list[int]:
     return row
 
 
-def _sampling_processors(sampling: Sampling, keys: Sequence[str]) -> list[Any]:
-    if sampling.temperature == 0:
-        return []
-    from transformers import TemperatureLogitsWarper, TopPLogitsWarper
+class RowSampling:
+    """Scores whose argmax is the next token: the logits themselves, or a draw from their softmax.
 
-    processors: list[Any] = [TemperatureLogitsWarper(sampling.temperature)]
-    if sampling.top_p < 1:
-        processors.append(TopPLogitsWarper(sampling.top_p))
-    return [*processors, _GumbelNoise(sampling.seed, keys)]
-
-
-class _GumbelNoise:
-    """Turns the argmax of greedy decoding into a draw from the softmax (the Gumbel-max trick,
-    Gumbel 1954): argmax(logits + G) with independent standard Gumbel G is such a draw.
-
-    Each row has a generator of its own, seeded by the run's seed and the row's content: the shared
-    generator of `do_sample` would make a reply depend on the batch around it.
+    With independent standard Gumbel noise G, argmax(logits + G) is such a draw (the Gumbel-max
+    trick, Gumbel 1954). Each row has a generator of its own, seeded by the run's seed and the
+    row's content: the shared generator of `do_sample` would make a reply depend on the batch
+    around it.
     """
 
-    def __init__(self, seed: int, keys: Sequence[str]) -> None:
+    def __init__(self, sampling: Sampling, keys: Sequence[str]) -> None:
+        self._warpers: list[Any] = []
+        self._generators: list[torch.Generator] = []
+        if sampling.temperature == 0:
+            return
         import torch
+        from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
+        self._warpers.append(TemperatureLogitsWarper(sampling.temperature))
+        if sampling.top_p < 1:
+            self._warpers.append(TopPLogitsWarper(sampling.top_p))
         self._generators = [
-            torch.Generator().manual_seed((int(key[:12], 16) + seed) % (1 << 62)) for key in keys
+            torch.Generator().manual_seed((int(key[:12], 16) + sampling.seed) % (1 << 62))
+            for key in keys
         ]
 
-    def __call__(self, _ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    def __call__(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        """Scores `[rows, vocabulary]` for the rows of these numbers."""
         import torch
 
+        if not self._generators:
+            return scores
+        for warper in self._warpers:
+            scores = warper(None, scores)
         noise = torch.stack(
-            [torch.rand(scores.shape[-1], generator=g) for g in self._generators]
+            [torch.rand(scores.shape[-1], generator=self._generators[row]) for row in rows]
         ).clamp(min=1e-12)
         return scores - (-noise.log()).log().to(scores)
 

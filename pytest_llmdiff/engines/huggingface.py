@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.comparison import Reply
 from pytest_llmdiff.engines import Continuation, Generated
 from pytest_llmdiff.engines.adapter import AdapterHealth, adapter_health
 from pytest_llmdiff.engines.artifacts import generation_stop_ids
+from pytest_llmdiff.engines.decoder import Decoder, cannot_serve, decoded, window_of
 from pytest_llmdiff.engines.decoding import decode, groups, in_batches, reply_logits
 from pytest_llmdiff.engines.reasoning import split_reasoning
 from pytest_llmdiff.engines.rendering import AnyRenderer
@@ -39,6 +41,9 @@ class TransformersEngine:
     adapted: bool
     identity: str
     batch_size: int | None = None
+    notes: set[str] = field(default_factory=set)
+    _unserved: str | None = field(default=None, repr=False)
+    _window: int | None = field(default=None, repr=False)
 
     def fingerprint(self) -> str:
         return self.identity
@@ -99,23 +104,63 @@ class TransformersEngine:
             [requests[i] for i in answerable], [context - len(prompts[i]) for i in answerable]
         )
         for sampling, members in by_settings.items():
-
-            def run(batch: Sequence[int], sampling: Sampling = sampling) -> list[list[int]]:
-                with self.weights.model(adapted=self.adapted) as model:
-                    return decode(
-                        model,
-                        [prompts[i] for i in batch],
-                        sampling=sampling,
-                        keys=[requests[i].key for i in batch],
-                        stop_ids=stop_ids,
-                        pad_id=self._pad_id(),
-                    )
-
             indices = [answerable[m] for m in members]
-            for batch, rows, size in in_batches(indices, self._batch(), run):
-                self._remember(size)
-                for index, row in zip(batch, rows, strict=True):
-                    yield index, self._generated(prompts[index], row, set(stop_ids))
+            rows_of = [prompts[i] for i in indices]
+            keys = [requests[i].key for i in indices]
+            for place, row in self._decoded(rows_of, keys, sampling, stop_ids):
+                index = indices[place]
+                yield index, self._generated(prompts[index], row, set(stop_ids))
+
+    def _decoded(
+        self,
+        prompts: Sequence[Sequence[int]],
+        keys: Sequence[str],
+        sampling: Sampling,
+        stop_ids: Sequence[int],
+    ) -> Iterator[tuple[int, list[int]]]:
+        """Place and new tokens of each prompt, by the decode loop where that serves the model."""
+        longest = max(map(len, prompts)) + sampling.max_new_tokens
+        if self._loop_serves(longest):
+            decoder = partial(
+                Decoder, sampling=sampling, stop_ids=stop_ids, pad_id=self._pad_id()
+            )  # fmt: skip
+            yield from decoded(
+                decoder,
+                prompts,
+                keys,
+                self._batch(),
+                partial(self.weights.model, adapted=self.adapted),
+                self._remember,
+            )
+            return
+
+        def run(batch: Sequence[int]) -> list[list[int]]:
+            with self.weights.model(adapted=self.adapted) as model:
+                return decode(
+                    model,
+                    [prompts[i] for i in batch],
+                    sampling=sampling,
+                    keys=[keys[i] for i in batch],
+                    stop_ids=stop_ids,
+                    pad_id=self._pad_id(),
+                )
+
+        for batch, rows, size in in_batches(range(len(prompts)), self._batch(), run):
+            self._remember(size)
+            yield from zip(batch, rows, strict=True)
+
+    def _loop_serves(self, longest: int) -> bool:
+        """Whether sequences of so many tokens can go through the decode loop; if not, a note."""
+        if self._unserved is None:
+            with self.weights.model(adapted=self.adapted) as model:
+                self._unserved = cannot_serve(model, pad_id=self._pad_id()) or ""
+                self._window = window_of(model)
+        reason = self._unserved
+        if not reason and self._window is not None and longest > self._window:
+            reason = f"sequences of {longest} tokens are longer than its attention window"
+        if reason:
+            self.notes.add(f"decoded by transformers' generate, not by the faster loop: {reason}")
+        return not reason
 
     def token_logits(
         self, items: Sequence[Continuation], rows: int
