@@ -111,7 +111,7 @@ class Decoder:
             self._cache, self._mask, self._positions = cache, mask, positions
         else:
             width = max(self._mask.shape[-1], mask.shape[-1])
-            self._cache = forward.cache(_joined(self._cache, cache, width))
+            _join(self._cache, cache, width)
             self._mask = torch.cat([_widened(self._mask, width), _widened(mask, width)])
             self._positions = torch.cat([self._positions, positions])
             logits = torch.cat([old, logits])
@@ -207,27 +207,29 @@ def _filled(cache: Any) -> list[Any]:
     return [layer for layer in cache.layers if layer.get_seq_length()]
 
 
-def _pairs(cache: Any) -> list[Any]:
-    return [(x.keys, x.values) if x.get_seq_length() else None for x in cache.layers]
-
-
 def _repeated(cache: Any, count: int) -> list[Any]:
     return [
-        pair and tuple(part.expand(count, -1, -1, -1) for part in pair) for pair in _pairs(cache)
+        (layer.keys.expand(count, -1, -1, -1), layer.values.expand(count, -1, -1, -1))
+        if layer.get_seq_length()
+        else None
+        for layer in cache.layers
     ]
 
 
-def _joined(first: Any, second: Any, width: int) -> list[Any]:
-    """The rows of both, padded at the beginning to the same number of columns."""
+def _join(cache: Any, other: Any, width: int) -> None:
+    """Append the rows of another cache, both padded at the beginning to so many columns.
+
+    The other one is given up layer by layer: there is no room for both and the result.
+    """
     import torch
 
     def wide(part: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.pad(part, (0, 0, width - part.shape[-2], 0))
 
-    return [
-        a and tuple(torch.cat([wide(x), wide(y)]) for x, y in zip(a, b, strict=True))
-        for a, b in zip(_pairs(first), _pairs(second), strict=True)
-    ]
+    for layer, more in zip(_filled(cache), _filled(other), strict=True):
+        layer.keys = torch.cat([wide(layer.keys), wide(more.keys)])
+        layer.values = torch.cat([wide(layer.values), wide(more.values)])
+        more.keys = more.values = None
 
 
 def _widened(mask: torch.Tensor, width: int) -> torch.Tensor:
