@@ -11,6 +11,7 @@ from pytest_llmdiff.comparison import TokenDivergences
 from pytest_llmdiff.engines import Generated, capability
 from pytest_llmdiff.engines.divergence import pair_divergences
 from pytest_llmdiff.engines.opening import Pair
+from pytest_llmdiff.engines.pairing import Pairing
 from pytest_llmdiff.engines.rows import (
     divergences_from_json,
     divergences_to_json,
@@ -59,6 +60,8 @@ class Generation:
         self._progress = progress
         self._turn = Turn(store, "models")
         self._failures: dict[str, LLMDiffError] = {}
+        # Whether the divergences of a window are worth computing along with its replies.
+        self.divergences_expected = False
         self.used: list[tuple[str, str]] = []
         self.notes: list[str] = []
 
@@ -67,8 +70,14 @@ class Generation:
         with third_party_warnings_ignored():
             return self._open()
 
+    @cached_property
+    def pairing(self) -> Pairing:
+        return Pairing(self.pair)
+
     def reply_key(self, side: Side, request: Request) -> str:
-        return store_key("reply", self._fingerprint(side), request.key)
+        # Where rounding is coarse, the tuned model's near-ties are settled by the base's reply.
+        sides = SIDES if side == "tuned" and self.pair.settles_ties else (side,)
+        return store_key("reply", *map(self._fingerprint, sides), request.key)
 
     def divergence_key(self, request: Request) -> str:
         fingerprints = [self._fingerprint(side) for side in SIDES]
@@ -85,6 +94,8 @@ class Generation:
         Raises:
             ModelError: a model cannot be loaded or run.
         """
+        if "tuned" in sides and self.pair.settles_ties:
+            sides = SIDES
         self._turn_until("reply", requests, lambda todo: self._generate(todo, sides), sides)
         keys = {(s, r.key): self.reply_key(s, r) for s in sides for r in requests}
         rows = self._store.get("reply", keys.values())
@@ -108,6 +119,7 @@ class Generation:
         Raises:
             ModelError: an engine has no logits to give, or a model cannot be run.
         """
+        self.divergences_expected = True
         self.outcomes(requests)
         self._turn_until("divergence", requests, self._diverge, eager=eager)
         keys = [self.divergence_key(request) for request in requests]
@@ -145,6 +157,14 @@ class Generation:
         """Between two tests: let a waiting process have the models."""
         if self._turn.held and self._turn.wanted():
             self.close()
+
+    def resolved(self) -> dict[str, str]:
+        """What `auto` came out as, and the noise of rounding where it was measured."""
+        found = dict(self.pair.resolved)
+        service = self.pair.base.__dict__.get("service")
+        if service is not None and service.unserved is None:
+            found["tolerance"] = f"{service.tolerance:.2g} nats"
+        return found
 
     @property
     def opened(self) -> bool:
@@ -225,10 +245,11 @@ class Generation:
         with self._failing(side):
             self._progress.start(f"{side} replies", len(todo))
             answered: set[int] = set()
-            for index, generated in engine.generate(todo):
-                self._store.put(
-                    "reply", {keys[todo[index].key]: self._reply_row(side, todo[index], generated)}
-                )
+            for index, generated, divergences in self._answers(side, todo):
+                row = self._reply_row(side, todo[index], generated)
+                self._store.put("reply", {keys[todo[index].key]: row})
+                if divergences is not None:
+                    self._store.put("divergence", self._divergence_rows(todo[index], divergences))
                 answered.add(index)
                 self._progress.advance()
             self._progress.finish()
@@ -238,6 +259,24 @@ class Generation:
                 raise ModelError(
                     f"the engine of the {side} gave no outcome for {lost.messages[-1]['content']!r}"
                 )
+
+    def _answers(
+        self, side: Side, requests: Sequence[Request]
+    ) -> Iterator[tuple[int, Generated, TokenDivergences | None]]:
+        """Outcomes by the engine of a side; those of the tuned model along the base's, if there."""
+        if side == "base" and self.divergences_expected:
+            self.pairing.expect_divergences()
+        if side == "tuned" and self.pairing.possible:
+            stored = self.stored(requests)
+            base = {r.key: stored["base", r.key] for r in requests if ("base", r.key) in stored}
+            yield from self.pairing.tuned(requests, base, divergences=self.divergences_expected)
+            return
+        for index, generated in self.pair.side(side).generate(requests):
+            yield index, generated, None
+
+    def _divergence_rows(self, request: Request, value: TokenDivergences) -> dict[str, Any]:
+        row = {"request": request.key, **divergences_to_json(value)}
+        return {self.divergence_key(request): row}
 
     def _reply_row(self, side: Side, request: Request, generated: Generated) -> dict[str, Any]:
         sampling = vars(request.sampling)
@@ -269,8 +308,7 @@ class Generation:
             with self._failing("base"), self._failing("tuned"):
                 self._progress.start("divergences", len(todo))
                 for request, value in pair_divergences(self.pair, todo):
-                    row = {"request": request.key, **divergences_to_json(value)}
-                    self._store.put("divergence", {keys[request.key]: row})
+                    self._store.put("divergence", self._divergence_rows(request, value))
                     self._progress.advance()
                 self._progress.finish()
 

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
 from pytest_llmdiff.fixtures import MODEL_FIXTURES
-from pytest_llmdiff.parametrize import probe_of
+from pytest_llmdiff.parametrize import asks_for_divergence, probe_of
 from pytest_llmdiff.session import ROW, SESSION, Session
 from pytest_llmdiff.settings import read_settings
 
@@ -113,6 +113,8 @@ def expect(session: Session, items: Sequence[pytest.Item]) -> None:
         probe = probe_of(item)
         if probe is not None:
             session.expect([probe])
+            if asks_for_divergence(item):
+                session.expect_divergences()
     if session.specs is None and not session.config.getoption("collectonly"):
         session.skipped = uses
 

@@ -53,6 +53,7 @@ class Session:
         self.closing: list[str] = []  # last lines of the summary: what was written where
         self._probes: dict[str, list[Probe]] = {}
         self._requests: list[Request] = []
+        self._divergences_expected = False
         self._item: pytest.Item | None = None
 
     # Collection and planning
@@ -65,6 +66,10 @@ class Session:
             request = request_of(probe, self.settings)
             self._requests.append(request)
             self._probes.setdefault(request.key, []).append(probe)
+
+    def expect_divergences(self) -> None:
+        """A test will ask for the divergence: it is cheaper to have along with the replies."""
+        self._divergences_expected = True
 
     @cached_property
     def store(self) -> Store:
@@ -84,13 +89,15 @@ class Session:
             raise ConfigError("no models were given")
 
         base, tuned = self.specs
-        return Generation(
+        found = Generation(
             lambda: open_pair(base, tuned, self.settings, self.store),
             self.store,
             plan(self._requests),
             eager=hasattr(self.config, "workerinput"),
             progress=progress_for(self.config),
         )
+        found.divergences_expected = self._divergences_expected
+        return found
 
     @cached_property
     def scoring(self) -> Scoring:
@@ -166,6 +173,8 @@ class Session:
                 probe=probe,
                 base=_reply(outcomes["base", request.key], "base"),
                 tuned=_reply(outcomes["tuned", request.key], "tuned"),
+                margin=outcomes["tuned", request.key].margin,
+                near_tie=outcomes["tuned", request.key].near_tie,
                 run=self,
             )
             for probe, request in zip(probes, requests, strict=True)
@@ -269,7 +278,7 @@ class Session:
         facts: dict[str, Any] = dict.fromkeys(self.generation.notes, "note")
         facts |= dict.fromkeys(self.store.warnings, "warning")
         if self.generation.opened:
-            facts |= {f"{k} {v}": "resolved" for k, v in self.generation.pair.resolved.items()}
+            facts |= {f"{k} {v}": "resolved" for k, v in self.generation.resolved().items()}
         self.store.put(f"said {self.run_id}", facts)
         if self.settings.record is not None:
             used = [*self.generation.used, *self.scoring.used]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from pytest_llmdiff.engines.weights import Weights, free_memory, resolve_device,
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.formats.template_source import TemplateSource, read_template
 from pytest_llmdiff.loading import installed_version, load_object
-from pytest_llmdiff.planning import content_key
+from pytest_llmdiff.planning import content_key, store_key
 from pytest_llmdiff.settings import Settings
 from pytest_llmdiff.specs import Spec, fetch
 from pytest_llmdiff.store import Store, files_hash
@@ -54,6 +54,13 @@ class Pair:
         needed = sum(size() for size in sizes)
         # A fifth is left for activations and the key/value cache of a batch.
         return bool(needed <= 0.8 * free_memory(self.resolved["device"]))
+
+    @property
+    def settles_ties(self) -> bool:
+        """Whether a near-tie of the tuned model is settled by the base's reply, which the tuned
+        one's then depends on. In float32 so little is a tie that either outcome will do."""
+        sides = (self.base, self.tuned)
+        return all(isinstance(side, TransformersEngine) and side.steady for side in sides)
 
     def close(self) -> None:
         self.base.close()
@@ -171,6 +178,7 @@ class _Opener:
             adapted=side == "tuned",
             identity=identity,
             batch_size=self.settings.batch_size,
+            remembered=partial(_remembered, self.store, identity),
         )
 
     def _renderer(
@@ -236,6 +244,18 @@ class _Opener:
             **self.resolved,
         }
         return content_key(content)
+
+
+def _remembered(
+    store: Store, identity: str, what: str, compute: Callable[[], Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """A fact about an engine of this identity: from the store, or computed and kept there."""
+    key = store_key("fact", what, identity)
+    known: Mapping[str, Any] | None = store.get("fact", [key]).get(key)
+    if known is None:
+        known = compute()
+        store.put("fact", {key: dict(known)})
+    return known
 
 
 def _jinja_of(file: Path) -> TemplateSource:

@@ -42,7 +42,8 @@ def comparison_row(comparison: Comparison, leak: Leak | None = None) -> dict[str
             "tokens": len(reply.token_ids),
             "prompt_tokens": reply.prompt_tokens,
         }
-    return dict(plain({**row, "leak": _leak_row(leak), "nearest": None}))
+    along = {"margin": comparison.margin, "near_tie": comparison.near_tie}
+    return dict(plain({**row, **along, "leak": _leak_row(leak), "nearest": None}))
 
 
 def take_explanation(row: dict[str, Any], explanation: Explanation) -> None:

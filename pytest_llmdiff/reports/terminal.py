@@ -59,12 +59,8 @@ def summary_lines(facts: Facts) -> Iterator[str]:
     resolved = facts.resolved
     if resolved:
         yield "ran on " + ", ".join(f"{name} {value}" for name, value in resolved.items())
-    if resolved.get("dtype") in ("bfloat16", "float16"):
-        yield (
-            f"in {resolved['dtype']} greedy replies can depend on which prompts share a batch; "
-            "--llmdiff-dtype float32 rules that out"
-        )
     yield from facts.notes
+    yield from _ties(rows)
     yield from _notes(rows)
     yield from _leaks(rows)
     yield from _moved(rows)
@@ -81,6 +77,17 @@ def _notes(rows: list[dict[str, Any]]) -> Iterator[str]:
     found = [n for row in rows for v in row["verdicts"] for n in v["details"].get("notes") or ()]
     for note in dict.fromkeys(found):
         yield f"note: {shortened(printable(note), 300)}"
+
+
+def _ties(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """How many replies might have come out otherwise but for rounding, each counted once."""
+    found = {json.dumps(c["messages"]): c["near_tie"] for row in rows for c in row["comparisons"]}
+    ties = sum(found.values())
+    if ties:
+        yield (
+            f"note: {ties} of {len(found)} tuned replies rest on a near-tie: two tokens were as "
+            "likely as rounding can tell, and the base's stood where it was one of them"
+        )
 
 
 def _leaks(rows: list[dict[str, Any]]) -> Iterator[str]:
