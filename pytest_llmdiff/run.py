@@ -108,7 +108,7 @@ def expect(session: Session, items: Sequence[pytest.Item]) -> None:
     """Plan what will run: the probes of the selected tests, in their order."""
     uses = 0
     for item in items:
-        if MODEL_FIXTURES & set(getattr(item, "fixturenames", ())):
+        if not MODEL_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             uses += 1
         probe = probe_of(item)
         if probe is not None:

@@ -51,20 +51,25 @@ class Session:
         self.skipped = 0
         self.note: str | None = None
         self.closing: list[str] = []  # last lines of the summary: what was written where
-        self._probes: dict[str, list[Probe]] = {}
-        self._requests: list[Request] = []
+        self._expected: list[Probe] = []
         self._item: pytest.Item | None = None
 
     # Collection and planning
 
     def expect(self, probes: Sequence[Probe]) -> None:
         """Take the probes of a test into the plan. Called in test order, after deselection."""
-        from pytest_llmdiff.planning import request_of
+        self._expected += probes
 
-        for probe in map(self.with_system, probes):
-            request = request_of(probe, self.settings)
-            self._requests.append(request)
-            self._probes.setdefault(request.key, []).append(probe)
+    @cached_property
+    def _planned(self) -> dict[Request, Probe]:
+        """Each request of the plan with the first probe that asks for it.
+
+        Made when the first test needs a reply: a run that only collects has no use for it.
+        """
+        found: dict[Request, Probe] = {}
+        for probe in map(self.with_system, self._expected):
+            found.setdefault(self._request_of(probe), probe)
+        return found
 
     @cached_property
     def store(self) -> Store:
@@ -87,7 +92,7 @@ class Session:
         return Generation(
             lambda: open_pair(base, tuned, self.settings, self.store),
             self.store,
-            plan(self._requests),
+            plan(self._planned),
             eager=hasattr(self.config, "workerinput"),
             progress=progress_for(self.config),
         )
@@ -187,10 +192,12 @@ class Session:
         from pytest_llmdiff.scorers.scripts import undeclared
 
         own = [texts for comparison in comparisons for texts in inputs_of(comparison)]
-        around = [c for comparison in comparisons for c in self._window(comparison)]
-        scores = self.scoring.scores(
-            role, spec, own, lambda: [texts for c in around for texts in inputs_of(c)]
-        )
+
+        def around() -> list[tuple[str, ...]]:
+            windows = (found for c in comparisons for found in self._window(c))
+            return [texts for found in windows for texts in inputs_of(found)]
+
+        scores = self.scoring.scores(role, spec, own, around)
         languages = self.scoring.languages(role, spec)
         declared = [c.probe.language for c in comparisons for _ in inputs_of(c)]
         reasons = [undeclared(language, languages) for language in declared]
@@ -329,8 +336,8 @@ class Session:
             sides = [outcomes.get((side, request.key)) for side in ("base", "tuned")]
             replies = [side.reply for side in sides if side is not None and side.reply is not None]
             if len(replies) == 2:
-                probes = self._probes.get(request.key, [comparison.probe])
-                found.append(replace(comparison, probe=probes[0], base=replies[0],
+                probe = self._planned.get(request, comparison.probe)
+                found.append(replace(comparison, probe=probe, base=replies[0],
                                      tuned=replies[1]))  # fmt: skip
         return found
 
