@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, Protocol
 
 from pytest_llmdiff.comparison import TokenDivergences
@@ -20,6 +20,7 @@ from pytest_llmdiff.engines.rows import (
 from pytest_llmdiff.errors import CapabilityError, LLMDiffError, ModelError, ProbeError
 from pytest_llmdiff.loading import third_party_warnings_ignored
 from pytest_llmdiff.planning import Request, Window, plan, store_key
+from pytest_llmdiff.shelf import Shelf, Used
 from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import Turn
 
@@ -28,8 +29,13 @@ SIDES: tuple[Side, Side] = ("base", "tuned")
 
 
 class Progress(Protocol):
-    """What is told while a window is generated."""
+    """What is told while a window is generated.
 
+    `expect` tells how many of something are to come in the whole run, the next start included; the
+    number is asked for by those only who show it.
+    """
+
+    def expect(self, what: str, count: Callable[[], int]) -> None: ...
     def start(self, what: str, total: int) -> None: ...
     def advance(self, count: int = 1) -> None: ...
     def finish(self) -> None: ...
@@ -50,16 +56,20 @@ class Generation:
         *,
         eager: bool,
         progress: Progress,
+        used: Used | None = None,
     ) -> None:
         self._open = open_engines
         self._store = store
+        self._shelf = Shelf(store)
         self._windows = windows
         self._by_request = {request.key: window for window in windows for request in window}
         self._eager = eager
         self._progress = progress
         self._turn = Turn(store, "models")
+        self._used = used
         self._failures: dict[str, LLMDiffError] = {}
-        self.used: list[tuple[str, str]] = []
+        self._fingerprints: dict[Side, str] = {}
+        self._expected: set[Side] = set()
         self.notes: list[str] = []
 
     @cached_property
@@ -87,14 +97,14 @@ class Generation:
         """
         self._turn_until("reply", requests, lambda todo: self._generate(todo, sides), sides)
         keys = {(s, r.key): self.reply_key(s, r) for s in sides for r in requests}
-        rows = self._store.get("reply", keys.values())
-        self.used += [("reply", key) for key in keys.values()]
+        rows = self._shelf.get("reply", keys.values())
+        self._use("reply", keys.values())
         return {where: generated_from_json(rows[key]) for where, key in keys.items()}
 
     def stored(self, requests: Sequence[Request]) -> dict[tuple[Side, str], Generated]:
         """The outcomes that are in the store now; nothing is generated."""
         keys = {(s, r.key): self.reply_key(s, r) for s in SIDES for r in requests}
-        rows = self._store.get("reply", keys.values())
+        rows = self._shelf.get("reply", keys.values())
         return {w: generated_from_json(rows[key]) for w, key in keys.items() if key in rows}
 
     def divergences(
@@ -111,8 +121,8 @@ class Generation:
         self.outcomes(requests)
         self._turn_until("divergence", requests, self._diverge, eager=eager)
         keys = [self.divergence_key(request) for request in requests]
-        rows = self._store.get("divergence", keys)
-        self.used += [("divergence", key) for key in keys]
+        rows = self._shelf.get("divergence", keys)
+        self._use("divergence", keys)
         return [divergences_from_json(rows[key]) for key in keys]
 
     def remembered(
@@ -138,8 +148,13 @@ class Generation:
             self._store.put("check", {key: row})
 
         self._turn.until(lambda: key not in self._store.get("check", [key]), work)
-        self.used.append(("check", key))
+        self._use("check", [key])
         return self._store.get("check", [key])[key]["value"]
+
+    def expect(self, count: int) -> None:
+        """Tell the progress how many prompts of run time are still to be compared."""
+        for side in SIDES:
+            self._progress.expect(f"{side} replies", lambda: count)
 
     def give_way(self) -> None:
         """Between two tests: let a waiting process have the models."""
@@ -160,7 +175,14 @@ class Generation:
             self.pair.side("tuned" if side == "base" else "base").close()
 
     def _fingerprint(self, side: Side) -> str:
-        return self.pair.side(side).fingerprint()
+        # Taken once: a run's model does not change under it.
+        if side not in self._fingerprints:
+            self._fingerprints[side] = self.pair.side(side).fingerprint()
+        return self._fingerprints[side]
+
+    def _use(self, kind: str, keys: Iterable[str]) -> None:
+        if self._used is not None:
+            self._used.add(kind, keys)
 
     def _turn_until(
         self,
@@ -176,9 +198,14 @@ class Generation:
                 return [self.reply_key(side, request) for side in sides for request in part]
             return [self.divergence_key(request) for request in part]
 
+        wanted = keys(requests)
+
+        def near() -> list[str]:
+            windows = dict.fromkeys(self.window_requests(request) for request in requests)
+            return [key for window in windows for key in keys(window)]
+
         def missing() -> bool:
-            wanted = keys(requests)
-            return len(self._store.get(kind, wanted)) < len(set(wanted))
+            return len(self._shelf.get(kind, wanted, near)) < len(set(wanted))
 
         def do() -> None:
             planned = [r for r in requests if r.key in self._by_request]
@@ -201,6 +228,9 @@ class Generation:
         windows.sort(key=lambda window: place.get(window, -1))
 
     def _generate(self, windows: list[Window], sides: Sequence[Side]) -> None:
+        for side in set(sides) - self._expected:
+            self._expected.add(side)
+            self._progress.expect(f"{side} replies", partial(self._missing_of_plan, side))
         if self.pair.fits:
             for window in windows:
                 for side in sides:
@@ -215,20 +245,22 @@ class Generation:
                 self._generate_window(side, window)
             self.pair.side(side).close()
 
+    def _missing_of_plan(self, side: Side) -> int:
+        keys = [self.reply_key(side, request) for window in self._windows for request in window]
+        return len(keys) - len(self._store.there("reply", keys))
+
     def _generate_window(self, side: Side, window: Window) -> None:
         keys = {request.key: self.reply_key(side, request) for request in window}
-        there = self._store.get("reply", keys.values())
+        there = self._shelf.get("reply", keys.values())
         todo = [request for request in window if keys[request.key] not in there]
         if not todo:
             return
         engine = self.pair.side(side)
-        with self._failing(side):
+        with self._failing(side), self._shelf.writing("reply") as put:
             self._progress.start(f"{side} replies", len(todo))
             answered: set[int] = set()
             for index, generated in engine.generate(todo):
-                self._store.put(
-                    "reply", {keys[todo[index].key]: self._reply_row(side, todo[index], generated)}
-                )
+                put(keys[todo[index].key], self._reply_row(side, todo[index], generated))
                 answered.add(index)
                 self._progress.advance()
             self._progress.finish()
@@ -256,7 +288,7 @@ class Generation:
             self._make_room("base")
         for window in windows:
             keys = {request.key: self.divergence_key(request) for request in window}
-            there = self._store.get("divergence", keys.values())
+            there = self._shelf.get("divergence", keys.values())
             outcomes = self.stored(window)
             todo = [
                 (request, outcomes["base", request.key], outcomes["tuned", request.key])
@@ -266,11 +298,17 @@ class Generation:
             ]
             if not todo:
                 continue
-            with self._failing("base"), self._failing("tuned"):
+            with (
+                self._failing("base"),
+                self._failing("tuned"),
+                self._shelf.writing("divergence") as put,
+            ):
                 self._progress.start("divergences", len(todo))
                 for request, value in pair_divergences(self.pair, todo):
-                    row = {"request": request.key, **divergences_to_json(value)}
-                    self._store.put("divergence", {keys[request.key]: row})
+                    put(
+                        keys[request.key],
+                        {"request": request.key, **divergences_to_json(value)},
+                    )
                     self._progress.advance()
                 self._progress.finish()
 

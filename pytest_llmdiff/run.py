@@ -11,7 +11,7 @@ import pytest
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
 from pytest_llmdiff.fixtures import MODEL_FIXTURES
 from pytest_llmdiff.parametrize import probe_of
-from pytest_llmdiff.session import ROW, SESSION, Session
+from pytest_llmdiff.session import KEPT, SESSION, Session
 from pytest_llmdiff.settings import read_settings
 
 # Those that are pytest's alone; the others may hold no pytest settings.
@@ -119,11 +119,11 @@ def expect(session: Session, items: Sequence[pytest.Item]) -> None:
 
 def attach(report: pytest.TestReport, item: pytest.Item) -> pytest.TestReport:
     """Let the facts of a test that used the models travel with its last report."""
-    if MODEL_FIXTURES & set(getattr(item, "fixturenames", ())):
+    if not MODEL_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
         facts: dict[str, Any] = {"uses_models": True}
         if report.when == "teardown":
-            row: dict[str, Any] = item.stash[ROW]
-            facts.update(row)
+            kept = item.stash.get(KEPT, None)
+            facts |= {} if kept is None else kept.row()
         # Attributes of a report are serialised by xdist; properties would go to JUnit whole.
         report.__dict__["llmdiff"] = facts
     return report

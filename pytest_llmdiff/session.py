@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.probes import Probe
     from pytest_llmdiff.reports.facts import Facts
+    from pytest_llmdiff.reports.kept import Kept
     from pytest_llmdiff.scoring import Scoring
     from pytest_llmdiff.settings import Settings
+    from pytest_llmdiff.shelf import Used
     from pytest_llmdiff.specs import Spec
     from pytest_llmdiff.store import Store
     from pytest_llmdiff.training import TrainData, Training
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
 # This module is imported at every start of pytest, so all of its parts come in on use.
 SESSION = pytest.StashKey["Session"]()
 RUN_ID = "llmdiff_run_id"
-ROW = pytest.StashKey[dict[str, Any]]()
+KEPT = pytest.StashKey["Kept"]()
 
 
 class Session:
@@ -53,6 +57,8 @@ class Session:
         self.closing: list[str] = []  # last lines of the summary: what was written where
         self._expected: list[Probe] = []
         self._item: pytest.Item | None = None
+        self._kept: Kept | None = None
+        self._together: tuple[Comparison, ...] = ()
 
     # Collection and planning
 
@@ -95,13 +101,21 @@ class Session:
             plan(self._planned),
             eager=hasattr(self.config, "workerinput"),
             progress=progress_for(self.config),
+            used=self._used,
         )
 
     @cached_property
     def scoring(self) -> Scoring:
         from pytest_llmdiff.scoring import Scoring
 
-        return Scoring(self.settings, self.store, self.generation)
+        return Scoring(self.settings, self.store, self.generation, self._used)
+
+    @cached_property
+    def _used(self) -> Used | None:
+        from pytest_llmdiff.shelf import Used
+
+        recorded = self.settings.record is not None
+        return Used(self.store, f"used {self.run_id}") if recorded else None
 
     @cached_property
     def training(self) -> Training:
@@ -177,7 +191,19 @@ class Session:
         ]
         for comparison in found:
             self._show(comparison)
+        self._together = tuple(found)
         return found
+
+    def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]:
+        """Comparisons in order, a window at a time; `count` is how many, where that is known."""
+        from pytest_llmdiff.planning import WINDOW
+
+        rest, done = iter(probes), 0
+        while window := list(islice(rest, WINDOW)):
+            if count is not None:
+                self.generation.expect(count - done)
+            yield from self.compare(window)
+            done += len(window)
 
     # What comparisons ask of their run
 
@@ -213,14 +239,12 @@ class Session:
         """What a failure text shows beyond the comparison; kept for the reports as well."""
         from pytest_llmdiff.comparison import Explanation
         from pytest_llmdiff.errors import LLMDiffError
-        from pytest_llmdiff.reports.rows import take_explanation
 
         explanation = Explanation()
         if self.neighbours is not None:
             explanation = self.neighbours.explain(comparison.probe.messages)
-            for row in self._item.stash[ROW]["comparisons"] if self._item else ():
-                if row["messages"] == list(comparison.probe.messages):
-                    take_explanation(row, explanation)
+            if self._kept is not None:
+                self._kept.explain(comparison, explanation)
         try:
             (found,) = self.generation.divergences([self._request(comparison)], eager=False)
         except LLMDiffError:
@@ -233,14 +257,12 @@ class Session:
 
     def record(self, comparison: Comparison | None, verdict: Any) -> None:
         """Keep a verdict with the running test, for the reports."""
-        from pytest_llmdiff.reports.rows import verdict_row
-
-        if self._item is not None:
-            row = verdict_row(comparison, verdict)
-            self._item.stash[ROW]["verdicts"].append(row)
-            if row["value"] is not None:
-                name = "llmdiff " + row["name"]
-                self._item.user_properties.append((name, row["value"]))
+        if self._item is None or self._kept is None:
+            return
+        m = verdict.measurement
+        listed = self._kept.judge(comparison, verdict)
+        if listed and math.isfinite(m.value):
+            self._item.user_properties.append((f"llmdiff {m.name}", m.value))
 
     def rerun(self) -> str:
         if self._item is None:
@@ -253,19 +275,22 @@ class Session:
 
     def enter(self, item: pytest.Item) -> None:
         self._item = item
-        item.stash[ROW] = {"verdicts": [], "comparisons": []}
+        if self.specs is not None:
+            from pytest_llmdiff.reports.kept import Kept
+
+            self._kept = item.stash[KEPT] = Kept()
 
     def _show(self, comparison: Comparison) -> None:
         """Keep what a test compared, for the reports."""
-        if self._item is not None:
-            from pytest_llmdiff.reports.rows import comparison_row
-
-            neighbours = self.neighbours
-            leak = None if neighbours is None else neighbours.same(comparison.probe.messages)
-            self._item.stash[ROW]["comparisons"].append(comparison_row(comparison, leak))
+        if self._kept is None:
+            return
+        near = self.neighbours
+        self._kept.show(
+            comparison, lambda: None if near is None else near.same(comparison.probe.messages)
+        )
 
     def leave(self) -> None:
-        self._item = None
+        self._item = self._kept = None
         if "generation" in self.__dict__:
             self.generation.give_way()
 
@@ -278,9 +303,8 @@ class Session:
         if self.generation.opened:
             facts |= {f"{k} {v}": "resolved" for k, v in self.generation.pair.resolved.items()}
         self.store.put(f"said {self.run_id}", facts)
-        if self.settings.record is not None:
-            used = [*self.generation.used, *self.scoring.used]
-            self.store.put(f"used {self.run_id}", {f"{kind} {key}": 1 for kind, key in used})
+        if self._used is not None:
+            self._used.flush()
         self.generation.close()
 
     # What the reports on the controller show of all processes
@@ -328,8 +352,12 @@ class Session:
         return self._request_of(comparison.probe)
 
     def _window(self, comparison: Comparison) -> list[Comparison]:
-        """All planned comparisons in the window of one, as far as both replies are there."""
-        window = self.generation.window_requests(self._request(comparison))
+        """All planned comparisons in the window of one, as far as both replies are there; for one
+        of run time those that were compared together with it."""
+        request = self._request(comparison)
+        if request not in self._planned and comparison in self._together:
+            return list(self._together)
+        window = self.generation.window_requests(request)
         outcomes = self.generation.stored(window)
         found = []
         for request in window:
