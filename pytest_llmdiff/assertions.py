@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from pytest_llmdiff.checks import measure_wiring
 from pytest_llmdiff.comparison import Comparison, Explanation, Measurement
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.metrics import Metric
@@ -195,6 +194,8 @@ def wiring(pair: ModelPair, check: str) -> Measurement:
     """Number of problems that one wiring check finds; `details` has causes, steps and notes."""
     if not isinstance(pair, ModelPair):
         raise ConfigError("the wiring helpers take the fixture llm_pair")
+    from pytest_llmdiff.checks import measure_wiring  # with all that the checks read
+
     return measure_wiring(pair, check)
 
 

@@ -26,6 +26,7 @@ from pytest_llmdiff.turns import Turn
 
 Side = Literal["base", "tuned"]
 SIDES: tuple[Side, Side] = ("base", "tuned")
+KEYS = 4096  # keys of replies in memory: they are asked for several times each
 
 
 class Progress(Protocol):
@@ -60,7 +61,8 @@ class Generation:
     ) -> None:
         self._open = open_engines
         self._store = store
-        self._shelf = Shelf(store)
+        self._replies = Shelf(store, "reply", generated_from_json)
+        self._divergences = Shelf(store, "divergence", divergences_from_json)
         self._windows = windows
         self._by_request = {request.key: window for window in windows for request in window}
         self._eager = eager
@@ -69,6 +71,7 @@ class Generation:
         self._used = used
         self._failures: dict[str, LLMDiffError] = {}
         self._fingerprints: dict[Side, str] = {}
+        self._keys: dict[tuple[Side, str], str] = {}
         self._expected: set[Side] = set()
         self.notes: list[str] = []
 
@@ -78,7 +81,13 @@ class Generation:
             return self._open()
 
     def reply_key(self, side: Side, request: Request) -> str:
-        return store_key("reply", self._fingerprint(side), request.key)
+        key = self._keys.get((side, request.key))
+        if key is None:
+            if len(self._keys) >= KEYS:
+                self._keys.clear()
+            key = store_key("reply", self._fingerprint(side), request.key)
+            self._keys[side, request.key] = key
+        return key
 
     def divergence_key(self, request: Request) -> str:
         fingerprints = [self._fingerprint(side) for side in SIDES]
@@ -95,17 +104,24 @@ class Generation:
         Raises:
             ModelError: a model cannot be loaded or run.
         """
-        self._turn_until("reply", requests, lambda todo: self._generate(todo, sides), sides)
         keys = {(s, r.key): self.reply_key(s, r) for s in sides for r in requests}
-        rows = self._shelf.get("reply", keys.values())
+        rows = self._replies.get(keys.values(), lambda: self._near(requests, sides))
+        if len(rows) < len(keys):
+            self._turn_until("reply", requests, lambda todo: self._generate(todo, sides), sides)
+            rows = self._replies.get(keys.values())
         self._use("reply", keys.values())
-        return {where: generated_from_json(rows[key]) for where, key in keys.items()}
+        return {where: rows[key] for where, key in keys.items()}
+
+    def _near(self, requests: Sequence[Request], sides: Sequence[Side]) -> list[str]:
+        """Keys of the replies that are likely to be asked for next."""
+        windows = dict.fromkeys(self.window_requests(request) for request in requests)
+        return [self.reply_key(s, r) for window in windows for s in sides for r in window]
 
     def stored(self, requests: Sequence[Request]) -> dict[tuple[Side, str], Generated]:
         """The outcomes that are in the store now; nothing is generated."""
         keys = {(s, r.key): self.reply_key(s, r) for s in SIDES for r in requests}
-        rows = self._shelf.get("reply", keys.values())
-        return {w: generated_from_json(rows[key]) for w, key in keys.items() if key in rows}
+        rows = self._replies.get(keys.values())
+        return {where: rows[key] for where, key in keys.items() if key in rows}
 
     def divergences(
         self, requests: Sequence[Request], *, eager: bool = True
@@ -121,9 +137,9 @@ class Generation:
         self.outcomes(requests)
         self._turn_until("divergence", requests, self._diverge, eager=eager)
         keys = [self.divergence_key(request) for request in requests]
-        rows = self._shelf.get("divergence", keys)
+        rows = self._divergences.get(keys)
         self._use("divergence", keys)
-        return [divergences_from_json(rows[key]) for key in keys]
+        return [rows[key] for key in keys]
 
     def remembered(
         self, what: str, side: Side, about: Any, compute: Callable[[Any], Any], *, also: Any = None
@@ -199,13 +215,10 @@ class Generation:
             return [self.divergence_key(request) for request in part]
 
         wanted = keys(requests)
-
-        def near() -> list[str]:
-            windows = dict.fromkeys(self.window_requests(request) for request in requests)
-            return [key for window in windows for key in keys(window)]
+        shelf: Shelf[Any] = self._replies if kind == "reply" else self._divergences
 
         def missing() -> bool:
-            return len(self._shelf.get(kind, wanted, near)) < len(set(wanted))
+            return len(shelf.get(wanted)) < len(set(wanted))
 
         def do() -> None:
             planned = [r for r in requests if r.key in self._by_request]
@@ -251,12 +264,12 @@ class Generation:
 
     def _generate_window(self, side: Side, window: Window) -> None:
         keys = {request.key: self.reply_key(side, request) for request in window}
-        there = self._shelf.get("reply", keys.values())
+        there = self._replies.get(keys.values())
         todo = [request for request in window if keys[request.key] not in there]
         if not todo:
             return
         engine = self.pair.side(side)
-        with self._failing(side), self._shelf.writing("reply") as put:
+        with self._failing(side), self._replies.writing() as put:
             self._progress.start(f"{side} replies", len(todo))
             answered: set[int] = set()
             for index, generated in engine.generate(todo):
@@ -288,7 +301,7 @@ class Generation:
             self._make_room("base")
         for window in windows:
             keys = {request.key: self.divergence_key(request) for request in window}
-            there = self._shelf.get("divergence", keys.values())
+            there = self._divergences.get(keys.values())
             outcomes = self.stored(window)
             todo = [
                 (request, outcomes["base", request.key], outcomes["tuned", request.key])
@@ -301,7 +314,7 @@ class Generation:
             with (
                 self._failing("base"),
                 self._failing("tuned"),
-                self._shelf.writing("divergence") as put,
+                self._divergences.writing() as put,
             ):
                 self._progress.start("divergences", len(todo))
                 for request, value in pair_divergences(self.pair, todo):

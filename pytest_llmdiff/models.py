@@ -6,20 +6,22 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmdiff.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.engines.likelihoods import reply_logprobs, require_logits
 from pytest_llmdiff.errors import CapabilityError, ConfigError, ProbeError
 from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.formats.template_source import TemplateSource
 from pytest_llmdiff.generation import Generation, Side
-from pytest_llmdiff.metrics.template_ranking import TemplateRanking
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.probes import Probe, make_probe
-from pytest_llmdiff.settings import Settings
-from pytest_llmdiff.training import TrainData, Training
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.formats.template_source import TemplateSource
+    from pytest_llmdiff.metrics.template_ranking import TemplateRanking
+    from pytest_llmdiff.settings import Settings
+    from pytest_llmdiff.training import TrainData, Training
 
 Prompt = str | Sequence[Mapping[str, str]]
 

@@ -67,7 +67,6 @@ def checked_specs(session: Session) -> Any:
     from pytest_llmdiff.engines.opening import check_pair, given_template, template_note
     from pytest_llmdiff.scorers.opening import check_scorer
     from pytest_llmdiff.specs import parse_spec
-    from pytest_llmdiff.training import given_train_data, given_training
 
     settings = session.settings
     base = parse_spec(settings.base or "", option="--llm-base", folder=settings.folder)
@@ -75,11 +74,21 @@ def checked_specs(session: Session) -> Any:
     check_pair(base, tuned)
     check_scorer("toxicity", settings.toxicity)
     given_template(settings)
-    given_training(settings)
-    if not hasattr(session.config, "workerinput"):
-        given_train_data(settings)  # read whole: once is enough
+    check_training(session)
     session.note = template_note(base, tuned, settings)
     return base, tuned
+
+
+def check_training(session: Session) -> None:
+    settings = session.settings
+    if settings.train_config is not None:
+        from pytest_llmdiff.training import given_training
+
+        given_training(settings)
+    if settings.train_data is not None and not hasattr(session.config, "workerinput"):
+        from pytest_llmdiff.training import given_train_data
+
+        given_train_data(settings)  # read whole: once is enough
 
 
 class Collected:

@@ -52,7 +52,7 @@ class Scoring:
     ) -> None:
         self._settings = settings
         self._store = store
-        self._shelf = Shelf(store)
+        self._scores = Shelf(store, "score", score_from_json)
         self._used = used
         self._generation = generation
         self._opened: dict[tuple[str, object], _Opened | LLMDiffError] = {}
@@ -76,12 +76,15 @@ class Scoring:
 
         keys = [key(texts) for texts in own]
 
+        def near() -> list[str]:
+            return [key(texts) for texts in around()]
+
         def missing() -> bool:
-            return len(self._shelf.get("score", keys)) < len(set(keys))
+            return len(self._scores.get(keys, near)) < len(set(keys))
 
         def work() -> None:
             wanted = {key(texts): texts for texts in (*own, *around())}
-            there = self._shelf.get("score", wanted)
+            there = self._scores.get(wanted)
             todo = {k: texts for k, texts in wanted.items() if k not in there}
             found = opened.scorer.score(list(todo.values()))
             rows = {
@@ -94,8 +97,8 @@ class Scoring:
             self._in_turn(opened, missing, work)
         if self._used is not None:
             self._used.add("score", keys)
-        rows = self._shelf.get("score", keys)
-        return [score_from_json(rows[k]) for k in keys]
+        rows = self._scores.get(keys)
+        return [rows[k] for k in keys]
 
     def vectors(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors:
         """The vectors of texts by the run's embedder, in order.

@@ -73,9 +73,14 @@ class Session:
         Made when the first test needs a reply: a run that only collects has no use for it.
         """
         found: dict[Request, Probe] = {}
-        for probe in map(self.with_system, self._expected):
-            found.setdefault(self._request_of(probe), probe)
+        for probe, request in self._asked.values():
+            found.setdefault(request, probe)
         return found
+
+    @cached_property
+    def _asked(self) -> dict[int, tuple[Probe, Request]]:
+        """What is asked for each expected probe, by its identity: `_expected` keeps it alive."""
+        return {id(expected): self._ask(expected) for expected in self._expected}
 
     @cached_property
     def store(self) -> Store:
@@ -139,6 +144,8 @@ class Session:
         """Where probes are looked for in the training data, if that is known."""
         from pytest_llmdiff.errors import LLMDiffError
 
+        if self.specs is None or not self.settings.tells_of_training(self.specs[1].kind):
+            return None
         try:
             data = self.train_data
         except (LLMDiffError, OSError, ValueError):
@@ -170,16 +177,15 @@ class Session:
         return with_system(probe, self.settings.system)
 
     def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]:
-        requests = [self._request_of(self.with_system(probe)) for probe in probes]
+        requests = [self._asked_for(probe)[1] for probe in probes]
         outcomes = self.generation.outcomes(requests, (side,))
         return [_reply(outcomes[side, request.key], side) for request in requests]
 
     def compare(self, probes: Sequence[Probe]) -> list[Comparison]:
         from pytest_llmdiff.comparison import Comparison
 
-        probes = [self.with_system(probe) for probe in probes]
-        requests = [self._request_of(probe) for probe in probes]
-        outcomes = self.generation.outcomes(requests)
+        asked = [self._asked_for(probe) for probe in probes]
+        outcomes = self.generation.outcomes([request for _, request in asked])
         found = [
             Comparison(
                 probe=probe,
@@ -187,7 +193,7 @@ class Session:
                 tuned=_reply(outcomes["tuned", request.key], "tuned"),
                 run=self,
             )
-            for probe, request in zip(probes, requests, strict=True)
+            for probe, request in asked
         ]
         for comparison in found:
             self._show(comparison)
@@ -224,8 +230,10 @@ class Session:
             return [texts for found in windows for texts in inputs_of(found)]
 
         scores = self.scoring.scores(role, spec, own, around)
-        languages = self.scoring.languages(role, spec)
         declared = [c.probe.language for c in comparisons for _ in inputs_of(c)]
+        if not any(declared):
+            return scores
+        languages = self.scoring.languages(role, spec)
         reasons = [undeclared(language, languages) for language in declared]
         return [
             score if reason is None else Score(value=None, unsupported=reason)
@@ -343,13 +351,18 @@ class Session:
 
         return str(getattr(self.config, "workerinput", {}).get(RUN_ID) or uuid.uuid4().hex)
 
-    def _request_of(self, probe: Probe) -> Request:
+    def _asked_for(self, probe: Probe) -> tuple[Probe, Request]:
+        return self._asked.get(id(probe)) or self._ask(probe)
+
+    def _ask(self, probe: Probe) -> tuple[Probe, Request]:
+        """The probe with the run's system prompt, and its request."""
         from pytest_llmdiff.planning import request_of
 
-        return request_of(probe, self.settings)
+        probe = self.with_system(probe)
+        return probe, request_of(probe, self.settings)
 
     def _request(self, comparison: Comparison) -> Request:
-        return self._request_of(comparison.probe)
+        return self._asked_for(comparison.probe)[1]
 
     def _window(self, comparison: Comparison) -> list[Comparison]:
         """All planned comparisons in the window of one, as far as both replies are there; for one

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pytest_llmdiff.store import Store
 
@@ -14,38 +14,45 @@ WAITING = 256  # rows that one transaction writes at most
 # Of the time that has passed: a row is written at once as long as writing takes no more of it.
 SHARE = 0.2
 USED = 4096  # keys in memory before they go to the store
+T = TypeVar("T")
 
 
-class Shelf:
-    """A store's rows of a few kinds, the last read ones in memory.
+class Shelf(Generic[T]):
+    """A store's rows of one kind, as what `decode` makes of them; the last read ones in memory.
 
     A key is a hash of all that its row depends on, so that a row which was read once stays true.
     One that was missing is looked for again: another process may have put it meanwhile.
     """
 
-    def __init__(self, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        kind: str,
+        decode: Callable[[Any], T],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
+        self._kind = kind
+        self._decode = decode
         self._clock = clock
         self._begun = clock()
-        self._writing = 0.0
-        self._held: dict[tuple[str, str], Any] = {}
+        self._spent = 0.0
+        self._held: dict[str, T] = {}
 
-    def get(
-        self, kind: str, keys: Iterable[str], near: Callable[[], Iterable[str]] = tuple
-    ) -> dict[str, Any]:
+    def get(self, keys: Iterable[str], near: Callable[[], Iterable[str]] = tuple) -> dict[str, T]:
         """The rows that are there, by key. Where one is not in memory, those `near` are read too,
         in the same query."""
-        wanted = list(keys)
-        held = self._held
-        if any((kind, key) not in held for key in wanted):
-            ask = (key for key in (*wanted, *near()) if (kind, key) not in held)
-            self._hold(kind, self._store.get(kind, ask))
-        found = {key: held[kind, key] for key in wanted if (kind, key) in held}
+        wanted, held = list(keys), self._held
+        if any(key not in held for key in wanted):
+            rows = self._store.get(self._kind, (k for k in (*wanted, *near()) if k not in held))
+            held.update((key, self._decode(row)) for key, row in rows.items())
+        found = {key: held[key] for key in wanted if key in held}
         self._let_go()
         return found
 
     @contextmanager
-    def writing(self, kind: str) -> Iterator[Callable[[str, Any], None]]:
+    def writing(self) -> Iterator[Callable[[str, Any], None]]:
         """Gives what puts a row. All are written at the end, also where the work is broken off.
 
         A row is written at once while that costs little: a killed run then loses nothing that was
@@ -55,29 +62,25 @@ class Shelf:
 
         def flush() -> None:
             started = self._clock()
-            self._store.put(kind, waiting)
-            self._writing += self._clock() - started
+            self._store.put(self._kind, waiting)
+            self._spent += self._clock() - started
             waiting.clear()
 
         def put(key: str, row: Any) -> None:
             waiting[key] = row
-            self._hold(kind, {key: row})
             passed = self._clock() - self._begun
-            if len(waiting) >= WAITING or self._writing <= SHARE * passed:
+            if len(waiting) >= WAITING or self._spent <= SHARE * passed:
                 flush()
 
         try:
             yield put
         finally:
             flush()
-            self._let_go()
-
-    def _hold(self, kind: str, rows: Mapping[str, Any]) -> None:
-        self._held.update(((kind, key), row) for key, row in rows.items())
 
     def _let_go(self) -> None:
-        for where in list(self._held)[: max(0, len(self._held) - HELD)]:
-            del self._held[where]
+        if len(self._held) > HELD:
+            for key in list(self._held)[: len(self._held) - HELD]:
+                del self._held[key]
 
 
 class Used:

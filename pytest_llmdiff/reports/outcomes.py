@@ -19,13 +19,12 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
     facts = getattr(report, "llmdiff", None)
     if not isinstance(facts, dict):
         return
-    row = rows.setdefault(
-        report.nodeid,
-        {
+    row = rows.get(report.nodeid)
+    if row is None:
+        row = rows[report.nodeid] = {
             "test": report.nodeid, "phases": {}, "message": None, "verdicts": [],
             "comparisons": [], "compared": 0, "same": 0, "many": {},
-        },
-    )  # fmt: skip
+        }  # fmt: skip
     skipped_as = "xfailed" if hasattr(report, "wasxfail") else report.outcome
     row["phases"][report.when] = skipped_as
     if report.failed and row["message"] is None:

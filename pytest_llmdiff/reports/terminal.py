@@ -100,6 +100,8 @@ def _cut(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def _leaks(rows: list[dict[str, Any]]) -> Iterator[str]:
     """How many probes the tuned model knows from its training, each counted once."""
+    if not any(comparison["leak"] for row in rows for comparison in row["comparisons"]):
+        return
     kinds: dict[str, set[str]] = {}
     for row in rows:
         for comparison in row["comparisons"]:
@@ -225,7 +227,8 @@ def _next(rows: list[dict[str, Any]], found: dict[str, int]) -> Iterator[str]:
 
 
 def _all_same(rows: list[dict[str, Any]]) -> bool:
-    return 1 < sum(row["compared"] for row in rows) == sum(row["same"] for row in rows)
+    compared: int = sum(row["compared"] for row in rows)
+    return compared > 1 and compared == sum(row["same"] for row in rows)
 
 
 def _short(test: str) -> str:
