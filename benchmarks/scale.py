@@ -109,6 +109,12 @@ def write_suite(folder: Path, rows: int) -> None:
     (folder / "ids.json").write_text(json.dumps([probe.id for probe in probes]), encoding="utf-8")
 
 
+def make_suite(folder: Path, rows: int) -> None:
+    """The same in a process of its own: a process starts with the peak of the one that forks it."""
+    command = [sys.executable, __file__, "--make", str(folder), "--rows", str(rows)]
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+
+
 def pytest_run(folder: Path, *args: str) -> Used:
     """One process of pytest, which must pass."""
     environment = {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
@@ -145,7 +151,7 @@ def in_turns(
 
 def compare(folder: Path, rows: int) -> dict[str, float]:
     """Rows through `compare_all` in one test, from an empty store."""
-    write_suite(folder, rows)
+    make_suite(folder, rows)
     used = pytest_run(folder, "test_compared.py", *MODELS)
     measured = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
     if measured["count"] != rows:
@@ -174,12 +180,16 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000, help="of the large probe file")
     parser.add_argument("--probes", type=int, default=500, help="of the rerun")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.make:
+        write_suite(options.make, options.rows)
+        return
     figures: dict[str, Any] = {"rows": options.rows, "probes": options.probes}
     with tempfile.TemporaryDirectory() as made:
         home = Path(made)
         print("| what | plugin | pytest | ratio | each round |\n|---|---|---|---|---|")
-        write_suite(home / "collect", options.rows)
+        make_suite(home / "collect", options.rows)
         only = ("--collect-only", "-q")
         found = in_turns(
             home / "collect",
@@ -189,7 +199,7 @@ def main() -> None:
         )
         show(f"collecting {options.rows} test cases", found)
         figures["collect_vs_parametrize"] = ratio(found)
-        write_suite(home / "rerun", options.probes)
+        make_suite(home / "rerun", options.probes)
         found = in_turns(
             home / "rerun", ("test_probes.py", *MODELS), ("test_parametrized.py",), options.rounds
         )

@@ -48,9 +48,9 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
 def probe_of(item: pytest.Item) -> Probe | None:
     """The probe of a test case, or None for any other test."""
     callspec = getattr(item, "callspec", None)
-    if callspec is None or "comparison" not in callspec.params:
+    found = None if callspec is None else callspec.params.get("comparison")
+    if found is None:
         return None
     from pytest_llmdiff.probes import Probe
 
-    found = callspec.params["comparison"]
     return found if isinstance(found, Probe) else None

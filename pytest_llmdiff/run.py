@@ -115,13 +115,8 @@ def header(session: Session) -> list[str]:
 
 def expect(session: Session, items: Sequence[pytest.Item]) -> None:
     """Plan what will run: the probes of the selected tests, in their order."""
-    uses = 0
-    for item in items:
-        if not MODEL_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
-            uses += 1
-        probe = probe_of(item)
-        if probe is not None:
-            session.expect([probe])
+    session.expect([probe for item in items if (probe := probe_of(item)) is not None])
+    uses = sum(not MODEL_FIXTURES.isdisjoint(getattr(i, "fixturenames", ())) for i in items)
     if session.specs is None and not session.config.getoption("collectonly"):
         session.skipped = uses
 

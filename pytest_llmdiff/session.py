@@ -63,7 +63,7 @@ class Session:
     # Collection and planning
 
     def expect(self, probes: Sequence[Probe]) -> None:
-        """Take the probes of a test into the plan. Called in test order, after deselection."""
+        """Take probes into the plan, in the order of their tests. Called after deselection."""
         self._expected += probes
 
     @cached_property

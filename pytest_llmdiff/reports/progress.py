@@ -82,8 +82,9 @@ class Terminal:
         if self._live:
             with self._uncaptured():
                 self._reporter.rewrite("", erase=True)
-        # A run of many windows has a line of each kind at its end, and one now and then.
-        if not self._pace.left(self._what) or self._clock() - (self._said or 0) > EVERY:
+        # A run of many windows has a line of each kind at its end; without a bar now and then.
+        silent = self._clock() - (self._said or 0)
+        if not self._pace.left(self._what) or (not self._live and silent > EVERY):
             self._say()
 
     def _draw(self) -> None:
