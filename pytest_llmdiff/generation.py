@@ -19,13 +19,14 @@ from pytest_llmdiff.engines.rows import (
 )
 from pytest_llmdiff.errors import CapabilityError, LLMDiffError, ModelError, ProbeError
 from pytest_llmdiff.loading import third_party_warnings_ignored
-from pytest_llmdiff.planning import Request, Window, plan, store_key
+from pytest_llmdiff.planning import WINDOW, Request, Window, plan, store_key
 from pytest_llmdiff.shelf import Shelf, Used
 from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import Turn
 
 Side = Literal["base", "tuned"]
 SIDES: tuple[Side, Side] = ("base", "tuned")
+LOADED = 4096  # prompts for which it is worth loading two models that take turns in memory
 KEYS = 4096  # keys of replies in memory: they are asked for several times each
 
 
@@ -166,6 +167,11 @@ class Generation:
         self._turn.until(lambda: key not in self._store.get("check", [key]), work)
         self._use("check", [key])
         return self._store.get("check", [key])[key]["value"]
+
+    @property
+    def stride(self) -> int:
+        """How many prompts of run time are worth asking for together."""
+        return WINDOW if self.pair.fits else LOADED
 
     def expect(self, count: int) -> None:
         """Tell the progress how many prompts of run time are still to be compared."""

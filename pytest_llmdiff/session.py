@@ -202,10 +202,8 @@ class Session:
 
     def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]:
         """Comparisons in order, a window at a time; `count` is how many, where that is known."""
-        from pytest_llmdiff.planning import WINDOW
-
         rest, done = iter(probes), 0
-        while window := list(islice(rest, WINDOW)):
+        while window := list(islice(rest, self.generation.stride)):
             if count is not None:
                 self.generation.expect(count - done)
             yield from self.compare(window)
