@@ -144,7 +144,7 @@ class Session:
         """Where probes are looked for in the training data, if that is known."""
         from pytest_llmdiff.errors import LLMDiffError
 
-        if self.specs is None or not self.settings.tells_of_training(self.specs[1].kind):
+        if self.specs is not None and not self.settings.tells_of_training(self.specs[1].kind):
             return None
         try:
             data = self.train_data
