@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Engine, capability
 from pytest_llmdiff.engines.artifacts import (
@@ -17,19 +17,22 @@ from pytest_llmdiff.engines.artifacts import (
     tokenizer_files,
     weight_files,
 )
-from pytest_llmdiff.engines.huggingface import TransformersEngine
-from pytest_llmdiff.engines.rendering import AnyRenderer, FactoryRenderer, Renderer
 from pytest_llmdiff.engines.replay import ReplayEngine, check_recording
 from pytest_llmdiff.engines.scripted import ScriptedEngine
-from pytest_llmdiff.engines.weights import Weights, free_memory, resolve_device, resolve_dtype
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.formats.template_source import TemplateSource, read_template
 from pytest_llmdiff.loading import installed_version, load_object
 from pytest_llmdiff.planning import content_key, store_key
 from pytest_llmdiff.settings import Settings
 from pytest_llmdiff.specs import Spec, fetch
 from pytest_llmdiff.store import Store, files_hash
 
+if TYPE_CHECKING:
+    from pytest_llmdiff.engines.rendering import AnyRenderer
+    from pytest_llmdiff.engines.weights import Weights
+    from pytest_llmdiff.formats.template_source import TemplateSource
+
+# The modules of the transformers engine come in where an engine is opened: recordings and scripts
+# need none of them.
 VERSIONS = ("torch", "transformers", "tokenizers", "peft", "gguf", "bitsandbytes")
 FILE_KINDS = ("weights", "adapter", "gguf")
 
@@ -51,6 +54,8 @@ class Pair:
         sizes = [capability(engine, "parameter_bytes") for engine in (self.base, self.tuned)]
         if None in sizes or getattr(self.base, "weights", 0) is getattr(self.tuned, "weights", 1):
             return True
+        from pytest_llmdiff.engines.weights import free_memory
+
         needed = sum(size() for size in sizes)
         # A fifth is left for activations and the key/value cache of a batch.
         return bool(needed <= 0.8 * free_memory(self.resolved["device"]))
@@ -60,7 +65,7 @@ class Pair:
         """Whether a near-tie of the tuned model is settled by the base's reply, which the tuned
         one's then depends on. In float32 so little is a tie that either outcome will do."""
         sides = (self.base, self.tuned)
-        return all(isinstance(side, TransformersEngine) and side.steady for side in sides)
+        return all(capability(side, "steady") or False for side in sides)
 
     def close(self) -> None:
         self.base.close()
@@ -107,6 +112,8 @@ def open_pair(base: Spec, tuned: Spec, settings: Settings, store: Store) -> Pair
     """Engines for both SPECs; nothing is loaded yet, hub files are fetched."""
     resolved: dict[str, str] = {}
     if {base.kind, tuned.kind} & set(FILE_KINDS):
+        from pytest_llmdiff.engines.weights import resolve_dtype
+
         resolved["device"] = auto_device(settings, store)
         resolved["dtype"] = resolve_dtype(settings.dtype, resolved["device"])
     opener = _Opener(settings, store, resolved, base, tuned)
@@ -118,6 +125,8 @@ def given_template(settings: Settings) -> TemplateSource | None:
     """The template of `--llmdiff-template`. Raises ConfigError where it cannot be had."""
     if settings.template is None:
         return None
+    from pytest_llmdiff.formats.template_source import read_template
+
     return read_template(
         settings.template,
         option="--llmdiff-template",
@@ -135,6 +144,8 @@ def auto_device(settings: Settings, store: Store) -> str:
     key = content_key(["device", about])
     known = store.get("fact", [key]).get(key)
     if known is None:
+        from pytest_llmdiff.engines.weights import resolve_device
+
         known = resolve_device(settings.device)
         store.put("fact", {key: known})
     return str(known)
@@ -158,6 +169,8 @@ class _Opener:
         return self._transformers(spec, side, base)
 
     def _transformers(self, spec: Spec, side: str, base: Engine | None) -> Engine:
+        from pytest_llmdiff.engines.huggingface import TransformersEngine
+
         adapter = fetch(spec) if spec.kind == "adapter" else None
         path = fetch(self.base) if adapter else fetch(spec)
         own = adapter if adapter and has_tokenizer(adapter) else path
@@ -184,6 +197,8 @@ class _Opener:
     def _renderer(
         self, own: Path, template: TemplateSource | None, fallback: Path | None
     ) -> AnyRenderer:
+        from pytest_llmdiff.engines.rendering import FactoryRenderer, Renderer
+
         kwargs, trust = self.settings.template_kwargs, self.settings.trust_remote_code
         if template is not None and template.factory is not None:
             return FactoryRenderer(
@@ -195,6 +210,8 @@ class _Opener:
         )
 
     def _weights(self, path: Path, adapter: Path | None) -> Weights:
+        from pytest_llmdiff.engines.weights import Weights
+
         return Weights(
             path,
             adapter=adapter,
@@ -259,6 +276,8 @@ def _remembered(
 
 
 def _jinja_of(file: Path) -> TemplateSource:
+    from pytest_llmdiff.formats.template_source import TemplateSource
+
     return TemplateSource(name=file.name, jinja=file.read_text(encoding="utf-8"))
 
 

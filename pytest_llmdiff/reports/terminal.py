@@ -62,6 +62,7 @@ def summary_lines(facts: Facts) -> Iterator[str]:
     yield from facts.notes
     yield from _ties(rows)
     yield from _notes(rows)
+    yield from _cut(rows)
     yield from _leaks(rows)
     yield from _moved(rows)
     yield from _worst(rows)
@@ -90,8 +91,24 @@ def _ties(rows: list[dict[str, Any]]) -> Iterator[str]:
         )
 
 
+def _cut(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """What a test with very many prompts has beyond the rows that are kept."""
+    for row in rows:
+        test, shown = _short(row["test"]), len(row["comparisons"])
+        if row["compared"] > shown:
+            yield f"note: {test} compared {row['compared']} times; the reports hold {shown} of them"
+        for name, figures in row["many"].items():
+            kept = sum(verdict["name"] == name for verdict in row["verdicts"])
+            yield (
+                f"note: {test} has {figures['count']} values of {name}; the reports hold the "
+                f"{kept} worst"
+            )
+
+
 def _leaks(rows: list[dict[str, Any]]) -> Iterator[str]:
     """How many probes the tuned model knows from its training, each counted once."""
+    if not any(comparison["leak"] for row in rows for comparison in row["comparisons"]):
+        return
     kinds: dict[str, set[str]] = {}
     for row in rows:
         for comparison in row["comparisons"]:
@@ -100,9 +117,11 @@ def _leaks(rows: list[dict[str, Any]]) -> Iterator[str]:
                 found.add(comparison["leak"]["kind"])
     same = sum("same" in found for found in kinds.values())
     near = sum(found == {"near-same"} for found in kinds.values())
+    cut = any(row["compared"] > len(row["comparisons"]) for row in rows)
+    shown = "in the reports " if cut else ""
     if same:
         yield (
-            f"note: {same} of {len(kinds)} probes have their prompt in the training data: "
+            f"note: {same} of {len(kinds)} probes {shown}have their prompt in the training data: "
             "their replies may be learnt by heart"
         )
     if near:  # looked for where a test failed only
@@ -116,10 +135,13 @@ def _moved(rows: list[dict[str, Any]]) -> Iterator[str]:
     for row in rows:
         # A value that is held against two limits is one value.
         for name, verdict in {v["name"]: v for v in row["verdicts"]}.items():
+            if name in row["many"]:
+                continue
             if verdict["value"] is not None and not name.startswith("wiring ("):
                 values.setdefault(name, []).append((verdict["value"], row["test"]))
                 units[name] = verdict["unit"]
-    if values:
+    many = [(row["test"], name, f) for row in rows for name, f in row["many"].items()]
+    if values or many:
         yield "moved:"
     for name, found in values.items():
         largest, test = max(found)
@@ -127,6 +149,12 @@ def _moved(rows: list[dict[str, Any]]) -> Iterator[str]:
         yield (
             f"  {name:<16} median {number(median(v for v, _ in found)):>7}   "
             f"largest {number(largest):>7} {units[name]}{where}"
+        )
+    for test, name, figures in many:
+        yield (
+            f"  {name:<16} median {number(figures['median']):>7}   "
+            f"largest {number(figures['largest']):>7} {figures['unit']}  {_short(test)} "
+            f"({figures['count']} values)"
         )
 
 
@@ -206,10 +234,8 @@ def _next(rows: list[dict[str, Any]], found: dict[str, int]) -> Iterator[str]:
 
 
 def _all_same(rows: list[dict[str, Any]]) -> bool:
-    comparisons = [c for row in rows for c in row["comparisons"]]
-    return len(comparisons) > 1 and all(
-        c["base"]["text"] == c["tuned"]["text"] for c in comparisons
-    )
+    compared: int = sum(row["compared"] for row in rows)
+    return compared > 1 and compared == sum(row["same"] for row in rows)
 
 
 def _short(test: str) -> str:
