@@ -63,13 +63,13 @@ def test_overhead_is_the_plugin_over_the_engines() -> None:
 def test_agreement_counts_replies_and_values() -> None:
     found = agreement(
         {
-            "plugin": {"replies": {"base": [[1, 2], [3]]}, "kl": {"full": [1.0, 2.0]}},
-            "other": {"replies": {"base": [[1, 2], [4]]}, "kl": {"full": [1.0005, 2.01]}},
+            "plugin": {"replies": {"base": [[1, 2], [3]]}, "kl": {"full": [1.0, 2.0, 1e-5]}},
+            "other": {"replies": {"base": [[1, 2], [4]]}, "kl": {"full": [1.0005, 2.01, 1.01e-5]}},
             "alone": {"seconds": 1.0},
             "scored": {"scores": [-5.0]},
         }
     )
-    assert found == {"other, replies base": (1, 2), "other, kl full": (1, 2)}
+    assert found == {"other, replies base": (1, 2), "other, kl full": (2, 3)}
 
 
 def test_ways_by_name_or_first_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ ENVIRONMENT = {
     # The number of threads is that of OMP_NUM_THREADS; the system places the one there is.
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_NO_USAGE_STATS": "1",
+    # Of this release, code compiled ahead of time cannot be loaded again; the ordinary cache can.
+    "VLLM_USE_AOT_COMPILE": "0",
     "VLLM_CACHE_ROOT": str(FOLDER / "vllm" / "cache"),
 }
 
