@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.inputs import Inputs, generate, longest_first
 from benchmarks.measuring import Clock, measured
 
-BATCH = 32
+BATCH = 64
 
 
 def load(folder: Path, *, adapter: Path | None = None) -> Any:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.engines.opening import Pair
     from pytest_llmdiff.planning import Request
 
-BATCH = 32
+BATCH = 64
 REPLIES = """
 import pytest
 

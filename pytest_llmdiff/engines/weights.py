@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines.artifacts import parameter_count
+from pytest_llmdiff.engines.packing import pack
 from pytest_llmdiff.errors import MissingPackageError, ModelError
 from pytest_llmdiff.loading import installed_version, third_party_warnings_ignored
 from pytest_llmdiff.settings import Settings
@@ -116,6 +117,8 @@ class Weights:
             for part in (model, model.get_base_model()) if self.adapter else (model,):
                 part.generation_config = GenerationConfig()
             self._model = model.eval()
+            if self.device == "cpu" and self.dtype == "float32":
+                pack(self._model)
         return self._model
 
     def close(self) -> None:
