@@ -270,6 +270,7 @@ class Session:
         facts |= dict.fromkeys(self.store.warnings, "warning")
         if self.generation.opened:
             facts |= {f"{k} {v}": "resolved" for k, v in self.generation.pair.resolved.items()}
+            facts |= dict.fromkeys(self.generation.pair.notes, "note")
         self.store.put(f"said {self.run_id}", facts)
         if self.settings.record is not None:
             used = [*self.generation.used, *self.scoring.used]

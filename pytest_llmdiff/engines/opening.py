@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from pytest_llmdiff.engines.artifacts import (
     tokenizer_files,
     weight_files,
 )
+from pytest_llmdiff.engines.conversion import Conversions
 from pytest_llmdiff.engines.huggingface import TransformersEngine
 from pytest_llmdiff.engines.rendering import AnyRenderer, FactoryRenderer, Renderer
 from pytest_llmdiff.engines.replay import ReplayEngine, check_recording
@@ -36,11 +37,12 @@ FILE_KINDS = ("weights", "adapter", "gguf")
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Both engines and what the run's `auto` values came out as."""
+    """Both engines, what the run's `auto` values came out as, and what loading has to say."""
 
     base: Engine
     tuned: Engine
     resolved: Mapping[str, str]
+    notes: Sequence[str] = ()
 
     def side(self, name: str) -> Engine:
         return self.base if name == "base" else self.tuned
@@ -102,9 +104,11 @@ def open_pair(base: Spec, tuned: Spec, settings: Settings, store: Store) -> Pair
     if {base.kind, tuned.kind} & set(FILE_KINDS):
         resolved["device"] = auto_device(settings, store)
         resolved["dtype"] = resolve_dtype(settings.dtype, resolved["device"])
-    opener = _Opener(settings, store, resolved, base, tuned)
+    conversions = Conversions(store)
+    opener = _Opener(settings, store, resolved, base, tuned, conversions)
     first = opener.engine(base, "base", None)
-    return Pair(base=first, tuned=opener.engine(tuned, "tuned", first), resolved=resolved)
+    second = opener.engine(tuned, "tuned", first)
+    return Pair(base=first, tuned=second, resolved=resolved, notes=conversions.notes)
 
 
 def given_template(settings: Settings) -> TemplateSource | None:
@@ -140,6 +144,7 @@ class _Opener:
     resolved: Mapping[str, str]
     base: Spec
     tuned: Spec
+    conversions: Conversions
 
     def engine(self, spec: Spec, side: str, base: Engine | None) -> Engine:
         if spec.kind == "python":
@@ -176,15 +181,15 @@ class _Opener:
     def _renderer(
         self, own: Path, template: TemplateSource | None, fallback: Path | None
     ) -> AnyRenderer:
-        kwargs, trust = self.settings.template_kwargs, self.settings.trust_remote_code
+        shared: dict[str, Any] = {
+            "kwargs": self.settings.template_kwargs,
+            "trust_remote_code": self.settings.trust_remote_code,
+            "conversions": self.conversions,
+        }
         if template is not None and template.factory is not None:
-            return FactoryRenderer(
-                own, template=template.factory, kwargs=kwargs, trust_remote_code=trust
-            )
+            return FactoryRenderer(own, template=template.factory, **shared)
         jinja = None if template is None else template.jinja
-        return Renderer(
-            own, template=jinja, fallback=fallback, kwargs=kwargs, trust_remote_code=trust
-        )
+        return Renderer(own, template=jinja, fallback=fallback, **shared)
 
     def _weights(self, path: Path, adapter: Path | None) -> Weights:
         return Weights(
@@ -193,6 +198,7 @@ class _Opener:
             settings=self.settings,
             device=self.resolved["device"],
             dtype=self.resolved["dtype"],
+            conversions=self.conversions,
         )
 
     def _template(

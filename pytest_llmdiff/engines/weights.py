@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import gc
-import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines.artifacts import parameter_count
+from pytest_llmdiff.engines.conversion import Conversions, weights_form
 from pytest_llmdiff.errors import MissingPackageError, ModelError
-from pytest_llmdiff.loading import installed_version, third_party_warnings_ignored
+from pytest_llmdiff.loading import installed_version, quiet
 from pytest_llmdiff.settings import Settings
 
 if TYPE_CHECKING:
@@ -69,13 +69,21 @@ class Weights:
     """
 
     def __init__(
-        self, path: Path, *, adapter: Path | None, settings: Settings, device: str, dtype: str
+        self,
+        path: Path,
+        *,
+        adapter: Path | None,
+        settings: Settings,
+        device: str,
+        dtype: str,
+        conversions: Conversions,
     ) -> None:
         self.path = path
         self.adapter = adapter
         self.device = device
         self.dtype = dtype
         self._settings = settings
+        self._conversions = conversions
         self._model: Any = None
         self.stop_ids: tuple[int, ...] = ()
 
@@ -126,18 +134,34 @@ class Weights:
         empty_cache()
 
     def _load_base(self) -> Any:
+        if self.path.is_dir():
+            return self._read(self.path, use_safetensors=True)
+        if installed_version("gguf") is None:
+            raise MissingPackageError("gguf", self.path.name, "'pytest-llmdiff[gguf]'")
+        return self._conversions.load(
+            self.path,
+            weights_form(
+                self.dtype, self._expand, lambda folder: self._read(folder, use_safetensors=True)
+            ),
+        )
+
+    def _expand(self) -> Any:
+        import transformers
+
+        options: dict[str, Any] = {"gguf_file": self.path.name}
+        # Where transformers can compute on packed weights, an adapter could not lie over them.
+        packed = getattr(transformers, "GgufConfig", None)
+        if packed is not None:
+            options["quantization_config"] = packed(dequantize=True)
+        return self._read(self.path.parent, **options)
+
+    def _read(self, folder: Path, **more: Any) -> Any:
         from transformers import AutoModelForCausalLM
 
-        source, options = self.path, dict(self._load_options())
-        if self.path.is_file():
-            if installed_version("gguf") is None:
-                raise MissingPackageError("gguf", self.path.name, "'pytest-llmdiff[gguf]'")
-            source, options["gguf_file"] = self.path.parent, self.path.name
-        else:
-            options["use_safetensors"] = True
+        options = dict(self._load_options())
         try:
             with quiet():
-                return AutoModelForCausalLM.from_pretrained(source, **options)
+                return AutoModelForCausalLM.from_pretrained(folder, **options, **more)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             raise ModelError(f"{self.path} cannot be loaded: {error}") from error
 
@@ -226,13 +250,3 @@ def _stop_ids(model: Any) -> tuple[int, ...]:
     if found is None:
         return ()
     return tuple(int(i) for i in found) if isinstance(found, (list, tuple)) else (int(found),)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars in the captured output of a failing test, and no third-party warnings.
-
-    What goes wrong arrives as an exception all the same.
-    """
-    with redirect_stderr(io.StringIO()), third_party_warnings_ignored():
-        yield
