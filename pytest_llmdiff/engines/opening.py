@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from pytest_llmdiff.engines.artifacts import (
 )
 from pytest_llmdiff.engines.conversion import Conversions
 from pytest_llmdiff.engines.huggingface import TransformersEngine
+from pytest_llmdiff.engines.placement import Placement, cuda_memory, free_memory, placed
 from pytest_llmdiff.engines.rendering import AnyRenderer, FactoryRenderer, Renderer
 from pytest_llmdiff.engines.replay import ReplayEngine, check_recording
 from pytest_llmdiff.engines.scripted import ScriptedEngine
-from pytest_llmdiff.engines.weights import Weights, free_memory, resolve_device, resolve_dtype
+from pytest_llmdiff.engines.weights import Weights, resolve_device, resolve_dtype
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.formats.template_source import TemplateSource, read_template
 from pytest_llmdiff.loading import installed_version, load_object
@@ -43,6 +44,7 @@ class Pair:
     tuned: Engine
     resolved: Mapping[str, str]
     notes: Sequence[str] = ()
+    place: Callable[[], Placement] = lambda: Placement(device="cpu")
 
     def side(self, name: str) -> Engine:
         return self.base if name == "base" else self.tuned
@@ -55,7 +57,7 @@ class Pair:
             return True
         needed = sum(size() for size in sizes)
         # A fifth is left for activations and the key/value cache of a batch.
-        return bool(needed <= 0.8 * free_memory(self.resolved["device"]))
+        return bool(needed <= 0.8 * free_memory(self.place().name))
 
     def close(self) -> None:
         self.base.close()
@@ -104,11 +106,29 @@ def open_pair(base: Spec, tuned: Spec, settings: Settings, store: Store) -> Pair
     if {base.kind, tuned.kind} & set(FILE_KINDS):
         resolved["device"] = auto_device(settings, store)
         resolved["dtype"] = resolve_dtype(settings.dtype, resolved["device"])
+    engines: list[Engine] = []
+
+    def needed() -> float:
+        sizes = [capability(engine, "parameter_bytes") for engine in engines]
+        return max(float(size()) for size in sizes if size is not None)
+
+    @cache
+    def place() -> Placement:
+        worker = os.environ.get("PYTEST_XDIST_WORKER")
+        device = resolved.get("device", "cpu")
+        return placed(settings.device, device, worker=worker, memory=cuda_memory, needed=needed)
+
     conversions = Conversions(store)
-    opener = _Opener(settings, store, resolved, base, tuned, conversions)
-    first = opener.engine(base, "base", None)
-    second = opener.engine(tuned, "tuned", first)
-    return Pair(base=first, tuned=second, resolved=resolved, notes=conversions.notes)
+    opener = _Opener(settings, store, resolved, base, tuned, conversions, place)
+    engines.append(opener.engine(base, "base", None))
+    engines.append(opener.engine(tuned, "tuned", engines[0]))
+    return Pair(
+        base=engines[0],
+        tuned=engines[1],
+        resolved=resolved,
+        notes=conversions.notes,
+        place=place,
+    )
 
 
 def given_template(settings: Settings) -> TemplateSource | None:
@@ -145,6 +165,7 @@ class _Opener:
     base: Spec
     tuned: Spec
     conversions: Conversions
+    place: Callable[[], Placement]
 
     def engine(self, spec: Spec, side: str, base: Engine | None) -> Engine:
         if spec.kind == "python":
@@ -196,6 +217,7 @@ class _Opener:
             path,
             adapter=adapter,
             settings=self.settings,
+            place=self.place,
             device=self.resolved["device"],
             dtype=self.resolved["dtype"],
             conversions=self.conversions,

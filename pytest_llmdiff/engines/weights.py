@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines.artifacts import parameter_count
 from pytest_llmdiff.engines.conversion import Conversions, weights_form
+from pytest_llmdiff.engines.placement import ROOM, Placement, free_memory
 from pytest_llmdiff.errors import MissingPackageError, ModelError
 from pytest_llmdiff.loading import installed_version, quiet
 from pytest_llmdiff.settings import Settings
@@ -23,7 +24,7 @@ QUANTIZED_BYTES = {"8bit": 1.1, "4bit": 0.65}  # with scales and the layers left
 
 
 def resolve_device(requested: str) -> str:
-    """`auto` is cuda, else mps, else cpu.
+    """The type of the device: `auto` is cuda, else mps, else cpu.
 
     Raises:
         ModelError: the requested device is not there.
@@ -33,9 +34,10 @@ def resolve_device(requested: str) -> str:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if requested == "auto":
         return next((device for device, found in there.items() if found), "cpu")
-    if not there.get(requested, True):
+    device, _, _ = requested.partition(":")
+    if not there.get(device, True):
         raise ModelError(f"--llmdiff-device {requested}: torch finds no such device here")
-    return requested
+    return device
 
 
 def resolve_dtype(requested: str, device: str) -> str:
@@ -74,6 +76,7 @@ class Weights:
         *,
         adapter: Path | None,
         settings: Settings,
+        place: Callable[[], Placement],
         device: str,
         dtype: str,
         conversions: Conversions,
@@ -81,6 +84,7 @@ class Weights:
         self.path = path
         self.adapter = adapter
         self.device = device
+        self._place = place
         self.dtype = dtype
         self._settings = settings
         self._conversions = conversions
@@ -113,6 +117,7 @@ class Weights:
         """Load once. Raises ModelError with what transformers or PEFT said."""
         if self._model is None:
             limit_threads()
+            self._keep_to_device()
             model = self._load_base()
             if self.adapter is not None:
                 model = self._load_adapter(model)
@@ -132,6 +137,14 @@ class Weights:
         self._model = None
         gc.collect()
         empty_cache()
+
+    def _keep_to_device(self) -> None:
+        index = self._place().index
+        if index is not None:
+            import torch
+
+            # Whatever asks for "cuda" shall not open another worker's device.
+            torch.cuda.set_device(index)
 
     def _load_base(self) -> Any:
         if self.path.is_dir():
@@ -170,7 +183,9 @@ class Weights:
 
         try:
             with quiet():
-                return PeftModel.from_pretrained(model, str(self.adapter), torch_device=self.device)
+                return PeftModel.from_pretrained(
+                    model, str(self.adapter), torch_device=self._place().name
+                )
         except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
             raise ModelError(
                 f"the adapter {self.adapter} does not fit the base {self.path}: {error}"
@@ -188,14 +203,10 @@ class Weights:
 
     def _device_map(self) -> Any:
         """All on one device where that has the room, else spread by accelerate."""
-        import torch
-
-        if self.device == "cuda":
-            free, _ = torch.cuda.mem_get_info(0)
-            if self.bytes * 1.1 > free:
-                return "auto"
-            return {"": 0}
-        return {"": self.device}
+        place = self._place()
+        if place.device == "cuda" and place.index is None:
+            return {"": 0} if self.bytes * ROOM <= free_memory("cuda:0") else "auto"
+        return {"": place.name}
 
     def _quantization_config(self) -> Any:
         import torch
@@ -232,17 +243,6 @@ def input_device(model: Any) -> torch.device:
     """Where the model expects token ids; with a device map, that of its first layer."""
     device: torch.device = model.get_input_embeddings().weight.device
     return device
-
-
-def free_memory(device: str) -> float:
-    """Bytes that a model could take on the device now."""
-    import psutil
-    import torch
-
-    if device == "cuda":
-        counts = range(torch.cuda.device_count())
-        return float(sum(torch.cuda.mem_get_info(index)[0] for index in counts))
-    return float(psutil.virtual_memory().available)
 
 
 def _stop_ids(model: Any) -> tuple[int, ...]:
