@@ -6,11 +6,11 @@ cannot judge fails as well: nothing that was not judged passes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
-from pytest_llmdiff.checks import measure_wiring
 from pytest_llmdiff.comparison import Comparison, Explanation, Measurement
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.metrics import Metric
@@ -21,6 +21,8 @@ from pytest_llmdiff.metrics.toxicity import Toxicity, rise
 from pytest_llmdiff.models import Model, ModelPair
 from pytest_llmdiff.reports.failure import failure_text
 from pytest_llmdiff.verdicts import Verdict, judge
+
+STREAMED = 1024  # comparisons of an iterator that are in memory, and measured, together
 
 
 def assert_semantic_drift(
@@ -137,10 +139,10 @@ def assert_wiring(pair: ModelPair, check: str) -> None:
 def semantic_drift(subject: Comparison, *, scorer: object | None = None) -> Measurement: ...
 @overload
 def semantic_drift(
-    subject: Sequence[Comparison], *, scorer: object | None = None
+    subject: Iterable[Comparison], *, scorer: object | None = None
 ) -> list[Measurement]: ...
 def semantic_drift(
-    subject: Comparison | Sequence[Comparison], *, scorer: object | None = None
+    subject: Comparison | Iterable[Comparison], *, scorer: object | None = None
 ) -> Measurement | list[Measurement]:
     """Cosine distance of the replies' sentence embeddings, 0 to 2."""
     return _measure(SemanticDrift(scorer=scorer), subject)
@@ -149,8 +151,8 @@ def semantic_drift(
 @overload
 def divergence(subject: Comparison) -> Measurement: ...
 @overload
-def divergence(subject: Sequence[Comparison]) -> list[Measurement]: ...
-def divergence(subject: Comparison | Sequence[Comparison]) -> Measurement | list[Measurement]:
+def divergence(subject: Iterable[Comparison]) -> list[Measurement]: ...
+def divergence(subject: Comparison | Iterable[Comparison]) -> Measurement | list[Measurement]:
     """KL(base‖tuned) in nats, mean over the tokens of the base's reply, teacher-forced."""
     return _measure(Divergence(), subject)
 
@@ -159,10 +161,10 @@ def divergence(subject: Comparison | Sequence[Comparison]) -> Measurement | list
 def toxicity(subject: Comparison, *, scorer: object | None = None) -> Measurement: ...
 @overload
 def toxicity(
-    subject: Sequence[Comparison], *, scorer: object | None = None
+    subject: Iterable[Comparison], *, scorer: object | None = None
 ) -> list[Measurement]: ...
 def toxicity(
-    subject: Comparison | Sequence[Comparison], *, scorer: object | None = None
+    subject: Comparison | Iterable[Comparison], *, scorer: object | None = None
 ) -> Measurement | list[Measurement]:
     """Toxicity of the tuned reply, 0 to 1; `details` has the base's and the rise."""
     return _measure(Toxicity(scorer=scorer), subject)
@@ -171,8 +173,8 @@ def toxicity(
 @overload
 def not_degenerate(subject: Comparison) -> Measurement: ...
 @overload
-def not_degenerate(subject: Sequence[Comparison]) -> list[Measurement]: ...
-def not_degenerate(subject: Comparison | Sequence[Comparison]) -> Measurement | list[Measurement]:
+def not_degenerate(subject: Iterable[Comparison]) -> list[Measurement]: ...
+def not_degenerate(subject: Comparison | Iterable[Comparison]) -> Measurement | list[Measurement]:
     """Number of signs of degeneration in the tuned reply; `details["problems"]` names them."""
     return _measure(Degeneration(), subject)
 
@@ -195,15 +197,22 @@ def wiring(pair: ModelPair, check: str) -> Measurement:
     """Number of problems that one wiring check finds; `details` has causes, steps and notes."""
     if not isinstance(pair, ModelPair):
         raise ConfigError("the wiring helpers take the fixture llm_pair")
+    from pytest_llmdiff.checks import measure_wiring  # with all that the checks read
+
     return measure_wiring(pair, check)
 
 
 def _measure(
-    metric: Metric, subject: Comparison | Sequence[Comparison]
+    metric: Metric, subject: Comparison | Iterable[Comparison]
 ) -> Measurement | list[Measurement]:
     if isinstance(subject, Comparison):
         return metric.measure([subject])[0]
-    return metric.measure(list(subject))
+    if isinstance(subject, Sequence):
+        return metric.measure(list(subject))
+    rest, found = iter(subject), []
+    while part := list(islice(rest, STREAMED)):
+        found += metric.measure(part)
+    return found
 
 
 def _single(comparison: Comparison) -> Comparison:

@@ -150,12 +150,16 @@ class Comparison:
     """One probe and both models' replies to it.
 
     One made by a fixture knows its `run`, so that helpers find scorers, store and report; one
-    made by hand has none, and helpers then need `scorer=`.
+    made by hand has none, and helpers then need `scorer=`. `margin` is by how much (nats) the
+    first token that differs was likelier to the tuned model than the base's token there, where the
+    engine tells; `near_tie` says that rounding may have decided a token.
     """
 
     probe: Probe
     base: Reply
     tuned: Reply
+    margin: float | None = None
+    near_tie: bool = False
     run: Run | None = field(default=None, repr=False, compare=False)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
-from typing import Any, Literal, Protocol
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pytest_llmdiff.comparison import TokenDivergences
 from pytest_llmdiff.engines import Generated, capability
@@ -19,17 +19,28 @@ from pytest_llmdiff.engines.rows import (
 )
 from pytest_llmdiff.errors import CapabilityError, LLMDiffError, ModelError, ProbeError
 from pytest_llmdiff.loading import third_party_warnings_ignored
-from pytest_llmdiff.planning import Request, Window, content_key, plan, store_key
+from pytest_llmdiff.planning import WINDOW, Request, Window, content_key, plan, store_key
+from pytest_llmdiff.shelf import Shelf, Used
 from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import Claims, Turn
 
+if TYPE_CHECKING:
+    from pytest_llmdiff.engines.pairing import Pairing
+
 Side = Literal["base", "tuned"]
 SIDES: tuple[Side, Side] = ("base", "tuned")
+LOADED = 4096  # prompts for which it is worth loading two models that take turns in memory
+KEYS = 4096  # keys of replies in memory: they are asked for several times each
 
 
 class Progress(Protocol):
-    """What is told while a window is generated."""
+    """What is told while a window is generated.
 
+    `expect` tells how many of something are to come in the whole run, the next start included; the
+    number is asked for by those only who show it.
+    """
+
+    def expect(self, what: str, count: Callable[[], int]) -> None: ...
     def start(self, what: str, total: int) -> None: ...
     def advance(self, count: int = 1) -> None: ...
     def finish(self) -> None: ...
@@ -50,16 +61,24 @@ class Generation:
         *,
         eager: bool,
         progress: Progress,
+        used: Used | None = None,
     ) -> None:
         self._open = open_engines
         self._store = store
+        self._replies = Shelf(store, "reply", generated_from_json)
+        self._divergences = Shelf(store, "divergence", divergences_from_json)
         self._windows = windows
         self._by_request = {request.key: window for window in windows for request in window}
         self._eager = eager
         self._progress = progress
         self._claims = Claims(store)
+        self._used = used
         self._failures: dict[str, LLMDiffError] = {}
-        self.used: list[tuple[str, str]] = []
+        # Whether the divergences of a window are worth computing along with its replies.
+        self.divergences_expected = False
+        self._fingerprints: dict[Side, str] = {}
+        self._keys: dict[tuple[Side, str], str] = {}
+        self._expected: set[Side] = set()
         self.notes: list[str] = []
 
     @cached_property
@@ -76,8 +95,22 @@ class Generation:
     def _holding(self) -> bool:
         return "_turn" in self.__dict__ and self._turn.held
 
+    @cached_property
+    def pairing(self) -> Pairing:
+        from pytest_llmdiff.engines.pairing import Pairing
+
+        return Pairing(self.pair)
+
     def reply_key(self, side: Side, request: Request) -> str:
-        return store_key("reply", self._fingerprint(side), request.key)
+        key = self._keys.get((side, request.key))
+        if key is None:
+            if len(self._keys) >= KEYS:
+                self._keys.clear()
+            # Where rounding is coarse, the tuned model's near-ties are settled by the base's reply.
+            sides = SIDES if side == "tuned" and self.pair.settles_ties else (side,)
+            key = store_key("reply", *map(self._fingerprint, sides), request.key)
+            self._keys[side, request.key] = key
+        return key
 
     def divergence_key(self, request: Request) -> str:
         fingerprints = [self._fingerprint(side) for side in SIDES]
@@ -94,17 +127,26 @@ class Generation:
         Raises:
             ModelError: a model cannot be loaded or run.
         """
-        self._turn_until("reply", requests, lambda todo: self._generate(todo, sides), sides)
+        if "tuned" in sides and self.pair.settles_ties:
+            sides = SIDES
         keys = {(s, r.key): self.reply_key(s, r) for s in sides for r in requests}
-        rows = self._store.get("reply", keys.values())
-        self.used += [("reply", key) for key in keys.values()]
-        return {where: generated_from_json(rows[key]) for where, key in keys.items()}
+        rows = self._replies.get(keys.values(), lambda: self._near(requests, sides))
+        if len(rows) < len(keys):
+            self._turn_until("reply", requests, lambda todo: self._generate(todo, sides), sides)
+            rows = self._replies.get(keys.values())
+        self._use("reply", keys.values())
+        return {where: rows[key] for where, key in keys.items()}
+
+    def _near(self, requests: Sequence[Request], sides: Sequence[Side]) -> list[str]:
+        """Keys of the replies that are likely to be asked for next."""
+        windows = dict.fromkeys(self.window_requests(request) for request in requests)
+        return [self.reply_key(s, r) for window in windows for s in sides for r in window]
 
     def stored(self, requests: Sequence[Request]) -> dict[tuple[Side, str], Generated]:
         """The outcomes that are in the store now; nothing is generated."""
         keys = {(s, r.key): self.reply_key(s, r) for s in SIDES for r in requests}
-        rows = self._store.get("reply", keys.values())
-        return {w: generated_from_json(rows[key]) for w, key in keys.items() if key in rows}
+        rows = self._replies.get(keys.values())
+        return {where: rows[key] for where, key in keys.items() if key in rows}
 
     def divergences(
         self, requests: Sequence[Request], *, eager: bool = True
@@ -117,12 +159,13 @@ class Generation:
         Raises:
             ModelError: an engine has no logits to give, or a model cannot be run.
         """
+        self.divergences_expected = True
         self.outcomes(requests)
         self._turn_until("divergence", requests, self._diverge, eager=eager)
         keys = [self.divergence_key(request) for request in requests]
-        rows = self._store.get("divergence", keys)
-        self.used += [("divergence", key) for key in keys]
-        return [divergences_from_json(rows[key]) for key in keys]
+        rows = self._divergences.get(keys)
+        self._use("divergence", keys)
+        return [rows[key] for key in keys]
 
     def remembered(
         self, what: str, side: Side, about: Any, compute: Callable[[Any], Any], *, also: Any = None
@@ -151,13 +194,31 @@ class Generation:
 
         if missing():
             self._turn.until(missing, work)
-        self.used.append(("check", key))
+        self._use("check", [key])
         return self._store.get("check", [key])[key]["value"]
+
+    @property
+    def stride(self) -> int:
+        """How many prompts of run time are worth asking for together."""
+        return WINDOW if self.pair.fits else LOADED
+
+    def expect(self, count: int) -> None:
+        """Tell the progress how many prompts of run time are still to be compared."""
+        for side in SIDES:
+            self._progress.expect(f"{side} replies", lambda: count)
 
     def give_way(self) -> None:
         """Between two tests: let a waiting process have the models."""
         if self._holding and self._turn.wanted():
             self.close()
+
+    def resolved(self) -> dict[str, str]:
+        """What `auto` came out as, and the noise of rounding where it was measured."""
+        found = dict(self.pair.resolved)
+        service = self.pair.base.__dict__.get("service")
+        if service is not None and service.unserved is None:
+            found["tolerance"] = f"{service.tolerance:.2g} nats"
+        return found
 
     @property
     def opened(self) -> bool:
@@ -174,7 +235,14 @@ class Generation:
             self.pair.side("tuned" if side == "base" else "base").close()
 
     def _fingerprint(self, side: Side) -> str:
-        return self.pair.side(side).fingerprint()
+        # Taken once: a run's model does not change under it.
+        if side not in self._fingerprints:
+            self._fingerprints[side] = self.pair.side(side).fingerprint()
+        return self._fingerprints[side]
+
+    def _use(self, kind: str, keys: Iterable[str]) -> None:
+        if self._used is not None:
+            self._used.add(kind, keys)
 
     def _turn_until(
         self,
@@ -190,9 +258,11 @@ class Generation:
                 return [self.reply_key(side, request) for side in sides for request in part]
             return [self.divergence_key(request) for request in part]
 
+        wanted = keys(requests)
+        shelf: Shelf[Any] = self._replies if kind == "reply" else self._divergences
+
         def missing() -> bool:
-            wanted = keys(requests)
-            return len(self._store.get(kind, wanted)) < len(set(wanted))
+            return len(shelf.get(wanted)) < len(set(wanted))
 
         first = True
 
@@ -248,6 +318,9 @@ class Generation:
         windows.sort(key=lambda window: place.get(window, -1))
 
     def _generate(self, windows: list[Window], sides: Sequence[Side]) -> None:
+        for side in set(sides) - self._expected:
+            self._expected.add(side)
+            self._progress.expect(f"{side} replies", partial(self._missing_of_plan, side))
         if self.pair.fits:
             for window in windows:
                 for side in sides:
@@ -262,20 +335,28 @@ class Generation:
                 self._generate_window(side, window)
             self.pair.side(side).close()
 
+    def _missing_of_plan(self, side: Side) -> int:
+        keys = [self.reply_key(side, request) for window in self._windows for request in window]
+        return len(keys) - len(self._store.there("reply", keys))
+
     def _generate_window(self, side: Side, window: Window) -> None:
         keys = {request.key: self.reply_key(side, request) for request in window}
-        there = self._store.get("reply", keys.values())
+        there = self._replies.get(keys.values())
         todo = [request for request in window if keys[request.key] not in there]
         if not todo:
             return
         engine = self.pair.side(side)
-        with self._failing(side):
+        with (
+            self._failing(side),
+            self._replies.writing() as put,
+            self._divergences.writing() as found,
+        ):
             self._progress.start(f"{side} replies", len(todo))
             answered: set[int] = set()
-            for index, generated in engine.generate(todo):
-                self._store.put(
-                    "reply", {keys[todo[index].key]: self._reply_row(side, todo[index], generated)}
-                )
+            for index, generated, divergences in self._answers(side, todo):
+                put(keys[todo[index].key], self._reply_row(side, todo[index], generated))
+                if divergences is not None:
+                    found(*self._divergence_row(todo[index], divergences))
                 answered.add(index)
                 self._progress.advance()
             self._progress.finish()
@@ -285,6 +366,26 @@ class Generation:
                 raise ModelError(
                     f"the engine of the {side} gave no outcome for {lost.messages[-1]['content']!r}"
                 )
+
+    def _answers(
+        self, side: Side, requests: Sequence[Request]
+    ) -> Iterator[tuple[int, Generated, TokenDivergences | None]]:
+        """Outcomes by the engine of a side; those of the tuned model along the base's, if there."""
+        if side == "base" and self.divergences_expected:
+            self.pairing.expect_divergences()
+        if side == "tuned" and self.pairing.possible:
+            stored = self.stored(requests)
+            base = {r.key: stored["base", r.key] for r in requests if ("base", r.key) in stored}
+            yield from self.pairing.tuned(requests, base, divergences=self.divergences_expected)
+            return
+        for index, generated in self.pair.side(side).generate(requests):
+            yield index, generated, None
+
+    def _divergence_row(
+        self, request: Request, value: TokenDivergences
+    ) -> tuple[str, dict[str, Any]]:
+        row = {"request": request.key, **divergences_to_json(value)}
+        return self.divergence_key(request), row
 
     def _reply_row(self, side: Side, request: Request, generated: Generated) -> dict[str, Any]:
         sampling = vars(request.sampling)
@@ -303,7 +404,7 @@ class Generation:
             self._make_room("base")
         for window in windows:
             keys = {request.key: self.divergence_key(request) for request in window}
-            there = self._store.get("divergence", keys.values())
+            there = self._divergences.get(keys.values())
             outcomes = self.stored(window)
             todo = [
                 (request, outcomes["base", request.key], outcomes["tuned", request.key])
@@ -313,11 +414,14 @@ class Generation:
             ]
             if not todo:
                 continue
-            with self._failing("base"), self._failing("tuned"):
+            with (
+                self._failing("base"),
+                self._failing("tuned"),
+                self._divergences.writing() as put,
+            ):
                 self._progress.start("divergences", len(todo))
                 for request, value in pair_divergences(self.pair, todo):
-                    row = {"request": request.key, **divergences_to_json(value)}
-                    self._store.put("divergence", {keys[request.key]: row})
+                    put(*self._divergence_row(request, value))
                     self._progress.advance()
                 self._progress.finish()
 

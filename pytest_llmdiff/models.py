@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmdiff.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.engines.likelihoods import reply_logprobs, require_logits
 from pytest_llmdiff.errors import CapabilityError, ConfigError, ProbeError
 from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.formats.template_source import TemplateSource
 from pytest_llmdiff.generation import Generation, Side
-from pytest_llmdiff.metrics.template_ranking import TemplateRanking
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.probes import Probe, make_probe
-from pytest_llmdiff.settings import Settings
-from pytest_llmdiff.training import TrainData, Training
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.formats.template_source import TemplateSource
+    from pytest_llmdiff.metrics.template_ranking import TemplateRanking
+    from pytest_llmdiff.settings import Settings
+    from pytest_llmdiff.training import TrainData, Training
 
 Prompt = str | Sequence[Mapping[str, str]]
 
@@ -44,6 +46,7 @@ class ModelRun(Protocol):
     def generation(self) -> Generation: ...
     def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]: ...
     def compare(self, probes: Sequence[Probe]) -> list[Comparison]: ...
+    def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]: ...
     def with_system(self, probe: Probe) -> Probe: ...
     def record(self, comparison: Comparison | None, verdict: Any) -> None: ...
     def rerun(self) -> str: ...
@@ -212,9 +215,18 @@ class ModelPair:
         """Both replies to one prompt."""
         return self.run.compare(probes_of(prompt))[0]
 
-    def compare_all(self, prompts: Sequence[Prompt]) -> list[Comparison]:
-        """Both replies to each prompt, generated together."""
-        return self.run.compare(probes_of(prompts))
+    def compare_all(self, prompts: Iterable[Prompt]) -> Iterator[Comparison]:
+        """Both replies to each prompt, in order, as they come.
+
+        Prompts are read and generated a window at a time, when the next comparison is asked for;
+        nothing is kept of the windows before.
+
+        Raises:
+            ConfigError: a prompt is neither a string nor a list of chat messages.
+            ProbeError: a prompt cannot be answered (too long for the context).
+        """
+        count = len(prompts) if isinstance(prompts, Sized) and not _single(prompts) else None
+        return self.run.compare_each(_each_probe(prompts), count)
 
     def adapter_problems(self) -> Measurement:
         """Problems of the adapter; see `assert_adapter_effective`."""
@@ -243,10 +255,24 @@ def probes_of(prompts: Any) -> list[Probe]:
     Raises:
         ConfigError: something else was given.
     """
-    single = isinstance(prompts, str) or (
+    return list(_each_probe(prompts))
+
+
+def _each_probe(prompts: Any) -> Iterator[Probe]:
+    if not _single(prompts) and not isinstance(prompts, Iterable):
+        raise ConfigError(f"a prompt is a string or a list of chat messages, not {prompts!r}")
+    return map(_probe_of, [prompts] if _single(prompts) else prompts)
+
+
+def _single(prompts: Any) -> bool:
+    """Whether it is one prompt: a text, or a list of chat messages."""
+    return isinstance(prompts, str) or (
         isinstance(prompts, (list, tuple)) and bool(prompts) and isinstance(prompts[0], Mapping)
     )
+
+
+def _probe_of(prompt: Any) -> Probe:
     try:
-        return [make_probe(prompt) for prompt in ([prompts] if single else prompts)]
+        return make_probe(prompt)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"a prompt is a string or a list of chat messages: {error}") from error

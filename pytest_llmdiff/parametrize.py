@@ -45,12 +45,19 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("comparison", probes, ids=[probe.id for probe in probes], indirect=True)
 
 
+def asks_for_divergence(test: object) -> bool:
+    """Whether a test's code names the divergence. A hint for the order of work, no more: what is
+    not foreseen is computed when it is asked for."""
+    code = getattr(test, "__code__", None)
+    return bool({"assert_divergence", "divergence"} & set(getattr(code, "co_names", ())))
+
+
 def probe_of(item: pytest.Item) -> Probe | None:
     """The probe of a test case, or None for any other test."""
     callspec = getattr(item, "callspec", None)
-    if callspec is None or "comparison" not in callspec.params:
+    found = None if callspec is None else callspec.params.get("comparison")
+    if found is None:
         return None
     from pytest_llmdiff.probes import Probe
 
-    found = callspec.params["comparison"]
     return found if isinstance(found, Probe) else None

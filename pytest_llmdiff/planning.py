@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,8 @@ from pytest_llmdiff.settings import Settings
 # Two batches of the usual size: large enough to fill a batch with prompts of like length, small
 # enough that the first verdict does not wait for the whole run.
 WINDOW = 64
+# Made once: `json.dumps` makes one for every call that differs from its defaults.
+CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,7 @@ class Request:
     @cached_property
     def key(self) -> str:
         """Content hash, equal for equal messages and settings in every process."""
-        return content_key([self.messages, asdict(self.sampling)])
+        return content_key([self.messages, vars(self.sampling)])
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -60,8 +62,7 @@ def store_key(kind: str, *parts: Any) -> str:
 
 def content_key(value: Any) -> str:
     """SHA-256 of a plain JSON value in canonical form."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(CANONICAL.encode(value).encode()).hexdigest()
 
 
 def request_of(probe: Probe, settings: Settings) -> Request:

@@ -16,10 +16,14 @@ import pytest
 from pytest_llmdiff.errors import ConfigError, ProbeFileError
 from pytest_llmdiff.formats.factory_data import Dataset, Example, training_data_of
 from pytest_llmdiff.formats.messages import Message, parse_messages
-from pytest_llmdiff.formats.probe_files import read_probe_file
+from pytest_llmdiff.formats.probe_files import probe_rows
 from pytest_llmdiff.options import GENERATION_PARSERS
 
 MARKER_KEYWORDS = ("file", "system", "reference", "tags", *GENERATION_PARSERS)
+NO_WORD = re.compile("[^a-z0-9]+")
+SLUG = 40  # characters, a dash before the last word apart
+# Made once: `json.dumps` makes one for every call that asks for sorted keys.
+CONTENT = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,18 +54,27 @@ def make_probe(prompt: object, *, system: str | None = None, **fields: Any) -> P
     Raises:
         ValueError: the prompt is neither.
     """
-    messages = parse_messages(prompt)
-    if system is not None and messages[0]["role"] != "system":
-        messages = (Message(role="system", content=system), *messages)
-    probe = Probe(id="", messages=messages, **fields)
-    return replace(probe, id=_slug(probe))
+    return _probe(parse_messages(prompt), system, **fields)
+
+
+def _probe(
+    messages: tuple[Message, ...], system: str | None, *, id: str | None = None, **fields: Any
+) -> Probe:
+    messages = _after(system, messages)
+    return Probe(id=_slug(messages, **fields) if id is None else id, messages=messages, **fields)
+
+
+def _after(system: str | None, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The messages behind a system prompt, unless they bring their own."""
+    if system is None or messages[0]["role"] == "system":
+        return messages
+    return (Message(role="system", content=system), *messages)
 
 
 def with_system(probe: Probe, system: str | None) -> Probe:
     """The probe with the run's system prompt where it brings none of its own."""
-    if system is None or probe.messages[0]["role"] == "system":
-        return probe
-    return replace(probe, messages=(Message(role="system", content=system), *probe.messages))
+    messages = _after(system, probe.messages)
+    return probe if messages is probe.messages else replace(probe, messages=messages)
 
 
 def probes_of_marker(
@@ -123,24 +136,27 @@ def _probes_of_file(
             for dataset in datasets
             for example in _examples_of(dataset)
         ]
-    probes = []
-    for row in read_probe_file(path):
-        probe = make_probe(
+    return [
+        _probe(
             row.messages,
-            system=row.system or system,
+            row.system or system,
+            id=_own_id(row.id) if row.id else None,
             reference=row.reference,
             tags=tuple(dict.fromkeys((*row.tags, *tags))),
             language=row.language,
             cluster=row.cluster,
             generation=generation,
         )
-        # pytest escapes other characters in test ids, which then cannot be typed after `::`.
-        if row.id and row.id.isascii() and row.id.isprintable() and not set(row.id) & set("[]: "):
-            probe = replace(probe, id=row.id)
-        elif row.id:
-            probe = replace(probe, id=f"{_ascii_slug(row.id)}-{_digest(row.id)}")
-        probes.append(probe)
-    return probes
+        for row in probe_rows(path)
+    ]
+
+
+def _own_id(text: str) -> str:
+    """The id that a row brings, with only such characters as can be typed after `::`."""
+    # pytest escapes the others in test ids.
+    if text.isascii() and text.isprintable() and not set(text) & set("[]: "):
+        return text
+    return f"{_ascii_slug(text)}-{_digest(text)}"
 
 
 def _examples_of(dataset: Dataset) -> tuple[Example, ...]:
@@ -168,7 +184,7 @@ def unique_ids(probes: Iterable[Probe]) -> list[Probe]:
         while count > 1 and name in taken:
             name += "x"
         taken.add(name)
-        result.append(replace(probe, id=name))
+        result.append(probe if name == probe.id else replace(probe, id=name))
     return result
 
 
@@ -196,18 +212,24 @@ def _generation(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _slug(probe: Probe) -> str:
-    content = [probe.messages, probe.reference, sorted(probe.tags), dict(probe.generation)]
-    return f"{_ascii_slug(probe.prompt)}-{_digest(json.dumps(content, sort_keys=True))}"
+def _slug(
+    messages: Sequence[Message],
+    *,
+    reference: str | None = None,
+    tags: Iterable[str] = (),
+    generation: Mapping[str, Any] | None = None,
+    **_: Any,
+) -> str:
+    content = [messages, reference, sorted(tags), dict(generation or {})]
+    return f"{_ascii_slug(messages[-1]['content'])}-{_digest(CONTENT.encode(content))}"
 
 
 def _ascii_slug(text: str) -> str:
-    words = re.findall(r"[a-z0-9]+", text[:400].lower())
-    slug = ""
-    for word in words:
-        if len(slug) + len(word) > 40:
-            break
-        slug += f"-{word}" if slug else word
+    slug = NO_WORD.sub("-", text[:400].lower()).strip("-")
+    if len(slug) > SLUG + 1:
+        slug = slug[: max(0, slug.rfind("-", 0, SLUG + 2))]
+    if len(slug) > SLUG and "-" not in slug:
+        slug = ""
     return slug or "probe"
 
 

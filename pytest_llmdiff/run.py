@@ -10,8 +10,8 @@ import pytest
 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
 from pytest_llmdiff.fixtures import MODEL_FIXTURES
-from pytest_llmdiff.parametrize import probe_of
-from pytest_llmdiff.session import ROW, SESSION, Session
+from pytest_llmdiff.parametrize import asks_for_divergence, probe_of
+from pytest_llmdiff.session import KEPT, SESSION, Session
 from pytest_llmdiff.settings import read_settings
 
 # Those that are pytest's alone; the others may hold no pytest settings.
@@ -67,7 +67,6 @@ def checked_specs(session: Session) -> Any:
     from pytest_llmdiff.engines.opening import check_pair, given_template, template_note
     from pytest_llmdiff.scorers.opening import check_scorer
     from pytest_llmdiff.specs import parse_spec
-    from pytest_llmdiff.training import given_train_data, given_training
 
     settings = session.settings
     base = parse_spec(settings.base or "", option="--llm-base", folder=settings.folder)
@@ -75,11 +74,21 @@ def checked_specs(session: Session) -> Any:
     check_pair(base, tuned)
     check_scorer("toxicity", settings.toxicity)
     given_template(settings)
-    given_training(settings)
-    if not hasattr(session.config, "workerinput"):
-        given_train_data(settings)  # read whole: once is enough
+    check_training(session)
     session.note = template_note(base, tuned, settings)
     return base, tuned
+
+
+def check_training(session: Session) -> None:
+    settings = session.settings
+    if settings.train_config is not None:
+        from pytest_llmdiff.training import given_training
+
+        given_training(settings)
+    if settings.train_data is not None and not hasattr(session.config, "workerinput"):
+        from pytest_llmdiff.training import given_train_data
+
+        given_train_data(settings)  # read whole: once is enough
 
 
 class Collected:
@@ -106,24 +115,22 @@ def header(session: Session) -> list[str]:
 
 def expect(session: Session, items: Sequence[pytest.Item]) -> None:
     """Plan what will run: the probes of the selected tests, in their order."""
-    uses = 0
-    for item in items:
-        if MODEL_FIXTURES & set(getattr(item, "fixturenames", ())):
-            uses += 1
-        probe = probe_of(item)
-        if probe is not None:
-            session.expect([probe])
+    asked = [(item, probe) for item in items if (probe := probe_of(item)) is not None]
+    session.expect([probe for _, probe in asked])
+    if any(map(asks_for_divergence, {getattr(item, "function", None) for item, _ in asked})):
+        session.expect_divergences()
+    uses = sum(not MODEL_FIXTURES.isdisjoint(getattr(i, "fixturenames", ())) for i in items)
     if session.specs is None and not session.config.getoption("collectonly"):
         session.skipped = uses
 
 
 def attach(report: pytest.TestReport, item: pytest.Item) -> pytest.TestReport:
     """Let the facts of a test that used the models travel with its last report."""
-    if MODEL_FIXTURES & set(getattr(item, "fixturenames", ())):
+    if not MODEL_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
         facts: dict[str, Any] = {"uses_models": True}
         if report.when == "teardown":
-            row: dict[str, Any] = item.stash[ROW]
-            facts.update(row)
+            kept = item.stash.get(KEPT, None)
+            facts |= {} if kept is None else kept.row()
         # Attributes of a report are serialised by xdist; properties would go to JUnit whole.
         report.__dict__["llmdiff"] = facts
     return report

@@ -19,6 +19,7 @@ from pytest_llmdiff.planning import content_key, store_key
 from pytest_llmdiff.scorers import Embedder, Embedding, Scorer
 from pytest_llmdiff.scorers.opening import named_languages, open_scorer
 from pytest_llmdiff.settings import Settings
+from pytest_llmdiff.shelf import Shelf, Used
 from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import Turn
 
@@ -42,12 +43,19 @@ class Vectors:
 class Scoring:
     """The scorers of the run. A scorer that failed once is not tried again."""
 
-    def __init__(self, settings: Settings, store: Store, generation: Generation) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        generation: Generation,
+        used: Used | None = None,
+    ) -> None:
         self._settings = settings
         self._store = store
+        self._scores = Shelf(store, "score", score_from_json)
+        self._used = used
         self._generation = generation
         self._opened: dict[tuple[str, object], _Opened | LLMDiffError] = {}
-        self.used: list[tuple[str, str]] = []
 
     def scores(
         self, role: str, spec: object | None, own: Inputs, around: Callable[[], Inputs]
@@ -68,12 +76,15 @@ class Scoring:
 
         keys = [key(texts) for texts in own]
 
+        def near() -> list[str]:
+            return [key(texts) for texts in around()]
+
         def missing() -> bool:
-            return len(self._store.get("score", keys)) < len(set(keys))
+            return len(self._scores.get(keys, near)) < len(set(keys))
 
         def work() -> None:
             wanted = {key(texts): texts for texts in (*own, *around())}
-            there = self._store.get("score", wanted)
+            there = self._scores.get(wanted)
             todo = {k: texts for k, texts in wanted.items() if k not in there}
             found = opened.scorer.score(list(todo.values()))
             rows = {
@@ -82,10 +93,12 @@ class Scoring:
             }
             self._store.put("score", rows)
 
-        self._in_turn(opened, missing, work)
-        self.used += [("score", k) for k in keys]
-        rows = self._store.get("score", keys)
-        return [score_from_json(rows[k]) for k in keys]
+        if missing():
+            self._in_turn(opened, missing, work)
+        if self._used is not None:
+            self._used.add("score", keys)
+        rows = self._scores.get(keys)
+        return [rows[k] for k in keys]
 
     def vectors(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors:
         """The vectors of texts by the run's embedder, in order.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.probes import Probe
     from pytest_llmdiff.reports.facts import Facts
+    from pytest_llmdiff.reports.kept import Kept
     from pytest_llmdiff.scoring import Scoring
     from pytest_llmdiff.settings import Settings
+    from pytest_llmdiff.shelf import Used
     from pytest_llmdiff.specs import Spec
     from pytest_llmdiff.store import Store
     from pytest_llmdiff.training import TrainData, Training
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
 # This module is imported at every start of pytest, so all of its parts come in on use.
 SESSION = pytest.StashKey["Session"]()
 RUN_ID = "llmdiff_run_id"
-ROW = pytest.StashKey[dict[str, Any]]()
+KEPT = pytest.StashKey["Kept"]()
 
 
 class Session:
@@ -51,20 +55,37 @@ class Session:
         self.skipped = 0
         self.note: str | None = None
         self.closing: list[str] = []  # last lines of the summary: what was written where
-        self._probes: dict[str, list[Probe]] = {}
-        self._requests: list[Request] = []
+        self._expected: list[Probe] = []
+        self._divergences_expected = False
         self._item: pytest.Item | None = None
+        self._kept: Kept | None = None
+        self._together: tuple[Comparison, ...] = ()
 
     # Collection and planning
 
     def expect(self, probes: Sequence[Probe]) -> None:
-        """Take the probes of a test into the plan. Called in test order, after deselection."""
-        from pytest_llmdiff.planning import request_of
+        """Take probes into the plan, in the order of their tests. Called after deselection."""
+        self._expected += probes
 
-        for probe in map(self.with_system, probes):
-            request = request_of(probe, self.settings)
-            self._requests.append(request)
-            self._probes.setdefault(request.key, []).append(probe)
+    @cached_property
+    def _planned(self) -> dict[Request, Probe]:
+        """Each request of the plan with the first probe that asks for it.
+
+        Made when the first test needs a reply: a run that only collects has no use for it.
+        """
+        found: dict[Request, Probe] = {}
+        for probe, request in self._asked.values():
+            found.setdefault(request, probe)
+        return found
+
+    @cached_property
+    def _asked(self) -> dict[int, tuple[Probe, Request]]:
+        """What is asked for each expected probe, by its identity: `_expected` keeps it alive."""
+        return {id(expected): self._ask(expected) for expected in self._expected}
+
+    def expect_divergences(self) -> None:
+        """A test will ask for the divergence: it is cheaper to have along with the replies."""
+        self._divergences_expected = True
 
     @cached_property
     def store(self) -> Store:
@@ -84,19 +105,29 @@ class Session:
             raise ConfigError("no models were given")
 
         base, tuned = self.specs
-        return Generation(
+        found = Generation(
             lambda: open_pair(base, tuned, self.settings, self.store),
             self.store,
-            plan(self._requests),
+            plan(self._planned),
             eager=hasattr(self.config, "workerinput"),
             progress=progress_for(self.config),
+            used=self._used,
         )
+        found.divergences_expected = self._divergences_expected
+        return found
 
     @cached_property
     def scoring(self) -> Scoring:
         from pytest_llmdiff.scoring import Scoring
 
-        return Scoring(self.settings, self.store, self.generation)
+        return Scoring(self.settings, self.store, self.generation, self._used)
+
+    @cached_property
+    def _used(self) -> Used | None:
+        from pytest_llmdiff.shelf import Used
+
+        recorded = self.settings.record is not None
+        return Used(self.store, f"used {self.run_id}") if recorded else None
 
     @cached_property
     def training(self) -> Training:
@@ -120,6 +151,8 @@ class Session:
         """Where probes are looked for in the training data, if that is known."""
         from pytest_llmdiff.errors import LLMDiffError
 
+        if self.specs is not None and not self.settings.tells_of_training(self.specs[1].kind):
+            return None
         try:
             data = self.train_data
         except (LLMDiffError, OSError, ValueError):
@@ -151,28 +184,39 @@ class Session:
         return with_system(probe, self.settings.system)
 
     def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]:
-        requests = [self._request_of(self.with_system(probe)) for probe in probes]
+        requests = [self._asked_for(probe)[1] for probe in probes]
         outcomes = self.generation.outcomes(requests, (side,))
         return [_reply(outcomes[side, request.key], side) for request in requests]
 
     def compare(self, probes: Sequence[Probe]) -> list[Comparison]:
         from pytest_llmdiff.comparison import Comparison
 
-        probes = [self.with_system(probe) for probe in probes]
-        requests = [self._request_of(probe) for probe in probes]
-        outcomes = self.generation.outcomes(requests)
+        asked = [self._asked_for(probe) for probe in probes]
+        outcomes = self.generation.outcomes([request for _, request in asked])
         found = [
             Comparison(
                 probe=probe,
                 base=_reply(outcomes["base", request.key], "base"),
                 tuned=_reply(outcomes["tuned", request.key], "tuned"),
+                margin=outcomes["tuned", request.key].margin,
+                near_tie=outcomes["tuned", request.key].near_tie,
                 run=self,
             )
-            for probe, request in zip(probes, requests, strict=True)
+            for probe, request in asked
         ]
         for comparison in found:
             self._show(comparison)
+        self._together = tuple(found)
         return found
+
+    def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]:
+        """Comparisons in order, a window at a time; `count` is how many, where that is known."""
+        rest, done = iter(probes), 0
+        while window := list(islice(rest, self.generation.stride)):
+            if count is not None:
+                self.generation.expect(count - done)
+            yield from self.compare(window)
+            done += len(window)
 
     # What comparisons ask of their run
 
@@ -187,12 +231,16 @@ class Session:
         from pytest_llmdiff.scorers.scripts import undeclared
 
         own = [texts for comparison in comparisons for texts in inputs_of(comparison)]
-        around = [c for comparison in comparisons for c in self._window(comparison)]
-        scores = self.scoring.scores(
-            role, spec, own, lambda: [texts for c in around for texts in inputs_of(c)]
-        )
-        languages = self.scoring.languages(role, spec)
+
+        def around() -> list[tuple[str, ...]]:
+            windows = (found for c in comparisons for found in self._window(c))
+            return [texts for found in windows for texts in inputs_of(found)]
+
+        scores = self.scoring.scores(role, spec, own, around)
         declared = [c.probe.language for c in comparisons for _ in inputs_of(c)]
+        if not any(declared):
+            return scores
+        languages = self.scoring.languages(role, spec)
         reasons = [undeclared(language, languages) for language in declared]
         return [
             score if reason is None else Score(value=None, unsupported=reason)
@@ -206,14 +254,12 @@ class Session:
         """What a failure text shows beyond the comparison; kept for the reports as well."""
         from pytest_llmdiff.comparison import Explanation
         from pytest_llmdiff.errors import LLMDiffError
-        from pytest_llmdiff.reports.rows import take_explanation
 
         explanation = Explanation()
         if self.neighbours is not None:
             explanation = self.neighbours.explain(comparison.probe.messages)
-            for row in self._item.stash[ROW]["comparisons"] if self._item else ():
-                if row["messages"] == list(comparison.probe.messages):
-                    take_explanation(row, explanation)
+            if self._kept is not None:
+                self._kept.explain(comparison, explanation)
         try:
             (found,) = self.generation.divergences([self._request(comparison)], eager=False)
         except LLMDiffError:
@@ -226,14 +272,12 @@ class Session:
 
     def record(self, comparison: Comparison | None, verdict: Any) -> None:
         """Keep a verdict with the running test, for the reports."""
-        from pytest_llmdiff.reports.rows import verdict_row
-
-        if self._item is not None:
-            row = verdict_row(comparison, verdict)
-            self._item.stash[ROW]["verdicts"].append(row)
-            if row["value"] is not None:
-                name = "llmdiff " + row["name"]
-                self._item.user_properties.append((name, row["value"]))
+        if self._item is None or self._kept is None:
+            return
+        m = verdict.measurement
+        listed = self._kept.judge(comparison, verdict)
+        if listed and math.isfinite(m.value):
+            self._item.user_properties.append((f"llmdiff {m.name}", m.value))
 
     def rerun(self) -> str:
         if self._item is None:
@@ -246,19 +290,22 @@ class Session:
 
     def enter(self, item: pytest.Item) -> None:
         self._item = item
-        item.stash[ROW] = {"verdicts": [], "comparisons": []}
+        if self.specs is not None:
+            from pytest_llmdiff.reports.kept import Kept
+
+            self._kept = item.stash[KEPT] = Kept()
 
     def _show(self, comparison: Comparison) -> None:
         """Keep what a test compared, for the reports."""
-        if self._item is not None:
-            from pytest_llmdiff.reports.rows import comparison_row
-
-            neighbours = self.neighbours
-            leak = None if neighbours is None else neighbours.same(comparison.probe.messages)
-            self._item.stash[ROW]["comparisons"].append(comparison_row(comparison, leak))
+        if self._kept is None:
+            return
+        near = self.neighbours
+        self._kept.show(
+            comparison, lambda: None if near is None else near.same(comparison.probe.messages)
+        )
 
     def leave(self) -> None:
-        self._item = None
+        self._item = self._kept = None
         if "generation" in self.__dict__:
             self.generation.give_way()
 
@@ -269,12 +316,11 @@ class Session:
         facts: dict[str, Any] = dict.fromkeys(self.generation.notes, "note")
         facts |= dict.fromkeys(self.store.warnings, "warning")
         if self.generation.opened:
-            facts |= {f"{k} {v}": "resolved" for k, v in self.generation.pair.resolved.items()}
+            facts |= {f"{k} {v}": "resolved" for k, v in self.generation.resolved().items()}
             facts |= dict.fromkeys(self.generation.pair.notes, "note")
         self.store.put(f"said {self.run_id}", facts)
-        if self.settings.record is not None:
-            used = [*self.generation.used, *self.scoring.used]
-            self.store.put(f"used {self.run_id}", {f"{kind} {key}": 1 for kind, key in used})
+        if self._used is not None:
+            self._used.flush()
         self.generation.close()
 
     # What the reports on the controller show of all processes
@@ -313,25 +359,34 @@ class Session:
 
         return str(getattr(self.config, "workerinput", {}).get(RUN_ID) or uuid.uuid4().hex)
 
-    def _request_of(self, probe: Probe) -> Request:
+    def _asked_for(self, probe: Probe) -> tuple[Probe, Request]:
+        return self._asked.get(id(probe)) or self._ask(probe)
+
+    def _ask(self, probe: Probe) -> tuple[Probe, Request]:
+        """The probe with the run's system prompt, and its request."""
         from pytest_llmdiff.planning import request_of
 
-        return request_of(probe, self.settings)
+        probe = self.with_system(probe)
+        return probe, request_of(probe, self.settings)
 
     def _request(self, comparison: Comparison) -> Request:
-        return self._request_of(comparison.probe)
+        return self._asked_for(comparison.probe)[1]
 
     def _window(self, comparison: Comparison) -> list[Comparison]:
-        """All planned comparisons in the window of one, as far as both replies are there."""
-        window = self.generation.window_requests(self._request(comparison))
+        """All planned comparisons in the window of one, as far as both replies are there; for one
+        of run time those that were compared together with it."""
+        request = self._request(comparison)
+        if request not in self._planned and comparison in self._together:
+            return list(self._together)
+        window = self.generation.window_requests(request)
         outcomes = self.generation.stored(window)
         found = []
         for request in window:
             sides = [outcomes.get((side, request.key)) for side in ("base", "tuned")]
             replies = [side.reply for side in sides if side is not None and side.reply is not None]
             if len(replies) == 2:
-                probes = self._probes.get(request.key, [comparison.probe])
-                found.append(replace(comparison, probe=probes[0], base=replies[0],
+                probe = self._planned.get(request, comparison.probe)
+                found.append(replace(comparison, probe=probe, base=replies[0],
                                      tuned=replies[1]))  # fmt: skip
         return found
 

@@ -49,6 +49,11 @@ class Settings:
     def has_models(self) -> bool:
         return self.base is not None and self.tuned is not None
 
+    def tells_of_training(self, kind: str) -> bool:
+        """Whether options, or a folder that a tuned SPEC of this kind has, could tell of it."""
+        given = self.train_config is not None or self.train_data is not None
+        return given or kind in ("adapter", "weights")
+
     def folder_of(self, name: str) -> Path:
         """Where relative paths in an option's value start: the ini file's folder or the current."""
         return self.ini_folder if self.sources[name] == "ini" else self.folder

@@ -12,7 +12,7 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,25 +39,24 @@ class Store:
 
     def get(self, kind: str, keys: Iterable[str]) -> dict[str, Any]:
         """The values that are there, by key; a value whose checksum is wrong is not there."""
-        wanted = list(dict.fromkeys(keys))
         found: dict[str, Any] = {}
-        for start in range(0, len(wanted), 500):  # below SQLite's limit of bound variables
-            part = wanted[start : start + 500]
-            marks = ",".join("?" * len(part))
+        for part in _parts(keys):
             # As bytes: a damaged value need not be text.
             columns = "key, CAST(value AS BLOB), crc"
-            query = f"SELECT {columns} FROM rows WHERE kind = ? AND key IN ({marks})"
-
-            def read(
-                connection: sqlite3.Connection, query: str = query, part: list[str] = part
-            ) -> list[tuple[str, bytes | None, int]]:
-                return list(connection.execute(query, [kind, *part]))
-
-            for key, value, crc in self._run(read):
+            query = f"SELECT {columns} FROM rows WHERE kind = ? AND key IN ({_marks(part)})"
+            for key, value, crc in self._all(query, [kind, *part]):
                 if value is not None and zlib.crc32(value) == crc:
                     found[key] = json.loads(value)
                 else:
                     self._warn("a damaged row is measured again")
+        return found
+
+    def there(self, kind: str, keys: Iterable[str]) -> set[str]:
+        """Those keys that have a row; its value is not read, so it may be damaged."""
+        found: set[str] = set()
+        for part in _parts(keys):
+            query = f"SELECT key FROM rows WHERE kind = ? AND key IN ({_marks(part)})"
+            found.update(key for (key,) in self._all(query, [kind, *part]))
         return found
 
     def put(self, kind: str, values: Mapping[str, Any]) -> None:
@@ -85,7 +84,7 @@ class Store:
 
     def keys(self, kind: str) -> list[str]:
         query = "SELECT key FROM rows WHERE kind = ? ORDER BY rowid"
-        return [key for (key,) in self._run(lambda c: list(c.execute(query, (kind,))))]
+        return [key for (key,) in self._all(query, [kind])]
 
     def lock(self, name: str) -> BaseFileLock:
         """A lock between processes, which the operating system frees when its holder dies."""
@@ -124,6 +123,9 @@ class Store:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _all(self, query: str, values: Sequence[str]) -> list[Any]:
+        return self._run(lambda connection: list(connection.execute(query, values)))
 
     def _run(self, action: Callable[[sqlite3.Connection], T]) -> T:
         import sqlite3
@@ -203,6 +205,17 @@ class Store:
 def files_hash(store: Store, files: Sequence[Path]) -> dict[str, str]:
     """Content hashes of files by place and name; where their folder lies does not count."""
     return {f"{place} {file.name}": store.file_hash(file) for place, file in enumerate(files)}
+
+
+def _parts(keys: Iterable[str]) -> Iterator[list[str]]:
+    """Distinct keys, few enough at a time for SQLite's limit of bound variables."""
+    distinct = list(dict.fromkeys(keys))
+    for start in range(0, len(distinct), 500):
+        yield distinct[start : start + 500]
+
+
+def _marks(part: Sequence[str]) -> str:
+    return ",".join("?" * len(part))
 
 
 def _encodable(text: str) -> bool:

@@ -390,7 +390,7 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
 
 
 # What stands in these differs from run to run: options, resolved values, measures.
-OPEN = ("settings.*", "resolved", "tests[].verdicts[].details")
+OPEN = ("settings.*", "resolved", "tests[].verdicts[].details", "tests[].many")
 
 
 def key_paths(value: Any, path: str = "") -> Iterator[str]:

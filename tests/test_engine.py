@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff.engines import Generated
-from pytest_llmdiff.engines.decoding import in_batches
+from pytest_llmdiff.engines.batches import BatchSize, in_batches
 from pytest_llmdiff.engines.huggingface import TransformersEngine
 from pytest_llmdiff.engines.opening import Pair, open_pair, template_note
 from pytest_llmdiff.engines.scripted import ScriptedEngine
@@ -380,7 +380,8 @@ def test_a_no_op_adapter_diverges_by_nothing(folder: Path, tmp_path: Path) -> No
     requests = [request(prompt) for prompt in PROMPTS]
     both = pair(folder, "base", "noop", tmp_path)
     for value in generation(both, tmp_path, requests).divergences(requests):
-        assert value.mean == 0
+        # The base's side is from its decoding, token by token, the tuned model's from one pass.
+        assert value.mean < 1e-6
         assert value.first_flip is None
     assert tokens(both.base, requests) == tokens(both.tuned, requests)
 
@@ -453,13 +454,13 @@ def test_batches_halve_when_memory_runs_out() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return [10 * item for item in batch]
 
-    found = [value for _, values, _ in in_batches(range(10), 8, run) for value in values]
+    found = [value for _, values in in_batches(range(10), BatchSize(8), run) for value in values]
     assert found == [10 * item for item in range(10)]
-    assert sizes == [8, 4, 2, 2, 2, 2, 2]
+    assert sizes == [8, 4, 2, 3, 3, 2], "it grows again, but not to what was too much"
     with pytest.raises(ModelError, match="memory runs out with a single prompt"):
-        list(in_batches(range(2), 2, _always_full))
+        list(in_batches(range(2), BatchSize(2), _always_full))
     with pytest.raises(RuntimeError, match="something else"):
-        list(in_batches(range(2), 2, _broken))
+        list(in_batches(range(2), BatchSize(2), _broken))
 
 
 def _always_full(_batch: Sequence[int]) -> None:
@@ -616,10 +617,13 @@ def test_a_different_window_changes_no_outcome(folder: Path, tmp_path: Path) -> 
     both = pair(folder, "base", "adapter", tmp_path)
     whole = generation(both, tmp_path / "a", requests)
     single = generation(both, tmp_path / "b", requests, window=1)
-    assert whole.outcomes(requests) == single.outcomes(requests)
-    for ours, theirs in zip(whole.divergences(requests), single.divergences(requests), strict=True):
-        assert ours.mean == pytest.approx(theirs.mean, rel=1e-4, abs=1e-6)
-        assert [replace(t, kl=0.0).text for t in ours.tokens] == [t.text for t in theirs.tokens]
+    ours, theirs = whole.outcomes(requests), single.outcomes(requests)
+    for key, outcome in ours.items():
+        assert replace(outcome, margin=None) == replace(theirs[key], margin=None)
+        assert key[0] == "base" or outcome.margin == pytest.approx(theirs[key].margin, rel=1e-4)
+    for one, other in zip(whole.divergences(requests), single.divergences(requests), strict=True):
+        assert one.mean == pytest.approx(other.mean, rel=1e-4, abs=1e-6)
+        assert [token.text for token in one.tokens] == [token.text for token in other.tokens]
 
 
 SUITE = """

@@ -46,6 +46,7 @@ def row_of(
     return {
         "test": "t", "phases": {"setup": "passed", "call": call}, "message": message,
         "verdicts": list(verdicts), "comparisons": list(comparisons),
+        "compared": len(comparisons), "many": {},
     }  # fmt: skip
 
 

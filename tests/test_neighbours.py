@@ -7,7 +7,7 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -396,6 +396,9 @@ def test_progress_is_told_of_what_is_embedded_now(tmp_path: Path) -> None:
     class Told:
         def __init__(self) -> None:
             self.calls: list[Any] = []
+
+        def expect(self, what: str, count: Callable[[], int]) -> None:
+            self.calls.append((what, count()))
 
         def start(self, what: str, total: int) -> None:
             self.calls.append((what, total))

@@ -19,12 +19,18 @@ class Generated:
     """The outcome of one request: a reply with the rendered prompt it answers, or an error.
 
     `error` is for what lies in the prompt itself (too long, refused by the template): it fails
-    that probe alone and is remembered like a reply.
+    that probe alone and is remembered like a reply. Of a reply that was decoded along the other
+    side's: `ties` tokens of that one stood although another was likelier within the noise of
+    rounding, and `margin` (nats) is by how much the first token that differs was likelier;
+    `near_tie` says that noise may have decided.
     """
 
     reply: Reply | None = None
     prompt_ids: tuple[int, ...] = ()
     error: str | None = None
+    ties: int = 0
+    margin: float | None = None
+    near_tie: bool = False
 
 
 @runtime_checkable

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import ctypes
 import gc
 import hashlib
 import json
@@ -55,9 +54,9 @@ class Conversions:
     kept is expanded from the file each time; `notes` says why, or where it is kept.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, notes: list[str] | None = None) -> None:
         self._store = store
-        self.notes: list[str] = []
+        self.notes: list[str] = [] if notes is None else notes
 
     def load(self, file: Path, form: Form[T]) -> T:
         """The thing in the file, from its kept form or by making and keeping it.
@@ -231,6 +230,8 @@ def _tokenizer_digest(tokenizer: Any) -> str:
 
 def _give_back_memory() -> None:
     """Let the system have what was freed; glibc keeps it for later, half a model of it measured."""
+    import ctypes
+
     gc.collect()
     with suppress(AttributeError, OSError, TypeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)

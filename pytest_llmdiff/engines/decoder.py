@@ -2,41 +2,109 @@
 
 The tokens that all prompts begin with (template head, system prompt) are run once and their keys
 and values reused; a row that has ended leaves the batch at once, and a waiting prompt takes its
-place; the output layer runs on last positions only. All of it goes through the public parts of
-transformers: `forward` with a `DynamicCache`, an attention mask and position ids.
+place; the output layer runs only where a token is wanted. A prompt may come with a draft of its
+reply: one pass over it tells how far the model would have said the same, and decoding goes on
+from there.
 """
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.engines.decoding import RowSampling, fewer, is_out_of_memory, left_padded
-from pytest_llmdiff.engines.rendering import common_length
-from pytest_llmdiff.engines.weights import input_device
+from pytest_llmdiff.engines.decoding import RowSampling
+from pytest_llmdiff.engines.forward import Forward
+from pytest_llmdiff.engines.prefixes import Prefix
+from pytest_llmdiff.engines.slots import GRAIN, STEADY_GRAIN, Slots
 from pytest_llmdiff.planning import Sampling
 
 if TYPE_CHECKING:
     import torch
 
-# A prefix shorter than this is not worth a forward pass of its own.
-SHORTEST_PREFIX = 4
 # New rows come in when so large a part of the batch is free: one at a time, each would cost a
 # forward pass for itself alone.
 FREE_SHARE = 0.25
-# How far a token's logit may be below the best one of a plain pass: rounding turns near-ties over.
-TOLERANCE = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 6e-2}
+# Rows of logits `[rows, vocabulary]` that are made at once from the states of drafts.
+ROWS = 128
+# Prompts come in with so many tokens in one pass: larger products are not faster on a CPU, and what
+# lies between them leaves its caches.
+PASS_TOKENS = 1024
+# So many last tokens are looked up in a draft that a row has left, to find where it goes on.
+LOOKUP = 2
+
+# Told of the logits at tried tokens of the drafts: prompt and place in the draft of each row.
+Watch = Callable[[Sequence[tuple[int, int]], "torch.Tensor"], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drafts:
+    """Replies that greedy decoding may turn out to give, one per prompt.
+
+    Behind a prompt `ahead` tokens of its draft are tried at once (None: all). A pass over rows
+    that decode already tries more where it stays within `budget` tokens in all. A draft's token
+    stands where its logit is within `tolerance` of the best. `watch` hears of all tried at first.
+    """
+
+    replies: Sequence[Sequence[int]]
+    ahead: int | None = None
+    budget: int = 0
+    tolerance: float = 0.0
+    watch: Watch | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ended:
+    """One finished row.
+
+    `tokens` are the new ones, the stop token included; `states` `[hidden]` of each is what the
+    output layer turned into its logits. With a draft: `ties` of its tokens stood although another
+    was likelier within the tolerance; `margin` is by how much (difference of logits, in nats) the
+    first token that differs from the draft was ahead of the draft's.
+    """
+
+    index: int
+    tokens: list[int]
+    states: Sequence[torch.Tensor] = ()
+    ties: int = 0
+    margin: float | None = None
+
+
+@dataclass(kw_only=True, eq=False)
+class _Row:
+    index: int
+    tokens: list[int]  # the prompt's and the new ones
+    prompt: int  # how many are the prompt's
+    fed: int  # how many are in the cache: all but the last, once it decodes
+    draft: Sequence[int] = ()
+    on_draft: bool = True  # all new tokens are the draft's
+    states: list[torch.Tensor] = field(default_factory=list)
+    ties: int = 0
+    margin: float | None = None
+
+    @property
+    def said(self) -> int:
+        return len(self.tokens) - self.prompt
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Choice:
+    """A token, the draft's own one there (or None), and how far that was behind the best."""
+
+    token: int
+    drafted: int | None
+    behind: float
 
 
 class Decoder:
     """Continues prompts (token ids) in up to `slots` rows at a time, in their order.
 
     `keys` seed the rows' sampling one by one, so that a row's draw does not depend on its
-    neighbours. The model is given to each `advance` anew, in the same state (adapter on or off).
+    neighbours. With `steady`, the shapes of the passes tell nothing of the batch, not even by
+    rounding: every prompt runs by itself, and every step has at least so many rows.
+    The model is given to each `advance` anew, in the same state (adapter on or off); `plain` is
+    as for `Forward`.
     """
 
     def __init__(
@@ -47,296 +115,197 @@ class Decoder:
         keys: Sequence[str],
         stop_ids: Sequence[int],
         slots: int,
-        pad_id: int,
+        drafts: Drafts | None = None,
+        keep_states: bool = False,
+        steady: int = 0,
+        plain: bool = True,
     ) -> None:
         self._prompts = prompts
         self._limit = sampling.max_new_tokens
         self._sampling = RowSampling(sampling, keys)
         self._stops = set(stop_ids)
-        self._slots = slots
-        self._pad_id = pad_id
+        self._drafts = drafts or Drafts(replies=[()] * len(prompts))
+        self._keep_states = keep_states
+        self._steady = steady
+        self._plain = plain
         self._waiting = deque(range(len(prompts)))
-        self._rows: list[int] = []
-        self._said: dict[int, list[int]] = {}
-        self._prefix = _common_prefix(prompts)
-        self._prefix_cache: Any = None
-        # Of the rows in the batch: keys and values of their columns; which columns are tokens,
-        # `[rows, columns]`; the position of the next token, and the last one, `[rows, 1]`.
-        self._cache: Any = None
-        self._mask: Any = None
-        self._positions: Any = None
-        self._last: Any = None
+        self._rows: list[_Row] = []
+        self._prefix = Prefix([] if steady else prompts)
+        capacity = max(map(len, prompts)) + self._limit
+        self._most = min(slots, len(prompts))  # rows at a time
+        grain = STEADY_GRAIN if steady else GRAIN
+        self._slots = Slots(max(self._most, steady), capacity, grain=grain)
 
     @property
     def done(self) -> bool:
         return not self._waiting and not self._rows
 
-    def advance(self, model: Any) -> list[tuple[int, list[int]]]:
-        """Decode until some rows end: their index and new tokens, the stop token included."""
-        forward = _Forward(model)
+    def advance(self, model: Any) -> list[Ended]:
+        """Decode until some rows end."""
+        forward = Forward(model, plain=self._plain)
         while not self.done:
-            free = self._slots - len(self._rows)
-            if self._waiting and (not self._rows or free >= max(1, FREE_SHARE * self._slots)):
-                logits = self._admit(forward, min(free, len(self._waiting)))
+            free = self._most - len(self._rows)
+            if self._waiting and (not self._rows or free >= max(1, FREE_SHARE * self._most)):
+                ended = self._admit(forward, min(free, len(self._waiting)))
             else:
-                logits = self._step(forward)
-            ended = self._take(logits)
+                ended = self._run(forward, 0)
             if ended:
                 return ended
         return []
 
-    def _admit(self, forward: _Forward, count: int) -> torch.Tensor:
-        """Run waiting prompts up to their end and let their rows join the batch.
+    def _admit(self, forward: Forward, count: int) -> list[Ended]:
+        """Run waiting prompts up to their end, with their drafts, and let them join the batch."""
+        count = 1 if self._steady else count
+        start = len(self._rows)
+        room, logits = PASS_TOKENS, ROWS
+        for _ in range(count):
+            index = self._waiting[0]
+            draft = len(self._drafts.replies[index])
+            room -= len(self._prompts[index]) - self._prefix.size + draft
+            logits -= draft + 1
+            if (room < 0 or (logits < 0 and not self._plain)) and len(self._rows) > start:
+                break
+            self._waiting.popleft()
+            prompt = list(self._prompts[index])
+            self._rows.append(
+                _Row(
+                    index=index,
+                    tokens=prompt,
+                    prompt=len(prompt),
+                    fed=self._prefix.size,
+                    draft=self._drafts.replies[index][: self._limit],
+                )
+            )
+        self._prefix.fill(forward, self._slots, start, len(self._rows))
+        return self._run(forward, start)
 
-        Returns logits `[rows in the batch, vocabulary]`: those that were there take a step as well.
-        """
+    def _run(self, forward: Forward, start: int) -> list[Ended]:
+        """One pass over the rows from `start` on: tokens that are not in the cache, and tries."""
+        rows = self._rows[start:]
+        budget = self._drafts.budget // len(rows) - 1
+        tries = [self._tries(row, budget) for row in rows]
+        feeds = [[*row.tokens[row.fed :], *more] for row, more in zip(rows, tries, strict=True)]
+        offsets = [row.fed for row in rows]
+        wanted = [
+            (number, column)
+            for number, (feed, more) in enumerate(zip(feeds, tries, strict=True))
+            for column in range(len(feed) - len(more) - 1, len(feed))
+        ]
+        if self._steady and rows[0].said:
+            idle = range(len(rows), max(len(rows), self._steady))
+            wanted += [(number, 0) for number in idle]
+            feeds, offsets = feeds + [[0]] * len(idle), offsets + [0] * len(idle)
+        # The logits of many drafted tokens would take more memory than all else together.
+        whole = not any(tries) or not self._plain
+        states, logits = forward(self._slots, start, feeds, offsets, wanted, logits=whole)
+        choices = self._choices(forward, rows, tries, states, logits if whole else None)
+        place, ended = 0, []
+        for row, more in zip(rows, tries, strict=True):
+            row.fed = len(row.tokens)
+            for number in range(len(more) + 1):
+                self._say(row, next(choices), states[place + number])
+                if row.tokens[-1] in self._stops or row.said >= self._limit:
+                    ended.append(row)
+                    break
+                if number < len(more) and row.tokens[-1] == more[number]:
+                    row.fed += 1
+                else:
+                    break
+            for _ in range(number, len(more)):
+                next(choices)
+            place += len(more) + 1
+        self._remove(ended)
+        return [
+            Ended(
+                index=row.index,
+                tokens=row.tokens[row.prompt :],
+                states=row.states,
+                ties=row.ties,
+                margin=row.margin,
+            )
+            for row in ended
+        ]
+
+    def _tries(self, row: _Row, budget: int) -> Sequence[int]:
+        """Tokens of the draft to run behind those of a row that are not in the cache yet."""
+        draft, said = row.draft, row.said
+        if not said:
+            # What comes behind a last token is asked only if the reply could go on there.
+            over = draft and (draft[-1] in self._stops or len(draft) == self._limit)
+            return draft[: len(draft) - 1 if over else None][: self._drafts.ahead]
+        most = min(budget, self._limit - said - 1)
+        if most < 1 or not draft:
+            return ()
+        if row.on_draft:
+            return draft[said : said + most]
+        tail = row.tokens[-LOOKUP:]
+        found = [
+            place
+            for place in range(LOOKUP, len(draft))
+            if list(draft[place - LOOKUP : place]) == tail
+        ]
+        at = min(found, key=lambda place: abs(place - said), default=len(draft))
+        return draft[at : at + most]
+
+    def _choices(
+        self,
+        forward: Forward,
+        rows: Sequence[_Row],
+        tries: Sequence[Sequence[int]],
+        states: torch.Tensor,
+        logits: torch.Tensor | None,
+    ) -> Iterator[_Choice]:
+        """A choice for every wanted place, in order."""
         import torch
 
-        old = self._step(forward) if self._rows else None
-        new = [self._waiting.popleft() for _ in range(count)]
-        size = len(self._prefix)
-        if size and self._prefix_cache is None:
-            ids, mask = left_padded([self._prefix], self._pad_id, forward.device)
-            self._prefix_cache = forward.cache()
-            forward(ids, mask, mask.cumsum(-1) - 1, self._prefix_cache)
-        ids, mask = left_padded(
-            [self._prompts[index][size:] for index in new], self._pad_id, forward.device
-        )
-        mask = torch.cat([mask.new_ones(count, size), mask], -1)
-        places = (mask.cumsum(-1) - 1).clamp(min=0)
-        cache = forward.cache(_repeated(self._prefix_cache, count) if size else ())
-        logits = forward(ids, mask, places[:, size:], cache)
-        positions = places[:, -1:] + 1
-        if old is None:
-            self._cache, self._mask, self._positions = cache, mask, positions
-        else:
-            width = max(self._mask.shape[-1], mask.shape[-1])
-            _join(self._cache, cache, width)
-            self._mask = torch.cat([_widened(self._mask, width), _widened(mask, width)])
-            self._positions = torch.cat([self._positions, positions])
-            logits = torch.cat([old, logits])
-        self._rows = [*self._rows, *new]
-        self._said |= {index: [] for index in new}
-        return logits
+        places = [
+            (row, row.said + number)
+            for row, more in zip(rows, tries, strict=True)
+            for number in range(len(more) + 1)
+        ]
+        drafted = [
+            row.draft[at] if row.on_draft and at < len(row.draft) else None for row, at in places
+        ]
+        fresh = not rows[0].said
+        for first in range(0, len(places), ROWS):
+            part = slice(first, min(first + ROWS, len(places)))
+            scores = (forward.logits(states[part]) if logits is None else logits[part]).float()
+            if self._drafts.watch is not None and fresh:
+                tried = [n for n, token in enumerate(drafted[part]) if token is not None]
+                names = [(places[first + n][0].index, places[first + n][1]) for n in tried]
+                self._drafts.watch(names, scores[tried])
+            scores = self._sampling(scores, [row.index for row, _ in places[part]])
+            best = scores.argmax(-1)
+            own = torch.tensor([-1 if d is None else d for d in drafted[part]], device=best.device)
+            top = scores.gather(-1, best[:, None])
+            behind = (top - scores.gather(-1, own.clamp(min=0)[:, None]))[:, 0]
+            stands = (own >= 0) & (behind <= self._drafts.tolerance)
+            tokens = torch.where(stands, own, best)
+            for token, draft, gap in zip(
+                tokens.tolist(), drafted[part], behind.tolist(), strict=True
+            ):
+                yield _Choice(token=token, drafted=draft, behind=gap)
 
-    def _step(self, forward: _Forward) -> torch.Tensor:
-        """One token further: logits `[rows, vocabulary]`."""
-        import torch
-
-        self._mask = torch.cat([self._mask, self._mask.new_ones(len(self._rows), 1)], -1)
-        logits = forward(self._last, self._mask, self._positions, self._cache)
-        self._positions = self._positions + 1
-        return logits
-
-    def _take(self, logits: torch.Tensor) -> list[tuple[int, list[int]]]:
-        """Give every row its next token; those that end leave the batch."""
-        tokens = self._sampling(logits, self._rows).argmax(-1)
-        staying, ended = [], []
-        for place, (index, token) in enumerate(zip(self._rows, tokens.tolist(), strict=True)):
-            said = self._said[index]
-            said.append(token)
-            if token in self._stops or len(said) >= self._limit:
-                ended.append((index, self._said.pop(index)))
-            else:
-                staying.append(place)
-        self._last = tokens[:, None]
-        if ended:
-            self._rows = [self._rows[place] for place in staying]
-            self._keep(staying)
-        return ended
-
-    def _keep(self, staying: Sequence[int]) -> None:
-        """Drop all other rows, and the columns that are padding in all that stay."""
-        import torch
-
-        if not staying:
-            self._cache = self._mask = None
+    def _say(self, row: _Row, choice: _Choice, state: torch.Tensor) -> None:
+        row.tokens.append(choice.token)
+        if self._keep_states:
+            row.states.append(state)
+        if choice.drafted is None or not row.on_draft:
             return
-        places = torch.tensor(staying, device=self._mask.device)
-        self._mask = self._mask[places]
-        start = int(self._mask.any(0).int().argmax())
-        self._mask = self._mask[:, start:]
-        for layer in _filled(self._cache):
-            layer.keys = layer.keys[places, :, start:]
-            layer.values = layer.values[places, :, start:]
-        self._positions, self._last = self._positions[places], self._last[places]
+        if choice.token != choice.drafted:
+            row.on_draft, row.margin = False, choice.behind
+        elif choice.behind > 0:
+            row.ties += 1
 
-
-class _Forward:
-    """Forward passes of a model over keys and values from before."""
-
-    def __init__(self, model: Any) -> None:
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        accepted = inspect.signature(base.forward).parameters
-        self._model = model
-        self._position_ids = "position_ids" in accepted
-        self._logits_to_keep = "logits_to_keep" in accepted
-        self.device = input_device(model)
-
-    def cache(self, layers: Iterable[tuple[torch.Tensor, torch.Tensor] | None] = ()) -> Any:
-        """Keys and values by layer, each `[rows, heads, columns, width]`.
-
-        All columns are kept, whatever the architecture's own cache would forget.
-        """
-        from transformers import DynamicCache
-
-        cache = DynamicCache()
-        for number, layer in enumerate(layers):
-            if layer is not None:
-                cache.update(*layer, number)
-        return cache
-
-    def __call__(
-        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any
-    ) -> torch.Tensor:
-        """Logits `[rows, vocabulary]` behind the last of the ids; the cache grows by them."""
-        options: dict[str, Any] = {}
-        if self._position_ids:
-            options["position_ids"] = positions
-        if self._logits_to_keep:
-            options["logits_to_keep"] = 1
-        output = self._model(
-            input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **options
-        )
-        logits: torch.Tensor = output.logits[:, -1].float()
-        return logits
-
-
-def _filled(cache: Any) -> list[Any]:
-    """Layers that hold keys; those that share the keys of another layer hold none."""
-    return [layer for layer in cache.layers if layer.get_seq_length()]
-
-
-def _repeated(cache: Any, count: int) -> list[Any]:
-    return [
-        (layer.keys.expand(count, -1, -1, -1), layer.values.expand(count, -1, -1, -1))
-        if layer.get_seq_length()
-        else None
-        for layer in cache.layers
-    ]
-
-
-def _join(cache: Any, other: Any, width: int) -> None:
-    """Append the rows of another cache, both padded at the beginning to so many columns.
-
-    The other one is given up layer by layer: there is no room for both and the result.
-    """
-    import torch
-
-    def wide(part: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.pad(part, (0, 0, width - part.shape[-2], 0))
-
-    for layer, more in zip(_filled(cache), _filled(other), strict=True):
-        layer.keys = torch.cat([wide(layer.keys), wide(more.keys)])
-        layer.values = torch.cat([wide(layer.values), wide(more.values)])
-        more.keys = more.values = None
-
-
-def _widened(mask: torch.Tensor, width: int) -> torch.Tensor:
-    import torch
-
-    return torch.nn.functional.pad(mask, (width - mask.shape[-1], 0))
-
-
-def _common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
-    """What all prompts begin with; each keeps at least one token behind it."""
-    if len(prompts) < 2:
-        return []
-    # All lie between the first and the last in order, so those two have the least in common.
-    first, last = min(map(list, prompts)), max(map(list, prompts))
-    length = min(common_length(first, last), min(map(len, prompts)) - 1)
-    return list(first[:length]) if length >= SHORTEST_PREFIX else []
-
-
-def decoded(
-    decoder: Callable[..., Decoder],
-    prompts: Sequence[Sequence[int]],
-    keys: Sequence[str],
-    slots: int,
-    opened: Callable[[], AbstractContextManager[Any]],
-    remember: Callable[[int], None],
-) -> Iterator[tuple[int, list[int]]]:
-    """Place and new tokens of each prompt as they end; where memory runs out, with fewer slots.
-
-    The model is `opened` for each advance, never across a `yield`. The slots that were enough
-    are passed to `remember`.
-
-    Raises:
-        ModelError: memory runs out with a single prompt.
-    """
-    left = list(range(len(prompts)))
-    while left:
-        now = decoder([prompts[i] for i in left], keys=[keys[i] for i in left], slots=slots)
-        places, ended = left, set[int]()
-        message = ""
-        while not now.done and not message:
-            found = []
-            try:
-                with opened() as model:
-                    found = now.advance(model)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                message = str(error)
-            for place, row in found:
-                ended.add(places[place])
-                yield places[place], row
-        left = [i for i in left if i not in ended]
-        if message:
-            # Outside the handler, whose exception holds the frames, and with them the tensors.
-            del now
-            slots = fewer(slots, len(left), message)
-            remember(slots)
-
-
-def cannot_serve(model: Any, *, pad_id: int) -> str | None:
-    """Why this loop cannot serve a model, or None: tried out on a few tokens.
-
-    Rows that begin together, wait and join say tokens that one plain forward pass finds likeliest.
-    What fails here is served by `generate`: recurrent states, caches of other kinds.
-    """
-    rows = int(model.get_input_embeddings().weight.shape[0])
-    ids = [(7 * number + 3) % rows for number in range(16)]
-    prompts = [ids[:9], [*ids[:6], *ids[2:4]], [*ids[:6], *ids[9:16]]]
-    decoder = Decoder(
-        prompts, sampling=Sampling(max_new_tokens=4), keys=["0" * 12] * 3, stop_ids=(), slots=2,
-        pad_id=pad_id,
-    )  # fmt: skip
-    worst = 0.0
-    try:
-        while not decoder.done:
-            for index, said in decoder.advance(model):
-                worst = max(worst, _shortfall(model, prompts[index], said))
-    except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else ""
-        return f"{type(error).__name__}: {reason}"
-    allowed = TOLERANCE.get(str(model.dtype).removeprefix("torch."), TOLERANCE["bfloat16"])
-    return None if worst <= allowed else "its tokens are not those of a plain forward pass"
-
-
-def _shortfall(model: Any, prompt: Sequence[int], said: Sequence[int]) -> float:
-    """By how much the tokens' logits are below the best of a plain pass, at most, as a share of
-    what the best is above the mean; infinite where logits are not finite."""
-    import torch
-
-    device = input_device(model)
-    ids = torch.tensor([[*prompt, *said]], device=device)
-    logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0]
-    logits = logits[len(prompt) - 1 : -1].float()
-    best = logits.max(-1).values
-    own = logits.gather(-1, torch.tensor(said, device=logits.device)[:, None])[:, 0]
-    worst = float(((best - own) / (best - logits.mean(-1)).clamp(min=1e-6)).max())
-    return worst if math.isfinite(worst) else math.inf
-
-
-def window_of(model: Any) -> int | None:
-    """The attention window in tokens, of models that have one.
-
-    Padding stands between the common prefix and a prompt's own tokens here, and would count as
-    part of the window: it must hold the whole sequence.
-    """
-    config = model.config.get_text_config()
-    window = getattr(config, "sliding_window", None) or getattr(
-        config, "attention_chunk_size", None
-    )
-    return int(window) if window else None
+    def _remove(self, ended: Sequence[_Row]) -> None:
+        """Let the last rows stand where rows have ended."""
+        gone = set(map(id, ended))
+        place = 0
+        while place < len(self._rows):
+            if id(self._rows[place]) not in gone:
+                place += 1
+                continue
+            last = self._rows.pop()
+            if place < len(self._rows):
+                self._rows[place] = last
+                self._slots.move(len(self._rows), place)

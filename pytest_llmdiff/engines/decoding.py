@@ -1,19 +1,16 @@
-"""Batched decoding and teacher-forced logits over one transformers model."""
+"""Batches by `generate`, and logits of whole sequences: for models that the loop cannot serve."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.engines.weights import empty_cache, input_device
-from pytest_llmdiff.errors import ModelError
+from pytest_llmdiff.engines.weights import input_device
 from pytest_llmdiff.planning import Request, Sampling
 
 if TYPE_CHECKING:
     import torch
-
-T = TypeVar("T")
 
 
 def decode(
@@ -85,58 +82,6 @@ def left_padded(
     ids = [[pad_id] * (width - len(row)) + list(row) for row in rows]
     mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
-
-
-def in_batches(
-    items: Sequence[T], size: int, run: Callable[[Sequence[T]], Any]
-) -> Iterator[tuple[Sequence[T], Any, int]]:
-    """Run items in batches, halving the batch when memory runs out.
-
-    Yields each batch with its result and the size in force, which the caller may remember.
-
-    Raises:
-        ModelError: memory runs out with a single item.
-    """
-    start = 0
-    while start < len(items):
-        batch = items[start : start + size]
-        try:
-            result = run(batch)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            message = str(error)
-        else:
-            start += len(batch)
-            yield batch, result, size
-            continue
-        # Outside the handler: the exception holds the frames, and with them the tensors.
-        size = fewer(size, len(batch), message)
-
-
-def fewer(size: int, used: int, message: str) -> int:
-    """Rows to go on with after memory ran out with `used` of at most `size`.
-
-    Raises:
-        ModelError: there was only one.
-    """
-    empty_cache()
-    if min(size, used) <= 1:
-        raise ModelError(
-            "memory runs out with a single prompt; try a smaller --llmdiff-max-new-tokens, "
-            f"--llmdiff-quantization or a larger device ({message.splitlines()[0]})"
-        )
-    return max(1, min(size, used) // 2)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception is CUDA's, MPS' or the CPU allocator's word for that."""
-    import torch
-
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
-        word in str(error).lower() for word in words
-    )
 
 
 def _until_stop(row: list[int], stop_ids: set[int]) -> list[int]:

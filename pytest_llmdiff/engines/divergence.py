@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ LOGITS_BYTES = {"cpu": 1 << 26, "mps": 1 << 27, "cuda": 1 << 29}
 ROWS = 128
 
 Pairs = Sequence[tuple[Continuation, Continuation]]
+TextOf = Callable[[int], str]
 
 
 def pair_divergences(
@@ -48,7 +50,7 @@ def pair_divergences(
             )
     ours: Any = pair.base
     theirs: Any = pair.tuned
-    why = _unlike_tokenizers(ours, theirs)
+    why = unlike_tokenizers(ours, theirs)
     if why is not None:
         for request, _, _ in items:
             yield request, TokenDivergences(tokens=(), unsupported=why)
@@ -72,7 +74,8 @@ def pair_divergences(
         yield items[index][0], value
 
 
-def _unlike_tokenizers(base: Any, tuned: Any) -> str | None:
+def unlike_tokenizers(base: Any, tuned: Any) -> str | None:
+    """Why the tokens of two engines cannot be compared, or None."""
     if base.renderer.path == tuned.renderer.path:
         return None
     ours, theirs = base.tokenizer.get_vocab(), tuned.tokenizer.get_vocab()
@@ -88,7 +91,7 @@ def token_divergences(
     pairs: Pairs,
     *,
     rows: int,
-    text_of: Callable[[int], str],
+    text_of: TextOf,
     between: Callable[[], None] | None = None,
 ) -> Iterator[tuple[int, TokenDivergences]]:
     """Statistics of each pair, with its index.
@@ -124,11 +127,61 @@ def token_divergences(
 
 
 def statistics(
-    base: torch.Tensor,
-    tuned: torch.Tensor,
-    reply_ids: Sequence[int],
-    text_of: Callable[[int], str],
+    base: torch.Tensor, tuned: torch.Tensor, reply_ids: Sequence[int], text_of: TextOf
 ) -> TokenDivergences:
+    """Statistics of a whole reply, from logits `[len(reply_ids), vocabulary]`."""
+    tokens: list[TokenDivergence] = []
+    for start in range(0, len(reply_ids), ROWS):
+        part = slice(start, start + ROWS)
+        tokens += token_statistics(base[part], tuned[part], reply_ids[part], text_of)
+    return TokenDivergences(tokens=tuple(tokens))
+
+
+class TokenStatistics:
+    """Statistics of replies as the tuned model's logits at their tokens come by.
+
+    `states` `[tokens, hidden]` are what went into the base's output layer at each token of its
+    `replies`, by the request's key; `base_logits` is that layer.
+    """
+
+    def __init__(
+        self,
+        states: Mapping[str, torch.Tensor],
+        replies: Mapping[str, Sequence[int]],
+        base_logits: Callable[[torch.Tensor], torch.Tensor],
+        text_of: TextOf,
+    ) -> None:
+        self._states = states
+        self._replies = replies
+        self._base_logits = base_logits
+        self._text_of = cache(text_of)
+        self._found: dict[str, dict[int, TokenDivergence]] = {}
+
+    def __call__(self, places: Sequence[tuple[str, int]], logits: torch.Tensor) -> None:
+        """Take the tuned model's logits `[n, vocabulary]` at places: request's key and token."""
+        import torch
+
+        if not places:
+            return
+        states = torch.stack([self._states[key][token] for key, token in places])
+        base = self._base_logits(states).to(logits.device)
+        reply = [self._replies[key][token] for key, token in places]
+        rows = token_statistics(base, logits, reply, self._text_of)
+        for (key, token), row in zip(places, rows, strict=True):
+            self._found.setdefault(key, {})[token] = row
+
+    def of(self, key: str) -> TokenDivergences | None:
+        """The statistics of a reply, if all of its tokens came by; forgotten with that."""
+        found = self._found.pop(key, {})
+        length = len(self._replies.get(key, ()))
+        if not length or len(found) < length:
+            return None
+        return TokenDivergences(tokens=tuple(found[token] for token in range(length)))
+
+
+def token_statistics(
+    base: torch.Tensor, tuned: torch.Tensor, reply_ids: Sequence[int], text_of: TextOf
+) -> list[TokenDivergence]:
     """KL(base‖tuned) in nats at each reply token, from logits `[len(reply_ids), vocabulary]`.
 
     KL(p‖q) = Σ p (log p − log q) (Kullback & Leibler 1951), in float32 whatever the models compute
@@ -138,39 +191,37 @@ def statistics(
     import torch
 
     width = min(base.shape[-1], tuned.shape[-1])
-    tokens: list[TokenDivergence] = []
-    for start in range(0, len(reply_ids), ROWS):
-        p = base[start : start + ROWS, :width].float().log_softmax(-1)
-        q = tuned[start : start + ROWS, :width].float().log_softmax(-1)
-        # A token that the base masks (log p = −inf) adds nothing, where the product would be NaN.
-        terms = torch.where(p == -torch.inf, torch.zeros_like(p), p.exp() * (p - q))
-        # Rounding can leave a sum a hair below zero, which KL never is; NaN stays NaN.
-        kl = terms.sum(-1).clamp(min=0)
-        reply = torch.tensor(reply_ids[start : start + ROWS], device=p.device)[:, None]
-        best_p, best_q = p.argmax(-1, keepdim=True), q.argmax(-1, keepdim=True)
-        columns = [
-            kl.tolist(),
-            p.gather(-1, reply)[:, 0].tolist(),
-            q.gather(-1, reply)[:, 0].tolist(),
-            p.gather(-1, best_q)[:, 0].tolist(),
-            q.gather(-1, best_q)[:, 0].tolist(),
-            (best_p != best_q)[:, 0].tolist(),
-            best_q[:, 0].tolist(),
-        ]
-        for offset, row in enumerate(zip(*columns, strict=True)):
-            tokens.append(
-                TokenDivergence(
-                    text=text_of(reply_ids[start + offset]),
-                    kl=row[0],
-                    base_logprob=row[1],
-                    tuned_logprob=row[2],
-                    tuned_text=text_of(row[6]),
-                    tuned_text_base_logprob=row[3],
-                    tuned_text_tuned_logprob=row[4],
-                    flipped=row[5],
-                )
-            )
-    return TokenDivergences(tokens=tuple(tokens))
+    p = base[:, :width].float().log_softmax(-1)
+    q = tuned[:, :width].float().log_softmax(-1)
+    reply = torch.tensor(reply_ids, device=p.device)[:, None]
+    best_p, best_q = p.argmax(-1, keepdim=True), q.argmax(-1, keepdim=True)
+    columns = [
+        p.gather(-1, reply)[:, 0].tolist(),
+        q.gather(-1, reply)[:, 0].tolist(),
+        p.gather(-1, best_q)[:, 0].tolist(),
+        q.gather(-1, best_q)[:, 0].tolist(),
+        (best_p != best_q)[:, 0].tolist(),
+        best_q[:, 0].tolist(),
+    ]
+    # In the memory of q, which is not needed any more: these are the largest tensors of a run.
+    terms = torch.sub(p, q, out=q).mul_(p.exp())
+    # A token that the base masks (log p = −inf) adds nothing, where the product would be NaN.
+    terms.masked_fill_(p == -torch.inf, 0.0)
+    # Rounding can leave a sum a hair below zero, which KL never is; NaN stays NaN.
+    kl = terms.sum(-1).clamp(min=0).tolist()
+    return [
+        TokenDivergence(
+            text=text_of(token),
+            kl=divergence,
+            base_logprob=row[0],
+            tuned_logprob=row[1],
+            tuned_text=text_of(row[5]),
+            tuned_text_base_logprob=row[2],
+            tuned_text_tuned_logprob=row[3],
+            flipped=row[4],
+        )
+        for token, divergence, row in zip(reply_ids, kl, zip(*columns, strict=True), strict=True)
+    ]
 
 
 def rows_for(device: str, vocabulary: int) -> int:

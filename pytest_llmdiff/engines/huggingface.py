@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.comparison import Reply
 from pytest_llmdiff.engines import Continuation, Generated
 from pytest_llmdiff.engines.adapter import AdapterHealth, adapter_health
 from pytest_llmdiff.engines.artifacts import generation_stop_ids
-from pytest_llmdiff.engines.decoder import Decoder, cannot_serve, decoded, window_of
-from pytest_llmdiff.engines.decoding import decode, groups, in_batches, reply_logits
+from pytest_llmdiff.engines.batches import BatchSize, decoded, in_batches
+from pytest_llmdiff.engines.decoder import Decoder, Drafts, Ended
+from pytest_llmdiff.engines.decoding import decode, groups, reply_logits
+from pytest_llmdiff.engines.forward import Forward
 from pytest_llmdiff.engines.reasoning import split_reasoning
 from pytest_llmdiff.engines.rendering import AnyRenderer
+from pytest_llmdiff.engines.serving import Service, service_of, window_of
+from pytest_llmdiff.engines.teacher import batches, grouped, reply_states
 from pytest_llmdiff.engines.weights import Weights
 from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.formats.messages import Message
@@ -23,9 +27,32 @@ from pytest_llmdiff.planning import Request, Sampling
 if TYPE_CHECKING:
     import torch
 
-# On a CPU decoding is bound by arithmetic from about 32 rows on; a GPU takes more, and halves
-# the number when memory runs out.
-BATCH = {"cpu": 32, "mps": 32, "cuda": 64}
+# Rows that decode together. On a CPU more are not faster; a GPU takes what its memory holds.
+BATCH = {"cpu": 64, "mps": 32, "cuda": 256}
+# Rows of a step where rounding must not tell of the batch: kernels differ with the shape. On a CPU
+# only that for a single row does (docs/performance.md); elsewhere steps have just these.
+STEADY_ROWS = {"cpu": 2, "mps": 32, "cuda": 64}
+# Tokens of one pass with drafted ones, where few rows decode: so many cost little more than one.
+DRAFT_TOKENS = {"cpu": 16, "mps": 64, "cuda": 256}
+
+Remember = Callable[[str, Callable[[], Mapping[str, Any]]], Mapping[str, Any]]
+
+
+def _forgotten(_: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    return compute()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Along:
+    """Replies of the other side to decode along, by the key of the request; see `Drafts`.
+
+    `watch` is told the keys of the requests in the place of the prompts' numbers.
+    """
+
+    replies: Mapping[str, tuple[int, ...]]
+    ahead: int | None
+    tolerance: float
+    watch: Callable[[Sequence[tuple[str, int]], torch.Tensor], None] | None = None
 
 
 @dataclass
@@ -34,6 +61,9 @@ class TransformersEngine:
 
     `adapted` says whether the adapter of `weights`, if there is one, is on. `identity` is the
     content hash of files, settings and versions; it is computed without loading anything.
+    `remembered` looks a fact about the model up, or computes and keeps it. With `keep_states`,
+    what went into the output layer for each token of the last replies is in `states`, by the
+    request's key, `[tokens, hidden]`.
     """
 
     weights: Weights
@@ -41,9 +71,10 @@ class TransformersEngine:
     adapted: bool
     identity: str
     batch_size: int | None = None
+    remembered: Remember = field(default=_forgotten, repr=False)
     notes: set[str] = field(default_factory=set)
-    _unserved: str | None = field(default=None, repr=False)
-    _window: int | None = field(default=None, repr=False)
+    keep_states: bool = field(default=False, repr=False)
+    states: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def fingerprint(self) -> str:
         return self.identity
@@ -73,29 +104,37 @@ class TransformersEngine:
         """Stop tokens of the template, the tokenizer and the generation config together."""
         return tuple(sorted({*self.weights.stop_ids, *self.renderer.stop_ids()}))
 
-    # The adapter is switched per batch, inside `run`, never across a `yield`: base and tuned
+    @cached_property
+    def service(self) -> Service:
+        """How the decode loop serves this model; tried out once per weights, device and dtype."""
+
+        def compute() -> dict[str, Any]:
+            with self.weights.model(adapted=self.adapted) as model:
+                return asdict(service_of(model))
+
+        return Service(**self.remembered("service", compute))
+
+    @property
+    def steady(self) -> bool:
+        """Whether rounding is coarse enough for a batch to tell on its replies."""
+        return self.weights.dtype != "float32"
+
+    # The adapter is switched per batch, inside the loops, never across a `yield`: base and tuned
     # iterators over the same weights may be consumed in turns.
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
-        model = self.weights.load()
-        context = _context_length(model)
-        rows = self.embedding_rows()
+        yield from self.generate_along(requests, None)
+
+    def generate_along(
+        self, requests: Sequence[Request], along: Along | None
+    ) -> Iterator[tuple[int, Generated]]:
+        """Capability: replies like those of `generate`, found along those of the other side."""
+        context = _context_length(self.weights.load())
+        self.states.clear()
         prompts: dict[int, list[int]] = {}
         for index, request in enumerate(requests):
             try:
-                ids = self.render(request.messages)
-                if len(ids) >= context:
-                    raise ProbeError(
-                        f"the prompt has {len(ids)} tokens and the context of the model "
-                        f"{context}, which leaves no room for a reply"
-                    )
-                if max(ids) >= rows:
-                    raise ProbeError(
-                        f"the prompt holds {self.token_text(max(ids))!r} (token {max(ids)}), and "
-                        f"the model's embeddings end at token {rows - 1}: the chat template adds "
-                        "a token that the model was not trained with"
-                    )
-                prompts[index] = ids
+                prompts[index] = self._prompt(request, context)
             except ProbeError as error:
                 yield index, Generated(error=str(error))
         answerable = sorted(prompts, key=lambda i: -len(prompts[i]))
@@ -105,37 +144,63 @@ class TransformersEngine:
         )
         for sampling, members in by_settings.items():
             indices = [answerable[m] for m in members]
-            rows_of = [prompts[i] for i in indices]
+            rows = [prompts[i] for i in indices]
             keys = [requests[i].key for i in indices]
-            for place, row in self._decoded(rows_of, keys, sampling, stop_ids):
+            drafted = None if sampling.temperature else along
+            for place, row in self._decoded(rows, keys, sampling, drafted):
                 index = indices[place]
+                if self.keep_states and row.states:
+                    self.states[keys[place]] = _stacked(row.states)
                 yield index, self._generated(prompts[index], row, set(stop_ids))
+
+    def _prompt(self, request: Request, context: int) -> list[int]:
+        ids = self.render(request.messages)
+        if len(ids) >= context:
+            raise ProbeError(
+                f"the prompt has {len(ids)} tokens and the context of the model "
+                f"{context}, which leaves no room for a reply"
+            )
+        rows = self.embedding_rows()
+        if max(ids) >= rows:
+            raise ProbeError(
+                f"the prompt holds {self.token_text(max(ids))!r} (token {max(ids)}), and "
+                f"the model's embeddings end at token {rows - 1}: the chat template adds "
+                "a token that the model was not trained with"
+            )
+        return ids
 
     def _decoded(
         self,
         prompts: Sequence[Sequence[int]],
         keys: Sequence[str],
         sampling: Sampling,
-        stop_ids: Sequence[int],
-    ) -> Iterator[tuple[int, list[int]]]:
-        """Place and new tokens of each prompt, by the decode loop where that serves the model."""
-        longest = max(map(len, prompts)) + sampling.max_new_tokens
-        if self._loop_serves(longest):
-            decoder = partial(
-                Decoder, sampling=sampling, stop_ids=stop_ids, pad_id=self._pad_id()
-            )  # fmt: skip
-            yield from decoded(
-                decoder,
-                prompts,
-                keys,
-                self._batch(),
-                partial(self.weights.model, adapted=self.adapted),
-                self._remember,
-            )
+        along: Along | None,
+    ) -> Iterator[tuple[int, Ended]]:
+        """Place and outcome of each prompt, by the decode loop where that serves the model."""
+        stop_ids = self.stop_ids()
+        opened = partial(self.weights.model, adapted=self.adapted)
+        if self._loop_serves(max(map(len, prompts)) + sampling.max_new_tokens):
+            steady = STEADY_ROWS[self.weights.device] if self.steady else 0
+
+            def make(places: Sequence[int], rows: int) -> Decoder:
+                own = [keys[i] for i in places]
+                return Decoder(
+                    [prompts[i] for i in places],
+                    sampling=sampling,
+                    keys=own,
+                    stop_ids=stop_ids,
+                    slots=min(rows, steady) if steady and self.weights.device != "cpu" else rows,
+                    drafts=None if along is None else self._drafts(along, own),
+                    keep_states=self.keep_states,
+                    steady=steady,
+                    plain=self.service.plain,
+                )
+
+            yield from decoded(make, len(prompts), self._batch, opened)
             return
 
         def run(batch: Sequence[int]) -> list[list[int]]:
-            with self.weights.model(adapted=self.adapted) as model:
+            with opened() as model:
                 return decode(
                     model,
                     [prompts[i] for i in batch],
@@ -145,28 +210,87 @@ class TransformersEngine:
                     pad_id=self._pad_id(),
                 )
 
-        for batch, rows, size in in_batches(range(len(prompts)), self._batch(), run):
-            self._remember(size)
-            yield from zip(batch, rows, strict=True)
+        for batch, rows in in_batches(range(len(prompts)), self._batch, run):
+            for place, tokens in zip(batch, rows, strict=True):
+                yield place, Ended(index=place, tokens=tokens)
+
+    def _drafts(self, along: Along, keys: Sequence[str]) -> Drafts:
+        def named(places: Sequence[tuple[int, int]], logits: torch.Tensor) -> None:
+            if along.watch is not None:
+                along.watch([(keys[index], token) for index, token in places], logits)
+
+        return Drafts(
+            replies=[along.replies.get(key, ()) for key in keys],
+            ahead=None if self.steady else along.ahead,
+            budget=0 if self.steady else DRAFT_TOKENS[self.weights.device],
+            tolerance=along.tolerance,
+            watch=None if along.watch is None else named,
+        )
 
     def _loop_serves(self, longest: int) -> bool:
         """Whether sequences of so many tokens can go through the decode loop; if not, a note."""
-        if self._unserved is None:
-            with self.weights.model(adapted=self.adapted) as model:
-                self._unserved = cannot_serve(model, pad_id=self._pad_id()) or ""
-                self._window = window_of(model)
-        reason = self._unserved
-        if not reason and self._window is not None and longest > self._window:
+        reason = self.service.unserved
+        if reason is None and self.window is not None and longest > self.window:
             reason = f"sequences of {longest} tokens are longer than its attention window"
-        if reason:
+        if reason is not None:
             self.notes.add(f"decoded by transformers' generate, not by the faster loop: {reason}")
-        return not reason
+        return reason is None
+
+    @cached_property
+    def window(self) -> int | None:
+        return window_of(self.weights.load())
 
     def token_logits(
         self, items: Sequence[Continuation], rows: int
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Capability: logits `[len(reply_ids), vocabulary]` of given replies, with their index."""
-        self.weights.load()
+        """Capability: logits `[len(reply_ids), vocabulary]` of given replies, with their index.
+
+        About `rows` rows of logits are held at once.
+        """
+        longest = max(len(item.prompt_ids) + len(item.reply_ids) for item in items)
+        if self.service.unserved or (self.window is not None and longest > self.window):
+            yield from self._whole_logits(items, rows)
+            return
+        plain = self.service.plain
+        for batch, found in self._passes(items, None if plain else rows):
+            states, logits = found
+            first = 0
+            for group in grouped([len(items[i].reply_ids) for i in batch], rows):
+                lengths = [len(items[batch[n]].reply_ids) for n in group]
+                part = slice(first, first + sum(lengths))
+                with self.weights.model(adapted=self.adapted) as model:
+                    scores = Forward(model).logits(states[part]) if plain else logits[part]
+                yield from zip((batch[n] for n in group), _split(scores, lengths), strict=True)
+                first = part.stop
+
+    def reply_states(self, items: Sequence[Continuation]) -> Iterator[tuple[int, torch.Tensor]]:
+        """What goes into the output layer for each token of given replies, `[tokens, hidden]`."""
+        for batch, (states, _) in self._passes(items, None):
+            lengths = [len(items[i].reply_ids) for i in batch]
+            yield from zip(batch, _split(states, lengths), strict=True)
+
+    def state_logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Logits `[n, vocabulary]` of states `[n, hidden]`, where `service.plain`."""
+        with self.weights.model(adapted=self.adapted) as model:
+            return Forward(model).logits(states)
+
+    def _passes(
+        self, items: Sequence[Continuation], rows: int | None
+    ) -> Iterator[tuple[list[int], tuple[torch.Tensor, torch.Tensor]]]:
+        """Batches of items with the states of their replies' tokens, and logits if not plain."""
+        for cut in batches(items, rows=rows, alone=self.steady):
+
+            def run(batch: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+                with self.weights.model(adapted=self.adapted) as model:
+                    forward = Forward(model, plain=self.service.plain)
+                    return reply_states(forward, [items[i] for i in batch], steady=self.steady)
+
+            for batch, found in in_batches(cut, BatchSize(len(cut)), run):
+                yield list(batch), found
+
+    def _whole_logits(
+        self, items: Sequence[Continuation], rows: int
+    ) -> Iterator[tuple[int, torch.Tensor]]:
         width = max(len(item.reply_ids) for item in items) + 1
 
         def run(batch: Sequence[int]) -> list[torch.Tensor]:
@@ -178,7 +302,8 @@ class TransformersEngine:
                     pad_id=self._pad_id(),
                 )
 
-        for batch, logits, _ in in_batches(range(len(items)), max(1, rows // width), run):
+        size = BatchSize(max(1, rows // width))
+        for batch, logits in in_batches(range(len(items)), size, run):
             yield from zip(batch, logits, strict=True)
 
     def embedding_rows(self) -> int:
@@ -192,8 +317,8 @@ class TransformersEngine:
     def token_text(self, token_id: int) -> str:
         return str(self.tokenizer.decode([token_id]))
 
-    def _generated(self, prompt: list[int], row: list[int], stop_ids: set[int]) -> Generated:
-        tokenizer = self.tokenizer
+    def _generated(self, prompt: list[int], ended: Ended, stop_ids: set[int]) -> Generated:
+        tokenizer, row = self.tokenizer, ended.tokens
         text, reasoning = split_reasoning(
             tokenizer.decode(row, skip_special_tokens=False),
             prompt_tail=tokenizer.decode(prompt[-16:], skip_special_tokens=False),
@@ -209,21 +334,31 @@ class TransformersEngine:
             finish_reason="stop" if stopped else "length",
             prompt_tokens=len(prompt),
         )
-        return Generated(reply=reply, prompt_ids=tuple(prompt))
+        return Generated(
+            reply=reply, prompt_ids=tuple(prompt), ties=ended.ties, margin=ended.margin
+        )
 
     def _pad_id(self) -> int:
         pad = self.tokenizer.pad_token_id
         return int(pad if pad is not None else (self.tokenizer.eos_token_id or 0))
 
-    def _batch(self) -> int:
-        return self.batch_size or BATCH[self.weights.device]
-
-    def _remember(self, size: int) -> None:
-        if size < self._batch():
-            self.batch_size = size
+    @cached_property
+    def _batch(self) -> BatchSize:
+        return BatchSize(self.batch_size or BATCH[self.weights.device])
 
 
 def _context_length(model: Any) -> int:
     config = model.config.get_text_config()
     length = getattr(config, "max_position_embeddings", None)
     return int(length) if length else 1 << 30
+
+
+def _stacked(states: Sequence[torch.Tensor]) -> torch.Tensor:
+    import torch
+
+    return torch.stack(list(states))
+
+
+def _split(rows: torch.Tensor, lengths: Sequence[int]) -> list[torch.Tensor]:
+    parts: list[torch.Tensor] = rows.split(list(lengths))  # type: ignore[no-untyped-call]
+    return parts

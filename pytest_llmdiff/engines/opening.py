@@ -6,9 +6,9 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Engine, capability
 from pytest_llmdiff.engines.artifacts import (
@@ -17,21 +17,24 @@ from pytest_llmdiff.engines.artifacts import (
     tokenizer_files,
     weight_files,
 )
-from pytest_llmdiff.engines.conversion import Conversions
-from pytest_llmdiff.engines.huggingface import TransformersEngine
 from pytest_llmdiff.engines.placement import Placement, cuda_memory, free_memory, placed
-from pytest_llmdiff.engines.rendering import AnyRenderer, FactoryRenderer, Renderer
 from pytest_llmdiff.engines.replay import ReplayEngine, check_recording
 from pytest_llmdiff.engines.scripted import ScriptedEngine
-from pytest_llmdiff.engines.weights import Weights, resolve_device, resolve_dtype
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.formats.template_source import TemplateSource, read_template
 from pytest_llmdiff.loading import installed_version, load_object
-from pytest_llmdiff.planning import content_key
+from pytest_llmdiff.planning import content_key, store_key
 from pytest_llmdiff.settings import Settings
 from pytest_llmdiff.specs import Spec, fetch
 from pytest_llmdiff.store import Store, files_hash
 
+if TYPE_CHECKING:
+    from pytest_llmdiff.engines.conversion import Conversions
+    from pytest_llmdiff.engines.rendering import AnyRenderer
+    from pytest_llmdiff.engines.weights import Weights
+    from pytest_llmdiff.formats.template_source import TemplateSource
+
+# The modules of the transformers engine come in where an engine is opened: recordings and scripts
+# need none of them.
 VERSIONS = ("torch", "transformers", "tokenizers", "peft", "gguf", "bitsandbytes")
 FILE_KINDS = ("weights", "adapter", "gguf")
 
@@ -58,6 +61,13 @@ class Pair:
         needed = sum(size() for size in sizes)
         # A fifth is left for activations and the key/value cache of a batch.
         return bool(needed <= 0.8 * free_memory(self.place().name))
+
+    @property
+    def settles_ties(self) -> bool:
+        """Whether a near-tie of the tuned model is settled by the base's reply, which the tuned
+        one's then depends on. In float32 so little is a tie that either outcome will do."""
+        sides = (self.base, self.tuned)
+        return all(capability(side, "steady") or False for side in sides)
 
     def close(self) -> None:
         self.base.close()
@@ -104,6 +114,8 @@ def open_pair(base: Spec, tuned: Spec, settings: Settings, store: Store) -> Pair
     """Engines for both SPECs; nothing is loaded yet, hub files are fetched."""
     resolved: dict[str, str] = {}
     if {base.kind, tuned.kind} & set(FILE_KINDS):
+        from pytest_llmdiff.engines.weights import resolve_dtype
+
         resolved["device"] = auto_device(settings, store)
         resolved["dtype"] = resolve_dtype(settings.dtype, resolved["device"])
     engines: list[Engine] = []
@@ -118,23 +130,19 @@ def open_pair(base: Spec, tuned: Spec, settings: Settings, store: Store) -> Pair
         device = resolved.get("device", "cpu")
         return placed(settings.device, device, worker=worker, memory=cuda_memory, needed=needed)
 
-    conversions = Conversions(store)
-    opener = _Opener(settings, store, resolved, base, tuned, conversions, place)
+    notes: list[str] = []
+    opener = _Opener(settings, store, resolved, base, tuned, notes, place)
     engines.append(opener.engine(base, "base", None))
     engines.append(opener.engine(tuned, "tuned", engines[0]))
-    return Pair(
-        base=engines[0],
-        tuned=engines[1],
-        resolved=resolved,
-        notes=conversions.notes,
-        place=place,
-    )
+    return Pair(base=engines[0], tuned=engines[1], resolved=resolved, notes=notes, place=place)
 
 
 def given_template(settings: Settings) -> TemplateSource | None:
     """The template of `--llmdiff-template`. Raises ConfigError where it cannot be had."""
     if settings.template is None:
         return None
+    from pytest_llmdiff.formats.template_source import read_template
+
     return read_template(
         settings.template,
         option="--llmdiff-template",
@@ -152,6 +160,8 @@ def auto_device(settings: Settings, store: Store) -> str:
     key = content_key(["device", about])
     known = store.get("fact", [key]).get(key)
     if known is None:
+        from pytest_llmdiff.engines.weights import resolve_device
+
         known = resolve_device(settings.device)
         store.put("fact", {key: known})
     return str(known)
@@ -164,8 +174,14 @@ class _Opener:
     resolved: Mapping[str, str]
     base: Spec
     tuned: Spec
-    conversions: Conversions
+    notes: list[str]
     place: Callable[[], Placement]
+
+    @cached_property
+    def conversions(self) -> Conversions:
+        from pytest_llmdiff.engines.conversion import Conversions
+
+        return Conversions(self.store, self.notes)
 
     def engine(self, spec: Spec, side: str, base: Engine | None) -> Engine:
         if spec.kind == "python":
@@ -177,6 +193,8 @@ class _Opener:
         return self._transformers(spec, side, base)
 
     def _transformers(self, spec: Spec, side: str, base: Engine | None) -> Engine:
+        from pytest_llmdiff.engines.huggingface import TransformersEngine
+
         adapter = fetch(spec) if spec.kind == "adapter" else None
         path = fetch(self.base) if adapter else fetch(spec)
         own = adapter if adapter and has_tokenizer(adapter) else path
@@ -197,11 +215,14 @@ class _Opener:
             adapted=side == "tuned",
             identity=identity,
             batch_size=self.settings.batch_size,
+            remembered=partial(_remembered, self.store, identity),
         )
 
     def _renderer(
         self, own: Path, template: TemplateSource | None, fallback: Path | None
     ) -> AnyRenderer:
+        from pytest_llmdiff.engines.rendering import FactoryRenderer, Renderer
+
         shared: dict[str, Any] = {
             "kwargs": self.settings.template_kwargs,
             "trust_remote_code": self.settings.trust_remote_code,
@@ -213,6 +234,8 @@ class _Opener:
         return Renderer(own, template=jinja, fallback=fallback, **shared)
 
     def _weights(self, path: Path, adapter: Path | None) -> Weights:
+        from pytest_llmdiff.engines.weights import Weights
+
         return Weights(
             path,
             adapter=adapter,
@@ -266,7 +289,21 @@ class _Opener:
         return content_key(content)
 
 
+def _remembered(
+    store: Store, identity: str, what: str, compute: Callable[[], Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """A fact about an engine of this identity: from the store, or computed and kept there."""
+    key = store_key("fact", what, identity)
+    known: Mapping[str, Any] | None = store.get("fact", [key]).get(key)
+    if known is None:
+        known = compute()
+        store.put("fact", {key: dict(known)})
+    return known
+
+
 def _jinja_of(file: Path) -> TemplateSource:
+    from pytest_llmdiff.formats.template_source import TemplateSource
+
     return TemplateSource(name=file.name, jinja=file.read_text(encoding="utf-8"))
 
 

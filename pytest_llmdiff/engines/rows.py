@@ -9,18 +9,30 @@ from typing import Any
 from pytest_llmdiff.comparison import Reply, Score, TokenDivergence, TokenDivergences
 from pytest_llmdiff.engines import Generated
 
+# What is known of replies that were decoded along the other side's; left out where it is nothing.
+ALONG = ("ties", "margin", "near_tie")
+
 
 def generated_to_json(generated: Generated) -> dict[str, Any]:
     if generated.reply is None:
         return {"error": generated.error}
-    return {"reply": asdict(generated.reply), "prompt_ids": list(generated.prompt_ids)}
+    row: dict[str, Any] = {
+        "reply": asdict(generated.reply),
+        "prompt_ids": list(generated.prompt_ids),
+    }
+    along = {name: getattr(generated, name) for name in ALONG}
+    return row | {name: value for name, value in along.items() if value}
 
 
 def generated_from_json(row: Mapping[str, Any]) -> Generated:
     if row.get("error") is not None:
         return Generated(error=row["error"])
     reply = dict(row["reply"], token_ids=tuple(row["reply"]["token_ids"]))
-    return Generated(reply=Reply(**reply), prompt_ids=tuple(row["prompt_ids"]))
+    return Generated(
+        reply=Reply(**reply),
+        prompt_ids=tuple(row["prompt_ids"]),
+        **{name: row[name] for name in ALONG if name in row},
+    )
 
 
 def divergences_to_json(value: TokenDivergences) -> dict[str, Any]:

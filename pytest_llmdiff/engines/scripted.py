@@ -13,12 +13,15 @@ from pytest_llmdiff.errors import ConfigError, ModelError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.planning import Request, content_key
 
+CALLS = 10_000
+
 
 class ScriptedEngine:
     """Answers by looking the last user turn up in `replies`; `default` answers all others.
 
     `divergences` gives mean KL values by prompt for tests of the divergence helper. Tokens are
-    Unicode code points. `calls` lists the prompts that were answered, in order.
+    Unicode code points. `calls` lists the prompts that were answered, in order; of very many the
+    last ones (`CALLS` at least).
     """
 
     def __init__(
@@ -62,6 +65,8 @@ class ScriptedEngine:
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
         for index, request in enumerate(requests):
             prompt = request.messages[-1]["content"]
+            if len(self.calls) >= 2 * CALLS:
+                del self.calls[:CALLS]
             self.calls.append(prompt)
             text = self.replies.get(prompt, self.default)
             prompt_ids = tuple(self.render(request.messages))

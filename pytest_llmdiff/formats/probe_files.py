@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,11 @@ class ProbeRow:
 
 def read_probe_file(path: Path) -> list[ProbeRow]:
     """Read all probes of the file, or raise `ProbeFileError` at its first fault."""
-    rows: list[ProbeRow] = []
+    return list(probe_rows(path))
+
+
+def probe_rows(path: Path) -> Iterator[ProbeRow]:
+    """The same one at a time."""
     place_of_id: dict[str, str] = {}
     for record in read_records(path, _PROBES):
         row = _parse_record(record)
@@ -50,8 +54,7 @@ def read_probe_file(path: Path) -> list[ProbeRow]:
                     column="id",
                 )
             place_of_id[row.id] = f"{record.unit} {record.number}"
-        rows.append(row)
-    return rows
+        yield row
 
 
 def _check_columns(place: str, names: Iterable[str]) -> None:

@@ -94,17 +94,16 @@ def _suffixes() -> str:
 
 
 def _read_jsonl(path: Path, data: bytes, kind: Kind) -> Iterator[Record]:
+    def position(error: json.JSONDecodeError) -> str:
+        return f"column {error.colno}"
+
+    beginning, expected = f"{path}, line ", "one JSON object per line"
     # Not splitlines(): it also splits at U+2028 and others that JSON allows inside a string.
     for number, line in enumerate(_decode(path, data).split("\n"), 1):
         if not line.strip(" \t\r"):
             continue
-        place = f"{path}, line {number}"
-        value = load_json(
-            line,
-            place=place,
-            position=lambda error: f"column {error.colno}",
-            expected="one JSON object per line",
-        )
+        place = f"{beginning}{number}"
+        value = load_json(line, place=place, position=position, expected=expected)
         yield Record(path=path, unit="line", number=number, values=_object(place, value, kind))
 
 
@@ -238,9 +237,10 @@ def load_json(
     expected: str,
 ) -> object:
     try:
-        value: object = json.loads(text, object_pairs_hook=_unique_keys)
+        value = _loads(text)
         # JSON can spell half of a surrogate pair, which no tokenizer and no report can encode.
-        json.dumps(value, ensure_ascii=False).encode()
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise file_error(
             f"{place}, {position(error)}", f"broken JSON ({error.msg}); expected {expected}"
@@ -256,6 +256,11 @@ def load_json(
     return value
 
 
+def _loads(text: str) -> object:
+    # Only `json.loads` says of a byte order mark that it is one.
+    return json.loads(text) if text.startswith("\ufeff") else _STRICT.decode(text)
+
+
 def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     # json keeps the last of two equal keys and says nothing.
     values: dict[str, object] = {}
@@ -264,6 +269,10 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
             raise ValueError(f"the key {reprlib.repr(key)} is given twice in one object")
         values[key] = value
     return values
+
+
+# Made once: `json.loads` makes one for every call that has a hook.
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique_keys)
 
 
 def _object(place: str, value: object, kind: Kind) -> dict[str, object]:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from pytest_llmdiff.comparison import Comparison, InputsOf, Score
 from pytest_llmdiff.errors import ScorerError
-from pytest_llmdiff.scorers.opening import open_scorer
-from pytest_llmdiff.store import Store
 
 
 def scores_of(
@@ -29,6 +27,9 @@ def scores_of(
             f"this comparison was made by hand and knows no {role}: give scorer= "
             "(a name as in --llmdiff-" + role + ", or an object)"
         )
+    from pytest_llmdiff.scorers.opening import open_scorer
+    from pytest_llmdiff.store import Store
+
     # The store is only for remembering file hashes, which nothing asks for here.
     opened = open_scorer(
         role, scorer, folder=Path(), store=Store(Path(".llmdiff")), device=lambda: "cpu"

@@ -30,6 +30,7 @@ _COLUMNS: Mapping[str, Sequence[str]] = {
 }
 _TITLES = {"llmdiff_sft": "SFT", "llmdiff_dpo": "DPO", "llmdiff_kto": "KTO"}
 NAMES = tuple(_COLUMNS)
+BEYOND = "beyond the ones that the reports hold of a test"
 
 Records = dict[str, list[dict[str, Any]]]
 
@@ -129,8 +130,13 @@ def _failing(row: Mapping[str, Any], left_out: Counter[str]) -> Iterator[dict[st
     if named := regressed - {None}:
         if missing := len(named - known):
             left_out["compared while its test ran, so the report has no replies"] += missing
+        held = Counter(v["name"] for v in row["verdicts"] if v["outcome"] == "regressed")
+        if beyond := sum(f["regressed"] - held[name] for name, f in row["many"].items()):
+            left_out[BEYOND] += beyond
         yield from (found for found in row["comparisons"] if found["probe"] in named)
     else:
+        if beyond := row["compared"] - len(row["comparisons"]):
+            left_out[BEYOND] += beyond
         yield from row["comparisons"]
 
 

@@ -35,7 +35,9 @@ def report(facts: Facts) -> dict[str, Any]:
                 "test": row["test"],
                 "outcome": kind_of(row).replace(" ", "_"),
                 "message": row["message"],
+                "compared": row["compared"],
                 "comparisons": row["comparisons"],
+                "many": row["many"],
                 "verdicts": [
                     {**verdict, "outcome": verdict["outcome"].replace(" ", "_")}
                     for verdict in row["verdicts"]

@@ -10,6 +10,7 @@ import pytest
 # failed: an assertion of the test's own. error: no verdict was reached (set-up failed, a model or
 # scorer could not be had).
 Kind = Literal["passed", "regressed", "not judged", "failed", "error", "skipped"]
+FACTS = ("verdicts", "comparisons", "compared", "same", "many")
 KINDS: tuple[Kind, ...] = ("passed", "regressed", "not judged", "failed", "error", "skipped")
 
 
@@ -18,17 +19,18 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
     facts = getattr(report, "llmdiff", None)
     if not isinstance(facts, dict):
         return
-    row = rows.setdefault(
-        report.nodeid,
-        {"test": report.nodeid, "phases": {}, "message": None, "verdicts": [], "comparisons": []},
-    )
+    row = rows.get(report.nodeid)
+    if row is None:
+        row = rows[report.nodeid] = {
+            "test": report.nodeid, "phases": {}, "message": None, "verdicts": [],
+            "comparisons": [], "compared": 0, "same": 0, "many": {},
+        }  # fmt: skip
     skipped_as = "xfailed" if hasattr(report, "wasxfail") else report.outcome
     row["phases"][report.when] = skipped_as
     if report.failed and row["message"] is None:
         crash = getattr(report.longrepr, "reprcrash", None)
         row["message"] = str(crash.message if crash is not None else report.longrepr)
-    row["verdicts"] = facts.get("verdicts", row["verdicts"])
-    row["comparisons"] = facts.get("comparisons", row["comparisons"])
+    row.update((name, facts[name]) for name in FACTS if name in facts)
 
 
 def kind_of(row: dict[str, Any]) -> Kind:

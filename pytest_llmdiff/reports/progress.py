@@ -1,16 +1,20 @@
-"""Progress while a window is generated: a bar on a terminal, plain lines elsewhere."""
+"""Progress over the whole run: a bar with the time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import math
 import os
 import time
+from collections import deque
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
 
 BAR = 24
-EVERY = 30.0  # seconds between two plain lines of one window
+EVERY = 30.0  # seconds between two plain lines
+RECENT = 8  # windows whose speed tells the time left: loading a model counts for the first ones
 
 
 def progress_for(config: pytest.Config) -> Silent | Terminal:
@@ -23,6 +27,9 @@ def progress_for(config: pytest.Config) -> Silent | Terminal:
 
 
 class Silent:
+    def expect(self, what: str, count: Callable[[], int]) -> None:
+        pass
+
     def start(self, what: str, total: int) -> None:
         pass
 
@@ -36,40 +43,67 @@ class Silent:
 class Terminal:
     """Writes past pytest's capture, which is on while a test runs."""
 
-    def __init__(self, reporter: Any, capture: Any, *, live: bool) -> None:
+    def __init__(
+        self,
+        reporter: Any,
+        capture: Any,
+        *,
+        live: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._reporter = reporter
         self._capture = capture
         self._live = live
+        self._clock = clock
+        self._pace = Pace(clock)
         self._what = ""
-        self._total = self._done = 0
-        self._started = self._said = 0.0
+        self._said: float | None = None
+
+    def expect(self, what: str, count: Callable[[], int]) -> None:
+        self._pace.expect(what, count())
 
     def start(self, what: str, total: int) -> None:
-        self._what, self._total, self._done = what, total, 0
-        self._started = self._said = time.monotonic()
+        self._what = what
+        self._pace.start(what, total)
+        if self._said is None:
+            self._said = self._clock()
         if self._live:
             self._draw()
 
     def advance(self, count: int = 1) -> None:
-        self._done += count
+        self._pace.advance(count)
         if self._live:
             self._draw()
-        elif time.monotonic() - self._said > EVERY:
-            self._said = time.monotonic()
-            self._line(f"llmdiff: {self._what} {self._done}/{self._total}")
+        elif self._clock() - (self._said or 0) > EVERY:
+            self._say()
 
     def finish(self) -> None:
-        seconds = time.monotonic() - self._started
+        self._pace.finish()
         if self._live:
             with self._uncaptured():
                 self._reporter.rewrite("", erase=True)
-        self._line(f"llmdiff: {self._what} {self._done}/{self._total} in {seconds:.1f} s")
+        # A run of many windows has a line of each kind at its end; without a bar now and then.
+        silent = self._clock() - (self._said or 0)
+        if not self._pace.left(self._what) or (not self._live and silent > EVERY):
+            self._say()
 
     def _draw(self) -> None:
-        filled = BAR * self._done // max(1, self._total)
+        done, total = self._pace.counts(self._what)
+        filled = BAR * done // max(1, total)
         bar = "█" * filled + "░" * (BAR - filled)
+        text = f"llmdiff: {self._what} {bar} {done}/{total}{self._time_left()}"
         with self._uncaptured():
-            self._reporter.rewrite(f"llmdiff: {self._what} {bar} {self._done}/{self._total}")
+            self._reporter.rewrite(text, erase=True)
+
+    def _say(self) -> None:
+        self._said = self._clock()
+        done, total = self._pace.counts(self._what)
+        seconds = self._pace.seconds(self._what)
+        self._line(f"llmdiff: {self._what} {done}/{total} in {seconds:.1f} s{self._time_left()}")
+
+    def _time_left(self) -> str:
+        seconds = self._pace.time_left()
+        return f", about {duration(seconds)} left" if seconds else ""
 
     def _line(self, text: str) -> None:
         with self._uncaptured():
@@ -81,3 +115,74 @@ class Terminal:
             return nullcontext()
         found: AbstractContextManager[Any] = self._capture.global_and_fixture_disabled()
         return found
+
+
+class Pace:
+    """How many of what are done and to come in the run, and how long the rest takes."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._left: dict[str, int] = {}
+        self._done: dict[str, int] = {}
+        self._seconds: dict[str, float] = {}
+        self._recent: dict[str, deque[tuple[int, float]]] = {}
+        self._what = ""
+        self._window = 0
+        self._started = 0.0
+
+    def expect(self, what: str, count: int) -> None:
+        self._left[what] = count
+
+    def start(self, what: str, total: int) -> None:
+        self._what, self._window, self._started = what, 0, self._clock()
+        self._left[what] = max(self._left.get(what, 0), total)
+        self._recent.setdefault(what, deque(maxlen=RECENT))
+
+    def advance(self, count: int) -> None:
+        self._window += count
+        self._done[self._what] = self._done.get(self._what, 0) + count
+        self._left[self._what] = max(0, self._left[self._what] - count)
+
+    def finish(self) -> None:
+        seconds = self._clock() - self._started
+        self._seconds[self._what] = self._seconds.get(self._what, 0.0) + seconds
+        self._recent[self._what].append((self._window, seconds))
+        self._window, self._started = 0, self._clock()
+
+    def left(self, what: str) -> int:
+        return self._left[what]
+
+    def counts(self, what: str) -> tuple[int, int]:
+        """Done, and all of the run."""
+        done = self._done.get(what, 0)
+        return done, done + self._left[what]
+
+    def seconds(self, what: str) -> float:
+        """Spent so far; a window in progress counts once it is finished."""
+        return self._seconds.get(what, 0.0)
+
+    def time_left(self) -> float | None:
+        """Seconds for all that is to come; None before anything is known about the speed.
+
+        What has not run yet is taken to be as fast as the others.
+        """
+        paces = {what: pace for what in self._left if (pace := self._per_row(what)) is not None}
+        if not paces:
+            return None
+        usual = sum(paces.values()) / len(paces)
+        return sum(count * paces.get(what, usual) for what, count in self._left.items())
+
+    def _per_row(self, what: str) -> float | None:
+        windows = [*self._recent.get(what, ())]
+        if what == self._what and self._window:
+            windows.append((self._window, self._clock() - self._started))
+        rows = sum(count for count, _ in windows)
+        return sum(seconds for _, seconds in windows) / rows if rows else None
+
+
+def duration(seconds: float) -> str:
+    """Rounded up, so that nothing is promised too early: `50 s`, `3 min`, `2 h 5 min`."""
+    if seconds < 60:
+        return f"{math.ceil(seconds)} s"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

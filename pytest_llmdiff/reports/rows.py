@@ -28,7 +28,7 @@ def comparison_row(comparison: Comparison, leak: Leak | None = None) -> dict[str
     row: dict[str, Any] = {
         "probe": probe.id,
         "prompt": probe.prompt,
-        "messages": list(probe.messages),
+        "messages": [dict(message) for message in probe.messages],
         "reference": probe.reference,
         "tags": list(probe.tags),
         "language": probe.language,
@@ -42,7 +42,8 @@ def comparison_row(comparison: Comparison, leak: Leak | None = None) -> dict[str
             "tokens": len(reply.token_ids),
             "prompt_tokens": reply.prompt_tokens,
         }
-    return dict(plain({**row, "leak": _leak_row(leak), "nearest": None}))
+    along = {"margin": plain(comparison.margin), "near_tie": comparison.near_tie}
+    return {**row, **along, "leak": _leak_row(leak), "nearest": None}
 
 
 def take_explanation(row: dict[str, Any], explanation: Explanation) -> None:
@@ -59,16 +60,15 @@ def _leak_row(leak: Leak | None) -> dict[str, Any] | None:
 
 def verdict_row(comparison: Comparison | None, verdict: Verdict) -> dict[str, Any]:
     m = verdict.measurement
-    row = {
+    return {
         "probe": comparison.probe.id if comparison else None,
         "name": m.name,
-        "value": m.value,
+        "value": plain(m.value),
         "unit": m.unit,
         "outcome": verdict.outcome,
-        "limit": m.limit,
+        "limit": plain(m.limit),
         "bound": None if m.limit is None else verdict.bound,
         "source": None if m.limit is None else verdict.source,
         "unsupported": m.unsupported,
-        "details": dict(m.details),
+        "details": plain(dict(m.details)),
     }
-    return dict(plain(row))

@@ -59,13 +59,10 @@ def summary_lines(facts: Facts) -> Iterator[str]:
     resolved = facts.resolved
     if resolved:
         yield "ran on " + ", ".join(f"{name} {value}" for name, value in resolved.items())
-    if resolved.get("dtype") in ("bfloat16", "float16"):
-        yield (
-            f"in {resolved['dtype']} greedy replies can depend on which prompts share a batch; "
-            "--llmdiff-dtype float32 rules that out"
-        )
     yield from facts.notes
+    yield from _ties(rows)
     yield from _notes(rows)
+    yield from _cut(rows)
     yield from _leaks(rows)
     yield from _moved(rows)
     yield from _worst(rows)
@@ -83,8 +80,35 @@ def _notes(rows: list[dict[str, Any]]) -> Iterator[str]:
         yield f"note: {shortened(printable(note), 300)}"
 
 
+def _ties(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """How many replies might have come out otherwise but for rounding, each counted once."""
+    found = {json.dumps(c["messages"]): c["near_tie"] for row in rows for c in row["comparisons"]}
+    ties = sum(found.values())
+    if ties:
+        yield (
+            f"note: {ties} of {len(found)} tuned replies rest on a near-tie: two tokens were as "
+            "likely as rounding can tell, and the base's stood where it was one of them"
+        )
+
+
+def _cut(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """What a test with very many prompts has beyond the rows that are kept."""
+    for row in rows:
+        test, shown = _short(row["test"]), len(row["comparisons"])
+        if row["compared"] > shown:
+            yield f"note: {test} compared {row['compared']} times; the reports hold {shown} of them"
+        for name, figures in row["many"].items():
+            kept = sum(verdict["name"] == name for verdict in row["verdicts"])
+            yield (
+                f"note: {test} has {figures['count']} values of {name}; the reports hold the "
+                f"{kept} worst"
+            )
+
+
 def _leaks(rows: list[dict[str, Any]]) -> Iterator[str]:
     """How many probes the tuned model knows from its training, each counted once."""
+    if not any(comparison["leak"] for row in rows for comparison in row["comparisons"]):
+        return
     kinds: dict[str, set[str]] = {}
     for row in rows:
         for comparison in row["comparisons"]:
@@ -93,9 +117,11 @@ def _leaks(rows: list[dict[str, Any]]) -> Iterator[str]:
                 found.add(comparison["leak"]["kind"])
     same = sum("same" in found for found in kinds.values())
     near = sum(found == {"near-same"} for found in kinds.values())
+    cut = any(row["compared"] > len(row["comparisons"]) for row in rows)
+    shown = "in the reports " if cut else ""
     if same:
         yield (
-            f"note: {same} of {len(kinds)} probes have their prompt in the training data: "
+            f"note: {same} of {len(kinds)} probes {shown}have their prompt in the training data: "
             "their replies may be learnt by heart"
         )
     if near:  # looked for where a test failed only
@@ -109,10 +135,13 @@ def _moved(rows: list[dict[str, Any]]) -> Iterator[str]:
     for row in rows:
         # A value that is held against two limits is one value.
         for name, verdict in {v["name"]: v for v in row["verdicts"]}.items():
+            if name in row["many"]:
+                continue
             if verdict["value"] is not None and not name.startswith("wiring ("):
                 values.setdefault(name, []).append((verdict["value"], row["test"]))
                 units[name] = verdict["unit"]
-    if values:
+    many = [(row["test"], name, f) for row in rows for name, f in row["many"].items()]
+    if values or many:
         yield "moved:"
     for name, found in values.items():
         largest, test = max(found)
@@ -120,6 +149,12 @@ def _moved(rows: list[dict[str, Any]]) -> Iterator[str]:
         yield (
             f"  {name:<16} median {number(median(v for v, _ in found)):>7}   "
             f"largest {number(largest):>7} {units[name]}{where}"
+        )
+    for test, name, figures in many:
+        yield (
+            f"  {name:<16} median {number(figures['median']):>7}   "
+            f"largest {number(figures['largest']):>7} {figures['unit']}  {_short(test)} "
+            f"({figures['count']} values)"
         )
 
 
@@ -199,10 +234,8 @@ def _next(rows: list[dict[str, Any]], found: dict[str, int]) -> Iterator[str]:
 
 
 def _all_same(rows: list[dict[str, Any]]) -> bool:
-    comparisons = [c for row in rows for c in row["comparisons"]]
-    return len(comparisons) > 1 and all(
-        c["base"]["text"] == c["tuned"]["text"] for c in comparisons
-    )
+    compared: int = sum(row["compared"] for row in rows)
+    return compared > 1 and compared == sum(row["same"] for row in rows)
 
 
 def _short(test: str) -> str:

@@ -1,0 +1,115 @@
+"""What a test leaves for the reports: all of it, or the worst of it and how much there was."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+from pytest_llmdiff.comparison import Comparison, Explanation, Leak
+from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.reports.rows import comparison_row, take_explanation, verdict_row
+from pytest_llmdiff.verdicts import Verdict
+
+# Comparisons of a test that are kept, and verdicts of each measure in it.
+KEPT = 200
+BADNESS = {"passed": 0, "no limit": 1, "not judged": 2, "regressed": 3}
+
+
+class Kept:
+    """The facts of one test, in bounded memory however many prompts it compares.
+
+    Of the comparisons the first ones are kept, and those of the kept verdicts. Of the verdicts the
+    worst ones of each measure are: those that failed, then those nearest to their limit.
+    """
+
+    def __init__(self) -> None:
+        self._compared = self._same = self._judged = 0
+        self._shown: list[dict[str, Any]] = []
+        self._explained: list[tuple[list[Message], Explanation]] = []
+        self._worst: dict[str, list[tuple[float, float, int, _Judged]]] = {}
+        # Eight bytes a value, so that the median of all can be told.
+        self._values: dict[str, array[float]] = {}
+        self._regressed: Counter[str] = Counter()
+
+    def show(self, comparison: Comparison, leak: Callable[[], Leak | None]) -> None:
+        self._compared += 1
+        self._same += comparison.base.text == comparison.tuned.text
+        if len(self._shown) < KEPT:
+            self._shown.append(comparison_row(comparison, leak()))
+
+    def explain(self, comparison: Comparison, explanation: Explanation) -> None:
+        """Keep what a failure text tells of the training data."""
+        if len(self._explained) < KEPT:
+            self._explained.append((list(comparison.probe.messages), explanation))
+
+    def judge(self, comparison: Comparison | None, verdict: Verdict) -> bool:
+        """Keep a verdict. False where its measure has so many that single values are not listed."""
+        name, value = verdict.measurement.name, verdict.measurement.value
+        self._judged += 1
+        self._regressed[name] += verdict.outcome == "regressed"
+        values = self._values.setdefault(name, array("d"))
+        values.append(value)
+        place = BADNESS[verdict.outcome], _excess(verdict), -self._judged
+        worst = self._worst.setdefault(name, [])
+        if len(worst) < KEPT:
+            heapq.heappush(worst, (*place, _Judged(comparison, verdict)))
+        elif place > worst[0][:3]:
+            heapq.heapreplace(worst, (*place, _Judged(comparison, verdict)))
+        return not self._many(name)
+
+    def row(self) -> dict[str, Any]:
+        """The facts as plain JSON, in the order in which they came."""
+        kept = sorted((entry for worst in self._worst.values() for entry in worst),
+                      key=lambda entry: -entry[2])  # fmt: skip
+        comparisons = list(self._shown)
+        known = {row["probe"] for row in comparisons}
+        for *_, judged in kept:
+            comparison = judged.comparison
+            # Below the limit of what is shown every comparison of the test is there already.
+            if comparison is None or self._compared <= KEPT or comparison.probe.id in known:
+                continue
+            known.add(comparison.probe.id)
+            comparisons.append(comparison_row(comparison))
+        for messages, explanation in self._explained:
+            for row in comparisons:
+                if row["messages"] == messages:
+                    take_explanation(row, explanation)
+        return {
+            "comparisons": comparisons,
+            "compared": self._compared,
+            "same": self._same,
+            "verdicts": [verdict_row(judged.comparison, judged.verdict) for *_, judged in kept],
+            "many": {name: self._figures(name) for name in self._worst if self._many(name)},
+        }
+
+    def _many(self, name: str) -> bool:
+        return len(self._values[name]) > KEPT
+
+    def _figures(self, name: str) -> dict[str, Any]:
+        finite = [value for value in self._values[name] if math.isfinite(value)]
+        return {
+            "count": len(self._values[name]),
+            "regressed": self._regressed[name],
+            "median": median(finite) if finite else None,
+            "largest": max(finite, default=None),
+            "unit": self._worst[name][0][3].verdict.measurement.unit,
+        }
+
+
+class _Judged:
+    def __init__(self, comparison: Comparison | None, verdict: Verdict) -> None:
+        self.comparison = comparison
+        self.verdict = verdict
+
+
+def _excess(verdict: Verdict) -> float:
+    """How far a value is beyond its limit; negative within it."""
+    m = verdict.measurement
+    if m.limit is None or math.isnan(m.value):
+        return math.inf
+    return m.value - m.limit if verdict.bound == "at_most" else m.limit - m.value
