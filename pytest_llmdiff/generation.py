@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -19,10 +19,10 @@ from pytest_llmdiff.engines.rows import (
 )
 from pytest_llmdiff.errors import CapabilityError, LLMDiffError, ModelError, ProbeError
 from pytest_llmdiff.loading import third_party_warnings_ignored
-from pytest_llmdiff.planning import WINDOW, Request, Window, plan, store_key
+from pytest_llmdiff.planning import WINDOW, Request, Window, content_key, plan, store_key
 from pytest_llmdiff.shelf import Shelf, Used
 from pytest_llmdiff.store import Store
-from pytest_llmdiff.turns import Turn
+from pytest_llmdiff.turns import Claims, Turn
 
 if TYPE_CHECKING:
     from pytest_llmdiff.engines.pairing import Pairing
@@ -71,7 +71,7 @@ class Generation:
         self._by_request = {request.key: window for window in windows for request in window}
         self._eager = eager
         self._progress = progress
-        self._turn = Turn(store, "models")
+        self._claims = Claims(store)
         self._used = used
         self._failures: dict[str, LLMDiffError] = {}
         # Whether the divergences of a window are worth computing along with its replies.
@@ -85,6 +85,15 @@ class Generation:
     def pair(self) -> Pair:
         with third_party_warnings_ignored():
             return self._open()
+
+    @cached_property
+    def _turn(self) -> Turn:
+        """Asked for only where something is missing: to find the devices may import torch."""
+        return Turn(self._store, *self.pair.place().turns)
+
+    @property
+    def _holding(self) -> bool:
+        return "_turn" in self.__dict__ and self._turn.held
 
     @cached_property
     def pairing(self) -> Pairing:
@@ -201,7 +210,11 @@ class Generation:
             }
             self._store.put("check", rows)
 
-        self._turn.until(lambda: len(self._store.get("check", keys)) < len(wanted), work)
+        def missing() -> bool:
+            return len(self._store.get("check", keys)) < len(wanted)
+
+        if missing():
+            self._turn.until(missing, work)
         self._use("check", keys)
         rows = self._store.get("check", keys)
         return [rows[key]["value"] for key in keys]
@@ -218,7 +231,7 @@ class Generation:
 
     def give_way(self) -> None:
         """Between two tests: let a waiting process have the models."""
-        if self._turn.held and self._turn.wanted():
+        if self._holding and self._turn.wanted():
             self.close()
 
     def resolved(self) -> dict[str, str]:
@@ -236,7 +249,8 @@ class Generation:
     def close(self) -> None:
         if self.opened:
             self.pair.close()
-        self._turn.release()
+        if self._holding:
+            self._turn.release()
 
     def _make_room(self, side: Side) -> None:
         if not self.pair.fits:
@@ -272,7 +286,10 @@ class Generation:
         def missing() -> bool:
             return len(shelf.get(wanted)) < len(set(wanted))
 
-        def do() -> None:
+        first = True
+
+        def do() -> bool:
+            nonlocal first
             planned = [r for r in requests if r.key in self._by_request]
             own = dict.fromkeys(self.window_requests(request) for request in planned)
             # Those known only at run time are generated together as well.
@@ -280,13 +297,43 @@ class Generation:
             own |= dict.fromkeys(plan(loose))
             # Two models that take turns in memory go over everything at once, as do the rows that
             # other workers wait for.
-            everything = eager and (self._eager or not self.pair.fits)
+            everything = first and eager and (self._eager or not self.pair.fits)
+            first = False
             windows = [*own, *(w for w in self._windows if everything and w not in own)]
             self._order(windows)
             with third_party_warnings_ignored():
-                work(windows)
+                return self._divided(kind, windows, work)
 
-        self._turn.until(missing, do)
+        if missing():
+            self._turn.until(missing, do)
+
+    def _divided(
+        self, kind: str, windows: list[Window], work: Callable[[list[Window]], None]
+    ) -> bool:
+        """Do the work, or where other devices have processes of their own, what these are not at.
+
+        Whether something was left to them.
+        """
+        shares = self.pair.place().shares
+        if shares == 1:
+            work(windows)
+            return False
+        # Models that take turns in memory are loaded anew for each part: few large ones, then.
+        step = len(windows) if self.pair.fits else shares
+        parts = [windows[start::step] for start in range(step)]
+        prints = [self._fingerprint(side) for side in SIDES]
+
+        def name(window: Window) -> str:
+            return content_key([kind, prints, [request.key for request in window]])
+
+        left = 0
+        for part in parts:
+            with ExitStack() as claims:
+                mine = [w for w in part if claims.enter_context(self._claims.on(name(w)))]
+                if mine:
+                    work(mine)
+                left += len(part) - len(mine)
+        return left > 0
 
     def _order(self, windows: list[Window]) -> None:
         place = {window: number for number, window in enumerate(self._windows)}

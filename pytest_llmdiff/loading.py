@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -77,4 +78,14 @@ def third_party_warnings_ignored() -> Iterator[None]:
     """A user's `filterwarnings = error` is about their code, not about a deprecation in torch."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars in the captured output of a failing test, and no third-party warnings.
+
+    What goes wrong arrives as an exception all the same.
+    """
+    with redirect_stderr(io.StringIO()), third_party_warnings_ignored():
         yield

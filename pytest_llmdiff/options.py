@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +83,12 @@ def _json_object(value: Any) -> Mapping[str, Any]:
 
 _temperature = _number(0.0, math.inf)
 _top_p = _number(1e-6, 1.0)
-_device = _one_of("auto", "cpu", "cuda", "mps")
+
+
+def _device(value: Any) -> str:
+    if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(value)) is None:
+        raise ValueError(value)
+    return str(value)
 
 
 OPTIONS = (
@@ -90,7 +96,7 @@ OPTIONS = (
         name="device",
         default="auto",
         parse=_device,
-        allowed="auto, cpu, cuda or mps",
+        allowed="auto, cpu, cuda, cuda:INDEX or mps",
         help="where models run; auto: cuda, else mps, else cpu",
     ),
     Option(

@@ -317,6 +317,7 @@ class Session:
         facts |= dict.fromkeys(self.store.warnings, "warning")
         if self.generation.opened:
             facts |= {f"{k} {v}": "resolved" for k, v in self.generation.resolved().items()}
+            facts |= dict.fromkeys(self.generation.pair.notes, "note")
         self.store.put(f"said {self.run_id}", facts)
         if self._used is not None:
             self._used.flush()

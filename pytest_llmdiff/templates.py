@@ -95,8 +95,12 @@ def _known(
 
 def _renderer(ours: AnyRenderer, source: TemplateSource) -> AnyRenderer:
     if source.factory is not None:
-        return FactoryRenderer(ours.path, template=source.factory, kwargs=ours.kwargs)
-    return Renderer(ours.path, template=source.jinja, kwargs=ours.kwargs)
+        return FactoryRenderer(
+            ours.path, template=source.factory, kwargs=ours.kwargs, conversions=ours.conversions
+        )
+    return Renderer(
+        ours.path, template=source.jinja, kwargs=ours.kwargs, conversions=ours.conversions
+    )
 
 
 MARK = "\u2060mark\u2060"

@@ -247,7 +247,9 @@ def _differences(
     likely = ranking.likely
     if likely.names:
         (template,) = (t for t in templates if t.name == likely.names[0])
-        theirs = FactoryRenderer(ours.path, template=template, kwargs=ours.kwargs)
+        theirs = FactoryRenderer(
+            ours.path, template=template, kwargs=ours.kwargs, conversions=ours.conversions
+        )
     elif IN_FORCE in likely.of_models or theirs is None:
         return []
 

@@ -1,10 +1,11 @@
-"""Taking turns between processes: one computes, the others wait for its rows in the store."""
+"""Between processes: taking turns at something, and dividing work that several can do."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pytest_llmdiff.store import Store
@@ -14,60 +15,110 @@ STALE = 10.0  # seconds after which a waiting process that says nothing more is 
 
 
 class Turn:
-    """A named turn that one process holds until it lets go, ends or dies.
+    """A named turn that one process holds until it lets go, ends or dies; or several at once.
 
     The holder of the models keeps its turn between calls, because letting go means unloading; it
     gives way between two tests when `wanted()` says that somebody waits for rows it did not make.
     """
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: Store, *names: str) -> None:
         self._store = store
-        self._kind = f"waiting-{name}"
+        self._names = names
         self._me = str(os.getpid())
-        self._lock: Any = None
-        self._name = name
+        self._locks: list[Any] = []
 
     @property
     def held(self) -> bool:
-        return self._lock is not None and bool(self._lock.is_locked)
+        return bool(self._locks)
 
-    def until(self, missing: Callable[[], bool], work: Callable[[], None]) -> None:
-        """Return when nothing is missing: by doing the `work`, or because another process did."""
+    def until(self, missing: Callable[[], bool], work: Callable[[], bool | None]) -> None:
+        """Return when nothing is missing: by doing the `work`, or because another process did.
+
+        Work that returns true has left something to a process that is at it, and is done again
+        until nothing is missing.
+        """
         waiting = 0.0
         try:
             while missing():
-                if self._take():
-                    # Somebody may have finished it between the look and the lock.
-                    if missing():
-                        work()
+                # Somebody may have finished it between the look and the lock.
+                if self._take() and (not missing() or not work()):
                     return
-                if time.monotonic() - waiting > 1:
+                if not self.held and time.monotonic() - waiting > 1:
                     waiting = time.monotonic()
-                    self._store.put(self._kind, {self._me: time.time()})
+                    for kind in self._kinds():
+                        self._store.put(kind, {self._me: time.time()})
                 time.sleep(POLL)
         finally:
             if waiting:
-                self._store.remove(self._kind, self._me)
+                for kind in self._kinds():
+                    self._store.remove(kind, self._me)
 
     def wanted(self) -> bool:
         """Whether another process waits for this turn."""
-        waiting = self._store.get(self._kind, self._store.keys(self._kind))
         return any(
-            who != self._me and time.time() - since < STALE for who, since in waiting.items()
+            who != self._me and time.time() - since < STALE
+            for kind in self._kinds()
+            for who, since in self._store.get(kind, self._store.keys(kind)).items()
         )
 
     def release(self) -> None:
-        if self.held:
-            self._lock.release()
+        while self._locks:
+            self._locks.pop().release()
+
+    def _kinds(self) -> Iterator[str]:
+        return (f"waiting-{name}" for name in self._names)
 
     def _take(self) -> bool:
-        if self._lock is None:
-            self._lock = self._store.lock(self._name)
-        if not self._lock.is_locked:
-            from filelock import Timeout
+        """Take all of the turns or none, so that two processes never wait for each other."""
+        if self._locks:
+            return True
+        from filelock import Timeout
 
+        for name in self._names:
+            lock = self._store.lock(name)
             try:
-                self._lock.acquire(timeout=0)
+                lock.acquire(timeout=0)
             except Timeout:
+                self.release()
                 return False
+            self._locks.append(lock)
         return True
+
+
+class Claims:
+    """Which process is at which part of some work. A claim ends with its process at the latest."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @contextmanager
+    def on(self, part: str) -> Iterator[bool]:
+        """Whether the part is this process's for as long as the context lasts."""
+        mine = self._claim(part)
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._store.remove("claim", part)
+
+    def _claim(self, part: str) -> bool:
+        me = _process(os.getpid())
+        with self._store.lock("claims"):
+            holder = self._store.get("claim", [part]).get(part)
+            if holder is not None and holder != me and _process(holder[0]) == holder:
+                return False
+            self._store.put("claim", {part: me})
+        return True
+
+
+def _process(pid: int) -> list[float] | None:
+    """A process as nothing else is called, before or after it; None where there is none."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        # Killed, and its parent has not looked yet.
+        dead = process.status() == psutil.STATUS_ZOMBIE
+        return None if dead else [pid, process.create_time()]
+    except psutil.NoSuchProcess:
+        return None

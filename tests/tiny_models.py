@@ -97,3 +97,64 @@ def llamafactory_files(folder: Path) -> None:
     (folder / "trainer_state.json").write_text(json.dumps(state), encoding="utf-8")
     (folder / "all_results.json").write_text('{"epoch": 1.0}', encoding="utf-8")
     (folder / "training_args.bin").write_bytes(b"\x80\x02a pickle that nothing may open")
+
+
+def save_gguf(
+    file: Path, *, seed: int = 0, tied: bool = True, template: str | None = CHATML
+) -> Path:
+    """A random Llama with two layers as a GGUF file, its matrices in 8-bit blocks."""
+    import numpy as np
+    from gguf import GGMLQuantizationType, GGUFWriter, TokenType
+    from gguf.quants import quantize
+    from tokenizers import pre_tokenizers
+
+    hidden, inner, layers, heads, groups = 64, 96, 2, 4, 2
+    tokens = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()), "ab"]  # one merge at least
+    kinds = [TokenType.CONTROL if token in SPECIAL else TokenType.NORMAL for token in tokens]
+    writer = GGUFWriter(file, "llama")
+    writer.add_context_length(CONTEXT)
+    writer.add_embedding_length(hidden)
+    writer.add_block_count(layers)
+    writer.add_feed_forward_length(inner)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(groups)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    writer.add_token_merges(["a b"])
+    writer.add_eos_token_id(tokens.index("<|im_end|>"))
+    writer.add_pad_token_id(0)
+    if template is not None:
+        writer.add_chat_template(template)
+    draw = np.random.default_rng(seed)
+
+    def matrix(name: str, rows: int, columns: int) -> None:
+        values = draw.normal(0, 0.4, (rows, columns)).astype(np.float32)
+        kind = GGMLQuantizationType.Q8_0
+        writer.add_tensor(f"{name}.weight", quantize(values, kind), raw_dtype=kind)
+
+    def norm(name: str) -> None:
+        writer.add_tensor(f"{name}.weight", draw.normal(1, 0.1, hidden).astype(np.float32))
+
+    matrix("token_embd", len(tokens), hidden)
+    for layer in range(layers):
+        for name, rows, columns in (
+            ("attn_q", hidden, hidden), ("attn_k", hidden * groups // heads, hidden),
+            ("attn_v", hidden * groups // heads, hidden), ("attn_output", hidden, hidden),
+            ("ffn_gate", inner, hidden), ("ffn_up", inner, hidden), ("ffn_down", hidden, inner),
+        ):  # fmt: skip
+            matrix(f"blk.{layer}.{name}", rows, columns)
+        norm(f"blk.{layer}.attn_norm")
+        norm(f"blk.{layer}.ffn_norm")
+    norm("output_norm")
+    if not tied:
+        matrix("output", len(tokens), hidden)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file

@@ -9,8 +9,8 @@ from typing import Any
 from pytest_llmdiff.engines.adapter import promised_tensors
 from pytest_llmdiff.engines.artifacts import safetensors_header
 from pytest_llmdiff.engines.huggingface import TransformersEngine
-from pytest_llmdiff.engines.weights import quiet
 from pytest_llmdiff.errors import ModelError
+from pytest_llmdiff.loading import quiet
 
 DIMENSIONS = (
     "model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from pytest_llmdiff.engines.artifacts import (
     tokenizer_files,
     weight_files,
 )
+from pytest_llmdiff.engines.placement import Placement, cuda_memory, free_memory, placed
 from pytest_llmdiff.engines.replay import ReplayEngine, check_recording
 from pytest_llmdiff.engines.scripted import ScriptedEngine
 from pytest_llmdiff.errors import ConfigError
@@ -27,6 +28,7 @@ from pytest_llmdiff.specs import Spec, fetch
 from pytest_llmdiff.store import Store, files_hash
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.engines.conversion import Conversions
     from pytest_llmdiff.engines.rendering import AnyRenderer
     from pytest_llmdiff.engines.weights import Weights
     from pytest_llmdiff.formats.template_source import TemplateSource
@@ -39,11 +41,13 @@ FILE_KINDS = ("weights", "adapter", "gguf")
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Both engines and what the run's `auto` values came out as."""
+    """Both engines, what the run's `auto` values came out as, and what loading has to say."""
 
     base: Engine
     tuned: Engine
     resolved: Mapping[str, str]
+    notes: Sequence[str] = ()
+    place: Callable[[], Placement] = lambda: Placement(device="cpu")
 
     def side(self, name: str) -> Engine:
         return self.base if name == "base" else self.tuned
@@ -54,11 +58,9 @@ class Pair:
         sizes = [capability(engine, "parameter_bytes") for engine in (self.base, self.tuned)]
         if None in sizes or getattr(self.base, "weights", 0) is getattr(self.tuned, "weights", 1):
             return True
-        from pytest_llmdiff.engines.weights import free_memory
-
         needed = sum(size() for size in sizes)
         # A fifth is left for activations and the key/value cache of a batch.
-        return bool(needed <= 0.8 * free_memory(self.resolved["device"]))
+        return bool(needed <= 0.8 * free_memory(self.place().name))
 
     @property
     def settles_ties(self) -> bool:
@@ -116,9 +118,23 @@ def open_pair(base: Spec, tuned: Spec, settings: Settings, store: Store) -> Pair
 
         resolved["device"] = auto_device(settings, store)
         resolved["dtype"] = resolve_dtype(settings.dtype, resolved["device"])
-    opener = _Opener(settings, store, resolved, base, tuned)
-    first = opener.engine(base, "base", None)
-    return Pair(base=first, tuned=opener.engine(tuned, "tuned", first), resolved=resolved)
+    engines: list[Engine] = []
+
+    def needed() -> float:
+        sizes = [capability(engine, "parameter_bytes") for engine in engines]
+        return max(float(size()) for size in sizes if size is not None)
+
+    @cache
+    def place() -> Placement:
+        worker = os.environ.get("PYTEST_XDIST_WORKER")
+        device = resolved.get("device", "cpu")
+        return placed(settings.device, device, worker=worker, memory=cuda_memory, needed=needed)
+
+    notes: list[str] = []
+    opener = _Opener(settings, store, resolved, base, tuned, notes, place)
+    engines.append(opener.engine(base, "base", None))
+    engines.append(opener.engine(tuned, "tuned", engines[0]))
+    return Pair(base=engines[0], tuned=engines[1], resolved=resolved, notes=notes, place=place)
 
 
 def given_template(settings: Settings) -> TemplateSource | None:
@@ -158,6 +174,14 @@ class _Opener:
     resolved: Mapping[str, str]
     base: Spec
     tuned: Spec
+    notes: list[str]
+    place: Callable[[], Placement]
+
+    @cached_property
+    def conversions(self) -> Conversions:
+        from pytest_llmdiff.engines.conversion import Conversions
+
+        return Conversions(self.store, self.notes)
 
     def engine(self, spec: Spec, side: str, base: Engine | None) -> Engine:
         if spec.kind == "python":
@@ -199,15 +223,15 @@ class _Opener:
     ) -> AnyRenderer:
         from pytest_llmdiff.engines.rendering import FactoryRenderer, Renderer
 
-        kwargs, trust = self.settings.template_kwargs, self.settings.trust_remote_code
+        shared: dict[str, Any] = {
+            "kwargs": self.settings.template_kwargs,
+            "trust_remote_code": self.settings.trust_remote_code,
+            "conversions": self.conversions,
+        }
         if template is not None and template.factory is not None:
-            return FactoryRenderer(
-                own, template=template.factory, kwargs=kwargs, trust_remote_code=trust
-            )
+            return FactoryRenderer(own, template=template.factory, **shared)
         jinja = None if template is None else template.jinja
-        return Renderer(
-            own, template=jinja, fallback=fallback, kwargs=kwargs, trust_remote_code=trust
-        )
+        return Renderer(own, template=jinja, fallback=fallback, **shared)
 
     def _weights(self, path: Path, adapter: Path | None) -> Weights:
         from pytest_llmdiff.engines.weights import Weights
@@ -216,8 +240,10 @@ class _Opener:
             path,
             adapter=adapter,
             settings=self.settings,
+            place=self.place,
             device=self.resolved["device"],
             dtype=self.resolved["dtype"],
+            conversions=self.conversions,
         )
 
     def _template(

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.engines.conversion import Conversions, tokenizer_form
 from pytest_llmdiff.errors import ModelError, ProbeError
 from pytest_llmdiff.formats.factory_rendering import (
     encode,
@@ -35,16 +36,18 @@ class Renderer:
         fallback: Path | None = None,
         kwargs: Mapping[str, Any] | None = None,
         trust_remote_code: bool = False,
+        conversions: Conversions | None = None,
     ) -> None:
         self.path = path
         self.kwargs = dict(kwargs or {})
         self._given = template
         self._fallback = fallback
         self._trust = trust_remote_code
+        self.conversions = conversions
 
     @cached_property
     def tokenizer(self) -> Any:
-        return load_tokenizer(self.path, trust_remote_code=self._trust)
+        return self._load(self.path)
 
     def stop_ids(self) -> tuple[int, ...]:
         """The tokenizer's end-of-sequence token, where it has one."""
@@ -60,7 +63,7 @@ class Renderer:
         """
         found = self._given or self.tokenizer.chat_template
         if found is None and self._fallback is not None:
-            found = load_tokenizer(self._fallback, trust_remote_code=self._trust).chat_template
+            found = self._load(self._fallback).chat_template
         if isinstance(found, dict):
             found = found.get("default")
         if not found:
@@ -69,6 +72,9 @@ class Renderer:
                 "give one with --llmdiff-template FILE.jinja"
             )
         return str(found)
+
+    def _load(self, path: Path) -> Any:
+        return load_tokenizer(path, trust_remote_code=self._trust, conversions=self.conversions)
 
     def text(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> str:
         """The rendered conversation as text.
@@ -127,6 +133,7 @@ class FactoryRenderer:
         template: FactoryTemplate,
         kwargs: Mapping[str, Any] | None = None,
         trust_remote_code: bool = False,
+        conversions: Conversions | None = None,
     ) -> None:
         self.path = path
         self.kwargs = dict(kwargs or {})
@@ -134,11 +141,12 @@ class FactoryRenderer:
         if "enable_thinking" in self.kwargs:
             self.factory = replace(template, enable_thinking=self.kwargs["enable_thinking"])
         self._trust = trust_remote_code
+        self.conversions = conversions
 
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer with the special tokens that LLaMA-Factory adds or replaces."""
-        own = load_tokenizer(self.path, trust_remote_code=self._trust)
+        own = load_tokenizer(self.path, trust_remote_code=self._trust, conversions=self.conversions)
         return prepared(own, self.factory)
 
     def stop_ids(self) -> tuple[int, ...]:
@@ -180,18 +188,28 @@ def common_length(a: Sequence[object], b: Sequence[object]) -> int:
     return next(differing, min(len(a), len(b)))
 
 
-def load_tokenizer(path: Path, *, trust_remote_code: bool = False) -> Any:
-    """A tokenizer from a folder or from a GGUF file.
+def load_tokenizer(
+    path: Path, *, trust_remote_code: bool = False, conversions: Conversions | None = None
+) -> Any:
+    """A tokenizer from a folder or from a GGUF file, which is slow unless it was kept.
 
     Raises:
         ModelError: it cannot be loaded.
     """
-    from transformers import AutoTokenizer
 
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
-    if path.is_file():
-        options["gguf_file"] = path.name
-    try:
-        return AutoTokenizer.from_pretrained(path.parent if path.is_file() else path, **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(f"the tokenizer of {path} cannot be loaded: {error}") from error
+    def read(folder: Path, **more: Any) -> Any:
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=trust_remote_code, **more
+            )
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise ModelError(f"the tokenizer of {path} cannot be loaded: {error}") from error
+
+    def expand() -> Any:
+        return read(path.parent, gguf_file=path.name)
+
+    if path.is_dir():
+        return read(path)
+    return expand() if conversions is None else conversions.load(path, tokenizer_form(expand, read))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import gc
-import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines.artifacts import parameter_count
+from pytest_llmdiff.engines.conversion import Conversions, weights_form
 from pytest_llmdiff.engines.packing import pack
+from pytest_llmdiff.engines.placement import ROOM, Placement, free_memory
 from pytest_llmdiff.errors import MissingPackageError, ModelError
-from pytest_llmdiff.loading import installed_version, third_party_warnings_ignored
+from pytest_llmdiff.loading import installed_version, quiet
 from pytest_llmdiff.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ QUANTIZED_BYTES = {"8bit": 1.1, "4bit": 0.65}  # with scales and the layers left
 
 
 def resolve_device(requested: str) -> str:
-    """`auto` is cuda, else mps, else cpu.
+    """The type of the device: `auto` is cuda, else mps, else cpu.
 
     Raises:
         ModelError: the requested device is not there.
@@ -34,9 +35,10 @@ def resolve_device(requested: str) -> str:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if requested == "auto":
         return next((device for device, found in there.items() if found), "cpu")
-    if not there.get(requested, True):
+    device, _, _ = requested.partition(":")
+    if not there.get(device, True):
         raise ModelError(f"--llmdiff-device {requested}: torch finds no such device here")
-    return requested
+    return device
 
 
 def resolve_dtype(requested: str, device: str) -> str:
@@ -70,13 +72,23 @@ class Weights:
     """
 
     def __init__(
-        self, path: Path, *, adapter: Path | None, settings: Settings, device: str, dtype: str
+        self,
+        path: Path,
+        *,
+        adapter: Path | None,
+        settings: Settings,
+        place: Callable[[], Placement],
+        device: str,
+        dtype: str,
+        conversions: Conversions,
     ) -> None:
         self.path = path
         self.adapter = adapter
         self.device = device
+        self._place = place
         self.dtype = dtype
         self._settings = settings
+        self._conversions = conversions
         self._model: Any = None
         self.stop_ids: tuple[int, ...] = ()
 
@@ -106,6 +118,7 @@ class Weights:
         """Load once. Raises ModelError with what transformers or PEFT said."""
         if self._model is None:
             limit_threads()
+            self._keep_to_device()
             model = self._load_base()
             if self.adapter is not None:
                 model = self._load_adapter(model)
@@ -128,19 +141,43 @@ class Weights:
         gc.collect()
         empty_cache()
 
+    def _keep_to_device(self) -> None:
+        index = self._place().index
+        if index is not None:
+            import torch
+
+            # Whatever asks for "cuda" shall not open another worker's device.
+            torch.cuda.set_device(index)
+
     def _load_base(self) -> Any:
+        if self.path.is_dir():
+            return self._read(self.path, use_safetensors=True)
+        if installed_version("gguf") is None:
+            raise MissingPackageError("gguf", self.path.name, "'pytest-llmdiff[gguf]'")
+        return self._conversions.load(
+            self.path,
+            weights_form(
+                self.dtype, self._expand, lambda folder: self._read(folder, use_safetensors=True)
+            ),
+        )
+
+    def _expand(self) -> Any:
+        import transformers
+
+        options: dict[str, Any] = {"gguf_file": self.path.name}
+        # Where transformers can compute on packed weights, an adapter could not lie over them.
+        packed = getattr(transformers, "GgufConfig", None)
+        if packed is not None:
+            options["quantization_config"] = packed(dequantize=True)
+        return self._read(self.path.parent, **options)
+
+    def _read(self, folder: Path, **more: Any) -> Any:
         from transformers import AutoModelForCausalLM
 
-        source, options = self.path, dict(self._load_options())
-        if self.path.is_file():
-            if installed_version("gguf") is None:
-                raise MissingPackageError("gguf", self.path.name, "'pytest-llmdiff[gguf]'")
-            source, options["gguf_file"] = self.path.parent, self.path.name
-        else:
-            options["use_safetensors"] = True
+        options = dict(self._load_options())
         try:
             with quiet():
-                return AutoModelForCausalLM.from_pretrained(source, **options)
+                return AutoModelForCausalLM.from_pretrained(folder, **options, **more)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             raise ModelError(f"{self.path} cannot be loaded: {error}") from error
 
@@ -149,7 +186,9 @@ class Weights:
 
         try:
             with quiet():
-                return PeftModel.from_pretrained(model, str(self.adapter), torch_device=self.device)
+                return PeftModel.from_pretrained(
+                    model, str(self.adapter), torch_device=self._place().name
+                )
         except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
             raise ModelError(
                 f"the adapter {self.adapter} does not fit the base {self.path}: {error}"
@@ -167,14 +206,10 @@ class Weights:
 
     def _device_map(self) -> Any:
         """All on one device where that has the room, else spread by accelerate."""
-        import torch
-
-        if self.device == "cuda":
-            free, _ = torch.cuda.mem_get_info(0)
-            if self.bytes * 1.1 > free:
-                return "auto"
-            return {"": 0}
-        return {"": self.device}
+        place = self._place()
+        if place.device == "cuda" and place.index is None:
+            return {"": 0} if self.bytes * ROOM <= free_memory("cuda:0") else "auto"
+        return {"": place.name}
 
     def _quantization_config(self) -> Any:
         import torch
@@ -213,29 +248,8 @@ def input_device(model: Any) -> torch.device:
     return device
 
 
-def free_memory(device: str) -> float:
-    """Bytes that a model could take on the device now."""
-    import psutil
-    import torch
-
-    if device == "cuda":
-        counts = range(torch.cuda.device_count())
-        return float(sum(torch.cuda.mem_get_info(index)[0] for index in counts))
-    return float(psutil.virtual_memory().available)
-
-
 def _stop_ids(model: Any) -> tuple[int, ...]:
     found = model.generation_config.eos_token_id
     if found is None:
         return ()
     return tuple(int(i) for i in found) if isinstance(found, (list, tuple)) else (int(found),)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars in the captured output of a failing test, and no third-party warnings.
-
-    What goes wrong arrives as an exception all the same.
-    """
-    with redirect_stderr(io.StringIO()), third_party_warnings_ignored():
-        yield

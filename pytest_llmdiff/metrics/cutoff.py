@@ -195,7 +195,8 @@ def _turns(
     engine: Any, ours: AnyRenderer, template: FactoryTemplate | None
 ) -> FactoryTurns | _RenderedTurns:
     if template is not None:
-        return FactoryTurns(template, FactoryRenderer(ours.path, template=template).tokenizer)
+        theirs = FactoryRenderer(ours.path, template=template, conversions=ours.conversions)
+        return FactoryTurns(template, theirs.tokenizer)
     declared: Callable[[], Sequence[int]] | None = capability(engine, "declared_stop_ids")
     return _RenderedTurns(ours, ours.stop_ids() if declared is None else declared())
 

@@ -59,7 +59,8 @@ class CosineDistance:
         if self._model is None:
             from sentence_transformers import SentenceTransformer
 
-            from pytest_llmdiff.engines.weights import limit_threads, quiet
+            from pytest_llmdiff.engines.weights import limit_threads
+            from pytest_llmdiff.loading import quiet
 
             limit_threads()
             try:
