@@ -31,7 +31,8 @@ def pack(model: Any) -> None:
 
     if not _able():
         return
-    with torch.inference_mode():
+    # Not in inference mode: PEFT sets flags on its parameters, which tensors made there refuse.
+    with torch.no_grad():
         before = _logits(model)
         layers = [(layer, layer.weight) for layer in _layers(model)]
         embeddings = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
@@ -76,9 +77,7 @@ def _layers(model: Any) -> Iterator[Any]:
 
     kept: set[int] = set()
     for module in model.modules():
-        if hasattr(
-            module, "original_module"
-        ):  # saved whole with the adapter, and looked at as such
+        if hasattr(module, "original_module"):  # the adapter's own, looked at as such
             kept |= set(map(id, module.modules()))
         elif hasattr(module, "base_layer"):
             kept |= set(map(id, module.modules()))
