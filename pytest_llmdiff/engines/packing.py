@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_llmdiff.engines.mapping import MappedFiles
+
 if TYPE_CHECKING:
     import torch
 
@@ -36,12 +38,14 @@ def pack(model: Any) -> None:
         before = _logits(model)
         layers = [(layer, layer.weight) for layer in _layers(model)]
         embeddings = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
+        mapped = MappedFiles()
         while layers:
             layer, weight = layers.pop()
             packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
             layer.forward = partial(_product, packed, layer.bias)
             if id(weight) not in embeddings:
                 layer.weight = torch.nn.Parameter(packed, requires_grad=False)
+            mapped.forget(weight)
         for parameter in model.parameters():
             if not parameter.is_mkldnn:
                 parameter.data = parameter.data.clone()
