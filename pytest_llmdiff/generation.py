@@ -176,26 +176,48 @@ class Generation:
         `also` is what else the answer depends on (the content of files beside the models): a
         replay, which has not those files, is not asked for it.
         """
+        (value,) = self.remembered_all(
+            what, side, [about], lambda engine, _: [compute(engine)], also=also
+        )
+        return value
+
+    def remembered_all(
+        self,
+        what: str,
+        side: Side,
+        about: Sequence[Any],
+        compute: Callable[[Any, list[Any]], Sequence[Any]],
+        *,
+        also: Any = None,
+    ) -> list[Any]:
+        """Facts like `remembered`, several at once; computed are those that are not known."""
         recorded = capability(self.pair.side(side), "recorded_check")
         if recorded is not None:
-            return recorded(what, about)
+            return [recorded(what, each) for each in about]
         prints = [self._fingerprint(s) for s in SIDES]
-        key = store_key("check", what, side, prints, [about, also])
+        keys = [store_key("check", what, side, prints, [each, also]) for each in about]
+        wanted = dict(zip(keys, about, strict=True))
 
         def work() -> None:
+            there = self._store.get("check", keys)
+            todo = {key: each for key, each in wanted.items() if key not in there}
             with self._failing(side), third_party_warnings_ignored():
                 self._make_room(side)
-                value = compute(self.pair.side(side))
-            row = {"what": what, "side": side, "about": about, "value": value}
-            self._store.put("check", {key: row})
+                values = compute(self.pair.side(side), list(todo.values()))
+            rows = {
+                key: {"what": what, "side": side, "about": each, "value": value}
+                for (key, each), value in zip(todo.items(), values, strict=True)
+            }
+            self._store.put("check", rows)
 
         def missing() -> bool:
-            return key not in self._store.get("check", [key])
+            return len(self._store.get("check", keys)) < len(wanted)
 
         if missing():
             self._turn.until(missing, work)
-        self._use("check", [key])
-        return self._store.get("check", [key])[key]["value"]
+        self._use("check", keys)
+        rows = self._store.get("check", keys)
+        return [rows[key]["value"] for key in keys]
 
     @property
     def stride(self) -> int:

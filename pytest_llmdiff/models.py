@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmdiff.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.engines import Continuation, capability
+from pytest_llmdiff.engines.divergence import rows_for
 from pytest_llmdiff.engines.likelihoods import reply_logprobs, require_logits
 from pytest_llmdiff.errors import CapabilityError, ConfigError, ProbeError
 from pytest_llmdiff.formats.messages import Message
@@ -84,22 +85,42 @@ class Model:
             CapabilityError: the engine has no logits to give.
             ProbeError: the reply has no tokens.
         """
-        (probe,) = map(self.run.with_system, probes_of(prompt))
-        messages = [dict(message) for message in probe.messages]
+        return self.score_all([(prompt, reply)])[0]
 
-        def compute(engine: Any) -> list[float]:
+    def score_all(self, pairs: Iterable[tuple[Prompt, str]]) -> list[ReplyScore]:
+        """Scores of many replies, each after its prompt: run in batches, what prompts begin with
+        only once.
+
+        Raises:
+            CapabilityError: the engine has no logits to give.
+            ProbeError: a reply has no tokens.
+        """
+        about = []
+        for prompt, reply in pairs:
+            (probe,) = map(self.run.with_system, probes_of(prompt))
+            about.append([[dict(message) for message in probe.messages], reply])
+        if not about:
+            return []
+        device = self.run.generation.pair.resolved.get("device", "cpu")
+
+        def compute(engine: Any, asked: list[Any]) -> list[list[float]]:
             require_logits(engine)
-            reply_ids = tuple(engine.encode(reply))
-            if not reply_ids:
-                raise ProbeError("a reply without tokens cannot be scored")
-            item = Continuation(prompt_ids=tuple(engine.render(messages)), reply_ids=reply_ids)
-            ((_, found),) = reply_logprobs(engine, [item], 1 << 12)
-            return found
+            items = []
+            for messages, reply in asked:
+                reply_ids = tuple(engine.encode(reply))
+                if not reply_ids:
+                    raise ProbeError(f"a reply without tokens cannot be scored: {reply!r}")
+                prompt_ids = tuple(engine.render(messages))
+                items.append(Continuation(prompt_ids=prompt_ids, reply_ids=reply_ids))
+            rows = rows_for(device, len(engine.tokenizer))
+            found = dict(reply_logprobs(engine, items, rows))
+            return [found[index] for index in range(len(items))]
 
-        values = self.run.generation.remembered(
-            "reply-score", self.side, [messages, reply], compute
-        )
-        return ReplyScore(log_likelihood=math.fsum(values), token_logprobs=tuple(values))
+        values = self.run.generation.remembered_all("reply-score", self.side, about, compute)
+        return [
+            ReplyScore(log_likelihood=math.fsum(found), token_logprobs=tuple(found))
+            for found in values
+        ]
 
     def render(self, messages: Prompt) -> list[int]:
         """Prompt token ids under the template in force, generation prompt included.

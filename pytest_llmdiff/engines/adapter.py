@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines.artifacts import safetensors_header
+from pytest_llmdiff.engines.packing import dense
 from pytest_llmdiff.engines.weights import Weights
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _norms(model: Any) -> Any:
     for name, module in model.named_modules():
         if not (hasattr(module, "get_delta_weight") and hasattr(module, "get_base_layer")):
             continue
-        weight = module.get_base_layer().weight
+        weight = dense(module.get_base_layer().weight)
         if not weight.is_floating_point():
             continue  # quantised storage: its norm is that of packed integers
         for adapter in module.active_adapters:

@@ -13,12 +13,11 @@ from pytest_llmdiff.engines.adapter import AdapterHealth, adapter_health
 from pytest_llmdiff.engines.artifacts import generation_stop_ids
 from pytest_llmdiff.engines.batches import BatchSize, decoded, in_batches
 from pytest_llmdiff.engines.decoder import Decoder, Drafts, Ended
-from pytest_llmdiff.engines.decoding import decode, groups, reply_logits
-from pytest_llmdiff.engines.forward import Forward
+from pytest_llmdiff.engines.decoding import decode, groups
 from pytest_llmdiff.engines.reasoning import split_reasoning
 from pytest_llmdiff.engines.rendering import AnyRenderer
 from pytest_llmdiff.engines.serving import Service, service_of, window_of
-from pytest_llmdiff.engines.teacher import batches, grouped, reply_states
+from pytest_llmdiff.engines.teacher import Teacher
 from pytest_llmdiff.engines.weights import Weights
 from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.formats.messages import Message
@@ -240,71 +239,29 @@ class TransformersEngine:
     def window(self) -> int | None:
         return window_of(self.weights.load())
 
+    @cached_property
+    def _teacher(self) -> Teacher:
+        return Teacher(
+            partial(self.weights.model, adapted=self.adapted),
+            service=self.service,
+            window=self.window,
+            steady=self.steady,
+            pad_id=self._pad_id(),
+        )
+
     def token_logits(
         self, items: Sequence[Continuation], rows: int
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Capability: logits `[len(reply_ids), vocabulary]` of given replies, with their index.
-
-        About `rows` rows of logits are held at once.
-        """
-        longest = max(len(item.prompt_ids) + len(item.reply_ids) for item in items)
-        if self.service.unserved or (self.window is not None and longest > self.window):
-            yield from self._whole_logits(items, rows)
-            return
-        plain = self.service.plain
-        for batch, found in self._passes(items, None if plain else rows):
-            states, logits = found
-            first = 0
-            for group in grouped([len(items[i].reply_ids) for i in batch], rows):
-                lengths = [len(items[batch[n]].reply_ids) for n in group]
-                part = slice(first, first + sum(lengths))
-                with self.weights.model(adapted=self.adapted) as model:
-                    scores = Forward(model).logits(states[part]) if plain else logits[part]
-                yield from zip((batch[n] for n in group), _split(scores, lengths), strict=True)
-                first = part.stop
+        """Capability: logits `[len(reply_ids), vocabulary]` of given replies, with their index."""
+        return self._teacher.logits(items, rows)
 
     def reply_states(self, items: Sequence[Continuation]) -> Iterator[tuple[int, torch.Tensor]]:
         """What goes into the output layer for each token of given replies, `[tokens, hidden]`."""
-        for batch, (states, _) in self._passes(items, None):
-            lengths = [len(items[i].reply_ids) for i in batch]
-            yield from zip(batch, _split(states, lengths), strict=True)
+        return self._teacher.states(items)
 
     def state_logits(self, states: torch.Tensor) -> torch.Tensor:
         """Logits `[n, vocabulary]` of states `[n, hidden]`, where `service.plain`."""
-        with self.weights.model(adapted=self.adapted) as model:
-            return Forward(model).logits(states)
-
-    def _passes(
-        self, items: Sequence[Continuation], rows: int | None
-    ) -> Iterator[tuple[list[int], tuple[torch.Tensor, torch.Tensor]]]:
-        """Batches of items with the states of their replies' tokens, and logits if not plain."""
-        for cut in batches(items, rows=rows, alone=self.steady):
-
-            def run(batch: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-                with self.weights.model(adapted=self.adapted) as model:
-                    forward = Forward(model, plain=self.service.plain)
-                    return reply_states(forward, [items[i] for i in batch], steady=self.steady)
-
-            for batch, found in in_batches(cut, BatchSize(len(cut)), run):
-                yield list(batch), found
-
-    def _whole_logits(
-        self, items: Sequence[Continuation], rows: int
-    ) -> Iterator[tuple[int, torch.Tensor]]:
-        width = max(len(item.reply_ids) for item in items) + 1
-
-        def run(batch: Sequence[int]) -> list[torch.Tensor]:
-            with self.weights.model(adapted=self.adapted) as model:
-                return reply_logits(
-                    model,
-                    [items[i].prompt_ids for i in batch],
-                    [items[i].reply_ids for i in batch],
-                    pad_id=self._pad_id(),
-                )
-
-        size = BatchSize(max(1, rows // width))
-        for batch, logits in in_batches(range(len(items)), size, run):
-            yield from zip(batch, logits, strict=True)
+        return self._teacher.state_logits(states)
 
     def embedding_rows(self) -> int:
         """How many token ids the model's embeddings have a row for."""
@@ -357,8 +314,3 @@ def _stacked(states: Sequence[torch.Tensor]) -> torch.Tensor:
     import torch
 
     return torch.stack(list(states))
-
-
-def _split(rows: torch.Tensor, lengths: Sequence[int]) -> list[torch.Tensor]:
-    parts: list[torch.Tensor] = rows.split(list(lengths))  # type: ignore[no-untyped-call]
-    return parts

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines.artifacts import parameter_count
 from pytest_llmdiff.engines.conversion import Conversions, weights_form
+from pytest_llmdiff.engines.packing import pack
 from pytest_llmdiff.engines.placement import ROOM, Placement, free_memory
 from pytest_llmdiff.errors import MissingPackageError, ModelError
 from pytest_llmdiff.loading import installed_version, quiet
@@ -129,6 +130,8 @@ class Weights:
             for part in (model, model.get_base_model()) if self.adapter else (model,):
                 part.generation_config = GenerationConfig()
             self._model = model.eval()
+            if self.device == "cpu" and self.dtype == "float32":
+                pack(self._model)
         return self._model
 
     def close(self) -> None:

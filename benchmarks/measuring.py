@@ -1,0 +1,89 @@
+"""CPU time and peak memory of one process and the workers it started.
+
+Standard library only: the rival engines import it in environments of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.inputs import Inputs, read
+
+# Every library that one of the ways counts threads with.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+}
+
+
+class Clock:
+    """Stops CPU time from its making to `stop`."""
+
+    def __init__(self) -> None:
+        self._started = cpu_seconds()
+
+    def stop(self) -> float:
+        return cpu_seconds() - self._started
+
+
+def cpu_seconds() -> float:
+    """User and system time of this process and of all that it started, ended or not."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    total = time.process_time() + ended.ru_utime + ended.ru_stime
+    tick = os.sysconf("SC_CLK_TCK")
+    for pid in descendants():
+        fields = _proc(pid, "stat").rpartition(")")[2].split()
+        # Own user and system time, and that of its ended children: fields 14 to 17 of proc(5).
+        total += sum(map(int, fields[11:15])) / tick
+    return total
+
+
+def peak_mb() -> float:
+    """The most memory that was resident, of this process and its running workers together."""
+    total = 0
+    for pid in (os.getpid(), *descendants()):
+        for line in _proc(pid, "status").splitlines():
+            if line.startswith("VmHWM:"):
+                total += int(line.split()[1])
+    return (total or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024
+
+
+def descendants() -> list[int]:
+    """The running processes below this one, where the system has /proc."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        fields = _proc(int(entry.name), "stat").rpartition(")")[2].split()
+        if fields:
+            parents[int(entry.name)] = int(fields[1])
+    found, wave = [], {os.getpid()}
+    while wave:
+        wave = {pid for pid, parent in parents.items() if parent in wave}
+        found += sorted(wave)
+    return found
+
+
+def _proc(pid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def measured(measure: Callable[[Path, Inputs, str], dict[str, Any]]) -> None:
+    """The body of a measuring script: `python -m MODULE FOLDER WAY RESULT`.
+
+    `measure` returns plain JSON with `seconds`; the peak is added here.
+    """
+    folder, way, result = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+    found = measure(folder, read(folder), way)
+    found.setdefault("peak_mb", peak_mb())
+    result.write_text(json.dumps(found), encoding="utf-8")

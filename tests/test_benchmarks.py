@@ -1,0 +1,165 @@
+"""The parts of the benchmarks that measure nothing: what they are given, and what they conclude."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import environments
+from benchmarks.by_hand import common_length, row_divergence
+from benchmarks.inputs import ADAPTER, prompts, scale_adapter
+from benchmarks.measuring import Clock, peak_mb
+from benchmarks.pairs import limits, selected, table
+from benchmarks.ratios import agreement, medians, ratios
+
+ROUNDS: list[dict[str, dict[str, Any]]] = [
+    {
+        "plugin-replies": {"seconds": 10.0, "peak_mb": 1100.0},
+        "base": {"seconds": 5.0, "peak_mb": 1000.0},
+        "padded": {"seconds": 12.0, "peak_mb": 1700.0},
+        "vllm-base": {"seconds": 8.0, "peak_mb": 2000.0},
+        "vllm-full": {"seconds": 7.0, "peak_mb": 2000.0},
+        "kl-full": {"seconds": 15.0, "peak_mb": 1600.0},
+        "plugin-pair-full": {"seconds": 20.0, "peak_mb": 1100.0},
+    },
+    {
+        "plugin-replies": {"seconds": 10.0, "peak_mb": 1200.0},
+        "base": {"seconds": 5.0, "peak_mb": 1000.0},
+        "padded": {"seconds": 14.0, "peak_mb": 1700.0},
+    },
+]
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    found = ratios(ROUNDS)
+    assert found["vs_padded"] == [1.2, 1.4]
+    assert found["replies_vs_vllm"] == [1.5]
+    assert found["pair_vs_vllm_full"] == [1.5]
+    assert found["peak_vs_base"] == [1.1, 1.2]
+    assert medians(found) == {
+        "vs_padded": 1.3,
+        "replies_vs_vllm": 1.5,
+        "pair_vs_vllm_full": 1.5,
+        "peak_vs_base": 1.15,
+    }
+
+
+def test_engines_that_did_not_run_are_absent() -> None:
+    only = [{"plugin-replies": {"seconds": 10.0, "peak_mb": 1.0}}]
+    assert ratios(only) == {}
+
+
+def test_overhead_is_the_plugin_over_the_engines() -> None:
+    both = [{"plugin-replies": {"seconds": 10.3}, "bare": {"seconds": 10.0}}]
+    assert medians(ratios(both)) == {"overhead": 1.03}
+
+
+def test_agreement_counts_replies_and_values() -> None:
+    found = agreement(
+        {
+            "plugin": {"replies": {"base": [[1, 2], [3]]}, "kl": {"full": [1.0, 2.0, 1e-5]}},
+            "other": {"replies": {"base": [[1, 2], [4]]}, "kl": {"full": [1.0005, 2.01, 1.01e-5]}},
+            "alone": {"seconds": 1.0},
+            "scored": {"scores": [-5.0]},
+        }
+    )
+    assert found == {"other, replies base": (1, 2), "other, kl full": (2, 3)}
+
+
+def test_ways_by_name_or_first_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(environments, "FOLDER", tmp_path)
+    assert selected("plugin-replies,loop") == ["plugin-replies", "loop"]
+    assert "plugin-scoring" in selected("plugin")
+    assert not [way for way in selected(None) if way.startswith(("vllm", "lm-eval", "llama"))]
+    assert selected("vllm") == []
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "ready").touch()
+    assert "vllm-lora" in selected("vllm")
+    with pytest.raises(SystemExit, match="no such way"):
+        selected("plug")
+
+
+def test_an_unknown_engine_cannot_be_installed() -> None:
+    with pytest.raises(SystemExit, match="no such engine; there are vllm, lm-eval, llama-cpp"):
+        environments.install("tgi")
+
+
+def test_tables_name_every_way_once() -> None:
+    rounds = [{"loop": {"seconds": 2.0, "peak_mb": 7.0, "replies": {"base": [[1, 2], [3, 4]]}}}]
+    assert "| loop | 2.0 | 2 | 7 MB |" in table(rounds)
+    assert limits(rounds) == ""
+    machine = {
+        "flop_per_token": 2e8,
+        "gflops": {"model, 32 rows": 60.0, "square, 2048": 90.0},
+        "read_gb_per_second": 20.0,
+    }
+    found = limits([{"hardware": machine}])
+    assert "products (model, 32 rows): 60 GFLOP, 300 tokens per CPU-second" in found
+    assert "products (square, 2048): 90 GFLOP per CPU-second" in found
+
+
+def test_an_adapter_is_scaled(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    scale_adapter(ADAPTER, tmp_path / "small", 0.02)
+    before = load_file(ADAPTER / "adapter_model.safetensors")
+    after = load_file(tmp_path / "small" / "adapter_model.safetensors")
+    assert before.keys() == after.keys()
+    for name, weight in before.items():
+        factor = 0.02 if "lora_B" in name else 1.0
+        assert (after[name] == weight * factor).all()
+    config = json.loads((tmp_path / "small" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["r"] == 8
+
+
+def test_prompts_are_64_different_ones() -> None:
+    assert len(set(prompts())) == 64
+
+
+def test_common_length() -> None:
+    assert common_length([[1, 2, 3], [1, 2, 4, 5], [1, 2]]) == 2
+    assert common_length([[1, 2]]) == 2
+    assert common_length([[1], [2]]) == 0
+
+
+def test_divergence_of_rows_is_that_of_double_precision() -> None:
+    import torch
+
+    torch.manual_seed(0)
+    base = torch.randn(37, 1000) * 4
+    tuned = base + torch.randn(37, 1000) * 0.05
+    p, q = base.double().log_softmax(-1), tuned.double().log_softmax(-1)
+    expected = (p.exp() * (p - q)).sum(-1)
+    # float32 logits of size 10 have steps of 1e-6.
+    assert row_divergence(base, tuned).tolist() == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="running workers are seen in /proc")
+def test_the_clock_counts_workers_ended_or_not() -> None:
+    busy = "import time\nwhile time.process_time() < {}: pass\nprint('done', flush=True)\n{}"
+    clock = Clock()
+    subprocess.run([sys.executable, "-c", busy.format(0.3, "")], check=True, capture_output=True)
+    assert clock.stop() >= 0.3
+    code = busy.format(0.3, "input()")
+    clock = Clock()
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as worker:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+        # One clock tick of the system's own accounting is 10 ms.
+        assert clock.stop() >= 0.25
+        assert peak_mb() > 0
+        worker.communicate(b"\n")
+
+
+def test_the_clock_does_not_count_waiting() -> None:
+    clock = Clock()
+    time.sleep(0.5)
+    assert clock.stop() < 0.4
