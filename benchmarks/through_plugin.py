@@ -4,7 +4,7 @@ Ways: `plugin-replies` and `plugin-pair-SIZE` run `pytest` over a generated suit
 case per prompt, everything included: planning, store, fixtures, reports. The tests of the second
 ask for the divergence, so that replies of both and the full-vocabulary KL are computed. `bare`
 drives the same pair of engines without pytest and store. `plugin-scoring` scores given replies
-under the base.
+under the base, as `llm_base.score_all` does.
 """
 
 from __future__ import annotations
@@ -110,15 +110,18 @@ def suite(folder: Path, inputs: Inputs, size: str, test: str) -> dict[str, Any]:
 
 
 def bare(folder: Path, inputs: Inputs) -> dict[str, Any]:
-    """The engines' own loop over all requests, the base first."""
+    """The engines alone: the base first, the tuned model along its replies."""
+    from pytest_llmdiff.engines.pairing import Pairing
+
     pair = opened(folder)
+    pairing = Pairing(pair)
     todo = requests(inputs.prompts)
     warm_up(pair)
     clock = Clock()
-    found = {
-        "base": dict(pair.base.generate(todo)),
-        "full": dict(pair.tuned.generate(todo)),
-    }
+    base = dict(pair.base.generate(todo))
+    known = {todo[index].key: outcome for index, outcome in base.items()}
+    tuned = pairing.tuned(todo, known, divergences=False)
+    found = {"base": base, "full": {index: outcome for index, outcome, _ in tuned}}
     seconds = clock.stop()
     if [list(found["base"][i].prompt_ids) for i in range(len(todo))] != inputs.prompt_ids:
         raise SystemExit("the plugin renders other prompts than the tokenizer's chat template")

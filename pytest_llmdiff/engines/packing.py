@@ -7,43 +7,90 @@ layout but for rounding.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
+# Logits of the packed model differ by rounding only, as a share of the largest.
+ALIKE = 1e-4
+
 
 def pack(model: Any) -> None:
-    """Pack the linear layers of a model on a CPU, in place; nothing where torch cannot.
+    """Pack the linear layers of a float32 model on a CPU, in place.
 
     A packed weight takes the place of the plain one, which `dense` gives back. A weight that an
     embedding shares stays beside it, since rows cannot be looked up in the packed one. What is
-    not packed is copied, so that nothing holds on to a file that was mapped as a whole.
+    not packed is copied, so that nothing holds on to a file that was mapped as a whole. Where
+    torch cannot, or the model would not say the same (its code may read weights as they are), all
+    is left as it was.
     """
     import torch
 
     if not _able():
         return
-    shared = {
-        id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)
-    }
-    for module in model.modules():
-        # Not its subclasses, whose products may be others.
-        if type(module) is not torch.nn.Linear or module.weight.device.type != "cpu":
-            continue
-        packed = torch.ops.mkldnn._reorder_linear_weight(module.weight.detach(), None)
-        module.forward = partial(_product, packed, module.bias)  # type: ignore[method-assign]
-        if id(module.weight) not in shared:
-            module.weight = torch.nn.Parameter(packed, requires_grad=False)
-    for parameter in model.parameters():
-        if not parameter.is_mkldnn:
-            parameter.data = parameter.data.clone()
+    # Not in inference mode: PEFT sets flags on its parameters, which tensors made there refuse.
+    with torch.no_grad():
+        before = _logits(model)
+        layers = [(layer, layer.weight) for layer in _layers(model)]
+        embeddings = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
+        while layers:
+            layer, weight = layers.pop()
+            packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
+            layer.forward = partial(_product, packed, layer.bias)
+            if id(weight) not in embeddings:
+                layer.weight = torch.nn.Parameter(packed, requires_grad=False)
+        for parameter in model.parameters():
+            if not parameter.is_mkldnn:
+                parameter.data = parameter.data.clone()
+        try:
+            change = (_logits(model) - before).abs().max()
+            if bool(change <= ALIKE * before.abs().max()) or not bool(before.isfinite().all()):
+                return
+        except (RuntimeError, AttributeError, NotImplementedError):
+            pass
+        unpack(model)
+
+
+def unpack(model: Any) -> None:
+    """The plain layout again."""
+    import torch
+
+    for layer in _layers(model):
+        vars(layer).pop("forward", None)
+        layer.weight = torch.nn.Parameter(dense(layer.weight.detach()), requires_grad=False)
+    tie = getattr(model, "tie_weights", None)
+    if tie is not None:
+        tie()
 
 
 def dense(weight: torch.Tensor) -> torch.Tensor:
     """A weight in the plain layout, packed or not."""
     return weight.to_dense() if weight.is_mkldnn else weight
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    """Linear layers whose weights nothing but their product reads."""
+    import torch
+
+    kept: set[int] = set()
+    for module in model.modules():
+        if hasattr(module, "original_module"):  # the adapter's own, looked at as such
+            kept |= set(map(id, module.modules()))
+        elif hasattr(module, "base_layer"):
+            kept |= set(map(id, module.modules()))
+            kept -= {id(module.base_layer)} if _is_plain_lora(module) else set()
+    for module in model.modules():
+        # Not its subclasses, whose products may be others.
+        if type(module) is torch.nn.Linear and id(module) not in kept:
+            yield module
+
+
+def _is_plain_lora(module: Any) -> bool:
+    """DoRA and other methods than LoRA read the weights that they adapt."""
+    return hasattr(module, "lora_A") and not getattr(module, "lora_variant", None)
 
 
 def _product(packed: torch.Tensor, bias: torch.Tensor | None, rows: torch.Tensor) -> torch.Tensor:
@@ -53,12 +100,19 @@ def _product(packed: torch.Tensor, bias: torch.Tensor | None, rows: torch.Tensor
     return found
 
 
+def _logits(model: Any) -> torch.Tensor:
+    import torch
+
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    ids = torch.tensor([[(7 * number + 3) % rows for number in range(8)]])
+    found: torch.Tensor = model(input_ids=ids, use_cache=False).logits
+    return found
+
+
 def _able() -> bool:
     """Whether this build of torch has the two operations, tried out."""
     import torch
 
-    if not torch.backends.mkldnn.is_available():
-        return False
     rows, weight = torch.ones(2, 3), torch.arange(12.0).view(4, 3)
     try:
         packed = torch.ops.mkldnn._reorder_linear_weight(weight, None)
