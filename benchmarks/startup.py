@@ -8,8 +8,8 @@ Loading, each in a process of its own, in turns, after torch and transformers ar
   first    the plugin's loading into an empty store: expanded, written, read back and compared
   later    the plugin's loading from that store
 
-Each then puts one short batch through the model, so that weights which are mapped from a file and
-read on use are read. CPU time of the process; memory is its peak, and `held` what is resident once
+All three arrange the weights as the plugin does for a CPU. Each then puts one short batch through
+the model. CPU time of the process; memory is its peak, and `held` what is resident once
 the weights are loaded.
 
 Imports, for suites of 20, 2,000 and 20,000 probes: from the start of pytest until the tests are
@@ -93,11 +93,13 @@ def child(mode: str, store: Path) -> dict[str, float]:
 def plain(_: Path, models: Any, tokenizers: Any) -> tuple[Any, Any]:
     import torch
 
+    from pytest_llmdiff.engines.packing import pack
     from pytest_llmdiff.loading import package_path
 
     file = package_path(BASE.partition(":")[2], what="the base")
     tokenizer = tokenizers.from_pretrained(file.parent, gguf_file=file.name)
     model = models.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    pack(model)
     return model, tokenizer
 
 

@@ -290,6 +290,12 @@ def test_a_killed_process_leaves_nothing_that_counts(
 # Models
 
 
+@pytest.fixture(autouse=True)
+def not_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is loaded is looked at, not what a CPU's layout makes of it."""
+    monkeypatch.setattr("pytest_llmdiff.engines.weights.pack", lambda _: None)
+
+
 def expanded(file: Path, dtype: str = "float32") -> Any:
     """The file through transformers alone."""
     import torch
@@ -393,9 +399,11 @@ def test_a_full_disk_is_a_note_and_the_replies_are_the_same(folder: Path, tmp_pa
     code = f"""
 import resource, sys
 from pathlib import Path
+import pytest_llmdiff.engines.weights as weights
 from tests.test_conversion import expanded, assert_same_bits, model_of
 from tests.test_engine import pair
 
+weights.pack = lambda model: None
 folder = Path({str(folder)!r})
 plain = expanded(folder / "tied.gguf")
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))

@@ -24,6 +24,9 @@ T = TypeVar("T")
 VERSIONS = ("transformers", "gguf", "tokenizers", "torch")
 LAYOUT = 1  # of a kept folder
 MANIFEST = "kept.json"
+# Smallest size of one of several files, in bytes. A file is mapped into memory until the last of
+# its weights has been copied or arranged anew, so that about a twentieth is there twice.
+SHARD = 50_000_000
 # What writing and reading back may raise besides errors of the disk. A model that transformers
 # cannot write is no error of the run: it is expanded each time.
 # Of a configuration: where it came from, and what says nothing of the model.
@@ -160,7 +163,7 @@ def weights_form(dtype: str, make: Callable[[], Any], load: Callable[[Path], Any
         save=_save_model,
         load=load,
         digest=_model_digest,
-        size=lambda model: sum(p.nbytes for p in model.parameters()),
+        size=_model_size,
     )
 
 
@@ -193,9 +196,14 @@ def _save_model(model: Any, folder: Path) -> None:
     plain.generation_config = model.generation_config
     try:
         with quiet():
-            plain.save_pretrained(folder)
+            plain.save_pretrained(folder, max_shard_size=max(SHARD, _model_size(model) // 20))
     except SafetensorError as error:
         raise OSError(str(error)) from error  # a full disk, say
+
+
+def _model_size(model: Any) -> int:
+    """Bytes of the parameters in memory."""
+    return sum(p.nbytes for p in model.parameters())
 
 
 def _model_digest(model: Any) -> str:

@@ -39,6 +39,11 @@ def pack(model: Any) -> None:
         layers = [(layer, layer.weight) for layer in _layers(model)]
         embeddings = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
         mapped = MappedFiles()
+        packing = {id(weight) for _, weight in layers} - embeddings
+        # Before the layers, so that the files of these are let go of one after the other.
+        for parameter in model.parameters():
+            if id(parameter) not in packing:
+                parameter.data = parameter.data.clone()
         while layers:
             layer, weight = layers.pop()
             packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
@@ -46,9 +51,6 @@ def pack(model: Any) -> None:
             if id(weight) not in embeddings:
                 layer.weight = torch.nn.Parameter(packed, requires_grad=False)
             mapped.forget(weight)
-        for parameter in model.parameters():
-            if not parameter.is_mkldnn:
-                parameter.data = parameter.data.clone()
         try:
             change = (_logits(model) - before).abs().max()
             if bool(change <= ALIKE * before.abs().max()) or not bool(before.isfinite().all()):
