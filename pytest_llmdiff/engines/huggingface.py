@@ -26,8 +26,9 @@ from pytest_llmdiff.planning import Request, Sampling
 if TYPE_CHECKING:
     import torch
 
-# Rows that decode together. On a CPU more are not faster; a GPU takes what its memory holds.
-BATCH = {"cpu": 64, "mps": 32, "cuda": 256}
+# Rows that decode together, where memory holds them: on a CPU more are hardly faster, and a window
+# has no more.
+BATCH = {"cpu": 64, "mps": 32, "cuda": 64}
 # Rows of a step where rounding must not tell of the batch: kernels differ with the shape. On a CPU
 # only that for a single row does (docs/performance.md); elsewhere steps have just these.
 STEADY_ROWS = {"cpu": 2, "mps": 32, "cuda": 64}

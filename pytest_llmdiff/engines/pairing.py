@@ -76,14 +76,12 @@ class Pairing:
 
         With `divergences` the statistics come along, as far as they can be had in the same pass.
         """
-        replies = {
-            key: outcome.reply.token_ids
-            for key, outcome in base.items()
-            if outcome.reply is not None
-        }
+        # A draw is no draft of another draw.
+        greedy = [r.key for r in requests if not r.sampling.temperature and r.key in base]
+        replies = {key: found.token_ids for key in greedy if (found := base[key].reply)}
         statistics = None
         if divergences and self._together:
-            states = self._states(requests, base)
+            states = self._states(replies, base)
             statistics = TokenStatistics(
                 states, replies, self._base.state_logits, self._tuned.token_text
             )
@@ -102,17 +100,14 @@ class Pairing:
             yield index, outcome, None if statistics is None else statistics.of(key)
 
     def _states(
-        self, requests: Sequence[Request], base: Mapping[str, Generated]
+        self, replies: Mapping[str, tuple[int, ...]], base: Mapping[str, Generated]
     ) -> Mapping[str, torch.Tensor]:
         """What went into the base's output layer; run again for replies of earlier runs."""
         states = dict(self._base.states)
-        answered = [r.key for r in requests if r.key in base and base[r.key].reply is not None]
-        missing = [key for key in dict.fromkeys(answered) if key not in states]
-        items = []
-        for key in missing:
-            reply = base[key].reply
-            assert reply is not None
-            items.append(Continuation(prompt_ids=base[key].prompt_ids, reply_ids=reply.token_ids))
+        missing = [key for key in replies if replies[key] and key not in states]
+        items = [
+            Continuation(prompt_ids=base[key].prompt_ids, reply_ids=replies[key]) for key in missing
+        ]
         for index, found in self._base.reply_states(items) if items else ():
             states[missing[index]] = found
         return states
