@@ -653,6 +653,23 @@ def test_score(llm_base):
     assert found.log_likelihood == pytest.approx(sum(expected), rel=1e-3)
     assert found.mean == pytest.approx(sum(expected) / 3, rel=1e-3)
 
+def test_scores(llm_base):
+    pairs = [("Hi", "abc"), ("Hi", "abd and more"), ("What is it?", "x"), ("Hi", "abc")]
+    found = llm_base.score_all(iter(pairs))
+    for (prompt, reply), score in zip(pairs, found, strict=True):
+        (alone,) = llm_base.score_all([(prompt, reply)])
+        assert alone == score
+        prompt, ids = llm_base.render(prompt), llm_base.tokenizer(reply)["input_ids"]
+        from transformers import AutoModelForCausalLM
+        model = AutoModelForCausalLM.from_pretrained("base")
+        with torch.inference_mode():
+            logits = model(torch.tensor([[*prompt, *ids]])).logits[0]
+        own = [float(logits.log_softmax(-1)[len(prompt) - 1 + i, t]) for i, t in enumerate(ids)]
+        assert score.token_logprobs == pytest.approx(own, rel=1e-3, abs=1e-5)
+    assert llm_base.score_all([]) == []
+    with pytest.raises(Exception, match="a reply without tokens cannot be scored"):
+        llm_base.score_all([("Hi", "abc"), ("Hi", "")])
+
 @pytest.mark.llmdiff("Hi", "y" * 400)
 def test_divergence(comparison):
     assert_divergence(comparison, at_most=100)
@@ -677,7 +694,7 @@ def test_checks_of_files_and_weights_in_a_run(
     models = ("--llm-base=base", f"--llm-tuned={adapter}", "--llmdiff-max-new-tokens=8")
     bad = 1 if adapter == "noop" else 0
     first = pytester.runpytest_subprocess(*models, "--llmdiff-record=run.jsonl")
-    first.assert_outcomes(passed=4 - bad, failed=1 + bad, errors=1)
+    first.assert_outcomes(passed=5 - bad, failed=1 + bad, errors=1)
     first.stdout.fnmatch_lines(
         [
             "*ProbeError: the base model cannot answer this probe: the prompt has 4?? tokens and *",
@@ -689,9 +706,7 @@ def test_checks_of_files_and_weights_in_a_run(
             ["E         - it changes nothing: *", "E         - it does not*"]
         )
     replay = ("--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl", *models[2:])
-    again = pytester.runpytest_subprocess(
-        *replay, "--llmdiff-store=fresh", "--deselect", "test_score"
-    )
+    again = pytester.runpytest_subprocess(*replay, "--llmdiff-store=fresh", "-k", "not test_scores")
     # `score` was recorded too; only the suite's own use of the tokenizer needs a live model.
     again.assert_outcomes(passed=3 - bad, failed=2 + bad, errors=1)
     again.stdout.fnmatch_lines(["*CapabilityError: ReplayEngine has no tokenizer*"])

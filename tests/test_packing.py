@@ -121,3 +121,38 @@ def test_a_model_whose_code_reads_its_weights_is_left_as_it_was(
     pack(model)
     assert packed_layers(model) == []
     assert torch.equal(logits(model), before)
+
+
+def test_pages_of_a_mapped_file_are_let_go_and_read_again(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from pytest_llmdiff.engines.mapping import MAPS, MappedFiles
+
+    weight = torch.randn(512, 512)
+    save_file({"weight": weight}, tmp_path / "model.safetensors")
+    mapped = load_file(tmp_path / "model.safetensors")["weight"]
+    files = MappedFiles()
+    held = weight.clone()
+    assert not files.forget(held), "memory that is no file's has no copy to be read again from"
+    assert torch.equal(held, weight)
+    assert torch.equal(mapped, weight)  # its pages are there now
+    before = _resident(tmp_path)
+    assert files.forget(mapped) == MAPS.is_file()
+    if MAPS.is_file():
+        assert before - _resident(tmp_path) >= 900
+    assert torch.equal(mapped, weight)
+
+
+def _resident(folder: Path) -> int:
+    """Kilobytes of the folder's mapped files that are in memory, on Linux."""
+    maps = Path("/proc/self/smaps")
+    if not maps.is_file():
+        return 0
+    found, inside = 0, False
+    for line in maps.read_text(encoding="utf-8").splitlines():
+        if "-" in line.split()[0]:
+            inside = str(folder) in line
+        elif inside and line.startswith("Rss:"):
+            found += int(line.split()[1])
+    return found

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 # New rows come in when so large a part of the batch is free: one at a time, each would cost a
 # forward pass for itself alone.
 FREE_SHARE = 0.25
-# Rows of logits `[rows, vocabulary]` that are made at once from the states of drafts.
-ROWS = 128
+# Rows of logits `[rows, vocabulary]` that are made at once from the states of drafts: as many as
+# make a full product on a CPU.
+ROWS = 64
 # Prompts come in with so many tokens in one pass: larger products are not faster on a CPU, and what
 # lies between them leaves its caches.
 PASS_TOKENS = 1024

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_llmdiff.engines.mapping import MappedFiles
+
 if TYPE_CHECKING:
     import torch
 
@@ -36,6 +38,7 @@ def pack(model: Any) -> None:
         before = _logits(model)
         layers = [(layer, layer.weight) for layer in _layers(model)]
         embeddings = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
+        mapped = MappedFiles()
         packing = {id(weight) for _, weight in layers} - embeddings
         # Before the layers, so that the files of these are let go of one after the other.
         for parameter in model.parameters():
@@ -47,6 +50,7 @@ def pack(model: Any) -> None:
             layer.forward = partial(_product, packed, layer.bias)
             if id(weight) not in embeddings:
                 layer.weight = torch.nn.Parameter(packed, requires_grad=False)
+            mapped.forget(weight)
         try:
             change = (_logits(model) - before).abs().max()
             if bool(change <= ALIKE * before.abs().max()) or not bool(before.isfinite().all()):
