@@ -126,6 +126,7 @@ def test_two_workers_share_one_model(recorded: Path) -> None:
     assert found.returncode == 1
     data = report(recorded, "workers.json")
     assert data["summary"]["regressed"] == len(data["tests"]) == 4
+    assert data["resolved"].pop("tolerance").endswith(" nats")
     assert data["resolved"] == {"device": "cpu", "dtype": "float32"}
 
 
