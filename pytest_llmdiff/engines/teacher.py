@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.engines.batches import BatchSize, in_batches
+from pytest_llmdiff.engines.decoder import PASS_TOKENS
 from pytest_llmdiff.engines.decoding import reply_logits
 from pytest_llmdiff.engines.forward import Forward
 from pytest_llmdiff.engines.prefixes import Prefix
@@ -17,9 +18,6 @@ from pytest_llmdiff.engines.slots import GRAIN, STEADY_GRAIN, Slots
 
 if TYPE_CHECKING:
     import torch
-
-# Tokens of one pass, padding included.
-PASS_TOKENS = 1024
 
 Batch = list[int]
 
