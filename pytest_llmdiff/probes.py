@@ -9,15 +9,17 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_llmdiff.errors import ConfigError, ProbeFileError
-from pytest_llmdiff.formats.factory_data import Dataset, Example, training_data_of
 from pytest_llmdiff.formats.messages import Message, parse_messages
-from pytest_llmdiff.formats.probe_files import probe_rows
+from pytest_llmdiff.formats.probe_files import is_probe_file, probe_rows
 from pytest_llmdiff.options import GENERATION_PARSERS
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.formats.factory_data import Dataset, Example
 
 MARKER_KEYWORDS = ("file", "system", "reference", "tags", *GENERATION_PARSERS)
 NO_WORD = re.compile("[^a-z0-9]+")
@@ -124,7 +126,7 @@ def probes_of_marker(
 def _probes_of_file(
     path: Path, system: str | None, tags: tuple[str, ...], generation: Mapping[str, Any]
 ) -> list[Probe]:
-    if (datasets := training_data_of(path)) is not None:
+    if (datasets := _training_data(path)) is not None:
         return [
             make_probe(
                 example.messages,
@@ -149,6 +151,14 @@ def _probes_of_file(
         )
         for row in probe_rows(path)
     ]
+
+
+def _training_data(path: Path) -> tuple[Dataset, ...] | None:
+    if is_probe_file(path):
+        return None
+    from pytest_llmdiff.formats.factory_data import training_data_of
+
+    return training_data_of(path)
 
 
 def _own_id(text: str) -> str:

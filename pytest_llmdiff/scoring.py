@@ -80,7 +80,7 @@ class Scoring:
             return [key(texts) for texts in around()]
 
         def missing() -> bool:
-            return len(self._scores.get(keys, near)) < len(set(keys))
+            return len(self._scores.get(keys)) < len(set(keys))
 
         def work() -> None:
             wanted = {key(texts): texts for texts in (*own, *around())}
@@ -93,11 +93,12 @@ class Scoring:
             }
             self._store.put("score", rows)
 
-        if missing():
+        rows = self._scores.get(keys, near)
+        if len(rows) < len(set(keys)):
             self._in_turn(opened, missing, work)
+            rows = self._scores.get(keys)
         if self._used is not None:
             self._used.add("score", keys)
-        rows = self._scores.get(keys)
         return [rows[k] for k in keys]
 
     def vectors(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors:

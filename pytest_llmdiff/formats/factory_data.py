@@ -10,7 +10,6 @@ from pathlib import Path
 from pytest_llmdiff.errors import ConfigError, ProbeFileError
 from pytest_llmdiff.formats.chat_rows import parse_chat
 from pytest_llmdiff.formats.factory_entries import (
-    INFO,
     described_layout,
     entry_files,
     entry_layout,
@@ -25,20 +24,20 @@ from pytest_llmdiff.formats.factory_layout import (
     needed_columns,
 )
 from pytest_llmdiff.formats.factory_rows import parse_example
-from pytest_llmdiff.formats.records import Kind, Record, check_unique, file_error, read_records
+from pytest_llmdiff.formats.records import (
+    EXAMPLES,
+    INFO,
+    TRAINED,
+    Record,
+    file_error,
+    read_records,
+)
 
 __all__ = ["Dataset", "Example", "read_dataset", "read_training_data", "training_data_of"]
 
 PLAIN_FORMS = (
     "'instruction', 'conversations', 'messages', or 'prompt' with 'completion' or with 'chosen' "
     "and 'rejected'"
-)
-_EXAMPLES = Kind(
-    noun="example",
-    example='{"instruction": "...", "output": "..."}',
-    columns="column names",
-    check_columns=check_unique,
-    lines_in_json=True,
 )
 
 
@@ -122,10 +121,10 @@ def training_data_of(path: Path) -> tuple[Dataset, ...] | None:
     if (described := _read_described(path)) is not None:
         return (described,)
     try:
-        first = next(read_records(path, _EXAMPLES))
+        first = next(read_records(path, EXAMPLES))
     except ProbeFileError:
         return None  # the reader of probe files says what is wrong
-    return (_read_plain(path),) if {"instruction", "conversations"} & set(first.values) else None
+    return (_read_plain(path),) if TRAINED & set(first.values) else None
 
 
 # Entries
@@ -154,7 +153,7 @@ def _gather(
     examples: list[Example] = []
     skipped: list[str] = []
     for file in files:
-        records = list(read_records(file, _EXAMPLES))
+        records = list(read_records(file, EXAMPLES))
         if registered:
             _check_needed(name, file, records, layout)
         for number, record in enumerate(records, 1):
@@ -185,9 +184,9 @@ def _check_needed(name: str, path: Path, records: Sequence[Record], layout: Layo
 
 def _read_plain(path: Path) -> Dataset:
     """A file that no dataset_info.json names, by the columns of its first record."""
-    records = list(read_records(path, _EXAMPLES))
+    records = list(read_records(path, EXAMPLES))
     known = set(records[0].values)
-    if {"instruction", "conversations"} & known:
+    if TRAINED & known:
         # What no entry maps, training would leave out in silence.
         columns = {**COLUMNS, **{column: column for column in (*MEDIA, "tools")}}
         layout = Layout(

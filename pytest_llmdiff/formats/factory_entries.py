@@ -8,9 +8,8 @@ from pathlib import Path
 
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.formats.factory_layout import COLUMNS, FORMATTINGS, TAGS, Layout
-from pytest_llmdiff.formats.records import file_error, load_json
+from pytest_llmdiff.formats.records import INFO, file_error, load_json
 
-INFO = "dataset_info.json"
 # LLaMA-Factory's file types by ending; those that are no table of texts are not read here.
 TYPES = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
 ELSEWHERE = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")

@@ -9,8 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_llmdiff.errors import ProbeFileError
 from pytest_llmdiff.formats.messages import Message, parse_messages
 from pytest_llmdiff.formats.records import (
+    EXAMPLES,
+    INFO,
+    TRAINED,
     Kind,
     Record,
     check_unique,
@@ -34,6 +38,22 @@ class ProbeRow:
     tags: tuple[str, ...]
     language: str | None
     cluster: str | None
+
+
+def is_probe_file(path: Path) -> bool:
+    """Whether a file holds probes and cannot be training data.
+
+    Told without the readers of training data, which are many: every start would pay for them.
+    """
+    if not path.is_file() or path.name == INFO:
+        return False
+    folder = path.resolve().parent
+    if (folder / INFO).is_file() or (folder.parent / INFO).is_file():
+        return False
+    try:
+        return not TRAINED & set(next(read_records(path, EXAMPLES)).values)
+    except ProbeFileError:
+        return True  # to be told what is wrong with it by the reader of probe files
 
 
 def read_probe_file(path: Path) -> list[ProbeRow]:

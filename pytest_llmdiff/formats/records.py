@@ -12,6 +12,9 @@ from pathlib import Path
 
 from pytest_llmdiff.errors import MissingPackageError, ProbeFileError
 
+INFO = "dataset_info.json"  # how LLaMA-Factory describes the data files beside and below it
+TRAINED = frozenset({"instruction", "conversations"})  # columns of training data alone
+
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
@@ -55,6 +58,15 @@ def check_unique(place: str, names: Iterable[str]) -> None:
                 f"{place}, column {name!r}", "the column is given twice; expected it once"
             )
         seen.add(name)
+
+
+EXAMPLES = Kind(
+    noun="example",
+    example='{"instruction": "...", "output": "..."}',
+    columns="column names",
+    check_columns=check_unique,
+    lines_in_json=True,
+)
 
 
 def read_records(path: Path, kind: Kind) -> Iterator[Record]:
