@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pytest_llmdiff.comparison import TokenDivergences
@@ -19,7 +20,7 @@ from pytest_llmdiff.engines.rows import (
 )
 from pytest_llmdiff.errors import CapabilityError, LLMDiffError, ModelError, ProbeError
 from pytest_llmdiff.loading import third_party_warnings_ignored
-from pytest_llmdiff.planning import WINDOW, Request, Window, content_key, plan, store_key
+from pytest_llmdiff.planning import Request, Window, content_key, growing, plan, store_key
 from pytest_llmdiff.shelf import Shelf, Used
 from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import Claims, Turn
@@ -219,10 +220,9 @@ class Generation:
         rows = self._store.get("check", keys)
         return [rows[key]["value"] for key in keys]
 
-    @property
-    def stride(self) -> int:
-        """How many prompts of run time are worth asking for together."""
-        return WINDOW if self.pair.fits else LOADED
+    def strides(self) -> Iterator[int]:
+        """How many prompts of run time are worth asking for together, time after time."""
+        return growing() if self.pair.fits else repeat(LOADED)
 
     def expect(self, count: int) -> None:
         """Tell the progress how many prompts of run time are still to be compared."""
@@ -294,7 +294,7 @@ class Generation:
             own = dict.fromkeys(self.window_requests(request) for request in planned)
             # Those known only at run time are generated together as well.
             loose = [r for r in requests if r.key not in self._by_request]
-            own |= dict.fromkeys(plan(loose))
+            own |= dict.fromkeys(plan(loose, [len(loose)]))
             # Two models that take turns in memory go over everything at once, as do the rows that
             # other workers wait for.
             everything = first and eager and (self._eager or not self.pair.fits)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice, takewhile
 from typing import Any
 
 from pytest_llmdiff.formats.messages import Message
@@ -14,9 +15,10 @@ from pytest_llmdiff.loading import installed_version
 from pytest_llmdiff.probes import Probe
 from pytest_llmdiff.settings import Settings
 
-# Two batches of the usual size: large enough to fill a batch with prompts of like length, small
-# enough that the first verdict does not wait for the whole run.
+# The first window is small, so that the first verdict does not wait for the whole run. Later ones
+# grow: where one ends, the batch runs dry until its last reply has come.
 WINDOW = 64
+LARGEST = 256
 # Made once: `json.dumps` makes one for every call that differs from its defaults.
 CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 
@@ -76,11 +78,21 @@ def request_of(probe: Probe, settings: Settings) -> Request:
     return Request(probe.messages, Sampling(**values))
 
 
-def plan(requests: Iterable[Request], size: int = WINDOW) -> tuple[Window, ...]:
+def plan(requests: Iterable[Request], sizes: Iterable[int] | None = None) -> tuple[Window, ...]:
     """Windows of distinct requests in test order, the longest first inside a window.
 
     Longest first puts like lengths into one batch and lets memory run out, if it must, at once.
     """
-    distinct = list(dict.fromkeys(requests))
-    cuts = [distinct[start : start + size] for start in range(0, len(distinct), size)]
-    return tuple(tuple(sorted(cut, key=lambda r: (-r.size, r.key))) for cut in cuts)
+    rest = iter(dict.fromkeys(requests))
+    cuts = (list(islice(rest, size)) for size in (growing() if sizes is None else sizes))
+    return tuple(
+        tuple(sorted(cut, key=lambda r: (-r.size, r.key))) for cut in takewhile(bool, cuts)
+    )
+
+
+def growing() -> Iterator[int]:
+    """Sizes of windows, from `WINDOW` to `LARGEST`, without end."""
+    size = WINDOW
+    while True:
+        yield size
+        size = min(2 * size, LARGEST)

@@ -212,7 +212,10 @@ class Session:
     def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]:
         """Comparisons in order, a window at a time; `count` is how many, where that is known."""
         rest, done = iter(probes), 0
-        while window := list(islice(rest, self.generation.stride)):
+        for size in self.generation.strides():
+            window = list(islice(rest, size))
+            if not window:
+                return
             if count is not None:
                 self.generation.expect(count - done)
             yield from self.compare(window)

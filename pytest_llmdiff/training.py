@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
 from pytest_llmdiff.formats.factory_data import Dataset, read_dataset, read_training_data
-from pytest_llmdiff.formats.factory_entries import INFO
 from pytest_llmdiff.formats.modelfile import template_of_modelfile
+from pytest_llmdiff.formats.records import INFO
 from pytest_llmdiff.formats.template_source import (
     TemplateSource,
     read_training_source,

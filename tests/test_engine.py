@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -343,7 +344,7 @@ def test_a_template_that_refuses_a_role_fails_the_probe_alone(tmp_path: Path) ->
 def generation(
     both: Pair, store: Path, requests: Sequence[Request], window: int = 64
 ) -> Generation:
-    windows = plan(requests, window)
+    windows = plan(requests, repeat(window))
     return Generation(lambda: both, Store(store), windows, eager=False, progress=Silent())
 
 

@@ -251,7 +251,7 @@ placement = Placement(device="cuda", index=index, count=2, shares=2)
 requests = [request(f"{n}?") for n in range(20)]
 generation = Generation(
     lambda: Pair(base=base, tuned=tuned, resolved={}, place=lambda: placement),
-    Store(folder / "store"), plan(requests, 2), eager=True, progress=Silent(),
+    Store(folder / "store"), plan(requests, [2] * len(requests)), eager=True, progress=Silent(),
 )
 # Both begin with a test of the same window.
 print(len(generation.outcomes(requests[:1])), flush=True)

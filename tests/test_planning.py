@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import repeat
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +17,15 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.options import OPTIONS
-from pytest_llmdiff.planning import WINDOW, Request, Sampling, content_key, plan, request_of
+from pytest_llmdiff.planning import (
+    LARGEST,
+    WINDOW,
+    Request,
+    Sampling,
+    content_key,
+    plan,
+    request_of,
+)
 from pytest_llmdiff.probes import Probe, make_probe
 from pytest_llmdiff.settings import Settings
 
@@ -136,14 +145,14 @@ def test_no_requests_make_no_window() -> None:
 
 @given(given_requests=requests, size=st.integers(1, 5))
 def test_every_request_is_planned_once(given_requests: list[Request], size: int) -> None:
-    planned = [request for window in plan(given_requests, size) for request in window]
+    planned = [request for window in plan(given_requests, repeat(size)) for request in window]
     assert len(planned) == len(set(planned))
     assert set(planned) == set(given_requests)
 
 
 @given(given_requests=requests, size=st.integers(1, 5))
 def test_all_windows_but_the_last_are_full(given_requests: list[Request], size: int) -> None:
-    *full, last = [len(window) for window in plan(given_requests, size)] or [1]
+    *full, last = [len(window) for window in plan(given_requests, repeat(size))] or [1]
     assert full == [size] * len(full)
     assert 1 <= last <= size
 
@@ -151,7 +160,7 @@ def test_all_windows_but_the_last_are_full(given_requests: list[Request], size: 
 @given(given_requests=requests, size=st.integers(1, 5))
 def test_windows_follow_the_order_of_the_tests(given_requests: list[Request], size: int) -> None:
     distinct = list(dict.fromkeys(given_requests))
-    for number, window in enumerate(plan(given_requests, size)):
+    for number, window in enumerate(plan(given_requests, repeat(size))):
         assert set(window) == set(distinct[number * size : (number + 1) * size])
 
 
@@ -170,9 +179,9 @@ def test_inside_a_window_the_order_given_does_not_count(
     assert plan(data.draw(st.permutations(distinct))) == plan(distinct)
 
 
-def test_the_usual_window() -> None:
-    windows = plan(request(f"问题 {number}") for number in range(WINDOW + 1))
-    assert [len(window) for window in windows] == [WINDOW, 1]
+def test_usual_windows_grow_up_to_the_largest() -> None:
+    windows = plan(request(f"问题 {number}") for number in range(64 + 128 + 2 * LARGEST + 1))
+    assert [len(window) for window in windows] == [WINDOW, 128, LARGEST, LARGEST, 1]
 
 
 def test_the_plan_is_the_same_in_every_process() -> None:
@@ -183,7 +192,7 @@ contents = [str(n) * (n % 3 + 1) + "款" for n in range(20)] * 2
 requests = [
     Request((Message(role="user", content=c),), Sampling(max_new_tokens=8)) for c in contents
 ]
-print([[request.key for request in window] for window in plan(requests, 7)])
+print([[request.key for request in window] for window in plan(requests, [7] * 9)])
 """
     outputs = {
         subprocess.run(
