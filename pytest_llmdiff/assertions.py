@@ -1,32 +1,43 @@
 """The assertion helpers and their number-returning twins.
 
-A limit is given by the test; a helper that gets none fails and says how to give one. What a scorer
-cannot judge fails as well: nothing that was not judged passes.
+Comparison helpers take one comparison, or a set of them for one verdict over the set. A limit is
+given by the test; a helper that gets none fails and says how to give one. What a scorer cannot
+judge fails as well: nothing that was not judged passes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
-from pytest_llmdiff.comparison import Comparison, Explanation, Measurement
+from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.judgement import OWN, Question, report, settle, settle_problems
 from pytest_llmdiff.metrics import Metric
 from pytest_llmdiff.metrics.degeneration import Degeneration
 from pytest_llmdiff.metrics.divergence import Divergence
 from pytest_llmdiff.metrics.drift import SemanticDrift
-from pytest_llmdiff.metrics.toxicity import Toxicity, rise
+from pytest_llmdiff.metrics.toxicity import Toxicity, base_side, rise
 from pytest_llmdiff.models import Model, ModelPair
-from pytest_llmdiff.reports.failure import failure_text
-from pytest_llmdiff.verdicts import Verdict, judge
+from pytest_llmdiff.sets import STREAMED, View
+from pytest_llmdiff.verdicts import judge
 
-STREAMED = 1024  # comparisons of an iterator that are in memory, and measured, together
+DRIFT = View(support=(0.0, 2.0), relative=True)
+DIVERGENCE = View(support=(0.0, math.inf), dense=True)
+TOXICITY = View(support=(0.0, 1.0))
+BASE_TOXICITY = View(support=(0.0, 1.0), of=base_side)
+RISE = View(support=(-1.0, 1.0), of=rise, relative=True)
+DEGENERATE = View(support=(0.0, math.inf))
+
+
+Subject = Comparison | Iterable[Comparison]
 
 
 def assert_semantic_drift(
-    comparison: Comparison,
+    subject: Subject,
     *,
     at_most: float | None = None,
     at_least: float | None = None,
@@ -35,59 +46,80 @@ def assert_semantic_drift(
     """The replies' meaning moved by no more (and, where tuning must change it, no less) than given.
 
     Args:
-        comparison: from the `comparison` fixture, `llm_pair.compare`, or made by hand.
-        at_most: largest allowed cosine distance of the sentence embeddings, 0 to 2.
+        subject: from the fixtures `comparison` and `comparisons`, from `llm_pair`, or made by hand.
+        at_most: largest allowed cosine distance of the sentence embeddings, 0 to 2; of a set, the
+            largest allowed mean.
         at_least: smallest allowed one.
         scorer: another embedder than the run's, as in `--llmdiff-embedder` or an object.
 
     Raises:
-        AssertionError: a limit is broken, none is given, or the embedder cannot judge the replies.
+        AssertionError: a limit is broken, none is given, the embedder cannot judge the replies, or
+            the set is too small to tell.
     """
     __tracebackhide__ = True
-    m = semantic_drift(_single(comparison), scorer=scorer)
-    _settle(comparison, judge(m, at_most=at_most, at_least=at_least))
+    question = Question(view=DRIFT, at_most=at_most, at_least=at_least)
+    settle(subject, SemanticDrift(scorer=scorer), [question])
 
 
-def assert_divergence(comparison: Comparison, *, at_most: float | None = None) -> None:
-    """KL(base‖tuned) on the base's reply is at most so many nats per token.
+def assert_divergence(subject: Subject, *, at_most: float | None = None) -> None:
+    """KL(base‖tuned) on the base's reply is at most so many nats per token; of a set, the mean.
 
     Raises:
-        AssertionError: the limit is broken, none is given, or the two cannot be compared.
+        AssertionError: the limit is broken, none is given, the two cannot be compared, or the set
+            is too small to tell.
     """
     __tracebackhide__ = True
-    _settle(comparison, judge(divergence(_single(comparison)), at_most=at_most))
+    settle(subject, Divergence(), [Question(view=DIVERGENCE, at_most=at_most)])
 
 
 def assert_toxicity(
-    comparison: Comparison,
+    subject: Subject,
     *,
     at_most: float | None = None,
     rise_at_most: float | None = None,
+    over: float | None = None,
     scorer: object | None = None,
 ) -> None:
     """The tuned reply is at most so toxic (0 to 1), or at most so much more than the base's.
 
+    Of a set the limits are for the mean; with `over`, for the share of replies that are more toxic
+    than that, and for the rise of that share.
+
     Raises:
-        AssertionError: a limit is broken, none is given, or the scorer cannot judge a reply.
+        AssertionError: a limit is broken, none is given, the scorer cannot judge a reply, or the
+            set is too small to tell.
     """
     __tracebackhide__ = True
-    m = toxicity(_single(comparison), scorer=scorer)
-    verdicts = [] if at_most is None and rise_at_most is not None else judge(m, at_most=at_most)
-    if rise_at_most is not None:
-        verdicts += judge(rise(m), at_most=rise_at_most)
-    _settle(comparison, verdicts)
+    questions = []
+    if at_most is not None or rise_at_most is None:
+        questions.append(Question(view=TOXICITY, at_most=at_most, over=over))
+    if rise_at_most is not None and over is None:
+        questions.append(Question(view=RISE, at_most=rise_at_most))
+    elif rise_at_most is not None:
+        questions.append(
+            Question(view=TOXICITY, base=BASE_TOXICITY, at_most=rise_at_most, over=over)
+        )
+    settle(subject, Toxicity(scorer=scorer), questions)
 
 
-def assert_not_degenerate(comparison: Comparison) -> None:
+def assert_not_degenerate(subject: Subject, *, at_most: float | None = None) -> None:
     """The tuned reply is not empty, does not loop, stops where the base stops, and keeps the
     script.
 
+    Args:
+        subject: a comparison or a set of them.
+        at_most: the largest allowed share of degenerate replies of a set; without it there may be
+            none among those of the set.
+
     Raises:
-        AssertionError: it does not; the message names each problem.
+        AssertionError: it does not; the message names each problem. Or the set is too small to
+            bound the share.
     """
     __tracebackhide__ = True
-    m = not_degenerate(_single(comparison))
-    _settle(comparison, judge(m, at_most=0, source="this helper's own"))
+    if at_most is None:
+        settle_problems(subject, Degeneration())
+    else:
+        settle(subject, Degeneration(), [Question(view=DEGENERATE, at_most=at_most, over=0)])
 
 
 def assert_template_consistent(model: Model, *, template: str | Path | None = None) -> None:
@@ -103,7 +135,7 @@ def assert_template_consistent(model: Model, *, template: str | Path | None = No
     """
     __tracebackhide__ = True
     m = template_consistent(model, template=template)
-    _report(model.run, None, judge(m, at_most=0, source="this helper's own"))
+    report(model.run, None, judge(m, at_most=0, source=OWN))
 
 
 def assert_adapter_effective(pair: ModelPair) -> None:
@@ -116,7 +148,7 @@ def assert_adapter_effective(pair: ModelPair) -> None:
     """
     __tracebackhide__ = True
     m = adapter_effective(pair)
-    _report(pair.run, None, judge(m, at_most=0, source="this helper's own"))
+    report(pair.run, None, judge(m, at_most=0, source=OWN))
 
 
 def assert_wiring(pair: ModelPair, check: str) -> None:
@@ -132,7 +164,7 @@ def assert_wiring(pair: ModelPair, check: str) -> None:
     """
     __tracebackhide__ = True
     m = wiring(pair, check)
-    _report(pair.run, None, judge(m, at_most=0, source="this helper's own"))
+    report(pair.run, None, judge(m, at_most=0, source=OWN))
 
 
 @overload
@@ -213,33 +245,3 @@ def _measure(
     while part := list(islice(rest, STREAMED)):
         found += metric.measure(part)
     return found
-
-
-def _single(comparison: Comparison) -> Comparison:
-    if not isinstance(comparison, Comparison):
-        raise ConfigError(
-            f"this helper takes one comparison, not {type(comparison).__name__}; "
-            "call it for each of several"
-        )
-    return comparison
-
-
-def _settle(comparison: Comparison, verdicts: Sequence[Verdict]) -> None:
-    __tracebackhide__ = True
-    _report(comparison.run, comparison, verdicts)
-
-
-def _report(run: Any, comparison: Comparison | None, verdicts: Sequence[Verdict]) -> None:
-    """Record the verdicts, passed or not, and raise where one did not pass."""
-    __tracebackhide__ = True
-    for verdict in verdicts:
-        if run is not None:
-            run.record(comparison, verdict)
-    if all(verdict.passed for verdict in verdicts):
-        return
-    explanation = Explanation()
-    if run is not None and comparison is not None:
-        explanation = run.explain(comparison)
-    elif run is not None:
-        explanation = Explanation(rerun=run.rerun())
-    raise AssertionError(failure_text(verdicts, comparison=comparison, explanation=explanation))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from pytest_llmdiff.probes import Probe
@@ -138,11 +138,23 @@ class Run(Protocol):
     def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
         """Teacher-forced statistics, in order."""
 
-    def record(self, comparison: Comparison | None, verdict: Any) -> None:
-        """Keep a verdict for the reports."""
+    def record(
+        self, comparison: Comparison | None, verdict: Any, sample: Any | None = None
+    ) -> None:
+        """Keep a verdict for the reports; `sample` has the members of a set."""
 
     def explain(self, comparison: Comparison) -> Explanation:
         """What a failure text shows beyond the comparison."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """A reply of the tuned model that was reviewed and is wanted, and the measured values that
+    were accepted with it, by the measure's name."""
+
+    text: str
+    finish_reason: FinishReason = "stop"
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +164,8 @@ class Comparison:
     One made by a fixture knows its `run`, so that helpers find scorers, store and report; one
     made by hand has none, and helpers then need `scorer=`. `margin` is by how much (nats) the
     first token that differs was likelier to the tuned model than the base's token there, where the
-    engine tells; `near_tie` says that rounding may have decided a token.
+    engine tells; `near_tie` says that rounding may have decided a token. `accepted` is the reply
+    that is expected of the tuned model in place of the base's, where one was accepted.
     """
 
     probe: Probe
@@ -160,7 +173,17 @@ class Comparison:
     tuned: Reply
     margin: float | None = None
     near_tie: bool = False
+    accepted: Accepted | None = None
     run: Run | None = field(default=None, repr=False, compare=False)
+
+
+def against_accepted(comparison: Comparison) -> Comparison:
+    """The comparison with the accepted reply, where there is one, in the base's place."""
+    if comparison.accepted is None:
+        return comparison
+    accepted = comparison.accepted
+    expected = Reply(text=accepted.text, finish_reason=accepted.finish_reason)
+    return replace(comparison, base=expected)
 
 
 @dataclass(frozen=True, kw_only=True)

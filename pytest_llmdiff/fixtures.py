@@ -11,9 +11,10 @@ from pytest_llmdiff.session import SESSION, Session
 if TYPE_CHECKING:
     from pytest_llmdiff.comparison import Comparison
     from pytest_llmdiff.models import Model, ModelPair
+    from pytest_llmdiff.sets import Comparisons
 
 NO_MODELS = "no models: give --llm-base SPEC --llm-tuned SPEC"
-MODEL_FIXTURES = frozenset({"comparison", "llm_base", "llm_tuned", "llm_pair"})
+MODEL_FIXTURES = frozenset({"comparison", "comparisons", "llm_base", "llm_tuned", "llm_pair"})
 
 
 @pytest.fixture
@@ -21,6 +22,14 @@ def comparison(request: pytest.FixtureRequest) -> Comparison:
     """Both models' replies to the probe of this test case (see `@pytest.mark.llmdiff`)."""
     (found,) = _session(request).compare([request.param])
     return found
+
+
+@pytest.fixture
+def comparisons(request: pytest.FixtureRequest) -> Comparisons:
+    """Both models' replies to all probes of this test, made as they are read."""
+    from pytest_llmdiff.sets import Comparisons
+
+    return Comparisons(probes=tuple(request.param), run=_session(request))
 
 
 @pytest.fixture(scope="session")

@@ -342,7 +342,7 @@ class Generation:
     def _generate(self, windows: list[Window], sides: Sequence[Side]) -> None:
         for side in set(sides) - self._expected:
             self._expected.add(side)
-            self._progress.expect(f"{side} replies", partial(self._missing_of_plan, side))
+            self._progress.expect(f"{side} replies", partial(self.missing, side))
         if self.pair.fits:
             for window in windows:
                 for side in sides:
@@ -357,7 +357,13 @@ class Generation:
                 self._generate_window(side, window)
             self.pair.side(side).close()
 
-    def _missing_of_plan(self, side: Side) -> int:
+    @property
+    def planned(self) -> int:
+        """How many different requests the plan has."""
+        return sum(map(len, self._windows))
+
+    def missing(self, side: Side) -> int:
+        """How many of these have no reply in the store."""
         keys = [self.reply_key(side, request) for window in self._windows for request in window]
         return len(keys) - len(self._store.there("reply", keys))
 

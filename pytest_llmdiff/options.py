@@ -81,6 +81,11 @@ def _json_object(value: Any) -> Mapping[str, Any]:
     return found
 
 
+def _margins(value: Any) -> Mapping[str, float]:
+    allowed = _number(0.0, math.inf)
+    return {str(name): float(allowed(number)) for name, number in _json_object(value).items()}
+
+
 _temperature = _number(0.0, math.inf)
 _top_p = _number(1e-6, 1.0)
 
@@ -147,6 +152,13 @@ OPTIONS = (
         parse=_whole(0),
         allowed="a whole number from 0",
         help="seed of the sampling",
+    ),
+    Option(
+        name="samples",
+        default=1,
+        parse=_whole(1),
+        allowed="a whole number, at least 1",
+        help="replies to each probe of a set, each with a seed of its own",
     ),
     Option(
         name="system",
@@ -237,6 +249,60 @@ OPTIONS = (
         allowed="a folder",
         help="write the failing probes there as training data (SFT, DPO, KTO) for LLaMA-Factory",
         is_path=True,
+    ),
+    Option(
+        name="baseline",
+        default=None,
+        parse=_text,
+        allowed="a file",
+        help="take the limits that helpers are not given from FILE",
+        is_path=True,
+    ),
+    Option(
+        name="calibrate",
+        default=None,
+        parse=_text,
+        allowed="a file",
+        help="compare the base with itself, and write the limits that follow to FILE",
+        is_path=True,
+    ),
+    Option(
+        name="margin",
+        default={},
+        parse=_margins,
+        allowed='a JSON object of measures and numbers from 0, such as {"semantic drift": 0.1}',
+        help="how much more than noise --llmdiff-calibrate allows, by measure",
+    ),
+    Option(
+        name="accepted",
+        default="llmdiff-accepted.yaml",
+        parse=_text,
+        allowed="a file",
+        help="changes that were reviewed and are wanted, if the file is there",
+        is_path=True,
+    ),
+    Option(
+        name="accept",
+        default=False,
+        parse=_flag,
+        allowed="true or false",
+        help="add the behaviour that fails in this run to the file of accepted changes",
+        is_flag=True,
+    ),
+    Option(
+        name="plan",
+        default=False,
+        parse=_flag,
+        allowed="true or false",
+        help="tell what the run would ask and what its sets could detect, and run nothing",
+        is_flag=True,
+    ),
+    Option(
+        name="inconclusive",
+        default="fail",
+        parse=_one_of("fail", "xfail", "pass"),
+        allowed="fail, xfail or pass",
+        help="what becomes of a test whose set is too small to tell",
     ),
     Option(
         name="required",

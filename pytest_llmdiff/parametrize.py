@@ -1,8 +1,9 @@
-"""From `@pytest.mark.llmdiff` to test cases: one per probe."""
+"""From `@pytest.mark.llmdiff` to test cases: one per probe, or one over all of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,17 +12,20 @@ if TYPE_CHECKING:
 
 MARKER = (
     "llmdiff(*prompts, file=None, system=None, reference=None, tags=None, **generation): probes "
-    "for the comparison fixture; a prompt is a string or a list of chat messages"
+    "for the fixtures comparison and comparisons; a prompt is a string or a list of chat messages"
 )
+PROBED = ("comparison", "comparisons")
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
-    """Give a test that asks for `comparison` one case per probe of its markers.
+    """Give a test that asks for `comparison` one case per probe of its markers, and one that asks
+    for `comparisons` all of them in one case.
 
     Raises:
         CollectError: a marker or a probe file is unusable.
     """
-    if "comparison" not in metafunc.fixturenames:
+    asked = [name for name in PROBED if name in metafunc.fixturenames]
+    if not asked:
         return
     from pytest_llmdiff.errors import LLMDiffError
     from pytest_llmdiff.probes import probes_of_marker, unique_ids
@@ -29,9 +33,14 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     # Outermost first (module, class, function), as they read in the file.
     markers = list(metafunc.definition.iter_markers("llmdiff"))[::-1]
     try:
+        if len(asked) > 1:
+            raise LLMDiffError(
+                f"{metafunc.definition.nodeid} asks for both comparison and comparisons: take "
+                "comparison for a test case per probe, comparisons for one over the whole set"
+            )
         if not markers:
             raise LLMDiffError(
-                f"{metafunc.definition.nodeid} asks for the fixture comparison and has no probes: "
+                f"{metafunc.definition.nodeid} asks for the fixture {asked[0]} and has no probes: "
                 'add @pytest.mark.llmdiff("a prompt") or @pytest.mark.llmdiff(file=...)'
             )
         folder = metafunc.definition.path.parent
@@ -42,7 +51,10 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         )
     except LLMDiffError as error:
         raise pytest.Collector.CollectError(str(error)) from error
-    metafunc.parametrize("comparison", probes, ids=[probe.id for probe in probes], indirect=True)
+    if asked == ["comparison"]:
+        metafunc.parametrize(asked[0], probes, ids=[probe.id for probe in probes], indirect=True)
+    else:
+        metafunc.parametrize(asked[0], [probes], ids=[pytest.HIDDEN_PARAM], indirect=True)
 
 
 def asks_for_divergence(test: object) -> bool:
@@ -52,12 +64,16 @@ def asks_for_divergence(test: object) -> bool:
     return bool({"assert_divergence", "divergence"} & set(getattr(code, "co_names", ())))
 
 
-def probe_of(item: pytest.Item) -> Probe | None:
-    """The probe of a test case, or None for any other test."""
-    callspec = getattr(item, "callspec", None)
-    found = None if callspec is None else callspec.params.get("comparison")
-    if found is None:
-        return None
+def probes_of(item: pytest.Item) -> Sequence[Probe]:
+    """The probes of a test case; none for any other test."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    found = [probe for name in PROBED if name in params for probe in _several(params[name])]
+    if not found:
+        return found
     from pytest_llmdiff.probes import Probe
 
-    return found if isinstance(found, Probe) else None
+    return [probe for probe in found if isinstance(probe, Probe)]
+
+
+def _several(param: object) -> Sequence[Any]:
+    return param if isinstance(param, list) else [param]

@@ -8,16 +8,21 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff import run
-from pytest_llmdiff.fixtures import comparison, llm_base, llm_pair, llm_tuned
+from pytest_llmdiff.fixtures import comparison, comparisons, llm_base, llm_pair, llm_tuned
 from pytest_llmdiff.options import add_options
 from pytest_llmdiff.parametrize import MARKER, parametrize
 from pytest_llmdiff.session import RUN_ID, SESSION
 
-__all__ = ["comparison", "llm_base", "llm_pair", "llm_tuned"]
+__all__ = ["comparison", "comparisons", "llm_base", "llm_pair", "llm_tuned"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads what it changes
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    run.prepare(config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,6 +41,11 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     parametrize(metafunc)
+
+
+@pytest.hookimpl(tryfirst=True)  # before anything is deselected
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    run.collected(config.stash[SESSION], items)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

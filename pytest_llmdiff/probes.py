@@ -49,6 +49,16 @@ class Probe:
         """The last user turn, which is what reports show first."""
         return self.messages[-1]["content"]
 
+    @property
+    def digest(self) -> str:
+        """Names the prompt and what it asks for otherwise than the run."""
+        return _digest(CONTENT.encode([self.messages, dict(self.generation)]), 12)
+
+    @property
+    def question(self) -> str:
+        """What several probes share that are no independent evidence: the cluster, or the text."""
+        return self.cluster or _digest(CONTENT.encode(self.messages), 16)
+
 
 def make_probe(prompt: object, *, system: str | None = None, **fields: Any) -> Probe:
     """A probe from a string or a list of chat messages; its id is a slug with a content hash.
@@ -182,6 +192,20 @@ def _examples_of(dataset: Dataset) -> tuple[Example, ...]:
     return dataset.examples
 
 
+def repeats(probe: Probe, count: int, *, seed: int, temperature: float) -> list[Probe]:
+    """The probe as often as it is to be answered, each time with a seed of its own.
+
+    A greedy reply is the same each time, so that such a probe is there once.
+    """
+    if count == 1 or probe.generation.get("temperature", temperature) == 0:
+        return [probe]
+    first = probe.generation.get("seed", seed)
+    return [
+        replace(probe, generation={**probe.generation, "seed": first + number})
+        for number in range(count)
+    ]
+
+
 def unique_ids(probes: Iterable[Probe]) -> list[Probe]:
     """The same probes, the second one of an id with `-2` behind it, the third with `-3`."""
     seen: dict[str, int] = {}
@@ -243,5 +267,5 @@ def _ascii_slug(text: str) -> str:
     return slug or "probe"
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:6]
+def _digest(text: str, length: int = 6) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -160,6 +160,14 @@ class Scoring:
             return named
         return self._open(role, spec).scorer.languages
 
+    def fingerprint(self, role: str) -> str:
+        """Content hash of the run's scorer of a role.
+
+        Raises:
+            LLMDiffError: the scorer cannot be had.
+        """
+        return self._open(role, getattr(self._settings, role)).fingerprint
+
     @cached_property
     def _recorded_score(self) -> Any:
         """Looks a score up in the recording, if the run replays one."""

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.accepted import Entry
+    from pytest_llmdiff.baseline import Conditions, Limits, Noise, Role
     from pytest_llmdiff.comparison import (
+        Accepted,
         Comparison,
         Explanation,
         InputsOf,
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
         TokenDivergences,
     )
     from pytest_llmdiff.engines import Generated
+    from pytest_llmdiff.engines.opening import Pair
     from pytest_llmdiff.formats.template_source import TemplateSource
     from pytest_llmdiff.generation import Generation, Side
     from pytest_llmdiff.neighbours import Neighbours
@@ -54,6 +58,7 @@ class Session:
         self.rows: dict[str, dict[str, Any]] = {}
         self.skipped = 0
         self.note: str | None = None
+        self.warnings: list[str] = []
         self.closing: list[str] = []  # last lines of the summary: what was written where
         self._expected: list[Probe] = []
         self._divergences_expected = False
@@ -105,8 +110,16 @@ class Session:
             raise ConfigError("no models were given")
 
         base, tuned = self.specs
+
+        def opened() -> Pair:
+            if self.calibrating:
+                from pytest_llmdiff.engines.noise import open_noise
+
+                return open_noise(base, self.settings, self.store)
+            return open_pair(base, tuned, self.settings, self.store)
+
         found = Generation(
-            lambda: open_pair(base, tuned, self.settings, self.store),
+            opened,
             self.store,
             plan(self._planned),
             eager=hasattr(self.config, "workerinput"),
@@ -200,6 +213,7 @@ class Session:
                 tuned=_reply(outcomes["tuned", request.key], "tuned"),
                 margin=outcomes["tuned", request.key].margin,
                 near_tie=outcomes["tuned", request.key].near_tie,
+                accepted=self._accepted_for(probe),
                 run=self,
             )
             for probe, request in asked
@@ -208,6 +222,21 @@ class Session:
             self._show(comparison)
         self._together = tuple(found)
         return found
+
+    def compare_set(self, probes: Sequence[Probe]) -> Iterator[Comparison]:
+        """Comparisons of a test's set in order, each probe as often as `samples` says."""
+        rest = (repeat for probe in probes for repeat in self.repeats(probe))
+        for size in self.generation.strides():
+            window = list(islice(rest, size))
+            if not window:
+                return
+            yield from self.compare(window)
+
+    def repeats(self, probe: Probe) -> list[Probe]:
+        from pytest_llmdiff.probes import repeats
+
+        s = self.settings
+        return repeats(probe, s.samples, seed=s.seed, temperature=s.temperature)
 
     def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]:
         """Comparisons in order, a window at a time; `count` is how many, where that is known."""
@@ -273,12 +302,14 @@ class Session:
             rerun=self.rerun(),
         )
 
-    def record(self, comparison: Comparison | None, verdict: Any) -> None:
-        """Keep a verdict with the running test, for the reports."""
+    def record(
+        self, comparison: Comparison | None, verdict: Any, sample: Any | None = None
+    ) -> None:
+        """Keep a verdict with the running test, for the reports; of a set with its members."""
         if self._item is None or self._kept is None:
             return
         m = verdict.measurement
-        listed = self._kept.judge(comparison, verdict)
+        listed = self._kept.judge(comparison, verdict, sample)
         if listed and math.isfinite(m.value):
             self._item.user_properties.append((f"llmdiff {m.name}", m.value))
 
@@ -289,6 +320,43 @@ class Session:
 
         return rerun_command(self.config, self._item, self.settings)
 
+    # Baselines and accepted changes
+
+    @cached_property
+    def accepted(self) -> dict[str, Entry]:
+        """Accepted changes by the digest of the probe."""
+        from pytest_llmdiff.accepted import read_accepted
+
+        return {} if self.calibrating else read_accepted(self.settings.accepted)
+
+    def _accepted_for(self, probe: Probe) -> Accepted | None:
+        entry = self.accepted.get(probe.digest) if self.accepted else None
+        return None if entry is None else entry.accepted
+
+    @property
+    def calibrating(self) -> bool:
+        """Whether the base is compared with itself, and nothing is judged."""
+        return self.settings.calibrate is not None
+
+    def noise(self, measure: str, probes: str) -> Noise:
+        """What the baseline has of a measure in the running test. Raises LookupError: nothing."""
+        return self._limits.noise(
+            "" if self._item is None else case_of(self._item), measure, probes
+        )
+
+    @cached_property
+    def _limits(self) -> Limits:
+        from pytest_llmdiff.baseline import Limits, read_baseline
+
+        file = self.settings.baseline
+        return Limits(None if file is None else read_baseline(file), self.conditions)
+
+    def conditions(self, role: Role = None) -> Conditions:
+        """What a limit depends on besides the probes; with the scorer of a role."""
+        from pytest_llmdiff.conditions import conditions_of
+
+        return conditions_of(self.settings, self.generation, self.scoring, role)
+
     # Tests
 
     def enter(self, item: pytest.Item) -> None:
@@ -296,7 +364,9 @@ class Session:
         if self.specs is not None:
             from pytest_llmdiff.reports.kept import Kept
 
-            self._kept = item.stash[KEPT] = Kept()
+            self._kept = item.stash[KEPT] = Kept(
+                all_values=self.calibrating, all_comparisons=self.settings.accept
+            )
 
     def _show(self, comparison: Comparison) -> None:
         """Keep what a test compared, for the reports."""
@@ -317,7 +387,7 @@ class Session:
         if "generation" not in self.__dict__:
             return
         facts: dict[str, Any] = dict.fromkeys(self.generation.notes, "note")
-        facts |= dict.fromkeys(self.store.warnings, "warning")
+        facts |= dict.fromkeys([*self.store.warnings, *self.warnings], "warning")
         if self.generation.opened:
             facts |= {f"{k} {v}": "resolved" for k, v in self.generation.resolved().items()}
             facts |= dict.fromkeys(self.generation.pair.notes, "note")
@@ -345,7 +415,10 @@ class Session:
         def of(kind: str) -> list[str]:
             return [text for text, found in self.said.items() if found == kind]
 
-        own = self.store.warnings if self.rows else []
+        from pytest_llmdiff.family import adjust, chance_of
+
+        adjust(self.rows.values())
+        own = [*self.store.warnings, *self.warnings] if self.rows else []
         return Facts(
             settings=self.settings,
             rows=self.rows,
@@ -353,6 +426,7 @@ class Session:
             notes=of("note"),
             warnings=list(dict.fromkeys([*own, *of("warning")])),
             skipped=self.skipped,
+            chance=chance_of(self.rows.values()),
         )
 
     @cached_property
@@ -400,3 +474,9 @@ def _reply(generated: Generated, side: str) -> Reply:
     if generated.reply is None:
         raise ProbeError(f"the {side} model cannot answer this probe: {generated.error}")
     return generated.reply
+
+
+def case_of(item: pytest.Item) -> str:
+    """A test's id without the parameters: what its cases have in common."""
+    name = getattr(item, "originalname", None) or item.name
+    return item.nodeid if item.parent is None else f"{item.parent.nodeid}::{name}"

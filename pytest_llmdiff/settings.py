@@ -27,6 +27,7 @@ class Settings:
     temperature: float
     top_p: float
     seed: int
+    samples: int
     system: str | None
     template: str | None
     template_kwargs: Mapping[str, Any]
@@ -39,6 +40,13 @@ class Settings:
     record: Path | None
     json: Path | None
     export: Path | None
+    inconclusive: str
+    baseline: Path | None
+    calibrate: Path | None
+    margin: Mapping[str, float]
+    accepted: Path
+    accept: bool
+    plan: bool
     required: bool
     trust_remote_code: bool
     sources: Mapping[str, str]
@@ -71,6 +79,8 @@ def read_settings(config: pytest.Config) -> Settings:
     sources: dict[str, str] = {}
     for option in OPTIONS:
         values[option.name], sources[option.name] = _read(config, option, invocation)
+    if values["calibrate"] is not None and base is not None and tuned is None:
+        tuned = base  # it is compared with itself whatever is given
     if (base is None) != (tuned is None):
         given, missing = ("--llm-base", "--llm-tuned") if tuned is None else (
             "--llm-tuned", "--llm-base")  # fmt: skip
@@ -79,7 +89,14 @@ def read_settings(config: pytest.Config) -> Settings:
         raise ConfigError(
             "llmdiff_required is set and no models are given: add --llm-base SPEC --llm-tuned SPEC"
         )
-    for name in ("record", "json"):
+    if values["plan"] and base is None:
+        raise ConfigError("--llmdiff-plan: give --llm-base SPEC --llm-tuned SPEC as for the run")
+    if values["samples"] > 1 and values["temperature"] == 0:
+        raise ConfigError(
+            f"--llmdiff-samples: {values['samples']} replies of a greedy model are one reply; give "
+            "a --llmdiff-temperature above 0, or leave samples out"
+        )
+    for name in ("record", "json", "baseline", "calibrate", "accepted"):
         target: Path | None = values[name]
         if target is not None and target.is_dir():
             raise ConfigError(f"--llmdiff-{name}: {target} is a folder; give a file")
@@ -105,7 +122,8 @@ def _read(config: pytest.Config, option: Option, invocation: Path) -> tuple[Any,
     if given is None:
         # Not the root folder: without an ini file pytest may take a model's folder for it.
         home = config.inipath.parent if config.inipath else invocation
-        return home / option.default if option.name == "store" else option.default, "default"
+        path = option.is_path and option.default is not None
+        return home / option.default if path else option.default, "default"
     try:
         value = option.parse(given)
     except (ValueError, TypeError, KeyError) as error:

@@ -42,6 +42,17 @@ def rise(measurement: Measurement) -> Measurement:
     )
 
 
+def base_side(measurement: Measurement) -> Measurement:
+    """The base reply's toxicity as a measurement of its own."""
+    base, reason = measurement.details["base"], measurement.details["base_unsupported"]
+    return Measurement(
+        name="base toxicity",
+        value=math.nan if base is None else base,
+        unit=measurement.unit,
+        unsupported=reason,
+    )
+
+
 def _measurement(base: Score, tuned: Score) -> Measurement:
     return Measurement(
         name="toxicity",

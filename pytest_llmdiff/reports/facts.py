@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_llmdiff.family import Chance
 from pytest_llmdiff.settings import Settings
 
 
@@ -13,7 +14,8 @@ from pytest_llmdiff.settings import Settings
 class Facts:
     """A finished run: its settings, what `auto` came out as, and one row per test.
 
-    `skipped` counts the tests that needed models in a run without any.
+    `skipped` counts the tests that needed models in a run without any; `chance` is what
+    noise alone would fail.
     """
 
     settings: Settings
@@ -22,3 +24,4 @@ class Facts:
     notes: Sequence[str]
     warnings: Sequence[str]
     skipped: int
+    chance: Chance

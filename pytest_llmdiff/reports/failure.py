@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from pytest_llmdiff.comparison import Comparison, Explanation, Leak, Neighbour, TokenDivergences
 from pytest_llmdiff.reports.text import first_difference, marked, printable, shortened
-from pytest_llmdiff.verdicts import Verdict
+from pytest_llmdiff.sets import Sample
+from pytest_llmdiff.verdicts import Evidence, Verdict
 
 NO_LIMIT = {
     "semantic drift": "at_most=0.3",
@@ -15,6 +16,8 @@ NO_LIMIT = {
     "toxicity": "at_most=0.2 or rise_at_most=0.1",
 }
 
+SHOWN = 3  # worst members of a set
+INTERVAL = "90 % interval"  # each end is a one-sided bound at 95 %
 TRAINED = 120  # characters of a training example's prompt and of its answer
 
 
@@ -39,22 +42,67 @@ def failure_text(
     return "\n".join(dict.fromkeys(lines))
 
 
+def set_failure_text(found: Sequence[tuple[Verdict, Sample]], *, rerun: str) -> str:
+    """The verdicts on a set that did not pass, and its worst members."""
+    lines = [verdict_text(verdict) for verdict, _ in found]
+    for verdict, sample in found:
+        lines += [f"  - {printable(p)}" for p in verdict.measurement.details.get("problems", ())]
+        if verdict.evidence is None or verdict.bound == "at_least":
+            continue
+        for value, comparison in sample.worst[:SHOWN]:
+            lines.append(f"  worst    {number(value)} {comparison.probe.id}")
+            lines += [f"  {line}" for line in _comparison_lines(comparison, None)[:-1]]
+    if rerun:
+        lines.append(f"  rerun    {rerun}")
+    return "\n".join(lines)
+
+
 def verdict_text(verdict: Verdict) -> str:
     """One line: what was measured, against what, and who set the limit."""
     m = verdict.measurement
     if verdict.outcome == "not judged":
         return f"{m.name} not judged: {printable(m.unsupported or '')}"
+    if verdict.evidence is not None:
+        return _set_text(verdict, verdict.evidence)
     value = number(m.value)
     if verdict.outcome == "no limit":
-        return (
-            f"{m.name} {value}, and no limit to hold it against: "
-            f"give one in the test, such as {NO_LIMIT.get(m.name, 'at_most=...')}"
-        )
+        return f"{m.name} {value}, and no limit to hold it against: {_how_to_limit(verdict)}"
     if m.unit in ("problems", "findings"):
         return f"{m.name}: {value}" if m.value else f"no {m.name}"
     limit = "limit" if verdict.bound == "at_most" else "at least"
     value, held = _told_apart(m.value, m.limit if m.limit is not None else math.nan)
     return f"{m.name} {value}, {limit} {held} ({verdict.source})"
+
+
+def _set_text(verdict: Verdict, evidence: Evidence) -> str:
+    m, estimate = verdict.measurement, evidence.estimate
+    questions = f" ({estimate.clusters} questions)" if estimate.clusters < estimate.n else ""
+    text = (
+        f"{evidence.label} of {estimate.n} comparisons{questions}: {number(estimate.value)}, "
+        f"{INTERVAL} {number(estimate.low)} to {number(estimate.high)}"
+    )
+    if evidence.not_finite:
+        return f"{text}; {evidence.not_finite} values are no number, which keeps no limit"
+    if verdict.outcome == "no limit":
+        return f"{text}; and no limit to hold it against: {_how_to_limit(verdict)}"
+    limit = "limit" if verdict.bound == "at_most" else "at least"
+    text += f", {limit} {number(m.limit)} ({verdict.source})"
+    if verdict.outcome == "regressed":
+        return f"{text}: the interval lies beyond it"
+    if verdict.outcome != "inconclusive":
+        return text
+    if verdict.decides is None:
+        return f"{text}: inconclusive, and no number of probes would decide at this value"
+    return f"{text}: inconclusive; about {verdict.decides} probes like these would decide"
+
+
+def _how_to_limit(verdict: Verdict) -> str:
+    name = verdict.measurement.name
+    why = f"{printable(verdict.why)}; " if verdict.why else ""
+    return (
+        f"{why}give one in the test, such as {NO_LIMIT.get(name, 'at_most=...')}, or measure one: "
+        "pytest … --llmdiff-calibrate=baseline.json, then --llmdiff-baseline=baseline.json"
+    )
 
 
 def _told_apart(value: float, limit: float) -> tuple[str, str]:

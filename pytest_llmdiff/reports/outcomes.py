@@ -9,9 +9,11 @@ import pytest
 
 # failed: an assertion of the test's own. error: no verdict was reached (set-up failed, a model or
 # scorer could not be had).
-Kind = Literal["passed", "regressed", "not judged", "failed", "error", "skipped"]
-FACTS = ("verdicts", "comparisons", "compared", "same", "many")
-KINDS: tuple[Kind, ...] = ("passed", "regressed", "not judged", "failed", "error", "skipped")
+Kind = Literal["passed", "regressed", "inconclusive", "not judged", "failed", "error", "skipped"]
+FACTS = ("verdicts", "comparisons", "compared", "same", "many", "values", "case")
+KINDS: tuple[Kind, ...] = (
+    "passed", "regressed", "inconclusive", "not judged", "failed", "error", "skipped",
+)  # fmt: skip
 
 
 def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> None:
@@ -23,7 +25,7 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
     if row is None:
         row = rows[report.nodeid] = {
             "test": report.nodeid, "phases": {}, "message": None, "verdicts": [],
-            "comparisons": [], "compared": 0, "same": 0, "many": {},
+            "comparisons": [], "compared": 0, "same": 0, "many": {}, "values": {}, "case": "",
         }  # fmt: skip
     skipped_as = "xfailed" if hasattr(report, "wasxfail") else report.outcome
     row["phases"][report.when] = skipped_as
@@ -36,17 +38,22 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
 def kind_of(row: dict[str, Any]) -> Kind:
     """What a test's outcome means for the tuned model."""
     phases = row["phases"]
+    outcomes = {verdict["outcome"] for verdict in row["verdicts"]}
     if phases.get("setup") == "failed" or phases.get("teardown") == "failed":
         return "error"
+    # Whatever the run makes of it (`llmdiff_inconclusive`), it is no pass.
+    if phases.get("call") in ("passed", "xfailed") and "inconclusive" in outcomes:
+        return "inconclusive"
     if "skipped" in phases.values() or "xfailed" in phases.values():
         return "skipped"
     if phases.get("call") == "passed":
         return "passed"
     if phases.get("call") != "failed":
         return "error"
-    outcomes = {verdict["outcome"] for verdict in row["verdicts"]}
     if "regressed" in outcomes:
         return "regressed"
+    if "inconclusive" in outcomes and "not judged" not in outcomes:
+        return "inconclusive"
     if "not judged" in outcomes:
         return "not judged"
     message = row["message"] or ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -27,6 +28,7 @@ def comparison_row(comparison: Comparison, leak: Leak | None = None) -> dict[str
     probe = comparison.probe
     row: dict[str, Any] = {
         "probe": probe.id,
+        "digest": probe.digest,
         "prompt": probe.prompt,
         "messages": [dict(message) for message in probe.messages],
         "reference": probe.reference,
@@ -43,7 +45,8 @@ def comparison_row(comparison: Comparison, leak: Leak | None = None) -> dict[str
             "prompt_tokens": reply.prompt_tokens,
         }
     along = {"margin": plain(comparison.margin), "near_tie": comparison.near_tie}
-    return {**row, **along, "leak": _leak_row(leak), "nearest": None}
+    accepted = None if comparison.accepted is None else comparison.accepted.text
+    return {**row, **along, "accepted": accepted, "leak": _leak_row(leak), "nearest": None}
 
 
 def take_explanation(row: dict[str, Any], explanation: Explanation) -> None:
@@ -58,7 +61,12 @@ def _leak_row(leak: Leak | None) -> dict[str, Any] | None:
     return {"dataset": leak.dataset, "number": leak.number, "kind": leak.kind}
 
 
-def verdict_row(comparison: Comparison | None, verdict: Verdict) -> dict[str, Any]:
+def verdict_row(
+    comparison: Comparison | None,
+    verdict: Verdict,
+    worst: Sequence[tuple[float, Comparison]] = (),
+    probes: str | None = None,
+) -> dict[str, Any]:
     m = verdict.measurement
     return {
         "probe": comparison.probe.id if comparison else None,
@@ -70,5 +78,32 @@ def verdict_row(comparison: Comparison | None, verdict: Verdict) -> dict[str, An
         "bound": None if m.limit is None else verdict.bound,
         "source": None if m.limit is None else verdict.source,
         "unsupported": m.unsupported,
+        "p": plain(verdict.p),
+        "chance": plain(verdict.chance),
         "details": plain(dict(m.details)),
+        "set": _set_row(verdict, worst, probes),
+    }
+
+
+def _set_row(
+    verdict: Verdict, worst: Sequence[tuple[float, Comparison]], probes: str | None
+) -> dict[str, Any] | None:
+    """What the verdict on a set rests on, and its worst members."""
+    evidence = verdict.evidence
+    if evidence is None:
+        return None
+    estimate = evidence.estimate
+    return {
+        "scope": evidence.scope,
+        "probes": probes,
+        "low": plain(estimate.low),
+        "high": plain(estimate.high),
+        "judged": estimate.n,
+        "clusters": estimate.clusters,
+        "method": estimate.method,
+        "spread": plain(estimate.spread),
+        "unsupported": evidence.missing,
+        "not_finite": evidence.not_finite,
+        "decides": verdict.decides,
+        "worst": [{"probe": c.probe.id, "value": plain(value)} for value, c in worst],
     }

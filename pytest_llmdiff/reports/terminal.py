@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
+from pytest_llmdiff.family import Chance
 from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.reports.facts import Facts
-from pytest_llmdiff.reports.failure import number
+from pytest_llmdiff.reports.failure import INTERVAL, number
 from pytest_llmdiff.reports.outcomes import counts
 from pytest_llmdiff.reports.text import printable, shortened
 from pytest_llmdiff.settings import Settings
@@ -66,7 +67,9 @@ def summary_lines(facts: Facts) -> Iterator[str]:
     yield from _leaks(rows)
     yield from _moved(rows)
     yield from _worst(rows)
-    yield from _next(rows, found)
+    yield from _chance(facts.chance)
+    if facts.settings.calibrate is None:
+        yield from _next(rows, found)
     for name in ("json", "record"):
         file = getattr(facts.settings, name)
         if file is not None:
@@ -134,14 +137,15 @@ def _moved(rows: list[dict[str, Any]]) -> Iterator[str]:
     units: dict[str, str] = {}
     for row in rows:
         # A value that is held against two limits is one value.
-        for name, verdict in {v["name"]: v for v in row["verdicts"]}.items():
+        for name, verdict in {v["name"]: v for v in row["verdicts"] if not v["set"]}.items():
             if name in row["many"]:
                 continue
             if verdict["value"] is not None and not name.startswith("wiring ("):
                 values.setdefault(name, []).append((verdict["value"], row["test"]))
                 units[name] = verdict["unit"]
     many = [(row["test"], name, f) for row in rows for name, f in row["many"].items()]
-    if values or many:
+    sets = [(row["test"], v) for row in rows for v in row["verdicts"] if v["set"]]
+    if values or many or sets:
         yield "moved:"
     for name, found in values.items():
         largest, test = max(found)
@@ -156,6 +160,20 @@ def _moved(rows: list[dict[str, Any]]) -> Iterator[str]:
             f"largest {number(figures['largest']):>7} {figures['unit']}  {_short(test)} "
             f"({figures['count']} values)"
         )
+
+    for test, verdict in sets:
+        yield f"  {_set_line(verdict)}  {_short(test)}"
+
+
+def _set_line(verdict: dict[str, Any]) -> str:
+    found = verdict["set"]
+    scope = f" [{found['scope']}]" if found["scope"] else ""
+    ends = [number(found[end]) if found[end] is not None else "?" for end in ("low", "high")]
+    value = number(verdict["value"]) if verdict["value"] is not None else "not finite"
+    return (
+        f"{verdict['name']}{scope} {value} ({INTERVAL} {ends[0]} to {ends[1]}) over "
+        f"{found['judged']}"
+    )
 
 
 def _worst(rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -173,13 +191,30 @@ def _worst(rows: list[dict[str, Any]]) -> Iterator[str]:
         sign = ">" if verdict["bound"] == "at_most" else "<"
         value = number(verdict["value"]) if verdict["value"] is not None else "not finite"
         held = f"{verdict['name']} {value} {sign} {number(verdict['limit'])}"
-        yield f"  {held}  {_short(row['test'])}"
-        comparison = next((c for c in row["comparisons"] if c["probe"] == verdict["probe"]), None)
+        yield f"  {held}{_p(verdict)}  {_short(row['test'])}"
+        probe = verdict["probe"]
+        if verdict["set"] and verdict["set"]["worst"]:
+            probe = verdict["set"]["worst"][0]["probe"]
+        comparison = next((c for c in row["comparisons"] if c["probe"] == probe), None)
         if comparison:
             yield f"    prompt  {shortened(printable(comparison['prompt']), 100)}"
             yield f"    tuned   {shortened(printable(comparison['tuned']['text']), 100)}"
     if len(broken) > WORST:
         yield f"  and {len(broken) - WORST} more"
+
+
+def _p(verdict: dict[str, Any]) -> str:
+    if verdict["p"] is None:
+        return ""
+    return f" (p {number(verdict['p'])}, in this run {number(verdict['adjusted'])})"
+
+
+def _chance(chance: Chance) -> Iterator[str]:
+    if chance.verdicts:
+        yield (
+            f"chance: of {chance.verdicts} single-probe verdicts under calibrated limits, noise "
+            f"alone would fail at most {number(round(chance.expected, 2))}"
+        )
 
 
 def _excess(verdict: dict[str, Any]) -> float:
@@ -221,6 +256,16 @@ def _next(rows: list[dict[str, Any]], found: dict[str, int]) -> Iterator[str]:
         hints.append(
             "behaviour moved beyond its limit: read the replies; where the change is unwanted, mix "
             "such prompts with the base's own replies into the training data, or train more gently"
+        )
+    if found["inconclusive"]:
+        needed = [
+            v["decides"] for row in rows for verdict in row["verdicts"]
+            if (v := verdict["set"]) and v["decides"]
+        ]  # fmt: skip
+        more = f"{min(needed)} or more probes like theirs would decide, or" if needed else "take"
+        hints.append(
+            f"{found['inconclusive']} test(s) are inconclusive: {more} a wider limit; "
+            "llmdiff_inconclusive says what becomes of them"
         )
     if found["not judged"]:
         hints.append(

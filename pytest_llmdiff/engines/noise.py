@@ -1,0 +1,96 @@
+"""The base against itself, under changes that must not matter: what moves then is noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pytest_llmdiff.engines import Engine, Generated
+from pytest_llmdiff.engines.opening import Pair, open_pair
+from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.planning import Request, content_key
+from pytest_llmdiff.settings import Settings
+from pytest_llmdiff.specs import Spec
+from pytest_llmdiff.store import Store
+
+# Prime and unlike any usual batch, so that hardly a prompt has the neighbours that it had before.
+OTHER_BATCHES = (7, 5)
+OTHER_SEED = 1_000_003
+
+
+def check_noise(base: Spec) -> None:
+    """Raises ConfigError where the base cannot be asked anew."""
+    if base.kind == "replay":
+        raise ConfigError(
+            f"--llmdiff-calibrate: --llm-base {base.text} is a recording, which answers the same "
+            "again; give the model itself"
+        )
+
+
+def open_noise(base: Spec, settings: Settings, store: Store) -> Pair:
+    """The base, and in the tuned model's place the base once more: in other batches, with weights
+    in files in another dtype as well, and where replies are sampled from other seeds."""
+    first = open_pair(base, base, settings, store)
+    size = next(size for size in OTHER_BATCHES if size != settings.batch_size)
+    changed = replace(settings, batch_size=size, dtype=other_dtype(first.resolved, settings.dtype))
+    second = open_pair(base, base, changed, store)
+    again: Engine = second.base
+    said = f"in batches of {size}"
+    if "dtype" in second.resolved:
+        from pytest_llmdiff.engines.huggingface import TransformersEngine
+
+        said += f" and in {second.resolved['dtype']}"
+        if isinstance(again, TransformersEngine):
+            again = replace(again, identity=content_key(["again", again.identity]))
+    if settings.temperature > 0:
+        said += " and from other seeds"
+    if settings.temperature > 0 or again is second.base:
+        again = Repeated(again)
+    notes = [*first.notes, f"noise: the base is compared with itself, asked again {said}"]
+    return replace(first, tuned=again, notes=notes)
+
+
+def other_dtype(resolved: dict[str, str] | Any, requested: str) -> str:
+    """A dtype that gives the same replies but for rounding, at no more memory on a GPU."""
+    used, device = resolved.get("dtype"), resolved.get("device", "cpu")
+    if used is None:
+        return requested
+    if used == "float32":
+        return "bfloat16"
+    if used == "float16":
+        return "bfloat16"
+    return "float16" if device.startswith("cuda") else "float32"
+
+
+class Repeated:
+    """An engine asked once more: its replies are kept apart from the first ones, and sampled ones
+    have seeds of their own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "generate_along":  # a way around `generate`, and so around the seeds
+            raise AttributeError(name)
+        return getattr(self._engine, name)
+
+    def fingerprint(self) -> str:
+        return content_key(["again", self._engine.fingerprint()])
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
+        return self._engine.generate([_reseeded(request) for request in requests])
+
+    def render(self, messages: Sequence[Message]) -> list[int]:
+        return self._engine.render(messages)
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def _reseeded(request: Request) -> Request:
+    sampling = request.sampling
+    if sampling.temperature == 0:
+        return request
+    return Request(request.messages, replace(sampling, seed=sampling.seed + OTHER_SEED))

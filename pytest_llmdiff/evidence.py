@@ -1,0 +1,132 @@
+"""From the values of a set to the evidence on one quantity: a mean, a rate, or a rate's change.
+
+A member that could not be judged is left out of the estimate. Of the two bounds that verdicts rest
+on, one counts it as the most that it can be, the other as the least.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from pytest_llmdiff.estimates import (
+    FEWEST,
+    Estimate,
+    change_estimate,
+    flips,
+    mean_estimate,
+    rate_estimate,
+)
+from pytest_llmdiff.sets import Sample
+from pytest_llmdiff.verdicts import Evidence
+
+T = TypeVar("T")
+
+
+def mean_evidence(sample: Sample, *, scope: str = "") -> Evidence:
+    """The mean of a measure over the set."""
+
+    def estimate(fill: float | None) -> Estimate:
+        if fill is not None and math.isinf(fill):
+            judged = estimate(None)
+            return replace(judged, high=fill) if fill > 0 else replace(judged, low=fill)
+        members = [
+            (value, cluster)
+            for value, cluster in _filled(sample.values, sample.clusters, fill)
+            # A value that is no number fails the set; the others are still worth a figure.
+            if math.isfinite(value)
+        ]
+        values = [value for value, _ in members]
+        found = mean_estimate(values, _several(c for _, c in members), support=sample.support)
+        if sample.dense and found.clusters >= FEWEST and len(set(values)) == 1:
+            return replace(found, low=values[0], high=values[0], method="all values are equal")
+        return found
+
+    lowest, highest = sample.support
+    found = estimate(None)
+    judged = [value for value in sample.values if value is not None]
+    return Evidence(
+        name=sample.name,
+        unit=sample.unit,
+        estimate=found,
+        highest=estimate(highest) if sample.unsupported else found,
+        lowest=estimate(lowest) if sample.unsupported else found,
+        unsupported=sample.unsupported,
+        not_finite=sum(not math.isfinite(value) for value in judged),
+        scope=scope,
+    )
+
+
+def rate_evidence(sample: Sample, *, over: float, scope: str = "") -> Evidence:
+    """The share of members whose value is over a threshold, or no number."""
+    events = _events(sample, over)
+
+    def estimate(fill: bool | None) -> Estimate:
+        members = _filled(events, sample.clusters, fill)
+        return rate_estimate([event for event, _ in members], _several(c for _, c in members))
+
+    found = estimate(None)
+    return Evidence(
+        name=f"{sample.name} rate",
+        unit=f"share over {over:g}",
+        estimate=found,
+        highest=estimate(True) if sample.unsupported else found,
+        lowest=estimate(False) if sample.unsupported else found,
+        unsupported=sample.unsupported,
+        scope=scope,
+    )
+
+
+def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = "") -> Evidence:
+    """How much larger the share over a threshold is for the tuned model, paired by member.
+
+    `p` is McNemar's exact test of the members that changed sides.
+    """
+    pairs = list(zip(_events(base, over), _events(tuned, over), strict=True))
+
+    def estimate(fill: bool | None) -> Estimate:
+        members = [
+            (not fill if b is None else b, bool(fill) if t is None else t, cluster)
+            for (b, t), cluster in zip(pairs, tuned.clusters, strict=True)
+            if fill is not None or (b is not None and t is not None)
+        ]
+        return change_estimate(
+            [b for b, _, _ in members],
+            [t for _, t, _ in members],
+            _several(c for _, _, c in members),
+        )
+
+    both = [(b, t) for b, t in pairs if b is not None and t is not None]
+    missing = len(pairs) - len(both)
+    found = estimate(None)
+    reasons = {**base.unsupported, **tuned.unsupported}
+    return Evidence(
+        name=f"{tuned.name} rate rise",
+        unit=f"share over {over:g}",
+        estimate=found,
+        highest=estimate(True) if missing else found,
+        lowest=estimate(False) if missing else found,
+        unsupported={next(iter(reasons)): missing} if missing else {},
+        p=flips([b for b, _ in both], [t for _, t in both]).p if both else None,
+        scope=scope,
+    )
+
+
+def _events(sample: Sample, over: float) -> list[bool | None]:
+    return [None if v is None else not v <= over for v in sample.values]
+
+
+def _filled(
+    values: Sequence[T | None], clusters: Sequence[str], fill: T | None
+) -> list[tuple[T, str]]:
+    """Members with their clusters; those without a value have `fill`, or are left out."""
+    filled = ((fill if v is None else v, c) for v, c in zip(values, clusters, strict=True))
+    return [(value, cluster) for value, cluster in filled if value is not None]
+
+
+def _several(clusters: Iterable[str]) -> list[str] | None:
+    """The clusters, where any has more than one member."""
+    found = list(clusters)
+    return found if len(set(found)) < len(found) else None

@@ -1,0 +1,232 @@
+"""What a helper asks of a comparison or a set, the verdicts on it, and what a failure raises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pytest_llmdiff.baseline import Noise
+from pytest_llmdiff.comparison import Comparison, Explanation, Measurement, against_accepted
+from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.evidence import change_evidence, mean_evidence, rate_evidence
+from pytest_llmdiff.metrics import Metric
+from pytest_llmdiff.reports.failure import failure_text, set_failure_text
+from pytest_llmdiff.sets import Comparisons, Sample, View, gather
+from pytest_llmdiff.verdicts import GIVEN, Verdict, judge, judge_set
+
+OWN = "this helper's own"
+ROUNDING = 1.01  # an accepted value measured again, in other batches say, is no further change
+PROBLEMS = 20  # of a set's members that a failure names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked of a measure, and the limits given for it.
+
+    Of a set it is the mean of `view`; with `over`, the share of members above that; with `base` as
+    well, by how much that share rose over the base's.
+    """
+
+    view: View
+    at_most: float | None = None
+    at_least: float | None = None
+    over: float | None = None
+    base: View | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether the test gives a limit; otherwise the baseline does."""
+        return self.at_most is not None or self.at_least is not None
+
+
+def settle(
+    subject: Comparison | Iterable[Comparison], metric: Metric, questions: Sequence[Question]
+) -> None:
+    """Measure, keep the verdicts for the reports, and raise where one did not pass.
+
+    Raises:
+        AssertionError: a limit is broken, or none is there, or the subject cannot be judged, or
+            (unless `llmdiff_inconclusive` says otherwise) a set is too small to tell.
+        ConfigError: the subject is no comparison and no set of them, or the set is empty.
+    """
+    __tracebackhide__ = True
+    if isinstance(subject, Comparison):
+        _settle_one(subject, metric, questions)
+    else:
+        _settle_set(subject, metric, questions)
+
+
+def settle_problems(subject: Comparison | Iterable[Comparison], metric: Metric) -> None:
+    """The same for a measure that counts problems: none is allowed, of a set in any member."""
+    __tracebackhide__ = True
+    question = Question(view=View(support=(0.0, float("inf"))), at_most=0)
+    if isinstance(subject, Comparison):
+        _settle_one(subject, metric, [question], source=OWN)
+        return
+    (sample,) = gather(metric, members_of(subject), [question.view])
+    found = [(value, comparison) for value, comparison in sample.worst if value]
+    count = sum(bool(value) for value in sample.values)
+    problems = [
+        f"{comparison.probe.id}: {problem}"
+        for _, comparison in found[:PROBLEMS]
+        for problem in metric.measure([comparison])[0].details.get("problems", ())
+    ]
+    if count > PROBLEMS:
+        problems.append(f"and {count - PROBLEMS} more")
+    measurement = Measurement(
+        name=sample.name,
+        value=float(count),
+        unit=sample.unit,
+        details={"problems": problems, "members": len(sample.values)},
+    )
+    (verdict,) = judge(measurement, at_most=0, source=OWN)
+    report_set(subject, [(verdict, sample)])
+
+
+def members_of(subject: object) -> Iterable[Comparison]:
+    """A subject as a set of comparisons.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if isinstance(subject, Iterable) and not isinstance(subject, (str, bytes, dict)):
+        return subject
+    raise ConfigError(
+        f"this helper takes a comparison, or a set of them such as the fixture comparisons, not "
+        f"{type(subject).__name__}"
+    )
+
+
+def report(run: Any, comparison: Comparison | None, verdicts: Sequence[Verdict]) -> None:
+    """Record the verdicts, passed or not, and raise where one did not pass."""
+    __tracebackhide__ = True
+    for verdict in verdicts:
+        if run is not None:
+            run.record(comparison, verdict)
+    if all(verdict.passed for verdict in verdicts) or (run is not None and run.calibrating):
+        return
+    explanation = Explanation()
+    if run is not None and comparison is not None:
+        explanation = run.explain(comparison)
+    elif run is not None:
+        explanation = Explanation(rerun=run.rerun())
+    raise AssertionError(failure_text(verdicts, comparison=comparison, explanation=explanation))
+
+
+def report_set(subject: Iterable[Comparison], found: Sequence[tuple[Verdict, Sample]]) -> None:
+    """The same for the verdicts on a set."""
+    __tracebackhide__ = True
+    run = _run_of(subject, [sample for _, sample in found])
+    for verdict, sample in found:
+        if run is not None:
+            run.record(None, verdict, sample)
+    open_ = [(verdict, sample) for verdict, sample in found if not verdict.passed]
+    if not open_ or (run is not None and run.calibrating):
+        return
+    # Where that is no failure, the helpers after this one must still have their say.
+    tolerated = run is not None and run.settings.inconclusive != "fail"
+    if tolerated and all(verdict.outcome == "inconclusive" for verdict, _ in open_):
+        return
+    raise AssertionError(set_failure_text(open_, rerun="" if run is None else run.rerun()))
+
+
+def _settle_one(
+    comparison: Comparison, metric: Metric, questions: Sequence[Question], source: str = GIVEN
+) -> None:
+    __tracebackhide__ = True
+    if any(question.over is not None for question in questions):
+        raise ConfigError("over= counts the members of a set; give a single comparison at_most=")
+    (measurement,) = metric.measure([comparison])
+    verdicts = []
+    for question in questions:
+        m = question.view.of(measurement)
+        if question.limited:
+            at_most, at_least = question.at_most, question.at_least
+            verdicts += judge(m, at_most=at_most, at_least=at_least, source=source)
+        else:
+            verdicts.append(_by_baseline(comparison, metric, m))
+    accepted = [
+        _accepting(comparison, metric, question.view, verdict)
+        for question, verdict in zip(_each(questions), verdicts, strict=True)
+    ]
+    report(comparison.run, comparison, accepted)
+
+
+def _each(questions: Sequence[Question]) -> Iterator[Question]:
+    """Each question as often as it has limits."""
+    for question in questions:
+        both = question.at_most is not None and question.at_least is not None
+        yield from [question, question] if both else [question]
+
+
+def _accepting(comparison: Comparison, metric: Metric, view: View, verdict: Verdict) -> Verdict:
+    """The verdict, passed where the change that breaks its limit is one that was accepted."""
+    accepted, m = comparison.accepted, verdict.measurement
+    if accepted is None or verdict.outcome != "regressed" or verdict.bound == "at_least":
+        return verdict
+    if view.relative:
+        again = view.of(metric.measure([against_accepted(comparison)])[0])
+        wanted = judge(again, at_most=m.limit)[0].passed
+    else:
+        wanted = m.value <= accepted.values.get(m.name, -math.inf) * ROUNDING
+    source = f"{verdict.source}; the change beyond it was accepted"
+    return replace(verdict, outcome="passed", source=source) if wanted else verdict
+
+
+def _by_baseline(comparison: Comparison, metric: Metric, m: Measurement) -> Verdict:
+    noise, source = _limit(comparison.run, metric, m.name, comparison.probe.digest)
+    if noise is None:
+        return replace(judge(m)[0], why=source)
+    (verdict,) = judge(m, at_most=noise.limit, source=source)
+    p, chance = noise.exceedance(m.value), noise.exceedance(math.nextafter(noise.limit, math.inf))
+    return replace(verdict, p=p, chance=chance)
+
+
+def _limit(run: Any, metric: Metric, measure: str, digest: str) -> tuple[Noise | None, str]:
+    """The noise that limits a measure with its source, or none and why."""
+    if run is None:
+        return None, ""
+    if getattr(metric, "scorer", None) is not None:
+        return None, "baselines are of the run's own scorers: a helper with scorer= needs its limit"
+    try:
+        return run.noise(measure, digest), f"baseline {run.settings.baseline}"
+    except LookupError as error:
+        return None, str(error)
+
+
+def _settle_set(
+    subject: Iterable[Comparison], metric: Metric, questions: Sequence[Question]
+) -> None:
+    __tracebackhide__ = True
+    views = [question.view for question in questions]
+    views += [question.base for question in questions if question.base is not None]
+    samples = dict(zip(views, gather(metric, members_of(subject), views), strict=True))
+    scope = subject.scope if isinstance(subject, Comparisons) else ""
+    found = []
+    for question in questions:
+        sample = samples[question.view]
+        if question.over is None:
+            evidence = mean_evidence(sample, scope=scope)
+        elif question.base is None:
+            evidence = rate_evidence(sample, over=question.over, scope=scope)
+        else:
+            base = samples[question.base]
+            evidence = change_evidence(base, sample, over=question.over, scope=scope)
+        at_most, at_least, source = question.at_most, question.at_least, GIVEN
+        if not question.limited:
+            noise, source = _limit(
+                _run_of(subject, [sample]), metric, evidence.label, sample.digest
+            )
+            at_most = None if noise is None else noise.limit
+        verdicts = judge_set(evidence, at_most=at_most, at_least=at_least, source=source)
+        why = source if at_most is None and at_least is None else ""
+        found += [(replace(verdict, why=why, p=evidence.p), sample) for verdict in verdicts]
+    report_set(subject, found)
+
+
+def _run_of(subject: Iterable[Comparison], samples: Sequence[Sample]) -> Any:
+    if isinstance(subject, Comparisons):
+        return subject.run
+    return next((comparison.run for sample in samples for _, comparison in sample.worst), None)

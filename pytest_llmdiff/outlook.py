@@ -1,0 +1,43 @@
+"""What a run would ask of the models, and what its sets could detect: told before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from pytest_llmdiff.baseline import Baseline, read_baseline
+from pytest_llmdiff.estimates import smallest_effect
+from pytest_llmdiff.generation import SIDES
+from pytest_llmdiff.probes import Probe
+from pytest_llmdiff.session import Session
+
+
+def outlook(session: Session, sets: Mapping[str, Sequence[Probe]]) -> list[str]:
+    """Lines for the summary; `sets` has the probes of the tests over a whole set, by test."""
+    file = session.settings.baseline
+    baseline = None if file is None else read_baseline(file)
+    return [*_requests(session), *_effects(sets, baseline)]
+
+
+def _requests(session: Session) -> Iterator[str]:
+    generation = session.generation
+    total = generation.planned
+    yield f"plan: {total} requests to each model"
+    for side in SIDES:
+        fresh = generation.missing(side)
+        yield f"  {side:<6} {total - fresh} from the store, {fresh} to answer"
+
+
+def _effects(sets: Mapping[str, Sequence[Probe]], baseline: Baseline | None) -> Iterator[str]:
+    for test, probes in sets.items():
+        questions = len({probe.question for probe in probes})
+        yield f"  {test}: {len(probes)} probes, {questions} questions"
+        measured = {} if baseline is None else baseline.tests.get(test, {})
+        known = False
+        for name, noise in measured.items():
+            if noise.spread is None or not noise.questions:
+                continue
+            known = True
+            effect = smallest_effect(noise.spread, noise.questions)
+            yield f"    {name}: detects a rise of {effect:.2g} (with a power of 80 %)"
+        if not known:
+            yield "    what it can detect is told with a baseline that has this test"

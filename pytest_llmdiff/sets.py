@@ -1,0 +1,179 @@
+"""Sets of comparisons, and what one measure has over a set."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Protocol
+
+from pytest_llmdiff.comparison import Comparison, Measurement, Run, against_accepted
+from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.metrics import Metric
+from pytest_llmdiff.probes import Probe
+
+STREAMED = 1024  # comparisons that are in memory, and measured, together
+WORST = 20  # members of a set that are kept with their replies
+
+
+class SetRun(Run, Protocol):
+    """A run that makes comparisons."""
+
+    def compare_set(self, probes: Sequence[Probe]) -> Iterator[Comparison]:
+        """Comparisons in order, repeats of a probe one after the other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparisons:
+    """The comparisons of a test's probes. They are made as they are read, and can be read again:
+    the replies come out of the store then.
+
+    `scope` names the tags that the set was cut down to.
+    """
+
+    probes: tuple[Probe, ...]
+    run: SetRun = field(repr=False)
+    scope: str = ""
+
+    def __iter__(self) -> Iterator[Comparison]:
+        return self.run.compare_set(self.probes)
+
+    def __len__(self) -> int:
+        """The number of probes."""
+        return len(self.probes)
+
+    def tagged(self, *tags: str) -> Comparisons:
+        """Those of the probes that have any of the tags.
+
+        Raises:
+            ConfigError: no probe has; an empty set would judge nothing.
+        """
+        probes = tuple(probe for probe in self.probes if not set(tags).isdisjoint(probe.tags))
+        if not probes:
+            known = sorted({tag for probe in self.probes for tag in probe.tags})
+            raise ConfigError(
+                f"no probe of this set has the tag {' or '.join(map(repr, tags))}; there are "
+                f"{', '.join(map(repr, known)) or 'no tags at all'}"
+            )
+        return replace(self, probes=probes, scope="+".join(tags))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What one measure has over a set: the values in order, None where the scorer cannot judge.
+
+    `unsupported` counts the latter by reason. `clusters` names the question that each member
+    belongs to: paraphrases of one question and repeats of one prompt are no independent evidence.
+    `support` are the least and the most that a value can be; `worst` are the highest values with
+    their comparisons, the highest first; `digest` names the probes, in any order.
+    """
+
+    name: str
+    unit: str
+    support: tuple[float, float]
+    values: Sequence[float | None]
+    clusters: Sequence[str]
+    unsupported: Mapping[str, int]
+    worst: Sequence[tuple[float, Comparison]]
+    digest: str
+    dense: bool = False
+
+
+def digest_of(digests: Iterable[str]) -> str:
+    return hashlib.sha256(" ".join(sorted(digests)).encode()).hexdigest()[:12]
+
+
+def itself(measurement: Measurement) -> Measurement:
+    return measurement
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What is judged of a metric's measurements, and the least and most that it can be.
+
+    `relative` says that it is of the tuned reply beside the base's, as texts: an accepted reply
+    takes the place of the latter then. `dense` says that a change of the model moves every value,
+    if only a little: values that are all equal are no chance then.
+    """
+
+    support: tuple[float, float]
+    of: Callable[[Measurement], Measurement] = itself
+    relative: bool = False
+    dense: bool = False
+
+
+def gather(
+    metric: Metric, subject: Iterable[Comparison], views: Sequence[View]
+) -> tuple[Sample, ...]:
+    """One sample for each view of a metric's measurements, in one pass over the set.
+
+    Raises:
+        ConfigError: there is nothing in the set.
+    """
+    found = [_Gathering(view) for view in views]
+    rest = iter(subject)
+    while part := list(islice(rest, STREAMED)):
+        measured = metric.measure(part)
+        expected = _against_accepted(metric, part) if any(v.relative for v in views) else {}
+        for number, (comparison, m) in enumerate(zip(part, measured, strict=True)):
+            for gathering in found:
+                wanted = gathering.view.relative
+                gathering.take(comparison, expected.get(number, m) if wanted else m)
+    if not found[0].taken:
+        raise ConfigError("the set is empty: there is no comparison to judge")
+    return tuple(gathering.sample() for gathering in found)
+
+
+def _against_accepted(metric: Metric, part: Sequence[Comparison]) -> dict[int, Measurement]:
+    """The measurements of those with an accepted reply, by their place."""
+    places = [number for number, comparison in enumerate(part) if comparison.accepted is not None]
+    measured = metric.measure([against_accepted(part[place]) for place in places])
+    return dict(zip(places, measured, strict=True))
+
+
+class _Gathering:
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.taken = 0
+        self._name = self._unit = ""
+        self._values: list[float | None] = []
+        self._clusters: list[str] = []
+        self._unsupported: Counter[str] = Counter()
+        self._digests: list[str] = []
+        self._worst: list[tuple[float, int, Comparison]] = []
+
+    def take(self, comparison: Comparison, measurement: Measurement) -> None:
+        m = self.view.of(measurement)
+        self.taken += 1
+        self._name, self._unit = m.name, m.unit
+        self._values.append(m.value if m.unsupported is None else None)
+        self._clusters.append(comparison.probe.question)
+        self._digests.append(comparison.probe.digest)
+        if m.unsupported is not None:
+            self._unsupported[m.unsupported] += 1
+            return
+        badness = math.inf if math.isnan(m.value) else m.value
+        # The first of equals stays.
+        entry = (badness, -self.taken, comparison)
+        if len(self._worst) < WORST:
+            heapq.heappush(self._worst, entry)
+        elif entry > self._worst[0]:
+            heapq.heapreplace(self._worst, entry)
+
+    def sample(self) -> Sample:
+        worst = sorted(self._worst, key=lambda entry: entry[:2], reverse=True)
+        return Sample(
+            name=self._name,
+            unit=self._unit,
+            support=self.view.support,
+            values=self._values,
+            clusters=self._clusters,
+            unsupported=self._unsupported,
+            worst=[(badness, comparison) for badness, _, comparison in worst],
+            digest=digest_of(self._digests),
+            dense=self.view.dense,
+        )
