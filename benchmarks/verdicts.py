@@ -2,8 +2,8 @@
 
   wrong pass   the true value is exactly the limit, and the set passes
   false fail   nothing changed, and the set fails; the limit is 5 points, or 0.2 deviations
-  power        a rate falls from .80 to .70 with 70 % of the outcomes shared, or a mean shifts by 0.3
-               standard deviations, and a limit of no change is found broken
+  power        a rate falls from .80 to .70 with 70 % of the outcomes shared, or a mean shifts by
+               0.3 standard deviations, and a limit of no change is found broken
   coverage     the 90 % interval has the true value in it
 
 Beside them, on the same data, what is usual: an unpaired z-test, and a percentile bootstrap of the

@@ -184,7 +184,8 @@ def deciding_size(
             return None
         units = _units_for(estimate.spread / gap)
     elif estimate.spread == 0:
-        units = estimate.clusters * reach / gap
+        farthest = reach / (1 - ERROR ** (1 / estimate.clusters))
+        units = math.log(ERROR) / math.log1p(-min(gap / farthest, 0.5))
     else:
         units = estimate.clusters * (reach / gap) ** 2
     each = estimate.n / estimate.clusters
