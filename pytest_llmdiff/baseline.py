@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from decimal import ROUND_CEILING, Context
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -142,9 +143,7 @@ def read_baseline(path: Path) -> Baseline:
     except ValueError as error:
         raise ConfigError(f"--llmdiff-baseline: {path} is no JSON file: {error}") from error
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
-        raise ConfigError(
-            f"--llmdiff-baseline: {path} is no baseline: its schema is not {SCHEMA!r}"
-        )
+        raise ConfigError(f"--llmdiff-baseline: {path} is no baseline, of schema {SCHEMA!r}")
     try:
         tests = {
             test: {name: _noise(entry) for name, entry in measures.items()}
@@ -222,11 +221,8 @@ def _noise(entry: Mapping[str, Any]) -> Noise:
 
 def _digits(value: float) -> float:
     """Rounded up to four significant digits, which read well and let the value itself pass."""
-    if value == 0 or not math.isfinite(value):
-        return value
-    scale = 10.0 ** (math.floor(math.log10(abs(value))) - 3)
-    rounded = math.ceil(value / scale) * scale
-    return float(f"{rounded:.4g}") if float(f"{rounded:.4g}") >= value else rounded
+    rounded = Context(prec=4, rounding=ROUND_CEILING).create_decimal_from_float(value)
+    return max(float(rounded), value)
 
 
 def _shown(value: Any) -> str:

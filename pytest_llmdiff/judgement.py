@@ -105,7 +105,7 @@ def report(run: Any, comparison: Comparison | None, verdicts: Sequence[Verdict])
     for verdict in verdicts:
         if run is not None:
             run.record(comparison, verdict)
-    if all(verdict.passed for verdict in verdicts) or (run is not None and run.calibrating):
+    if all(verdict.passed or _let_pass(run, verdict) for verdict in verdicts):
         return
     explanation = Explanation()
     if run is not None and comparison is not None:
@@ -122,14 +122,24 @@ def report_set(subject: Iterable[Comparison], found: Sequence[tuple[Verdict, Sam
     for verdict, sample in found:
         if run is not None:
             run.record(None, verdict, sample)
-    open_ = [(verdict, sample) for verdict, sample in found if not verdict.passed]
-    if not open_ or (run is not None and run.calibrating):
-        return
-    # Where that is no failure, the helpers after this one must still have their say.
-    tolerated = run is not None and run.settings.inconclusive != "fail"
-    if tolerated and all(verdict.outcome == "inconclusive" for verdict, _ in open_):
-        return
-    raise AssertionError(set_failure_text(open_, rerun="" if run is None else run.rerun()))
+    open_ = [(v, sample) for v, sample in found if not v.passed and not _let_pass(run, v)]
+    if open_:
+        raise AssertionError(set_failure_text(open_, rerun="" if run is None else run.rerun()))
+
+
+def _let_pass(run: Any, verdict: Verdict) -> bool:
+    """Whether the test goes on although the verdict is no pass.
+
+    The helpers after it must have their say too where nothing is judged, where changes are
+    accepted, and where a set may be too small.
+    """
+    if run is None:
+        return False
+    settings = run.settings
+    if verdict.outcome == "inconclusive" and settings.inconclusive != "fail":
+        return True
+    accepting = settings.accept and verdict.outcome in ("regressed", "inconclusive")
+    return bool(run.calibrating or accepting)
 
 
 def _settle_one(

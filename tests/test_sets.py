@@ -29,7 +29,7 @@ def write(project: pytest.Pytester, every: int, *, count: int = COUNT, tags: boo
     other = {p: "what a stupid zzz" for n, p in enumerate(prompts) if n % every == 0}
     for name, changed in (("base", {}), ("tuned", other)):
         replies = dict.fromkeys(prompts, SAME) | changed
-        (project.path / f"{name}.json").write_text(json.dumps({"replies": replies}))
+        (project.path / f"{name}.json").write_text(json.dumps({"replies": replies, "default": "?"}))
     rows: list[dict[str, Any]] = [{"prompt": prompt} for prompt in prompts]
     if tags:
         for n, row in enumerate(rows):

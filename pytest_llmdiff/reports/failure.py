@@ -141,6 +141,8 @@ def _comparison_lines(comparison: Comparison, divergences: TokenDivergences | No
         f"  base     {marked(base.text, at) if base.text else '(empty)'}",
         f"  tuned    {marked(tuned.text, at) if tuned.text else '(empty)'}",
     ]
+    if comparison.accepted is not None:
+        lines.append(f"  accepted {shortened(printable(comparison.accepted.text))}")
     lines.append(f"  {_difference(comparison, divergences, at)}")
     return lines
 
