@@ -10,6 +10,8 @@ rounds of ratios within a round.
              `@pytest.mark.parametrize` with the very same ids
   rerun      one test case per probe with a limit on its drift, every reply and score out of the
              store, against as many empty test cases
+  set        one test over the fixture `comparisons` of so many probes, with one verdict on the mean
+             drift; in the first run all is answered, in the second all comes out of the store
   compare    one test over `llm_pair.compare_all` of so many prompts, read from a file line by line
 
 The processes write and use bytecode, as those of an installed package do. Our plugin is loaded on
@@ -65,6 +67,14 @@ def test_all(llm_pair):
     with open("measured.json", "w") as file:
         json.dump({"count": count, "seconds": seconds}, file)
 """
+SET = """\
+import pytest
+from pytest_llmdiff import assert_semantic_drift
+
+@pytest.mark.llmdiff(file="probes.jsonl")
+def test_set(comparisons):
+    assert_semantic_drift(comparisons, at_most=1.5)
+"""
 # An embedder that costs nothing and needs no package: counts of letters.
 SCORERS = """\
 class Letters:
@@ -97,6 +107,7 @@ def write_suite(folder: Path, rows: int) -> None:
         "test_probes.py": PROBES,
         "test_parametrized.py": PARAMETRIZED,
         "test_compared.py": COMPARED,
+        "test_set.py": SET,
         "scorers.py": SCORERS,
         "pytest.toml": CONFIG,
     }
@@ -164,6 +175,18 @@ def compare(folder: Path, rows: int) -> dict[str, float]:
     }
 
 
+def judge(folder: Path, rows: int) -> dict[str, float]:
+    """One verdict over so many probes, from an empty store and again."""
+    make_suite(folder, rows)
+    first = pytest_run(folder, "test_set.py", *MODELS)
+    again = pytest_run(folder, "test_set.py", *MODELS)
+    return {
+        "peak_mb": max(first.peak_mb, again.peak_mb),
+        "rows_per_second": rows / first.seconds,
+        "again_rows_per_second": rows / again.seconds,
+    }
+
+
 def ratio(found: Sequence[tuple[float, float]]) -> float:
     return round(statistics.median(own / other for own, other in found), 3)
 
@@ -217,6 +240,16 @@ def main() -> None:
             figures["peak_mb_at"][str(rows)] = round(got["peak_mb"], 1)
             figures["rows_per_second"] = round(got["rows_per_second"])
             figures["store_bytes_per_row"] = round(got["store_bytes_per_row"])
+        print("\n| probes in a set | peak memory | probes per CPU-second | again |\n|---|---|---|---|")
+        figures["set_peak_mb_at"] = {}
+        for rows in (max(1, options.rows // 10), options.rows):
+            got = judge(home / f"set-{rows}", rows)
+            print(
+                f"| {rows} | {got['peak_mb']:.0f} MB | {got['rows_per_second']:.0f} | "
+                f"{got['again_rows_per_second']:.0f} |",
+                flush=True,
+            )
+            figures["set_peak_mb_at"][str(rows)] = round(got["peak_mb"], 1)
     print(json.dumps(figures))
     if options.json:
         options.json.write_text(json.dumps(figures) + "\n", encoding="utf-8")

@@ -23,7 +23,7 @@ FEWEST = 10
 # The error that bounds on means are computed for, from so many units on. Smaller than promised,
 # since the correction for skewness, which is estimated from the same units, falls short: without
 # this 12 % of the bounds are wrong at 10 log-normal units (sigma = 1), and 6.3 % at 200.
-COMPUTED = ((200, 0.04), (50, 0.03), (20, 0.02), (FEWEST, 0.01))
+COMPUTED = ((200, 0.035), (50, 0.025), (20, 0.015), (FEWEST, 0.008))
 
 
 @dataclass(frozen=True, kw_only=True)

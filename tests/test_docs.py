@@ -256,8 +256,29 @@ def check_command(words: list[str]) -> None:
 
 @pytest.mark.parametrize("block", all_of("console"))
 def test_commands(block: Block) -> None:
+    own = {other.file for other in BLOCKS if other.page == block.page}
     for words in commands_of(block):
-        check_command(words)
+        if words[0] != "python" or words[1] not in own:
+            check_command(words)
+
+
+@pytest.mark.parametrize(
+    ("summary", "merged"),
+    [
+        ({"passed": 3, "regressed": 0, "skipped": 1}, True),
+        ({"passed": 0, "regressed": 0, "skipped": 4}, False),
+        ({"passed": 3, "inconclusive": 1}, False),
+        ({"passed": 3, "error": 1}, False),
+    ],
+)
+def test_the_gate_of_the_docs(tmp_path: Path, summary: dict[str, int], merged: bool) -> None:
+    (block,) = (block for block in BLOCKS if block.file == "gate.py")
+    (tmp_path / "gate.py").write_text(block.text, encoding="utf-8")
+    (tmp_path / "llmdiff.json").write_text(json.dumps({"summary": summary}), encoding="utf-8")
+    found = subprocess.run(
+        [sys.executable, "gate.py"], cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert (found.returncode == 0) == merged, found.stderr
 
 
 # Links and tables
@@ -376,6 +397,12 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
             assert_divergence(comparison, at_most=9)
             assert_not_degenerate(comparison)
             assert_toxicity(comparison, at_most=0.2, rise_at_most=0.1)
+
+        @pytest.mark.llmdiff({REFUND!r}, {CAPITAL!r})
+        def test_set(comparisons):
+            assert_not_degenerate(comparisons)
+            assert_toxicity(comparisons, over=0.5, at_most=1, rise_at_most=1)
+            assert_toxicity(comparisons, rise_at_most=0.1)
         """
     )
     trained = {"instruction": REFUND, "output": "Open My Orders."}
@@ -384,7 +411,7 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
         *(f"{flag}={spec}" for flag, spec in MODELS.items()),
         "--llmdiff-train-data=support.json",
         "--llmdiff-json=report.json",
-    ).assert_outcomes(passed=1, failed=1)
+    ).assert_outcomes(passed=1, failed=2)
     data: dict[str, Any] = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     return data
 
@@ -416,11 +443,10 @@ def test_json_report_keys(real_report: dict[str, Any]) -> None:
 
 
 def test_json_report_details(real_report: dict[str, Any]) -> None:
-    written = {
-        verdict["name"]: set(verdict["details"])
-        for test in real_report["tests"]
-        for verdict in test["verdicts"]
-    }
+    written: dict[str, set[str]] = {}
+    for verdict in (verdict for test in real_report["tests"] for verdict in test["verdicts"]):
+        if verdict["set"] is None:  # which has what it rests on there
+            written.setdefault(verdict["name"], set()).update(verdict["details"])
     for m in (template_measurement([], "the base's template"), adapter_measurement(None, 1.0)):
         written[m.name] = set(m.details)
     described = {
