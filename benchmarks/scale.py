@@ -240,7 +240,9 @@ def main() -> None:
             figures["peak_mb_at"][str(rows)] = round(got["peak_mb"], 1)
             figures["rows_per_second"] = round(got["rows_per_second"])
             figures["store_bytes_per_row"] = round(got["store_bytes_per_row"])
-        print("\n| probes in a set | peak memory | probes per CPU-second | again |\n|---|---|---|---|")
+        print(
+            "\n| probes in a set | peak memory | probes per CPU-second | again |\n|---|---|---|---|"
+        )
         figures["set_peak_mb_at"] = {}
         for rows in (max(1, options.rows // 10), options.rows):
             got = judge(home / f"set-{rows}", rows)
