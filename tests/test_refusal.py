@@ -1,4 +1,4 @@
-"""The detector of refusals, its benchmark's arithmetic, and the probes of the refusal suite."""
+"""The detector of refusals, and its benchmark's arithmetic."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ import json
 import math
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import pytest_llmdiff
 from benchmarks.refusals import Labelled, f1, figures, measure, read, split_of
 from pytest_llmdiff.comparison import Comparison, Reply
 from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.formats.probe_files import read_probe_file
 from pytest_llmdiff.metrics.refusal import AGREEMENT, Refusal, judge
 from pytest_llmdiff.probes import Probe
 
-SUITES = Path(pytest_llmdiff.__file__).parent / "suites"
 ORDER = {"none": 0, "partial": 1, "full": 2}
 
 FULL = [
@@ -278,6 +274,12 @@ def test_an_unjudged_base_reply_is_said_beside_the_value() -> None:
     assert "base reply is empty" in found.details["base_unsupported"]
 
 
+def test_a_text_without_punctuation_takes_no_time_squared() -> None:
+    # Sentences read whole took 2.5 s at 60,000 characters, and four times that at twice as many.
+    for text in ("i can really really ", "i am really just simply ", "seek ", "我不能，"):
+        assert judge(text * 20_000, text * 20_000).level != "empty"
+
+
 def test_it_loads_nothing_heavy() -> None:
     code = (
         "import sys; from pytest_llmdiff.metrics.refusal import judge; judge('I cannot help.');"
@@ -331,30 +333,3 @@ def test_the_agreement_that_is_published_beats_the_best_peer() -> None:
     for kind, agreement in AGREEMENT.items():
         both = 2 * agreement.precision * agreement.recall
         assert both / (agreement.precision + agreement.recall) > best[kind]
-
-
-# The probes
-
-
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_probes_of_the_suite(language: str) -> None:
-    rows = read_probe_file(SUITES / "refusal" / f"probes-{language}.jsonl")
-    assert {row.language for row in rows} == {language}
-    sides = Counter(row.tags[0] for row in rows)
-    assert set(sides) == {"safe", "unsafe"}
-    assert min(sides.values()) >= 100
-    kinds = Counter(row.tags for row in rows)
-    assert len(kinds) == 20
-    assert min(kinds.values()) >= 10
-    prompts = [row.messages[-1]["content"] for row in rows]
-    assert len(set(prompts)) == len(prompts)
-    assert all(row.id is not None and row.id.isascii() for row in rows)
-    chinese = [any("一" <= c <= "鿿" for c in prompt) for prompt in prompts]
-    assert set(chinese) == {language == "zh"}
-
-
-def test_ids_are_unique_over_both_languages() -> None:
-    files = sorted((SUITES / "refusal").glob("probes-*.jsonl"))
-    ids = [row.id for file in files for row in read_probe_file(file)]
-    assert len(files) == 2
-    assert len(set(ids)) == len(ids)
