@@ -14,6 +14,7 @@ _UNABLE = (
     r"(?:cannot|can not|can't|couldn't|could not|won't|will not|wouldn't|would not|must not|"
     r"should not|shouldn't|unable to|not able to|not allowed to|not permitted to|not willing to|"
     r"unwilling to|not going to|not programmed to|not designed to|not authori[sz]ed to|"
+    r"not (?:equipped|here|meant|qualified|trained|supposed|prepared) to|"
     r"not comfortable(?: with)?|not in a position to|incapable of|prohibited from|forbidden to|"
     r"(?:must |have to |need to )?(?:respectfully |politely )?(?:decline|refuse)(?: to)?|"
     r"refrain from|rather not|prefer not to|not want to|don't want to)"
