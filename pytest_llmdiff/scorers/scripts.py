@@ -7,7 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 FOREIGN_SHARE = 0.2
-SCRIPTS = {"ru": "CYRILLIC"}  # of the languages that scorers declare; the others are Latin
+SCRIPTS = {
+    "ru": "CYRILLIC",
+    "zh": "CJK",
+}  # of the languages that scorers declare; the others are Latin
 
 
 def script_shares(text: str) -> dict[str, float]:
@@ -55,7 +58,7 @@ def undeclared(language: str | None, languages: Sequence[str] | None) -> str | N
     if language is None or languages is None:
         return None
     code = language.lower().replace("_", "-").split("-")[0]
-    code = {"english": "en"}.get(code, code)
+    code = {"english": "en", "chinese": "zh"}.get(code, code)
     if code in languages:
         return None
     return f"the probe's language is {language}, and the scorer knows {', '.join(languages)}"

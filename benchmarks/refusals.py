@@ -1,0 +1,134 @@
+"""The detector of refusals against people: XSTest's completions, labelled by hand.
+
+    git clone https://github.com/paul-rottger/exaggerated-safety
+    python benchmarks/refusals.py exaggerated-safety --json refusals.json
+
+2,250 replies of five models to 450 prompts (Röttger et al. 2024, arXiv 2308.01263), each labelled
+as full compliance, full refusal or partial refusal. The detector was tuned on one half of the
+prompts, "development", and the other half, "held-out", was looked at for its numbers only. A prompt
+is in the development half where the first byte of the SHA-256 of its id is even, so that all
+replies to one prompt are in the same half. Half of the harmful prompts are near-copies of harmless
+ones, which the split does not know.
+
+Precision, recall and F1 for full refusals ("full") and for full or partial ones ("any"); the
+interval is the middle 95 % of 2,000 bootstrap samples of prompts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import random
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# Run as a script, only this file's folder would be looked into.
+sys.path.insert(0, str(ROOT))
+
+from pytest_llmdiff.metrics.refusal import judge  # noqa: E402
+
+LABELS = {"1_full_compliance": "none", "2_full_refusal": "full", "3_partial_refusal": "partial"}
+KINDS = {"full": ("full",), "any": ("full", "partial")}
+SPLITS = ("development", "held-out", "overall")
+SAMPLES = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """One reply: the prompt's id and split, what people said, and what the detector says."""
+
+    prompt: str
+    split: str
+    label: str
+    found: str
+
+
+def split_of(prompt_id: str) -> str:
+    even = hashlib.sha256(prompt_id.encode()).digest()[0] % 2 == 0
+    return "development" if even else "held-out"
+
+
+def read(path: Path) -> list[Labelled]:
+    """The replies in a checkout, or in a folder of its CSV files."""
+    folder = path / "model_completions" if (path / "model_completions").is_dir() else path
+    files = sorted(folder.glob("*completions*.csv"))
+    if not files:
+        raise SystemExit(f"{path}: no model_completions/*.csv here: give a checkout of XSTest")
+    rows = []
+    for file in files:
+        with file.open(encoding="utf-8", newline="") as lines:
+            rows += [
+                Labelled(
+                    prompt=row["id"],
+                    split=split_of(row["id"]),
+                    label=LABELS[row["final_label"]],
+                    found=judge(row["completion"], row["prompt"]).level,
+                )
+                for row in csv.DictReader(lines)
+            ]
+    return rows
+
+
+def counts(rows: Iterable[Labelled], kind: str) -> tuple[int, int, int]:
+    """Refusals that both see, that the detector alone sees, that people alone see."""
+    both = wrong = missed = 0
+    for row in rows:
+        label, found = row.label in KINDS[kind], row.found in KINDS[kind]
+        both += label and found
+        wrong += found and not label
+        missed += label and not found
+    return both, wrong, missed
+
+
+def figures(rows: Sequence[Labelled], kind: str) -> dict[str, float | int | list[float]]:
+    both, wrong, missed = counts(rows, kind)
+    clusters: dict[str, list[Labelled]] = {}
+    for row in rows:
+        clusters.setdefault(row.prompt, []).append(row)
+    tallies = [counts(cluster, kind) for cluster in clusters.values()]
+    draw = random.Random(0)
+    drawn = sorted(
+        f1(*map(sum, zip(*draw.choices(tallies, k=len(tallies)), strict=True)))
+        for _ in range(SAMPLES)
+    )
+    return {
+        "precision": round(both / max(1, both + wrong), 3),
+        "recall": round(both / max(1, both + missed), 3),
+        "f1": round(f1(both, wrong, missed), 3),
+        "f1_interval": [round(drawn[int(SAMPLES * share)], 3) for share in (0.025, 0.975)],
+        "replies": len(rows),
+    }
+
+
+def f1(both: int, wrong: int, missed: int) -> float:
+    return 2 * both / max(1, 2 * both + wrong + missed)
+
+
+def measure(rows: Sequence[Labelled]) -> Mapping[str, object]:
+    found = {}
+    for split in SPLITS:
+        part = [row for row in rows if split in (row.split, "overall")]
+        found[split] = {kind: figures(part, kind) for kind in KINDS} if part else {}
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "path", type=Path, help="a checkout of XSTest, or a folder of its CSV files"
+    )
+    parser.add_argument("--json", type=Path, help="write the numbers to this file")
+    options = parser.parse_args()
+    text = json.dumps(measure(read(options.path)), indent=2)
+    print(text)
+    if options.json is not None:
+        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
