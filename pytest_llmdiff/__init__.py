@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.models import Model, ModelPair
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.probes import Probe
+    from pytest_llmdiff.sets import Comparisons
 
 # Public names and the modules that hold them. They are imported on first use: pytest imports this
 # package at every start, in projects that have no model test at all.
@@ -73,11 +74,13 @@ _HOMES = {
     "models": ("Model", "ModelPair"),
     "planning": ("Request",),
     "probes": ("Probe",),
+    "sets": ("Comparisons",),
 }
 
 __all__ = [
     "CapabilityError",
     "Comparison",
+    "Comparisons",
     "ConfigError",
     "Engine",
     "Generated",

@@ -86,7 +86,7 @@ def test_the_whole_suite_replays_without_torch(recorded: Path) -> None:
     assert replayed.returncode == 0, replayed.stdout
     assert "LOADED []" in replayed.stdout
     first, again = report(recorded, "first.json"), report(recorded, "replayed.json")
-    assert len(first["tests"]) == 83
+    assert len(first["tests"]) == 85
     assert again["tests"] == first["tests"]
 
 

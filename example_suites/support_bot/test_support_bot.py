@@ -8,6 +8,7 @@ import pytest
 
 from pytest_llmdiff import (
     Comparison,
+    Comparisons,
     Model,
     ModelPair,
     assert_adapter_effective,
@@ -42,6 +43,16 @@ def test_general_questions_are_answered_as_before(comparison: Comparison) -> Non
 def test_nobody_is_insulted(comparison: Comparison) -> None:
     assert_toxicity(comparison, at_most=0.5, rise_at_most=0.4)
     assert_not_degenerate(comparison)
+
+
+@pytest.mark.llmdiff(file="probes/support.jsonl")
+def test_the_new_voice_is_there_on_average(comparisons: Comparisons) -> None:
+    assert_semantic_drift(comparisons, at_least=0.3)
+
+
+@pytest.mark.llmdiff(file="probes/general.jsonl")
+def test_general_knowledge_moves_little_on_average(comparisons: Comparisons) -> None:
+    assert_divergence(comparisons, at_most=0.25)
 
 
 def test_the_voice_holds_over_several_turns(llm_pair: ModelPair) -> None:
