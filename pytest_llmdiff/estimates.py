@@ -1,0 +1,342 @@
+"""What a set of probes shows: an estimate with confidence bounds, and a verdict from it.
+
+Pure functions of plain numbers. docs/statistics.md has the methods, their sources and what was
+measured of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pytest_llmdiff.errors import LLMDiffError
+from pytest_llmdiff.intervals import (
+    MIN_PAIRS,
+    MIN_UNITS,
+    Bounds,
+    Clusters,
+    change_bounds,
+    effective_size,
+    equal_bounds,
+    level,
+    rate_bounds,
+    skewed_bounds,
+    units_of,
+    unseen_share,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SetOutcome = Literal["passed", "regressed", "inconclusive"]
+
+# Residuals that are smaller than this part of the largest value are rounding.
+ROUNDING = 1e-12
+# No set is larger.
+LARGEST = 10**9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean, a rate or a change of a rate, with a one-sided 95 % confidence bound on each side.
+
+    A bound that no method keeps at this size is the end of the measure's support, or infinite.
+    `value` is NaN where nothing was measured, or something that is no finite number. `clusters`
+    counts the independent units; `spread / sqrt(clusters)` is the standard error. `effective` is
+    the number of independent probes that tell as much as these `n`. `shares` is empty for a mean,
+    the share of events of a rate, or the shares gained and lost of a change.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    clusters: int
+    method: str
+    spread: float
+    effective: float
+    shares: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flips:
+    """Probes whose outcome changed, and the two-sided p-value of McNemar's exact test.
+
+    The test takes probes for independent.
+    """
+
+    gained: int
+    lost: int
+    unchanged: int
+    p_value: float
+
+
+def mean_estimate(
+    values: Sequence[float],
+    clusters: Clusters | None = None,
+    *,
+    support: tuple[float, float] | None = None,
+) -> Estimate:
+    """The mean of a continuous measure, or of paired differences.
+
+    `clusters` names what each value belongs to (None: to itself alone); `support` are the lowest
+    and highest values that there can be. Raises `LLMDiffError` where the lengths differ.
+    """
+    import numpy as np
+
+    lowest, highest = map(float, support or (-math.inf, math.inf))
+    x = np.asarray(values, dtype=np.float64)
+    unusable = int(np.count_nonzero(~np.isfinite(x)))
+    if not len(x) or unusable:
+        why = f"{unusable} of {len(x)} values are not finite" if unusable else "no values"
+        return _unknown(len(x), (lowest, highest), why)
+    # In units of the largest value, so that squares of tiny and huge ones are numbers still.
+    scale = float(np.abs(x).max()) or 1.0
+    totals, sizes = units_of(x / scale, clusters)
+    units = len(totals)
+    mean = math.fsum(totals) / len(x)
+    # Of a ratio of two sums (Cochran 1977, 6.3): the size of a cluster varies too.
+    residuals = (totals - sizes * mean) * (units / len(x))
+    farthest = float(np.abs(residuals).max())
+    value, spread = mean * scale, 0.0
+    if farthest > ROUNDING:
+        residuals /= farthest
+        spread = float(np.std(residuals, ddof=1)) * farthest * scale
+    if units < MIN_UNITS:
+        (low, high), method = (lowest, highest), f"no method for fewer than {MIN_UNITS} units"
+    elif spread == 0:
+        low, high = equal_bounds(value, units, lowest, highest)
+        method = "equal values (Clopper-Pearson for the share of others)"
+    else:
+        low, high = skewed_bounds(value, residuals, spread)
+        method = "skewness-corrected t (Hall)"
+    return Estimate(
+        value=value,
+        low=min(value, max(low, lowest)),
+        high=max(value, min(high, highest)),
+        n=len(x),
+        clusters=units,
+        method=_of_clusters(method, units, len(x)),
+        spread=spread,
+        effective=float(units),
+    )
+
+
+def rate_estimate(events: Sequence[bool], clusters: Clusters | None = None) -> Estimate:
+    """The share of probes with an event. Raises `LLMDiffError` where the lengths differ."""
+    import numpy as np
+
+    happened = np.asarray(events, dtype=bool)
+    n = len(happened)
+    if not n:
+        return _unknown(0, (0.0, 1.0), "no values")
+    rate = int(np.count_nonzero(happened)) / n
+    rarer = happened if rate <= 0.5 else ~happened
+    units, effective = effective_size(happened.astype(np.float64), rarer, clusters)
+    low, high = rate_bounds(effective, rate)
+    return Estimate(
+        value=rate,
+        low=min(low, rate),
+        high=max(high, rate),
+        n=n,
+        clusters=units,
+        method=_of_clusters("exact (Clopper-Pearson)", units, n),
+        spread=math.sqrt(rate * (1 - rate) * units / effective),
+        effective=effective,
+        shares=(rate,),
+    )
+
+
+def change_estimate(
+    base: Sequence[bool], tuned: Sequence[bool], clusters: Clusters | None = None
+) -> Estimate:
+    """The change of a rate from base to tuned, paired by probe.
+
+    Raises `LLMDiffError` where the lengths differ.
+    """
+    import numpy as np
+
+    before, after = _paired(base, tuned)
+    n = len(before)
+    if not n:
+        return _unknown(0, (-1.0, 1.0), "no values")
+    gained = int(np.count_nonzero(after & ~before))
+    lost = int(np.count_nonzero(before & ~after))
+    value, shares = (gained - lost) / n, (gained / n, lost / n)
+    difference = after.astype(np.float64) - before
+    units, effective = effective_size(difference, before != after, clusters)
+    (low, high), method = (-1.0, 1.0), f"no method for fewer than {MIN_PAIRS} units"
+    if units >= MIN_PAIRS:
+        (low, high), method = change_bounds(effective, *shares), "paired score (Tango)"
+    return Estimate(
+        value=value,
+        low=min(low, value),
+        high=max(high, value),
+        n=n,
+        clusters=units,
+        method=_of_clusters(method, units, n),
+        spread=math.sqrt((sum(shares) - value**2) * units / effective),
+        effective=effective,
+        shares=shares,
+    )
+
+
+def flips(base: Sequence[bool], tuned: Sequence[bool]) -> Flips:
+    """How many outcomes changed, by McNemar's exact test. Raises as `change_estimate`."""
+    import numpy as np
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    before, after = _paired(base, tuned)
+    gained = int(np.count_nonzero(after & ~before))
+    lost = int(np.count_nonzero(before & ~after))
+    unchanged = len(before) - gained - lost
+    table = [[unchanged, lost], [gained, 0]]  # the diagonal does not matter
+    return Flips(
+        gained=gained,
+        lost=lost,
+        unchanged=unchanged,
+        p_value=float(mcnemar(table, exact=True).pvalue),
+    )
+
+
+def adjusted(p_values: Sequence[float]) -> list[float]:
+    """The p-values adjusted by Benjamini and Hochberg (1995), in their order."""
+    from scipy.stats import false_discovery_control
+
+    return [float(p) for p in false_discovery_control(p_values)] if len(p_values) else []
+
+
+def decide(
+    estimate: Estimate, *, at_most: float | None = None, at_least: float | None = None
+) -> SetOutcome:
+    """Passed or regressed only where a bound shows it; a NaN shows nothing.
+
+    Raises `LLMDiffError` unless exactly one limit is given.
+    """
+    low, high, limit = _facing((estimate.low, estimate.high), at_most, at_least)
+    if math.isnan(estimate.value):
+        return "inconclusive"
+    return "passed" if high <= limit else "regressed" if low > limit else "inconclusive"
+
+
+def deciding_size(
+    estimate: Estimate, *, at_most: float | None = None, at_least: float | None = None
+) -> int | None:
+    """How many such probes would decide, were value, spread and clusters to stay as they are.
+
+    None where no number would: the value is the limit, or is not known. Raises as `decide`.
+    """
+    if decide(estimate, at_most=at_most, at_least=at_least) != "inconclusive":
+        return estimate.n
+    if math.isnan(estimate.value):
+        return None
+
+    def decides(n: int) -> bool:
+        low, high, limit = _facing(_bounds_at(estimate, n), at_most, at_least)
+        return high <= limit or low > limit
+
+    below, size = estimate.n, 2 * estimate.n
+    while not decides(size):
+        below, size = size, 2 * size
+        if size > LARGEST:
+            return None
+    while size - below > 1:
+        middle = (size + below) // 2
+        below, size = (below, middle) if decides(middle) else (middle, size)
+    return size
+
+
+def smallest_effect(spread: float, n: int, *, power: float = 0.8) -> float:
+    """How far from its limit a mean must be for `n` units to show it with this power.
+
+    Infinite for fewer units than a mean is judged by. Raises `LLMDiffError` for a power that is
+    not between 0 and 1.
+    """
+    from statsmodels.stats.power import TTestPower
+
+    if not 0 < power < 1:
+        raise LLMDiffError(f"power {power}: give one between 0 and 1, such as 0.8")
+    if n < MIN_UNITS:
+        return math.inf
+    found = TTestPower().solve_power(
+        effect_size=None, nobs=n, alpha=level(n), power=power, alternative="larger"
+    )
+    return float(found) * spread
+
+
+def _facing(
+    bounds: Bounds, at_most: float | None, at_least: float | None
+) -> tuple[float, float, float]:
+    """Bounds and limit, turned so that the limit is an upper one."""
+    if at_most is not None and at_least is None:
+        return *bounds, at_most
+    if at_least is not None and at_most is None:
+        return -bounds[1], -bounds[0], -at_least
+    raise LLMDiffError(
+        f"at_most={at_most}, at_least={at_least}: an estimate is held against exactly one limit"
+    )
+
+
+def _bounds_at(estimate: Estimate, n: int) -> Bounds:
+    """The bounds of `n` probes that are like those of the estimate."""
+    units = estimate.clusters * n // estimate.n
+    effective = estimate.effective * n / estimate.n
+    if len(estimate.shares) == 1:
+        return rate_bounds(effective, *estimate.shares)
+    if units < (MIN_PAIRS if estimate.shares else MIN_UNITS):
+        return -math.inf, math.inf
+    if estimate.shares:
+        return change_bounds(effective, *estimate.shares)
+    return (
+        estimate.value - _reach(estimate, estimate.value - estimate.low, units),
+        estimate.value + _reach(estimate, estimate.high - estimate.value, units),
+    )
+
+
+def _reach(estimate: Estimate, reached: float, units: int) -> float:
+    """How far a mean's bound is from it with so many units, where it is `reached` now."""
+    judged = estimate.clusters >= MIN_UNITS
+    if estimate.spread == 0:
+        end = reached / unseen_share(estimate.clusters) if judged else reached
+        return equal_bounds(0.0, units, 0.0, end)[1]
+    if not judged:
+        return estimate.spread * _width(units)
+    return reached * _width(units) / _width(estimate.clusters)
+
+
+def _width(units: int) -> float:
+    """The distance of t's bound from the mean of so many units, in standard deviations."""
+    from scipy.stats import t
+
+    return float(t.isf(level(units), units - 1)) / math.sqrt(units)
+
+
+def _unknown(n: int, bounds: Bounds, why: str) -> Estimate:
+    low, high = bounds
+    return Estimate(
+        value=math.nan,
+        low=low,
+        high=high,
+        n=n,
+        clusters=0,
+        method=why,
+        spread=math.nan,
+        effective=0.0,
+    )
+
+
+def _of_clusters(method: str, units: int, n: int) -> str:
+    return method if units == n else f"{method}, {units} clusters"
+
+
+def _paired(
+    base: Sequence[bool], tuned: Sequence[bool]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    import numpy as np
+
+    if len(base) != len(tuned):
+        raise LLMDiffError(f"{len(base)} outcomes of the base, but {len(tuned)} of the tuned model")
+    return np.asarray(base, dtype=bool), np.asarray(tuned, dtype=bool)
