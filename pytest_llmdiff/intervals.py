@@ -32,7 +32,7 @@ MIN_EQUAL = 59
 # Hall's correction knows the skewness from the sample alone, and small samples look less skewed
 # than what they come from. With so many units a bound is made for half the error, with fewer for
 # less, so that the mean of log-normal values (sigma 1) keeps the promise at every size.
-SHAPE_UNITS = 75
+SHAPE_UNITS = 120
 # What the probes of a cluster are believed before they are seen: to say all the same, as firmly as
 # if so many clusters had shown it.
 ALIKE_CLUSTERS = 2
@@ -94,28 +94,33 @@ def rate_bounds(n: float, rate: float) -> Bounds:
 
 
 def change_bounds(n: float, gained: float, lost: float) -> Bounds:
-    """Of a change of a rate, given the shares gained and lost: the paired score of Tango (1998)."""
+    """Of a change of a rate, given the shares gained and lost: the paired score of Tango (1998).
+
+    With its skewness (Gart and Nam 1990; Laud 2017) and half a probe for continuity: without both,
+    it errs in up to 9 % where few outcomes change.
+    """
     from scipy.optimize import brentq
     from scipy.stats import norm
 
-    quantile, change = float(norm.isf(ERROR)), gained - lost
+    z, change = float(norm.isf(ERROR)), gained - lost
 
-    def distance(delta: float) -> float:
-        """`quantile` standard errors, were `delta` the true change."""
+    def beyond(delta: float, sign: float) -> float:
+        """By how much a true change of `delta` is out of reach on its side."""
         # The likeliest share lost under this change is the larger root of a square equation.
         b = (2 - change) * delta - gained - lost
         share = (math.sqrt(max(0.0, b * b + 8 * lost * delta * (1 - delta))) - b) / 4
-        return quantile * math.sqrt(max(0.0, (2 * share + delta * (1 - delta)) / n))
+        variance = 2 * share + delta * (1 - delta)
+        if variance <= 0:
+            return sign * (delta - change) - 0.5 / n
+        third = delta - 3 * delta * (variance + delta**2) + 2 * delta**3
+        skewness = sign * (z * z - 1) / 6 * third / (variance * n)
+        return sign * (delta - change) - 0.5 / n - max(0.0, z * math.sqrt(variance / n) - skewness)
 
     def bound(end: float, sign: float) -> float:
-        def beyond(delta: float) -> float:
-            return sign * (delta - change) - distance(delta)
-
-        # Without any change, the change itself is a root too.
-        start = change + sign * 1e-12
-        if sign * (end - start) <= 0 or beyond(end) <= 0:
+        start = change + sign * 1e-9  # the variance at the change itself may be 0
+        if sign * (end - start) <= 0 or beyond(end, sign) <= 0:
             return end
-        return float(brentq(beyond, start, end, xtol=1e-12))
+        return float(brentq(beyond, start, end, args=(sign,), xtol=1e-12))
 
     return bound(-1.0, -1.0), bound(1.0, 1.0)
 
