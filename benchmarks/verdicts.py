@@ -1,13 +1,22 @@
-"""How often verdicts on sets are wrong, and how often they find what is there, by simulation.
+"""How often the verdicts over a set are wrong, by simulation.
 
-  wrong pass   the true value is exactly the limit, and the set passes
-  false fail   nothing changed, and the set fails; the limit is 5 points, or 0.2 deviations
-  power        a rate falls from .80 to .70 with 70 % of the outcomes shared, or a mean shifts by
-               0.3 standard deviations, and a limit of no change is found broken
-  coverage     the 90 % interval has the true value in it
+    python benchmarks/verdicts.py --json verdicts.json
 
-Beside them, on the same data, what is usual: an unpaired z-test, and a percentile bootstrap of the
-two means, unpaired, where "not significant" is taken for "not worse".
+Every cell draws so many sets of a population whose true value is known, and asks the estimates of
+the plugin (`pytest_llmdiff.estimates`) for verdicts on each.
+
+  wrong_pass   the true value is exactly the limit, and the verdict is "passed"; the worse side
+  false_fail   nothing changed, the limit is 5 points or 0.2 standard deviations away, and the
+               verdict is "regressed"; the worse side
+  power        a change of -10 points, or a mean shift of 0.3 standard deviations, is told from 0
+  coverage     the true value lies within both bounds (90 % promised)
+
+Populations: normal and log-normal (sigma 1) differences; changes from a rate of .80 and .95, where
+70 % of the outcomes are shared; the rates themselves. Probes are independent, or five to a
+cluster: with a correlation of .5, or repeating each other. The JSON has the worst cell of each
+figure, `power_100` that of a change from .80 at 100 independent probes. Sizes at which no bounds
+are given are in no cell. A rate by itself has no "no change": what is 5 points within its limit
+is in the table of false fails, not in the JSON. Other ways to bounds are tried on such sets too.
 """
 
 from __future__ import annotations
@@ -15,208 +24,249 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-from scipy import stats
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pytest_llmdiff.estimates import Estimate, change_estimate, decide, mean_estimate
+from benchmarks.populations import (
+    STRUCTURES,
+    Population,
+    Sets,
+    change,
+    log_normal,
+    normal,
+    rate,
+    sets_of,
+)
+from benchmarks.rival_bounds import RIVALS
+from pytest_llmdiff.estimates import (
+    Estimate,
+    change_estimate,
+    decide,
+    mean_estimate,
+    rate_estimate,
+)
 
 SIZES = (10, 20, 50, 100, 200)
-MEANS = ("normal", "log-normal")
 RATES = (0.8, 0.95)
-CLUSTER = 5  # paraphrases of a question
-WITHIN = 0.5  # of the variance of a clustered mean that is common to a question
-SHARED = 0.7  # of the outcomes of both models
-POINTS, SHIFT = 0.05, 0.2  # the limits
-RESAMPLES = 400  # of the rivals' bootstrap, which runs on fewer sets
-BOOTSTRAPPED = 500
-Array = np.ndarray[Any, Any]
+FIGURES = ("wrong_pass", "false_fail", "power", "coverage")
+POINTS, SHIFT = 0.05, 0.2
+CHANGED, SHIFTED = 0.1, 0.3
+SEED = 5
+
+Method = Callable[[str, Sets], list[Estimate]]
+Side = Literal["at_most", "at_least"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Question:
+    """One figure: the share of sets that get this outcome against this limit."""
+
+    figure: str
+    side: Side
+    limit: float
+    outcome: str
+
+
+@dataclass(kw_only=True)
 class Cell:
-    """What kind of data a set has: `kind` is a distribution, or the base's rate of good replies."""
+    """What was asked of one kind of set, by figure: counts of each question, of so many sets."""
 
-    kind: str | float
+    kind: str
+    name: str
+    structure: str
     n: int
-    clustered: bool
+    counts: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
 
     @property
-    def is_rate(self) -> bool:
-        return not isinstance(self.kind, str)
+    def about(self) -> dict[str, Any]:
+        return {"measure": self.kind, "population": self.name, "structure": self.structure,
+                "n": self.n}  # fmt: skip
 
-    @property
-    def limit(self) -> float:
-        return POINTS if self.is_rate else SHIFT
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sets:
-    """Simulated sets `[repetitions, n]`: of both models, the larger the worse."""
-
-    base: Array
-    tuned: Array
-    clusters: list[str] | None
-
-    def estimates(self) -> Iterator[Estimate]:
-        for base, tuned in zip(self.base, self.tuned, strict=True):
-            if base.dtype == bool:
-                yield change_estimate(base.tolist(), tuned.tolist(), self.clusters)
-            else:
-                yield mean_estimate((tuned - base).tolist(), self.clusters)
+    def worst(self, figure: str) -> float | None:
+        """The largest share for errors, the smallest for power and coverage."""
+        shares = [count / sets for count, sets in self.counts.get(figure, ()) if sets]
+        errors = figure in ("wrong_pass", "false_fail")
+        return (max if errors else min)(shares) if shares else None
 
 
-def simulate(cell: Cell, change: float, repetitions: int, rng: np.random.Generator) -> Sets:
-    """Sets whose true change is `change`: of a rate, or of a mean in standard deviations."""
-    clusters = [f"q{n // CLUSTER}" for n in range(cell.n)] if cell.clustered else None
-    shape = (repetitions, cell.n)
-    if not cell.is_rate:
-        common = _standard(cell.kind, (repetitions, math.ceil(cell.n / CLUSTER)), rng)
-        moved = _standard(cell.kind, shape, rng)
-        if cell.clustered:
-            by_question = np.repeat(common, CLUSTER, axis=1)[:, : cell.n]
-            moved = math.sqrt(WITHIN) * by_question + math.sqrt(1 - WITHIN) * moved
-        # What the replies to one probe have in common is most of what single scores vary by.
-        own = rng.standard_normal(shape)
-        return Sets(base=own, tuned=own + moved + change, clusters=clusters)
-    bad = 1 - float(cell.kind)
-    rates = np.full(shape, bad)
-    if cell.clustered:  # beta-binomial, of the same correlation
-        spread = (1 - WITHIN) / WITHIN
-        of_questions = rng.beta(
-            bad * spread, (1 - bad) * spread, (repetitions, math.ceil(cell.n / CLUSTER))
-        )
-        rates = np.repeat(of_questions, CLUSTER, axis=1)[:, : cell.n]
-    base = rng.random(shape) < rates
-    # The others are drawn so that the tuned model's rate comes out right.
-    other = (bad + change - SHARED * bad) / (1 - SHARED)
-    tuned = np.where(rng.random(shape) < SHARED, base, rng.random(shape) < other)
-    return Sets(base=base, tuned=tuned, clusters=clusters)
+def populations() -> list[Population]:
+    found = [normal(), log_normal(), *(rate(true) for true in RATES)]
+    return found + [change(base, -by) for base in RATES for by in (0.0, POINTS, CHANGED)]
 
 
-def _standard(kind: str | float, shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Of mean 0 and standard deviation 1."""
-    if kind == "normal":
-        return rng.standard_normal(shape)
-    drawn = np.exp(rng.standard_normal(shape))
-    return np.asarray((drawn - math.exp(0.5)) / math.sqrt((math.e - 1) * math.e))
-
-
-def share(estimates: Sequence[Estimate], outcome: str, limit: float) -> float:
-    return sum(decide(e, at_most=limit) == outcome for e in estimates) / len(estimates)
-
-
-def measure(cell: Cell, repetitions: int, seed: int) -> dict[str, Any]:
-    """The figures of one kind of data."""
-    rng = np.random.default_rng([seed, cell.n, cell.clustered, hash_of(cell)])
-    at_limit = simulate(cell, cell.limit, repetitions, rng)
-    unchanged = simulate(cell, 0.0, repetitions, rng)
-    worse = simulate(cell, 0.1 if cell.is_rate else 0.3, repetitions, rng)
-    there, none, real = (list(sets.estimates()) for sets in (at_limit, unchanged, worse))
-    found: dict[str, Any] = {
-        "wrong_pass": share(there, "passed", cell.limit),
-        "false_fail": share(none, "regressed", cell.limit),
-        "power": share(real, "regressed", 0.0),
-        "coverage": sum(e.low <= cell.limit <= e.high for e in there) / len(there),
-        "inconclusive": share(there, "inconclusive", cell.limit),
-    }
-    for name, worse_of in (("z", z_test), ("bootstrap", bootstrap)):
-        found[name] = {
-            "wrong_pass": 1 - worse_of(at_limit, rng),
-            "false_fail": worse_of(unchanged, rng),
-            "power": worse_of(worse, rng),
-        }
-    return found
-
-
-def hash_of(cell: Cell) -> int:
-    return [*MEANS, *RATES].index(cell.kind)
-
-
-def z_test(sets: Sets, _: np.random.Generator) -> float:
-    """How often an unpaired one-sided z-test finds the tuned model worse."""
-    n = sets.base.shape[1]
-    a, b = sets.base.astype(float), sets.tuned.astype(float)
-    error = np.sqrt((a.var(axis=1, ddof=1) + b.var(axis=1, ddof=1)) / n)
-    with np.errstate(all="ignore"):
-        z = (b.mean(axis=1) - a.mean(axis=1)) / error
-    return float(np.mean(np.nan_to_num(z) > stats.norm.ppf(0.95)))
-
-
-def bootstrap(sets: Sets, rng: np.random.Generator) -> float:
-    """How often the 5 % percentile of the resampled, unpaired difference is above 0."""
-    n = sets.base.shape[1]
-    places = rng.integers(0, n, (2, RESAMPLES, n))
-    found = [
-        np.quantile(b[places[1]].mean(axis=1) - a[places[0]].mean(axis=1), 0.05) > 0
-        for a, b in zip(sets.base[:BOOTSTRAPPED], sets.tuned[:BOOTSTRAPPED], strict=True)
+def questions(population: Population) -> list[Question]:
+    """Limits at the truth, beyond it by the margin, and short of it by what is to be found."""
+    truth = population.truth
+    margin, found = (SHIFT, SHIFTED) if population.kind == "mean" else (POINTS, CHANGED)
+    asked = [
+        Question(figure="wrong_pass", side="at_most", limit=truth, outcome="passed"),
+        Question(figure="wrong_pass", side="at_least", limit=truth, outcome="passed"),
     ]
-    return float(np.mean(found))
-
-
-def cells(sizes: Sequence[int] = SIZES) -> Iterator[Cell]:
-    for clustered in (False, True):
-        for kind in (*MEANS, *RATES):
-            for n in sizes:
-                yield Cell(kind=kind, n=n, clustered=clustered)
-
-
-def worst(
-    found: Sequence[tuple[Cell, dict[str, Any]]], name: str, pick: Callable[..., Any] = max
-) -> dict[str, Any]:
-    cell, figures = pick(found, key=lambda entry: entry[1][name])
-    return {"value": figures[name], "cell": asdict(cell)}
-
-
-def run(sizes: Sequence[int], repetitions: int, seed: int) -> dict[str, Any]:
-    """All cells, as a table on the way, and the worst of each figure."""
-    print(
-        "| differences | n | wrong pass | false fail | power | coverage | inconclusive "
-        "| z-test: wrong pass, false fail, power | bootstrap: the same |\n"
-        "|---|---|---|---|---|---|---|---|---|"
-    )
-    found = []
-    for cell in cells(sizes):
-        figures = measure(cell, repetitions, seed)
-        found.append((cell, figures))
-        kind = f"rate {cell.kind}" if cell.is_rate else cell.kind
-        own = ("wrong_pass", "false_fail", "power", "coverage", "inconclusive")
-        columns = [f"{figures[name]:.3f}" for name in own]
-        columns += [
-            ", ".join(f"{figures[rival][name]:.2f}" for name in own[:3])
-            for rival in ("z", "bootstrap")
+    if population.kind != "change" or truth == 0:
+        asked += [
+            Question(
+                figure="false_fail", side="at_most", limit=truth + margin, outcome="regressed"
+            ),
+            Question(
+                figure="false_fail", side="at_least", limit=truth - margin, outcome="regressed"
+            ),
         ]
-        several = f", {CLUSTER} a question" if cell.clustered else ""
-        print(f"| {kind}{several} | {cell.n} | {' | '.join(columns)} |", flush=True)
-    independent = [
-        entry for entry in found
-        if entry[0].kind == 0.8 and entry[0].n == 100 and not entry[0].clustered
-    ]  # fmt: skip
-    figures = {
-        "repetitions": repetitions,
-        "wrong_pass": worst(found, "wrong_pass"),
-        "false_fail": worst(found, "false_fail"),
-        "coverage": worst(found, "coverage", min),
+    if population.kind != "change":
+        asked += [
+            Question(figure="power", side="at_most", limit=truth - found, outcome="regressed")
+        ]
+    elif truth == -found:
+        asked += [Question(figure="power", side="at_least", limit=0.0, outcome="regressed")]
+    return asked
+
+
+def plugin(kind: str, sets: Sets) -> list[Estimate]:
+    """The estimates that are tried: those of the plugin."""
+    clusters = sets.clusters
+    pairs = zip(sets.base, sets.tuned, strict=True)
+    if kind == "mean":
+        return [mean_estimate(tuned - base, clusters) for base, tuned in pairs]
+    if kind == "rate":
+        return [rate_estimate(tuned, clusters) for _, tuned in pairs]
+    return [change_estimate(base, tuned, clusters) for base, tuned in pairs]
+
+
+def rival(name: str) -> Method:
+    """Another way to bounds, as a method."""
+
+    def method(_kind: str, sets: Sets) -> list[Estimate]:
+        n = sets.base.shape[1]
+        changes = (sets.tuned - sets.base).mean(axis=1)
+        return [
+            Estimate(
+                value=float(value),
+                low=float(low),
+                high=float(high),
+                n=n,
+                clusters=n,
+                method=name,
+                spread=math.nan,
+                effective=n,
+            )
+            for value, low, high in zip(changes, *RIVALS[name](sets), strict=True)
+        ]
+
+    return method
+
+
+def simulate(
+    asked: Iterable[Population],
+    *,
+    repetitions: int,
+    sizes: Sequence[int] = SIZES,
+    structures: Iterable[str] = STRUCTURES,
+    method: Method = plugin,
+    seed: int = SEED,
+) -> list[Cell]:
+    """A cell for each kind of population, structure and size."""
+    cells: dict[tuple[str, str, str, int], Cell] = {}
+    for population in asked:
+        for structure in structures:
+            for n in sizes:
+                key = (population.kind, population.name, structure, n)
+                cell = cells.setdefault(
+                    key, Cell(kind=key[0], name=key[1], structure=structure, n=n)
+                )
+                sets = sets_of(population, n, structure, repetitions, seed)
+                _ask(cell, population, method(population.kind, sets))
+    return list(cells.values())
+
+
+def _ask(cell: Cell, population: Population, estimates: Sequence[Estimate]) -> None:
+    """Adds the counts of one population. Estimates without bounds are none of the coverage's."""
+    for question in questions(population):
+        limit = {question.side: question.limit}
+        count = sum(decide(estimate, **limit) == question.outcome for estimate in estimates)
+        cell.counts.setdefault(question.figure, []).append((count, len(estimates)))
+    bounded = [e for e in estimates if not e.method.startswith("no method")]
+    covered = sum(e.low <= population.truth <= e.high for e in bounded)
+    cell.counts.setdefault("coverage", []).append((covered, len(bounded)))
+
+
+def bounded(cell: Cell) -> bool:
+    return cell.worst("coverage") is not None
+
+
+def worst(cells: Sequence[Cell], figure: str) -> dict[str, Any]:
+    """The worst cell of a figure, as JSON."""
+    errors = figure in ("wrong_pass", "false_fail")
+    told = [(cell.worst(figure), cell) for cell in cells if bounded(cell)]
+    value, cell = (max if errors else min)(
+        ((value, cell) for value, cell in told if value is not None), key=lambda pair: pair[0]
+    )
+    return {"value": round(value, 4), "cell": cell.about}
+
+
+def summary(cells: Sequence[Cell]) -> dict[str, Any]:
+    changes = [cell for cell in cells if cell.kind != "rate"]
+    power = [c for c in cells if (c.kind, c.name, c.structure, c.n)
+             == ("change", "0.80", "independent", 100)]  # fmt: skip
+    return {
+        "wrong_pass": worst(cells, "wrong_pass"),
+        "false_fail": worst(changes, "false_fail"),
+        "power_100": worst(power, "power"),
+        "coverage": worst(cells, "coverage"),
     }
-    if independent:
-        figures["power_100"] = worst(independent, "power", min)
-    return figures
+
+
+def table(cells: Sequence[Cell], figure: str) -> str:
+    """A figure in per cent: rows are populations, columns sizes."""
+    sizes = sorted({cell.n for cell in cells})
+    lines = [f"| {figure.replace('_', ' ')}, % | {' | '.join(f'n = {n}' for n in sizes)} |"]
+    lines.append("|---" * (len(sizes) + 1) + "|")
+    rows: dict[str, dict[int, str]] = {}
+    for cell in cells:
+        value = cell.worst(figure)
+        shown = "–" if value is None or not bounded(cell) else f"{100 * value:.1f}"
+        rows.setdefault(f"{cell.kind} {cell.name}, {cell.structure}", {})[cell.n] = shown
+    lines += [f"| {name} | {' | '.join(row[n] for n in sizes)} |" for name, row in rows.items()]
+    return "\n".join(lines)
+
+
+def rivals(repetitions: int, sizes: Sequence[int]) -> str:
+    """The worst figures of every way over the same populations, and the power at n = 100."""
+    asked = [p for p in populations() if p.kind != "rate"]
+    lines = ["| bounds | structure | wrong pass | false fail | coverage | power at 100 |",
+             "|---|---|---|---|---|---|"]  # fmt: skip
+    for name in ("plugin", *RIVALS):
+        method = plugin if name == "plugin" else rival(name)
+        for structure in STRUCTURES:
+            cells = simulate(
+                asked, repetitions=repetitions, sizes=sizes, structures=[structure], method=method
+            )
+            shown = [f"{100 * worst(cells, f)['value']:.1f} %" for f in FIGURES if f != "power"]
+            power = [c.worst("power") for c in cells if (c.name, c.n) == ("0.80", 100)]
+            shown += [f"{value:.2f}" for value in power if value is not None] or ["–"]
+            lines.append(f"| {name} | {structure} | {' | '.join(shown)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--repetitions", type=int, default=20_000, help="sets in each cell")
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
-    parser.add_argument("--seed", type=int, default=0)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--json", type=Path, help="write the worst figures to this file")
+    parser.add_argument("--repetitions", type=int, default=4000, help="sets of each cell")
+    parser.add_argument("--rival-repetitions", type=int, default=500, help="0: without the rivals")
+    parser.add_argument("--quick", action="store_true", help="200 sets of each cell, no rivals")
+    parser.add_argument("--seed", type=int, default=SEED)
     options = parser.parse_args()
-    figures = run(options.sizes, options.repetitions, options.seed)
+    if options.quick:
+        options.repetitions, options.rival_repetitions = 200, 0
+    cells = simulate(populations(), repetitions=options.repetitions, seed=options.seed)
+    for figure in FIGURES:
+        print(table(cells, figure), end="\n\n", flush=True)
+    if options.rival_repetitions:
+        print(rivals(options.rival_repetitions, SIZES), end="\n\n", flush=True)
+    figures = summary(cells) | {"repetitions": options.repetitions}
     print(json.dumps(figures))
     if options.json:
         options.json.write_text(json.dumps(figures) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_llmdiff.baseline import Baseline, Noise, role_of, single_noise, write_baseline
 from pytest_llmdiff.errors import LLMDiffError
+from pytest_llmdiff.intervals import MIN_UNITS
 from pytest_llmdiff.session import Session
 
 
@@ -69,7 +70,8 @@ def _of_set(verdict: Mapping[str, Any], margins: Mapping[str, float]) -> tuple[s
     found = verdict["set"]
     measure = f"{verdict['name']} [{found['scope']}]" if found["scope"] else verdict["name"]
     high = found["high"]
-    if high is None or found["unsupported"] or found["not_finite"]:
+    few = found["clusters"] < MIN_UNITS
+    if high is None or few or found["unsupported"] or found["not_finite"]:
         why = f"a set of {found['judged']} judged probes bounds it by nothing"
         if found["unsupported"]:
             why = f"the scorer could not judge {found['unsupported']} of its probes"

@@ -1,8 +1,7 @@
-"""Intervals for what a set of probes says, and what follows from them: the only statistics here.
+"""What a set of probes shows: an estimate with confidence bounds, and a verdict from it.
 
-Every interval has two one-sided bounds. Each is to be wrong in at most one of twenty sets, for
-small and skewed ones too; `benchmarks/verdicts.py` measures how often they are, docs/statistics.md
-has the figures.
+Pure functions of plain numbers. docs/statistics.md has the methods, their sources and what was
+measured of them.
 """
 
 from __future__ import annotations
@@ -10,29 +9,45 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+from pytest_llmdiff.errors import LLMDiffError
+from pytest_llmdiff.intervals import (
+    MIN_PAIRS,
+    MIN_UNITS,
+    Bounds,
+    Clusters,
+    change_bounds,
+    effective_size,
+    equal_bounds,
+    level,
+    rate_bounds,
+    skewed_bounds,
+    units_of,
+    unseen_share,
+)
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
-Decision = Literal["passed", "regressed", "inconclusive"]
+SetOutcome = Literal["passed", "regressed", "inconclusive"]
 
-ERROR = 0.05  # of each bound
-# Below so many independent units no bound on a mean that was tried keeps that promise.
-FEWEST = 10
-# The error that bounds on means are computed for, from so many units on. Smaller than promised,
-# since the correction for skewness, which is estimated from the same units, falls short: without
-# this 12 % of the bounds are wrong at 10 log-normal units (sigma = 1), and 6.3 % at 200.
-COMPUTED = ((200, 0.035), (50, 0.025), (20, 0.015), (FEWEST, 0.008))
+# Residuals that are smaller than this part of the largest value are rounding.
+ROUNDING = 1e-12
+# No set is larger.
+LARGEST = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A quantity of a set with its interval.
+    """A mean, a rate or a change of a rate, with a one-sided 95 % confidence bound on each side.
 
-    `low` and `high` are one-sided 95 % bounds, so that both together are a 90 % interval; they are
-    infinite where no bound can be given. Of the `n` comparisons some may be of one question:
-    `clusters` counts the independent ones. `spread` is the standard deviation of these.
+    A bound that no method keeps at this size is the end of the measure's support, or infinite.
+    `value` is NaN where nothing was measured, or something that is no finite number. `clusters`
+    counts the independent units; `spread / sqrt(clusters)` is the standard error. `effective` is
+    the number of independent probes that tell as much as these `n`. `shares` is empty for a mean,
+    the share of events of a rate, or the shares gained and lost of a change.
     """
 
     value: float
@@ -42,247 +57,286 @@ class Estimate:
     clusters: int
     method: str
     spread: float
+    effective: float
+    shares: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flips:
-    """How many members of a set changed to each side, and McNemar's exact two-sided p-value."""
+    """Probes whose outcome changed, and the two-sided p-value of McNemar's exact test.
+
+    The test takes probes for independent.
+    """
 
     gained: int
     lost: int
-    p: float
+    unchanged: int
+    p_value: float
 
 
 def mean_estimate(
     values: Sequence[float],
-    clusters: Sequence[str] | None = None,
+    clusters: Clusters | None = None,
     *,
-    support: tuple[float, float] = (-math.inf, math.inf),
+    support: tuple[float, float] | None = None,
 ) -> Estimate:
-    """The mean of finite values, where `support` is the least and the most that one can be.
+    """The mean of a continuous measure, or of paired differences.
 
-    With `clusters`, the mean over the questions of their means: each counts once, however many
-    paraphrases or repeats it has. The bounds are Hall's, from the t-statistic with its skewness
-    removed by a cubic transformation (Hall 1992, J. R. Stat. Soc. B 54, 221-228); they are
-    infinite for fewer than `FEWEST` units.
-
-    Units that are all equal have no spread to go by. That none is another shows only that others
-    are rarer than 1 - 0.05^(1/n) (Clopper & Pearson 1934), which bounds the mean where there is a
-    most that they could be.
+    `clusters` names what each value belongs to (None: to itself alone); `support` are the lowest
+    and highest values that there can be. Raises `LLMDiffError` where the lengths differ.
     """
     import numpy as np
 
-    units = _units(values, clusters)
-    n = len(units)
-    if n == 0:
-        return _unknown(math.nan, 0, 0, "nothing to judge")
-    mean = float(np.mean(units))
-    spread = float(np.std(units, ddof=1)) if n > 1 else 0.0
-    if n < FEWEST:
-        why = f"fewer than {FEWEST} independent units bound no mean"
-        return _unknown(mean, len(values), n, why, spread)
-    if np.ptp(units) == 0.0:
-        rarer = 1 - ERROR ** (1 / n)
-        low, high = (mean + rarer * (end - mean) if end != mean else mean for end in support)
-        method = "all are equal: others are rarer than 3 in n (Clopper-Pearson)"
-        return _estimate(mean, low, high, len(values), n, method, 0.0)
-    low, high = _hall(units, mean, spread)
-    low, high = max(low, support[0]), min(high, support[1])
-    method = "t with skewness removed (Hall)"
-    return _estimate(mean, low, high, len(values), n, method, spread)
+    lowest, highest = map(float, support or (-math.inf, math.inf))
+    x = np.asarray(values, dtype=np.float64)
+    unusable = int(np.count_nonzero(~np.isfinite(x)))
+    if not len(x) or unusable:
+        why = f"{unusable} of {len(x)} values are not finite" if unusable else "no values"
+        return _unknown(len(x), (lowest, highest), why)
+    # In units of the largest value, so that squares of tiny and huge ones are numbers still.
+    scale = float(np.abs(x).max()) or 1.0
+    totals, sizes = units_of(x / scale, clusters)
+    units = len(totals)
+    mean = math.fsum(totals) / len(x)
+    # Of a ratio of two sums (Cochran 1977, 6.3): the size of a cluster varies too.
+    residuals = (totals - sizes * mean) * (units / len(x))
+    farthest = float(np.abs(residuals).max())
+    value, spread = mean * scale, 0.0
+    if farthest > ROUNDING:
+        residuals /= farthest
+        spread = float(np.std(residuals, ddof=1)) * farthest * scale
+    if units < MIN_UNITS:
+        (low, high), method = (lowest, highest), f"no method for fewer than {MIN_UNITS} units"
+    elif spread == 0:
+        low, high = equal_bounds(value, units, lowest, highest)
+        method = "equal values (Clopper-Pearson for the share of others)"
+    else:
+        low, high = skewed_bounds(value, residuals, spread)
+        method = "skewness-corrected t (Hall)"
+    return Estimate(
+        value=value,
+        low=min(value, max(low, lowest)),
+        high=max(value, min(high, highest)),
+        n=len(x),
+        clusters=units,
+        method=_of_clusters(method, units, len(x)),
+        spread=spread,
+        effective=float(units),
+    )
 
 
-def rate_estimate(events: Sequence[bool], clusters: Sequence[str] | None = None) -> Estimate:
-    """The share of events: exact bounds (Clopper & Pearson 1934), of any number; those of the mean
-    over the questions where there are `clusters`."""
-    n, count = len(events), sum(events)
-    if clusters is not None:
-        return mean_estimate([float(event) for event in events], clusters, support=(0.0, 1.0))
-    if n == 0:
-        return _estimate(math.nan, 0.0, 1.0, 0, 0, "nothing to judge", 0.0)
-    from scipy import stats
+def rate_estimate(events: Sequence[bool], clusters: Clusters | None = None) -> Estimate:
+    """The share of probes with an event. Raises `LLMDiffError` where the lengths differ."""
+    import numpy as np
 
-    bounds = stats.binomtest(count, n).proportion_ci(confidence_level=1 - 2 * ERROR)
-    rate = count / n
-    spread = math.sqrt(rate * (1 - rate))
-    return _estimate(rate, bounds.low, bounds.high, n, n, "exact (Clopper-Pearson)", spread)
+    happened = np.asarray(events, dtype=bool)
+    n = len(happened)
+    if not n:
+        return _unknown(0, (0.0, 1.0), "no values")
+    rate = int(np.count_nonzero(happened)) / n
+    rarer = happened if rate <= 0.5 else ~happened
+    units, effective = effective_size(happened.astype(np.float64), rarer, clusters)
+    low, high = rate_bounds(effective, rate)
+    return Estimate(
+        value=rate,
+        low=min(low, rate),
+        high=max(high, rate),
+        n=n,
+        clusters=units,
+        method=_of_clusters("exact (Clopper-Pearson)", units, n),
+        spread=math.sqrt(rate * (1 - rate) * units / effective),
+        effective=effective,
+        shares=(rate,),
+    )
 
 
 def change_estimate(
-    base: Sequence[bool], tuned: Sequence[bool], clusters: Sequence[str] | None = None
+    base: Sequence[bool], tuned: Sequence[bool], clusters: Clusters | None = None
 ) -> Estimate:
-    """How much larger the share of events is in `tuned`, paired by member, from -1 to 1.
+    """The change of a rate from base to tuned, paired by probe.
 
-    Bounds of Bonett & Price (2012, J. Educ. Behav. Stat. 37, 479-488) with a t quantile: each kind
-    of flip counted once more than it was, in two more members. With `clusters`, those of the mean.
+    Raises `LLMDiffError` where the lengths differ.
     """
-    n = len(base)
-    if clusters is not None:
-        moved = [float(t) - float(b) for b, t in zip(base, tuned, strict=True)]
-        return mean_estimate(moved, clusters, support=(-1.0, 1.0))
-    if n == 0:
-        return _estimate(math.nan, -1.0, 1.0, 0, 0, "nothing to judge", 0.0)
-    gained, lost = _flipped(base, tuned)
-    change = (gained - lost) / n
-    spread = math.sqrt((gained + lost) / n - change**2)
-    low, high = -1.0, 1.0
-    if n > 1:
-        from scipy import stats
+    import numpy as np
 
-        up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
-        error = math.sqrt((up + down - (up - down) ** 2) / (n + 2))
-        reach = float(stats.t.ppf(1 - ERROR, n - 1)) * error
-        low, high = max(up - down - reach, -1.0), min(up - down + reach, 1.0)
-    return _estimate(change, low, high, n, n, "paired, adjusted Wald (Bonett-Price)", spread)
+    before, after = _paired(base, tuned)
+    n = len(before)
+    if not n:
+        return _unknown(0, (-1.0, 1.0), "no values")
+    gained = int(np.count_nonzero(after & ~before))
+    lost = int(np.count_nonzero(before & ~after))
+    value, shares = (gained - lost) / n, (gained / n, lost / n)
+    difference = after.astype(np.float64) - before
+    units, effective = effective_size(difference, before != after, clusters)
+    (low, high), method = (-1.0, 1.0), f"no method for fewer than {MIN_PAIRS} units"
+    if units >= MIN_PAIRS:
+        (low, high), method = change_bounds(effective, *shares), "paired score (Tango)"
+    return Estimate(
+        value=value,
+        low=min(low, value),
+        high=max(high, value),
+        n=n,
+        clusters=units,
+        method=_of_clusters(method, units, n),
+        spread=math.sqrt((sum(shares) - value**2) * units / effective),
+        effective=effective,
+        shares=shares,
+    )
 
 
 def flips(base: Sequence[bool], tuned: Sequence[bool]) -> Flips:
-    """Those that changed sides, by McNemar's exact test (1947)."""
-    gained, lost = _flipped(base, tuned)
-    p = 1.0
-    if gained + lost:
-        from statsmodels.stats.contingency_tables import mcnemar
+    """How many outcomes changed, by McNemar's exact test. Raises as `change_estimate`."""
+    import numpy as np
+    from statsmodels.stats.contingency_tables import mcnemar
 
-        p = float(mcnemar([[0, gained], [lost, 0]], exact=True).pvalue)
-    return Flips(gained=gained, lost=lost, p=p)
+    before, after = _paired(base, tuned)
+    gained = int(np.count_nonzero(after & ~before))
+    lost = int(np.count_nonzero(before & ~after))
+    unchanged = len(before) - gained - lost
+    table = [[unchanged, lost], [gained, 0]]  # the diagonal does not matter
+    return Flips(
+        gained=gained,
+        lost=lost,
+        unchanged=unchanged,
+        p_value=float(mcnemar(table, exact=True).pvalue),
+    )
+
+
+def adjusted(p_values: Sequence[float]) -> list[float]:
+    """The p-values adjusted by Benjamini and Hochberg (1995), in their order."""
+    from scipy.stats import false_discovery_control
+
+    return [float(p) for p in false_discovery_control(p_values)] if len(p_values) else []
 
 
 def decide(
     estimate: Estimate, *, at_most: float | None = None, at_least: float | None = None
-) -> Decision:
-    """Passed only where the interval shows the limit kept, regressed only where it shows it broken.
+) -> SetOutcome:
+    """Passed or regressed only where a bound shows it; a NaN shows nothing.
 
-    One limit is given.
+    Raises `LLMDiffError` unless exactly one limit is given.
     """
-    if at_least is not None:
-        return decide(_mirrored(estimate), at_most=-at_least)
-    if at_most is None:
-        raise ValueError("a decision needs a limit")
-    if estimate.high <= at_most:
-        return "passed"
-    return "regressed" if estimate.low > at_most else "inconclusive"
+    low, high, limit = _facing((estimate.low, estimate.high), at_most, at_least)
+    if math.isnan(estimate.value):
+        return "inconclusive"
+    return "passed" if high <= limit else "regressed" if low > limit else "inconclusive"
 
 
 def deciding_size(
     estimate: Estimate, *, at_most: float | None = None, at_least: float | None = None
 ) -> int | None:
-    """About how many comparisons would decide, if they go on like these.
+    """How many such probes would decide, were value, spread and clusters to stay as they are.
 
-    None where none would: the estimate is the limit, or has no bound at any size.
+    None where no number would: the value is the limit, or is not known. Raises as `decide`.
     """
-    if at_least is not None:
-        return deciding_size(_mirrored(estimate), at_most=-at_least)
-    if at_most is None or estimate.clusters == 0 or not math.isfinite(estimate.value):
+    if decide(estimate, at_most=at_most, at_least=at_least) != "inconclusive":
+        return estimate.n
+    if math.isnan(estimate.value):
         return None
-    gap = abs(at_most - estimate.value)
-    end = estimate.high if estimate.value < at_most else estimate.low
-    reach = abs(end - estimate.value)
-    if gap == 0:
-        return None
-    if math.isinf(reach):
-        if estimate.spread == 0 and estimate.clusters >= FEWEST:
+
+    def decides(n: int) -> bool:
+        low, high, limit = _facing(_bounds_at(estimate, n), at_most, at_least)
+        return high <= limit or low > limit
+
+    below, size = estimate.n, 2 * estimate.n
+    while not decides(size):
+        below, size = size, 2 * size
+        if size > LARGEST:
             return None
-        units = _units_for(estimate.spread / gap)
-    elif estimate.spread == 0:
-        farthest = reach / (1 - ERROR ** (1 / estimate.clusters))
-        units = math.log(ERROR) / math.log1p(-min(gap / farthest, 0.5))
-    else:
-        units = estimate.clusters * (reach / gap) ** 2
-    each = estimate.n / estimate.clusters
-    return max(math.ceil(units * each), estimate.n + 1)
+    while size - below > 1:
+        middle = (size + below) // 2
+        below, size = (below, middle) if decides(middle) else (middle, size)
+    return size
 
 
 def smallest_effect(spread: float, n: int, *, power: float = 0.8) -> float:
-    """By how much a mean of `n` independent units must be beyond its limit to be found broken with
-    that power, where the units have that standard deviation."""
-    if n < FEWEST:
-        return math.inf
+    """How far from its limit a mean must be for `n` units to show it with this power.
+
+    Infinite for fewer units than a mean is judged by. Raises `LLMDiffError` for a power that is
+    not between 0 and 1.
+    """
     from statsmodels.stats.power import TTestPower
 
-    effect = TTestPower().solve_power(
-        nobs=n, alpha=_computed_error(n), power=power, alternative="larger"
+    if not 0 < power < 1:
+        raise LLMDiffError(f"power {power}: give one between 0 and 1, such as 0.8")
+    if n < MIN_UNITS:
+        return math.inf
+    found = TTestPower().solve_power(
+        effect_size=None, nobs=n, alpha=level(n), power=power, alternative="larger"
     )
-    return float(effect) * spread
+    return float(found) * spread
 
 
-def adjusted(p_values: Sequence[float]) -> list[float]:
-    """p-values of one family that bound the share of false discoveries (Benjamini & Hochberg
-    1995, J. R. Stat. Soc. B 57, 289-300)."""
-    from scipy import stats
-
-    return [float(value) for value in stats.false_discovery_control(p_values)]
-
-
-def _hall(units: np.ndarray[Any, Any], mean: float, spread: float) -> tuple[float, float]:
-    import numpy as np
-    from scipy import stats
-
-    n = len(units)
-    # Sorted, so that rounding does not depend on the order.
-    skewness = float(stats.skew(np.sort(units), bias=False))
-    t = float(stats.t.ppf(1 - _computed_error(n), n - 1))
-    error = spread / math.sqrt(n)
-    slope = skewness / (3 * math.sqrt(n))
-
-    def untransformed(quantile: float) -> float:
-        if abs(slope) < 1e-9:
-            return quantile
-        return (math.cbrt(1 + 3 * slope * (quantile - slope / 2)) - 1) / slope
-
-    return mean - error * untransformed(t), mean - error * untransformed(-t)
+def _facing(
+    bounds: Bounds, at_most: float | None, at_least: float | None
+) -> tuple[float, float, float]:
+    """Bounds and limit, turned so that the limit is an upper one."""
+    if at_most is not None and at_least is None:
+        return *bounds, at_most
+    if at_least is not None and at_most is None:
+        return -bounds[1], -bounds[0], -at_least
+    raise LLMDiffError(
+        f"at_most={at_most}, at_least={at_least}: an estimate is held against exactly one limit"
+    )
 
 
-def _computed_error(n: int) -> float:
-    return next(error for fewest, error in COMPUTED if n >= fewest)
+def _bounds_at(estimate: Estimate, n: int) -> Bounds:
+    """The bounds of `n` probes that are like those of the estimate."""
+    units = estimate.clusters * n // estimate.n
+    effective = estimate.effective * n / estimate.n
+    if len(estimate.shares) == 1:
+        return rate_bounds(effective, *estimate.shares)
+    if units < (MIN_PAIRS if estimate.shares else MIN_UNITS):
+        return -math.inf, math.inf
+    if estimate.shares:
+        return change_bounds(effective, *estimate.shares)
+    return (
+        estimate.value - _reach(estimate, estimate.value - estimate.low, units),
+        estimate.value + _reach(estimate, estimate.high - estimate.value, units),
+    )
 
 
-def _units_for(ratio: float) -> float:
-    """How many units bound a mean to within its spread divided by `ratio`, roughly."""
-    units = float(FEWEST)
-    for _ in range(5):
-        from scipy import stats
-
-        error = _computed_error(max(math.floor(units), FEWEST))
-        units = max((float(stats.norm.ppf(1 - error)) * ratio) ** 2, FEWEST)
-    return units
-
-
-def _units(
-    values: Sequence[float], clusters: Sequence[str] | None
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The independent units: the values, or the means of the clusters, in increasing order, so
-    that no sum of them depends on the order in which they came."""
-    import numpy as np
-
-    given = np.asarray(values, dtype=np.float64)
-    if clusters is None:
-        return np.sort(given)
-    names, places = np.unique(np.asarray(clusters), return_inverse=True)
-    order = np.lexsort((given, places))
-    sums = np.bincount(places[order], weights=given[order], minlength=len(names))
-    return np.sort(sums / np.bincount(places, minlength=len(names)))
+def _reach(estimate: Estimate, reached: float, units: int) -> float:
+    """How far a mean's bound is from it with so many units, where it is `reached` now."""
+    judged = estimate.clusters >= MIN_UNITS
+    if estimate.spread == 0:
+        end = reached / unseen_share(estimate.clusters) if judged else reached
+        return equal_bounds(0.0, units, 0.0, end)[1]
+    if not judged:
+        return estimate.spread * _width(units)
+    return reached * _width(units) / _width(estimate.clusters)
 
 
-def _flipped(base: Sequence[bool], tuned: Sequence[bool]) -> tuple[int, int]:
-    pairs = list(zip(base, tuned, strict=True))
-    return sum(t and not b for b, t in pairs), sum(b and not t for b, t in pairs)
+def _width(units: int) -> float:
+    """The distance of t's bound from the mean of so many units, in standard deviations."""
+    from scipy.stats import t
+
+    return float(t.isf(level(units), units - 1)) / math.sqrt(units)
 
 
-def _mirrored(estimate: Estimate) -> Estimate:
-    return _estimate(
-        -estimate.value, -estimate.high, -estimate.low, estimate.n, estimate.clusters,
-        estimate.method, estimate.spread,
-    )  # fmt: skip
-
-
-def _unknown(value: float, n: int, clusters: int, method: str, spread: float = 0.0) -> Estimate:
-    return _estimate(value, -math.inf, math.inf, n, clusters, method, spread)
-
-
-def _estimate(
-    value: float, low: float, high: float, n: int, clusters: int, method: str, spread: float
-) -> Estimate:
+def _unknown(n: int, bounds: Bounds, why: str) -> Estimate:
+    low, high = bounds
     return Estimate(
-        value=value, low=float(low), high=float(high), n=n, clusters=clusters, method=method,
-        spread=spread,
-    )  # fmt: skip
+        value=math.nan,
+        low=low,
+        high=high,
+        n=n,
+        clusters=0,
+        method=why,
+        spread=math.nan,
+        effective=0.0,
+    )
+
+
+def _of_clusters(method: str, units: int, n: int) -> str:
+    return method if units == n else f"{method}, {units} clusters"
+
+
+def _paired(
+    base: Sequence[bool], tuned: Sequence[bool]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    import numpy as np
+
+    if len(base) != len(tuned):
+        raise LLMDiffError(f"{len(base)} outcomes of the base, but {len(tuned)} of the tuned model")
+    return np.asarray(base, dtype=bool), np.asarray(tuned, dtype=bool)

@@ -12,13 +12,13 @@ from dataclasses import replace
 from typing import TypeVar
 
 from pytest_llmdiff.estimates import (
-    FEWEST,
     Estimate,
     change_estimate,
     flips,
     mean_estimate,
     rate_estimate,
 )
+from pytest_llmdiff.intervals import MIN_UNITS
 from pytest_llmdiff.sets import Sample
 from pytest_llmdiff.verdicts import Evidence
 
@@ -40,7 +40,7 @@ def mean_evidence(sample: Sample, *, scope: str = "") -> Evidence:
         ]
         values = [value for value, _ in members]
         found = mean_estimate(values, _several(c for _, c in members), support=sample.support)
-        if sample.dense and found.clusters >= FEWEST and len(set(values)) == 1:
+        if sample.dense and found.clusters >= MIN_UNITS and len(set(values)) == 1:
             return replace(found, low=values[0], high=values[0], method="all values are equal")
         return found
 
@@ -109,7 +109,7 @@ def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = ""
         highest=estimate(True) if missing else found,
         lowest=estimate(False) if missing else found,
         unsupported={next(iter(reasons)): missing} if missing else {},
-        p=flips([b for b, _ in both], [t for _, t in both]).p if both else None,
+        p=flips([b for b, _ in both], [t for _, t in both]).p_value if both else None,
         scope=scope,
     )
 

@@ -1,0 +1,178 @@
+"""One-sided 95 % confidence bounds for means and rates, from independent units or clusters of them.
+
+Nothing is random, and nothing depends on the order of the values. docs/statistics.md names the
+sources and has the simulation that the constants were chosen by (benchmarks/verdicts.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
+
+from pytest_llmdiff.errors import LLMDiffError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
+
+Clusters = Sequence[Hashable | None]
+Bounds = tuple[float, float]
+
+ERROR = 0.05
+# Fewer units give a mean no bounds: their shape cannot be seen at all.
+MIN_UNITS = 5
+# Fewer units give the change of a rate none: Tango's bounds err up to twice as often as said.
+MIN_PAIRS = 10
+# So many equal values show that fewer than 5 % of all units differ from them: 0.95 ** 59 < 0.05.
+MIN_EQUAL = 59
+# Hall's correction knows the skewness from the sample alone, and small samples look less skewed
+# than what they come from. With so many units a bound is made for half the error, with fewer for
+# less, so that the mean of log-normal values (sigma 1) keeps the promise at every size.
+SHAPE_UNITS = 120
+# What the probes of a cluster are believed before they are seen: to say all the same, as firmly as
+# if so many clusters had shown it.
+ALIKE_CLUSTERS = 2
+
+
+def level(units: int) -> float:
+    """The one-sided error that Hall's bound is made with, so that it errs in at most `ERROR`."""
+    return ERROR * units / (units + SHAPE_UNITS)
+
+
+def skewed_bounds(mean: float, residuals: Floats, spread: float) -> Bounds:
+    """Of a mean: Hall's (1992) inversion of the cubic that takes the skewness out of t.
+
+    `residuals` are those of independent units in any unit of measure, `spread` their standard
+    deviation in that of the mean.
+    """
+    from scipy.stats import skew, t
+
+    units = len(residuals)
+    g = float(skew(residuals)) / math.sqrt(units)
+    quantile = float(t.isf(level(units), units - 1))
+    error = spread / math.sqrt(units)
+    return mean - _unskewed(quantile, g) * error, mean - _unskewed(-quantile, g) * error
+
+
+def _unskewed(quantile: float, g: float) -> float:
+    if abs(g) < 1e-6:  # the limit, which the formula loses to rounding
+        return quantile
+    return 3 / g * (math.cbrt(1 + g * (quantile - g / 6)) - 1)
+
+
+def unseen_share(units: int) -> float:
+    """The largest share of others that so many equal units leave possible (Clopper-Pearson)."""
+    return 1 - math.pow(ERROR, 1 / units)
+
+
+def equal_bounds(value: float, units: int, lowest: float, highest: float) -> Bounds:
+    """Of a mean where all units are equal: values that were not seen may lie anywhere.
+
+    Where the support has no end on a side, the bound there is infinite for fewer units than
+    `MIN_EQUAL`, and the value for more: it then says nothing of rarer values.
+    """
+    share = unseen_share(units)
+
+    def reach(end: float) -> float:
+        if math.isinf(end):
+            return end if units < MIN_EQUAL else value
+        return value + share * (end - value)
+
+    return reach(lowest), reach(highest)
+
+
+def rate_bounds(n: float, rate: float) -> Bounds:
+    """Of a rate: Clopper and Pearson (1934), for effective sizes by Korn and Graubard (1998)."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(rate * n, n, alpha=2 * ERROR, method="beta")
+    return float(low), float(high)
+
+
+def change_bounds(n: float, gained: float, lost: float) -> Bounds:
+    """Of a change of a rate, given the shares gained and lost: the paired score of Tango (1998).
+
+    With its skewness (Gart and Nam 1990; Laud 2017) and half a probe for continuity: without both,
+    it errs in up to 9 % where few outcomes change.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    z, change = float(norm.isf(ERROR)), gained - lost
+
+    def beyond(delta: float, sign: float) -> float:
+        """By how much a true change of `delta` is out of reach on its side."""
+        # The likeliest share lost under this change is the larger root of a square equation.
+        b = (2 - change) * delta - gained - lost
+        share = (math.sqrt(max(0.0, b * b + 8 * lost * delta * (1 - delta))) - b) / 4
+        variance = 2 * share + delta * (1 - delta)
+        if variance <= 0:
+            return sign * (delta - change) - 0.5 / n
+        third = delta - 3 * delta * (variance + delta**2) + 2 * delta**3
+        skewness = sign * (z * z - 1) / 6 * third / (variance * n)
+        return sign * (delta - change) - 0.5 / n - max(0.0, z * math.sqrt(variance / n) - skewness)
+
+    def bound(end: float, sign: float) -> float:
+        start = change + sign * 1e-9  # the variance at the change itself may be 0
+        if sign * (end - start) <= 0 or beyond(end, sign) <= 0:
+            return end
+        return float(brentq(beyond, start, end, args=(sign,), xtol=1e-12))
+
+    return bound(-1.0, -1.0), bound(1.0, 1.0)
+
+
+def units_of(values: Floats, clusters: Clusters | None) -> tuple[Floats, Floats]:
+    """Sum and number of the values of each unit, in an order of their own."""
+    import numpy as np
+
+    order = np.argsort(values, kind="stable")
+    codes = _codes(len(values), clusters)[order]
+    totals = np.bincount(codes, weights=values[order]).astype(np.float64)
+    sizes = np.bincount(codes).astype(np.float64)
+    order = np.lexsort((totals, sizes))
+    return totals[order], sizes[order]
+
+
+def effective_size(values: Floats, telling: Flags, clusters: Clusters | None) -> tuple[int, float]:
+    """The number of units, and of independent probes that tell as much as these clusters do.
+
+    The design effect (Kish 1965) is the variance of the mean over clusters against that over
+    probes. Clusters in which nothing happens do not show it, so that it is taken for the largest
+    possible, with the weight of `ALIKE_CLUSTERS`, beside what the `telling` ones show.
+    """
+    import numpy as np
+
+    n = len(values)
+    totals, sizes = units_of(values, clusters)
+    units = len(totals)
+    if units == n:
+        return n, float(n)
+    largest = float(np.sum(sizes**2)) / n
+    shown, weight = largest, 0
+    variance = float(np.var(values, ddof=1)) / n
+    if units > 1 and variance > 0:
+        residuals = totals - sizes * (float(np.sum(totals)) / n)
+        between = units / (units - 1) * float(np.sum(residuals**2)) / n**2
+        shown = min(max(between / variance, 1.0), largest)
+        weight = len(np.unique(_codes(n, clusters)[telling]))
+    effect = (weight * shown + ALIKE_CLUSTERS * largest) / (weight + ALIKE_CLUSTERS)
+    return units, n / effect
+
+
+def _codes(n: int, clusters: Clusters | None) -> NDArray[np.intp]:
+    """The unit of each value by number; a value without a cluster is a unit of its own."""
+    import numpy as np
+
+    if clusters is None:
+        return np.arange(n)
+    if len(clusters) != n:
+        raise LLMDiffError(
+            f"{n} values in {len(clusters)} clusters: each value needs one (or None)"
+        )
+    numbers: dict[Hashable, int] = {}
+    keys = (("alone", i) if name is None else ("cluster", name) for i, name in enumerate(clusters))
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.intp)
