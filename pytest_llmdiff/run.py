@@ -134,7 +134,9 @@ def expect(session: Session, items: Sequence[pytest.Item]) -> None:
     probed = [(item, probes) for item in items if (probes := probes_of(item))]
     for item, probes in probed:
         several = "comparisons" in getattr(item, "fixturenames", ())
-        session.expect([r for p in probes for r in session.repeats(p)] if several else probes)
+        session.expect(
+            [r for p in probes for r in session.asking.repeats(p)] if several else probes
+        )
     if any(map(asks_for_divergence, {getattr(item, "function", None) for item, _ in probed})):
         session.expect_divergences()
     if session.settings.plan and session.specs is not None:
@@ -159,7 +161,7 @@ def collected(session: Session, items: Sequence[pytest.Item]) -> None:
 
     found: dict[str, set[str]] = {}
     for item in items:
-        digests = {session.with_system(probe).digest for probe in probes_of(item)}
+        digests = {session.asking.with_system(probe).digest for probe in probes_of(item)}
         found.setdefault(case_of(item), set()).update(digests)
     for entry in unmatched(session.accepted.values(), found, config.rootpath):
         session.warnings.append(

@@ -13,6 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_llmdiff.accepted import Entry
+    from pytest_llmdiff.asking import Asking
     from pytest_llmdiff.baseline import Conditions, Limits, Noise, Role
     from pytest_llmdiff.comparison import (
         Accepted,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.probes import Probe
     from pytest_llmdiff.reports.facts import Facts
     from pytest_llmdiff.reports.kept import Kept
+    from pytest_llmdiff.sayings import Sayings
     from pytest_llmdiff.scoring import Scoring
     from pytest_llmdiff.settings import Settings
     from pytest_llmdiff.shelf import Used
@@ -60,7 +62,6 @@ class Session:
         self.note: str | None = None
         self.warnings: list[str] = []
         self.closing: list[str] = []  # last lines of the summary: what was written where
-        self._expected: list[Probe] = []
         self._divergences_expected = False
         self._item: pytest.Item | None = None
         self._kept: Kept | None = None
@@ -70,23 +71,14 @@ class Session:
 
     def expect(self, probes: Sequence[Probe]) -> None:
         """Take probes into the plan, in the order of their tests. Called after deselection."""
-        self._expected += probes
+        if probes:
+            self.asking.expect(probes)
 
     @cached_property
-    def _planned(self) -> dict[Request, Probe]:
-        """Each request of the plan with the first probe that asks for it.
+    def asking(self) -> Asking:
+        from pytest_llmdiff.asking import Asking
 
-        Made when the first test needs a reply: a run that only collects has no use for it.
-        """
-        found: dict[Request, Probe] = {}
-        for probe, request in self._asked.values():
-            found.setdefault(request, probe)
-        return found
-
-    @cached_property
-    def _asked(self) -> dict[int, tuple[Probe, Request]]:
-        """What is asked for each expected probe, by its identity: `_expected` keeps it alive."""
-        return {id(expected): self._ask(expected) for expected in self._expected}
+        return Asking(self.settings)
 
     def expect_divergences(self) -> None:
         """A test will ask for the divergence: it is cheaper to have along with the replies."""
@@ -121,7 +113,7 @@ class Session:
         found = Generation(
             opened,
             self.store,
-            plan(self._planned),
+            plan(self.asking.planned),
             eager=hasattr(self.config, "workerinput"),
             progress=progress_for(self.config),
             used=self._used,
@@ -192,19 +184,17 @@ class Session:
     # Replies and comparisons
 
     def with_system(self, probe: Probe) -> Probe:
-        from pytest_llmdiff.probes import with_system
-
-        return with_system(probe, self.settings.system)
+        return self.asking.with_system(probe)
 
     def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]:
-        requests = [self._asked_for(probe)[1] for probe in probes]
+        requests = [self.asking.asked_for(probe)[1] for probe in probes]
         outcomes = self.generation.outcomes(requests, (side,))
         return [_reply(outcomes[side, request.key], side) for request in requests]
 
     def compare(self, probes: Sequence[Probe]) -> list[Comparison]:
         from pytest_llmdiff.comparison import Comparison
 
-        asked = [self._asked_for(probe) for probe in probes]
+        asked = [self.asking.asked_for(probe) for probe in probes]
         outcomes = self.generation.outcomes([request for _, request in asked])
         found = [
             Comparison(
@@ -225,18 +215,12 @@ class Session:
 
     def compare_set(self, probes: Sequence[Probe]) -> Iterator[Comparison]:
         """Comparisons of a test's set in order, each probe as often as `samples` says."""
-        rest = (repeat for probe in probes for repeat in self.repeats(probe))
+        rest = (repeat for probe in probes for repeat in self.asking.repeats(probe))
         for size in self.generation.strides():
             window = list(islice(rest, size))
             if not window:
                 return
             yield from self.compare(window)
-
-    def repeats(self, probe: Probe) -> list[Probe]:
-        from pytest_llmdiff.probes import repeats
-
-        s = self.settings
-        return repeats(probe, s.samples, seed=s.seed, temperature=s.temperature)
 
     def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]:
         """Comparisons in order, a window at a time; `count` is how many, where that is known."""
@@ -386,12 +370,12 @@ class Session:
         """Free the models, and leave behind what the controller needs of a worker."""
         if "generation" not in self.__dict__:
             return
-        facts: dict[str, Any] = dict.fromkeys(self.generation.notes, "note")
-        facts |= dict.fromkeys([*self.store.warnings, *self.warnings], "warning")
-        if self.generation.opened:
-            facts |= {f"{k} {v}": "resolved" for k, v in self.generation.resolved().items()}
-            facts |= dict.fromkeys(self.generation.pair.notes, "note")
-        self.store.put(f"said {self.run_id}", facts)
+        generation, opened = self.generation, self.generation.opened
+        self.sayings.leave(
+            notes=[*generation.notes, *(generation.pair.notes if opened else ())],
+            warnings=[*self.store.warnings, *self.warnings],
+            resolved=generation.resolved() if opened else {},
+        )
         if self._used is not None:
             self._used.flush()
         self.generation.close()
@@ -399,32 +383,24 @@ class Session:
     # What the reports on the controller show of all processes
 
     @cached_property
-    def said(self) -> dict[str, str]:
-        """Notes, warnings and resolved values that the processes of this run left in the store."""
-        if not self.rows or self.specs is None:
-            return {}
-        kind = f"said {self.run_id}"
-        found = self.store.get(kind, self.store.keys(kind))
-        for key in found:
-            self.store.remove(kind, key)
-        return found
+    def sayings(self) -> Sayings:
+        from pytest_llmdiff.sayings import Sayings
+
+        return Sayings(self.store, self.run_id)
 
     def facts(self) -> Facts:
+        from pytest_llmdiff.family import adjust, chance_of
         from pytest_llmdiff.reports.facts import Facts
 
-        def of(kind: str) -> list[str]:
-            return [text for text, found in self.said.items() if found == kind]
-
-        from pytest_llmdiff.family import adjust, chance_of
-
         adjust(self.rows.values())
+        said = self.sayings if self.rows and self.specs is not None else None
         own = [*self.store.warnings, *self.warnings] if self.rows else []
         return Facts(
             settings=self.settings,
             rows=self.rows,
-            resolved=dict(text.split(" ", 1) for text in of("resolved")),
-            notes=of("note"),
-            warnings=list(dict.fromkeys([*own, *of("warning")])),
+            resolved={} if said is None else said.resolved,
+            notes=[] if said is None else said.notes,
+            warnings=list(dict.fromkeys([*own, *(() if said is None else said.warnings)])),
             skipped=self.skipped,
             chance=chance_of(self.rows.values()),
         )
@@ -436,24 +412,14 @@ class Session:
 
         return str(getattr(self.config, "workerinput", {}).get(RUN_ID) or uuid.uuid4().hex)
 
-    def _asked_for(self, probe: Probe) -> tuple[Probe, Request]:
-        return self._asked.get(id(probe)) or self._ask(probe)
-
-    def _ask(self, probe: Probe) -> tuple[Probe, Request]:
-        """The probe with the run's system prompt, and its request."""
-        from pytest_llmdiff.planning import request_of
-
-        probe = self.with_system(probe)
-        return probe, request_of(probe, self.settings)
-
     def _request(self, comparison: Comparison) -> Request:
-        return self._asked_for(comparison.probe)[1]
+        return self.asking.asked_for(comparison.probe)[1]
 
     def _window(self, comparison: Comparison) -> list[Comparison]:
         """All planned comparisons in the window of one, as far as both replies are there; for one
         of run time those that were compared together with it."""
         request = self._request(comparison)
-        if request not in self._planned and comparison in self._together:
+        if request not in self.asking.planned and comparison in self._together:
             return list(self._together)
         window = self.generation.window_requests(request)
         outcomes = self.generation.stored(window)
@@ -462,7 +428,7 @@ class Session:
             sides = [outcomes.get((side, request.key)) for side in ("base", "tuned")]
             replies = [side.reply for side in sides if side is not None and side.reply is not None]
             if len(replies) == 2:
-                probe = self._planned.get(request, comparison.probe)
+                probe = self.asking.planned.get(request, comparison.probe)
                 found.append(replace(comparison, probe=probe, base=replies[0],
                                      tuned=replies[1]))  # fmt: skip
         return found

@@ -147,7 +147,8 @@ def test_the_benchmark_of_scale_runs(tmp_path: Path) -> None:
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     assert found.keys() == {
         "rows", "probes", "collect_vs_parametrize", "rerun_vs_empty", "peak_mb_at",
-        "rows_per_second", "store_bytes_per_row",
+        "rows_per_second", "store_bytes_per_row", "set_peak_mb_at",
     }  # fmt: skip
     assert found["peak_mb_at"].keys() == {"20", "200"}
+    assert found["set_peak_mb_at"].keys() == {"20", "200"}
     assert all(value > 0 for value in found["peak_mb_at"].values())
