@@ -163,8 +163,8 @@ def test_a_missing_limit_fails_and_says_how_to_give_one(project: pytest.Pytester
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "E       AssertionError: semantic drift 0, and no limit to hold it against: there is no "
-            "baseline; give one *"
+            "E       AssertionError: semantic drift 0, and no limit to hold it against: there is "
+            "no baseline; give one *"
         ]
     )
 
