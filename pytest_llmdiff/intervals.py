@@ -43,18 +43,15 @@ def level(units: int) -> float:
     return ERROR * units / (units + SHAPE_UNITS)
 
 
-def skewed_bounds(mean: float, residuals: Floats, spread: float) -> Bounds:
+def skewed_bounds(mean: float, spread: float, skewness: float, units: int) -> Bounds:
     """Of a mean: Hall's (1992) inversion of the cubic that takes the skewness out of t.
 
-    `residuals` are those of independent units in any unit of measure, `spread` their standard
-    deviation in that of the mean.
+    `spread` and `skewness` are those of independent units.
     """
-    from scipy.stats import skew, t
+    from scipy.stats import t
 
-    units = len(residuals)
-    g = float(skew(residuals)) / math.sqrt(units)
+    error, g = spread / math.sqrt(units), skewness / math.sqrt(units)
     quantile = float(t.isf(level(units), units - 1))
-    error = spread / math.sqrt(units)
     return mean - _unskewed(quantile, g) * error, mean - _unskewed(-quantile, g) * error
 
 
@@ -153,7 +150,7 @@ def effective_size(values: Floats, telling: Flags, clusters: Clusters | None) ->
         return n, float(n)
     largest = float(np.sum(sizes**2)) / n
     shown, weight = largest, 0
-    variance = float(np.var(values, ddof=1)) / n
+    variance = float(np.var(np.sort(values), ddof=1)) / n
     if units > 1 and variance > 0:
         residuals = totals - sizes * (float(np.sum(totals)) / n)
         between = units / (units - 1) * float(np.sum(residuals**2)) / n**2
