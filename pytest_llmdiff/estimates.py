@@ -46,8 +46,8 @@ class Estimate:
     A bound that no method keeps at this size is the end of the measure's support, or infinite.
     `value` is NaN where nothing was measured, or something that is no finite number. `clusters`
     counts the independent units; `spread / sqrt(clusters)` is the standard error. `effective` is
-    the number of independent probes that tell as much as these `n`. `shares` is empty for a mean,
-    the share of events of a rate, or the shares gained and lost of a change.
+    the number of independent probes that tell as much as these `n`. `skewness` is that of the units
+    of a mean. `shares` has the share of events of a rate, or the shares gained and lost of a change.
     """
 
     value: float

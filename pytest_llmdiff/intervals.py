@@ -25,7 +25,7 @@ Bounds = tuple[float, float]
 ERROR = 0.05
 # Fewer units give a mean no bounds: their shape cannot be seen at all.
 MIN_UNITS = 5
-# Fewer units give the change of a rate none: Tango's bounds err up to twice as often as said.
+# Fewer units give the change of a rate none: its bounds err in up to 7 % there.
 MIN_PAIRS = 10
 # So many equal values show that fewer than 5 % of all units differ from them: 0.95 ** 59 < 0.05.
 MIN_EQUAL = 59

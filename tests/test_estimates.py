@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,7 +29,17 @@ from pytest_llmdiff.estimates import (
     rate_estimate,
     smallest_effect,
 )
-from pytest_llmdiff.intervals import MIN_EQUAL, MIN_PAIRS, MIN_UNITS, change_bounds
+from pytest_llmdiff.intervals import (
+    MIN_EQUAL,
+    MIN_PAIRS,
+    MIN_UNITS,
+    change_bounds,
+    level,
+    rate_bounds,
+)
+from tests.test_docs import ROOT, rows
+
+PAGE = "docs/statistics.md"
 
 VALUES = st.floats(min_value=-100, max_value=100).map(lambda value: round(value, 6))
 SETS = st.lists(VALUES, min_size=1, max_size=40)
@@ -341,8 +352,6 @@ def test_so_many_alike_decide_and_one_less_does_not(
 
 
 def rate_like(value: float, n: int) -> Estimate:
-    from pytest_llmdiff.intervals import rate_bounds
-
     low, high = rate_bounds(n, value)
     return made(value=value, low=low, high=high)
 
@@ -397,6 +406,45 @@ def test_smallest_effect_is_found_that_often() -> None:
     assert smallest_effect(1.0, MIN_UNITS - 1) == math.inf
     with pytest.raises(LLMDiffError, match="power 1"):
         smallest_effect(1.0, 50, power=1)
+
+
+# The page
+
+
+def test_sizes_of_the_page() -> None:
+    sizes = {words: int(size.split()[0]) for words, size in rows(PAGE, "## Minimum sizes")}
+    assert sizes.pop("on a mean") == MIN_UNITS
+    assert sizes.pop("on a change of a rate") == MIN_PAIRS
+    unbounded = "on a mean of equal values, where the measure has no highest value"
+    assert sizes.pop(unbounded) == MIN_EQUAL
+
+    def decides(words: str, n: int) -> bool:
+        percent = int(re.findall(r"at most (\d+)", words)[0])
+        if words.startswith("rate"):
+            return decide(rate_estimate([False] * n), at_most=percent / 100) == "passed"
+        moved = 0.02 if "2 % gained" in words else 0.0
+        return change_bounds(n, moved, moved)[0] >= -percent / 100
+
+    assert len(sizes) == 6
+    for words, n in sizes.items():
+        assert decides(words, n), words
+        assert not decides(words, n - 1), words
+
+
+def test_effects_of_the_page() -> None:
+    text = (ROOT / PAGE).read_text(encoding="utf-8").split("| smallest effect |")[1]
+    found = re.findall(r"^\| (\d+) \| ([\d.]+) \|$", text.split("## Edge cases")[0], re.MULTILINE)
+    assert len(found) == 6
+    for n, effect in found:
+        assert f"{smallest_effect(1.0, int(n)):.2f}" == effect
+
+
+def test_widths_of_the_page() -> None:
+    text = (ROOT / PAGE).read_text(encoding="utf-8")
+    (shown,) = re.findall(r"by (\d+) % at n = 10, (\d+) %\s+at 100 and (\d+) % at 1000", text)
+    for n, percent in zip((10, 100, 1000), shown, strict=True):
+        wider = stats.t.isf(level(n), n - 1) / stats.t.isf(0.05, n - 1)
+        assert round(100 * (wider - 1)) == int(percent)
 
 
 # Properties
