@@ -46,8 +46,8 @@ class Estimate:
     A bound that no method keeps at this size is the end of the measure's support, or infinite.
     `value` is NaN where nothing was measured, or something that is no finite number. `clusters`
     counts the independent units; `spread / sqrt(clusters)` is the standard error. `effective` is
-    the number of independent probes that tell as much as these `n`. `shares` is empty for a mean,
-    the share of events of a rate, or the shares gained and lost of a change.
+    the number of independent probes that tell as much as these `n`. `skewness` is that of the units
+    of a mean. `shares` has the share of events of a rate, or the shares gained and lost of a change.
     """
 
     value: float
@@ -58,6 +58,7 @@ class Estimate:
     method: str
     spread: float
     effective: float
+    skewness: float = 0.0
     shares: tuple[float, ...] = ()
 
 
@@ -86,6 +87,7 @@ def mean_estimate(
     and highest values that there can be. Raises `LLMDiffError` where the lengths differ.
     """
     import numpy as np
+    from scipy.stats import skew
 
     lowest, highest = map(float, support or (-math.inf, math.inf))
     x = np.asarray(values, dtype=np.float64)
@@ -101,17 +103,18 @@ def mean_estimate(
     # Of a ratio of two sums (Cochran 1977, 6.3): the size of a cluster varies too.
     residuals = (totals - sizes * mean) * (units / len(x))
     farthest = float(np.abs(residuals).max())
-    value, spread = mean * scale, 0.0
+    value, spread, skewness = mean * scale, 0.0, 0.0
     if farthest > ROUNDING:
         residuals /= farthest
         spread = float(np.std(residuals, ddof=1)) * farthest * scale
+        skewness = float(skew(residuals))
     if units < MIN_UNITS:
         (low, high), method = (lowest, highest), f"no method for fewer than {MIN_UNITS} units"
     elif spread == 0:
         low, high = equal_bounds(value, units, lowest, highest)
         method = "equal values (Clopper-Pearson for the share of others)"
     else:
-        low, high = skewed_bounds(value, residuals, spread)
+        low, high = skewed_bounds(value, spread, skewness, units)
         method = "skewness-corrected t (Hall)"
     return Estimate(
         value=value,
@@ -122,6 +125,7 @@ def mean_estimate(
         method=_of_clusters(method, units, len(x)),
         spread=spread,
         effective=float(units),
+        skewness=skewness,
     )
 
 
@@ -290,28 +294,12 @@ def _bounds_at(estimate: Estimate, n: int) -> Bounds:
         return -math.inf, math.inf
     if estimate.shares:
         return change_bounds(effective, *estimate.shares)
-    return (
-        estimate.value - _reach(estimate, estimate.value - estimate.low, units),
-        estimate.value + _reach(estimate, estimate.high - estimate.value, units),
-    )
-
-
-def _reach(estimate: Estimate, reached: float, units: int) -> float:
-    """How far a mean's bound is from it with so many units, where it is `reached` now."""
-    judged = estimate.clusters >= MIN_UNITS
-    if estimate.spread == 0:
-        end = reached / unseen_share(estimate.clusters) if judged else reached
-        return equal_bounds(0.0, units, 0.0, end)[1]
-    if not judged:
-        return estimate.spread * _width(units)
-    return reached * _width(units) / _width(estimate.clusters)
-
-
-def _width(units: int) -> float:
-    """The distance of t's bound from the mean of so many units, in standard deviations."""
-    from scipy.stats import t
-
-    return float(t.isf(level(units), units - 1)) / math.sqrt(units)
+    if estimate.spread:
+        return skewed_bounds(estimate.value, estimate.spread, estimate.skewness, units)
+    # Of equal values, the bounds say where the support ends.
+    seen = unseen_share(estimate.clusters) if estimate.clusters >= MIN_UNITS else 1.0
+    ends = (estimate.value + (b - estimate.value) / seen for b in (estimate.low, estimate.high))
+    return equal_bounds(estimate.value, units, *ends)
 
 
 def _unknown(n: int, bounds: Bounds, why: str) -> Estimate:

@@ -25,7 +25,7 @@ Bounds = tuple[float, float]
 ERROR = 0.05
 # Fewer units give a mean no bounds: their shape cannot be seen at all.
 MIN_UNITS = 5
-# Fewer units give the change of a rate none: Tango's bounds err up to twice as often as said.
+# Fewer units give the change of a rate none: its bounds err in up to 7 % there.
 MIN_PAIRS = 10
 # So many equal values show that fewer than 5 % of all units differ from them: 0.95 ** 59 < 0.05.
 MIN_EQUAL = 59
@@ -43,18 +43,15 @@ def level(units: int) -> float:
     return ERROR * units / (units + SHAPE_UNITS)
 
 
-def skewed_bounds(mean: float, residuals: Floats, spread: float) -> Bounds:
+def skewed_bounds(mean: float, spread: float, skewness: float, units: int) -> Bounds:
     """Of a mean: Hall's (1992) inversion of the cubic that takes the skewness out of t.
 
-    `residuals` are those of independent units in any unit of measure, `spread` their standard
-    deviation in that of the mean.
+    `spread` and `skewness` are those of independent units.
     """
-    from scipy.stats import skew, t
+    from scipy.stats import t
 
-    units = len(residuals)
-    g = float(skew(residuals)) / math.sqrt(units)
+    error, g = spread / math.sqrt(units), skewness / math.sqrt(units)
     quantile = float(t.isf(level(units), units - 1))
-    error = spread / math.sqrt(units)
     return mean - _unskewed(quantile, g) * error, mean - _unskewed(-quantile, g) * error
 
 
@@ -153,7 +150,7 @@ def effective_size(values: Floats, telling: Flags, clusters: Clusters | None) ->
         return n, float(n)
     largest = float(np.sum(sizes**2)) / n
     shown, weight = largest, 0
-    variance = float(np.var(values, ddof=1)) / n
+    variance = float(np.var(np.sort(values), ddof=1)) / n
     if units > 1 and variance > 0:
         residuals = totals - sizes * (float(np.sum(totals)) / n)
         between = units / (units - 1) * float(np.sum(residuals**2)) / n**2

@@ -1,27 +1,25 @@
-"""Intervals and decisions: properties, edges, and how often they are wrong."""
+"""Estimates of a set, their bounds and verdicts: by hand, by property, and by simulation."""
 
 from __future__ import annotations
 
 import math
-import random
+import re
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmarks.populations import (
-    STRUCTURES,
-    Population,
-    change,
-    log_normal,
-    normal,
-    rate,
-)
-from benchmarks.verdicts import simulate
+from benchmarks.populations import Population, change, log_normal, normal, rate, sets_of
+from benchmarks.verdicts import Cell, plugin, questions, rival, simulate, summary, table
+from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.estimates import (
     Estimate,
+    Flips,
     adjusted,
     change_estimate,
     decide,
@@ -31,232 +29,647 @@ from pytest_llmdiff.estimates import (
     rate_estimate,
     smallest_effect,
 )
-from pytest_llmdiff.intervals import MIN_UNITS as FEWEST
-
-values = st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), max_size=60)
-pairs = st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60)
-
-
-def split(found: list[tuple[bool, bool]]) -> tuple[list[bool], list[bool]]:
-    return [b for b, _ in found], [t for _, t in found]
-
-
-# Means
-
-
-@given(values)
-def test_an_interval_holds_its_estimate(given_values: list[float]) -> None:
-    found = mean_estimate(given_values)
-    assert found.n == found.clusters == len(given_values)
-    if given_values:
-        assert found.value == pytest.approx(sum(given_values) / len(given_values), abs=1e-9)
-        assert found.low <= found.value + 1e-9
-        assert found.high >= found.value - 1e-9
-    assert math.isinf(found.high) or len(given_values) >= FEWEST
-
-
-@given(values, st.randoms(use_true_random=False))
-def test_the_order_does_not_count(given_values: list[float], rnd: random.Random) -> None:
-    clusters = [f"q{n % 12}" for n in range(len(given_values))]
-    rows = list(zip(given_values, clusters, strict=True))
-    mixed = rnd.sample(rows, len(rows))
-    again = mean_estimate([v for v, _ in mixed])
-    assert again == mean_estimate(given_values) or not given_values
-    of_questions = mean_estimate([v for v, _ in mixed], [c for _, c in mixed])
-    assert of_questions == mean_estimate(given_values, clusters) or not given_values
-
-
-@given(
-    st.lists(st.integers(-1000, 1000), min_size=FEWEST, max_size=60),
-    st.floats(-50, 50),
-    st.floats(0.1, 10),
+from pytest_llmdiff.intervals import (
+    MIN_EQUAL,
+    MIN_PAIRS,
+    MIN_UNITS,
+    change_bounds,
+    level,
+    rate_bounds,
 )
-def test_shifting_and_scaling_move_the_interval(
-    given_values: list[int], shift: float, scale: float
-) -> None:
-    assume(len(set(given_values)) > 1)
-    found = mean_estimate(given_values)
-    moved = mean_estimate([scale * value + shift for value in given_values])
-    for name in ("value", "low", "high"):
-        expected = scale * getattr(found, name) + shift
-        assert getattr(moved, name) == pytest.approx(expected, rel=1e-6, abs=1e-5)
-    mirrored = mean_estimate([-value for value in given_values])
-    assert mirrored.high == pytest.approx(-found.low, rel=1e-9, abs=1e-9)
+from tests.test_docs import ROOT, rows
+
+PAGE = "docs/statistics.md"
+
+VALUES = st.floats(min_value=-100, max_value=100).map(lambda value: round(value, 6))
+SETS = st.lists(VALUES, min_size=1, max_size=40)
+PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
+SKEWED = [round(math.exp(stats.norm.ppf((i + 0.5) / 20)), 6) for i in range(20)]
 
 
-def test_skewness_moves_the_bound_where_the_tail_is() -> None:
-    skewed = [0.0] * 45 + [1.0] * 5
-    found = mean_estimate(skewed)
-    assert found.high - found.value > 1.5 * (found.value - found.low)
+def outcomes(gained: int, lost: int, n: int) -> tuple[list[bool], list[bool]]:
+    """Base's and tuned model's outcomes with so many changes."""
+    base = [False] * gained + [True] * (n - gained)
+    return base, [True] * gained + [False] * lost + [True] * (n - gained - lost)
 
 
-@pytest.mark.parametrize("count", range(FEWEST))
-def test_few_values_bound_no_mean(count: int) -> None:
-    found = mean_estimate([float(n % 3) for n in range(count)], support=(0.0, 2.0))
-    assert (found.low, found.high) == (0.0, 2.0)
-    assert decide(found, at_most=1.99) == decide(found, at_least=0.01) == "inconclusive"
+def made(**about: Any) -> Estimate:
+    known: dict[str, Any] = {
+        "value": 0.2, "low": 0.1, "high": 0.3, "n": 50, "clusters": 50, "method": "by hand",
+        "spread": 0.4, "effective": 50.0,
+    }  # fmt: skip
+    return Estimate(**(known | about))
 
 
-def test_a_question_counts_once_however_often_it_is_asked() -> None:
-    single = [float(n % 7) for n in range(20)]
-    repeated = [value for value in single for _ in range(9)]
-    clusters = [f"q{n}" for n in range(20) for _ in range(9)]
-    found = mean_estimate(repeated, clusters)
-    alone = mean_estimate(single)
-    assert (found.low, found.high) == pytest.approx((alone.low, alone.high))
-    assert (found.n, found.clusters) == (180, 20)
-    assert mean_estimate(repeated).high < found.high  # taken for independent, it looks surer
-    few = mean_estimate([1.0, 2.0] * 90, [f"q{n % 3}" for n in range(180)])
-    assert math.isinf(few.high)
+# Verdicts
 
 
-def test_equal_values_show_only_that_others_are_rare() -> None:
-    found = mean_estimate([0.0] * 50, support=(0.0, 2.0))
-    assert (found.value, found.low) == (0.0, 0.0)
-    # Were 5.8 % of them 2, one set in twenty would have shown none.
-    assert found.high == pytest.approx(2 * (1 - 0.05 ** (1 / 50)))
-    assert stats.binom.cdf(0, 50, found.high / 2) == pytest.approx(0.05)
-    assert mean_estimate([0.0] * 50, support=(0.0, math.inf)).high == math.inf
-    assert mean_estimate([0.0] * 59, support=(0.0, math.inf)).high == 0.0
-    assert mean_estimate([2.0] * 50, support=(0.0, 2.0)).high == 2.0
+@pytest.mark.parametrize(
+    ("limit", "outcome"),
+    [
+        ({"at_most": 0.31}, "passed"),
+        ({"at_most": 0.3}, "passed"),
+        ({"at_most": 0.29}, "inconclusive"),
+        ({"at_most": 0.1}, "inconclusive"),
+        ({"at_most": 0.09}, "regressed"),
+        ({"at_least": 0.1}, "passed"),
+        ({"at_least": 0.11}, "inconclusive"),
+        ({"at_least": 0.3}, "inconclusive"),
+        ({"at_least": 0.31}, "regressed"),
+        ({"at_most": math.nan}, "inconclusive"),
+        ({"at_least": math.nan}, "inconclusive"),
+    ],
+)
+def test_only_a_bound_decides(limit: dict[str, float], outcome: str) -> None:
+    assert decide(made(), **limit) == outcome
+
+
+def test_nan_never_passes() -> None:
+    nothing = made(value=math.nan, low=-1.0, high=-1.0)
+    assert decide(nothing, at_most=0.0) == "inconclusive"
+    assert deciding_size(nothing, at_most=0.0) is None
+
+
+@pytest.mark.parametrize("limits", [{}, {"at_most": 1.0, "at_least": 0.0}])
+def test_exactly_one_limit(limits: dict[str, float]) -> None:
+    for ask in (decide, deciding_size):
+        with pytest.raises(LLMDiffError, match="exactly one limit"):
+            ask(made(), **limits)
+
+
+# Edges of a mean
+
+
+@pytest.mark.parametrize("values", [[], [math.nan] * 20, [0.1] * 19 + [math.inf], [-math.inf]])
+def test_what_is_no_number_is_unknown(values: list[float]) -> None:
+    found = mean_estimate(values, support=(0, 2))
+    assert math.isnan(found.value)
+    assert (found.low, found.high, found.n) == (0, 2, len(values))
+    for limit in (-1.0, 0.0, 1.9):
+        assert decide(found, at_most=limit) != "passed"
+        assert decide(found, at_least=limit + 0.01) != "passed"
+
+
+def test_the_method_says_what_was_not_finite() -> None:
+    assert mean_estimate([1.0, math.nan, 2.0]).method == "1 of 3 values are not finite"
+    assert mean_estimate([]).method == rate_estimate([]).method == "no values"
+
+
+@pytest.mark.parametrize("values", [[0.3], [0.1, 0.2], [0.1, 0.2, 0.3, 0.4]])
+def test_too_few_values_have_no_bounds(values: list[float]) -> None:
+    found = mean_estimate(values)
+    assert found.value == pytest.approx(np.mean(values))
+    assert (found.low, found.high) == (-math.inf, math.inf)
+    assert f"fewer than {MIN_UNITS}" in found.method
+    assert mean_estimate(values, support=(-1, 1)).high == 1
+    assert mean_estimate([*values, *[0.15] * MIN_UNITS]).high < math.inf
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -3.7, 1e-300, 1e300])
+def test_equal_values_of_an_unbounded_measure(value: float) -> None:
+    few, many = mean_estimate([value] * 10), mean_estimate([value] * MIN_EQUAL)
+    assert (few.low, few.high, few.spread) == (-math.inf, math.inf, 0)
+    assert (many.low, many.high) == (value, value)
+    # So many show with 95 % confidence that fewer than 5 % differ; one less does not.
+    assert stats.binomtest(0, MIN_EQUAL).proportion_ci(0.9).high < 0.05
+    assert stats.binomtest(0, MIN_EQUAL - 1).proportion_ci(0.9).high > 0.05
+
+
+def test_ten_zeros_do_not_show_that_the_mean_is_zero() -> None:
+    divergence = mean_estimate([0.0] * 10, support=(0, math.inf))
+    assert (divergence.low, divergence.high) == (0, math.inf)
+    assert decide(divergence, at_most=0.05) == "inconclusive"
+    assert deciding_size(divergence, at_most=0.05) == MIN_EQUAL
+
+
+def test_equal_values_within_a_support() -> None:
+    """A share of others that Clopper and Pearson leave possible, at the end of the support."""
+    share = stats.binomtest(0, 30).proportion_ci(0.9).high
+    found = mean_estimate([0.0] * 30, support=(0, 2))
+    assert (found.low, found.high) == pytest.approx((0, 2 * share))
+    found = mean_estimate([0.5] * 30, support=(-1, 1))
+    assert found.low == pytest.approx(0.5 - 1.5 * share)
+    assert found.high == pytest.approx(0.5 + 0.5 * share)
+
+
+def test_rounding_is_no_spread() -> None:
+    noisy = [0.1 + 0.2, 0.3] * 10
+    assert len(set(noisy)) == 2
+    assert mean_estimate(noisy).spread == 0
+    assert mean_estimate([1e-9, 2e-9] * 10).spread > 0
+
+
+def test_tiny_and_huge_values_are_numbers() -> None:
+    plain = mean_estimate(SKEWED)
+    for scale in (1e-200, 1e200):
+        found = mean_estimate([value * scale for value in SKEWED])
+        assert found.high / scale == pytest.approx(plain.high)
+        assert found.spread / scale == pytest.approx(plain.spread)
+
+
+def test_bounds_stay_within_the_support() -> None:
+    found = mean_estimate([0.0] * 6 + [2.0], support=(0, 2))
+    assert found.low == 0
+    assert found.high <= 2
+
+
+def test_the_bound_is_farther_on_the_side_of_the_tail() -> None:
+    found = mean_estimate(SKEWED)
+    assert found.high - found.value > 1.3 * (found.value - found.low)
+    plain = stats.t.isf(0.05, 19) * found.spread / math.sqrt(20)
+    assert found.high - found.value > plain
+
+
+def test_a_symmetric_mean_has_the_bounds_of_t() -> None:
+    values = [-2.0, -1.0, 0.0, 1.0, 2.0] * 400
+    found = mean_estimate(values)
+    theirs = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    assert found.low == pytest.approx(theirs.low, rel=0.02)
+    assert found.high == pytest.approx(theirs.high, rel=0.02)
+    assert found.spread == pytest.approx(np.std(values, ddof=1))
+
+
+# Clusters
+
+
+def test_repeats_are_not_samples() -> None:
+    once = mean_estimate(SKEWED)
+    repeated = mean_estimate(SKEWED * 5, list(range(20)) * 5)
+    assert (repeated.n, repeated.clusters) == (100, 20)
+    assert repeated.low == pytest.approx(once.low)
+    assert repeated.high == pytest.approx(once.high)
+    assert repeated.method == f"{once.method}, 20 clusters"
+    base, tuned = outcomes(3, 7, 40)
+    single = change_estimate(base, tuned)
+    twice = change_estimate(base * 2, tuned * 2, list(range(40)) * 2)
+    assert (twice.low, twice.high) == pytest.approx((single.low, single.high))
+    rate_once = rate_estimate(tuned)
+    rate_twice = rate_estimate(tuned * 2, list(range(40)) * 2)
+    assert (rate_twice.low, rate_twice.high) == pytest.approx((rate_once.low, rate_once.high))
+
+
+def test_clusters_of_one_are_no_clusters() -> None:
+    base, tuned = outcomes(3, 7, 40)
+    own = [f"q{i}" for i in range(40)]
+    assert mean_estimate(SKEWED, own[:20]) == mean_estimate(SKEWED)
+    assert mean_estimate(SKEWED, [None] * 20) == mean_estimate(SKEWED)
+    assert change_estimate(base, tuned, own) == change_estimate(base, tuned)
+    assert rate_estimate(tuned, own) == rate_estimate(tuned)
+
+
+def test_probes_without_a_cluster_stand_alone() -> None:
+    found = mean_estimate(SKEWED, ["a"] * 3 + [None] * 17)
+    assert found.clusters == 18
+
+
+def test_independent_paraphrases_tell_more_than_repeats() -> None:
+    events = [i % 5 == 0 for i in range(100)]  # one in every cluster of five
+    unlike = rate_estimate(events, [i // 5 for i in range(100)])
+    alike = rate_estimate(sorted(events), [i // 5 for i in range(100)])
+    assert unlike.value == alike.value == 0.2
+    assert alike.effective < unlike.effective < 100
+    assert alike.effective == pytest.approx(20)
+    assert unlike.high < alike.high
+
+
+def test_clusters_in_which_nothing_happens_count_once() -> None:
+    found = rate_estimate([False] * 50, [i // 5 for i in range(50)])
+    assert found.effective == 10
+    assert found.high == pytest.approx(stats.binomtest(0, 10).proportion_ci(0.9).high)
+    assert change_estimate([True] * 50, [True] * 50, [i // 5 for i in range(50)]).effective == 10
+
+
+def test_one_cluster_decides_nothing() -> None:
+    found = mean_estimate(SKEWED, ["same"] * 20)
+    assert (found.clusters, found.high) == (1, math.inf)
+    base, tuned = outcomes(0, 20, 20)
+    assert decide(change_estimate(base, tuned, ["same"] * 20), at_least=0) == "inconclusive"
+    assert rate_estimate(tuned, ["same"] * 20).effective == 1
+
+
+def test_every_value_needs_a_cluster() -> None:
+    with pytest.raises(LLMDiffError, match="3 values in 2 clusters"):
+        mean_estimate([1.0, 2.0, 3.0], ["a", "b"])
 
 
 # Rates
 
 
-@given(st.lists(st.booleans(), min_size=1, max_size=80))
-def test_rates_have_exact_bounds(events: list[bool]) -> None:
-    found, count = rate_estimate(events), sum(events)
-    assert found.low <= found.value <= found.high
-    if 0 < count < len(events):
-        assert stats.binom.cdf(count, len(events), found.high) == pytest.approx(0.05, rel=1e-4)
-        assert stats.binom.sf(count - 1, len(events), found.low) == pytest.approx(0.05, rel=1e-4)
+@pytest.mark.parametrize(("events", "n"), [(0, 1), (0, 30), (3, 30), (30, 30), (1, 2)])
+def test_a_rate_has_the_exact_bounds(events: int, n: int) -> None:
+    found = rate_estimate([True] * events + [False] * (n - events))
+    theirs = stats.binomtest(events, n).proportion_ci(0.9, method="exact")
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert (found.value, found.shares) == (events / n, (events / n,))
 
 
-def test_no_event_in_thirty_bounds_a_rate_by_a_tenth() -> None:
-    assert rate_estimate([False] * 30).high == pytest.approx(0.095, abs=0.001)
-    assert decide(rate_estimate([False] * 30), at_most=0.05) == "inconclusive"
-    assert decide(rate_estimate([False] * 59), at_most=0.05) == "passed"
-    assert rate_estimate([]).high == 1.0
+def test_no_outcomes_at_all() -> None:
+    for found, bounds in ((rate_estimate([]), (0.0, 1.0)), (change_estimate([], []), (-1.0, 1.0))):
+        assert math.isnan(found.value)
+        assert (found.low, found.high) == bounds
+        assert decide(found, at_most=1.0) == "inconclusive"
 
 
-@given(pairs)
-def test_swapping_the_models_mirrors_the_change(found: list[tuple[bool, bool]]) -> None:
-    base, tuned = split(found)
-    there, back = change_estimate(base, tuned), change_estimate(tuned, base)
-    if found:
-        assert there.value == pytest.approx(-back.value)
-        assert -1 <= there.low <= there.value + 1e-9
-        assert there.value - 1e-9 <= there.high <= 1
-    assert there.low == pytest.approx(-back.high)
-    assert flips(base, tuned).p_value == pytest.approx(flips(tuned, base).p_value)
+def test_too_few_pairs_decide_nothing() -> None:
+    found = change_estimate([True] * (MIN_PAIRS - 1), [False] * (MIN_PAIRS - 1))
+    assert (found.value, found.low, found.high) == (-1, -1, 1)
+    assert f"fewer than {MIN_PAIRS}" in found.method
+    assert change_estimate([True] * MIN_PAIRS, [False] * MIN_PAIRS).high < 0
 
 
-def test_flips_are_counted_and_tested_exactly() -> None:
-    base, tuned = split([(False, True)] * 9 + [(True, False)] + [(True, True)] * 90)
-    found = flips(base, tuned)
-    assert (found.gained, found.lost) == (9, 1)
-    assert found.p_value == pytest.approx(stats.binomtest(1, 10).pvalue)
-    assert flips([True] * 5, [True] * 5).p_value == 1.0
+def test_no_flips_do_not_show_that_there_are_none() -> None:
+    found = change_estimate([True] * 40, [True] * 40)
+    assert found.value == 0
+    assert found.low == pytest.approx(-found.high)
+    # Not better than to know one side only: Clopper and Pearson's bound of 0 in 40.
+    assert found.high >= stats.binomtest(0, 40).proportion_ci(0.9).high
+    assert decide(found, at_least=-0.05) == "inconclusive"
+    assert decide(found, at_least=-0.1) == "passed"
 
 
-def test_clustered_rates_need_questions() -> None:
-    events = [n % 3 == 0 for n in range(100)]
-    few = [f"q{n % 4}" for n in range(100)]
-    many = [f"q{n % 50}" for n in range(100)]
-    highs = [rate_estimate(events, clusters).high for clusters in (few, many, None)]
-    assert highs == sorted(highs, reverse=True)
-    assert highs[0] > highs[2] + 0.05
-    assert change_estimate(events, events, many).clusters == 50
+def test_pairs_of_unlike_length() -> None:
+    for ask in (change_estimate, flips):
+        with pytest.raises(LLMDiffError, match="2 outcomes of the base, but 1"):
+            ask([True, False], [True])
 
 
-# Decisions
+@pytest.mark.parametrize("n", [10, 23, 60])
+def test_bounds_of_a_change_over_all_tables(n: int) -> None:
+    """Exact errors of both bounds, where at most half of the outcomes change, at many truths."""
+    tables = [(gained, lost) for gained in range(n + 1) for lost in range(n + 1 - gained)]
+    bounds = np.array([change_bounds(n, gained / n, lost / n) for gained, lost in tables])
+    counts = np.array([(gained, lost, n - gained - lost) for gained, lost in tables])
+    for truth in (0.0, -0.02, -0.05, -0.1, -0.2):
+        for gained in np.linspace(0, (0.5 + truth) / 2, 6):
+            lost = gained - truth
+            weights = stats.multinomial.pmf(counts, n, [gained, lost, 1 - gained - lost])
+            assert weights[bounds[:, 0] > truth + 1e-9].sum() < 0.055
+            assert weights[bounds[:, 1] < truth - 1e-9].sum() < 0.055
 
 
-@given(st.floats(-5, 5), st.floats(0, 3), st.floats(0, 3), st.floats(-5, 5))
-def test_a_decision_is_what_the_interval_shows(
-    value: float, below: float, above: float, limit: float
-) -> None:
-    found = Estimate(
-        value=value, low=value - below, high=value + above, n=40, clusters=40, method="",
-        spread=1.0,
-        effective=40.0,
-    )  # fmt: skip
-    outcome = decide(found, at_most=limit)
-    assert (outcome == "passed") == (found.high <= limit)
-    assert (outcome == "regressed") == (found.low > limit)
-    mirrored = replace(found, value=-value, low=-found.high, high=-found.low)
-    assert decide(mirrored, at_least=-limit) == outcome
-    size = deciding_size(found, at_most=limit)
-    assert size is None or size >= found.n
-    assert deciding_size(mirrored, at_least=-limit) == size
+def test_flips_are_those_of_the_sign_test() -> None:
+    base, tuned = outcomes(2, 11, 50)
+    p_value = flips(base, tuned).p_value
+    assert p_value == pytest.approx(stats.binomtest(2, 13).pvalue)
+    assert flips(base, tuned) == Flips(gained=2, lost=11, unchanged=37, p_value=p_value)
+    assert flips([True] * 5, [True] * 5).p_value == 1
+    assert flips([], []).p_value == 1
 
 
-def test_the_deciding_size_decides() -> None:
-    few = [0.1, 0.5] * 10
-    size = deciding_size(mean_estimate(few), at_most=0.33)
-    assert size is not None
-    assert decide(mean_estimate(few), at_most=0.33) == "inconclusive"
-    assert decide(mean_estimate(few * (size // 20 + 1)), at_most=0.33) == "passed"
-    none = mean_estimate([0.0] * 20, support=(0.0, 2.0))
-    size = deciding_size(none, at_most=0.03)
-    assert size is not None
-    assert decide(mean_estimate([0.0] * size, support=(0.0, 2.0)), at_most=0.03) == "passed"
-    tiny = deciding_size(mean_estimate([0.1, 0.2]), at_most=0.3)
-    assert tiny is not None
-    assert tiny >= FEWEST
-
-
-def test_no_size_decides_at_the_limit_itself() -> None:
-    assert deciding_size(mean_estimate([0.1, 0.3] * 20), at_most=0.2) is None
-    assert deciding_size(mean_estimate([]), at_most=0.2) is None
-    # Equal values of a measure without an end are judged from the size at which others are rare.
-    assert deciding_size(mean_estimate([0.0] * 20, support=(0, math.inf)), at_most=0.2) == 59
-
-
-def test_what_a_set_can_detect_shrinks_with_its_size() -> None:
-    assert smallest_effect(1.0, FEWEST - 1) == math.inf
-    effects = [smallest_effect(2.0, n) for n in (10, 20, 50, 200)]
-    assert effects == sorted(effects, reverse=True)
-    drawn = stats.norm(loc=effects[2], scale=2.0).rvs((400, 50), random_state=1)
-    found = sum(decide(mean_estimate(row.tolist()), at_most=0.0) == "regressed" for row in drawn)
-    assert 0.72 < found / 400 < 0.88  # .80, four standard errors
-
-
-def test_adjusted_p_values() -> None:
+def test_adjusted_values_are_those_of_benjamini_and_hochberg() -> None:
+    assert adjusted([]) == []
     assert adjusted([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.16 / 3, 0.16 / 3, 0.5])
-    assert adjusted([0.3]) == [0.3]
 
 
-def test_very_many_values_are_judged_at_once() -> None:
-    drawn = stats.lognorm(1.0).rvs(100_000, random_state=3)
-    clusters = [f"q{n // 5}" for n in range(100_000)]
-    found = mean_estimate(drawn.tolist(), clusters)
-    assert found.clusters == 20_000
-    assert found.low < math.exp(0.5) < found.high
+# Planning
 
 
-# How often verdicts are wrong: a fast part of benchmarks/verdicts.py. The bands are four standard
-# errors of 400 sets around what is promised, so that a bound that is wrong twice as often fails.
+@pytest.mark.parametrize(
+    ("found", "limit"),
+    [
+        (rate_estimate([False] * 30), {"at_most": 0.05}),
+        (rate_estimate([True] * 2 + [False] * 38), {"at_most": 0.1}),
+        (change_estimate(*outcomes(2, 3, 60)), {"at_least": -0.05}),
+        (change_estimate(*outcomes(2, 6, 60)), {"at_least": 0.0}),
+        (change_estimate([True] * 6, [True] * 6), {"at_least": -0.05}),
+    ],
+)
+def test_so_many_alike_decide_and_one_less_does_not(
+    found: Estimate, limit: dict[str, float]
+) -> None:
+    size = deciding_size(found, **limit)
+    assert size is not None
+    assert size > found.n
 
-SETS = 400
+    def outcome(n: int) -> str:
+        if len(found.shares) == 1:
+            return decide(rate_like(found.value, n), **limit)
+        low, high = change_bounds(n, *found.shares)
+        return decide(replace(found, low=low, high=high, n=n), **limit)
+
+    assert decide(found, **limit) == outcome(size - 1) == "inconclusive"
+    assert outcome(size) == ("passed" if found.value != -4 / 60 else "regressed")
 
 
-def band(share: float) -> float:
-    return 4 * math.sqrt(share * (1 - share) / SETS)
+def rate_like(value: float, n: int) -> Estimate:
+    low, high = rate_bounds(n, value)
+    return made(value=value, low=low, high=high)
 
 
-@pytest.mark.parametrize("population", [normal(), log_normal(), rate(0.8), change(0.8, -0.05)],
-                         ids=lambda p: f"{p.kind} {p.name}")  # fmt: skip
-@pytest.mark.parametrize("structure", STRUCTURES)
-def test_verdicts_are_seldom_wrong(population: Population, structure: str) -> None:
-    for cell in simulate([population], repetitions=SETS, sizes=[20, 100], structures=[structure]):
-        assert (cell.worst("wrong_pass") or 0) <= 0.05 + band(0.05)
-        assert (cell.worst("false_fail") or 0) <= 0.01 + band(0.01)
-        assert (cell.worst("coverage") or 1) >= 0.90 - band(0.9)
+def test_zero_events_need_59() -> None:
+    assert deciding_size(rate_estimate([False] * 30), at_most=0.05) == 59
 
 
-def test_a_fall_of_ten_points_is_found_in_a_hundred_probes() -> None:
-    (cell,) = simulate([change(0.8, -0.1)], repetitions=SETS, sizes=[100],
-                       structures=["independent"])  # fmt: skip
-    assert (cell.worst("power") or 0) >= 0.80 - band(0.8)
+def test_more_values_alike_decide_a_mean() -> None:
+    few = mean_estimate(SKEWED)
+    size = deciding_size(few, at_most=2.0)
+    assert size is not None
+    times = math.ceil(size / 20)
+    assert decide(few, at_most=2.0) == "inconclusive"
+    assert decide(mean_estimate(SKEWED * times), at_most=2.0) == "passed"
+    assert decide(mean_estimate(SKEWED * (times - 1)), at_most=2.0) == "inconclusive"
+
+
+def test_sizes_that_decide() -> None:
+    found = mean_estimate(SKEWED)
+    assert deciding_size(found, at_most=found.value) is None
+    assert deciding_size(found, at_most=100) == 20
+    assert deciding_size(found, at_most=0.1) == 20
+    near, far = (deciding_size(found, at_most=found.value + by) for by in (0.1, 0.3))
+    assert near is not None
+    assert far is not None
+    assert near > 4 * far
+    assert deciding_size(mean_estimate([1.0, 2.0]), at_most=2.5) is not None
+    assert deciding_size(mean_estimate([0.0] * 10, support=(0, 2)), at_most=0.25) == 23
+    assert decide(mean_estimate([0.0] * 23, support=(0, 2)), at_most=0.25) == "passed"
+    assert decide(mean_estimate([0.0] * 22, support=(0, 2)), at_most=0.25) == "inconclusive"
+
+
+def test_clusters_are_counted_whole_when_planning() -> None:
+    labels = [i // 5 for i in range(50)]
+    size = deciding_size(rate_estimate([False] * 50, labels), at_most=0.05)
+    assert size is not None
+    assert 290 < size <= 295  # 59 clusters of 5
+
+
+def test_smallest_effect_is_found_that_often() -> None:
+    effect = smallest_effect(1.0, 50)
+    rng = np.random.default_rng(3)
+    found = [
+        decide(mean_estimate(rng.normal(effect, 1, size=50).tolist()), at_most=0)
+        for _ in range(400)
+    ]
+    # 80 % are promised; the chance of fewer than 72 % or more than 88 % is 1 in 10,000.
+    assert 0.72 < found.count("regressed") / 400 < 0.88
+    assert smallest_effect(2.0, 50) == pytest.approx(2 * effect)
+    assert smallest_effect(1.0, 200) < effect / 1.9
+    assert smallest_effect(1.0, MIN_UNITS - 1) == math.inf
+    with pytest.raises(LLMDiffError, match="power 1"):
+        smallest_effect(1.0, 50, power=1)
+
+
+# The page
+
+
+def test_sizes_of_the_page() -> None:
+    sizes = {words: int(size.split()[0]) for words, size in rows(PAGE, "## Minimum sizes")}
+    assert sizes.pop("on a mean") == MIN_UNITS
+    assert sizes.pop("on a change of a rate") == MIN_PAIRS
+    unbounded = "on a mean of equal values, where the measure has no highest value"
+    assert sizes.pop(unbounded) == MIN_EQUAL
+
+    def decides(words: str, n: int) -> bool:
+        percent = int(re.findall(r"at most (\d+)", words)[0])
+        if words.startswith("rate"):
+            return decide(rate_estimate([False] * n), at_most=percent / 100) == "passed"
+        moved = 0.02 if "2 % gained" in words else 0.0
+        return change_bounds(n, moved, moved)[0] >= -percent / 100
+
+    assert len(sizes) == 6
+    for words, n in sizes.items():
+        assert decides(words, n), words
+        assert not decides(words, n - 1), words
+
+
+def test_effects_of_the_page() -> None:
+    text = (ROOT / PAGE).read_text(encoding="utf-8").split("| smallest effect |")[1]
+    found = re.findall(r"^\| (\d+) \| ([\d.]+) \|$", text.split("## Edge cases")[0], re.MULTILINE)
+    assert len(found) == 6
+    for n, effect in found:
+        assert f"{smallest_effect(1.0, int(n)):.2f}" == effect
+
+
+def test_widths_of_the_page() -> None:
+    text = (ROOT / PAGE).read_text(encoding="utf-8")
+    (shown,) = re.findall(r"by (\d+) % at n = 10, (\d+) %\s+at 100 and (\d+) % at 1000", text)
+    for n, percent in zip((10, 100, 1000), shown, strict=True):
+        wider = stats.t.isf(level(n), n - 1) / stats.t.isf(0.05, n - 1)
+        assert round(100 * (wider - 1)) == int(percent)
+
+
+# Properties
+
+
+@given(values=SETS, seed=st.integers(0, 1000), clustered=st.booleans())
+def test_the_order_of_values_does_not_matter(
+    values: list[float], seed: int, clustered: bool
+) -> None:
+    order = np.random.default_rng(seed).permutation(len(values))
+    labels = [i // 3 for i in range(len(values))] if clustered else None
+    shuffled = [values[i] for i in order]
+    assert mean_estimate(shuffled, labels and [labels[i] for i in order]) == mean_estimate(
+        values, labels
+    )
+    events = [value > 0 for value in values]
+    assert rate_estimate([events[i] for i in order], labels and [labels[i] for i in order]) == (
+        rate_estimate(events, labels)
+    )
+
+
+@given(values=SETS, clustered=st.booleans())
+def test_bounds_enclose_the_value(values: list[float], clustered: bool) -> None:
+    labels = [i // 3 for i in range(len(values))] if clustered else None
+    for found in (
+        mean_estimate(values, labels),
+        mean_estimate(values, labels, support=(-100, 100)),
+        rate_estimate([value > 0 for value in values], labels),
+        change_estimate([v > 0 for v in values], [v > 20 for v in values], labels),
+    ):
+        assert found.low <= found.value <= found.high
+        assert found.n == len(values)
+        assert 1 <= found.clusters <= found.n
+        assert found.clusters <= found.effective + 1e-9 <= found.n + 1e-8 or labels is not None
+        assert found.spread >= 0
+
+
+@given(values=SETS, by=VALUES)
+def test_a_shift_shifts_the_bounds(values: list[float], by: float) -> None:
+    assume(max(values) - min(values) > 1e-3)
+    found, shifted = mean_estimate(values), mean_estimate([value + by for value in values])
+    for name in ("value", "low", "high"):
+        assert getattr(shifted, name) == pytest.approx(getattr(found, name) + by, abs=1e-5)
+
+
+@given(values=SETS, by=st.floats(min_value=0.01, max_value=100))
+def test_a_scale_scales_the_bounds(values: list[float], by: float) -> None:
+    assume(max(values) - min(values) > 1e-3)
+    found, scaled = mean_estimate(values), mean_estimate([value * by for value in values])
+    for name in ("value", "low", "high", "spread"):
+        assert getattr(scaled, name) == pytest.approx(getattr(found, name) * by, abs=1e-5)
+
+
+@given(values=SETS)
+def test_a_sign_mirrors_the_bounds(values: list[float]) -> None:
+    found, mirrored = mean_estimate(values), mean_estimate([-value for value in values])
+    expected = pytest.approx((-found.value, -found.high, -found.low), abs=1e-9)
+    assert (mirrored.value, mirrored.low, mirrored.high) == expected
+
+
+@given(pairs=PAIRS, clustered=st.booleans())
+def test_swapping_base_and_tuned_mirrors_a_change(
+    pairs: list[tuple[bool, bool]], clustered: bool
+) -> None:
+    base, tuned = ([pair[side] for pair in pairs] for side in (0, 1))
+    labels = [i // 3 for i in range(len(pairs))] if clustered else None
+    found, mirrored = change_estimate(base, tuned, labels), change_estimate(tuned, base, labels)
+    assert (mirrored.value, mirrored.low, mirrored.high) == pytest.approx(
+        (-found.value, -found.high, -found.low), abs=1e-9
+    )
+    there, back = flips(base, tuned), flips(tuned, base)
+    assert (there.gained, there.lost) == (back.lost, back.gained)
+    assert there.p_value == pytest.approx(back.p_value)
+
+
+@given(pairs=PAIRS)
+def test_one_more_loss_never_raises_a_bound(pairs: list[tuple[bool, bool]]) -> None:
+    base, tuned = ([pair[side] for pair in pairs] for side in (0, 1))
+    assume(any(tuned))
+    worse = list(tuned)
+    worse[worse.index(True)] = False
+    found, lower = change_estimate(base, tuned), change_estimate(base, worse)
+    assert lower.low <= found.low + 1e-9
+    assert lower.high <= found.high + 1e-9
+    assert rate_estimate(worse).high <= rate_estimate(tuned).high
+
+
+@settings(deadline=None, max_examples=25)
+@given(pairs=PAIRS, margin=st.floats(min_value=0.01, max_value=0.3))
+def test_a_change_that_so_many_decide_is_decided_by_more(
+    pairs: list[tuple[bool, bool]], margin: float
+) -> None:
+    base, tuned = ([pair[side] for pair in pairs] for side in (0, 1))
+    found = change_estimate(base, tuned)
+    size = deciding_size(found, at_least=-margin)
+    if size is None:
+        assert found.value == pytest.approx(-margin, abs=1e-4)
+    else:
+        assert size >= found.n
+
+
+def test_a_hundred_thousand_values_stay_small() -> None:
+    import tracemalloc
+
+    values = np.random.default_rng(0).lognormal(size=100_000)
+    labels = [i // 5 for i in range(100_000)]
+    events = (values > 3).tolist()
+    tracemalloc.start()
+    found = mean_estimate(values.tolist(), labels)
+    changed = change_estimate(events, events[::-1], labels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.high - found.low < 0.04
+    assert changed.high - changed.low < 0.01
+    assert peak < 60e6
+
+
+# The simulation, in small
+
+FEW = 400
+
+
+def allowed(share: float) -> int:
+    """As many of `FEW` as chance exceeds in 1 of 10,000 runs, if this is the true share."""
+    return int(stats.binom.isf(1e-4, FEW, share))
+
+
+def small(
+    population: Population, sizes: Sequence[int], structure: str, method: Any = plugin
+) -> list[Cell]:
+    return simulate(
+        [population], repetitions=FEW, sizes=sizes, structures=[structure], method=method
+    )
+
+
+def most(cells: Sequence[Cell], figure: str) -> int:
+    return max(count for cell in cells for count, _ in cell.counts[figure])
+
+
+@pytest.mark.parametrize(
+    ("population", "structure", "sizes"),
+    [
+        (normal(), "independent", (10, 50)),
+        (log_normal(), "independent", (10, 20, 100)),
+        (log_normal(), "clustered", (50, 100)),
+        (log_normal(), "repeats", (50, 100)),
+        (change(0.8, -0.05), "independent", (20, 100)),
+        (change(0.95, -0.05), "clustered", (50, 100)),
+        (change(0.8, -0.1), "repeats", (50, 100)),
+        (rate(0.95), "repeats", (50, 100)),
+    ],
+    ids=lambda value: value.name if isinstance(value, Population) else str(value),
+)
+def test_wrong_passes_are_as_rare_as_promised(
+    population: Population, structure: str, sizes: tuple[int, ...]
+) -> None:
+    cells = small(population, sizes, structure)
+    assert most(cells, "wrong_pass") <= allowed(0.06)
+    for cell in cells:
+        assert all(count >= FEW - allowed(0.1) for count, _ in cell.counts["coverage"])
+
+
+@pytest.mark.parametrize("population", [normal(), log_normal(), change(0.8, 0), change(0.95, 0)])
+@pytest.mark.parametrize("structure", ["independent", "clustered"])
+def test_false_fails_are_as_rare_as_promised(population: Population, structure: str) -> None:
+    assert most(small(population, (10, 20, 50), structure), "false_fail") <= allowed(0.01)
+
+
+def test_a_change_of_ten_points_is_found() -> None:
+    (cell,) = small(change(0.8, -0.1), (100,), "independent")
+    ((found, _),) = cell.counts["power"]
+    assert found >= FEW - allowed(0.2)
+
+
+def test_the_simulation_tells_bounds_that_do_not_hold() -> None:
+    """t on skewed values, clusters taken for samples, no pairing: the tests above can fail."""
+    assert most(small(log_normal(), (10,), "independent", rival("paired t")), "wrong_pass") > (
+        allowed(0.06)
+    )
+    assert most(small(normal(), (50,), "repeats", rival("paired t")), "wrong_pass") > allowed(0.06)
+    (cell,) = small(change(0.8, -0.1), (100,), "independent", rival("unpaired z"))
+    assert cell.counts["power"][0][0] < FEW - allowed(0.2)
+
+
+@pytest.mark.parametrize("structure", ["clustered", "repeats"])
+def test_the_populations_are_what_they_say(structure: str) -> None:
+    drawn = sets_of(log_normal(), 50, structure, 4000, 1)
+    differences = drawn.tuned - drawn.base
+    assert differences.mean() == pytest.approx(0, abs=0.03)
+    assert differences.std() == pytest.approx(1, abs=0.08)
+    within = np.corrcoef(differences[:, 0], differences[:, 1])[0, 1]
+    apart = np.corrcoef(differences[:, 0], differences[:, 5])[0, 1]
+    assert within == pytest.approx(0.5 if structure == "clustered" else 1, abs=0.12)
+    assert apart == pytest.approx(0, abs=0.06)
+    outcomes_ = sets_of(change(0.8, -0.1), 50, structure, 4000, 1)
+    assert outcomes_.base.mean() == pytest.approx(0.8, abs=0.01)
+    assert outcomes_.tuned.mean() == pytest.approx(0.7, abs=0.01)
+    assert (outcomes_.base == outcomes_.tuned).mean() == pytest.approx(0.844, abs=0.01)
+
+
+def test_the_summary_names_the_worst_cells() -> None:
+    population = change(0.8, 0)
+    assert {q.figure for q in questions(population)} == {"wrong_pass", "false_fail"}
+    counts = {10: (9, 9, 0, (0, 0)), 20: (1, 0, 5, (9, 10)), 100: (0, 1, 8, (10, 10))}
+    cells = [
+        Cell(
+            kind="change",
+            name="0.80",
+            structure="independent",
+            n=n,
+            counts={
+                "wrong_pass": [(passed, 10)],
+                "false_fail": [(failed, 10)],
+                "power": [(told, 10)],
+                "coverage": [covered],
+            },
+        )
+        for n, (passed, failed, told, covered) in counts.items()
+    ]
+    found = summary(cells)
+    about = {"measure": "change", "population": "0.80", "structure": "independent"}
+    assert found == {
+        "wrong_pass": {"value": 0.1, "cell": about | {"n": 20}},
+        "false_fail": {"value": 0.1, "cell": about | {"n": 100}},
+        "power_100": {"value": 0.8, "cell": about | {"n": 100}},
+        "coverage": {"value": 0.9, "cell": about | {"n": 20}},
+    }
+    assert "| change 0.80, independent | – | 10.0 | 0.0 |" in table(cells, "wrong_pass")
