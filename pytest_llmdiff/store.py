@@ -39,14 +39,18 @@ class Store:
 
     def get(self, kind: str, keys: Iterable[str]) -> dict[str, Any]:
         """The values that are there, by key; a value whose checksum is wrong is not there."""
-        found: dict[str, Any] = {}
+        return {key: json.loads(value) for key, value in self.blobs(kind, keys).items()}
+
+    def blobs(self, kind: str, keys: Iterable[str]) -> dict[str, bytes]:
+        """The same of values that are bytes."""
+        found: dict[str, bytes] = {}
         for part in _parts(keys):
             # As bytes: a damaged value need not be text.
             columns = "key, CAST(value AS BLOB), crc"
             query = f"SELECT {columns} FROM rows WHERE kind = ? AND key IN ({_marks(part)})"
             for key, value, crc in self._all(query, [kind, *part]):
                 if value is not None and zlib.crc32(value) == crc:
-                    found[key] = json.loads(value)
+                    found[key] = value
                 else:
                     self._warn("a damaged row is measured again")
         return found
@@ -61,13 +65,34 @@ class Store:
 
     def put(self, kind: str, values: Mapping[str, Any]) -> None:
         """Write plain JSON values in one transaction."""
-        rows = []
+        rows: list[tuple[str, str, str | bytes, int]] = []
         for key, value in values.items():
             text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
             # A lone surrogate cannot be stored as UTF-8; its escaped form can.
             with_escapes = text if _encodable(text) else json.dumps(value)
             rows.append((kind, key, with_escapes, zlib.crc32(with_escapes.encode())))
+        self._write(rows)
 
+    def put_blobs(self, kind: str, values: Mapping[str, bytes]) -> None:
+        """Write bytes in one transaction."""
+        self._write([(kind, key, value, zlib.crc32(value)) for key, value in values.items()])
+
+    def size(self, kinds: str) -> int:
+        """Bytes of all values whose kind is `kinds` and another word."""
+        query = "SELECT total(length(value)) FROM rows WHERE kind >= ? AND kind < ?"
+        return int(self._all(query, _kinds(kinds))[0][0])
+
+    def remove_kinds(self, kinds: str, *, but: str) -> None:
+        """Remove all values whose kind is `kinds` and another word, but those of one."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            with connection:
+                query = "DELETE FROM rows WHERE kind >= ? AND kind < ? AND kind != ?"
+                connection.execute(query, [*_kinds(kinds), but])
+
+        self._run(write)
+
+    def _write(self, rows: Sequence[tuple[str, str, str | bytes, int]]) -> None:
         def write(connection: sqlite3.Connection) -> None:
             with connection:
                 connection.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", rows)
@@ -212,6 +237,11 @@ def _parts(keys: Iterable[str]) -> Iterator[list[str]]:
     distinct = list(dict.fromkeys(keys))
     for start in range(0, len(distinct), 500):
         yield distinct[start : start + 500]
+
+
+def _kinds(first: str) -> list[str]:
+    """Bounds of the kinds that begin with a word and a space, which "!" comes next after."""
+    return [f"{first} ", f"{first}!"]
 
 
 def _marks(part: Sequence[str]) -> str:

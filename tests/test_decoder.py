@@ -346,3 +346,24 @@ def test_what_was_never_written_is_read_as_zero() -> None:
     assert keys[0, :, 20].eq(1).all()
     assert keys[1, :, 3].eq(1).all()
     assert keys[0, :, 16:20].eq(0).all()
+
+
+def test_rows_that_ended_take_no_more_memory() -> None:
+    """What is read is cleaned row by row, and a row that moves brings what it has read along."""
+    import torch
+
+    slots = Slots(3, 40, grain=16)
+    ones = torch.ones(3, 1, 1, 4)
+    slots.place(0, torch.zeros(3, 1, dtype=torch.int64), 1)
+    slots.cache.update(ones, ones, 0)
+    layer = slots.cache.layers[0]
+    layer.keys[:, :, 16:] = torch.nan  # as unwritten memory may be
+    slots.place(0, torch.tensor([[17], [18]]), 19)
+    slots.cache.update(ones[:2], ones[:2], 0)
+    assert layer.keys[2, :, 16:].isnan().all(), "the row that is not in the pass was written"
+    slots.move(1, 2)
+    slots.place(1, torch.tensor([[19], [20]]), 40)
+    keys, _ = slots.cache.update(ones[:2], ones[:2], 0)
+    assert keys.isfinite().all()
+    assert keys[1, :, [18, 20]].eq(1).all()
+    assert keys.shape[2] == 48

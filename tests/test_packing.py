@@ -144,6 +144,30 @@ def test_pages_of_a_mapped_file_are_let_go_and_read_again(tmp_path: Path) -> Non
     assert torch.equal(mapped, weight)
 
 
+def test_an_embedding_stays_in_its_file(folder: Path, tmp_path: Path) -> None:
+    """Also one that the output layer shares; what was written to is no file's any more."""
+    import torch
+    from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+    from pytest_llmdiff.engines.mapping import MAPS
+
+    config = LlamaConfig.from_pretrained(folder / "base", tie_word_embeddings=True)
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+
+    def place_of_packed(written: bool) -> bool:
+        model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
+        embedding = model.get_input_embeddings()
+        if written:
+            embedding.weight.data[5] = 1.0
+        before, place = logits(model), embedding.weight.data_ptr()
+        pack(model)
+        torch.testing.assert_close(logits(model), before, rtol=1e-4, atol=1e-4)
+        return bool(embedding.weight.data_ptr() == place)
+
+    assert place_of_packed(written=False) == MAPS.is_file()
+    assert not place_of_packed(written=True)
+
+
 def _resident(folder: Path) -> int:
     """Kilobytes of the folder's mapped files that are in memory, on Linux."""
     maps = Path("/proc/self/smaps")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import sqlite3
+import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.engines.huggingface import TransformersEngine
 from pytest_llmdiff.engines.opening import Pair
 from pytest_llmdiff.engines.pairing import FIRST_AHEAD, TRIED_COST, Pairing
+from pytest_llmdiff.engines.states import KeptStates
 from pytest_llmdiff.parametrize import asks_for_divergence
 from pytest_llmdiff.store import Store
 from tests.test_engine import PROMPTS, exact_divergence, generation, pair, replies, request, tokens
@@ -241,3 +246,95 @@ def test_a_run_says_what_rounding_can_do(
     ties = sum(row["near_tie"] for row in rows)
     text = found.stdout.str()
     assert (f"note: {ties} of 5 tuned replies rest on a near-tie" in text) == (ties > 0)
+
+
+def base_passes(both: Pair) -> list[int]:
+    """Grows by the tokens of every forward pass that runs with the adapter switched off."""
+    found: list[int] = []
+    model: Any = both.base.weights.load()  # type: ignore[attr-defined]
+    layer = next(m for m in model.modules() if hasattr(m, "lora_A"))
+
+    def count(_: Any, __: Any, output: Any) -> None:
+        if layer.disable_adapters:
+            found.append(output.last_hidden_state.shape[1])
+
+    model.get_base_model().model.register_forward_hook(count)
+    return found
+
+
+def diverged(both: Pair, store: Path, requests: Sequence[Any]) -> list[Any]:
+    found = generation(both, store, requests, window=3)
+    found.divergences_expected = True
+    return found.divergences(requests)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_second_adapter_runs_no_pass_of_the_base(
+    folder: Path, tmp_path: Path, dtype: str
+) -> None:
+    requests = [request(prompt) for prompt in PROMPTS]
+    first, second = tmp_path / "first", tmp_path / "second"
+    alone = diverged(pair(folder, "base", "second", first, dtype=dtype), first, requests)
+    diverged(pair(folder, "base", "adapter", second, dtype=dtype), second, requests)
+    both = pair(folder, "base", "second", second, dtype=dtype)
+    passes = base_passes(both)
+    again = diverged(both, second, requests)
+    assert passes == []
+    for before, after in zip(alone, again, strict=True):
+        assert [t.kl for t in after.tokens] == pytest.approx(
+            [t.kl for t in before.tokens], rel=1e-4, abs=1e-6
+        )
+
+
+@pytest.mark.parametrize("damage", ["gone", "short", "changed"])
+def test_states_that_are_missing_or_damaged_are_found_by_a_pass(
+    folder: Path, tmp_path: Path, damage: str
+) -> None:
+    requests = [request(prompt) for prompt in PROMPTS]
+    alone = diverged(pair(folder, "base", "second", tmp_path / "x"), tmp_path / "x", requests)
+    diverged(pair(folder, "base", "adapter", tmp_path), tmp_path, requests)
+    file = sqlite3.connect(tmp_path / "store.sqlite3")
+    with file:
+        (count,) = file.execute("SELECT count(*) FROM rows WHERE kind LIKE 'states %'").fetchone()
+        assert count == len(PROMPTS)
+        change = {
+            "gone": "DELETE FROM rows WHERE kind LIKE 'states %'",
+            "short": "UPDATE rows SET value = zeroblob(6), crc = ? WHERE kind LIKE 'states %'",
+            "changed": "UPDATE rows SET value = zeroblob(96) WHERE kind LIKE 'states %'",
+        }[damage]
+        file.execute(change, [zlib.crc32(bytes(6))] if damage == "short" else [])
+    file.close()
+    both = pair(folder, "base", "second", tmp_path)
+    passes = base_passes(both)
+    again = diverged(both, tmp_path, requests)
+    assert passes
+    for before, after in zip(alone, again, strict=True):
+        assert [t.kl for t in after.tokens] == pytest.approx(
+            [t.kl for t in before.tokens], rel=1e-4, abs=1e-6
+        )
+
+
+def test_states_are_kept_only_where_a_divergence_is_asked_and_there_is_room(
+    folder: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    requests = [request(prompt) for prompt in PROMPTS]
+    store = Store(tmp_path)
+    generation(pair(folder, "base", "adapter", tmp_path), tmp_path, requests).outcomes(requests)
+    assert store.size("states") == 0
+    item = Continuation(prompt_ids=(1, 2), reply_ids=(3, 4))
+    rows = torch.arange(8.0).view(2, 4)  # 32 bytes
+
+    def kept(identity: str) -> KeptStates:
+        return KeptStates(store, identity, dtype="float32", place=lambda: "cpu", limit=70)
+
+    kept("old").put([(item, rows)])
+    assert torch.equal(kept("old").get({"x": item})["x"], rows)
+    assert kept("new").get({"x": item}) == {}
+    others = [replace(item, prompt_ids=(number,)) for number in range(3)]
+    kept("new").put([(other, rows) for other in others[:2]])
+    assert kept("old").get({"x": item}) == {}, "another model's states give way"
+    kept("new").put([(others[2], rows)])
+    assert store.size("states") == 64
+    assert set(kept("new").get({str(n): o for n, o in enumerate(others)})) == {"0", "1"}

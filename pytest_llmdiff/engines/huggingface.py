@@ -17,6 +17,7 @@ from pytest_llmdiff.engines.decoding import decode, groups
 from pytest_llmdiff.engines.reasoning import split_reasoning
 from pytest_llmdiff.engines.rendering import AnyRenderer
 from pytest_llmdiff.engines.serving import Service, service_of, window_of
+from pytest_llmdiff.engines.states import KeptStates
 from pytest_llmdiff.engines.teacher import Teacher
 from pytest_llmdiff.engines.weights import Weights
 from pytest_llmdiff.errors import ProbeError
@@ -63,7 +64,7 @@ class TransformersEngine:
     content hash of files, settings and versions; it is computed without loading anything.
     `remembered` looks a fact about the model up, or computes and keeps it. With `keep_states`,
     what went into the output layer for each token of the last replies is in `states`, by the
-    request's key, `[tokens, hidden]`.
+    request's key, `[tokens, hidden]`; `kept` are those of earlier runs.
     """
 
     weights: Weights
@@ -74,6 +75,7 @@ class TransformersEngine:
     remembered: Remember = field(default=_forgotten, repr=False)
     notes: set[str] = field(default_factory=set)
     keep_states: bool = field(default=False, repr=False)
+    kept: KeptStates | None = field(default=None, repr=False)
     states: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def fingerprint(self) -> str:
@@ -256,9 +258,20 @@ class TransformersEngine:
         """Capability: logits `[len(reply_ids), vocabulary]` of given replies, with their index."""
         return self._teacher.logits(items, rows)
 
-    def reply_states(self, items: Sequence[Continuation]) -> Iterator[tuple[int, torch.Tensor]]:
-        """What goes into the output layer for each token of given replies, `[tokens, hidden]`."""
-        return self._teacher.states(items)
+    def states_of(self, replies: Mapping[str, Continuation]) -> dict[str, torch.Tensor]:
+        """What goes into the output layer for each token of given replies, `[tokens, hidden]`, by
+        the request's key: as it was left behind by the last replies or by earlier runs, else by
+        a pass; kept for later runs."""
+        fresh = {key: self.states[key] for key in replies if key in self.states}
+        there = {key: item for key, item in replies.items() if key not in fresh}
+        found = {} if self.kept is None else self.kept.get(there)
+        missing = [key for key in there if key not in found]
+        if missing:
+            passed = self._teacher.states([replies[key] for key in missing])
+            fresh |= {missing[index]: states for index, states in passed}
+        if self.kept is not None and fresh:
+            self.kept.put((replies[key], states) for key, states in fresh.items())
+        return found | fresh
 
     def state_logits(self, states: torch.Tensor) -> torch.Tensor:
         """Logits `[n, vocabulary]` of states `[n, hidden]`, where `service.plain`."""

@@ -4,45 +4,59 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
-MAPS = Path("/proc/self/maps")
+MAPS = Path("/proc/self/smaps")
+# What a private mapping holds beside the file's content: pages that were written to.
+WRITTEN = ("Anonymous", "Swap")
 
 
 class MappedFiles:
     """The places at which this process has mapped safetensors files, where the system tells.
 
     transformers maps a file as a whole, and no part of it is given back while one tensor of it is
-    in use.
+    in use. Mappings that were written to are left out: those pages have no copy in the file.
     """
 
     def __init__(self) -> None:
         self._ranges: list[tuple[int, int]] = []
         if MAPS.is_file() and hasattr(mmap, "MADV_DONTNEED"):
-            for line in MAPS.read_text(encoding="utf-8", errors="replace").splitlines():
-                place, *_, last = line.split()
-                if last.endswith(".safetensors"):
-                    start, end = (int(part, 16) for part in place.split("-"))
-                    self._ranges.append((start, end))
+            self._ranges = list(_unwritten(MAPS.read_text(encoding="utf-8", errors="replace")))
 
     def forget(self, tensor: torch.Tensor) -> bool:
         """Let the pages of a tensor go, if they are those of a file; they are read again on use.
 
-        Only whole pages that no other tensor shares, and only of files: other memory has no copy
-        to be read again from. Returns whether that was so.
+        Those that it shares with its neighbours go too. Returns whether it lies in a file.
         """
         start = tensor.data_ptr()
         end = start + tensor.numel() * tensor.element_size()
         if not any(first <= start and end <= last for first, last in self._ranges):
             return False
         page = mmap.PAGESIZE
-        start, end = -(-start // page) * page, end // page * page
-        if start < end:
-            advise = ctypes.CDLL(None).madvise
-            advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-            advise(start, end - start, mmap.MADV_DONTNEED)
+        # A mapping is whole pages, so this does not leave it.
+        start, end = start // page * page, -(-end // page) * page
+        advise = ctypes.CDLL(None).madvise
+        advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        advise(start, end - start, mmap.MADV_DONTNEED)
         return True
+
+
+def _unwritten(smaps: str) -> Iterator[tuple[int, int]]:
+    """First and last address of the safetensors mappings in a text of proc_pid_smaps(5)."""
+    place: tuple[int, int] | None = None
+    for line in smaps.splitlines():
+        name, *rest = line.split()
+        if not name.endswith(":"):
+            if place is not None:
+                yield place
+            first, last = (int(part, 16) for part in name.split("-"))
+            place = (first, last) if line.endswith(".safetensors") else None
+        elif name[:-1] in WRITTEN and rest[0] != "0":
+            place = None
+    if place is not None:
+        yield place

@@ -194,6 +194,7 @@ class _Opener:
 
     def _transformers(self, spec: Spec, side: str, base: Engine | None) -> Engine:
         from pytest_llmdiff.engines.huggingface import TransformersEngine
+        from pytest_llmdiff.engines.states import KeptStates
 
         adapter = fetch(spec) if spec.kind == "adapter" else None
         path = fetch(self.base) if adapter else fetch(spec)
@@ -216,6 +217,9 @@ class _Opener:
             identity=identity,
             batch_size=self.settings.batch_size,
             remembered=partial(_remembered, self.store, identity),
+            kept=KeptStates(
+                self.store, identity, dtype=weights.dtype, place=lambda: self.place().name
+            ),
         )
 
     def _renderer(

@@ -7,6 +7,7 @@ layout but for rounding.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,32 +19,44 @@ if TYPE_CHECKING:
 
 # Logits of the packed model differ by rounding only, as a share of the largest.
 ALIKE = 1e-4
+# oneDNN and torch keep the code that they make for a product's shape, about half a megabyte each: a
+# step has half a dozen shapes, and others whenever a row has ended. Read at the first product.
+KEPT_SHAPES = "8"
+KEEPERS = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 
 
 def pack(model: Any) -> None:
     """Pack the linear layers of a float32 model on a CPU, in place.
 
-    A packed weight takes the place of the plain one, which `dense` gives back. A weight that an
-    embedding shares stays beside it, since rows cannot be looked up in the packed one. What is
-    not packed is copied, so that nothing holds on to a file that was mapped as a whole. Where
+    A packed weight takes the place of the plain one, which `dense` gives back. An embedding, whose
+    rows cannot be looked up in a packed one, stays plain: in its file where that is mapped, so
+    that only the rows of tokens that occur are in memory. All else is copied from there. Where
     torch cannot, or the model would not say the same (its code may read weights as they are), all
     is left as it was.
     """
     import torch
 
+    for name in KEEPERS:
+        os.environ.setdefault(name, KEPT_SHAPES)
     if not _able():
         return
     # Not in inference mode: PEFT sets flags on its parameters, which tensors made there refuse.
     with torch.no_grad():
         before = _logits(model)
         layers = [(layer, layer.weight) for layer in _layers(model)]
-        embeddings = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
+        embeddings = {id(m.weight): m for m in model.modules() if isinstance(m, torch.nn.Embedding)}
         mapped = MappedFiles()
-        packing = {id(weight) for _, weight in layers} - embeddings
+        packing = {id(weight) for _, weight in layers} - embeddings.keys()
         # Before the layers, so that the files of these are let go of one after the other.
         for parameter in model.parameters():
             if id(parameter) not in packing:
-                parameter.data = parameter.data.clone()
+                plain = parameter.data
+                if not mapped.forget(plain) or id(parameter) not in embeddings:
+                    parameter.data = plain.clone()
+                    mapped.forget(plain)
+        for embedding in embeddings.values():
+            # A looked up row brings its neighbours along; in time, all of them.
+            embedding.register_forward_hook(partial(_forget, mapped, embedding.weight.data))
         while layers:
             layer, weight = layers.pop()
             packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
@@ -104,6 +117,10 @@ def _product(packed: torch.Tensor, bias: torch.Tensor | None, rows: torch.Tensor
 
     found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, packed, bias, "none", [], "")
     return found
+
+
+def _forget(mapped: MappedFiles, rows: torch.Tensor, *_: object) -> None:
+    mapped.forget(rows)
 
 
 def _logits(model: Any) -> torch.Tensor:

@@ -102,15 +102,14 @@ class Pairing:
     def _states(
         self, replies: Mapping[str, tuple[int, ...]], base: Mapping[str, Generated]
     ) -> Mapping[str, torch.Tensor]:
-        """What went into the base's output layer; run again for replies of earlier runs."""
-        states = dict(self._base.states)
-        missing = [key for key in replies if replies[key] and key not in states]
-        items = [
-            Continuation(prompt_ids=base[key].prompt_ids, reply_ids=replies[key]) for key in missing
-        ]
-        for index, found in self._base.reply_states(items) if items else ():
-            states[missing[index]] = found
-        return states
+        """What went into the base's output layer at each token."""
+        items = {
+            key: Continuation(prompt_ids=base[key].prompt_ids, reply_ids=reply)
+            for key, reply in replies.items()
+            if reply
+        }
+        found: Mapping[str, torch.Tensor] = self._base.states_of(items)
+        return found
 
     def _ahead(self) -> int:
         """How many tokens to try: as many as are more likely to be right than they cost."""

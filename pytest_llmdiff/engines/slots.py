@@ -8,6 +8,7 @@ step of decoding writes one column and copies nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,9 +30,8 @@ class Slots:
     def __init__(self, count: int, capacity: int, *, grain: int = GRAIN) -> None:
         from transformers.cache_utils import Cache
 
-        self.count = count
         self._grain = grain
-        self._room = _Room(count=count, capacity=-(-capacity // grain) * grain)
+        self._room = _Room(capacity=-(-capacity // grain) * grain, clean=[0] * count)
         layer, room = _layer_class(), self._room
         # transformers adds a layer when a model's layer writes to it for the first time.
         self.cache: Any = Cache(layer_class_to_replicate=lambda: layer(room))
@@ -47,11 +47,11 @@ class Slots:
         room = self._room
         room.rows = slice(start, start + columns.shape[0])
         room.columns = columns
-        room.width = self._cleaned(width)
+        room.width = self._cleaned(room.rows, width)
 
     def fill(self, start: int, stop: int, other: Slots, width: int) -> None:
         """Begin rows with the first columns of another's first row."""
-        self._cleaned(width)
+        self._cleaned(slice(start, stop), width)
         while len(self.cache.layers) < len(other.cache.layers):
             self.cache.layers.append(self.cache.layer_class_to_replicate())
         for layer, source in zip(self.cache.layers, other.cache.layers, strict=True):
@@ -64,18 +64,26 @@ class Slots:
 
     def move(self, source: int, target: int) -> None:
         """Let a row stand where another stood."""
+        # No further than was ever read: the rest takes no memory yet.
+        clean = self._room.clean
         for part in self._parts():
-            part[target] = part[source]
+            part[target, :, : clean[source]] = part[source, :, : clean[source]]
+        clean[target] = max(clean[source], clean[target])
 
-    def _cleaned(self, width: int) -> int:
+    def _cleaned(self, rows: slice, width: int) -> int:
         """The width rounded up, after zeros were put where nothing was read before: what was never
-        written may be NaN, and a masked NaN is still one."""
+        written may be NaN, and a masked NaN is still one. Only in these rows: a batch whose rows
+        end needs no more memory for them."""
         room = self._room
         width = min(-(-width // self._grain) * self._grain, room.capacity)
-        if width > room.clean:
-            for part in self._parts():
-                part[:, :, room.clean : width] = 0
-            room.clean = width
+        first = rows.start
+        for clean, same in groupby(room.clean[rows]):
+            last = first + len(list(same))
+            if clean < width:
+                for part in self._parts():
+                    part[first:last, :, clean:width] = 0
+                room.clean[first:last] = [width] * (last - first)
+            first = last
         return width
 
     def _parts(self) -> list[torch.Tensor]:
@@ -91,17 +99,17 @@ class _Room:
     the last one lets go of them, not when Python looks for cycles.
     """
 
-    count: int
     capacity: int
-    clean: int = 0
+    clean: list[int]  # columns of each row that have been read, and are no NaN
     width: int = 0
     rows: slice = field(default_factory=lambda: slice(0))
     columns: Any = None
 
     def empty(self, like: torch.Tensor) -> torch.Tensor:
         """`[count, heads, capacity, width of a head]`, zero as far as it is read."""
-        found = like.new_empty(self.count, like.shape[1], self.capacity, like.shape[3])
-        found[:, :, : self.clean] = 0
+        found = like.new_empty(len(self.clean), like.shape[1], self.capacity, like.shape[3])
+        for row, clean in enumerate(self.clean):
+            found[row, :, :clean] = 0
         return found
 
     def written(self, part: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
