@@ -47,7 +47,7 @@ class Estimate:
     `value` is NaN where nothing was measured, or something that is no finite number. `clusters`
     counts the independent units; `spread / sqrt(clusters)` is the standard error. `effective` is
     the number of independent probes that tell as much as these `n`. `skewness` is that of the units
-    of a mean. `shares` has the share of events of a rate, or the shares gained and lost of a change.
+    of a mean. `shares` are the share of events of a rate, or those gained and lost of a change.
     """
 
     value: float

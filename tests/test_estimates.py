@@ -183,9 +183,10 @@ def test_the_bound_is_farther_on_the_side_of_the_tail() -> None:
 def test_a_symmetric_mean_has_the_bounds_of_t() -> None:
     values = [-2.0, -1.0, 0.0, 1.0, 2.0] * 400
     found = mean_estimate(values)
-    theirs = stats.ttest_1samp(values, 0).confidence_interval(0.9)
-    assert found.low == pytest.approx(theirs.low, rel=0.02)
-    assert found.high == pytest.approx(theirs.high, rel=0.02)
+    theirs = stats.ttest_1samp(values, 0).confidence_interval(1 - 2 * level(2000))
+    assert found.low == pytest.approx(theirs.low)
+    assert found.high == pytest.approx(theirs.high)
+    assert level(2000) == pytest.approx(0.05, rel=0.1)
     assert found.spread == pytest.approx(np.std(values, ddof=1))
 
 
