@@ -192,3 +192,11 @@ def test_what_is_unmatched(tmp_path: Path) -> None:
     gone = unmatched(entries.values(), found, tmp_path)
     names = [name for name, each in entries.items() if each in gone]
     assert names == ["probe gone", "test gone", "file gone"]
+
+
+def test_the_rerun_command_writes_nothing(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(test_suite=SUITE + "\n\ndef test_none(llm_pair):\n"
+                       "    assert_semantic_drift(llm_pair.compare('Hi'))\n")  # fmt: skip
+    result = run("--llmdiff-accept", "--llmdiff-export=out", "--llmdiff-seed=3")
+    result.assert_outcomes(passed=3, failed=1)  # a missing limit is nothing to accept
+    result.stdout.fnmatch_lines(["E *rerun    pytest *test_none* --llmdiff-seed 3"])

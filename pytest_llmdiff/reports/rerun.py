@@ -11,6 +11,9 @@ import pytest
 from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.settings import Settings
 
+# Options of what a run writes, or of one that judges nothing: a rerun is to judge again.
+ONCE = ("json", "record", "required", "export", "accept", "calibrate", "margin", "plan")
+
 
 def rerun_command(config: pytest.Config, item: pytest.Item, settings: Settings) -> str:
     """`pytest "file::test[id]" --llm-base … --llm-tuned …` with the options of the command line.
@@ -31,7 +34,7 @@ def rerun_command(config: pytest.Config, item: pytest.Item, settings: Settings) 
             words += [f"{flag}={shlex.quote(value)}"] if joined else [flag, shlex.quote(value)]
     for option in OPTIONS:
         given = config.getoption(f"llmdiff_{option.name}")
-        if given is None or option.name in ("json", "record", "required"):
+        if given is None or option.name in ONCE:
             continue
         words += [option.flag] if option.is_flag else [option.flag, shlex.quote(str(given))]
     return " ".join(words)
