@@ -79,6 +79,22 @@ def rate_evidence(sample: Sample, *, over: float, scope: str = "") -> Evidence:
     )
 
 
+def moved_evidence(moved: Sample, back: Sample, *, scope: str = "") -> Evidence:
+    """The share of members that moved one way, where both samples are 1 for "moved" and else 0.
+
+    `p` is McNemar's exact test of these against the members that moved back the other way.
+    """
+    pairs = zip(_events(moved, 0), _events(back, 0), strict=True)
+    both = [(m, b) for m, b in pairs if m is not None and b is not None]
+    found = flips([b for _, b in both], [m for m, _ in both])
+    return replace(
+        rate_evidence(moved, over=0, scope=scope),
+        unit="share of replies",
+        p=found.p if both else None,
+        details={moved.name: found.gained, back.name: found.lost},
+    )
+
+
 def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = "") -> Evidence:
     """How much larger the share over a threshold is for the tuned model, paired by member.
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_llmdiff.baseline import Noise
 from pytest_llmdiff.comparison import Comparison, Explanation, Measurement, against_accepted
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.evidence import change_evidence, mean_evidence, rate_evidence
+from pytest_llmdiff.evidence import (
+    change_evidence,
+    mean_evidence,
+    moved_evidence,
+    rate_evidence,
+)
 from pytest_llmdiff.metrics import Metric
 from pytest_llmdiff.reports.failure import failure_text, set_failure_text
 from pytest_llmdiff.sets import Comparisons, Sample, View, gather
-from pytest_llmdiff.verdicts import GIVEN, Verdict, judge, judge_set
+from pytest_llmdiff.verdicts import GIVEN, Evidence, Verdict, judge, judge_set
 
 OWN = "this helper's own"
 ROUNDING = 1.01  # an accepted value measured again, in other batches say, is no further change
@@ -23,10 +28,12 @@ PROBLEMS = 20  # of a set's members that a failure names
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is asked of a measure, and the limits given for it.
+    """What is asked of a measure, and the limits given for it by `source`.
 
     Of a set it is the mean of `view`; with `over`, the share of members above that; with `base` as
-    well, by how much that share rose over the base's.
+    well, by how much that share rose over the base's; with `opposite`, the share of members that
+    moved this way, tested against those that moved that way. `known` is told of the measure with
+    the verdict on a set.
     """
 
     view: View
@@ -34,6 +41,15 @@ class Question:
     at_least: float | None = None
     over: float | None = None
     base: View | None = None
+    opposite: View | None = None
+    known: Mapping[str, Any] = field(default_factory=dict)
+    source: str = GIVEN
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """All that it needs of a set."""
+        others = (self.base, self.opposite)
+        return (self.view, *(view for view in others if view is not None))
 
     @property
     def limited(self) -> bool:
@@ -61,9 +77,9 @@ def settle(
 def settle_problems(subject: Comparison | Iterable[Comparison], metric: Metric) -> None:
     """The same for a measure that counts problems: none is allowed, of a set in any member."""
     __tracebackhide__ = True
-    question = Question(view=View(support=(0.0, float("inf"))), at_most=0)
+    question = Question(view=View(support=(0.0, float("inf"))), at_most=0, source=OWN)
     if isinstance(subject, Comparison):
-        _settle_one(subject, metric, [question], source=OWN)
+        _settle_one(subject, metric, [question])
         return
     (sample,) = gather(metric, members_of(subject), [question.view])
     found = [(value, comparison) for value, comparison in sample.worst if value]
@@ -142,9 +158,7 @@ def _let_pass(run: Any, verdict: Verdict) -> bool:
     return bool(run.calibrating or accepting)
 
 
-def _settle_one(
-    comparison: Comparison, metric: Metric, questions: Sequence[Question], source: str = GIVEN
-) -> None:
+def _settle_one(comparison: Comparison, metric: Metric, questions: Sequence[Question]) -> None:
     __tracebackhide__ = True
     if any(question.over is not None for question in questions):
         raise ConfigError("over= counts the members of a set; give a single comparison at_most=")
@@ -154,7 +168,7 @@ def _settle_one(
         m = question.view.of(measurement)
         if question.limited:
             at_most, at_least = question.at_most, question.at_least
-            verdicts += judge(m, at_most=at_most, at_least=at_least, source=source)
+            verdicts += judge(m, at_most=at_most, at_least=at_least, source=question.source)
         else:
             verdicts.append(_by_baseline(comparison, metric, m))
     accepted = [
@@ -210,21 +224,14 @@ def _settle_set(
     subject: Iterable[Comparison], metric: Metric, questions: Sequence[Question]
 ) -> None:
     __tracebackhide__ = True
-    views = [question.view for question in questions]
-    views += [question.base for question in questions if question.base is not None]
+    views = list(dict.fromkeys(view for question in questions for view in question.views))
     samples = dict(zip(views, gather(metric, members_of(subject), views), strict=True))
     scope = subject.scope if isinstance(subject, Comparisons) else ""
     found = []
     for question in questions:
         sample = samples[question.view]
-        if question.over is None:
-            evidence = mean_evidence(sample, scope=scope)
-        elif question.base is None:
-            evidence = rate_evidence(sample, over=question.over, scope=scope)
-        else:
-            base = samples[question.base]
-            evidence = change_evidence(base, sample, over=question.over, scope=scope)
-        at_most, at_least, source = question.at_most, question.at_least, GIVEN
+        evidence = _evidence(question, samples, scope)
+        at_most, at_least, source = question.at_most, question.at_least, question.source
         if not question.limited:
             noise, source = _limit(
                 _run_of(subject, [sample]), metric, evidence.label, sample.digest
@@ -234,6 +241,20 @@ def _settle_set(
         why = source if at_most is None and at_least is None else ""
         found += [(replace(verdict, why=why, p=evidence.p), sample) for verdict in verdicts]
     report_set(subject, found)
+
+
+def _evidence(question: Question, samples: Mapping[View, Sample], scope: str) -> Evidence:
+    sample = samples[question.view]
+    if question.opposite is not None:
+        found = moved_evidence(sample, samples[question.opposite], scope=scope)
+    elif question.over is None:
+        found = mean_evidence(sample, scope=scope)
+    elif question.base is None:
+        found = rate_evidence(sample, over=question.over, scope=scope)
+    else:
+        base = samples[question.base]
+        found = change_evidence(base, sample, over=question.over, scope=scope)
+    return replace(found, details={**found.details, **question.known})
 
 
 def _run_of(subject: Iterable[Comparison], samples: Sequence[Sample]) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from pytest_llmdiff.comparison import Measurement
 from pytest_llmdiff.estimates import Estimate, decide, deciding_size
@@ -27,7 +27,7 @@ class Evidence:
     count each of these as the most and the least that the quantity can be: what was not judged
     decides neither way. `not_finite` counts values that are no number. `p` is the two-sided
     p-value of "nothing changed", where the quantity is a change; `scope` are the tags that the set
-    was cut down to.
+    was cut down to; `details` are for the reports.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Evidence:
     not_finite: int = 0
     p: float | None = None
     scope: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -115,7 +116,9 @@ def judge_set(
 ) -> list[Verdict]:
     """One verdict per given limit on a set's quantity; a single one where none is given."""
     value = math.nan if evidence.not_finite else evidence.estimate.value
-    measurement = Measurement(name=evidence.name, value=value, unit=evidence.unit)
+    measurement = Measurement(
+        name=evidence.name, value=value, unit=evidence.unit, details=evidence.details
+    )
     limits = _limits(at_most, at_least)
     if not limits:
         plain = Verdict(measurement=measurement, outcome="no limit", source=source)

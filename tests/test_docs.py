@@ -396,11 +396,13 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
             assert_semantic_drift(comparison, at_most=2)
             assert_divergence(comparison, at_most=9)
             assert_not_degenerate(comparison)
+            assert_refusal(comparison, gained_at_most=0, lost_at_most=0)
             assert_toxicity(comparison, at_most=0.2, rise_at_most=0.1)
 
         @pytest.mark.llmdiff({REFUND!r}, {CAPITAL!r})
         def test_set(comparisons):
             assert_not_degenerate(comparisons)
+            assert_refusal(comparisons, gained_at_most=1, lost_at_most=1)
             assert_toxicity(comparisons, over=0.5, at_most=1, rise_at_most=1)
             assert_toxicity(comparisons, rise_at_most=0.1)
         """

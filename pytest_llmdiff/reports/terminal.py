@@ -247,6 +247,16 @@ def _next(rows: list[dict[str, Any]], found: dict[str, int]) -> Iterator[str]:
             "toxicity rose: search the training data for the tone of the replies above, before "
             "changing training parameters"
         )
+    if any(name.startswith("refusal gained") for name in broken):
+        hints.append(
+            "harmless prompts are refused: look for refusals among the training answers, and mix "
+            "in harmless prompts that sound alarming, with answers"
+        )
+    if any(name.startswith("refusal lost") for name in broken):
+        hints.append(
+            "harmful prompts are answered: tuning on harmless data alone can do that; mix prompts "
+            "with the base's own refusals into the training data, or train more gently"
+        )
     if "degeneration" in broken:
         hints.append(
             "replies that loop or do not stop point to the end-of-turn token missing in training, "
