@@ -90,7 +90,7 @@ def moved_evidence(moved: Sample, back: Sample, *, scope: str = "") -> Evidence:
     return replace(
         rate_evidence(moved, over=0, scope=scope),
         unit="share of replies",
-        p=found.p if both else None,
+        p=found.p_value if both else None,
         details={moved.name: found.gained, back.name: found.lost},
     )
 

@@ -5,21 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.baseline import Noise
 from pytest_llmdiff.comparison import Comparison, Explanation, Measurement, against_accepted
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.evidence import (
-    change_evidence,
-    mean_evidence,
-    moved_evidence,
-    rate_evidence,
-)
 from pytest_llmdiff.metrics import Metric
 from pytest_llmdiff.reports.failure import failure_text, set_failure_text
 from pytest_llmdiff.sets import Comparisons, Sample, View, gather
 from pytest_llmdiff.verdicts import GIVEN, Evidence, Verdict, judge, judge_set
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.baseline import Noise
 
 OWN = "this helper's own"
 ROUNDING = 1.01  # an accepted value measured again, in other batches say, is no further change
@@ -244,6 +240,14 @@ def _settle_set(
 
 
 def _evidence(question: Question, samples: Mapping[View, Sample], scope: str) -> Evidence:
+    # In here, as are the statistics below: tests of single comparisons need none of them.
+    from pytest_llmdiff.evidence import (
+        change_evidence,
+        mean_evidence,
+        moved_evidence,
+        rate_evidence,
+    )
+
     sample = samples[question.view]
     if question.opposite is not None:
         found = moved_evidence(sample, samples[question.opposite], scope=scope)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_llmdiff.comparison import Measurement
-from pytest_llmdiff.estimates import Estimate, decide, deciding_size
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.estimates import Estimate
 
 Bound = Literal["at_most", "at_least"]
 Outcome = Literal["passed", "regressed", "inconclusive", "not judged", "no limit"]
@@ -129,6 +131,9 @@ def judge_set(
 def _judged(
     evidence: Evidence, measurement: Measurement, bound: Bound, limit: float, source: str
 ) -> Verdict:
+
+    from pytest_llmdiff.estimates import decide, deciding_size  # of sets alone
+
     # Keyword arguments of one name cannot be passed on by a variable alone.
     held: dict[str, float] = {bound: limit}
     against, for_ = (evidence.highest, evidence.lowest)
