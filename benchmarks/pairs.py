@@ -18,6 +18,8 @@ plugin, but for `overhead` and `peak_vs_base`:
                         followed by batched teacher forcing; the adapter in full, at 10 % and 2 %
   replies_vs_lm_eval    replies of both, against `generate_until` (base, merged adapter)
   scoring_vs_lm_eval    scoring of given replies under one model, against `loglikelihood`
+  kept_states           a second adapter's replies and KL where the store has the base's replies
+                        without their states, against with them
   overhead              CPU time of the whole run of pytest over that of the engines alone
   peak_vs_base          the plugin's peak memory over that of padded batches through the base alone
 
@@ -59,6 +61,8 @@ WAYS: dict[str, tuple[str, str | None]] = {
     "vllm-lora": ("rivals.vllm_engine", "vllm"),
     **{f"kl-{size}": ("by_hand", None) for size in SIZES},
     **{f"plugin-pair-{size}": ("through_plugin", None) for size in SIZES},
+    "plugin-second": ("through_plugin", None),
+    "plugin-second-pass": ("through_plugin", None),
     "plugin-scoring": ("through_plugin", None),
     "lm-eval-scoring": ("rivals.lm_eval_harness", "lm-eval"),
     "lm-eval-base": ("rivals.lm_eval_harness", "lm-eval"),

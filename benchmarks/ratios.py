@@ -22,6 +22,7 @@ SECONDS = {
     },
     "replies_vs_lm_eval": (("lm-eval-base", "lm-eval-full"), ("plugin-replies",)),
     "scoring_vs_lm_eval": (("lm-eval-scoring",), ("plugin-scoring",)),
+    "kept_states": (("plugin-second-pass",), ("plugin-second",)),
     "overhead": (("plugin-replies",), ("bare",)),
 }  # fmt: skip
 # Relative; and in nats: float32 rounds a KL of 1e-5 nats per token by 6e-8 whichever way it is

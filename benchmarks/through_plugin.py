@@ -3,7 +3,9 @@
 Ways: `plugin-replies` and `plugin-pair-SIZE` run `pytest` over a generated suite with one test
 case per prompt, everything included: planning, store, fixtures, reports. The tests of the second
 ask for the divergence, so that replies of both and the full-vocabulary KL are computed. `bare`
-drives the same pair of engines without pytest and store. `plugin-scoring` scores given replies
+drives the same pair of engines without pytest and store. `plugin-second` is `plugin-pair-10` after
+a run with the adapter in full on the same store; `plugin-second-pass` the same where the store has
+the base's replies of that run, and not its states. `plugin-scoring` scores given replies
 under the base, as `llm_base.score_all` does.
 """
 
@@ -49,12 +51,30 @@ def measure(folder: Path, inputs: Inputs, way: str) -> dict[str, Any]:
         found = scoring(folder, inputs)
     elif way == "plugin-replies":
         found = suite(folder, inputs, "full", REPLIES)
+    elif way.startswith("plugin-second"):
+        found = second(folder, inputs, kept=way == "plugin-second")
     else:
         found = suite(folder, inputs, way.removeprefix("plugin-pair-"), PAIR)
     return found | {"threads": torch.get_num_threads()}
 
 
-def suite(folder: Path, inputs: Inputs, size: str, test: str) -> dict[str, Any]:
+def second(folder: Path, inputs: Inputs, *, kept: bool) -> dict[str, Any]:
+    """Another adapter's run on a store that holds the first one's."""
+    from pytest_llmdiff.engines.states import KIND
+    from pytest_llmdiff.store import Store
+
+    with tempfile.TemporaryDirectory() as store:
+        suite(folder, inputs, "full", PAIR, store)
+        if not kept:
+            opened = Store(Path(store))
+            opened.remove_kinds(KIND, but="")
+            opened.close()
+        return suite(folder, inputs, "10", PAIR, store)
+
+
+def suite(
+    folder: Path, inputs: Inputs, size: str, test: str, store: str = "store"
+) -> dict[str, Any]:
     """pytest in this process, its CPU time from just before the first reply to the end."""
     import pytest
 
@@ -94,12 +114,13 @@ def suite(folder: Path, inputs: Inputs, size: str, test: str) -> dict[str, Any]:
         place = Path(temporary)
         rows = [json.dumps({"prompt": prompt}) + "\n" for prompt in inputs.prompts]
         (place / "probes.jsonl").write_text("".join(rows), encoding="utf-8")
-        (place / "test_pairs.py").write_text(test, encoding="utf-8")
+        # pytest knows a module of the same name from an earlier run in this process.
+        (place / f"test_pairs_{size}.py").write_text(test, encoding="utf-8")
         code = pytest.main(
             [
                 str(place), f"--rootdir={place}", "-q", "-p", "no:cacheprovider",
                 f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / f'adapter-{size}'}",
-                f"--llmdiff-store={place / 'store'}", f"--llmdiff-max-new-tokens={NEW_TOKENS}",
+                f"--llmdiff-store={place / store}", f"--llmdiff-max-new-tokens={NEW_TOKENS}",
                 f"--llmdiff-batch-size={BATCH}",
             ],
             plugins=[Watch()],

@@ -184,7 +184,7 @@ class Scoring:
                         spec,
                         folder=self._settings.folder_of(role),
                         store=self._store,
-                        device=lambda: auto_device(self._settings, self._store),
+                        device=self._device,
                     )
                 )
             except LLMDiffError as error:
@@ -193,6 +193,11 @@ class Scoring:
         if isinstance(opened, LLMDiffError):
             raise opened
         return opened
+
+    def _device(self) -> str:
+        """As torch names it: that of `--llmdiff-device` with its index, if it has one."""
+        found, asked = auto_device(self._settings, self._store), self._settings.device
+        return asked if ":" in asked else found
 
     def _in_turn(
         self, opened: _Opened, missing: Callable[[], bool], work: Callable[[], None]

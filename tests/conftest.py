@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 pytest.importorskip("numpy")
 
 Run = Callable[..., pytest.RunResult]
+Process = subprocess.Popen[str]
+Launch = Callable[..., Process]
 
 REFUND = "How do I get a refund?"
 CAPITAL = "What is the capital of France?"
@@ -101,3 +105,31 @@ def run(project: pytest.Pytester, mode: list[str]) -> Run:
         return project.runpytest_subprocess(*models, *mode, *args)
 
     return start
+
+
+@pytest.fixture
+def launch() -> Iterator[Launch]:
+    """Start Python processes: code and arguments; none outlives the test."""
+    running: list[Process] = []
+
+    def start(code: str, *args: object) -> Process:
+        running.append(
+            subprocess.Popen(
+                [sys.executable, "-c", code, *map(str, args)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate(timeout=30)
+
+
+def said(process: Process) -> str:
+    """The next line that a process prints."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()

@@ -23,13 +23,14 @@ from pytest_llmdiff.engines.rendering import load_tokenizer
 from pytest_llmdiff.errors import ModelError
 from pytest_llmdiff.loading import package_path, quiet
 from pytest_llmdiff.store import Store
+from tests.conftest import Launch, Process, said
 from tests.test_engine import PROMPTS, pair, request, tokens
 from tests.tiny_models import save_adapter, save_gguf
 
 # The whole mechanism, on files of one word and forms that are easy to count and to break.
 
 
-Start = Callable[[float], "subprocess.Popen[str]"]
+Start = Callable[[float], Process]
 
 
 class Words:
@@ -248,23 +249,8 @@ print(Conversions(Store(Path(sys.argv[1]))).load(words.file, words.form()), word
 
 
 @pytest.fixture
-def start(words: Words, store: Store) -> Iterator[Start]:
-    workers: list[subprocess.Popen[str]] = []
-
-    def worker(seconds: float) -> subprocess.Popen[str]:
-        args = [sys.executable, "-c", WORKER, str(store.folder), str(words.file), str(seconds)]
-        workers.append(subprocess.Popen(args, stdout=subprocess.PIPE, text=True))
-        return workers[-1]
-
-    yield worker
-    for process in workers:
-        process.kill()
-        process.communicate(timeout=30)
-
-
-def said(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
+def start(words: Words, store: Store, launch: Launch) -> Start:
+    return lambda seconds: launch(WORKER, store.folder, words.file, seconds)
 
 
 def test_two_processes_make_it_once(start: Start) -> None:

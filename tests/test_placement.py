@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +23,7 @@ from pytest_llmdiff.engines.placement import Placement, free_memory, placed
 from pytest_llmdiff.errors import ModelError
 from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.store import Store
+from tests.conftest import Launch, Process, said
 from tests.test_engine import pair
 from tests.tiny_models import save_adapter, save_model
 
@@ -259,29 +258,15 @@ print(len(generation.outcomes(requests)), generation._turn.held, flush=True)
 sys.stdin.readline()
 """
 
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., Process]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    workers: list[subprocess.Popen[str]] = []
+def start(tmp_path: Path, launch: Launch) -> Start:
+    def worker(index: int, fits: str, stay: bool = False) -> Process:
+        return launch(WORKER, tmp_path, index, fits, int(stay))
 
-    def worker(index: int, fits: str, stay: bool = False) -> subprocess.Popen[str]:
-        args = [sys.executable, "-c", WORKER, str(tmp_path), str(index), fits, str(int(stay))]
-        workers.append(
-            subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        )
-        return workers[-1]
-
-    yield worker
-    for process in workers:
-        process.kill()
-        process.communicate(timeout=30)
-
-
-def said(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
+    return worker
 
 
 def logged(folder: Path, index: int) -> list[str]:

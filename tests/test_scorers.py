@@ -6,8 +6,9 @@ import functools
 import math
 import pickle
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff.comparison import Score
 from pytest_llmdiff.errors import ConfigError, ScorerError
+from pytest_llmdiff.generation import Generation
 from pytest_llmdiff.scorers import Scorer
-from pytest_llmdiff.scorers.embedding import CustomEmbedder, cosine_distance
+from pytest_llmdiff.scorers.embedding import CosineDistance, CustomEmbedder, cosine_distance
 from pytest_llmdiff.scorers.opening import (
     DETOXIFY,
     MULTILINGUAL,
@@ -27,7 +29,9 @@ from pytest_llmdiff.scorers.opening import (
 )
 from pytest_llmdiff.scorers.scripts import main_script, script_shares, undeclared, unreadable
 from pytest_llmdiff.scorers.toxicity import BATCH, CustomScorer, ProfanityScorer
+from pytest_llmdiff.scoring import Scoring
 from pytest_llmdiff.store import Store
+from tests.test_engine import settings
 
 ENGLISH = "You can get a refund within 30 days."
 CHINESE = "您可以在三十天内退款。"
@@ -280,6 +284,32 @@ def open_it(tmp_path: Path) -> Callable[[str, object], Scorer]:
         return open_scorer(role, spec, folder=tmp_path, store=store, device=lambda: "cpu")
 
     return opener
+
+
+def test_the_device_with_its_index_is_where_a_scorer_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scores' keys hold its type alone, as replies' do."""
+    given: list[Callable[[], str]] = []
+
+    def take(*_: object, device: Callable[[], str], **__: object) -> object:
+        given.append(device)
+        return object()
+
+    monkeypatch.setattr("pytest_llmdiff.scoring.open_scorer", take)
+    monkeypatch.setattr("pytest_llmdiff.scoring.auto_device", lambda *_: "cuda")
+    for asked, expected in {"cuda:1": "cuda:1", "auto": "cuda", "cuda": "cuda"}.items():
+        chosen: Any = settings(tmp_path, device=asked)
+        scoring = Scoring(chosen, Store(tmp_path / "store"), cast(Generation, None))
+        scoring._open("embedder", "anything")
+        assert given.pop()() == expected
+    prints = {
+        CosineDistance(
+            name="e", path=tmp_path, hashes=dict, device=partial(str, name)
+        ).fingerprint()
+        for name in ("cuda", "cuda:1")
+    }
+    assert len(prints) == 1
 
 
 Open = Callable[[str, object], Scorer]

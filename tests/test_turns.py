@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 
 from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import STALE, Turn
+from tests.conftest import Launch, Process, said
 
 # A process that asks for one row and makes it, slowly, if it is its turn; it says what it does.
 WORKER = """
@@ -35,7 +34,7 @@ print("has", store.get("reply", ["key"])["key"], turn.held, flush=True)
 sys.stdin.readline()
 """
 
-Start = Callable[[float], "subprocess.Popen[str]"]
+Start = Callable[[float], Process]
 
 
 @pytest.fixture
@@ -46,30 +45,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def start(store: Store) -> Iterator[Start]:
+def start(store: Store, launch: Launch) -> Start:
     """Start workers, each of which needs so many seconds for the work."""
-    workers: list[subprocess.Popen[str]] = []
-
-    def worker(seconds: float) -> subprocess.Popen[str]:
-        workers.append(
-            subprocess.Popen(
-                [sys.executable, "-c", WORKER, str(store.folder), str(seconds)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        )
-        return workers[-1]
-
-    yield worker
-    for process in workers:
-        process.kill()
-        process.communicate(timeout=30)
-
-
-def said(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
+    return lambda seconds: launch(WORKER, store.folder, seconds)
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.comparison import TokenDivergence, TokenDivergences
 from pytest_llmdiff.engines import Continuation, Generated, TokenLogits, capability
 from pytest_llmdiff.engines.opening import Pair
+from pytest_llmdiff.engines.teacher import batches
 from pytest_llmdiff.errors import CapabilityError, ModelError
 from pytest_llmdiff.planning import Request
 
@@ -101,8 +102,10 @@ def token_divergences(
     models are not in memory together: the base's logits go to a temporary folder, `between` is
     called (to free the base), and the tuned model runs after it.
     """
+    # As the engines cut: what is handed over in such parts, they run as it is.
+    chunks = batches([after for _, after in pairs], rows=rows)
     if between is None:
-        for chunk in _chunks(pairs, rows):
+        for chunk in chunks:
             ours = dict(base.token_logits([pairs[i][0] for i in chunk], rows))
             for position, logits in tuned.token_logits([pairs[i][1] for i in chunk], rows):
                 index = chunk[position]
@@ -112,12 +115,12 @@ def token_divergences(
     from safetensors.torch import load_file, save_file
 
     with tempfile.TemporaryDirectory(prefix="llmdiff-") as folder:
-        for chunk in _chunks(pairs, rows):
+        for chunk in chunks:
             for position, logits in base.token_logits([pairs[i][0] for i in chunk], rows):
                 held = {"logits": logits.detach().cpu().contiguous()}
                 save_file(held, Path(folder) / str(chunk[position]))
         between()
-        for chunk in _chunks(pairs, rows):
+        for chunk in chunks:
             for position, logits in tuned.token_logits([pairs[i][1] for i in chunk], rows):
                 index = chunk[position]
                 file = Path(folder) / str(index)
@@ -227,21 +230,3 @@ def token_statistics(
 def rows_for(device: str, vocabulary: int) -> int:
     """How many rows of logits fit the budget of the device."""
     return max(1, LOGITS_BYTES.get(device, LOGITS_BYTES["cpu"]) // (4 * vocabulary))
-
-
-def _chunks(pairs: Pairs, rows: int) -> Iterator[list[int]]:
-    """Indices of pairs of like length whose padded replies stay within `rows`."""
-    order = sorted(
-        range(len(pairs)),
-        key=lambda i: (len(pairs[i][0].reply_ids), len(pairs[i][1].prompt_ids)),
-        reverse=True,
-    )
-    chunk: list[int] = []
-    for index in order:
-        widest = len(pairs[chunk[0] if chunk else index][0].reply_ids) + 1
-        if chunk and widest * (len(chunk) + 1) > rows:
-            yield chunk
-            chunk = []
-        chunk.append(index)
-    if chunk:
-        yield chunk

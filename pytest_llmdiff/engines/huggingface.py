@@ -11,9 +11,10 @@ from pytest_llmdiff.comparison import Reply
 from pytest_llmdiff.engines import Continuation, Generated
 from pytest_llmdiff.engines.adapter import AdapterHealth, adapter_health
 from pytest_llmdiff.engines.artifacts import generation_stop_ids
-from pytest_llmdiff.engines.batches import BatchSize, decoded, in_batches
-from pytest_llmdiff.engines.decoder import Decoder, Drafts, Ended
-from pytest_llmdiff.engines.decoding import decode, groups
+from pytest_llmdiff.engines.batches import BatchSize
+from pytest_llmdiff.engines.completion import Along, Completion
+from pytest_llmdiff.engines.decoder import Ended
+from pytest_llmdiff.engines.decoding import groups
 from pytest_llmdiff.engines.reasoning import split_reasoning
 from pytest_llmdiff.engines.rendering import AnyRenderer
 from pytest_llmdiff.engines.serving import Service, service_of, window_of
@@ -22,7 +23,7 @@ from pytest_llmdiff.engines.teacher import Teacher
 from pytest_llmdiff.engines.weights import Weights
 from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.planning import Request, Sampling
+from pytest_llmdiff.planning import Request
 
 if TYPE_CHECKING:
     import torch
@@ -30,30 +31,11 @@ if TYPE_CHECKING:
 # Rows that decode together, where memory holds them: on a CPU more are hardly faster, and a window
 # has no more.
 BATCH = {"cpu": 64, "mps": 32, "cuda": 64}
-# Rows of a step where rounding must not tell of the batch: kernels differ with the shape. On a CPU
-# only that for a single row does (docs/performance.md); elsewhere steps have just these.
-STEADY_ROWS = {"cpu": 2, "mps": 32, "cuda": 64}
-# Tokens of one pass with drafted ones, where few rows decode: so many cost little more than one.
-DRAFT_TOKENS = {"cpu": 16, "mps": 64, "cuda": 256}
-
 Remember = Callable[[str, Callable[[], Mapping[str, Any]]], Mapping[str, Any]]
 
 
 def _forgotten(_: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
     return compute()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Along:
-    """Replies of the other side to decode along, by the key of the request; see `Drafts`.
-
-    `watch` is told the keys of the requests in the place of the prompts' numbers.
-    """
-
-    replies: Mapping[str, tuple[int, ...]]
-    ahead: int | None
-    tolerance: float
-    watch: Callable[[Sequence[tuple[str, int]], torch.Tensor], None] | None = None
 
 
 @dataclass
@@ -149,7 +131,8 @@ class TransformersEngine:
             rows = [prompts[i] for i in indices]
             keys = [requests[i].key for i in indices]
             drafted = None if sampling.temperature else along
-            for place, row in self._decoded(rows, keys, sampling, drafted):
+            ended = self._completion(rows, keys, sampling, drafted, keep_states=self.keep_states)
+            for place, row in ended:
                 index = indices[place]
                 if self.keep_states and row.states:
                     self.states[keys[place]] = _stacked(row.states)
@@ -171,72 +154,19 @@ class TransformersEngine:
             )
         return ids
 
-    def _decoded(
-        self,
-        prompts: Sequence[Sequence[int]],
-        keys: Sequence[str],
-        sampling: Sampling,
-        along: Along | None,
-    ) -> Iterator[tuple[int, Ended]]:
-        """Place and outcome of each prompt, by the decode loop where that serves the model."""
-        stop_ids = self.stop_ids()
-        opened = partial(self.weights.model, adapted=self.adapted)
-        if self._loop_serves(max(map(len, prompts)) + sampling.max_new_tokens):
-            steady = STEADY_ROWS[self.weights.device] if self.steady else 0
-
-            def make(places: Sequence[int], rows: int) -> Decoder:
-                own = [keys[i] for i in places]
-                return Decoder(
-                    [prompts[i] for i in places],
-                    sampling=sampling,
-                    keys=own,
-                    stop_ids=stop_ids,
-                    slots=min(rows, steady) if steady and self.weights.device != "cpu" else rows,
-                    drafts=None if along is None else self._drafts(along, own),
-                    keep_states=self.keep_states,
-                    steady=steady,
-                    plain=self.service.plain,
-                )
-
-            yield from decoded(make, len(prompts), self._batch, opened)
-            return
-
-        def run(batch: Sequence[int]) -> list[list[int]]:
-            with opened() as model:
-                return decode(
-                    model,
-                    [prompts[i] for i in batch],
-                    sampling=sampling,
-                    keys=[keys[i] for i in batch],
-                    stop_ids=stop_ids,
-                    pad_id=self._pad_id(),
-                )
-
-        for batch, rows in in_batches(range(len(prompts)), self._batch, run):
-            for place, tokens in zip(batch, rows, strict=True):
-                yield place, Ended(index=place, tokens=tokens)
-
-    def _drafts(self, along: Along, keys: Sequence[str]) -> Drafts:
-        def named(places: Sequence[tuple[int, int]], logits: torch.Tensor) -> None:
-            if along.watch is not None:
-                along.watch([(keys[index], token) for index, token in places], logits)
-
-        return Drafts(
-            replies=[along.replies.get(key, ()) for key in keys],
-            ahead=None if self.steady else along.ahead,
-            budget=0 if self.steady else DRAFT_TOKENS[self.weights.device],
-            tolerance=along.tolerance,
-            watch=None if along.watch is None else named,
+    @cached_property
+    def _completion(self) -> Completion:
+        return Completion(
+            opened=partial(self.weights.model, adapted=self.adapted),
+            device=self.weights.device,
+            service=self.service,
+            window=self.window,
+            steady=self.steady,
+            stop_ids=self.stop_ids(),
+            pad_id=self._pad_id(),
+            batch=BatchSize(self.batch_size or BATCH[self.weights.device]),
+            note=self.notes.add,
         )
-
-    def _loop_serves(self, longest: int) -> bool:
-        """Whether sequences of so many tokens can go through the decode loop; if not, a note."""
-        reason = self.service.unserved
-        if reason is None and self.window is not None and longest > self.window:
-            reason = f"sequences of {longest} tokens are longer than its attention window"
-        if reason is not None:
-            self.notes.add(f"decoded by transformers' generate, not by the faster loop: {reason}")
-        return reason is None
 
     @cached_property
     def window(self) -> int | None:
@@ -312,10 +242,6 @@ class TransformersEngine:
     def _pad_id(self) -> int:
         pad = self.tokenizer.pad_token_id
         return int(pad if pad is not None else (self.tokenizer.eos_token_id or 0))
-
-    @cached_property
-    def _batch(self) -> BatchSize:
-        return BatchSize(self.batch_size or BATCH[self.weights.device])
 
 
 def _context_length(model: Any) -> int:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.comparison import TokenDivergences
 from pytest_llmdiff.engines import Continuation, Generated, capability
+from pytest_llmdiff.engines.completion import Along
 from pytest_llmdiff.engines.divergence import TokenStatistics, unlike_tokenizers
-from pytest_llmdiff.engines.huggingface import Along
 from pytest_llmdiff.engines.opening import Pair
 from pytest_llmdiff.planning import Request
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Continuation
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import torch
 
 ROWS = 512
+# By index: logits `[vocabulary]` of the last position, and most likely tokens `[positions]`.
+Read = Mapping[int, tuple["torch.Tensor", list[int]]]
 
 
 def movement(base: torch.Tensor, tuned: torch.Tensor) -> float:
@@ -32,12 +34,8 @@ def prediction_facts(pair: Any, prompts: Sequence[Sequence[int]]) -> dict[str, A
     which their most frequent prediction is the most likely token, with its text.
     """
     items = [Continuation(prompt_ids=tuple(p[:1]), reply_ids=tuple(p[1:])) for p in prompts]
-    # The last row is enough for the movement, and all of them would not fit for long prompts.
-    base = dict(_read(pair.base, items))
-    if not pair.fits:
-        pair.base.close()
-    tuned = dict(_read(pair.tuned, items))
-    moved = max((movement(base[index][0], last) for index, (last, _) in tuned.items()), default=0.0)
+    base, tuned = _read(pair, items)
+    moved = _moved(base, tuned)
     return {
         "moved": moved if math.isfinite(moved) else None,
         "base": _most_frequent(pair.base, [top for _, top in base.values()]),
@@ -45,8 +43,29 @@ def prediction_facts(pair: Any, prompts: Sequence[Sequence[int]]) -> dict[str, A
     }
 
 
-def _read(engine: Any, items: Sequence[Continuation]) -> Any:
-    """Index, logits `[vocabulary]` of the last position, and most likely tokens `[positions]`."""
+def logits_moved(pair: Any, prompts: Sequence[Sequence[int]]) -> float:
+    """Largest |Δ log p| in nats of what comes first behind prompts that both models read."""
+    # The reply token only marks the position: its logits are what predicts it.
+    items = [Continuation(prompt_ids=tuple(p), reply_ids=(p[-1],)) for p in prompts]
+    return _moved(*_read(pair, items))
+
+
+def _moved(base: Read, tuned: Read) -> float:
+    return max((movement(base[index][0], last) for index, (last, _) in tuned.items()), default=0.0)
+
+
+def _read(pair: Any, items: Sequence[Continuation]) -> tuple[Read, Read]:
+    """What both sides find."""
+    # The last row is enough for the movement, and all of them would not fit for long prompts.
+    base = dict(_side(pair.base, items))
+    if not pair.fits:
+        pair.base.close()
+    return base, dict(_side(pair.tuned, items))
+
+
+def _side(
+    engine: Any, items: Sequence[Continuation]
+) -> Iterator[tuple[int, tuple[torch.Tensor, list[int]]]]:
     for index, logits in engine.token_logits(items, ROWS):
         yield index, (logits[-1], logits.argmax(-1).tolist())
 

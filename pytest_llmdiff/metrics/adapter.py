@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from pytest_llmdiff.comparison import Measurement
-from pytest_llmdiff.engines import Continuation
-from pytest_llmdiff.engines.predictions import movement
+from pytest_llmdiff.engines import predictions
 from pytest_llmdiff.metrics.template import BATTERY
 
 # Largest change of a log-probability, in nats, below which the tuned model says nothing new. A
@@ -49,13 +47,5 @@ def logits_moved(pair: Any) -> float:
 
     Both models read the tuned side's rendering, so that a template is not taken for an effect.
     """
-    prompts: Sequence[tuple[int, ...]] = [
-        tuple(pair.tuned.renderer.ids(conversation)) for conversation in PROMPTS
-    ]
-    # The reply token only marks the position: its logits are what predicts it.
-    items = [Continuation(prompt_ids=prompt, reply_ids=(prompt[-1],)) for prompt in prompts]
-    base = dict(pair.base.token_logits(items, 64))
-    if not pair.fits:
-        pair.base.close()
-    tuned = pair.tuned.token_logits(items, 64)
-    return max((movement(base[index], logits) for index, logits in tuned), default=0.0)
+    renderer = pair.tuned.renderer
+    return predictions.logits_moved(pair, [renderer.ids(conversation) for conversation in PROMPTS])

@@ -37,7 +37,7 @@ class CosineDistance:
 
     def fingerprint(self) -> str:
         versions = {p: installed_version(p) for p in ("sentence-transformers", "transformers")}
-        return content_key(["cosine", self.hashes(), versions, self.device()])
+        return content_key(["cosine", self.hashes(), versions, self.device().partition(":")[0]])
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
         return _distances(inputs, self.embed)

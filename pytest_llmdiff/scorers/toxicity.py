@@ -44,7 +44,7 @@ class DetoxifyScorer:
 
     def fingerprint(self) -> str:
         versions = {name: installed_version(name) for name in ("torch", "transformers")}
-        return content_key(["detoxify", self.hashes(), versions, self.device()])
+        return content_key(["detoxify", self.hashes(), versions, self.device().partition(":")[0]])
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
         import torch
