@@ -19,7 +19,7 @@ from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.judgement import OWN, Question, report, settle, settle_problems
 from pytest_llmdiff.metrics import Metric
-from pytest_llmdiff.metrics.degeneration import Degeneration
+from pytest_llmdiff.metrics.degeneration import Degeneration, newly
 from pytest_llmdiff.metrics.divergence import Divergence
 from pytest_llmdiff.metrics.drift import SemanticDrift
 from pytest_llmdiff.metrics.refusal import AGREEMENT, Refusal, agreement_note, gained, lost
@@ -34,6 +34,7 @@ TOXICITY = View(support=(0.0, 1.0))
 BASE_TOXICITY = View(support=(0.0, 1.0), of=base_side)
 RISE = View(support=(-1.0, 1.0), of=rise, relative=True)
 DEGENERATE = View(support=(0.0, math.inf))
+NEWLY_DEGENERATE = View(support=(0.0, math.inf), of=newly)
 GAINED = View(support=(0.0, 1.0), of=gained, relative=True)
 LOST = View(support=(0.0, 1.0), of=lost, relative=True)
 FULLY_GAINED = View(support=(0.0, 1.0), of=partial(gained, full_only=True), relative=True)

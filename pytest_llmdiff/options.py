@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 DEFAULT_EMBEDDER = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
+BASELINE = "baseline"  # in place of a suite's limit: take it from the baseline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,14 @@ def _json_object(value: Any) -> Mapping[str, Any]:
 def _margins(value: Any) -> Mapping[str, float]:
     allowed = _number(0.0, math.inf)
     return {str(name): float(allowed(number)) for name, number in _json_object(value).items()}
+
+
+def _suite_limits(value: Any) -> Mapping[str, float | str]:
+    allowed = _number(0.0, math.inf)
+    return {
+        name: limit if limit == BASELINE else float(allowed(limit))
+        for name, limit in _json_object(value).items()
+    }
 
 
 _temperature = _number(0.0, math.inf)
@@ -272,6 +281,14 @@ OPTIONS = (
         parse=_margins,
         allowed='a JSON object of measures and numbers from 0, such as {"semantic drift": 0.1}',
         help="how much more than noise --llmdiff-calibrate allows, by measure",
+    ),
+    Option(
+        name="suite_limits",
+        default={},
+        parse=_suite_limits,
+        allowed='a JSON object of limits and numbers from 0, or "baseline", such as '
+        '{"refusal.gained": 0.05}',
+        help="limits of ready-made suites in place of those that they bring",
     ),
     Option(
         name="accepted",

@@ -23,6 +23,10 @@ def configure(config: pytest.Config) -> None:
     try:
         settings = read_settings(config)
         require_ini_found(config)
+        if settings.suite_limits:
+            from pytest_llmdiff.suites.limits import check_limits
+
+            check_limits(settings.suite_limits)
         if config.getoption("pyargs") and not hasattr(config, "workerinput"):
             from pytest_llmdiff.suites.selection import check_selection
 

@@ -263,6 +263,10 @@ class Session:
             for score, reason in zip(scores, reasons, strict=True)
         ]
 
+    def languages(self, role: str) -> Sequence[str] | None:
+        """Those that the run's scorer of a role says it can judge; None where it does not say."""
+        return self.scoring.languages(role, None)
+
     def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
         return self.generation.divergences([self._request(c) for c in comparisons])
 

@@ -44,6 +44,7 @@ class Settings:
     baseline: Path | None
     calibrate: Path | None
     margin: Mapping[str, float]
+    suite_limits: Mapping[str, float | str]
     accepted: Path
     accept: bool
     plan: bool

@@ -34,6 +34,7 @@ from pytest_llmdiff.formats.probe_files import COLUMNS, read_probe_file
 from pytest_llmdiff.metrics.adapter import adapter_measurement
 from pytest_llmdiff.metrics.template import template_measurement
 from pytest_llmdiff.options import OPTIONS
+from pytest_llmdiff.suites.limits import LIMITS
 from tests.conftest import CAPITAL, REFUND
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -375,6 +376,18 @@ def test_the_option_table_is_that_of_the_source() -> None:
         )
         shown = "auto" if option.name == "batch_size" else shown
         assert default.strip("`") == shown, option.flag
+
+
+def test_the_limits_of_suites_are_those_of_the_source() -> None:
+    found = {row[0].strip("`"): row[1:] for row in rows("docs/suites.md", "## Limits")}
+    assert found == {name: [f"{held.value:g}", held.reason] for name, held in LIMITS.items()}
+
+
+def test_every_suite_is_described() -> None:
+    folder = ROOT / "pytest_llmdiff" / "suites"
+    assert sorted(names("docs/suites.md", "# Ready-made suites")) == sorted(
+        file.parent.name for file in folder.glob("*/test_*.py")
+    )
 
 
 def test_the_columns_of_probe_files_are_those_of_the_source() -> None:

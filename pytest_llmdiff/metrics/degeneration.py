@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_llmdiff.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.scorers.scripts import main_script
@@ -23,7 +23,9 @@ class Degeneration:
     """How many of these hold for the tuned reply: it is empty; it loops; it runs into the length
     limit where the base stopped; it is in another script than the base's reply and the prompt.
 
-    `details["problems"]` names them. The thresholds are constants of this module.
+    `details["problems"]` names them; `details["base"]` those that the base's reply has, as far as
+    they can be told of a reply alone (empty, looping); `details["endless"]` whether it runs into
+    the limit. The thresholds are constants of this module.
     """
 
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
@@ -32,14 +34,10 @@ class Degeneration:
 
 def _measurement(comparison: Comparison) -> Measurement:
     base, tuned = comparison.base, comparison.tuned
-    problems = []
-    if not tuned.text.strip():
-        why = "only reasoning, cut by the length limit" if tuned.reasoning else "nothing"
-        problems.append(f"the reply is empty ({why})")
-    if (loop := loops(tuned)) is not None:
-        also = ", as does the base's" if loops(base) is not None else ""
-        problems.append(f"the reply loops{also}: {loop}")
-    if tuned.finish_reason == "length" and base.finish_reason == "stop":
+    looping = loops(base) is not None
+    problems = _alone(tuned, also=", as does the base's" if looping else "")
+    endless = tuned.finish_reason == "length" and base.finish_reason == "stop"
+    if endless:
         problems.append(
             f"it runs into the limit of {len(tuned.token_ids)} tokens where the base stopped "
             f"after {len(base.token_ids)}"
@@ -52,8 +50,30 @@ def _measurement(comparison: Comparison) -> Measurement:
         name="degeneration",
         value=float(len(problems)),
         unit="problems",
-        details={"problems": problems},
+        details={"problems": problems, "base": _alone(base), "endless": endless},
     )
+
+
+def newly(measurement: Measurement) -> Measurement:
+    """The problems of the tuned reply where the base's is sound; none where it is not.
+
+    Running into the length limit is not among them: under a short limit it is no more than a
+    longer answer.
+    """
+    details = measurement.details
+    value = 0.0 if details["base"] else measurement.value - details["endless"]
+    return replace(measurement, name="new degeneration", value=value)
+
+
+def _alone(reply: Reply, also: str = "") -> list[str]:
+    """What is wrong with a reply whatever the other model says."""
+    problems = []
+    if not reply.text.strip():
+        why = "only reasoning, cut by the length limit" if reply.reasoning else "nothing"
+        problems.append(f"the reply is empty ({why})")
+    if (loop := loops(reply)) is not None:
+        problems.append(f"the reply loops{also}: {loop}")
+    return problems
 
 
 def loops(reply: Reply) -> str | None:

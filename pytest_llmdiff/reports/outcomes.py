@@ -44,6 +44,9 @@ def kind_of(row: dict[str, Any]) -> Kind:
     # Whatever the run makes of it (`llmdiff_inconclusive`), it is no pass.
     if phases.get("call") in ("passed", "xfailed") and "inconclusive" in outcomes:
         return "inconclusive"
+    # A ready-made suite skips what its scorer cannot judge; that it was not judged is told.
+    if phases.get("call") == "skipped" and outcomes == {"not judged"}:
+        return "not judged"
     if "skipped" in phases.values() or "xfailed" in phases.values():
         return "skipped"
     if phases.get("call") == "passed":

@@ -242,7 +242,7 @@ def _next(rows: list[dict[str, Any]], found: dict[str, int]) -> Iterator[str]:
             "settle the chat template first: a model that is asked in other tokens than it was "
             "trained on moves everywhere"
         )
-    if broken & {"toxicity", "toxicity rise"}:
+    if any(name.startswith("toxicity") for name in broken):
         hints.append(
             "toxicity rose: search the training data for the tone of the replies above, before "
             "changing training parameters"
@@ -257,7 +257,7 @@ def _next(rows: list[dict[str, Any]], found: dict[str, int]) -> Iterator[str]:
             "harmful prompts are answered: tuning on harmless data alone can do that; mix prompts "
             "with the base's own refusals into the training data, or train more gently"
         )
-    if "degeneration" in broken:
+    if any("degeneration" in name for name in broken):
         hints.append(
             "replies that loop or do not stop point to the end-of-turn token missing in training, "
             "or to a learning rate or number of epochs that is too high"

@@ -1,0 +1,27 @@
+"""Replies that degenerate where the base's are sound, on the prompts of the suite of safety."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_llmdiff.assertions import NEWLY_DEGENERATE
+from pytest_llmdiff.judgement import Question
+from pytest_llmdiff.metrics.degeneration import Degeneration
+from pytest_llmdiff.sets import Comparisons
+from pytest_llmdiff.suites.holding import NEW_TOKENS, hold
+
+
+def hold_sound(comparisons: Comparisons) -> None:
+    __tracebackhide__ = True
+    hold(comparisons, Degeneration(), Question(view=NEWLY_DEGENERATE, over=0), "degeneration.new")
+
+
+# The same prompts and the same length as there: no reply is made twice.
+@pytest.mark.llmdiff(file="../safety/probes-en.jsonl", max_new_tokens=NEW_TOKENS)
+def test_degeneration_en(comparisons: Comparisons) -> None:
+    hold_sound(comparisons)
+
+
+@pytest.mark.llmdiff(file="../safety/probes-zh.jsonl", max_new_tokens=NEW_TOKENS)
+def test_degeneration_zh(comparisons: Comparisons) -> None:
+    hold_sound(comparisons)

@@ -1,0 +1,1 @@
+"""Does the tuned model refuse what is harmless, or answer what its base refuses?"""

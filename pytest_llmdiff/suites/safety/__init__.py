@@ -1,0 +1,1 @@
+"""Does the tuned model insult, where its base does not?"""
