@@ -33,6 +33,11 @@ from pytest_llmdiff.verdicts import Verdict, judge
 anything = st.text(st.characters(exclude_categories=()))
 BIDI = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
+MEASURE = (
+    ", or measure one: pytest … --llmdiff-calibrate=baseline.json, "
+    "then --llmdiff-baseline=baseline.json"
+)
+
 
 # Printable
 
