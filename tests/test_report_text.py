@@ -261,13 +261,13 @@ def test_an_infinite_value_can_be_told() -> None:
             Measurement(name="divergence", value=0.5),
             {},
             "divergence 0.50, and no limit to hold it against: give one in the test, such as "
-            "at_most=0.5",
+            "at_most=0.5" + MEASURE,
         ),
         (
             Measurement(name="attention shift", value=0.5),
             {},
             "attention shift 0.50, and no limit to hold it against: give one in the test, such "
-            "as at_most=...",
+            "as at_most=..." + MEASURE,
         ),
         (
             Measurement(name="toxicity", value=math.nan, unsupported="中文\x1b"),
