@@ -32,10 +32,10 @@ def read_accepted(path: Path) -> dict[str, Entry]:
     Raises:
         ConfigError: it is no such file, or two entries are for one probe.
     """
-    import yaml
-
     if not path.exists():
         return {}
+    import yaml
+
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8")) or []
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -11,6 +11,7 @@ from pytest_llmdiff.baseline import Baseline, Noise, role_of, single_noise, writ
 from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.intervals import MIN_UNITS
 from pytest_llmdiff.session import Session
+from pytest_llmdiff.verdicts import label
 
 
 def write_calibration(session: Session, path: Path) -> list[str]:
@@ -33,7 +34,7 @@ def write_calibration(session: Session, path: Path) -> list[str]:
     if not tests:
         return ["baseline: nothing was written, since no test measured anything", *notes]
     try:
-        conditions = dict(session.conditions())
+        conditions: dict[str, Any] = {}
         for role in {role_of(measure) for measures in tests.values() for measure in measures}:
             conditions |= session.conditions(role)
     except LLMDiffError as error:
@@ -68,7 +69,7 @@ def _noises(rows: Any, margins: Mapping[str, float]) -> Iterator[tuple[str, str,
 
 def _of_set(verdict: Mapping[str, Any], margins: Mapping[str, float]) -> tuple[str, Noise | str]:
     found = verdict["set"]
-    measure = f"{verdict['name']} [{found['scope']}]" if found["scope"] else verdict["name"]
+    measure = label(verdict["name"], found["scope"])
     high = found["high"]
     few = found["clusters"] < MIN_UNITS
     if high is None or few or found["unsupported"] or found["not_finite"]:

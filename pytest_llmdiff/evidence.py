@@ -7,7 +7,7 @@ on, one counts it as the most that it can be, the other as the least.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -44,15 +44,14 @@ def mean_evidence(sample: Sample, *, scope: str = "") -> Evidence:
             return replace(found, low=values[0], high=values[0], method="all values are equal")
         return found
 
-    lowest, highest = sample.support
-    found = estimate(None)
+    found, highest, lowest = _three(estimate, *sample.support, missing=bool(sample.unsupported))
     judged = [value for value in sample.values if value is not None]
     return Evidence(
         name=sample.name,
         unit=sample.unit,
         estimate=found,
-        highest=estimate(highest) if sample.unsupported else found,
-        lowest=estimate(lowest) if sample.unsupported else found,
+        highest=highest,
+        lowest=lowest,
         unsupported=sample.unsupported,
         not_finite=sum(not math.isfinite(value) for value in judged),
         scope=scope,
@@ -67,13 +66,13 @@ def rate_evidence(sample: Sample, *, over: float, scope: str = "") -> Evidence:
         members = _filled(events, sample.clusters, fill)
         return rate_estimate([event for event, _ in members], _several(c for _, c in members))
 
-    found = estimate(None)
+    found, highest, lowest = _three(estimate, False, True, missing=bool(sample.unsupported))
     return Evidence(
         name=f"{sample.name} rate",
         unit=f"share over {over:g}",
         estimate=found,
-        highest=estimate(True) if sample.unsupported else found,
-        lowest=estimate(False) if sample.unsupported else found,
+        highest=highest,
+        lowest=lowest,
         unsupported=sample.unsupported,
         scope=scope,
     )
@@ -116,18 +115,26 @@ def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = ""
 
     both = [(b, t) for b, t in pairs if b is not None and t is not None]
     missing = len(pairs) - len(both)
-    found = estimate(None)
+    found, highest, lowest = _three(estimate, False, True, missing=missing > 0)
     reasons = {**base.unsupported, **tuned.unsupported}
     return Evidence(
         name=f"{tuned.name} rate rise",
         unit=f"share over {over:g}",
         estimate=found,
-        highest=estimate(True) if missing else found,
-        lowest=estimate(False) if missing else found,
+        highest=highest,
+        lowest=lowest,
         unsupported={next(iter(reasons)): missing} if missing else {},
         p=flips([b for b, _ in both], [t for _, t in both]).p_value if both else None,
         scope=scope,
     )
+
+
+def _three(
+    estimate: Callable[[T | None], Estimate], least: T, most: T, *, missing: bool
+) -> tuple[Estimate, Estimate, Estimate]:
+    """The estimate of what was judged, and with all else at the most and at the least."""
+    found = estimate(None)
+    return (found, estimate(most), estimate(least)) if missing else (found, found, found)
 
 
 def _events(sample: Sample, over: float) -> list[bool | None]:

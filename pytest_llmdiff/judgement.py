@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +94,7 @@ def settle_problems(subject: Comparison | Iterable[Comparison], metric: Metric) 
         details={"problems": problems, "members": len(sample.values)},
     )
     (verdict,) = judge(measurement, at_most=0, source=OWN)
-    report_set(subject, [(verdict, sample)])
+    report_set([(verdict, sample)])
 
 
 def members_of(subject: object) -> Iterable[Comparison]:
@@ -127,10 +127,10 @@ def report(run: Any, comparison: Comparison | None, verdicts: Sequence[Verdict])
     raise AssertionError(failure_text(verdicts, comparison=comparison, explanation=explanation))
 
 
-def report_set(subject: Iterable[Comparison], found: Sequence[tuple[Verdict, Sample]]) -> None:
+def report_set(found: Sequence[tuple[Verdict, Sample]]) -> None:
     """The same for the verdicts on a set."""
     __tracebackhide__ = True
-    run = _run_of(subject, [sample for _, sample in found])
+    run: Any = found[0][1].run
     for verdict, sample in found:
         if run is not None:
             run.record(None, verdict, sample)
@@ -164,21 +164,11 @@ def _settle_one(comparison: Comparison, metric: Metric, questions: Sequence[Ques
         m = question.view.of(measurement)
         if question.limited:
             at_most, at_least = question.at_most, question.at_least
-            verdicts += judge(m, at_most=at_most, at_least=at_least, source=question.source)
+            found = judge(m, at_most=at_most, at_least=at_least, source=question.source)
         else:
-            verdicts.append(_by_baseline(comparison, metric, m))
-    accepted = [
-        _accepting(comparison, metric, question.view, verdict)
-        for question, verdict in zip(_each(questions), verdicts, strict=True)
-    ]
-    report(comparison.run, comparison, accepted)
-
-
-def _each(questions: Sequence[Question]) -> Iterator[Question]:
-    """Each question as often as it has limits."""
-    for question in questions:
-        both = question.at_most is not None and question.at_least is not None
-        yield from [question, question] if both else [question]
+            found = [_by_baseline(comparison, metric, m)]
+        verdicts += [_accepting(comparison, metric, question.view, verdict) for verdict in found]
+    report(comparison.run, comparison, verdicts)
 
 
 def _accepting(comparison: Comparison, metric: Metric, view: View, verdict: Verdict) -> Verdict:
@@ -229,14 +219,12 @@ def _settle_set(
         evidence = _evidence(question, samples, scope)
         at_most, at_least, source = question.at_most, question.at_least, question.source
         if not question.limited:
-            noise, source = _limit(
-                _run_of(subject, [sample]), metric, evidence.label, sample.digest
-            )
+            noise, source = _limit(sample.run, metric, evidence.label, sample.digest)
             at_most = None if noise is None else noise.limit
         verdicts = judge_set(evidence, at_most=at_most, at_least=at_least, source=source)
         why = source if at_most is None and at_least is None else ""
         found += [(replace(verdict, why=why, p=evidence.p), sample) for verdict in verdicts]
-    report_set(subject, found)
+    report_set(found)
 
 
 def _evidence(question: Question, samples: Mapping[View, Sample], scope: str) -> Evidence:
@@ -259,9 +247,3 @@ def _evidence(question: Question, samples: Mapping[View, Sample], scope: str) ->
         base = samples[question.base]
         found = change_evidence(base, sample, over=question.over, scope=scope)
     return replace(found, details={**found.details, **question.known})
-
-
-def _run_of(subject: Iterable[Comparison], samples: Sequence[Sample]) -> Any:
-    if isinstance(subject, Comparisons):
-        return subject.run
-    return next((comparison.run for sample in samples for _, comparison in sample.worst), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pytest_llmdiff.baseline import Baseline, read_baseline
+from pytest_llmdiff.baseline import Baseline
 from pytest_llmdiff.estimates import smallest_effect
 from pytest_llmdiff.generation import SIDES
 from pytest_llmdiff.probes import Probe
@@ -13,9 +13,7 @@ from pytest_llmdiff.session import Session
 
 def outlook(session: Session, sets: Mapping[str, Sequence[Probe]]) -> list[str]:
     """Lines for the summary; `sets` has the probes of the tests over a whole set, by test."""
-    file = session.settings.baseline
-    baseline = None if file is None else read_baseline(file)
-    return [*_requests(session), *_effects(sets, baseline)]
+    return [*_requests(session), *_effects(sets, session.baseline)]
 
 
 def _requests(session: Session) -> Iterator[str]:

@@ -64,6 +64,11 @@ def asks_for_divergence(test: object) -> bool:
     return bool({"assert_divergence", "divergence"} & set(getattr(code, "co_names", ())))
 
 
+def is_set(item: pytest.Item) -> bool:
+    """Whether a test case has all of its probes as one set."""
+    return "comparisons" in getattr(item, "fixturenames", ())
+
+
 def probes_of(item: pytest.Item) -> Sequence[Probe]:
     """The probes of a test case; none for any other test."""
     params = getattr(getattr(item, "callspec", None), "params", {})

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
 from pytest_llmdiff.fixtures import MODEL_FIXTURES
-from pytest_llmdiff.parametrize import asks_for_divergence, probes_of
+from pytest_llmdiff.parametrize import asks_for_divergence, is_set, probes_of
 from pytest_llmdiff.session import KEPT, SESSION, Session, case_of
 from pytest_llmdiff.settings import read_settings
 
@@ -87,11 +87,7 @@ def checked_specs(session: Session) -> Any:
 
         check_noise(base)
         tuned = base
-    if settings.baseline is not None and not session.calibrating:
-        from pytest_llmdiff.baseline import read_baseline
-
-        read_baseline(settings.baseline)
-    assert session.accepted is not None
+    session.check_files()
     check_scorer("toxicity", settings.toxicity)
     given_template(settings)
     check_training(session)
@@ -137,16 +133,16 @@ def expect(session: Session, items: Sequence[pytest.Item]) -> None:
     """Plan what will run: the probes of the selected tests, in their order."""
     probed = [(item, probes) for item in items if (probes := probes_of(item))]
     for item, probes in probed:
-        several = "comparisons" in getattr(item, "fixturenames", ())
-        session.expect(
-            [r for p in probes for r in session.asking.repeats(p)] if several else probes
-        )
+        if is_set(item):
+            probes = [again for probe in probes for again in session.asking.repeats(probe)]
+        session.expect(probes)
     if any(map(asks_for_divergence, {getattr(item, "function", None) for item, _ in probed})):
         session.expect_divergences()
     if session.settings.plan and session.specs is not None:
         from pytest_llmdiff.outlook import outlook
 
-        session.closing += outlook(session, {case_of(item): ps for item, ps in probed})
+        sets = {case_of(item): probes for item, probes in probed if is_set(item)}
+        session.closing += outlook(session, sets)
     uses = sum(not MODEL_FIXTURES.isdisjoint(getattr(i, "fixturenames", ())) for i in items)
     if session.specs is None and not session.config.getoption("collectonly"):
         session.skipped = uses

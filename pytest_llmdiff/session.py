@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_llmdiff.accepted import Entry
     from pytest_llmdiff.asking import Asking
-    from pytest_llmdiff.baseline import Conditions, Limits, Noise, Role
+    from pytest_llmdiff.baseline import Baseline, Conditions, Limits, Noise, Role
     from pytest_llmdiff.comparison import (
         Accepted,
         Comparison,
@@ -215,12 +215,8 @@ class Session:
 
     def compare_set(self, probes: Sequence[Probe]) -> Iterator[Comparison]:
         """Comparisons of a test's set in order, each probe as often as `samples` says."""
-        rest = (repeat for probe in probes for repeat in self.asking.repeats(probe))
-        for size in self.generation.strides():
-            window = list(islice(rest, size))
-            if not window:
-                return
-            yield from self.compare(window)
+        repeats = (repeat for probe in probes for repeat in self.asking.repeats(probe))
+        return self.compare_each(repeats, None)  # how many are to come, the plan tells
 
     def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]:
         """Comparisons in order, a window at a time; `count` is how many, where that is known."""
@@ -313,11 +309,9 @@ class Session:
     @cached_property
     def accepted(self) -> dict[str, Entry]:
         """Accepted changes by the digest of the probe."""
-        if self.calibrating or not self.settings.accepted.exists():
-            return {}
         from pytest_llmdiff.accepted import read_accepted
 
-        return read_accepted(self.settings.accepted)
+        return {} if self.calibrating else read_accepted(self.settings.accepted)
 
     def _accepted_for(self, probe: Probe) -> Accepted | None:
         entry = self.accepted.get(probe.digest) if self.accepted else None
@@ -335,11 +329,23 @@ class Session:
         )
 
     @cached_property
-    def _limits(self) -> Limits:
-        from pytest_llmdiff.baseline import Limits, read_baseline
+    def baseline(self) -> Baseline | None:
+        """Where helpers take the limits from that they are not given."""
+        if self.settings.baseline is None or self.calibrating:
+            return None
+        from pytest_llmdiff.baseline import read_baseline
 
-        file = self.settings.baseline
-        return Limits(None if file is None else read_baseline(file), self.conditions)
+        return read_baseline(self.settings.baseline)
+
+    @cached_property
+    def _limits(self) -> Limits:
+        from pytest_llmdiff.baseline import Limits
+
+        return Limits(self.baseline, self.conditions)
+
+    def check_files(self) -> None:
+        """Read what limits and expected replies come from. Raises ConfigError: it is malformed."""
+        _ = self.baseline, self.accepted
 
     def conditions(self, role: Role = None) -> Conditions:
         """What a limit depends on besides the probes; with the scorer of a role."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import math
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import Protocol
 from pytest_llmdiff.comparison import Comparison, Measurement, Run, against_accepted
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.metrics import Metric
+from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.probes import Probe
 
 STREAMED = 1024  # comparisons that are in memory, and measured, together
@@ -69,7 +69,8 @@ class Sample:
     `unsupported` counts the latter by reason. `clusters` names the question that each member
     belongs to: paraphrases of one question and repeats of one prompt are no independent evidence.
     `support` are the least and the most that a value can be; `worst` are the highest values with
-    their comparisons, the highest first; `digest` names the probes, in any order.
+    their comparisons, the highest first; `digest` names the probes, in any order;
+    `run` is that of the comparisons.
     """
 
     name: str
@@ -81,10 +82,11 @@ class Sample:
     worst: Sequence[tuple[float, Comparison]]
     digest: str
     dense: bool = False
+    run: Run | None = field(default=None, repr=False)
 
 
 def digest_of(digests: Iterable[str]) -> str:
-    return hashlib.sha256(" ".join(sorted(digests)).encode()).hexdigest()[:12]
+    return content_key(sorted(digests))[:12]
 
 
 def itself(measurement: Measurement) -> Measurement:
@@ -115,17 +117,24 @@ def gather(
         ConfigError: there is nothing in the set.
     """
     found = [_Gathering(view) for view in views]
+    clusters: list[str] = []
+    digests: list[str] = []
+    run: Run | None = None
     rest = iter(subject)
     while part := list(islice(rest, STREAMED)):
+        run = part[0].run
+        clusters += (comparison.probe.question for comparison in part)
+        digests += (comparison.probe.digest for comparison in part)
         measured = metric.measure(part)
         expected = _against_accepted(metric, part) if any(v.relative for v in views) else {}
         for number, (comparison, m) in enumerate(zip(part, measured, strict=True)):
             for gathering in found:
                 wanted = gathering.view.relative
                 gathering.take(comparison, expected.get(number, m) if wanted else m)
-    if not found[0].taken:
+    if not digests:
         raise ConfigError("the set is empty: there is no comparison to judge")
-    return tuple(gathering.sample() for gathering in found)
+    digest = digest_of(digests)
+    return tuple(gathering.sample(clusters, digest, run) for gathering in found)
 
 
 def _against_accepted(metric: Metric, part: Sequence[Comparison]) -> dict[int, Measurement]:
@@ -138,42 +147,37 @@ def _against_accepted(metric: Metric, part: Sequence[Comparison]) -> dict[int, M
 class _Gathering:
     def __init__(self, view: View) -> None:
         self.view = view
-        self.taken = 0
         self._name = self._unit = ""
         self._values: list[float | None] = []
-        self._clusters: list[str] = []
         self._unsupported: Counter[str] = Counter()
-        self._digests: list[str] = []
         self._worst: list[tuple[float, int, Comparison]] = []
 
     def take(self, comparison: Comparison, measurement: Measurement) -> None:
         m = self.view.of(measurement)
-        self.taken += 1
         self._name, self._unit = m.name, m.unit
         self._values.append(m.value if m.unsupported is None else None)
-        self._clusters.append(comparison.probe.question)
-        self._digests.append(comparison.probe.digest)
         if m.unsupported is not None:
             self._unsupported[m.unsupported] += 1
             return
         badness = math.inf if math.isnan(m.value) else m.value
         # The first of equals stays.
-        entry = (badness, -self.taken, comparison)
+        entry = (badness, -len(self._values), comparison)
         if len(self._worst) < WORST:
             heapq.heappush(self._worst, entry)
         elif entry > self._worst[0]:
             heapq.heapreplace(self._worst, entry)
 
-    def sample(self) -> Sample:
+    def sample(self, clusters: Sequence[str], digest: str, run: Run | None) -> Sample:
         worst = sorted(self._worst, key=lambda entry: entry[:2], reverse=True)
         return Sample(
             name=self._name,
             unit=self._unit,
             support=self.view.support,
             values=self._values,
-            clusters=self._clusters,
+            clusters=clusters,
             unsupported=self._unsupported,
             worst=[(badness, comparison) for badness, _, comparison in worst],
-            digest=digest_of(self._digests),
+            digest=digest,
+            run=run,
             dense=self.view.dense,
         )

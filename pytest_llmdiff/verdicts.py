@@ -45,8 +45,7 @@ class Evidence:
 
     @property
     def label(self) -> str:
-        """The name, and the part of the set that it is of."""
-        return f"{self.name} [{self.scope}]" if self.scope else self.name
+        return label(self.name, self.scope)
 
     @property
     def missing(self) -> int:
@@ -76,6 +75,11 @@ class Verdict:
     @property
     def passed(self) -> bool:
         return self.outcome == "passed"
+
+
+def label(name: str, scope: str) -> str:
+    """The name of a set's quantity, and the part of the set that it is of."""
+    return f"{name} [{scope}]" if scope else name
 
 
 def judge(
@@ -131,7 +135,6 @@ def judge_set(
 def _judged(
     evidence: Evidence, measurement: Measurement, bound: Bound, limit: float, source: str
 ) -> Verdict:
-
     from pytest_llmdiff.estimates import decide, deciding_size  # of sets alone
 
     # Keyword arguments of one name cannot be passed on by a variable alone.

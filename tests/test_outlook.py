@@ -35,6 +35,7 @@ def test_requests_from_the_store_and_fresh(project: pytest.Pytester, run: Run) -
             "    what it can detect is told with a baseline that has this test",
         ]
     )
+    result.stdout.no_fnmatch_line("*test_one: *")  # no set
     assert result.ret == 0
     result.assert_outcomes()  # none ran
     run("--llmdiff-plan").stdout.fnmatch_lines(["  base   11 from the store, 49 to answer"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -52,14 +52,12 @@ def open_noise(base: Spec, settings: Settings, store: Store) -> Pair:
     return replace(first, tuned=again, notes=notes)
 
 
-def other_dtype(resolved: dict[str, str] | Any, requested: str) -> str:
+def other_dtype(resolved: Mapping[str, str], requested: str) -> str:
     """A dtype that gives the same replies but for rounding, at no more memory on a GPU."""
     used, device = resolved.get("dtype"), resolved.get("device", "cpu")
     if used is None:
         return requested
-    if used == "float32":
-        return "bfloat16"
-    if used == "float16":
+    if used in ("float32", "float16"):
         return "bfloat16"
     return "float16" if device.startswith("cuda") else "float32"
 

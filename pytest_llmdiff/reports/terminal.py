@@ -14,6 +14,7 @@ from pytest_llmdiff.reports.failure import INTERVAL, number
 from pytest_llmdiff.reports.outcomes import counts
 from pytest_llmdiff.reports.text import printable, shortened
 from pytest_llmdiff.settings import Settings
+from pytest_llmdiff.verdicts import label
 
 WORST = 5
 FILES = ("store", "record", "json", "export")
@@ -167,13 +168,10 @@ def _moved(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def _set_line(verdict: dict[str, Any]) -> str:
     found = verdict["set"]
-    scope = f" [{found['scope']}]" if found["scope"] else ""
     ends = [number(found[end]) if found[end] is not None else "?" for end in ("low", "high")]
     value = number(verdict["value"]) if verdict["value"] is not None else "not finite"
-    return (
-        f"{verdict['name']}{scope} {value} ({INTERVAL} {ends[0]} to {ends[1]}) over "
-        f"{found['judged']}"
-    )
+    name = label(verdict["name"], found["scope"])
+    return f"{name} {value} ({INTERVAL} {ends[0]} to {ends[1]}) over {found['judged']}"
 
 
 def _worst(rows: list[dict[str, Any]]) -> Iterator[str]:
