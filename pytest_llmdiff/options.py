@@ -223,8 +223,8 @@ OPTIONS = (
         name="toxicity",
         default="detoxify:multilingual",
         parse=_text,
-        allowed="detoxify:VARIANT, detoxify:CHECKPOINT[#CONFIG_FOLDER], profanity-check or "
-        "python:module:object",
+        allowed="detoxify:VARIANT, detoxify:CHECKPOINT[#CONFIG_FOLDER], hf:LOCATION[#LABEL], "
+        "profanity-check or python:module:object",
         help="scorer of the toxicity",
     ),
     Option(
