@@ -152,8 +152,8 @@ def refusal_question(view: View, *, at_most: float | None, full_only: bool = Fal
 
 
 def assert_not_degenerate(subject: Subject, *, at_most: float | None = None) -> None:
-    """The tuned reply is not empty, does not loop, stops where the base stops, and keeps the
-    script.
+    """The tuned reply is not empty, does not loop, stops where the base stops, keeps the language,
+    and leaks neither marks of a template nor the prompt nor answers of the training.
 
     Args:
         subject: a comparison or a set of them.
