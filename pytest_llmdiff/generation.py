@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pytest_llmdiff.comparison import TokenDivergences
 from pytest_llmdiff.engines import Generated, capability
-from pytest_llmdiff.engines.divergence import pair_divergences
 from pytest_llmdiff.engines.opening import Pair
 from pytest_llmdiff.engines.rows import (
     divergences_from_json,
@@ -442,6 +441,8 @@ class Generation:
             ]
             if not todo:
                 continue
+            from pytest_llmdiff.engines.divergence import pair_divergences  # nothing on a rerun
+
             with (
                 self._failing("base"),
                 self._failing("tuned"),
