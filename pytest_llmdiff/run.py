@@ -180,6 +180,8 @@ def attach(report: pytest.TestReport, item: pytest.Item) -> pytest.TestReport:
         if report.when == "teardown":
             facts |= {} if kept is None else kept.row()
             facts["case"] = case_of(item)
+            if kept is not None:
+                del item.stash[KEPT]  # its row is all that is needed; items live until the end
         # Attributes of a report are serialised by xdist; properties would go to JUnit whole.
         report.__dict__["llmdiff"] = facts
     return report
@@ -201,6 +203,13 @@ def finish(config: pytest.Config) -> None:
     from pytest_llmdiff.outputs import write_outputs
 
     session.closing += write_outputs(session, session.specs)
+
+
+def release(config: pytest.Config) -> None:
+    """Let go of the run, so that the garbage collection at pytest's end has less to look at."""
+    if config.stash.get(SESSION, None) is not None:
+        config.pluginmanager.unregister(name="llmdiff-session")
+        del config.stash[SESSION]
 
 
 def summary(terminalreporter: Any, session: Session) -> None:
