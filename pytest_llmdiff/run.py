@@ -206,10 +206,12 @@ def finish(config: pytest.Config) -> None:
 
 
 def release(config: pytest.Config) -> None:
-    """Let go of the run, so that the garbage collection at pytest's end has less to look at."""
-    if config.stash.get(SESSION, None) is not None:
+    """Let go of the run: pytest's last garbage collections look at all that is still alive."""
+    session = config.stash.get(SESSION, None)
+    if session is not None:
         config.pluginmanager.unregister(name="llmdiff-session")
         del config.stash[SESSION]
+        session.release()
 
 
 def summary(terminalreporter: Any, session: Session) -> None:
