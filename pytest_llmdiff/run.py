@@ -81,7 +81,7 @@ def checked_specs(session: Session) -> Any:
     settings = session.settings
     base = parse_spec(settings.base or "", option="--llm-base", folder=settings.folder)
     tuned = parse_spec(settings.tuned or "", option="--llm-tuned", folder=settings.folder)
-    check_pair(base, tuned)
+    check_pair(base, tuned, settings.template)
     if session.calibrating:
         from pytest_llmdiff.engines.noise import check_noise
 
