@@ -20,6 +20,7 @@ from pytest_llmdiff.engines.background import Put, as_they_come
 from pytest_llmdiff.engines.completions import generated_of
 from pytest_llmdiff.engines.server import CANARIES, FURTHER, Endpoint, ServerEngine
 from pytest_llmdiff.errors import CapabilityError, ModelError
+from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.planning import Request, Sampling
 from tests.chat_server import (
     ChatServer,
@@ -179,7 +180,9 @@ def test_a_recording_needs_no_server(pytester: pytest.Pytester, chat: ChatServer
 
 def test_every_sampling_parameter_is_sent(chat: ChatServer) -> None:
     sampling = Sampling(max_new_tokens=9, temperature=0.7, top_p=0.9, seed=5)
-    messages = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "one"})
+    messages: tuple[Message, ...] = (
+        {"role": "system", "content": "Be brief."}, {"role": "user", "content": "one"},
+    )  # fmt: skip
     kwargs = {"enable_thinking": False}
     list(engine(chat, template_kwargs=kwargs).generate([Request(messages, sampling)]))
     body = chat.bodies[-1]
