@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.comparison import Comparison, Explanation, Measurement, against_accepted
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.metrics import Metric
-from pytest_llmdiff.reports.failure import failure_text, set_failure_text
 from pytest_llmdiff.sets import Comparisons, Sample, View, gather
 from pytest_llmdiff.verdicts import GIVEN, Evidence, Verdict, judge, judge_set
 
@@ -119,6 +118,8 @@ def report(run: Any, comparison: Comparison | None, verdicts: Sequence[Verdict])
             run.record(comparison, verdict)
     if all(verdict.passed or _let_pass(run, verdict) for verdict in verdicts):
         return
+    from pytest_llmdiff.reports.failure import failure_text
+
     explanation = Explanation()
     if run is not None and comparison is not None:
         explanation = run.explain(comparison)
@@ -136,6 +137,8 @@ def report_set(found: Sequence[tuple[Verdict, Sample]]) -> None:
             run.record(None, verdict, sample)
     open_ = [(v, sample) for v, sample in found if not v.passed and not _let_pass(run, v)]
     if open_:
+        from pytest_llmdiff.reports.failure import set_failure_text
+
         raise AssertionError(set_failure_text(open_, rerun="" if run is None else run.rerun()))
 
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmdiff.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.engines import Continuation, capability
-from pytest_llmdiff.engines.divergence import rows_for
-from pytest_llmdiff.engines.likelihoods import reply_logprobs, require_logits
 from pytest_llmdiff.errors import CapabilityError, ConfigError, ProbeError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.generation import Generation, Side
@@ -104,6 +102,9 @@ class Model:
         device = self.run.generation.pair.resolved.get("device", "cpu")
 
         def compute(engine: Any, asked: list[Any]) -> list[list[float]]:
+            from pytest_llmdiff.engines.divergence import rows_for
+            from pytest_llmdiff.engines.likelihoods import reply_logprobs, require_logits
+
             require_logits(engine)
             items = []
             for messages, reply in asked:

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.neighbours import asked, likeness, normalised
+from pytest_llmdiff.formats.prompts import asked, likeness, normalised
 from pytest_llmdiff.scorers.languages import is_function_word, units
 from pytest_llmdiff.training import TrainData
 

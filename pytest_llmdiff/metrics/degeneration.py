@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pytest_llmdiff.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.formats.markers import leaked
-from pytest_llmdiff.neighbours import likeness, normalised
-from pytest_llmdiff.recitation import Recital
+from pytest_llmdiff.formats.prompts import likeness, normalised
 from pytest_llmdiff.scorers.languages import language_of, units
 from pytest_llmdiff.scorers.scripts import main_script
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.recitation import Recital
 
 # A reply ends in a loop when its last characters are at least this many repetitions of one unit …
 REPETITIONS = 4
