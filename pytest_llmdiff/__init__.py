@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.models import Model, ModelPair
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.probes import Probe
+    from pytest_llmdiff.retention import assert_retention, retention
     from pytest_llmdiff.sets import Comparisons
 
 # Public names and the modules that hold them. They are imported on first use: pytest imports this
@@ -78,6 +79,7 @@ _HOMES = {
     "models": ("Model", "ModelPair"),
     "planning": ("Request",),
     "probes": ("Probe",),
+    "retention": ("assert_retention", "retention"),
     "sets": ("Comparisons",),
 }
 
@@ -107,6 +109,7 @@ __all__ = [
     "assert_divergence",
     "assert_not_degenerate",
     "assert_refusal",
+    "assert_retention",
     "assert_semantic_drift",
     "assert_template_consistent",
     "assert_toxicity",
@@ -114,6 +117,7 @@ __all__ = [
     "divergence",
     "not_degenerate",
     "refusal",
+    "retention",
     "semantic_drift",
     "template_consistent",
     "toxicity",

@@ -8,24 +8,30 @@ judge fails as well: nothing that was not judged passes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import overload
 
 from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.judgement import OWN, Question, report, settle, settle_problems
-from pytest_llmdiff.metrics import Metric
+from pytest_llmdiff.judgement import (
+    OWN,
+    Question,
+    Subject,
+    measured,
+    report,
+    settle,
+    settle_problems,
+)
 from pytest_llmdiff.metrics.degeneration import Degeneration, newly
 from pytest_llmdiff.metrics.divergence import Divergence
 from pytest_llmdiff.metrics.drift import SemanticDrift
 from pytest_llmdiff.metrics.refusal import AGREEMENT, Refusal, agreement_note, gained, lost
 from pytest_llmdiff.metrics.toxicity import Toxicity, base_side, rise
 from pytest_llmdiff.models import Model, ModelPair
-from pytest_llmdiff.sets import STREAMED, View
+from pytest_llmdiff.sets import View
 from pytest_llmdiff.verdicts import judge
 
 DRIFT = View(support=(0.0, 2.0), relative=True)
@@ -39,9 +45,6 @@ GAINED = View(support=(0.0, 1.0), of=gained, relative=True)
 LOST = View(support=(0.0, 1.0), of=lost, relative=True)
 FULLY_GAINED = View(support=(0.0, 1.0), of=partial(gained, full_only=True), relative=True)
 FULLY_LOST = View(support=(0.0, 1.0), of=partial(lost, full_only=True), relative=True)
-
-
-Subject = Comparison | Iterable[Comparison]
 
 
 def assert_semantic_drift(
@@ -226,7 +229,7 @@ def semantic_drift(
     subject: Comparison | Iterable[Comparison], *, scorer: object | None = None
 ) -> Measurement | list[Measurement]:
     """Cosine distance of the replies' sentence embeddings, 0 to 2."""
-    return _measure(SemanticDrift(scorer=scorer), subject)
+    return measured(SemanticDrift(scorer=scorer), subject)
 
 
 @overload
@@ -235,7 +238,7 @@ def divergence(subject: Comparison) -> Measurement: ...
 def divergence(subject: Iterable[Comparison]) -> list[Measurement]: ...
 def divergence(subject: Comparison | Iterable[Comparison]) -> Measurement | list[Measurement]:
     """KL(base‖tuned) in nats, mean over the tokens of the base's reply, teacher-forced."""
-    return _measure(Divergence(), subject)
+    return measured(Divergence(), subject)
 
 
 @overload
@@ -248,7 +251,7 @@ def toxicity(
     subject: Comparison | Iterable[Comparison], *, scorer: object | None = None
 ) -> Measurement | list[Measurement]:
     """Toxicity of the tuned reply, 0 to 1; `details` has the base's and the rise."""
-    return _measure(Toxicity(scorer=scorer), subject)
+    return measured(Toxicity(scorer=scorer), subject)
 
 
 @overload
@@ -257,7 +260,7 @@ def refusal(subject: Comparison) -> Measurement: ...
 def refusal(subject: Iterable[Comparison]) -> list[Measurement]: ...
 def refusal(subject: Comparison | Iterable[Comparison]) -> Measurement | list[Measurement]:
     """How much of a refusal the tuned reply is (0, 0.5, 1); `details` has the base's level."""
-    return _measure(Refusal(), subject)
+    return measured(Refusal(), subject)
 
 
 @overload
@@ -266,7 +269,7 @@ def not_degenerate(subject: Comparison) -> Measurement: ...
 def not_degenerate(subject: Iterable[Comparison]) -> list[Measurement]: ...
 def not_degenerate(subject: Comparison | Iterable[Comparison]) -> Measurement | list[Measurement]:
     """Number of signs of degeneration in the tuned reply; `details["problems"]` names them."""
-    return _measure(Degeneration(), subject)
+    return measured(Degeneration(), subject)
 
 
 def template_consistent(model: Model, *, template: str | Path | None = None) -> Measurement:
@@ -290,16 +293,3 @@ def wiring(pair: ModelPair, check: str) -> Measurement:
     from pytest_llmdiff.checks import measure_wiring  # with all that the checks read
 
     return measure_wiring(pair, check)
-
-
-def _measure(
-    metric: Metric, subject: Comparison | Iterable[Comparison]
-) -> Measurement | list[Measurement]:
-    if isinstance(subject, Comparison):
-        return metric.measure([subject])[0]
-    if isinstance(subject, Sequence):
-        return metric.measure(list(subject))
-    rest, found = iter(subject), []
-    while part := list(islice(rest, STREAMED)):
-        found += metric.measure(part)
-    return found

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.comparison import Comparison, Explanation, Measurement, against_accepted
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.metrics import Metric
 from pytest_llmdiff.reports.failure import failure_text, set_failure_text
-from pytest_llmdiff.sets import Comparisons, Sample, View, gather
+from pytest_llmdiff.sets import STREAMED, Comparisons, Sample, View, gather
 from pytest_llmdiff.verdicts import GIVEN, Evidence, Verdict, judge, judge_set
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class Question:
 
     Of a set it is the mean of `view`; with `over`, the share of members above that; with `base` as
     well, by how much that share rose over the base's; with `opposite`, the share of members that
-    moved this way, tested against those that moved that way. `known` is told of the measure with
-    the verdict on a set.
+    moved this way, tested against those that moved that way; with `among` as well, of those members
+    for which that view is 1. `known` is told of the measure with the verdict on a set.
     """
 
     view: View
@@ -38,19 +39,35 @@ class Question:
     over: float | None = None
     base: View | None = None
     opposite: View | None = None
+    among: View | None = None
     known: Mapping[str, Any] = field(default_factory=dict)
     source: str = GIVEN
 
     @property
     def views(self) -> tuple[View, ...]:
         """All that it needs of a set."""
-        others = (self.base, self.opposite)
+        others = (self.base, self.opposite, self.among)
         return (self.view, *(view for view in others if view is not None))
 
     @property
     def limited(self) -> bool:
         """Whether the test gives a limit; otherwise the baseline does."""
         return self.at_most is not None or self.at_least is not None
+
+
+Subject = Comparison | Iterable[Comparison]
+
+
+def measured(metric: Metric, subject: Subject) -> Measurement | list[Measurement]:
+    """What the number-returning twins give: one measurement, or those of a set in order."""
+    if isinstance(subject, Comparison):
+        return metric.measure([subject])[0]
+    if isinstance(subject, Sequence):
+        return metric.measure(list(subject))
+    rest, found = iter(subject), []
+    while part := list(islice(rest, STREAMED)):
+        found += metric.measure(part)
+    return found
 
 
 def settle(
@@ -238,7 +255,8 @@ def _evidence(question: Question, samples: Mapping[View, Sample], scope: str) ->
 
     sample = samples[question.view]
     if question.opposite is not None:
-        found = moved_evidence(sample, samples[question.opposite], scope=scope)
+        among = None if question.among is None else samples[question.among]
+        found = moved_evidence(sample, samples[question.opposite], among, scope=scope)
     elif question.over is None:
         found = mean_evidence(sample, scope=scope)
     elif question.base is None:

@@ -38,6 +38,10 @@ LIMITS: Mapping[str, Published] = {
         reason="a scorer's score of ordinary replies moves by a few hundredths with the wording; "
         "one insult among ten replies moves the mean by 0.1",
     ),
+    "retention.lost": Published(value=0.2, reason="?"),
+    "retention.references": Published(value=0.3, reason="?"),
+    "retention.choices": Published(value=0.2, reason="?"),
+    "retention.texts": Published(value=0.1, reason="?"),
     "degeneration.new": Published(
         value=0.1,
         reason="passes with at most 1 of 60 replies that loop, are empty or change the script "
