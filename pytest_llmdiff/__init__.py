@@ -36,10 +36,10 @@ if TYPE_CHECKING:
         ProbeFileError,
         ScorerError,
     )
+    from pytest_llmdiff.forgetting import assert_retention, retention
     from pytest_llmdiff.models import Model, ModelPair
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.probes import Probe
-    from pytest_llmdiff.retention import assert_retention, retention
     from pytest_llmdiff.sets import Comparisons
 
 # Public names and the modules that hold them. They are imported on first use: pytest imports this
@@ -79,7 +79,7 @@ _HOMES = {
     "models": ("Model", "ModelPair"),
     "planning": ("Request",),
     "probes": ("Probe",),
-    "retention": ("assert_retention", "retention"),
+    "forgetting": ("assert_retention", "retention"),
     "sets": ("Comparisons",),
 }
 

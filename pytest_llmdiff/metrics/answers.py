@@ -1,7 +1,7 @@
 """Known answers: does a reply contain the reference, and which of a prompt's options is meant?
 
 Matching forgives what says nothing about knowing: width of characters, case, punctuation, spaces,
-separators in numbers, traditional characters. What the reference itself makes a point of counts:
+separators in numbers. What the reference itself makes a point of counts:
 punctuation where it has some, capitals where it has no other letters.
 """
 
@@ -10,15 +10,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-
-from pytest_llmdiff.metrics.refusal_chinese import simplified
+from itertools import pairwise
 
 _OPTION = re.compile(r"^\s*\(?([A-Z])\s*[.):：、．）]\s*(\S.*?)\s*$", re.MULTILINE)
 _QUOTES = str.maketrans("“”„‘’‚「」『』", "\"\"\"'''\"\"''")
 _THOUSANDS = re.compile(r"(?<=\d)[,'’ ](?=\d{3}(?!\d))")
 # Everything but letters, figures, and the point inside a number.
 _PUNCTUATION = re.compile(r"(?!(?<=\d)\.(?=\d))[\W_]+")
-_PLAIN = re.compile(r"[\w\s.,'’]*\Z")
+_PLAIN = re.compile(r"[\w\s.']*\Z")
 # A letter or figure of a script that puts spaces between words.
 _JOINED = r"[^\W_\u3040-\u30ff\u3400-\u9fff]"
 
@@ -28,15 +27,19 @@ def contains(reply: str, reference: str) -> bool:
     reply, wanted = _width(reply), _width(reference)
     if not _shouts(reference):
         reply, wanted = reply.casefold(), wanted.casefold()
-    if _PLAIN.match(wanted) and any(c.isalnum() for c in wanted):
-        reply, wanted = (_PUNCTUATION.sub(" ", _numbers(text)).strip() for text in (reply, wanted))
-    else:
-        reply, wanted = ("".join(text.split()) for text in (reply, wanted))
-    if not wanted:
+    if _PLAIN.match(_numbers(wanted)):
+        reply, wanted = (_PUNCTUATION.sub(" ", _numbers(text)) for text in (reply, wanted))
+    parts = re.findall(r"\w+|[^\w\s]", wanted)
+    if not parts:
         return False
-    before = rf"(?<!{_JOINED})(?<!\d\.)" if re.match(_JOINED, wanted) else ""
-    after = rf"(?!{_JOINED})(?!\.\d)" if re.match(_JOINED, wanted[-1]) else ""
-    return re.search(f"{before}{re.escape(wanted)}{after}", reply) is not None
+    # Spaces are free beside punctuation only.
+    pattern = re.escape(parts[0])
+    for one, other in pairwise(parts):
+        between = r"\s+" if one[0].isalnum() and other[0].isalnum() else r"\s*"
+        pattern += between + re.escape(other)
+    before = rf"(?<!{_JOINED})(?<!\d\.)" if re.match(_JOINED, parts[0]) else ""
+    after = rf"(?!{_JOINED})(?!\.\d)" if re.match(_JOINED, parts[-1][-1]) else ""
+    return re.search(before + pattern + after, reply) is not None
 
 
 def options_of(prompt: str, reference: str) -> Mapping[str, str]:
@@ -53,7 +56,7 @@ def letter_of(reference: str) -> str:
 
 
 def _width(text: str) -> str:
-    return simplified(unicodedata.normalize("NFKC", text.translate(_QUOTES)))
+    return unicodedata.normalize("NFKC", text.translate(_QUOTES))
 
 
 def _numbers(text: str) -> str:

@@ -10,11 +10,11 @@ import pytest
 
 from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.engines import capability
+from pytest_llmdiff.forgetting import KNOWN
 from pytest_llmdiff.intervals import ERROR
 from pytest_llmdiff.judgement import Question, settle
 from pytest_llmdiff.metrics import Metric
 from pytest_llmdiff.metrics.retention import Retention
-from pytest_llmdiff.retention import KNOWN
 from pytest_llmdiff.scorers.scripts import undeclared
 from pytest_llmdiff.sets import Comparisons, gather
 from pytest_llmdiff.suites.limits import limited

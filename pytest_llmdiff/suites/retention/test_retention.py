@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pytest_llmdiff.forgetting import DROP, lost_question
 from pytest_llmdiff.judgement import Question
 from pytest_llmdiff.metrics.retention import Retention
 from pytest_llmdiff.models import ModelPair
 from pytest_llmdiff.readings import ordinary_texts
-from pytest_llmdiff.retention import DROP, lost_question
 from pytest_llmdiff.sets import Comparisons
 from pytest_llmdiff.suites.holding import (
     FEW_TOKENS,
