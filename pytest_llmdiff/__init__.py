@@ -36,10 +36,18 @@ if TYPE_CHECKING:
         ProbeFileError,
         ScorerError,
     )
+    from pytest_llmdiff.fairness import assert_unbiased, unbiased
     from pytest_llmdiff.forgetting import assert_retention, retention
     from pytest_llmdiff.models import Model, ModelPair
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.probes import Probe
+    from pytest_llmdiff.readings import (
+        bbq,
+        crows_pairs,
+        likelihood_pairs,
+        ordinary_texts,
+        winogender,
+    )
     from pytest_llmdiff.sets import Comparisons
 
 # Public names and the modules that hold them. They are imported on first use: pytest imports this
@@ -79,7 +87,9 @@ _HOMES = {
     "models": ("Model", "ModelPair"),
     "planning": ("Request",),
     "probes": ("Probe",),
+    "fairness": ("assert_unbiased", "unbiased"),
     "forgetting": ("assert_retention", "retention"),
+    "readings": ("bbq", "crows_pairs", "likelihood_pairs", "ordinary_texts", "winogender"),
     "sets": ("Comparisons",),
 }
 
@@ -113,14 +123,21 @@ __all__ = [
     "assert_semantic_drift",
     "assert_template_consistent",
     "assert_toxicity",
+    "assert_unbiased",
     "assert_wiring",
+    "bbq",
+    "crows_pairs",
     "divergence",
+    "likelihood_pairs",
     "not_degenerate",
+    "ordinary_texts",
     "refusal",
     "retention",
     "semantic_drift",
     "template_consistent",
     "toxicity",
+    "unbiased",
+    "winogender",
     "wiring",
 ]
 
