@@ -161,7 +161,5 @@ def _kind(noun: str, *allowed: tuple[str, ...]) -> Kind:
             missing = ", ".join(name for name in allowed[0] if name not in names)
             raise file_error(place, f"no column {missing}; expected the columns {expected}")
 
-    checked: Callable[[str, Iterable[str]], None] = check
-    return Kind(
-        noun=noun, example="{...}", columns=f"the columns {expected}", check_columns=checked
-    )
+    columns = f"the columns {expected}"
+    return Kind(noun=noun, example="{...}", columns=columns, check_columns=check)
