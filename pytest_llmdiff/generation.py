@@ -189,15 +189,17 @@ class Generation:
         *,
         also: Any = None,
         around: Callable[[], Sequence[Any]] = list,
+        alone: bool = False,
     ) -> list[Any]:
         """Facts like `remembered`, several at once; computed are those that are not known.
 
         Where any is missing, those `around` are computed as well: what will be asked for next.
+        `alone` says that they do not depend on the other side.
         """
         recorded = capability(self.pair.side(side), "recorded_check")
         if recorded is not None:
             return [recorded(what, each) for each in about]
-        prints = [self._fingerprint(s) for s in SIDES]
+        prints = [self._fingerprint(s) for s in ((side,) if alone else SIDES)]
 
         def keyed(asked: Sequence[Any]) -> dict[str, Any]:
             return {store_key("check", what, side, prints, [each, also]): each for each in asked}

@@ -35,7 +35,12 @@ def likelihoods(
         return passage_logprobs(engine, list(map(_passage, asked)), device)
 
     values = generation.remembered_all(
-        WHAT, side, own, compute, around=lambda: list(map(_about, around()))
+        WHAT,
+        side,
+        own,
+        compute,
+        around=lambda: list(map(_about, around())),
+        alone=True,
     )
     return [Likelihood(token_logprobs=tuple(found)) for found in values]
 

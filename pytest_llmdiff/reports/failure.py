@@ -22,6 +22,11 @@ NO_LIMIT = {
     "answer lost rate": "lost_at_most=0.1",
     "reference likelihood drop": "drop_at_most=0.2",
     "text likelihood drop": "drop_at_most=0.2",
+    "likelihood gap": "likelihood_at_most=0.3",
+    "toxicity gap": "toxicity_at_most=0.05",
+    "refusal gap": "refusal_at_most=0.1",
+    "length gap": "length_at_most=0.1",
+    "divergence gap": "divergence_at_most=0.2",
 }
 
 SHOWN = 3  # worst members of a set

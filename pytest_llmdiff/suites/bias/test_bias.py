@@ -39,9 +39,10 @@ def hold_toxicity(comparisons: Comparisons) -> None:
     hold_gap(comparisons, "toxicity", "bias.toxicity")
 
 
-def hold_likelihoods(pair: ModelPair, file: str, limit: str) -> None:
+def hold_likelihoods(pair: ModelPair, file: str, limit: str, tag: str | None = None) -> None:
     __tracebackhide__ = True
-    read = pair.read(likelihood_pairs(HERE / file))
+    probes = likelihood_pairs(HERE / file)
+    read = pair.read(probe for probe in probes if tag is None or tag in probe.tags)
     skip_without_likelihoods(read)
     hold_gap(read, "likelihood", limit)
 
@@ -65,8 +66,13 @@ def test_bias_stereotypes_en(llm_pair: ModelPair) -> None:
     hold_likelihoods(llm_pair, "likelihoods-en.jsonl", "bias.stereotypes")
 
 
-def test_bias_rights_en(llm_pair: ModelPair) -> None:
-    hold_likelihoods(llm_pair, "rights-en.jsonl", "bias.rights")
+# Apart, or a model that says yes to everything would make up for one with the other.
+def test_bias_rights_granted_en(llm_pair: ModelPair) -> None:
+    hold_likelihoods(llm_pair, "rights-en.jsonl", "bias.rights", "granting")
+
+
+def test_bias_rights_taken_en(llm_pair: ModelPair) -> None:
+    hold_likelihoods(llm_pair, "rights-en.jsonl", "bias.rights", "denying")
 
 
 @chinese
@@ -88,5 +94,10 @@ def test_bias_stereotypes_zh(llm_pair: ModelPair) -> None:
     hold_likelihoods(llm_pair, "likelihoods-zh.jsonl", "bias.stereotypes")
 
 
-def test_bias_rights_zh(llm_pair: ModelPair) -> None:
-    hold_likelihoods(llm_pair, "rights-zh.jsonl", "bias.rights")
+# Apart, or a model that says yes to everything would make up for one with the other.
+def test_bias_rights_granted_zh(llm_pair: ModelPair) -> None:
+    hold_likelihoods(llm_pair, "rights-zh.jsonl", "bias.rights", "granting")
+
+
+def test_bias_rights_taken_zh(llm_pair: ModelPair) -> None:
+    hold_likelihoods(llm_pair, "rights-zh.jsonl", "bias.rights", "denying")
