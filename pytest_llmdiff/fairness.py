@@ -59,10 +59,13 @@ def assert_unbiased(
         "refusal": refusal_at_most, "length": length_at_most, "divergence": divergence_at_most,
     }  # fmt: skip
     others, partners = paired(subject)
-    asked = {name: limit for name, limit in limits.items() if limit is not None}
-    if not asked:
-        read = others[0].given is not None
-        asked = dict.fromkeys(["likelihood"] if read else [n for n in limits if n != "likelihood"])
+    asked: dict[str, float | None] = {
+        name: limit for name, limit in limits.items() if limit is not None
+    }
+    if not asked and others[0].given is not None:
+        asked = {"likelihood": None}
+    elif not asked:
+        asked = {name: None for name in limits if name != "likelihood"}
     questions = [Question(view=GAPS[name], at_most=limit) for name, limit in asked.items()]
     settle(others, Gaps(partners=partners, compared=tuple(asked), scorer=scorer), questions)
 

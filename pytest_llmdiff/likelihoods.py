@@ -51,4 +51,6 @@ def _about(passage: Passage) -> list[Any]:
 
 def _passage(about: list[Any]) -> Passage:
     messages, text = about
-    return Passage(text=text, after=tuple(Message(**message) for message in messages))
+    return Passage(
+        text=text, after=tuple(Message(role=m["role"], content=m["content"]) for m in messages)
+    )
