@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.comparison import Comparison, Explanation, Measurement, against_accepted
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.metrics import Metric
-from pytest_llmdiff.reports.failure import failure_text, set_failure_text
-from pytest_llmdiff.sets import STREAMED, Comparisons, Sample, View, gather
+from pytest_llmdiff.sets import Comparisons, Sample, View, gather
 from pytest_llmdiff.verdicts import GIVEN, Evidence, Verdict, judge, judge_set
 
 if TYPE_CHECKING:
@@ -53,21 +51,6 @@ class Question:
     def limited(self) -> bool:
         """Whether the test gives a limit; otherwise the baseline does."""
         return self.at_most is not None or self.at_least is not None
-
-
-Subject = Comparison | Iterable[Comparison]
-
-
-def measured(metric: Metric, subject: Subject) -> Measurement | list[Measurement]:
-    """What the number-returning twins give: one measurement, or those of a set in order."""
-    if isinstance(subject, Comparison):
-        return metric.measure([subject])[0]
-    if isinstance(subject, Sequence):
-        return metric.measure(list(subject))
-    rest, found = iter(subject), []
-    while part := list(islice(rest, STREAMED)):
-        found += metric.measure(part)
-    return found
 
 
 def settle(
@@ -136,6 +119,8 @@ def report(run: Any, comparison: Comparison | None, verdicts: Sequence[Verdict])
             run.record(comparison, verdict)
     if all(verdict.passed or _let_pass(run, verdict) for verdict in verdicts):
         return
+    from pytest_llmdiff.reports.failure import failure_text
+
     explanation = Explanation()
     if run is not None and comparison is not None:
         explanation = run.explain(comparison)
@@ -153,6 +138,8 @@ def report_set(found: Sequence[tuple[Verdict, Sample]]) -> None:
             run.record(None, verdict, sample)
     open_ = [(v, sample) for v, sample in found if not v.passed and not _let_pass(run, v)]
     if open_:
+        from pytest_llmdiff.reports.failure import set_failure_text
+
         raise AssertionError(set_failure_text(open_, rerun="" if run is None else run.rerun()))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.comparison import Score
@@ -30,6 +30,7 @@ Inputs = list[tuple[str, ...]]
 
 # Texts whose vectors are one row of the store: what a killed run loses, and few enough rows.
 PART = 256
+KEYS = 1024  # of scores, in memory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,9 +72,7 @@ class Scoring:
             return recorded
         opened = self._open(role, spec)
 
-        def key(texts: tuple[str, ...]) -> str:
-            return store_key("score", opened.fingerprint, texts)
-
+        key = opened.key
         keys = [key(texts) for texts in own]
 
         def near() -> list[str]:
@@ -230,6 +229,11 @@ class _Opened:
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
+        # Those of a window are asked for with its first test, and again one by one.
+        self.key = lru_cache(maxsize=KEYS)(self._key)
+
+    def _key(self, texts: tuple[str, ...]) -> str:
+        return store_key("score", self.fingerprint, texts)
 
     @cached_property
     def fingerprint(self) -> str:

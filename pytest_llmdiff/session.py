@@ -407,6 +407,12 @@ class Session:
         if "generation" in self.__dict__:
             self.generation.give_way()
 
+    def release(self) -> None:
+        """Forget rows and replies; a comparison that something still holds keeps the run alive."""
+        self.rows = {}
+        for part in ("generation", "scoring", "asking"):
+            self.__dict__.pop(part, None)
+
     def finish(self) -> None:
         """Free the models, and leave behind what the controller needs of a worker."""
         if "generation" not in self.__dict__:

@@ -86,9 +86,10 @@ def _notes(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def _ties(rows: list[dict[str, Any]]) -> Iterator[str]:
     """How many replies might have come out otherwise but for rounding, each counted once."""
-    found = {json.dumps(c["messages"]): c["near_tie"] for row in rows for c in row["comparisons"]}
-    ties = sum(found.values())
-    if ties:
+    compared = [c for row in rows for c in row["comparisons"]]
+    if any(c["near_tie"] for c in compared):
+        found = {json.dumps(c["messages"]): c["near_tie"] for c in compared}
+        ties = sum(found.values())
         yield (
             f"note: {ties} of {len(found)} tuned replies rest on a near-tie: two tokens were as "
             "likely as rounding can tell, and the base's stood where it was one of them"

@@ -10,11 +10,8 @@ import pytest
 
 from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.engines import capability
-from pytest_llmdiff.forgetting import KNOWN
-from pytest_llmdiff.intervals import ERROR
 from pytest_llmdiff.judgement import Question, settle
 from pytest_llmdiff.metrics import Metric
-from pytest_llmdiff.metrics.retention import Retention
 from pytest_llmdiff.scorers.scripts import undeclared
 from pytest_llmdiff.sets import Comparisons, gather
 from pytest_llmdiff.suites.limits import limited
@@ -75,6 +72,11 @@ def skip_without_likelihoods(subject: Subject) -> None:
 def skip_little_known(comparisons: Comparisons, limit: str) -> None:
     """Skip the test as not judged where the base knows so few answers that not even none lost
     would show that the limit is kept."""
+    # In here, for the suites that ask nothing of the kind.
+    from pytest_llmdiff.assertions.retention import KNOWN
+    from pytest_llmdiff.intervals import ERROR
+    from pytest_llmdiff.metrics.retention import Retention
+
     run: Any = comparisons.run
     held = limited(Question(view=KNOWN), limit, run.settings.suite_limits).at_most
     if held is None or held >= 1:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmdiff.fairness import GAPS, paired
+from pytest_llmdiff.assertions.bias import GAPS, paired
 from pytest_llmdiff.judgement import Question
 from pytest_llmdiff.metrics.bias import Gaps
 from pytest_llmdiff.models import ModelPair

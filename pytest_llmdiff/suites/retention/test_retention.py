@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmdiff.forgetting import DROP, lost_question
+from pytest_llmdiff.assertions.retention import DROP, lost_question
 from pytest_llmdiff.judgement import Question
 from pytest_llmdiff.metrics.retention import Retention
 from pytest_llmdiff.models import ModelPair

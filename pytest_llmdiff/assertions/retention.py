@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import overload
 
+from pytest_llmdiff.assertions.subject import Subject, measured
 from pytest_llmdiff.comparison import Comparison, Measurement
-from pytest_llmdiff.judgement import Question, Subject, measured, settle
+from pytest_llmdiff.judgement import Question, settle
 from pytest_llmdiff.metrics.retention import Retention, gained, known, lost
 from pytest_llmdiff.sets import View
 
