@@ -10,9 +10,8 @@ from typing import Any
 from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.metrics.divergence import Divergence
 from pytest_llmdiff.metrics.likelihoods import likelihoods_of
-from pytest_llmdiff.metrics.refusal import judge
+from pytest_llmdiff.metrics.refusal import Refusal
 from pytest_llmdiff.metrics.scoring import scores_of
-from pytest_llmdiff.scorers.scripts import undeclared
 
 Member = tuple[str, object]
 
@@ -78,7 +77,9 @@ class Gaps:
                 Value(unsupported=m.unsupported) if m.unsupported else Value(base=0, tuned=m.value)
                 for m in Divergence().measure(comparisons)
             ]
-        return [(_refusal if quantity == "refusal" else _length)(c) for c in comparisons]
+        if quantity == "refusal":
+            return list(map(_refusal, Refusal().measure(comparisons)))
+        return list(map(_length, comparisons))
 
     def _toxicities(self, comparisons: Sequence[Comparison]) -> list[Value]:
         scores = scores_of(
@@ -138,16 +139,13 @@ def _likelihoods(comparisons: Sequence[Comparison]) -> Iterator[Value]:
             yield Value(unsupported=found.unsupported or "the pair was answered, and not read")
 
 
-def _refusal(comparison: Comparison) -> Value:
-    probe = comparison.probe
-    base, tuned = (judge(r.text, probe.prompt) for r in (comparison.base, comparison.tuned))
-    reason = undeclared(probe.language, ("en", "zh"))
-    reason = reason or base.unsupported or tuned.unsupported
-    if reason is None and "empty" in (base.level, tuned.level):
-        reason = "a reply is empty, which neither answers nor refuses"
+def _refusal(measurement: Measurement) -> Value:
+    details = measurement.details
+    reason = measurement.unsupported or details["base_unsupported"]
     if reason:
         return Value(unsupported=reason)
-    return Value(base=float(base.refuses), tuned=float(tuned.refuses))
+    base, tuned = (details[side] in ("partial", "full") for side in ("base", "tuned"))
+    return Value(base=float(base), tuned=float(tuned))
 
 
 def _length(comparison: Comparison) -> Value:
