@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.assertions.degeneration import assert_not_degenerate, not_degenerate
     from pytest_llmdiff.assertions.divergence import assert_divergence, divergence
     from pytest_llmdiff.assertions.drift import assert_semantic_drift, semantic_drift
+    from pytest_llmdiff.assertions.parity import assert_parity, parity
     from pytest_llmdiff.assertions.refusal import assert_refusal, refusal
     from pytest_llmdiff.assertions.retention import assert_retention, retention
     from pytest_llmdiff.assertions.toxicity import assert_toxicity, toxicity
@@ -51,6 +52,7 @@ _HOMES = {
     "assertions.degeneration": ("assert_not_degenerate", "not_degenerate"),
     "assertions.divergence": ("assert_divergence", "divergence"),
     "assertions.drift": ("assert_semantic_drift", "semantic_drift"),
+    "assertions.parity": ("assert_parity", "parity"),
     "assertions.refusal": ("assert_refusal", "refusal"),
     "assertions.toxicity": ("assert_toxicity", "toxicity"),
     "assertions.wiring": (
@@ -108,6 +110,7 @@ __all__ = [
     "assert_adapter_effective",
     "assert_divergence",
     "assert_not_degenerate",
+    "assert_parity",
     "assert_refusal",
     "assert_retention",
     "assert_semantic_drift",
@@ -121,6 +124,7 @@ __all__ = [
     "likelihood_pairs",
     "not_degenerate",
     "ordinary_texts",
+    "parity",
     "refusal",
     "retention",
     "semantic_drift",

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from pytest_llmdiff.sets import Comparisons
 
 NO_MODELS = "no models: give --llm-base SPEC --llm-tuned SPEC"
-MODEL_FIXTURES = frozenset({"comparison", "comparisons", "llm_base", "llm_tuned", "llm_pair"})
+MODEL_FIXTURES = frozenset(
+    {"comparison", "comparisons", "llm_base", "llm_tuned", "llm_served", "llm_pair"}
+)
+NO_SERVED = "no served model: give --llm-served SPEC"
 
 
 @pytest.fixture
@@ -46,6 +49,17 @@ def llm_tuned(request: pytest.FixtureRequest) -> Model:
     from pytest_llmdiff.models import Model
 
     return Model("tuned", _session(request))
+
+
+@pytest.fixture(scope="session")
+def llm_served(request: pytest.FixtureRequest) -> Model:
+    """The tuned model as it is served, for parity."""
+    from pytest_llmdiff.models import Model
+
+    session = _session(request)
+    if session.served is None:
+        pytest.skip(NO_SERVED)
+    return Model("tuned", session.serving, "llm_served")
 
 
 @pytest.fixture(scope="session")

@@ -67,6 +67,7 @@ class Generation:
         eager: bool,
         progress: Progress,
         used: Used | None = None,
+        turn: Callable[[], Turn] | None = None,
     ) -> None:
         self._open = open_engines
         self._store = store
@@ -78,6 +79,7 @@ class Generation:
         self._progress = progress
         self._claims = Claims(store)
         self._used = used
+        self._shared_turn = turn
         self._failures: dict[str, LLMDiffError] = {}
         # Whether the divergences of a window are worth computing along with its replies.
         self.divergences_expected = False
@@ -92,13 +94,18 @@ class Generation:
             return self._open()
 
     @cached_property
-    def _turn(self) -> Turn:
-        """Asked for only where something is missing: to find the devices may import torch."""
+    def turn(self) -> Turn:
+        """The right to hold models: this one's own, or that of another one in this process.
+
+        Asked for only where something is missing: to find the devices may import torch.
+        """
+        if self._shared_turn is not None:
+            return self._shared_turn()
         return Turn(self._store, *self.pair.place().turns)
 
     @property
     def _holding(self) -> bool:
-        return "_turn" in self.__dict__ and self._turn.held
+        return "turn" in self.__dict__ and self.turn.held
 
     @cached_property
     def pairing(self) -> Pairing:
@@ -225,7 +232,7 @@ class Generation:
             return len(self._store.get("check", keys)) < len(set(keys))
 
         if missing():
-            self._turn.until(missing, work)
+            self.turn.until(missing, work)
         self._use("check", keys)
         rows = self._store.get("check", keys)
         return [rows[key]["value"] for key in keys]
@@ -239,10 +246,9 @@ class Generation:
         for side in SIDES:
             self._progress.expect(f"{side} replies", lambda: count)
 
-    def give_way(self) -> None:
-        """Between two tests: let a waiting process have the models."""
-        if self._holding and self._turn.wanted():
-            self.close()
+    def wanted(self) -> bool:
+        """Whether another process waits for the models that this one holds."""
+        return self._holding and self.turn.wanted()
 
     def resolved(self) -> dict[str, str]:
         """What `auto` came out as, and the noise of rounding where it was measured."""
@@ -260,7 +266,7 @@ class Generation:
         if self.opened:
             self.pair.close()
         if self._holding:
-            self._turn.release()
+            self.turn.release()
 
     def _make_room(self, side: Side) -> None:
         if not self.pair.fits:
@@ -315,7 +321,7 @@ class Generation:
                 return self._divided(kind, windows, work)
 
         if missing():
-            self._turn.until(missing, do)
+            self.turn.until(missing, do)
 
     def _divided(
         self, kind: str, windows: list[Window], work: Callable[[list[Window]], None]

@@ -50,12 +50,13 @@ class ModelRun(Protocol):
 class Model:
     """One side of the pair. Nothing is loaded before it is used."""
 
-    def __init__(self, side: Side, run: ModelRun) -> None:
+    def __init__(self, side: Side, run: ModelRun, name: str = "") -> None:
         self.side = side
         self.run = run
+        self.name = name or f"llm_{side}"
 
     def __repr__(self) -> str:
-        return f"<llm_{self.side}>"
+        return f"<{self.name}>"
 
     def generate(self, prompts: Prompt | Sequence[Prompt]) -> list[Reply]:
         """Replies to prompts, each a string or a list of chat messages.

@@ -128,6 +128,20 @@ OPTIONS = (
         help="load weights through bitsandbytes",
     ),
     Option(
+        name="served_dtype",
+        default=None,
+        parse=_one_of("auto", "float32", "bfloat16", "float16"),
+        allowed="auto, float32, bfloat16 or float16",
+        help="dtype of the --llm-served weights, where it is another than the run's",
+    ),
+    Option(
+        name="served_quantization",
+        default=None,
+        parse=_one_of("none", "8bit", "4bit"),
+        allowed="none, 8bit or 4bit",
+        help="quantization of the --llm-served weights, where it is another than the run's",
+    ),
+    Option(
         name="batch_size",
         default=None,
         parse=_batch_size,
@@ -351,6 +365,9 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("llmdiff", "llmdiff: compare a base model with its fine-tuned version")
     group.addoption("--llm-base", metavar="SPEC", default=None, help="the model before tuning")
     group.addoption("--llm-tuned", metavar="SPEC", default=None, help="the model after tuning")
+    group.addoption(
+        "--llm-served", metavar="SPEC", default=None, help="the tuned model as it is served"
+    )
     for option in OPTIONS:
         shown = "auto" if option.name == "batch_size" else option.default
         text = f"{option.help} ({option.allowed}; default: {shown})".replace("%", "%%")

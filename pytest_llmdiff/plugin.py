@@ -8,12 +8,19 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff import run
-from pytest_llmdiff.fixtures import comparison, comparisons, llm_base, llm_pair, llm_tuned
+from pytest_llmdiff.fixtures import (
+    comparison,
+    comparisons,
+    llm_base,
+    llm_pair,
+    llm_served,
+    llm_tuned,
+)
 from pytest_llmdiff.options import add_options
 from pytest_llmdiff.parametrize import MARKER, parametrize
 from pytest_llmdiff.session import RUN_ID, SESSION
 
-__all__ = ["comparison", "comparisons", "llm_base", "llm_pair", "llm_tuned"]
+__all__ = ["comparison", "comparisons", "llm_base", "llm_pair", "llm_served", "llm_tuned"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

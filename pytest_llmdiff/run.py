@@ -55,7 +55,7 @@ def require_ini_found(config: pytest.Config) -> None:
     if config.inipath is not None or config.getoption("inifilename"):
         return
     words = list(config.invocation_params.args)
-    for flag in ("--llm-base", "--llm-tuned"):
+    for flag in ("--llm-base", "--llm-tuned", "--llm-served"):
         if flag not in words[:-1]:
             continue
         value = words[words.index(flag) + 1]
@@ -74,7 +74,7 @@ def prepare(config: pytest.Config) -> None:
 
 
 def checked_specs(session: Session) -> Any:
-    from pytest_llmdiff.engines.opening import check_pair, given_template, template_note
+    from pytest_llmdiff.engines.opening import check_pair, check_spec, given_template, template_note
     from pytest_llmdiff.scorers.opening import check_scorer
     from pytest_llmdiff.specs import parse_spec
 
@@ -87,6 +87,9 @@ def checked_specs(session: Session) -> Any:
 
         check_noise(base)
         tuned = base
+    if settings.served is not None:
+        session.served = parse_spec(settings.served, option="--llm-served", folder=settings.folder)
+        check_spec(session.served, "--llm-served", base, settings.template)
     session.check_files()
     check_scorer("toxicity", settings.toxicity, settings.folder_of("toxicity"))
     given_template(settings)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from pytest_llmdiff.engines import Generated
     from pytest_llmdiff.engines.opening import Pair
+    from pytest_llmdiff.engines.partings import Parting
     from pytest_llmdiff.formats.template_source import TemplateSource
     from pytest_llmdiff.generation import Generation
     from pytest_llmdiff.neighbours import Neighbours
@@ -55,12 +56,19 @@ KEPT = pytest.StashKey["Kept"]()
 class Session:
     """The state of a run with or without models; one per process.
 
-    It is the `Run` that comparisons know and the `ModelRun` of the model fixtures.
+    It is the `Run` that comparisons know and the `ModelRun` of the model fixtures. One `within`
+    another compares the tuned model, in the base's place, with the same as it is served; store,
+    running test and the right to hold models are those of the other.
     """
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    def __init__(
+        self, config: pytest.Config, settings: Settings, within: Session | None = None
+    ) -> None:
         self.config = config
         self.settings = settings
+        self.sides = ("base", "tuned") if within is None else ("tuned", "served")
+        self.served: Spec | None = None
+        self._within = within
         self.specs: tuple[Spec, Spec] | None = None
         self.rows: dict[str, dict[str, Any]] = {}
         self.skipped = 0
@@ -91,13 +99,15 @@ class Session:
 
     @cached_property
     def store(self) -> Store:
+        if self._within is not None:
+            return self._within.store
         from pytest_llmdiff.store import Store
 
         return Store(self.settings.store)
 
     @cached_property
     def generation(self) -> Generation:
-        from pytest_llmdiff.engines.opening import open_pair
+        from pytest_llmdiff.engines.opening import open_pair, open_served
         from pytest_llmdiff.errors import ConfigError
         from pytest_llmdiff.generation import Generation
         from pytest_llmdiff.planning import plan
@@ -107,8 +117,12 @@ class Session:
             raise ConfigError("no models were given")
 
         base, tuned = self.specs
+        whole = self._within
 
         def opened() -> Pair:
+            if whole is not None and whole.specs is not None:
+                return open_served(whole.generation.pair, whole.specs[0], tuned, self.settings,
+                                   self.store)  # fmt: skip
             if self.calibrating:
                 from pytest_llmdiff.engines.noise import open_noise
 
@@ -122,8 +136,23 @@ class Session:
             eager=hasattr(self.config, "workerinput"),
             progress=progress_for(self.config),
             used=self._used,
+            turn=None if whole is None else lambda: whole.generation.turn,
         )
         found.divergences_expected = self._divergences_expected
+        return found
+
+    @cached_property
+    def serving(self) -> Session:
+        """The tuned model beside the same as it is served. Raises ConfigError: none is given."""
+        from pytest_llmdiff.errors import ConfigError
+
+        if self.specs is None or self.served is None:
+            raise ConfigError("no served model: give --llm-served SPEC")
+        # What a recording or a baseline holds is of the base and the tuned model.
+        settings = replace(self.settings, record=None, baseline=None)
+        found = Session(self.config, settings, within=self)
+        found.specs = (self.specs[1], self.served)
+        found._item, found._kept = self._item, self._kept
         return found
 
     @cached_property
@@ -161,6 +190,8 @@ class Session:
         """The training data, unless there is none or it could only be guessed and is broken."""
         from pytest_llmdiff.errors import LLMDiffError
 
+        if self._within is not None:
+            return None
         if self.specs is not None and not self.settings.tells_of_training(self.specs[1].kind):
             return None
         try:
@@ -217,8 +248,9 @@ class Session:
         found = [
             Comparison(
                 probe=probe,
-                base=_reply(outcomes["base", request.key], "base"),
-                tuned=_reply(outcomes["tuned", request.key], "tuned"),
+                base=_reply(outcomes["base", request.key], self.sides[0]),
+                tuned=_reply(outcomes["tuned", request.key], self.sides[1]),
+                sides=self.sides,
                 margin=outcomes["tuned", request.key].margin,
                 near_tie=outcomes["tuned", request.key].near_tie,
                 accepted=self._accepted_for(probe),
@@ -290,6 +322,19 @@ class Session:
     def languages(self, role: str) -> Sequence[str] | None:
         """Those that the run's scorer of a role says it can judge; None where it does not say."""
         return self.scoring.languages(role, None)
+
+    @property
+    def rounding(self) -> float:
+        """The difference of two logits (nats) that rounding alone makes, on the noisier side."""
+        services = (s.service for s in (self.generation.pair.base, self.generation.pair.tuned)
+                    if hasattr(s, "service"))  # fmt: skip
+        return max((service.tolerance for service in services), default=0.0)
+
+    def partings(self, comparisons: Sequence[Comparison]) -> list[Parting]:
+        """Where each second reply leaves the first, and how sure the first model was there."""
+        from pytest_llmdiff.partings import partings
+
+        return partings(self.generation, comparisons)
 
     def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
         return self.generation.divergences([self._request(c) for c in comparisons])
@@ -369,7 +414,8 @@ class Session:
         """Accepted changes by the digest of the probe."""
         from pytest_llmdiff.accepted import read_accepted
 
-        return {} if self.calibrating else read_accepted(self.settings.accepted)
+        own = self._within is None and not self.calibrating
+        return read_accepted(self.settings.accepted) if own else {}
 
     def _accepted_for(self, probe: Probe) -> Accepted | None:
         entry = self.accepted.get(probe.digest) if self.accepted else None
@@ -421,6 +467,7 @@ class Session:
             self._kept = item.stash[KEPT] = Kept(
                 all_values=self.calibrating, all_comparisons=self.settings.accept
             )
+        self._tell_serving()
 
     def _show(self, comparison: Comparison) -> None:
         """Keep what a test compared, for the reports."""
@@ -433,28 +480,49 @@ class Session:
 
     def leave(self) -> None:
         self._item = self._kept = None
+        self._tell_serving()
+        if "generation" in self.__dict__ and self.generation.wanted():
+            self._close()
+
+    def _tell_serving(self) -> None:
+        if "serving" in self.__dict__:
+            self.serving._item, self.serving._kept = self._item, self._kept
+
+    def _close(self) -> None:
+        """Free all models, and let go of the right to hold them."""
+        if "serving" in self.__dict__:
+            self.serving._close()
         if "generation" in self.__dict__:
-            self.generation.give_way()
+            self.generation.close()
 
     def release(self) -> None:
         """Forget rows and replies; a comparison that something still holds keeps the run alive."""
         self.rows = {}
-        for part in ("generation", "scoring", "asking"):
+        for part in ("generation", "serving", "scoring", "asking"):
             self.__dict__.pop(part, None)
 
     def finish(self) -> None:
         """Free the models, and leave behind what the controller needs of a worker."""
         if "generation" not in self.__dict__:
             return
-        generation, opened = self.generation, self.generation.opened
+        notes, resolved = self._said()
+        if "serving" in self.__dict__:
+            more, others = self.serving._said()
+            notes = list(dict.fromkeys([*notes, *more]))
+            resolved |= {f"served {name}": v for name, v in others.items() if name == "dtype"}
         self.sayings.leave(
-            notes=[*generation.notes, *(generation.pair.notes if opened else ())],
-            warnings=[*self.store.warnings, *self.warnings],
-            resolved=generation.resolved() if opened else {},
+            notes=notes, warnings=[*self.store.warnings, *self.warnings], resolved=resolved
         )
         if self._used is not None:
             self._used.flush()
-        self.generation.close()
+        self._close()
+
+    def _said(self) -> tuple[list[str], dict[str, str]]:
+        """Notes of the models, and what `auto` came out as."""
+        if "generation" not in self.__dict__ or not self.generation.opened:
+            return [], {}
+        generation = self.generation
+        return [*generation.notes, *generation.pair.notes], generation.resolved()
 
     # What the reports on the controller show of all processes
 

@@ -19,9 +19,12 @@ class Settings:
 
     base: str | None
     tuned: str | None
+    served: str | None
     device: str
     dtype: str
     quantization: str
+    served_dtype: str | None
+    served_quantization: str | None
     batch_size: int | None
     max_new_tokens: int
     temperature: float
@@ -86,6 +89,9 @@ def read_settings(config: pytest.Config) -> Settings:
         given, missing = ("--llm-base", "--llm-tuned") if tuned is None else (
             "--llm-tuned", "--llm-base")  # fmt: skip
         raise ConfigError(f"{given} is given without {missing}; a comparison needs both")
+    served = config.getoption("--llm-served")
+    if served is not None and base is None:
+        raise ConfigError("--llm-served is given without --llm-base and --llm-tuned")
     if base is None and values["required"]:
         raise ConfigError(
             "llmdiff_required is set and no models are given: add --llm-base SPEC --llm-tuned SPEC"
@@ -107,6 +113,7 @@ def read_settings(config: pytest.Config) -> Settings:
     return Settings(
         base=base,
         tuned=tuned,
+        served=served,
         sources=sources,
         folder=invocation,
         ini_folder=config.inipath.parent if config.inipath else invocation,

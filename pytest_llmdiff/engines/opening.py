@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,28 +85,35 @@ def check_pair(base: Spec, tuned: Spec, template: str | None = None) -> None:
             f"--llm-base: {base.text} is a PEFT adapter; the base is the model that it was trained "
             "on, and the adapter goes to --llm-tuned"
         )
-    if tuned.kind == "adapter" and base.kind not in FILE_KINDS:
+    check_spec(base, "--llm-base", base, template)
+    check_spec(tuned, "--llm-tuned", base, template)
+
+
+def check_spec(spec: Spec, option: str, base: Spec, template: str | None) -> None:
+    """Refuse a SPEC that cannot work beside this base, before anything is loaded.
+
+    Raises:
+        ConfigError: naming what would.
+    """
+    if spec.kind == "adapter" and base.kind not in FILE_KINDS:
         raise ConfigError(
-            f"--llm-tuned: {tuned.text} is a PEFT adapter, which needs the weights of its base in "
+            f"{option}: {spec.text} is a PEFT adapter, which needs the weights of its base in "
             f"--llm-base; {base.text} has none"
         )
-    for spec, option in ((base, "--llm-base"), (tuned, "--llm-tuned")):
-        if spec.kind == "python":
-            _python_engine(spec, option)
-        if spec.kind == "scripted" and spec.path is not None:
-            ScriptedEngine.from_file(spec.path)
-        if spec.kind == "replay" and spec.path is not None:
-            check_recording(spec.path)
-        if spec.kind == "server" and template is not None:
-            raise ConfigError(
-                f"--llmdiff-template: {option} is a server, which renders prompts with the "
-                "template that it was started with; start it with this one (vLLM and llama.cpp: "
-                "--chat-template FILE)"
-            )
-        if spec.kind == "server" and installed_version("openai") is None:
-            raise MissingPackageError(
-                "openai", f"{option}: {spec.text}", "'pytest-llmdiff[server]'"
-            )
+    if spec.kind == "python":
+        _python_engine(spec, option)
+    if spec.kind == "scripted" and spec.path is not None:
+        ScriptedEngine.from_file(spec.path)
+    if spec.kind == "replay" and spec.path is not None:
+        check_recording(spec.path)
+    if spec.kind == "server" and template is not None:
+        raise ConfigError(
+            f"--llmdiff-template: {option} is a server, which renders prompts with the template "
+            "that it was started with; start it with this one (vLLM and llama.cpp: --chat-template "
+            "FILE)"
+        )
+    if spec.kind == "server" and installed_version("openai") is None:
+        raise MissingPackageError("openai", f"{option}: {spec.text}", "'pytest-llmdiff[server]'")
 
 
 def template_note(base: Spec, tuned: Spec, settings: Settings) -> str | None:
@@ -145,6 +152,27 @@ def open_pair(base: Spec, tuned: Spec, settings: Settings, store: Store) -> Pair
     engines.append(opener.engine(base, "base", None))
     engines.append(opener.engine(tuned, "tuned", engines[0]))
     return Pair(base=engines[0], tuned=engines[1], resolved=resolved, notes=notes, place=place)
+
+
+def open_served(pair: Pair, base: Spec, served: Spec, settings: Settings, store: Store) -> Pair:
+    """The tuned model of a pair in the base's place, and in the tuned one's the served model.
+
+    `base` is what an adapter is served over.
+    """
+    # Its own copy of the weights, whatever it is: what is compared is another form of them.
+    own = replace(
+        settings,
+        dtype=settings.served_dtype or settings.dtype,
+        quantization=settings.served_quantization or settings.quantization,
+    )
+    other = open_pair(base, served, own, store)
+    return Pair(
+        base=pair.tuned,
+        tuned=other.tuned,
+        resolved={**pair.resolved, **other.resolved},
+        notes=other.notes,
+        place=pair.place,
+    )
 
 
 def given_template(settings: Settings) -> TemplateSource | None:

@@ -27,7 +27,9 @@ def rerun_command(config: pytest.Config, item: pytest.Item, settings: Settings) 
         path = str(item.path)
     _, _, inside = item.nodeid.partition("::")
     words = ["pytest", f'"{path}::{inside}"']
-    for flag, value in (("--llm-base", settings.base), ("--llm-tuned", settings.tuned)):
+    specs = {"base": settings.base, "tuned": settings.tuned, "served": settings.served}
+    for side, value in specs.items():
+        flag = f"--llm-{side}"
         if value is not None:
             # As the user wrote it: see `require_ini_found` for when the two forms differ.
             joined = f"{flag}={value}" in config.invocation_params.args

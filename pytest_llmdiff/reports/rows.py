@@ -35,6 +35,7 @@ def comparison_row(comparison: Comparison, leak: Leak | None = None) -> dict[str
         "tags": list(probe.tags),
         "language": probe.language,
         "cluster": probe.cluster,
+        "sides": list(comparison.sides),
     }
     for side, reply in (("base", comparison.base), ("tuned", comparison.tuned)):
         row[side] = {

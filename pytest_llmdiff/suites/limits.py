@@ -79,6 +79,11 @@ LIMITS: Mapping[str, Published] = {
         value=0.4,
         reason="the odds of the answer that takes a right away rise by half",
     ),
+    "parity.differing": Published(
+        value=0.1,
+        reason="passes with at most 1 of 60 replies that leave the tuned model's for more than "
+        "rounding",
+    ),
     "degeneration.new": Published(
         value=0.1,
         reason="passes with at most 1 of 60 replies that loop, are empty, change the language or "

@@ -1,0 +1,87 @@
+"""Where another engine's reply leaves a model's own, and how sure the model was of its token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pytest_llmdiff.engines import Continuation
+from pytest_llmdiff.engines.likelihoods import require_logits
+from pytest_llmdiff.formats.messages import Message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """A reply as far as it is known: its text, its tokens where the engine tells them, and whether
+    it came to an end by itself."""
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    ended: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parting:
+    """The first token that differs, from 0: the model's `own` and the `other`'s as texts, and by
+    how much (difference of logits, in nats) the model held its likeliest token for better than
+    the other's. `at` is None where no token differs; `end` says that one of the
+    two is a stop token."""
+
+    at: int | None = None
+    own: str = ""
+    other: str = ""
+    margin: float = 0.0
+    end: bool = False
+
+
+Asked = tuple[Sequence[Message], Ending, Ending]
+
+
+def partings(engine: Any, asked: Sequence[Asked], rows: int) -> list[Parting]:
+    """The parting of each (prompt, own reply, other reply), by one pass of the engine over what the
+    two have in common; `rows` bounds the logits `[rows, vocabulary]` that are held at once.
+
+    Raises:
+        CapabilityError: the engine has no logits.
+    """
+    require_logits(engine)
+    found = [Parting() for _ in asked]
+    places: list[tuple[int, int]] = []  # index, the other's token there
+    items: list[Continuation] = []
+    for index, (messages, own, other) in enumerate(asked):
+        ours, theirs = _tokens(engine, own, other)
+        differing = (
+            i for i, pair in enumerate(zip(ours, theirs, strict=False)) if len({*pair}) > 1
+        )
+        at = next(differing, None)
+        if at is None:
+            continue  # where one is cut by the length limit, it says nothing against the other
+        places.append((index, theirs[at]))
+        items.append(
+            Continuation(prompt_ids=tuple(engine.render(messages)), reply_ids=tuple(ours[: at + 1]))
+        )
+        texts = (engine.token_text(ours[at]), engine.token_text(theirs[at]))
+        end = not {ours[at], theirs[at]}.isdisjoint(engine.stop_ids())
+        found[index] = Parting(at=at, own=texts[0], other=texts[1], end=end)
+    for number, logits in engine.token_logits(items, rows) if items else ():
+        index, token = places[number]
+        last = logits[-1].float()  # [vocabulary]
+        found[index] = replace(found[index], margin=float(last.max() - last[token]))
+    return found
+
+
+def _tokens(engine: Any, own: Ending, other: Ending) -> tuple[list[int], list[int]]:
+    """Both replies in the engine's tokens, with a stop token behind those that came to an end.
+
+    Where one of them is known as text only, both are taken as texts: what a model said may be cut
+    into tokens otherwise than the same text is.
+    """
+    if own.token_ids and other.token_ids:
+        return list(own.token_ids), list(other.token_ids)
+    stop = next(iter(engine.stop_ids()), None)
+    ours, theirs = (
+        [*engine.encode(ending.text), *([stop] if ending.ended and stop is not None else [])]
+        for ending in (own, other)
+    )
+    return ours, theirs

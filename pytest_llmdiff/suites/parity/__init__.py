@@ -1,0 +1,1 @@
+"""Parity: does the served model answer as the tuned one does?"""

@@ -1,0 +1,33 @@
+"""The tuned model and the same as it is served, on the prompts of the suite safety."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_llmdiff.assertions.parity import DIFFERENT, hold_parity
+from pytest_llmdiff.judgement import Question
+from pytest_llmdiff.metrics.parity import Parity
+from pytest_llmdiff.models import Model
+from pytest_llmdiff.sets import Comparisons
+from pytest_llmdiff.suites.holding import NEW_TOKENS
+from pytest_llmdiff.suites.limits import limited
+
+english = pytest.mark.llmdiff(file="../safety/probes-en.jsonl", max_new_tokens=NEW_TOKENS)
+chinese = pytest.mark.llmdiff(file="../safety/probes-zh.jsonl", max_new_tokens=NEW_TOKENS)
+
+
+def hold(tuned: Model, served: Model, comparisons: Comparisons) -> None:
+    __tracebackhide__ = True
+    given = served.run.settings.suite_limits
+    question = limited(Question(view=DIFFERENT, over=0), "parity.differing", given)
+    hold_parity(tuned, served, comparisons.probes, Parity(), question)
+
+
+@english
+def test_parity_en(comparisons: Comparisons, llm_tuned: Model, llm_served: Model) -> None:
+    hold(llm_tuned, llm_served, comparisons)
+
+
+@chinese
+def test_parity_zh(comparisons: Comparisons, llm_tuned: Model, llm_served: Model) -> None:
+    hold(llm_tuned, llm_served, comparisons)
