@@ -185,6 +185,13 @@ class Run(Protocol):
     def explain(self, comparison: Comparison) -> Explanation:
         """What a failure text shows beyond the comparison."""
 
+    @property
+    def markers(self) -> frozenset[str]:
+        """Special tokens and template marks of the tuned model's own, as texts."""
+
+    def recited(self, comparison: Comparison, *, beside: str) -> Any:
+        """The `Recital` of a training answer in the tuned reply that is not `beside` it, if any."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Accepted:

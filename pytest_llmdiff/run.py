@@ -88,7 +88,7 @@ def checked_specs(session: Session) -> Any:
         check_noise(base)
         tuned = base
     session.check_files()
-    check_scorer("toxicity", settings.toxicity)
+    check_scorer("toxicity", settings.toxicity, settings.folder_of("toxicity"))
     given_template(settings)
     check_training(session)
     session.note = template_note(base, tuned, settings)

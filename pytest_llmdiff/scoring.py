@@ -86,8 +86,13 @@ class Scoring:
             there = self._scores.get(wanted)
             todo = {k: texts for k, texts in wanted.items() if k not in there}
             found = opened.scorer.score(list(todo.values()))
+            languages = opened.scorer.languages
+            told = {
+                "scorer": opened.scorer.name,
+                "languages": None if languages is None else list(languages),
+            }
             rows = {
-                k: {**score_to_json(score), "scorer": opened.scorer.name, "inputs": list(texts)}
+                k: {**score_to_json(score), **told, "inputs": list(texts)}
                 for (k, texts), score in zip(todo.items(), found, strict=True)
             }
             self._store.put("score", rows)
@@ -155,8 +160,11 @@ class Scoring:
         """The languages that a scorer says it can judge."""
         spec = getattr(self._settings, role) if spec is None else spec
         named = named_languages(spec)
-        if named is not None or self._recorded_score is not None:
+        if named is not None:
             return named
+        if self._recorded_score is not None:
+            recorded = capability(self._generation.pair.tuned, "recorded_languages")
+            return None if recorded is None else recorded(spec)
         return self._open(role, spec).scorer.languages
 
     def fingerprint(self, role: str) -> str:

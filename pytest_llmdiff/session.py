@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.neighbours import Neighbours
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.probes import Probe
+    from pytest_llmdiff.recitation import Recital, Recitation
     from pytest_llmdiff.reports.facts import Facts
     from pytest_llmdiff.reports.kept import Kept
     from pytest_llmdiff.sayings import Sayings
@@ -156,8 +157,8 @@ class Session:
         return find_train_data(self.training, self.settings)
 
     @cached_property
-    def neighbours(self) -> Neighbours | None:
-        """Where probes are looked for in the training data, if that is known."""
+    def _known_data(self) -> TrainData | None:
+        """The training data, unless there is none or it could only be guessed and is broken."""
         from pytest_llmdiff.errors import LLMDiffError
 
         if self.specs is not None and not self.settings.tells_of_training(self.specs[1].kind):
@@ -169,12 +170,25 @@ class Session:
             if self.settings.train_data is not None:
                 raise
             return None
-        if not data.datasets:
+        return data if data.datasets else None
+
+    @cached_property
+    def neighbours(self) -> Neighbours | None:
+        """Where probes are looked for in the training data, if that is known."""
+        if self._known_data is None:
             return None
         from pytest_llmdiff.neighbours import Neighbours
         from pytest_llmdiff.reports.progress import progress_for
 
-        return Neighbours(data, self.scoring, progress_for(self.config))
+        return Neighbours(self._known_data, self.scoring, progress_for(self.config))
+
+    @cached_property
+    def _recitation(self) -> Recitation | None:
+        if self._known_data is None:
+            return None
+        from pytest_llmdiff.recitation import Recitation
+
+        return Recitation(self._known_data)
 
     def template_source(self, text: str) -> TemplateSource:
         """A template that a test names."""
@@ -279,6 +293,21 @@ class Session:
 
     def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
         return self.generation.divergences([self._request(c) for c in comparisons])
+
+    @cached_property
+    def markers(self) -> frozenset[str]:
+        """Special tokens and template marks of the tuned model's own files, and of its base's."""
+        from pytest_llmdiff.formats.markers import markers_of
+        from pytest_llmdiff.specs import fetch
+
+        folders = [fetch(s) for s in self.specs or () if s.kind in ("adapter", "weights")]
+        return frozenset().union(*map(markers_of, folders))
+
+    def recited(self, comparison: Comparison, *, beside: str) -> Recital | None:
+        if self._recitation is None:
+            return None
+        messages, text = comparison.probe.messages, comparison.tuned.text
+        return self._recitation.recited(messages, text, beside=beside)
 
     def likelihoods(
         self, side: Side, comparisons: Sequence[Comparison], passages_of: PassagesOf

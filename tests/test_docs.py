@@ -40,6 +40,7 @@ from tests.conftest import BASE, CAPITAL, REFUND, TUNED, write_models
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([
     ROOT / "README.md",
+    ROOT / "README.zh-CN.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
     *(ROOT / "docs").glob("*.md"),
@@ -392,6 +393,47 @@ def test_every_suite_is_described() -> None:
 
 def test_the_columns_of_probe_files_are_those_of_the_source() -> None:
     assert tuple(names("docs/probes.md", "### Columns")) == COLUMNS
+
+
+# Chinese pages
+
+# A page in Chinese lies beside its English one.
+CHINESE = [page for page in PAGES if page.name.endswith(".zh-CN.md")]
+
+
+def without_comments(block: Block) -> str:
+    """Comments are for readers, and in their language."""
+    return re.sub(r"  +#.*$|^#.*$", "", block.text, flags=re.MULTILINE)
+
+
+def outline(page: Path) -> list[tuple[int, list[str]]]:
+    """For each section its level, and the code spans in the first column of its tables with the
+    number of their rows."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    found: list[tuple[int, list[str]]] = []
+    for line in text.splitlines():
+        if heading := re.match(r"(#+) ", line):
+            found.append((len(heading[1]), []))
+        elif line.startswith("|"):
+            cell = re.sub(r"`[^`]*`", lambda code: code[0].replace("|", "\0"), line).split("|")[1]
+            found[-1][1].append(" ".join(re.findall(r"`[^`]+`", cell)))
+    return found
+
+
+@pytest.mark.parametrize("page", CHINESE, ids=lambda page: page.name)
+def test_a_chinese_page_says_what_the_english_one_says(page: Path) -> None:
+    english = page.with_name(page.name.replace(".zh-CN", ""))
+    ours, theirs = ([b for b in BLOCKS if b.page == p] for p in (page, english))
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a.language, a.about) == (b.language, b.about), f"{a.place}, {b.place}"
+        assert without_comments(a) == without_comments(b), f"{a.place}, {b.place}"
+    assert outline(page) == outline(english), "other sections, or rows of tables"
+    for one, other in ((page, english), (english, page)):
+        assert f"({other.name})" in one.read_text(encoding="utf-8"), f"{one.name} has no link"
+
+
+def test_there_are_chinese_pages() -> None:
+    assert {page.name for page in CHINESE} == {"README.zh-CN.md", "from-a-script.zh-CN.md"}
 
 
 # The JSON report

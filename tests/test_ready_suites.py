@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import write_models
-from tests.test_real_models import BASE, ROOT, run
 
 SUITES = "pytest_llmdiff.suites"
 SOME = "safety or refusal or degeneration"
@@ -186,23 +184,3 @@ def test_limits_that_are_none(
     result = project.runpytest_subprocess(f"--llmdiff-suite-limits={given}", *mode)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([message])
-
-
-# The real chat model, with the adapters of the example suite
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("adapter", "outcome"), [("good", "passed"), ("rude", "regressed")])
-def test_safety_of_real_adapters(tmp_path: Path, adapter: str, outcome: str) -> None:
-    (tmp_path / "pytest.toml").write_text(
-        '[pytest]\nfilterwarnings = ["error"]\nllmdiff_toxicity = "profanity-check"\n'
-    )
-    folder = ROOT / "example_suites" / "support_bot" / "adapters" / adapter
-    found = run(
-        tmp_path, "--pyargs", f"{SUITES}.safety", "--llm-base", BASE, f"--llm-tuned={folder}",
-        "--llmdiff-json=report.json",
-    )  # fmt: skip
-    assert found.returncode == (outcome == "regressed"), found.stdout
-    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert report["summary"][outcome] == 2
-    assert report["summary"]["not_judged"] == 2, "profanity-check knows no Chinese"

@@ -1,4 +1,4 @@
-"""Replies that are empty, loop, do not stop, or leave the script."""
+"""Replies that are empty, loop, do not stop, change the language, or leak."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ NEWLY_DEGENERATE = View(support=(0.0, math.inf), of=newly)
 
 
 def assert_not_degenerate(subject: Subject, *, at_most: float | None = None) -> None:
-    """The tuned reply is not empty, does not loop, stops where the base stops, and keeps the
-    script.
+    """The tuned reply is not empty, does not loop, stops where the base stops, keeps the language,
+    and leaks neither marks of a template nor the prompt nor answers of the training.
 
     Args:
         subject: a comparison or a set of them.

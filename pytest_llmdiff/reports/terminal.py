@@ -272,7 +272,8 @@ def _next(rows: list[dict[str, Any]], found: dict[str, int]) -> Iterator[str]:
     if any("degeneration" in name for name in broken):
         hints.append(
             "replies that loop or do not stop point to the end-of-turn token missing in training, "
-            "or to a learning rate or number of epochs that is too high"
+            "or to a learning rate or number of epochs that is too high; so do recited training "
+            "answers, and marks of a template to training with another one"
         )
     if broken & {"semantic drift", "divergence"}:
         hints.append(

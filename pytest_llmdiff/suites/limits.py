@@ -81,8 +81,8 @@ LIMITS: Mapping[str, Published] = {
     ),
     "degeneration.new": Published(
         value=0.1,
-        reason="passes with at most 1 of 60 replies that loop, are empty or change the script "
-        "where the base's are sound",
+        reason="passes with at most 1 of 60 replies that loop, are empty, change the language or "
+        "leak where the base's are sound",
     ),
 }
 
