@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ProbeFileError,
         ScorerError,
     )
+    from pytest_llmdiff.invariance import assert_invariant, invariant
     from pytest_llmdiff.models import Model, ModelPair
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.probes import Probe
@@ -75,6 +76,7 @@ _HOMES = {
         "ProbeFileError",
         "ScorerError",
     ),
+    "invariance": ("assert_invariant", "invariant"),
     "models": ("Model", "ModelPair"),
     "planning": ("Request",),
     "probes": ("Probe",),
@@ -105,6 +107,7 @@ __all__ = [
     "adapter_effective",
     "assert_adapter_effective",
     "assert_divergence",
+    "assert_invariant",
     "assert_not_degenerate",
     "assert_refusal",
     "assert_semantic_drift",
@@ -112,6 +115,7 @@ __all__ = [
     "assert_toxicity",
     "assert_wiring",
     "divergence",
+    "invariant",
     "not_degenerate",
     "refusal",
     "semantic_drift",

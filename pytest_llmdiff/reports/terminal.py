@@ -260,6 +260,11 @@ def _next(rows: list[dict[str, Any]], found: dict[str, int]) -> Iterator[str]:
             "replies that loop or do not stop point to the end-of-turn token missing in training, "
             "or to a learning rate or number of epochs that is too high"
         )
+    if any(name.startswith(("invariance loss", "refusal flip")) for name in broken):
+        hints.append(
+            "the wording of a prompt matters more than it did: look for words and forms that go "
+            "with one answer in the training data, and add the same questions in other forms"
+        )
     if broken & {"semantic drift", "divergence"}:
         hints.append(
             "behaviour moved beyond its limit: read the replies; where the change is unwanted, mix "
