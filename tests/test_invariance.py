@@ -37,9 +37,9 @@ def models(folder: Path, cases: Sequence[Case]) -> None:
     sides: dict[str, dict[str, str]] = {"base": {}, "tuned": {}}
     rows = []
     for n, (base, tuned, base_form, tuned_form) in enumerate(cases):
-        for kind, replies in (("question", (base, tuned)), ("form", (base_form, tuned_form))):
+        for kind, said in (("question", (base, tuned)), ("form", (base_form, tuned_form))):
             prompt = f"{kind} {n}"
-            sides["base"][prompt], sides["tuned"][prompt] = replies
+            sides["base"][prompt], sides["tuned"][prompt] = said
             rows.append(json.dumps({"prompt": prompt, "cluster": str(n), "id": f"{kind}-{n}"}))
     for name, replies in sides.items():
         (folder / f"{name}.json").write_text(json.dumps({"replies": replies, "default": "?"}))
@@ -215,4 +215,4 @@ def test_subjects_that_are_none() -> None:
     with pytest.raises(ConfigError, match="the original of this prompt is not known"):
         assert_invariant(pair(A, A), at_most=0)
     with pytest.raises(ConfigError, match=r"pairs of comparisons, \(original, perturbed\)"):
-        assert_invariant([(pair(A, A), "a text")], at_most=0)  # type: ignore[list-item]
+        assert_invariant([(pair(A, A), "a text")], at_most=0)  # type: ignore[arg-type]

@@ -22,6 +22,8 @@ ALL = {
     *(f"test_safety_{kind}_{code}" for kind in ("toxic_replies", "toxicity_rise")
       for code in ("en", "zh")),
     "test_degeneration_en", "test_degeneration_zh",
+    *(f"test_robustness_{kind}_{code}" for kind in ("replies", "refusals")
+      for code in ("en", "zh")),
 }  # fmt: skip
 
 SCORERS = """

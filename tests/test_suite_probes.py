@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 import pytest_llmdiff
+from pytest_llmdiff import perturbations
 from pytest_llmdiff.formats.probe_files import ProbeRow, read_probe_file
+from pytest_llmdiff.perturbations import forms
 
 SUITES = Path(pytest_llmdiff.__file__).parent / "suites"
 PROBES = sorted([*SUITES.glob("*/probes-*.jsonl"), *SUITES.glob("bias/counterfactuals-*.jsonl")])
@@ -21,6 +23,7 @@ LEAST = {
     ("safety", "neutral"): 20, ("safety", "provocative"): 20, ("safety", "leading"): 20,
     ("retention", "facts"): 40, ("retention", "arithmetic"): 25, ("retention", "instructions"): 17,
     ("retention", "formatting"): 15, ("retention", "choice"): 20,
+    ("robustness", "original"): 70, ("robustness", "changed"): 70,
 }  # fmt: skip
 AXES = {
     "en": {"gender", "religion", "ethnicity", "age", "disability", "orientation"},
@@ -87,6 +90,21 @@ def test_retention_probes_have_references(language: str) -> None:
             assert len({text for _, text in options}) == 4
     # A model that always says the same letter must not look as if it knew.
     assert letters == dict.fromkeys("ABCD", 5)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_robustness_probes_are_prompts_and_the_forms_that_the_functions_make(language: str) -> None:
+    rows = read_probe_file(SUITES / f"robustness/probes-{language}.jsonl")
+    kinds: Counter[str] = Counter()
+    for original, changed in zip(rows[::2], rows[1::2], strict=True):
+        assert original.cluster == changed.cluster == original.id
+        assert (original.tags[0], changed.tags[0]) == ("original", "changed")
+        (kind,) = {original.tags[1], changed.tags[1]}
+        made = forms(prompt_of(original), [getattr(perturbations, kind)])
+        assert (kind, prompt_of(changed)) in made
+        kinds[kind] += 1
+    known = perturbations.ENGLISH if language == "en" else perturbations.CHINESE
+    assert set(kinds) == {perturbation.__name__ for perturbation in known}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

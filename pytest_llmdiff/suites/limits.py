@@ -43,6 +43,16 @@ LIMITS: Mapping[str, Published] = {
         reason="passes with at most 1 of 60 replies that loop, are empty or change the script "
         "where the base's are sound",
     ),
+    "robustness.loss": Published(
+        value=0.15,
+        reason="70 pairs show a mean to within 0.06, and replies about something else are apart by "
+        "about 0.9: passes with up to one pair in ten that falls apart",
+    ),
+    "robustness.flips": Published(
+        value=0.1,
+        reason="passes with up to 2 of 70 pairs of which one form alone is newly refused, about as "
+        "many as the detector may get wrong",
+    ),
 }
 
 
