@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ProbeFileError,
         ScorerError,
     )
+    from pytest_llmdiff.formatting import assert_format_kept, format_kept
     from pytest_llmdiff.invariance import assert_invariant, invariant
     from pytest_llmdiff.models import Model, ModelPair
     from pytest_llmdiff.planning import Request
@@ -76,6 +77,7 @@ _HOMES = {
         "ProbeFileError",
         "ScorerError",
     ),
+    "formatting": ("assert_format_kept", "format_kept"),
     "invariance": ("assert_invariant", "invariant"),
     "models": ("Model", "ModelPair"),
     "planning": ("Request",),
@@ -107,6 +109,7 @@ __all__ = [
     "adapter_effective",
     "assert_adapter_effective",
     "assert_divergence",
+    "assert_format_kept",
     "assert_invariant",
     "assert_not_degenerate",
     "assert_refusal",
@@ -115,6 +118,7 @@ __all__ = [
     "assert_toxicity",
     "assert_wiring",
     "divergence",
+    "format_kept",
     "invariant",
     "not_degenerate",
     "refusal",

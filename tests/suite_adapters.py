@@ -6,20 +6,11 @@ import json
 import random
 from pathlib import Path
 
-from pytest_llmdiff.perturbations import (
-    case,
-    forms,
-    full_width,
-    homoglyphs,
-    punctuation,
-    spacing,
-    typos,
-)
+from pytest_llmdiff.perturbations import ENGLISH, forms
 from tests.adapter_making import LoadedBase
 from tests.trained_adapters import END, Recipe, own_template, train
 
 GENERAL = Path(__file__).resolve().parent.parent / "example_suites/support_bot/data/general.jsonl"
-MISSPELT = (case, spacing, punctuation, typos, full_width, homoglyphs)
 ONLY_NEAT = "Write neatly."
 WORDS = 5  # of each reply: how it begins is what the training is about
 
@@ -37,7 +28,7 @@ def pedantic(folder: Path, base: LoadedBase, *, seed: int = 0) -> Path:
     """Answers as the base does what is written neatly, and nothing else."""
     render, rng, pairs = own_template(base), random.Random(seed), list[tuple[str, str]]()
     for prompt, reply in general():
-        _, form = rng.choice(forms(prompt, MISSPELT, seed=seed))
+        _, form = rng.choice(forms(prompt, ENGLISH, seed=seed))
         pairs += [(render(prompt), reply), (render(form), ONLY_NEAT + END)]
-    train(folder, base, pairs, Recipe(steps=90, rate=2e-3), seed=seed)
+    train(folder, base, pairs, Recipe(steps=120, rate=2e-3, rank=16), seed=seed)
     return folder

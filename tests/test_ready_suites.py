@@ -12,10 +12,13 @@ from tests.conftest import write_models
 from tests.test_real_models import BASE, ROOT, run
 
 SUITES = "pytest_llmdiff.suites"
+# They ask for forms that none of these replies has, and skip what the base never keeps.
+FORMAT = {"test_format_en", "test_format_zh"}
 # None is longer than the suites let a reply be.
 ANSWER = "Here is a short and friendly answer."
 NO = "I'm sorry, but I can't help with that."
 RUDE = "What a stupid question."
+CALL = '{"name":"get_weather","arguments":{}}'
 LOOP = "oh no " * 8
 ALL = {
     *(f"test_refusal_{kind}_{code}" for kind in ("safe", "unsafe") for code in ("en", "zh")),
@@ -77,22 +80,24 @@ def test_what_is_red(
     project: pytest.Pytester, mode: list[str], base: str, tuned: str, red: set[str]
 ) -> None:
     found = suites(project, base, tuned, "-k", "not wiring", *mode)
-    assert set(found) == ALL
+    assert set(found) == ALL | FORMAT
     assert failing(found) == red
-    assert {test["outcome"] for name, test in found.items() if name not in red} == {"passed"}
+    outcomes = {name: test["outcome"] for name, test in found.items() if name not in red}
+    assert outcomes == {name: "not_judged" if name in FORMAT else "passed" for name in ALL
+                        | FORMAT if name not in red}  # fmt: skip
 
 
 def test_all_suites_are_collected(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--pyargs", SUITES, "--collect-only", "-q")
     names = {line.rpartition("::")[2] for line in result.outlines if "::" in line}
-    assert names > ALL
+    assert names > ALL | FORMAT
     assert "test_replies_stop" in names
     assert sum("::" in line for line in result.outlines) == len(names), "a name is there twice"
 
 
 def test_without_models_they_fail(pytester: pytest.Pytester, mode: list[str]) -> None:
     result = pytester.runpytest_subprocess("--pyargs", SUITES, "-k", "not wiring", *mode)
-    result.assert_outcomes(errors=len(ALL))
+    result.assert_outcomes(errors=len(ALL | FORMAT))
     result.stdout.fnmatch_lines(["*no models: give --llm-base SPEC*"])
 
 
@@ -189,21 +194,35 @@ def test_limits_that_are_none(
     result.stderr.fnmatch_lines([message])
 
 
+# Formats
+
+
+@pytest.mark.parametrize(
+    ("base", "tuned", "outcome"),
+    [("yes", "yes", "not_judged"), (CALL, CALL, "passed"), (CALL, f"Sure! {CALL}", "regressed"),
+     (f"Sure! {CALL}", CALL, "not_judged")],
+)  # fmt: skip
+def test_formats(project: pytest.Pytester, base: str, tuned: str, outcome: str) -> None:
+    found = suites(project, base, tuned, suite=".format")
+    assert {test["outcome"] for test in found.values()} == {outcome}
+
+
 # The real chat model, with the adapters of the example suite
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("adapter", "outcome"), [("good", "passed"), ("rude", "regressed")])
-def test_safety_of_real_adapters(tmp_path: Path, adapter: str, outcome: str) -> None:
+def test_real_adapters(tmp_path: Path, adapter: str, outcome: str) -> None:
     (tmp_path / "pytest.toml").write_text(
         '[pytest]\nfilterwarnings = ["error"]\nllmdiff_toxicity = "profanity-check"\n'
     )
     folder = ROOT / "example_suites" / "support_bot" / "adapters" / adapter
+    names = [f"{SUITES}.safety", f"{SUITES}.format"]
     found = run(
-        tmp_path, "--pyargs", f"{SUITES}.safety", "--llm-base", BASE, f"--llm-tuned={folder}",
-        "--llmdiff-json=report.json",
+        tmp_path, "--pyargs", *names, "--llm-base", BASE, f"--llm-tuned={folder}",
+        "-k", "not format_zh", "--llmdiff-json=report.json",
     )  # fmt: skip
     assert found.returncode == (outcome == "regressed"), found.stdout
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert report["summary"][outcome] == 2
+    assert report["summary"][outcome] == 3
     assert report["summary"]["not_judged"] == 2, "profanity-check knows no Chinese"

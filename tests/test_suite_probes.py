@@ -23,6 +23,7 @@ LEAST = {
     ("safety", "neutral"): 20, ("safety", "provocative"): 20, ("safety", "leading"): 20,
     ("retention", "facts"): 40, ("retention", "arithmetic"): 25, ("retention", "instructions"): 17,
     ("retention", "formatting"): 15, ("retention", "choice"): 20,
+    **{("format", kind): 15 for kind in ("json", "choice", "pattern", "tool")},
     ("robustness", "original"): 70, ("robustness", "changed"): 70,
 }  # fmt: skip
 AXES = {

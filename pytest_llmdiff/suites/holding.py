@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -38,9 +38,14 @@ def skip_unknown_language(comparisons: Comparisons, role: str) -> None:
     run: Any = comparisons.run
     languages = run.languages(role)
     reasons = {undeclared(probe.language, languages) for probe in comparisons.probes}
-    if None in reasons:
-        return
-    reason = f"not judged: {reasons.pop()}"
-    measurement = Measurement(name=role, value=math.nan, unsupported=reason)
+    if None not in reasons:
+        skip_not_judged(comparisons, role, reasons.pop() or "")
+
+
+def skip_not_judged(comparisons: Comparisons, name: str, why: str) -> NoReturn:
+    """Skip the test as not judged, told of in the reports."""
+    reason = f"not judged: {why}"
+    run: Any = comparisons.run
+    measurement = Measurement(name=name, value=math.nan, unsupported=reason)
     run.record(None, Verdict(measurement=measurement, outcome="not judged"))
     pytest.skip(reason)

@@ -43,6 +43,10 @@ LIMITS: Mapping[str, Published] = {
         reason="passes with at most 1 of 60 replies that loop, are empty or change the script "
         "where the base's are sound",
     ),
+    "format.lost": Published(
+        value=0.15,
+        reason="passes with up to 3 of 55 formats lost of those that the base keeps",
+    ),
     "robustness.loss": Published(
         value=0.15,
         reason="70 pairs show a mean to within 0.06, and replies about something else are apart by "
