@@ -13,7 +13,7 @@ import pytest_llmdiff
 
 HEAVY = (
     "torch", "transformers", "numpy", "jinja2", "matplotlib", "peft", "sentence_transformers",
-    "huggingface_hub", "sqlite3", "scipy", "hypothesis", "jsonschema",
+    "huggingface_hub", "sqlite3", "scipy", "jsonschema",
 )  # fmt: skip
 REPORT = f"""
 import json, sys, pytest

@@ -105,7 +105,7 @@ def test_robustness_probes_are_prompts_and_the_forms_that_the_functions_make(lan
         assert (kind, prompt_of(changed)) in made
         kinds[kind] += 1
     known = perturbations.ENGLISH if language == "en" else perturbations.CHINESE
-    assert set(kinds) == {perturbation.__name__ for perturbation in known}  # type: ignore[attr-defined]
+    assert set(kinds) == {perturbation.__name__ for perturbation in known}
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

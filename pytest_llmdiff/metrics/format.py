@@ -215,7 +215,7 @@ def _schema_check(schema: Mapping[str, Any], given: str) -> Callable[[Any], str 
         why = getattr(error, "message", error)
         raise ConfigError(f"{given}: this is no JSON schema: {why}") from error
     # Of its own, so that no reference is fetched from the network.
-    validator = kind(schema, registry=Registry())  # type: ignore[call-arg]
+    validator = kind(schema, registry=Registry())
 
     def check(value: Any) -> str | None:
         try:
