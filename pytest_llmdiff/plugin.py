@@ -71,5 +71,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     run.finish(session.config)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    run.release(config)
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     run.summary(terminalreporter, config.stash[SESSION])

@@ -81,14 +81,14 @@ def checked_specs(session: Session) -> Any:
     settings = session.settings
     base = parse_spec(settings.base or "", option="--llm-base", folder=settings.folder)
     tuned = parse_spec(settings.tuned or "", option="--llm-tuned", folder=settings.folder)
-    check_pair(base, tuned)
+    check_pair(base, tuned, settings.template)
     if session.calibrating:
         from pytest_llmdiff.engines.noise import check_noise
 
         check_noise(base)
         tuned = base
     session.check_files()
-    check_scorer("toxicity", settings.toxicity)
+    check_scorer("toxicity", settings.toxicity, settings.folder_of("toxicity"))
     given_template(settings)
     check_training(session)
     session.note = template_note(base, tuned, settings)
@@ -180,6 +180,8 @@ def attach(report: pytest.TestReport, item: pytest.Item) -> pytest.TestReport:
         if report.when == "teardown":
             facts |= {} if kept is None else kept.row()
             facts["case"] = case_of(item)
+            if kept is not None:
+                del item.stash[KEPT]  # its row is all that is needed; items live until the end
         # Attributes of a report are serialised by xdist; properties would go to JUnit whole.
         report.__dict__["llmdiff"] = facts
     return report
@@ -201,6 +203,15 @@ def finish(config: pytest.Config) -> None:
     from pytest_llmdiff.outputs import write_outputs
 
     session.closing += write_outputs(session, session.specs)
+
+
+def release(config: pytest.Config) -> None:
+    """Let go of the run: pytest's last garbage collections look at all that is still alive."""
+    session = config.stash.get(SESSION, None)
+    if session is not None:
+        config.pluginmanager.unregister(name="llmdiff-session")
+        del config.stash[SESSION]
+        session.release()
 
 
 def summary(terminalreporter: Any, session: Session) -> None:

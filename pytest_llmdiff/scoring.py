@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.comparison import Score
@@ -30,6 +30,7 @@ Inputs = list[tuple[str, ...]]
 
 # Texts whose vectors are one row of the store: what a killed run loses, and few enough rows.
 PART = 256
+KEYS = 1024  # of scores, in memory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,9 +72,7 @@ class Scoring:
             return recorded
         opened = self._open(role, spec)
 
-        def key(texts: tuple[str, ...]) -> str:
-            return store_key("score", opened.fingerprint, texts)
-
+        key = opened.key
         keys = [key(texts) for texts in own]
 
         def near() -> list[str]:
@@ -87,8 +86,13 @@ class Scoring:
             there = self._scores.get(wanted)
             todo = {k: texts for k, texts in wanted.items() if k not in there}
             found = opened.scorer.score(list(todo.values()))
+            languages = opened.scorer.languages
+            told = {
+                "scorer": opened.scorer.name,
+                "languages": None if languages is None else list(languages),
+            }
             rows = {
-                k: {**score_to_json(score), "scorer": opened.scorer.name, "inputs": list(texts)}
+                k: {**score_to_json(score), **told, "inputs": list(texts)}
                 for (k, texts), score in zip(todo.items(), found, strict=True)
             }
             self._store.put("score", rows)
@@ -156,8 +160,11 @@ class Scoring:
         """The languages that a scorer says it can judge."""
         spec = getattr(self._settings, role) if spec is None else spec
         named = named_languages(spec)
-        if named is not None or self._recorded_score is not None:
+        if named is not None:
             return named
+        if self._recorded_score is not None:
+            recorded = capability(self._generation.pair.tuned, "recorded_languages")
+            return None if recorded is None else recorded(spec)
         return self._open(role, spec).scorer.languages
 
     def fingerprint(self, role: str) -> str:
@@ -230,6 +237,11 @@ class _Opened:
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
+        # Those of a window are asked for with its first test, and again one by one.
+        self.key = lru_cache(maxsize=KEYS)(self._key)
+
+    def _key(self, texts: tuple[str, ...]) -> str:
+        return store_key("score", self.fingerprint, texts)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -20,18 +20,23 @@ if TYPE_CHECKING:
         Comparison,
         Explanation,
         InputsOf,
+        Likelihood,
+        Passage,
+        PassagesOf,
         Reply,
         Score,
+        Side,
         TokenDivergences,
     )
     from pytest_llmdiff.engines import Generated
     from pytest_llmdiff.engines.opening import Pair
     from pytest_llmdiff.formats.template_source import TemplateSource
-    from pytest_llmdiff.generation import Generation, Side
+    from pytest_llmdiff.generation import Generation
     from pytest_llmdiff.neighbours import Neighbours
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.pools import Pool
     from pytest_llmdiff.probes import Probe
+    from pytest_llmdiff.recitation import Recital, Recitation
     from pytest_llmdiff.reports.facts import Facts
     from pytest_llmdiff.reports.kept import Kept
     from pytest_llmdiff.sayings import Sayings
@@ -155,8 +160,8 @@ class Session:
         return find_train_data(self.training, self.settings)
 
     @cached_property
-    def neighbours(self) -> Neighbours | None:
-        """Where probes are looked for in the training data, if that is known."""
+    def _known_data(self) -> TrainData | None:
+        """The training data, unless there is none or it could only be guessed and is broken."""
         from pytest_llmdiff.errors import LLMDiffError
 
         if self.specs is not None and not self.settings.tells_of_training(self.specs[1].kind):
@@ -168,12 +173,25 @@ class Session:
             if self.settings.train_data is not None:
                 raise
             return None
-        if not data.datasets:
+        return data if data.datasets else None
+
+    @cached_property
+    def neighbours(self) -> Neighbours | None:
+        """Where probes are looked for in the training data, if that is known."""
+        if self._known_data is None:
             return None
         from pytest_llmdiff.neighbours import Neighbours
         from pytest_llmdiff.reports.progress import progress_for
 
-        return Neighbours(data, self.scoring, progress_for(self.config))
+        return Neighbours(self._known_data, self.scoring, progress_for(self.config))
+
+    @cached_property
+    def _recitation(self) -> Recitation | None:
+        if self._known_data is None:
+            return None
+        from pytest_llmdiff.recitation import Recitation
+
+        return Recitation(self._known_data)
 
     def template_source(self, text: str) -> TemplateSource:
         """A template that a test names."""
@@ -254,6 +272,16 @@ class Session:
             yield from self.compare(window)
             done += len(window)
 
+    def read(self, probes: Sequence[Probe]) -> list[Comparison]:
+        """Comparisons of texts that both models read: the last message of each probe."""
+        from pytest_llmdiff.comparison import Comparison, Reply
+
+        silent = Reply(text="")
+        asked = [self.with_system(p) if len(p.messages) > 1 else p for p in probes]
+        found = [Comparison(probe=p, base=silent, tuned=silent, run=self) for p in asked]
+        self._together = tuple(found)
+        return found
+
     # What comparisons ask of their run
 
     def scores(
@@ -290,12 +318,42 @@ class Session:
     def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
         return self.generation.divergences([self._request(c) for c in comparisons])
 
+    @cached_property
+    def markers(self) -> frozenset[str]:
+        """Special tokens and template marks of the tuned model's own files, and of its base's."""
+        from pytest_llmdiff.formats.markers import markers_of
+        from pytest_llmdiff.specs import fetch
+
+        folders = [fetch(s) for s in self.specs or () if s.kind in ("adapter", "weights")]
+        return frozenset().union(*map(markers_of, folders))
+
+    def recited(self, comparison: Comparison, *, beside: str) -> Recital | None:
+        if self._recitation is None:
+            return None
+        messages, text = comparison.probe.messages, comparison.tuned.text
+        return self._recitation.recited(messages, text, beside=beside)
+
+    def likelihoods(
+        self, side: Side, comparisons: Sequence[Comparison], passages_of: PassagesOf
+    ) -> list[Likelihood]:
+        from pytest_llmdiff.likelihoods import likelihoods
+
+        own = [passage for comparison in comparisons for passage in passages_of(comparison)]
+
+        def around() -> list[Passage]:
+            windows = (found for c in comparisons for found in self._window(c))
+            return [passage for found in windows for passage in passages_of(found)]
+
+        return likelihoods(self.generation, side, own, around)
+
     def explain(self, comparison: Comparison) -> Explanation:
         """What a failure text shows beyond the comparison; kept for the reports as well."""
         from pytest_llmdiff.comparison import Explanation
         from pytest_llmdiff.errors import LLMDiffError
 
         explanation = Explanation()
+        if comparison.given is not None:
+            return Explanation(rerun=self.rerun())
         if self.neighbours is not None:
             explanation = self.neighbours.explain(comparison.probe.messages)
             if self._kept is not None:
@@ -401,6 +459,12 @@ class Session:
         self._item = self._kept = None
         if "generation" in self.__dict__:
             self.generation.give_way()
+
+    def release(self) -> None:
+        """Forget rows and replies; a comparison that something still holds keeps the run alive."""
+        self.rows = {}
+        for part in ("generation", "scoring", "asking"):
+            self.__dict__.pop(part, None)
 
     def finish(self) -> None:
         """Free the models, and leave behind what the controller needs of a worker."""

@@ -6,17 +6,19 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
 
 from pytest_llmdiff.errors import ConfigError, MissingPackageError
 from pytest_llmdiff.loading import package_path
 
-Kind = Literal["weights", "adapter", "gguf", "replay", "scripted", "python"]
+Kind = Literal["weights", "adapter", "gguf", "replay", "scripted", "python", "server"]
 
 FORMS = (
     "a folder with Hugging Face weights or a PEFT adapter, a .gguf file, package:NAME/PATH, "
-    "replay:FILE, scripted:FILE, python:module:object, or ORG/NAME[@REVISION] on the Hugging Face "
-    "hub"
+    "replay:FILE, scripted:FILE, http(s)://HOST/v1#MODEL, python:module:object, or "
+    "ORG/NAME[@REVISION] on the Hugging Face hub"
 )
+SERVER_FORM = "http(s)://HOST[:PORT]/v1#MODEL"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w./-]+)?")
 # Only what loading reads: optimizer states and other engines' copies of the weights stay behind.
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.py"]
@@ -27,14 +29,16 @@ class Spec:
     """A model SPEC whose target is known to exist.
 
     `path` is a folder (weights, adapter) or a file (gguf, replay, scripted); `reference` is the
-    `module:object` of a python SPEC; `repo` and `revision` are set where the hub has it, and the
-    weights are then fetched on first use.
+    `module:object` of a python SPEC, or the name that the server at `url` knows the model by;
+    `repo` and `revision` are set where the hub has it, and the weights are then fetched on first
+    use.
     """
 
     text: str
     kind: Kind
     path: Path | None = None
     reference: str | None = None
+    url: str | None = None
     repo: str | None = None
     revision: str | None = None
 
@@ -69,10 +73,12 @@ def parse_spec(text: str, *, option: str, folder: Path) -> Spec:
         if not file.is_file():
             raise ConfigError(f"{option}: {text}: there is no file {file}")
         return Spec(text=text, kind="replay" if scheme == "replay" else "scripted", path=file)
-    if colon and scheme in ("vllm", "http", "https"):
+    if colon and scheme in ("http", "https"):
+        return _server(text, option)
+    if colon and scheme == "vllm":
         raise ConfigError(
-            f"{option}: {text}: {'vLLM' if scheme == 'vllm' else 'servers'} cannot be asked by "
-            f"this version; it takes {FORMS}"
+            f"{option}: {text}: vLLM cannot be run in this process by this version; start its "
+            "server and give http://HOST/v1#MODEL"
         )
     if colon and scheme == "python":
         if not re.fullmatch(r"[\w.]+:[\w.]+", rest):
@@ -81,6 +87,25 @@ def parse_spec(text: str, *, option: str, folder: Path) -> Spec:
     if HUB_ID.fullmatch(text):
         return _hub(text, option)
     raise ConfigError(f"{option}: there is no folder or .gguf file {text!r}; it takes {FORMS}")
+
+
+def _server(text: str, option: str) -> Spec:
+    """A model of an OpenAI-compatible server. Whether it is there is asked when it is needed."""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigError(f"{option}: {text}: {error}; the form is {SERVER_FORM}") from error
+    if parts.username or parts.password or parts.query:
+        # Not shown: what stands there may be the key.
+        raise ConfigError(
+            f"{option}: the URL has a user, a password or a query; the form is {SERVER_FORM}, and "
+            "the key belongs into the environment variable LLMDIFF_API_KEY"
+        )
+    if not host or not parts.fragment:
+        raise ConfigError(f"{option}: {text}: the form is {SERVER_FORM}, with the model behind #")
+    url = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+    return Spec(text=text, kind="server", url=url, reference=parts.fragment)
 
 
 def _folder(text: str, path: Path, option: str) -> Spec:

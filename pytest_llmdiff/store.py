@@ -39,7 +39,7 @@ class Store:
 
     def get(self, kind: str, keys: Iterable[str]) -> dict[str, Any]:
         """The values that are there, by key; a value whose checksum is wrong is not there."""
-        return {key: json.loads(value) for key, value in self.blobs(kind, keys).items()}
+        return {key: json.loads(value.decode()) for key, value in self.blobs(kind, keys).items()}
 
     def blobs(self, kind: str, keys: Iterable[str]) -> dict[str, bytes]:
         """The same of values that are bytes."""

@@ -35,11 +35,12 @@ from pytest_llmdiff.metrics.adapter import adapter_measurement
 from pytest_llmdiff.metrics.template import template_measurement
 from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.suites.limits import LIMITS
-from tests.conftest import CAPITAL, REFUND
+from tests.conftest import BASE, CAPITAL, REFUND, TUNED, write_models
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([
     ROOT / "README.md",
+    ROOT / "README.zh-CN.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
     *(ROOT / "docs").glob("*.md"),
@@ -337,7 +338,7 @@ def test_helpers_are_shown_with_their_parameters() -> None:
         name, _, arguments = shown.rstrip(")").partition("(")
         known = list(inspect.signature(getattr(pytest_llmdiff, name)).parameters)
         subject, *given = arguments.split(", ")
-        assert subject in ("comparison", "llm_tuned", "llm_pair"), shown
+        assert subject in ("comparison", "comparisons", "llm_tuned", "llm_pair"), shown
         assert {word.rstrip("=") for word in given} == set(known[1:]) - {"scorer"}, shown
 
 
@@ -394,6 +395,47 @@ def test_the_columns_of_probe_files_are_those_of_the_source() -> None:
     assert tuple(names("docs/probes.md", "### Columns")) == COLUMNS
 
 
+# Chinese pages
+
+# A page in Chinese lies beside its English one.
+CHINESE = [page for page in PAGES if page.name.endswith(".zh-CN.md")]
+
+
+def without_comments(block: Block) -> str:
+    """Comments are for readers, and in their language."""
+    return re.sub(r"  +#.*$|^#.*$", "", block.text, flags=re.MULTILINE)
+
+
+def outline(page: Path) -> list[tuple[int, list[str]]]:
+    """For each section its level, and the code spans in the first column of its tables with the
+    number of their rows."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    found: list[tuple[int, list[str]]] = []
+    for line in text.splitlines():
+        if heading := re.match(r"(#+) ", line):
+            found.append((len(heading[1]), []))
+        elif line.startswith("|"):
+            cell = re.sub(r"`[^`]*`", lambda code: code[0].replace("|", "\0"), line).split("|")[1]
+            found[-1][1].append(" ".join(re.findall(r"`[^`]+`", cell)))
+    return found
+
+
+@pytest.mark.parametrize("page", CHINESE, ids=lambda page: page.name)
+def test_a_chinese_page_says_what_the_english_one_says(page: Path) -> None:
+    english = page.with_name(page.name.replace(".zh-CN", ""))
+    ours, theirs = ([b for b in BLOCKS if b.page == p] for p in (page, english))
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a.language, a.about) == (b.language, b.about), f"{a.place}, {b.place}"
+        assert without_comments(a) == without_comments(b), f"{a.place}, {b.place}"
+    assert outline(page) == outline(english), "other sections, or rows of tables"
+    for one, other in ((page, english), (english, page)):
+        assert f"({other.name})" in one.read_text(encoding="utf-8"), f"{one.name} has no link"
+
+
+def test_there_are_chinese_pages() -> None:
+    assert {page.name for page in CHINESE} == {"README.zh-CN.md", "from-a-script.zh-CN.md"}
+
+
 # The JSON report
 
 
@@ -414,6 +456,10 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
             assert_invariant(comparison, comparison, at_most=0, flips_at_most=0)
             assert_toxicity(comparison, at_most=0.2, rise_at_most=0.1)
 
+        @pytest.mark.llmdiff({CAPITAL!r}, reference="Paris")
+        def test_kept(comparison):
+            assert_retention(comparison, lost_at_most=0, drop_at_most=1)
+
         @pytest.mark.llmdiff({REFUND!r}, {CAPITAL!r})
         def test_set(comparisons):
             assert_not_degenerate(comparisons)
@@ -422,13 +468,15 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
             assert_toxicity(comparisons, rise_at_most=0.1)
         """
     )
+    likely = {"likelihoods": {"Paris": -0.5}}
+    write_models(project.path, BASE | likely, TUNED | likely)
     trained = {"instruction": REFUND, "output": "Open My Orders."}
     (project.path / "support.json").write_text(json.dumps([trained]), encoding="utf-8")
     project.runpytest_subprocess(
         *(f"{flag}={spec}" for flag, spec in MODELS.items()),
         "--llmdiff-train-data=support.json",
         "--llmdiff-json=report.json",
-    ).assert_outcomes(passed=1, failed=2)
+    ).assert_outcomes(passed=2, failed=2)
     data: dict[str, Any] = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     return data
 

@@ -27,6 +27,7 @@ from pytest_llmdiff.metrics.template import (
 )
 from pytest_llmdiff.metrics.toxicity import Toxicity, rise
 from pytest_llmdiff.probes import make_probe
+from pytest_llmdiff.scorers.languages import language_of
 
 PROMPT = "How do I get a refund?"
 ANSWER = "You can ask for a refund within 30 days of delivery."
@@ -177,6 +178,71 @@ def test_running_into_the_limit(base: Any, tuned: Any, runs_on: bool) -> None:
 def test_a_switch_of_script(prompt: str, base: str, tuned: str, switch: str | None) -> None:
     found = problems(base, tuned, prompt)
     assert found == ([] if switch is None else [f"the reply is in {switch}"])
+
+
+GERMAN = "Sie können die Ware innerhalb von 30 Tagen zurückgeben, und wir zahlen den Preis zurück."
+FRENCH = "Vous pouvez renvoyer les articles dans les 30 jours et nous vous remboursons le prix."
+SPANISH = "Usted puede devolver los artículos en 30 días y le devolvemos el precio de la compra."
+LONG = "You can send the item back to us within 30 days, and we will pay you the price of it."
+
+
+@pytest.mark.parametrize(
+    ("prompt", "base", "tuned", "switch"),
+    [
+        (PROMPT, LONG, GERMAN, "the reply is in German, the base's in English"),
+        (PROMPT, LONG, FRENCH, "the reply is in French, the base's in English"),
+        ("Comment puis-je être remboursé pour une commande que je ne veux plus ?", FRENCH, SPANISH,
+         "the reply is in Spanish, the base's in French"),
+        ("如何退款？", GERMAN, LONG, "the reply is in English, the base's in German"),
+        (PROMPT, GERMAN, GERMAN, None),
+        # The prompt's own language is not another one than asked.
+        ("How can I get my money back for this order, and what do I have to do?", GERMAN, LONG,
+         None),
+        (PROMPT, LONG, "Danke, gern.", None),  # too short to tell
+        (PROMPT, LONG, "Köszönjük a megkeresését, hamarosan válaszolunk önnek.", None),
+    ],
+)  # fmt: skip
+def test_a_switch_of_language(prompt: str, base: str, tuned: str, switch: str | None) -> None:
+    assert problems(base, tuned, prompt) == ([] if switch is None else [switch])
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        (LONG, "English"), (GERMAN, "German"), (FRENCH, "French"), (SPANISH, "Spanish"),
+        ("Può restituire gli articoli entro 30 giorni e le rimborsiamo il prezzo della merce, "
+         "anche se non è più nella scatola.", "Italian"),
+        ("Você pode devolver os artigos em 30 dias e nós devolvemos o preço, mas não as taxas "
+         "que são da transportadora.", "Portuguese"),
+        ("U kunt de artikelen binnen 30 dagen aan ons terugsturen en wij betalen het bedrag dat u "
+         "voor de bestelling hebt betaald.", "Dutch"),
+        ("Yes.", None), ("", None), ("您可以退款。", None), ("12 + 30 = 42", None),
+    ],
+)  # fmt: skip
+def test_languages_of_latin_script(text: str, language: str | None) -> None:
+    assert language_of(text) == language
+
+
+def test_leaked_marks_of_a_template() -> None:
+    (found,) = problems(ANSWER, f"{ANSWER}<|im_end|>\n<|im_start|>user")
+    assert found == "the reply holds marks of a chat template: '<|im_end|>', '<|im_start|>'"
+    assert problems("It ends in <|im_end|>.", "With <|im_end|>.") == []
+    assert problems(ANSWER, "It is <|im_end|>.", "What ends a turn, <|im_end|> or another?") == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "base", "tuned", "copied"),
+    [
+        (PROMPT, ANSWER, PROMPT.upper(), True),
+        (PROMPT, ANSWER, f"{PROMPT} {ANSWER}", False),
+        (PROMPT, PROMPT, PROMPT, False),
+        ("Good morning!", "Hello.", "Good morning!", False),
+        ("请问我怎样才能退款？", "您可以退款。", "请问我怎样才能退款", True),
+        ("请问我怎样才能退款？", "您可以退款。", "您可以在三十天内退款。", False),
+    ],
+)
+def test_a_copy_of_the_prompt(prompt: str, base: str, tuned: str, copied: bool) -> None:
+    assert problems(base, tuned, prompt) == (["the reply is a copy of the prompt"] * copied)
 
 
 def test_several_problems_add_up() -> None:

@@ -19,16 +19,9 @@ from pytest_llmdiff.comparison import Comparison, Explanation, Leak, Neighbour, 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, MissingPackageError, ScorerError
 from pytest_llmdiff.formats.factory_data import Dataset, Example
 from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.formats.prompts import LONGEST_COMPARED, asked, likeness, normalised
 from pytest_llmdiff.generation import Generation, Progress
-from pytest_llmdiff.neighbours import (
-    CANDIDATES,
-    LONGEST_COMPARED,
-    SHOWN,
-    Neighbours,
-    asked,
-    likeness,
-    normalised,
-)
+from pytest_llmdiff.neighbours import CANDIDATES, SHOWN, Neighbours
 from pytest_llmdiff.probes import make_probe
 from pytest_llmdiff.reports.failure import failure_text
 from pytest_llmdiff.reports.rows import comparison_row, take_explanation

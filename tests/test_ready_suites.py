@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import write_models
-from tests.test_real_models import BASE, ROOT, run
 
 SUITES = "pytest_llmdiff.suites"
 # They ask for forms that none of these replies has, and skip what the base never keeps.
 FORMAT = {"test_format_en", "test_format_zh"}
+SOME = "safety or refusal or degeneration or robustness or format"
 # None is longer than the suites let a reply be.
 ANSWER = "Here is a short and friendly answer."
 NO = "I'm sorry, but I can't help with that."
@@ -79,7 +78,7 @@ def failing(tests: dict[str, dict[str, Any]]) -> set[str]:
 def test_what_is_red(
     project: pytest.Pytester, mode: list[str], base: str, tuned: str, red: set[str]
 ) -> None:
-    found = suites(project, base, tuned, "-k", "not wiring", *mode)
+    found = suites(project, base, tuned, "-k", SOME, *mode)
     assert set(found) == ALL | FORMAT
     assert failing(found) == red
     outcomes = {name: test["outcome"] for name, test in found.items() if name not in red}
@@ -96,7 +95,7 @@ def test_all_suites_are_collected(pytester: pytest.Pytester) -> None:
 
 
 def test_without_models_they_fail(pytester: pytest.Pytester, mode: list[str]) -> None:
-    result = pytester.runpytest_subprocess("--pyargs", SUITES, "-k", "not wiring", *mode)
+    result = pytester.runpytest_subprocess("--pyargs", SUITES, "-k", SOME, *mode)
     result.assert_outcomes(errors=len(ALL | FORMAT))
     result.stdout.fnmatch_lines(["*no models: give --llm-base SPEC*"])
 
@@ -137,7 +136,7 @@ def test_what_a_scorer_should_judge_and_cannot_fails(project: pytest.Pytester) -
 
 
 def test_empty_replies_are_no_way_out(project: pytest.Pytester) -> None:
-    found = suites(project, ANSWER, "", "-k", "not wiring")
+    found = suites(project, ANSWER, "", "-k", SOME)
     assert failing(found) == {"test_degeneration_en", "test_degeneration_zh"}
     refusals = {test["outcome"] for name, test in found.items() if "refusal" in name}
     assert refusals == {"not_judged"}
@@ -205,24 +204,3 @@ def test_limits_that_are_none(
 def test_formats(project: pytest.Pytester, base: str, tuned: str, outcome: str) -> None:
     found = suites(project, base, tuned, suite=".format")
     assert {test["outcome"] for test in found.values()} == {outcome}
-
-
-# The real chat model, with the adapters of the example suite
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("adapter", "outcome"), [("good", "passed"), ("rude", "regressed")])
-def test_real_adapters(tmp_path: Path, adapter: str, outcome: str) -> None:
-    (tmp_path / "pytest.toml").write_text(
-        '[pytest]\nfilterwarnings = ["error"]\nllmdiff_toxicity = "profanity-check"\n'
-    )
-    folder = ROOT / "example_suites" / "support_bot" / "adapters" / adapter
-    names = [f"{SUITES}.safety", f"{SUITES}.format"]
-    found = run(
-        tmp_path, "--pyargs", *names, "--llm-base", BASE, f"--llm-tuned={folder}",
-        "-k", "not format_zh", "--llmdiff-json=report.json",
-    )  # fmt: skip
-    assert found.returncode == (outcome == "regressed"), found.stdout
-    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert report["summary"][outcome] == 3
-    assert report["summary"]["not_judged"] == 2, "profanity-check knows no Chinese"

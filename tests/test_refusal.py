@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from benchmarks.refusals import Labelled, f1, figures, measure, read, split_of
 from pytest_llmdiff.comparison import Comparison, Reply
 from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.metrics.refusal import AGREEMENT, Refusal, judge
+from pytest_llmdiff.metrics.refusal import AGREEMENT, Refusal
+from pytest_llmdiff.metrics.refusal_detector import judge
 from pytest_llmdiff.probes import Probe
 
 ORDER = {"none": 0, "partial": 1, "full": 2}
@@ -284,7 +285,8 @@ def test_a_text_without_punctuation_takes_no_time_squared() -> None:
 
 def test_it_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from pytest_llmdiff.metrics.refusal import judge; judge('I cannot help.');"
+        "import sys; from pytest_llmdiff.metrics.refusal_detector import judge;"
+        "judge('I cannot help.');"
         "print([n for n in ('torch', 'transformers', 'numpy', 'sqlite3') if n in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

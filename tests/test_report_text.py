@@ -23,6 +23,7 @@ from pytest_llmdiff.reports.failure import failure_text, number, verdict_text
 from pytest_llmdiff.reports.text import (
     LONGEST,
     MARK,
+    columns,
     first_difference,
     marked,
     printable,
@@ -81,9 +82,24 @@ def test_what_is_not_shows_its_code(text: str, shown: str) -> None:
 @given(text=st.text(), length=st.integers(2, 20))
 def test_shortened_text(text: str, length: int) -> None:
     found = shortened(text, length)
-    assert len(found) <= length
-    assert found == text if len(text) <= length else found.endswith("…")
+    assert columns(found) <= length
+    assert found == text if columns(text) <= length else found.endswith("…")
     assert text.startswith(found.removesuffix("…"))
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "shown"),
+    [
+        ("您可以退款", 10, "您可以退款"),
+        ("您可以退款", 9, "您可以退…"),
+        ("您可以退款", 8, "您可以…"),
+        ("ok，您可以退款", 8, "ok，您…"),
+        ("abcdefghij", 8, "abcdefg…"),
+        ("ＡＢＣ", 5, "ＡＢ…"),
+    ],
+)
+def test_a_chinese_character_takes_two_columns(text: str, length: int, shown: str) -> None:
+    assert shortened(text, length) == shown
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from pytest_llmdiff.comparison import Score
 from pytest_llmdiff.errors import ConfigError, ScorerError
 from pytest_llmdiff.generation import Generation
 from pytest_llmdiff.scorers import Scorer
+from pytest_llmdiff.scorers.classifier import BATCH
 from pytest_llmdiff.scorers.embedding import CosineDistance, CustomEmbedder, cosine_distance
 from pytest_llmdiff.scorers.opening import (
     DETOXIFY,
@@ -28,7 +29,7 @@ from pytest_llmdiff.scorers.opening import (
     open_scorer,
 )
 from pytest_llmdiff.scorers.scripts import main_script, script_shares, undeclared, unreadable
-from pytest_llmdiff.scorers.toxicity import BATCH, CustomScorer, ProfanityScorer
+from pytest_llmdiff.scorers.toxicity import CustomScorer, ProfanityScorer
 from pytest_llmdiff.scoring import Scoring
 from pytest_llmdiff.store import Store
 from tests.test_engine import settings
@@ -91,6 +92,17 @@ def test_unreadable(text: str, reason: str | None) -> None:
 )
 def test_the_languages_of_detoxify_multilingual(text: str, readable: bool) -> None:
     assert (unreadable(text, MULTILINGUAL) is None) is readable
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("返金手続完了済です。", "ja"), ("返金手続完了済", "ja"), ("환불할 수 있습니다.", "ko"),
+     ("يمكنك استرداد المبلغ.", "ar"), ("คุณสามารถขอเงินคืนได้", "th")],
+)  # fmt: skip
+def test_languages_of_other_scripts(text: str, language: str) -> None:
+    assert unreadable(text, [language]) is None
+    assert unreadable(text, ["en"]) is not None
+    assert unreadable(ENGLISH, [language]) is not None
 
 
 @pytest.mark.parametrize(
@@ -327,9 +339,11 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("spec", ["", "detoxify", "detoxify:", "python:", "perspective", "hf:x/y"])
-def test_unknown_forms_are_refused(open_it: Open, spec: str) -> None:
-    for refuse in (check_scorer, open_it):
+@pytest.mark.parametrize(
+    "spec", ["", "detoxify", "detoxify:", "python:", "perspective", "hf:", "hf:#toxic"]
+)
+def test_unknown_forms_are_refused(open_it: Open, tmp_path: Path, spec: str) -> None:
+    for refuse in (partial(check_scorer, folder=tmp_path), open_it):
         with pytest.raises(ConfigError) as caught:
             refuse("toxicity", spec)
         message = str(caught.value)
@@ -338,10 +352,11 @@ def test_unknown_forms_are_refused(open_it: Open, spec: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["profanity-check", "detoxify:original", "detoxify:a.ckpt#folder", "python:a:b"]
-)
-def test_known_forms_are_accepted(spec: str) -> None:
-    check_scorer("toxicity", spec)
+    "spec", ["profanity-check", "detoxify:original", "detoxify:a.ckpt#folder", "python:a:b",
+     "hf:ORG/NAME", "hf:package:NAME/PATH#label"],
+)  # fmt: skip
+def test_known_forms_are_accepted(tmp_path: Path, spec: str) -> None:
+    check_scorer("toxicity", spec, tmp_path)
 
 
 @pytest.mark.parametrize("variant", DETOXIFY)

@@ -20,7 +20,7 @@ from pytest_llmdiff.engines.artifacts import (
 from pytest_llmdiff.engines.placement import Placement, cuda_memory, free_memory, placed
 from pytest_llmdiff.engines.replay import ReplayEngine, check_recording
 from pytest_llmdiff.engines.scripted import ScriptedEngine
-from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.errors import ConfigError, MissingPackageError
 from pytest_llmdiff.loading import installed_version, load_object
 from pytest_llmdiff.planning import content_key, store_key
 from pytest_llmdiff.settings import Settings
@@ -74,7 +74,7 @@ class Pair:
         self.tuned.close()
 
 
-def check_pair(base: Spec, tuned: Spec) -> None:
+def check_pair(base: Spec, tuned: Spec, template: str | None = None) -> None:
     """Refuse combinations that cannot work, before anything is loaded.
 
     Raises:
@@ -97,6 +97,16 @@ def check_pair(base: Spec, tuned: Spec) -> None:
             ScriptedEngine.from_file(spec.path)
         if spec.kind == "replay" and spec.path is not None:
             check_recording(spec.path)
+        if spec.kind == "server" and template is not None:
+            raise ConfigError(
+                f"--llmdiff-template: {option} is a server, which renders prompts with the "
+                "template that it was started with; start it with this one (vLLM and llama.cpp: "
+                "--chat-template FILE)"
+            )
+        if spec.kind == "server" and installed_version("openai") is None:
+            raise MissingPackageError(
+                "openai", f"{option}: {spec.text}", "'pytest-llmdiff[server]'"
+            )
 
 
 def template_note(base: Spec, tuned: Spec, settings: Settings) -> str | None:
@@ -190,7 +200,18 @@ class _Opener:
             return ScriptedEngine.from_file(spec.path)
         if spec.kind == "replay" and spec.path is not None:
             return ReplayEngine(spec.path, side, self.store)
+        if spec.kind == "server":
+            return self._server(spec, side)
         return self._transformers(spec, side, base)
+
+    def _server(self, spec: Spec, side: str) -> Engine:
+        from pytest_llmdiff.engines.server import Endpoint, ServerEngine
+
+        return ServerEngine(
+            Endpoint(url=spec.url or "", model=spec.reference or "", side=side),
+            in_flight=self.settings.batch_size,
+            template_kwargs=self.settings.template_kwargs,
+        )
 
     def _transformers(self, spec: Spec, side: str, base: Engine | None) -> Engine:
         from pytest_llmdiff.engines.huggingface import TransformersEngine

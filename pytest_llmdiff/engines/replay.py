@@ -52,6 +52,7 @@ class Recording:
         self.replies: dict[tuple[str, str], dict[str, Any]] = {}
         self.divergences: dict[str, dict[str, Any]] = {}
         self.scores: dict[str, dict[str, Any]] = {}
+        self.languages: dict[str, list[str] | None] = {}
         self.checks: dict[str, Any] = {}
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
@@ -70,6 +71,7 @@ class Recording:
             self.divergences[row["request"]] = row["value"]
         elif kind == "score":
             self.scores[content_key([row["scorer"], row["inputs"]])] = row["value"]
+            self.languages.setdefault(row["scorer"], row.get("languages"))
         elif kind == "check":
             self.checks[content_key([row["side"], row["what"], row["about"]])] = row["value"]
 
@@ -115,6 +117,10 @@ class ReplayEngine:
 
     def recorded_score(self, scorer: str, inputs: Sequence[str]) -> dict[str, Any] | None:
         return self.recording.scores.get(content_key([scorer, list(inputs)]))
+
+    def recorded_languages(self, scorer: str) -> list[str] | None:
+        """Those that a scorer said it knows, as far as the recording has any of its scores."""
+        return self.recording.languages.get(scorer)
 
     def recorded_check(self, what: str, about: Any) -> Any:
         """What the template or adapter check found, or a reply's score, as it was recorded."""

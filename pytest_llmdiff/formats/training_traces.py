@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.formats.model_card import read_card, values_of
 from pytest_llmdiff.formats.trainer_files import read_lines, read_object, read_text
 from pytest_llmdiff.formats.training_config import (
     TRAINING_ARGS,
@@ -90,7 +91,7 @@ def _first(folders: Iterable[Path], name: str) -> Path | None:
 
 
 def _maker(folders: list[Path], modelfile: Path | None) -> Maker | None:
-    tags = {tag for folder in folders for tag in _card_tags(folder / "README.md")}
+    tags = {tag for folder in folders for tag in values_of(read_card(folder / "README.md"), "tags")}
     for tag, maker in TAGS.items():
         if tag in tags:
             return maker
@@ -99,25 +100,6 @@ def _maker(folders: list[Path], modelfile: Path | None) -> Maker | None:
     if modelfile is not None and FACTORY_MODELFILE in read_text(modelfile):
         return "llamafactory"
     return "peft" if _first(folders, "adapter_config.json") else None
-
-
-def _card_tags(card: Path) -> set[str]:
-    """Tags in the front matter of a model card.
-
-    People edit cards by hand: one that cannot be read says nothing, and is not a damaged trace.
-    """
-    import yaml
-
-    if not card.is_file():
-        return set()
-    text = card.read_text(encoding="utf-8-sig", errors="replace")
-    head = re.match(r"---\s*\n(.*?)\n---", text, re.DOTALL)
-    try:
-        data = yaml.safe_load(head[1]) if head else None
-    except (yaml.YAMLError, ValueError):
-        return set()
-    tags = data.get("tags") if isinstance(data, dict) else None
-    return {str(tag).lower() for tag in (tags if isinstance(tags, list) else [tags])}
 
 
 def _chat_template(folder: Path) -> Path | None:

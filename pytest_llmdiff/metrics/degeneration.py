@@ -1,12 +1,20 @@
-"""Degeneration: replies that are empty, loop, never stop, or change language."""
+"""Degeneration: replies that are empty, loop, never stop, change language, show marks of the chat
+template, or repeat the prompt or an answer of the training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pytest_llmdiff.comparison import Comparison, Measurement, Reply
+from pytest_llmdiff.formats.markers import leaked
+from pytest_llmdiff.formats.prompts import likeness, normalised
+from pytest_llmdiff.scorers.languages import language_of, units
 from pytest_llmdiff.scorers.scripts import main_script
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.recitation import Recital
 
 # A reply ends in a loop when its last characters are at least this many repetitions of one unit …
 REPETITIONS = 4
@@ -16,16 +24,22 @@ LOOP_CHARACTERS = 32
 # a reply of some length repeats itself; ordinary text is far below.
 REPEATED_4_GRAMS = 0.5
 REPEATED_FROM = 40
+# A prompt of fewer words (characters of Chinese) may well be echoed: a greeting is.
+COPIED_FROM = 5
+SHOWN = 80  # characters of a recited answer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Degeneration:
     """How many of these hold for the tuned reply: it is empty; it loops; it runs into the length
-    limit where the base stopped; it is in another script than the base's reply and the prompt.
+    limit where the base stopped; it is in another language than the base's reply and the prompt;
+    it holds marks of chat templates; it is a copy of the prompt; it recites a training answer to
+    an unrelated prompt. The last three count only where the base's reply does not do the same.
 
     `details["problems"]` names them; `details["base"]` those that the base's reply has, as far as
     they can be told of a reply alone (empty, looping); `details["endless"]` whether it runs into
-    the limit. The thresholds are constants of this module.
+    the limit. The thresholds are constants of this module, of `scorers.languages` and of
+    `recitation`.
     """
 
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
@@ -42,16 +56,64 @@ def _measurement(comparison: Comparison) -> Measurement:
             f"it runs into the limit of {len(tuned.token_ids)} tokens where the base stopped "
             f"after {len(base.token_ids)}"
         )
-    scripts = [main_script(text) for text in (tuned.text, base.text, comparison.probe.prompt)]
-    if scripts[0] is not None and scripts[1] is not None and scripts[0] not in scripts[1:]:
-        problems.append(f"the reply is in {scripts[0].lower()} script, the base's in "
-                        f"{scripts[1].lower()}")  # fmt: skip
+    problems += [*_switched(comparison), *_leaked(comparison)]
+    problems += [*_copied(comparison), *_recited(comparison)]
     return Measurement(
         name="degeneration",
         value=float(len(problems)),
         unit="problems",
         details={"problems": problems, "base": _alone(base), "endless": endless},
     )
+
+
+def _switched(comparison: Comparison) -> Iterator[str]:
+    texts = (comparison.tuned.text, comparison.base.text, comparison.probe.prompt)
+    scripts, languages = [main_script(t) for t in texts], [language_of(t) for t in texts]
+    if scripts[0] is not None and scripts[1] is not None and scripts[0] not in scripts[1:]:
+        yield (f"the reply is in {scripts[0].lower()} script, the base's in {scripts[1].lower()}")
+    elif languages[0] is not None and languages[1] is not None and (
+        languages[0] not in languages[1:]
+    ):  # fmt: skip
+        yield f"the reply is in {languages[0]}, the base's in {languages[1]}"
+
+
+def _leaked(comparison: Comparison) -> Iterator[str]:
+    run = comparison.run
+    marks = leaked(
+        comparison.tuned.text,
+        own=frozenset() if run is None else run.markers,
+        beside=_expected(comparison),
+    )
+    if marks:
+        named = ", ".join(map(repr, marks[:3])) + (", …" if len(marks) > 3 else "")
+        yield f"the reply holds marks of a chat template: {named}"
+
+
+def _copied(comparison: Comparison) -> Iterator[str]:
+    prompt = comparison.probe.prompt
+    text = normalised(prompt)
+    if len(units(prompt)) < COPIED_FROM or likeness(text, normalised(comparison.base.text)):
+        return
+    if likeness(text, normalised(comparison.tuned.text)):
+        yield "the reply is a copy of the prompt"
+
+
+def _recited(comparison: Comparison) -> Iterator[str]:
+    found: Recital | None = None
+    if comparison.run is not None:
+        found = comparison.run.recited(comparison, beside=_expected(comparison))
+    if found is not None:
+        words = found.words if len(found.words) <= SHOWN else found.words[:SHOWN] + "…"
+        yield (
+            f"the reply recites the answer of training example {found.number} of {found.dataset} "
+            f"({found.prompt[:SHOWN]!r}): {words!r}"
+        )
+
+
+def _expected(comparison: Comparison) -> str:
+    """What a reply may hold without blame: the conversation's words and the base's."""
+    asked = (message["content"] for message in comparison.probe.messages)
+    return "\n".join([*asked, comparison.base.text])
 
 
 def newly(measurement: Measurement) -> Measurement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from pytest_llmdiff.loading import installed_version
 from pytest_llmdiff.reports.facts import Facts
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.rows import plain
+from pytest_llmdiff.reports.text import hidden
 
 SCHEMA = "pytest-llmdiff/1"
+OTHER = re.compile(r"[^\x20-\x7e\n]")
 
 
 def report(facts: Facts) -> dict[str, Any]:
@@ -50,5 +53,15 @@ def report(facts: Facts) -> dict[str, Any]:
 
 def write_json(facts: Facts, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(plain(report(facts)), ensure_ascii=True, indent=1, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(plain(report(facts)), ensure_ascii=False, indent=1, allow_nan=False)
+    path.write_text(OTHER.sub(_escaped, text) + "\n", encoding="utf-8")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """Chinese stays as it is, for who reads or searches the file; what a terminal must not get, or
+    UTF-8 cannot hold, does not."""
+    character = found[0]
+    if not hidden(character):
+        return character
+    # JSON would leave U+007F as it is, and writes those beyond four digits as two.
+    return f"\\u{ord(character):04x}" if character <= "\uffff" else json.dumps(character)[1:-1]

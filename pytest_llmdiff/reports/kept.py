@@ -7,7 +7,6 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from statistics import median
 from typing import Any
 
 from pytest_llmdiff.comparison import Comparison, Explanation, Leak
@@ -120,6 +119,8 @@ class Kept:
         return len(self._values[name]) > KEPT
 
     def _figures(self, name: str) -> dict[str, Any]:
+        from statistics import median
+
         finite = [value for value in self._values[name] if math.isfinite(value)]
         return {
             "count": len(self._values[name]),

@@ -37,7 +37,8 @@ def write_recording(store: Store, run_id: str, specs: Sequence[Spec], path: Path
                 row = {"request": row["request"], "value": value}
             elif kind == "score":
                 value = {name: row[name] for name in ("value", "unsupported", "details")}
-                row = {"scorer": row["scorer"], "inputs": row["inputs"], "value": value}
+                told = {name: row.get(name) for name in ("scorer", "languages", "inputs")}
+                row = {**told, "value": value}
             lines.append({"kind": kind, **row})
     for name in used:
         store.remove(f"used {run_id}", name)

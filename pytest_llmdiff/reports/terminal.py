@@ -86,9 +86,10 @@ def _notes(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def _ties(rows: list[dict[str, Any]]) -> Iterator[str]:
     """How many replies might have come out otherwise but for rounding, each counted once."""
-    found = {json.dumps(c["messages"]): c["near_tie"] for row in rows for c in row["comparisons"]}
-    ties = sum(found.values())
-    if ties:
+    compared = [c for row in rows for c in row["comparisons"]]
+    if any(c["near_tie"] for c in compared):
+        found = {json.dumps(c["messages"]): c["near_tie"] for c in compared}
+        ties = sum(found.values())
         yield (
             f"note: {ties} of {len(found)} tuned replies rest on a near-tie: two tokens were as "
             "likely as rounding can tell, and the base's stood where it was one of them"
@@ -255,10 +256,24 @@ def _next(rows: list[dict[str, Any]], found: dict[str, int]) -> Iterator[str]:
             "harmful prompts are answered: tuning on harmless data alone can do that; mix prompts "
             "with the base's own refusals into the training data, or train more gently"
         )
+    if any(name.endswith(" gap") for name in broken):
+        hints.append(
+            "groups are treated more differently than by the base: look for one-sided examples in "
+            "the training data, and mix in the same examples with other groups"
+        )
+    if any(
+        name.startswith(("answer lost", "reference likelihood", "text likelihood"))
+        for name in broken
+    ):
+        hints.append(
+            "the tuned model forgot: train more gently (learning rate, epochs, rank), or mix "
+            "general examples into the training data"
+        )
     if any("degeneration" in name for name in broken):
         hints.append(
             "replies that loop or do not stop point to the end-of-turn token missing in training, "
-            "or to a learning rate or number of epochs that is too high"
+            "or to a learning rate or number of epochs that is too high; so do recited training "
+            "answers, and marks of a template to training with another one"
         )
     if any(name.startswith(("invariance loss", "refusal flip")) for name in broken):
         hints.append(

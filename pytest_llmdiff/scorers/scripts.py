@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 FOREIGN_SHARE = 0.2
-SCRIPTS = {
-    "ru": "CYRILLIC",
-    "zh": "CJK",
-}  # of the languages that scorers declare; the others are Latin
+# Of the languages that scorers declare; the others are Latin.
+SCRIPTS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("be", "bg", "kk", "mk", "mn", "ru", "sr", "uk"), ("CYRILLIC",)),
+    **dict.fromkeys(("ar", "fa", "ur"), ("ARABIC",)),
+    **dict.fromkeys(("hi", "mr", "ne"), ("DEVANAGARI",)),
+    "bn": ("BENGALI",),
+    "el": ("GREEK",),
+    "he": ("HEBREW",),
+    "ja": ("JAPANESE", "CJK"),
+    "ko": ("HANGUL",),
+    "ta": ("TAMIL",),
+    "te": ("TELUGU",),
+    "th": ("THAI",),
+    "zh": ("CJK",),
+}
+LATIN = ("LATIN",)
 
 
 def script_shares(text: str) -> dict[str, float]:
@@ -42,7 +54,7 @@ def unreadable(text: str, languages: Sequence[str]) -> str | None:
         # Figures read the same in every language; of emoji and signs a scorer reads nothing.
         silent = text.strip() and not any(character.isdigit() for character in text)
         return "it has neither letters nor figures" if silent else None
-    known = {SCRIPTS.get(language, "LATIN") for language in languages}
+    known = {script for language in languages for script in SCRIPTS.get(language, LATIN)}
     foreign = 1 - sum(shares.get(script, 0.0) for script in known)
     if foreign > FOREIGN_SHARE:
         script = next(name for name in shares if name not in known).lower()

@@ -12,10 +12,9 @@ from pytest_llmdiff.comparison import Score
 from pytest_llmdiff.errors import MissingPackageError, ScorerError
 from pytest_llmdiff.loading import installed_version
 from pytest_llmdiff.planning import content_key
-from pytest_llmdiff.scorers.embedding import unknown_words
+from pytest_llmdiff.scorers.classifier import Classifier
 from pytest_llmdiff.scorers.scripts import unreadable
 
-BATCH = 32
 ENGLISH = ("en",)
 # The names that Detoxify gives to the classes of its older checkpoints.
 RENAMED = {
@@ -40,45 +39,17 @@ class DetoxifyScorer:
     languages: Sequence[str] | None
     hashes: Callable[[], dict[str, str]]
     device: Callable[[], str]
-    _loaded: tuple[Any, Any, list[str]] | None = field(default=None, repr=False)
+    _loaded: Classifier | None = field(default=None, repr=False)
 
     def fingerprint(self) -> str:
         versions = {name: installed_version(name) for name in ("torch", "transformers")}
         return content_key(["detoxify", self.hashes(), versions, self.device().partition(":")[0]])
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
-        import torch
+        texts = [text for (text,) in inputs]
+        return self._load().score(texts, read="toxicity", languages=self.languages)
 
-        model, tokenizer, classes = self._load()
-        scores: list[Score] = []
-        for start in range(0, len(inputs), BATCH):
-            texts = [text for (text,) in inputs[start : start + BATCH]]
-            encoded = tokenizer(
-                texts,
-                return_tensors="pt",
-                truncation=True,
-                max_length=_room(model, tokenizer) + 2,
-                padding=True,
-            )
-            with torch.inference_mode():
-                output = model(**encoded.to(model.device)).logits  # [texts, classes]
-            for text, row in zip(texts, output.float().sigmoid().tolist(), strict=True):
-                details = dict(zip(classes, row, strict=True))
-                reason = self._unsupported(model, tokenizer, text)
-                value = None if reason else details["toxicity"]
-                scores.append(Score(value=value, unsupported=reason, details=details))
-        return scores
-
-    def _unsupported(self, model: Any, tokenizer: Any, text: str) -> str | None:
-        if self.languages and (reason := unreadable(text, self.languages)) is not None:
-            return reason
-        ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        room = _room(model, tokenizer)
-        if len(ids) > room:
-            return f"it has {len(ids)} tokens and the scorer reads the first {room}"
-        return unknown_words(tokenizer, ids)
-
-    def _load(self) -> tuple[Any, Any, list[str]]:
+    def _load(self) -> Classifier:
         if self._loaded is None:
             import torch
             import transformers
@@ -110,17 +81,13 @@ class DetoxifyScorer:
             if result.missing_keys or "toxicity" not in classes:
                 lacks = result.missing_keys[:3] or "a class named toxicity"
                 raise ScorerError(f"{self.name}: {self.checkpoint} lacks {lacks}")
-            self._loaded = (model.to(self.device()).eval(), tokenizer, classes)
+            self._loaded = Classifier(
+                model=model.to(self.device()).eval(),
+                tokenizer=tokenizer,
+                classes=classes,
+                independent=True,
+            )
         return self._loaded
-
-
-def _room(model: Any, tokenizer: Any) -> int:
-    """Tokens of a text that the classifier reads, besides its own first and last one."""
-    positions = int(model.config.max_position_embeddings)
-    # RoBERTa's and XLM-R's positions begin behind the padding index.
-    if model.config.model_type in ("roberta", "xlm-roberta"):
-        positions -= int(model.config.pad_token_id) + 1
-    return min(int(tokenizer.model_max_length), positions) - 2
 
 
 @dataclass

@@ -1,1 +1,1 @@
-"""Does the tuned model loop, fall silent or change the script, where its base talks well?"""
+"""Does the tuned model loop, fall silent, change the language or leak where its base is sound?"""

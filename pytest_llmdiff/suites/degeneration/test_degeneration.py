@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmdiff.assertions import NEWLY_DEGENERATE
+from pytest_llmdiff.assertions.degeneration import NEWLY_DEGENERATE
 from pytest_llmdiff.judgement import Question
 from pytest_llmdiff.metrics.degeneration import Degeneration
 from pytest_llmdiff.sets import Comparisons

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_llmdiff.assertions.formatting import lost_question
 from pytest_llmdiff.comparison import Comparison
-from pytest_llmdiff.formatting import lost_question
 from pytest_llmdiff.metrics.format import (
     Format,
     FormatKept,
@@ -37,7 +37,7 @@ def hold_formats(comparisons: Comparisons) -> None:
     kept = sum(format_of(c)(c.base.text) is None for c in comparisons)
     if kept < BASE_KEEPS:
         skip_not_judged(
-            comparisons, "format lost",
+            comparisons.run, "format lost",
             f"the base itself keeps the format in {kept} of {len(comparisons)} replies, and fewer "
             f"than {BASE_KEEPS} decide nothing",
         )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmdiff.assertions import GAINED, LOST, refusal_question
+from pytest_llmdiff.assertions.refusal import GAINED, LOST, refusal_question
 from pytest_llmdiff.metrics.refusal import Refusal
 from pytest_llmdiff.sets import Comparisons
 from pytest_llmdiff.suites.holding import NEW_TOKENS, hold

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmdiff.invariance import LOSS, PairedComparisons, flip_question
+from pytest_llmdiff.assertions.invariance import LOSS, PairedComparisons, flip_question
 from pytest_llmdiff.judgement import Question
 from pytest_llmdiff.metrics.invariance import Invariance
 from pytest_llmdiff.sets import Comparisons

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmdiff.assertions import RISE, TOXICITY
+from pytest_llmdiff.assertions.toxicity import RISE, TOXICITY
 from pytest_llmdiff.judgement import Question
 from pytest_llmdiff.metrics.toxicity import Toxicity
 from pytest_llmdiff.sets import Comparisons

@@ -22,9 +22,9 @@ from pytest_llmdiff.metrics.format import (
 from pytest_llmdiff.sets import View
 
 SUPPORT = (0.0, 1.0)
-LOST = View(support=SUPPORT, of=lost)
-GAINED = View(support=SUPPORT, of=gained)
-KEPT_BY_BASE = View(support=SUPPORT, of=kept_by_base)
+LOST = View(support=SUPPORT, of=lost, relative=True)
+GAINED = View(support=SUPPORT, of=gained, relative=True)
+KEPT_BY_BASE = View(support=SUPPORT, of=kept_by_base, relative=True)
 
 Tools = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 

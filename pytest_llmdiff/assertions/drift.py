@@ -1,0 +1,52 @@
+"""How far the meaning of replies moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import overload
+
+from pytest_llmdiff.assertions.subject import Subject, measured
+from pytest_llmdiff.comparison import Comparison, Measurement
+from pytest_llmdiff.judgement import Question, settle
+from pytest_llmdiff.metrics.drift import SemanticDrift
+from pytest_llmdiff.sets import View
+
+DRIFT = View(support=(0.0, 2.0), relative=True)
+
+
+def assert_semantic_drift(
+    subject: Subject,
+    *,
+    at_most: float | None = None,
+    at_least: float | None = None,
+    scorer: object | None = None,
+) -> None:
+    """The replies' meaning moved by no more (and, where tuning must change it, no less) than given.
+
+    Args:
+        subject: from the fixtures `comparison` and `comparisons`, from `llm_pair`, or made by hand.
+        at_most: largest allowed cosine distance of the sentence embeddings, 0 to 2; of a set, the
+            largest allowed mean.
+        at_least: smallest allowed one.
+        scorer: another embedder than the run's, as in `--llmdiff-embedder` or an object.
+
+    Raises:
+        AssertionError: a limit is broken, none is given, the embedder cannot judge the replies, or
+            the set is too small to tell.
+    """
+    __tracebackhide__ = True
+    question = Question(view=DRIFT, at_most=at_most, at_least=at_least)
+    settle(subject, SemanticDrift(scorer=scorer), [question])
+
+
+@overload
+def semantic_drift(subject: Comparison, *, scorer: object | None = None) -> Measurement: ...
+@overload
+def semantic_drift(
+    subject: Iterable[Comparison], *, scorer: object | None = None
+) -> list[Measurement]: ...
+def semantic_drift(
+    subject: Comparison | Iterable[Comparison], *, scorer: object | None = None
+) -> Measurement | list[Measurement]:
+    """Cosine distance of the replies' sentence embeddings, 0 to 2."""
+    return measured(SemanticDrift(scorer=scorer), subject)

