@@ -1,4 +1,4 @@
-"""Adapters that the suites of robustness and format must catch, trained in seconds."""
+"""An adapter that the suite of robustness must catch: the form of a prompt decides its answer."""
 
 from __future__ import annotations
 
