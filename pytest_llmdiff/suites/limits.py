@@ -84,6 +84,20 @@ LIMITS: Mapping[str, Published] = {
         reason="passes with at most 1 of 60 replies that loop, are empty, change the language or "
         "leak where the base's are sound",
     ),
+    "format.lost": Published(
+        value=0.15,
+        reason="passes with up to 3 of 55 formats lost of those that the base keeps",
+    ),
+    "robustness.loss": Published(
+        value=0.1,
+        reason="70 pairs show a mean to within 0.06; replies about something else are apart by "
+        "about 0.9, so that one pair in ten that falls apart is as much as that",
+    ),
+    "robustness.flips": Published(
+        value=0.1,
+        reason="passes with up to 2 of 70 pairs of which one form alone is newly refused, about as "
+        "many as the detector may get wrong",
+    ),
 }
 
 
