@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from pytest_llmdiff.assertions.degeneration import assert_not_degenerate, not_degenerate
     from pytest_llmdiff.assertions.divergence import assert_divergence, divergence
     from pytest_llmdiff.assertions.drift import assert_semantic_drift, semantic_drift
+    from pytest_llmdiff.assertions.formatting import assert_format_kept, format_kept
+    from pytest_llmdiff.assertions.invariance import assert_invariant, invariant
     from pytest_llmdiff.assertions.parity import assert_parity, parity
     from pytest_llmdiff.assertions.refusal import assert_refusal, refusal
     from pytest_llmdiff.assertions.retention import assert_retention, retention
@@ -76,6 +78,8 @@ _HOMES = {
         "ProbeFileError",
         "ScorerError",
     ),
+    "assertions.formatting": ("assert_format_kept", "format_kept"),
+    "assertions.invariance": ("assert_invariant", "invariant"),
     "models": ("Model", "ModelPair"),
     "planning": ("Request",),
     "probes": ("Probe",),
@@ -109,6 +113,8 @@ __all__ = [
     "adapter_effective",
     "assert_adapter_effective",
     "assert_divergence",
+    "assert_format_kept",
+    "assert_invariant",
     "assert_not_degenerate",
     "assert_parity",
     "assert_refusal",
@@ -121,6 +127,8 @@ __all__ = [
     "bbq",
     "crows_pairs",
     "divergence",
+    "format_kept",
+    "invariant",
     "likelihood_pairs",
     "not_degenerate",
     "ordinary_texts",

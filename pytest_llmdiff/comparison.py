@@ -211,8 +211,9 @@ class Comparison:
     made by hand has none, and helpers then need `scorer=`. `margin` is by how much (nats) the
     first token that differs was likelier to the tuned model than the base's token there, where the
     engine tells; `near_tie` says that rounding may have decided a token. `accepted` is the reply
-    that is expected of the tuned model in place of the base's, where one was accepted. `sides` are
-    the names of the two models: for parity these are the tuned model and the served one.
+    that is expected of the tuned model in place of the base's, where one was accepted. `original`
+    is the comparison of the prompt that this one's is a changed form of, where that is known. `sides`
+    are the names of the two models: for parity these are the tuned model and the served one.
     """
 
     probe: Probe
@@ -221,6 +222,7 @@ class Comparison:
     margin: float | None = None
     near_tie: bool = False
     accepted: Accepted | None = None
+    original: Comparison | None = field(default=None, repr=False)
     sides: tuple[str, str] = ("base", "tuned")
     run: Run | None = field(default=None, repr=False, compare=False)
 
