@@ -212,8 +212,8 @@ class Comparison:
     first token that differs was likelier to the tuned model than the base's token there, where the
     engine tells; `near_tie` says that rounding may have decided a token. `accepted` is the reply
     that is expected of the tuned model in place of the base's, where one was accepted. `original`
-    is the comparison of the prompt that this one's is a changed form of, where that is known. `sides`
-    are the names of the two models: for parity these are the tuned model and the served one.
+    is the comparison of the prompt that this one's is a changed form of, where that is known.
+    `sides` are the names of the two models: for parity the tuned model and the served one.
     """
 
     probe: Probe

@@ -26,8 +26,8 @@ DIFFERENT = View(support=(0.0, 1.0))
 
 
 def assert_parity(
-    tuned: Model,
-    served: Model,
+    llm_tuned: Model,
+    llm_served: Model,
     prompts: Iterable[Given],
     *,
     at_most: float | None = None,
@@ -39,8 +39,8 @@ def assert_parity(
     whether the adapter is applied, whether replies end alike. Only then the replies count.
 
     Args:
-        tuned: `llm_tuned`, by an engine that has logits.
-        served: `llm_served`.
+        llm_tuned: the tuned model, by an engine that has logits.
+        llm_served: the same as it is served.
         prompts: texts, chat messages or probes that both are asked.
         at_most: largest allowed share of replies that leave the tuned model's for more than
             rounding; without it there may be none among those of the prompts.
@@ -53,7 +53,7 @@ def assert_parity(
     """
     __tracebackhide__ = True
     question = None if at_most is None else Question(view=DIFFERENT, at_most=at_most, over=0)
-    hold_parity(tuned, served, prompts, Parity(tolerance=tolerance), question)
+    hold_parity(llm_tuned, llm_served, prompts, Parity(tolerance=tolerance), question)
 
 
 def hold_parity(
@@ -79,15 +79,15 @@ def hold_parity(
 
 
 def parity(
-    tuned: Model,
-    served: Model,
+    llm_tuned: Model,
+    llm_served: Model,
     prompts: Iterable[Given],
     *,
     tolerance: float | None = None,
 ) -> list[Measurement]:
     """1 for each prompt to which the served model's reply leaves the tuned one's for more than
     rounding, else 0; `details` has the token, the margin in nats and the kind."""
-    return Parity(tolerance=tolerance).measure(compared(tuned, served, prompts))
+    return Parity(tolerance=tolerance).measure(compared(llm_tuned, llm_served, prompts))
 
 
 def compared(tuned: Model, served: Model, prompts: Iterable[Given]) -> list[Comparison]:
