@@ -73,3 +73,30 @@ def test_a_name_that_it_does_not_serve(pytester: pytest.Pytester, server: str) -
     )
     found.assert_outcomes(errors=4)
     found.stdout.fnmatch_lines([f"*ModelError: {server}#other: the server has no such model*"])
+
+
+PARITY = """
+from pytest_llmdiff import assert_parity, parity
+
+PROMPTS = ["What is the capital of France?", "Say hello.", "What is 2 + 3?", "Why is the sky blue?"]
+
+def test_within_the_noise_of_its_kernels(llm_tuned, llm_served):
+    assert_parity(llm_tuned, llm_served, PROMPTS, tolerance=0.2)
+
+def test_beyond_the_noise_of_float32(llm_tuned, llm_served):
+    found = parity(llm_tuned, llm_served, PROMPTS)
+    assert {m.details["kind"] for m in found} - {"same", "numeric"}
+"""
+
+
+def test_its_replies_part_where_two_tokens_are_as_good(
+    pytester: pytest.Pytester, server: str
+) -> None:
+    # llama.cpp multiplies 4-bit weights with 8-bit activations; here both are expanded.
+    pytester.makepyfile(PARITY)
+    found = pytester.runpytest_subprocess(
+        f"--llm-base={BASE}", f"--llm-tuned={BASE}", f"--llm-served={server}#{NAME}",
+        "--llmdiff-max-new-tokens=16",
+    )  # fmt: skip
+    found.assert_outcomes(passed=2)
+    found.stdout.fnmatch_lines(["note: * of 4 served replies are the same*"])
