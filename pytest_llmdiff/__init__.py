@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.assertions.bias import assert_unbiased, unbiased
     from pytest_llmdiff.assertions.degeneration import assert_not_degenerate, not_degenerate
     from pytest_llmdiff.assertions.divergence import assert_divergence, divergence
     from pytest_llmdiff.assertions.drift import assert_semantic_drift, semantic_drift
     from pytest_llmdiff.assertions.refusal import assert_refusal, refusal
+    from pytest_llmdiff.assertions.retention import assert_retention, retention
     from pytest_llmdiff.assertions.toxicity import assert_toxicity, toxicity
     from pytest_llmdiff.assertions.wiring import (
         adapter_effective,
@@ -34,6 +36,13 @@ if TYPE_CHECKING:
     from pytest_llmdiff.models import Model, ModelPair
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.probes import Probe
+    from pytest_llmdiff.readings import (
+        bbq,
+        crows_pairs,
+        likelihood_pairs,
+        ordinary_texts,
+        winogender,
+    )
     from pytest_llmdiff.sets import Comparisons
 
 # Public names and the modules that hold them. They are imported on first use: pytest imports this
@@ -68,6 +77,9 @@ _HOMES = {
     "models": ("Model", "ModelPair"),
     "planning": ("Request",),
     "probes": ("Probe",),
+    "assertions.bias": ("assert_unbiased", "unbiased"),
+    "assertions.retention": ("assert_retention", "retention"),
+    "readings": ("bbq", "crows_pairs", "likelihood_pairs", "ordinary_texts", "winogender"),
     "sets": ("Comparisons",),
 }
 
@@ -97,16 +109,25 @@ __all__ = [
     "assert_divergence",
     "assert_not_degenerate",
     "assert_refusal",
+    "assert_retention",
     "assert_semantic_drift",
     "assert_template_consistent",
     "assert_toxicity",
+    "assert_unbiased",
     "assert_wiring",
+    "bbq",
+    "crows_pairs",
     "divergence",
+    "likelihood_pairs",
     "not_degenerate",
+    "ordinary_texts",
     "refusal",
+    "retention",
     "semantic_drift",
     "template_consistent",
     "toxicity",
+    "unbiased",
+    "winogender",
     "wiring",
 ]
 

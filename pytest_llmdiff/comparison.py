@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
+from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.probes import Probe
 
 FinishReason = Literal["stop", "length"]
+Side = Literal["base", "tuned"]
+SIDES: tuple[Side, Side] = ("base", "tuned")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +75,31 @@ class TokenDivergences:
         return next((i for i, token in enumerate(self.tokens) if token.flipped), None)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """A given text whose likelihood is asked: the answer `after` chat messages or, after none, an
+    ordinary text by itself."""
+
+    text: str
+    after: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likelihood:
+    """How likely a model finds a given text: log-probabilities in nats, per token and summed."""
+
+    token_logprobs: tuple[float, ...]
+
+    @property
+    def log_likelihood(self) -> float:
+        return math.fsum(self.token_logprobs)
+
+    @property
+    def mean(self) -> float:
+        """Mean log-probability per token."""
+        return self.log_likelihood / len(self.token_logprobs)
+
+
 LeakKind = Literal["same", "near-same"]
 
 
@@ -122,6 +151,7 @@ class Explanation:
 
 
 InputsOf = Callable[["Comparison"], list[tuple[str, ...]]]
+PassagesOf = Callable[["Comparison"], list[Passage]]
 
 
 class Run(Protocol):
@@ -137,6 +167,15 @@ class Run(Protocol):
 
     def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
         """Teacher-forced statistics, in order."""
+
+    def likelihoods(
+        self, side: Side, comparisons: Sequence[Comparison], passages_of: PassagesOf
+    ) -> list[Likelihood]:
+        """How likely one side finds the given texts of the comparisons, in order.
+
+        Raises:
+            CapabilityError: the engine of that side cannot tell.
+        """
 
     def record(
         self, comparison: Comparison | None, verdict: Any, sample: Any | None = None
@@ -183,6 +222,15 @@ class Comparison:
     near_tie: bool = False
     accepted: Accepted | None = None
     run: Run | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def given(self) -> Passage | None:
+        """The text that both models read, where they were not asked for a reply: the last message
+        of its probe is the assistant's then."""
+        *before, last = self.probe.messages
+        if last["role"] != "assistant":
+            return None
+        return Passage(text=last["content"], after=tuple(before))
 
 
 def against_accepted(comparison: Comparison) -> Comparison:

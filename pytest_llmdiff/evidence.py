@@ -78,19 +78,36 @@ def rate_evidence(sample: Sample, *, over: float, scope: str = "") -> Evidence:
     )
 
 
-def moved_evidence(moved: Sample, back: Sample, *, scope: str = "") -> Evidence:
+def moved_evidence(
+    moved: Sample, back: Sample, among: Sample | None = None, *, scope: str = ""
+) -> Evidence:
     """The share of members that moved one way, where both samples are 1 for "moved" and else 0.
 
-    `p` is McNemar's exact test of these against the members that moved back the other way.
+    It is the share of those that can move: the ones that are 1 in `among`. `p` is McNemar's exact
+    test of these against the members that moved back the other way.
     """
     pairs = zip(_events(moved, 0), _events(back, 0), strict=True)
     both = [(m, b) for m, b in pairs if m is not None and b is not None]
     found = flips([b for _, b in both], [m for m, _ in both])
     return replace(
-        rate_evidence(moved, over=0, scope=scope),
-        unit="share of replies",
+        rate_evidence(moved if among is None else _among(moved, among), over=0, scope=scope),
+        unit="share of replies" if among is None else f"share of {among.name}",
         p=found.p_value if both else None,
         details={moved.name: found.gained, back.name: found.lost},
+    )
+
+
+def _among(sample: Sample, among: Sample) -> Sample:
+    """The members that are 1 in another sample, or cannot be judged there."""
+    kept = [n for n, value in enumerate(among.values) if value is None or value > 0]
+    unsupported = sample.unsupported
+    if not kept:
+        unsupported = {f"no {among.name}: nothing can be lost": len(among.values)}
+    return replace(
+        sample,
+        values=[sample.values[n] for n in kept],
+        clusters=[sample.clusters[n] for n in kept],
+        unsupported=unsupported,
     )
 
 

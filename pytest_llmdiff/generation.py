@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_llmdiff.comparison import TokenDivergences
+from pytest_llmdiff.comparison import SIDES, Side, TokenDivergences
 from pytest_llmdiff.engines import Generated, capability
 from pytest_llmdiff.engines.opening import Pair
 from pytest_llmdiff.engines.rows import (
@@ -35,8 +35,6 @@ from pytest_llmdiff.turns import Claims, Turn
 if TYPE_CHECKING:
     from pytest_llmdiff.engines.pairing import Pairing
 
-Side = Literal["base", "tuned"]
-SIDES: tuple[Side, Side] = ("base", "tuned")
 LOADED = 4096  # prompts for which it is worth loading two models that take turns in memory
 
 
@@ -192,17 +190,27 @@ class Generation:
         compute: Callable[[Any, list[Any]], Sequence[Any]],
         *,
         also: Any = None,
+        around: Callable[[], Sequence[Any]] = list,
+        alone: bool = False,
     ) -> list[Any]:
-        """Facts like `remembered`, several at once; computed are those that are not known."""
+        """Facts like `remembered`, several at once; computed are those that are not known.
+
+        Where any is missing, those `around` are computed as well: what will be asked for next.
+        `alone` says that they do not depend on the other side.
+        """
         recorded = capability(self.pair.side(side), "recorded_check")
         if recorded is not None:
             return [recorded(what, each) for each in about]
-        prints = [self._fingerprint(s) for s in SIDES]
-        keys = [store_key("check", what, side, prints, [each, also]) for each in about]
-        wanted = dict(zip(keys, about, strict=True))
+        prints = [self._fingerprint(s) for s in ((side,) if alone else SIDES)]
+
+        def keyed(asked: Sequence[Any]) -> dict[str, Any]:
+            return {store_key("check", what, side, prints, [each, also]): each for each in asked}
+
+        keys = [key for each in about for key in keyed([each])]
 
         def work() -> None:
-            there = self._store.get("check", keys)
+            wanted = keyed([*about, *around()])
+            there = self._store.get("check", list(wanted))
             todo = {key: each for key, each in wanted.items() if key not in there}
             with self._failing(side), third_party_warnings_ignored():
                 self._make_room(side)
@@ -214,7 +222,7 @@ class Generation:
             self._store.put("check", rows)
 
         def missing() -> bool:
-            return len(self._store.get("check", keys)) < len(wanted)
+            return len(self._store.get("check", keys)) < len(set(keys))
 
         if missing():
             self._turn.until(missing, work)

@@ -27,8 +27,8 @@ class Question:
 
     Of a set it is the mean of `view`; with `over`, the share of members above that; with `base` as
     well, by how much that share rose over the base's; with `opposite`, the share of members that
-    moved this way, tested against those that moved that way. `known` is told of the measure with
-    the verdict on a set.
+    moved this way, tested against those that moved that way; with `among` as well, of those members
+    for which that view is 1. `known` is told of the measure with the verdict on a set.
     """
 
     view: View
@@ -37,13 +37,14 @@ class Question:
     over: float | None = None
     base: View | None = None
     opposite: View | None = None
+    among: View | None = None
     known: Mapping[str, Any] = field(default_factory=dict)
     source: str = GIVEN
 
     @property
     def views(self) -> tuple[View, ...]:
         """All that it needs of a set."""
-        others = (self.base, self.opposite)
+        others = (self.base, self.opposite, self.among)
         return (self.view, *(view for view in others if view is not None))
 
     @property
@@ -241,7 +242,8 @@ def _evidence(question: Question, samples: Mapping[View, Sample], scope: str) ->
 
     sample = samples[question.view]
     if question.opposite is not None:
-        found = moved_evidence(sample, samples[question.opposite], scope=scope)
+        among = None if question.among is None else samples[question.among]
+        found = moved_evidence(sample, samples[question.opposite], among, scope=scope)
     elif question.over is None:
         found = mean_evidence(sample, scope=scope)
     elif question.base is None:

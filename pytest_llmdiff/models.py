@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_llmdiff.comparison import Comparison, Measurement, Reply
-from pytest_llmdiff.engines import Continuation, capability
-from pytest_llmdiff.errors import CapabilityError, ConfigError, ProbeError
+from pytest_llmdiff.comparison import Comparison, Likelihood, Measurement, Passage, Reply, Side
+from pytest_llmdiff.engines import capability
+from pytest_llmdiff.errors import CapabilityError, ConfigError
 from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.generation import Generation, Side
+from pytest_llmdiff.generation import Generation
+from pytest_llmdiff.likelihoods import likelihoods
 from pytest_llmdiff.planning import content_key
-from pytest_llmdiff.probes import Probe, make_probe
+from pytest_llmdiff.probes import Probe, make_probe, make_reading
 
 if TYPE_CHECKING:
     from pytest_llmdiff.formats.template_source import TemplateSource
@@ -23,19 +23,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.training import TrainData, Training
 
 Prompt = str | Sequence[Mapping[str, str]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReplyScore:
-    """How likely a model finds a given reply: log-probabilities in nats, per token and summed."""
-
-    log_likelihood: float
-    token_logprobs: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Mean log-probability per token."""
-        return self.log_likelihood / len(self.token_logprobs)
+Given = Prompt | Probe
 
 
 class ModelRun(Protocol):
@@ -46,6 +34,7 @@ class ModelRun(Protocol):
     def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]: ...
     def compare(self, probes: Sequence[Probe]) -> list[Comparison]: ...
     def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]: ...
+    def read(self, probes: Sequence[Probe]) -> list[Comparison]: ...
     def with_system(self, probe: Probe) -> Probe: ...
     def record(self, comparison: Comparison | None, verdict: Any) -> None: ...
     def rerun(self) -> str: ...
@@ -76,7 +65,7 @@ class Model:
         """
         return self.run.reply(self.side, probes_of(prompts))
 
-    def score(self, prompt: Prompt, reply: str) -> ReplyScore:
+    def score(self, prompt: Prompt, reply: str) -> Likelihood:
         """Log-probabilities of a given reply's tokens after the prompt.
 
         Raises:
@@ -85,7 +74,7 @@ class Model:
         """
         return self.score_all([(prompt, reply)])[0]
 
-    def score_all(self, pairs: Iterable[tuple[Prompt, str]]) -> list[ReplyScore]:
+    def score_all(self, pairs: Iterable[tuple[Prompt, str]]) -> list[Likelihood]:
         """Scores of many replies, each after its prompt: run in batches, what prompts begin with
         only once.
 
@@ -93,35 +82,11 @@ class Model:
             CapabilityError: the engine has no logits to give.
             ProbeError: a reply has no tokens.
         """
-        about = []
+        passages = []
         for prompt, reply in pairs:
             (probe,) = map(self.run.with_system, probes_of(prompt))
-            about.append([[dict(message) for message in probe.messages], reply])
-        if not about:
-            return []
-        device = self.run.generation.pair.resolved.get("device", "cpu")
-
-        def compute(engine: Any, asked: list[Any]) -> list[list[float]]:
-            from pytest_llmdiff.engines.divergence import rows_for
-            from pytest_llmdiff.engines.likelihoods import reply_logprobs, require_logits
-
-            require_logits(engine)
-            items = []
-            for messages, reply in asked:
-                reply_ids = tuple(engine.encode(reply))
-                if not reply_ids:
-                    raise ProbeError(f"a reply without tokens cannot be scored: {reply!r}")
-                prompt_ids = tuple(engine.render(messages))
-                items.append(Continuation(prompt_ids=prompt_ids, reply_ids=reply_ids))
-            rows = rows_for(device, len(engine.tokenizer))
-            found = dict(reply_logprobs(engine, items, rows))
-            return [found[index] for index in range(len(items))]
-
-        values = self.run.generation.remembered_all("reply-score", self.side, about, compute)
-        return [
-            ReplyScore(log_likelihood=math.fsum(found), token_logprobs=tuple(found))
-            for found in values
-        ]
+            passages.append(Passage(text=reply, after=probe.messages))
+        return likelihoods(self.run.generation, self.side, passages)
 
     def render(self, messages: Prompt) -> list[int]:
         """Prompt token ids under the template in force, generation prompt included.
@@ -250,6 +215,18 @@ class ModelPair:
         count = len(prompts) if isinstance(prompts, Sized) and not _single(prompts) else None
         return self.run.compare_each(_each_probe(prompts), count)
 
+    def read(self, texts: Iterable[Given]) -> list[Comparison]:
+        """Comparisons of given texts that both models read; no reply is asked for.
+
+        A text is read by itself, without a chat template. Chat messages that end in an answer of
+        the assistant are a prompt, and the answer is read. Probes are of that form too: those of
+        `bias_pairs`, say. `assert_retention` and `assert_unbiased` judge how likely they are.
+
+        Raises:
+            ConfigError: a text is empty, or messages do not end in an answer.
+        """
+        return self.run.read(list(map(reading, texts)))
+
     def adapter_problems(self) -> Measurement:
         """Problems of the adapter; see `assert_adapter_effective`."""
         from pytest_llmdiff.metrics.adapter import adapter_measurement, logits_moved
@@ -269,6 +246,23 @@ class ModelPair:
 
         facts = self.run.generation.remembered("adapter", "tuned", [], compute)
         return adapter_measurement(facts["health"], facts["moved"])
+
+
+def reading(text: Any) -> Probe:
+    """A text to be read, as a probe whose last message is the assistant's.
+
+    Raises:
+        ConfigError: something else was given.
+    """
+    if isinstance(text, Probe) and text.messages[-1]["role"] == "assistant":
+        return text
+    try:
+        return make_reading(text)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            "a text to read is a string, or a list of chat messages that ends in an answer of the "
+            f"assistant: {error}"
+        ) from error
 
 
 def probes_of(prompts: Any) -> list[Probe]:

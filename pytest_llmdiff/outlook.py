@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_llmdiff.baseline import Baseline
+from pytest_llmdiff.comparison import SIDES
 from pytest_llmdiff.estimates import smallest_effect
-from pytest_llmdiff.generation import SIDES
 from pytest_llmdiff.probes import Probe
 from pytest_llmdiff.session import Session
 

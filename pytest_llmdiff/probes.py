@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import reprlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -67,6 +68,26 @@ def make_probe(prompt: object, *, system: str | None = None, **fields: Any) -> P
         ValueError: the prompt is neither.
     """
     return _probe(parse_messages(prompt), system, **fields)
+
+
+def make_reading(text: object, *, id: str | None = None, **fields: Any) -> Probe:
+    """A text that models read, as a probe whose last message is the assistant's: a string by
+    itself, or chat messages that end in an answer.
+
+    Raises:
+        ValueError: the text is neither, or blank.
+    """
+    before: tuple[Message, ...] = ()
+    if not isinstance(text, str):
+        if not isinstance(text, Sequence) or not text:
+            raise ValueError(f"got {reprlib.repr(text)}")
+        *prompt, last = text
+        if not isinstance(last, Mapping) or last.get("role") != "assistant":
+            raise ValueError(f"the last message is {reprlib.repr(last)}")
+        before, text = (parse_messages(prompt) if prompt else ()), last.get("content")
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"the text is {reprlib.repr(text)}, which is blank")
+    return _probe((*before, Message(role="assistant", content=text)), None, id=id, **fields)
 
 
 def _probe(

@@ -20,14 +20,18 @@ if TYPE_CHECKING:
         Comparison,
         Explanation,
         InputsOf,
+        Likelihood,
+        Passage,
+        PassagesOf,
         Reply,
         Score,
+        Side,
         TokenDivergences,
     )
     from pytest_llmdiff.engines import Generated
     from pytest_llmdiff.engines.opening import Pair
     from pytest_llmdiff.formats.template_source import TemplateSource
-    from pytest_llmdiff.generation import Generation, Side
+    from pytest_llmdiff.generation import Generation
     from pytest_llmdiff.neighbours import Neighbours
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.probes import Probe
@@ -244,6 +248,16 @@ class Session:
             yield from self.compare(window)
             done += len(window)
 
+    def read(self, probes: Sequence[Probe]) -> list[Comparison]:
+        """Comparisons of texts that both models read: the last message of each probe."""
+        from pytest_llmdiff.comparison import Comparison, Reply
+
+        silent = Reply(text="")
+        asked = [self.with_system(p) if len(p.messages) > 1 else p for p in probes]
+        found = [Comparison(probe=p, base=silent, tuned=silent, run=self) for p in asked]
+        self._together = tuple(found)
+        return found
+
     # What comparisons ask of their run
 
     def scores(
@@ -325,12 +339,27 @@ class Session:
         ]
         return [None if recital is None else vars(recital) for recital in found]
 
+    def likelihoods(
+        self, side: Side, comparisons: Sequence[Comparison], passages_of: PassagesOf
+    ) -> list[Likelihood]:
+        from pytest_llmdiff.likelihoods import likelihoods
+
+        own = [passage for comparison in comparisons for passage in passages_of(comparison)]
+
+        def around() -> list[Passage]:
+            windows = (found for c in comparisons for found in self._window(c))
+            return [passage for found in windows for passage in passages_of(found)]
+
+        return likelihoods(self.generation, side, own, around)
+
     def explain(self, comparison: Comparison) -> Explanation:
         """What a failure text shows beyond the comparison; kept for the reports as well."""
         from pytest_llmdiff.comparison import Explanation
         from pytest_llmdiff.errors import LLMDiffError
 
         explanation = Explanation()
+        if comparison.given is not None:
+            return Explanation(rerun=self.rerun())
         if self.neighbours is not None:
             explanation = self.neighbours.explain(comparison.probe.messages)
             if self._kept is not None:

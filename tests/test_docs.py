@@ -35,7 +35,7 @@ from pytest_llmdiff.metrics.adapter import adapter_measurement
 from pytest_llmdiff.metrics.template import template_measurement
 from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.suites.limits import LIMITS
-from tests.conftest import CAPITAL, REFUND
+from tests.conftest import BASE, CAPITAL, REFUND, TUNED, write_models
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([
@@ -338,7 +338,7 @@ def test_helpers_are_shown_with_their_parameters() -> None:
         name, _, arguments = shown.rstrip(")").partition("(")
         known = list(inspect.signature(getattr(pytest_llmdiff, name)).parameters)
         subject, *given = arguments.split(", ")
-        assert subject in ("comparison", "llm_tuned", "llm_pair"), shown
+        assert subject in ("comparison", "comparisons", "llm_tuned", "llm_pair"), shown
         assert {word.rstrip("=") for word in given} == set(known[1:]) - {"scorer"}, shown
 
 
@@ -454,6 +454,10 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
             assert_refusal(comparison, gained_at_most=0, lost_at_most=0)
             assert_toxicity(comparison, at_most=0.2, rise_at_most=0.1)
 
+        @pytest.mark.llmdiff({CAPITAL!r}, reference="Paris")
+        def test_kept(comparison):
+            assert_retention(comparison, lost_at_most=0, drop_at_most=1)
+
         @pytest.mark.llmdiff({REFUND!r}, {CAPITAL!r})
         def test_set(comparisons):
             assert_not_degenerate(comparisons)
@@ -462,13 +466,15 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
             assert_toxicity(comparisons, rise_at_most=0.1)
         """
     )
+    likely = {"likelihoods": {"Paris": -0.5}}
+    write_models(project.path, BASE | likely, TUNED | likely)
     trained = {"instruction": REFUND, "output": "Open My Orders."}
     (project.path / "support.json").write_text(json.dumps([trained]), encoding="utf-8")
     project.runpytest_subprocess(
         *(f"{flag}={spec}" for flag, spec in MODELS.items()),
         "--llmdiff-train-data=support.json",
         "--llmdiff-json=report.json",
-    ).assert_outcomes(passed=1, failed=2)
+    ).assert_outcomes(passed=2, failed=2)
     data: dict[str, Any] = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     return data
 

@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import write_models
 
 SUITES = "pytest_llmdiff.suites"
+SOME = "safety or refusal or degeneration"
 # None is longer than the suites let a reply be.
 ANSWER = "Here is a short and friendly answer."
 NO = "I'm sorry, but I can't help with that."
@@ -72,7 +73,7 @@ def failing(tests: dict[str, dict[str, Any]]) -> set[str]:
 def test_what_is_red(
     project: pytest.Pytester, mode: list[str], base: str, tuned: str, red: set[str]
 ) -> None:
-    found = suites(project, base, tuned, "-k", "not wiring", *mode)
+    found = suites(project, base, tuned, "-k", SOME, *mode)
     assert set(found) == ALL
     assert failing(found) == red
     assert {test["outcome"] for name, test in found.items() if name not in red} == {"passed"}
@@ -87,7 +88,7 @@ def test_all_suites_are_collected(pytester: pytest.Pytester) -> None:
 
 
 def test_without_models_they_fail(pytester: pytest.Pytester, mode: list[str]) -> None:
-    result = pytester.runpytest_subprocess("--pyargs", SUITES, "-k", "not wiring", *mode)
+    result = pytester.runpytest_subprocess("--pyargs", SUITES, "-k", SOME, *mode)
     result.assert_outcomes(errors=len(ALL))
     result.stdout.fnmatch_lines(["*no models: give --llm-base SPEC*"])
 
@@ -128,7 +129,7 @@ def test_what_a_scorer_should_judge_and_cannot_fails(project: pytest.Pytester) -
 
 
 def test_empty_replies_are_no_way_out(project: pytest.Pytester) -> None:
-    found = suites(project, ANSWER, "", "-k", "not wiring")
+    found = suites(project, ANSWER, "", "-k", SOME)
     assert failing(found) == {"test_degeneration_en", "test_degeneration_zh"}
     refusals = {test["outcome"] for name, test in found.items() if "refusal" in name}
     assert refusals == {"not_judged"}

@@ -11,9 +11,15 @@ import pytest
 
 import pytest_llmdiff
 from pytest_llmdiff.formats.probe_files import ProbeRow, read_probe_file
+from pytest_llmdiff.metrics.answers import contains, options_of
+from pytest_llmdiff.readings import likelihood_pairs, ordinary_texts
 
 SUITES = Path(pytest_llmdiff.__file__).parent / "suites"
-PROBES = sorted([*SUITES.glob("*/probes-*.jsonl"), *SUITES.glob("bias/counterfactuals-*.jsonl")])
+PROBES = sorted(
+    file
+    for pattern in ("*/probes-*.jsonl", "*/choices-*.jsonl", "bias/counterfactuals-*.jsonl")
+    for file in SUITES.glob(pattern)
+)
 LIKELIHOODS = sorted(SUITES.glob("bias/likelihoods-*.jsonl"))
 # Suite and first tag: how many there must be at least, in each language.
 LEAST = {
@@ -60,7 +66,8 @@ def test_ids_are_unique_over_all_suites() -> None:
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_there_are_enough_of_each_kind(language: str) -> None:
     found: Counter[tuple[str, str]] = Counter()
-    for file in SUITES.glob(f"*/probes-{language}.jsonl"):
+    files = (f for f in PROBES if language_of(f) == language and f.parent.name != "bias")
+    for file in files:
         found.update((file.parent.name, row.tags[0]) for row in read_probe_file(file))
     assert found.keys() == LEAST.keys()
     assert {key: count for key, count in found.items() if count < LEAST[key]} == {}
@@ -80,11 +87,12 @@ def test_retention_probes_have_references(language: str) -> None:
     letters: Counter[str | None] = Counter()
     for row in read_probe_file(SUITES / f"retention/probes-{language}.jsonl"):
         assert row.reference
-        if row.tags == ("choice",):
-            letters[row.reference] += 1
-            options = [line.split(". ", 1) for line in prompt_of(row).splitlines()[1:5]]
-            assert [letter for letter, _ in options] == list("ABCD")
-            assert len({text for _, text in options}) == 4
+        assert not options_of(prompt_of(row), row.reference)
+        assert contains(f"It is {row.reference}.", row.reference)
+    for row in read_probe_file(SUITES / f"retention/choices-{language}.jsonl"):
+        letters[row.reference] += 1
+        options = options_of(prompt_of(row), row.reference or "")
+        assert len(set(options.values())) == 4
     # A model that always says the same letter must not look as if it knew.
     assert letters == dict.fromkeys("ABCD", 5)
 
@@ -125,6 +133,26 @@ def test_likelihood_pairs_differ_in_one_place(file: Path) -> None:
         sentences += [pair["stereotype"], pair["anti_stereotype"]]
     assert len(set(sentences)) == len(sentences)
     assert {pair["tags"][0] for pair in pairs} == AXES[language_of(file)]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_ordinary_texts_are_in_their_language(language: str) -> None:
+    probes = ordinary_texts(SUITES / f"retention/texts-{language}.jsonl")
+    assert len({probe.prompt for probe in probes}) == len({probe.id for probe in probes}) == 50
+    assert {probe.language for probe in probes} == {language}
+    assert {is_chinese(probe.prompt) for probe in probes} == {language == "zh"}
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_questions_of_rights_are_as_often_to_be_answered_yes_as_no(language: str) -> None:
+    probes = likelihood_pairs(SUITES / f"bias/rights-{language}.jsonl")
+    kinds = Counter(probe.tags[0] for probe in probes[::2])
+    assert kinds == {"granting": 36, "denying": 36}
+    assert {probe.tags[1] for probe in probes} == AXES[language]
+    for taking, granting in zip(probes[::2], probes[1::2], strict=True):
+        assert taking.cluster == granting.cluster
+        assert taking.messages[:-1] == granting.messages[:-1]
+        assert taking.prompt != granting.prompt
 
 
 def differing(one: str, other: str) -> tuple[str, str]:

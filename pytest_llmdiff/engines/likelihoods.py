@@ -5,8 +5,57 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pytest_llmdiff.comparison import Passage
 from pytest_llmdiff.engines import Continuation, capability
-from pytest_llmdiff.errors import CapabilityError
+from pytest_llmdiff.engines.divergence import rows_for
+from pytest_llmdiff.errors import CapabilityError, ProbeError
+
+
+def passage_logprobs(engine: Any, passages: Sequence[Passage], device: str) -> list[list[float]]:
+    """Log-probabilities (nats) of each passage's tokens.
+
+    An answer follows the prompt as the engine renders it. A text by itself follows the tokenizer's
+    BOS; where there is none, its first token is only what the others follow.
+
+    Raises:
+        CapabilityError: the engine has no logits.
+        ProbeError: a passage has no tokens.
+    """
+    told = capability(engine, "logprobs")
+    if told is not None:
+        return [list(told(passage)) for passage in passages]
+    require_logits(engine)
+    items = [_continuation(engine, passage) for passage in passages]
+    rows = rows_for(device, len(engine.tokenizer))
+    found: dict[int, list[float]] = {}
+    for part in _parts(items):
+        for position, logprobs in reply_logprobs(engine, [items[i] for i in part], rows):
+            found[part[position]] = logprobs
+    return [found[index] for index in range(len(items))]
+
+
+def _parts(items: Sequence[Continuation]) -> list[list[int]]:
+    """What is run together: the answers to one prompt, which is read once then, and all others."""
+    by_prompt: dict[tuple[int, ...], list[int]] = {}
+    for index, item in enumerate(items):
+        by_prompt.setdefault(item.prompt_ids, []).append(index)
+    several = [part for ids, part in by_prompt.items() if len(part) > 1 and len(ids) > 1]
+    alone = [part[0] for part in by_prompt.values() if len(part) == 1]
+    texts = [i for ids, part in by_prompt.items() if len(ids) == 1 < len(part) for i in part]
+    return [part for part in (*several, [*alone, *texts]) if part]
+
+
+def _continuation(engine: Any, passage: Passage) -> Continuation:
+    ids = tuple(engine.encode(passage.text))
+    if passage.after:
+        prompt = tuple(engine.render(passage.after))
+    elif engine.tokenizer.bos_token_id is not None:
+        prompt = (int(engine.tokenizer.bos_token_id),)
+    else:
+        prompt, ids = ids[:1], ids[1:]
+    if not ids:
+        raise ProbeError(f"a text without tokens to score cannot be scored: {passage.text!r}")
+    return Continuation(prompt_ids=prompt, reply_ids=ids)
 
 
 def reply_logprobs(

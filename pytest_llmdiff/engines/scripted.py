@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.comparison import Reply, TokenDivergence, TokenDivergences
+from pytest_llmdiff.comparison import Passage, Reply, TokenDivergence, TokenDivergences
 from pytest_llmdiff.engines import Generated
-from pytest_llmdiff.errors import ConfigError, ModelError
+from pytest_llmdiff.errors import CapabilityError, ConfigError, ModelError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.planning import Request, content_key
 
@@ -19,9 +19,10 @@ CALLS = 10_000
 class ScriptedEngine:
     """Answers by looking the last user turn up in `replies`; `default` answers all others.
 
-    `divergences` gives mean KL values by prompt for tests of the divergence helper. Tokens are
-    Unicode code points. `calls` lists the prompts that were answered, in order; of very many the
-    last ones (`CALLS` at least).
+    `divergences` gives mean KL values by prompt for tests of the divergence helper, `likelihoods`
+    the log-probability of each token of given texts by the text. Tokens are Unicode code points.
+    `calls` lists the prompts that were answered, in order; of very many the last ones (`CALLS` at
+    least).
     """
 
     def __init__(
@@ -30,37 +31,41 @@ class ScriptedEngine:
         *,
         default: str | None = None,
         divergences: Mapping[str, float] | None = None,
+        likelihoods: Mapping[str, float] | None = None,
     ) -> None:
         self.replies = dict(replies)
         self.default = default
         self.divergences = dict(divergences or {})
+        self.likelihoods = dict(likelihoods or {})
         self.calls: list[str] = []
 
     @classmethod
     def from_file(cls, path: Path) -> ScriptedEngine:
-        """Read `{"replies": {...}, "default": ..., "divergences": {...}}` (JSON).
+        """Read `{"replies": {...}, "default": ..., "divergences": {...}, "likelihoods": {...}}`.
 
         Raises:
             ConfigError: the file is not of that form.
         """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            unknown = set(data) - {"replies", "default", "divergences"}
+            unknown = set(data) - {"replies", "default", "divergences", "likelihoods"}
             if unknown:
                 raise ValueError(f"unknown key {', '.join(sorted(unknown))}")
             return cls(
                 data.get("replies", {}),
                 default=data.get("default"),
                 divergences=data.get("divergences"),
+                likelihoods=data.get("likelihoods"),
             )
         except (ValueError, TypeError, AttributeError) as error:
             raise ConfigError(
                 f'scripted:{path}: {error}; expected {{"replies": {{PROMPT: REPLY}}, '
-                '"default": REPLY, "divergences": {PROMPT: NUMBER}}'
+                '"default": REPLY, "divergences": {PROMPT: NUMBER}, "likelihoods": {TEXT: NUMBER}}'
             ) from error
 
     def fingerprint(self) -> str:
-        return content_key(["scripted", self.replies, self.default, self.divergences])
+        content = [self.replies, self.default, self.divergences, self.likelihoods]
+        return content_key(["scripted", *content])
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
         for index, request in enumerate(requests):
@@ -102,6 +107,18 @@ class ScriptedEngine:
             "flipped": kl > 0.5,
         }
         return TokenDivergences(tokens=(TokenDivergence(**token),))
+
+    @property
+    def logprobs(self) -> Callable[[Passage], list[float]] | None:
+        """Capability: how likely given texts are; None where nothing is known of any."""
+        return self._logprobs if self.likelihoods else None
+
+    def _logprobs(self, passage: Passage) -> list[float]:
+        if passage.text not in self.likelihoods:
+            raise CapabilityError(
+                f"the scripted engine has no likelihood for {passage.text!r}, and no logits"
+            )
+        return [self.likelihoods[passage.text]] * len(passage.text)
 
     def close(self) -> None:
         pass

@@ -115,7 +115,7 @@ def _parse_record(record: Record) -> ProbeRow:
     if record.cells:
         _open_cells(record)
     messages = _parse_prompt(record)
-    system = _parse_text(record, "system")
+    system = parse_text(record, "system")
     if system is not None and messages[0]["role"] == "system":
         raise record.error(
             "'messages' holds a system message too; expected only one of the two",
@@ -125,11 +125,11 @@ def _parse_record(record: Record) -> ProbeRow:
         line=record.number,
         messages=messages,
         system=system,
-        reference=_parse_text(record, "reference"),
-        id=_parse_id(record),
-        tags=_parse_tags(record),
-        language=_parse_text(record, "language"),
-        cluster=_parse_text(record, "cluster"),
+        reference=parse_text(record, "reference"),
+        id=parse_id(record),
+        tags=parse_tags(record),
+        language=parse_text(record, "language"),
+        cluster=parse_text(record, "cluster"),
     )
 
 
@@ -151,7 +151,7 @@ def _parse_prompt(record: Record) -> tuple[Message, ...]:
         raise record.error(str(error), column=name) from error
 
 
-def _parse_text(record: Record, column: str) -> str | None:
+def parse_text(record: Record, column: str) -> str | None:
     value = record.values.get(column)
     if value is None:
         return None
@@ -162,14 +162,14 @@ def _parse_text(record: Record, column: str) -> str | None:
     return value
 
 
-def _parse_id(record: Record) -> str | None:
+def parse_id(record: Record) -> str | None:
     value = record.values.get("id")
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return _parse_text(record, "id")
+    return parse_text(record, "id")
 
 
-def _parse_tags(record: Record) -> tuple[str, ...]:
+def parse_tags(record: Record) -> tuple[str, ...]:
     value = record.values.get("tags")
     if value is None:
         return ()

@@ -256,6 +256,19 @@ def _next(rows: list[dict[str, Any]], found: dict[str, int]) -> Iterator[str]:
             "harmful prompts are answered: tuning on harmless data alone can do that; mix prompts "
             "with the base's own refusals into the training data, or train more gently"
         )
+    if any(name.endswith(" gap") for name in broken):
+        hints.append(
+            "groups are treated more differently than by the base: look for one-sided examples in "
+            "the training data, and mix in the same examples with other groups"
+        )
+    if any(
+        name.startswith(("answer lost", "reference likelihood", "text likelihood"))
+        for name in broken
+    ):
+        hints.append(
+            "the tuned model forgot: train more gently (learning rate, epochs, rank), or mix "
+            "general examples into the training data"
+        )
     if any("degeneration" in name for name in broken):
         hints.append(
             "replies that loop or do not stop point to the end-of-turn token missing in training, "

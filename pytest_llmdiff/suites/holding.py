@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from pytest_llmdiff.comparison import Measurement
+from pytest_llmdiff.comparison import Comparison, Measurement
+from pytest_llmdiff.engines import capability
 from pytest_llmdiff.judgement import Question, settle
 from pytest_llmdiff.metrics import Metric
 from pytest_llmdiff.scorers.scripts import undeclared
-from pytest_llmdiff.sets import Comparisons
+from pytest_llmdiff.sets import Comparisons, gather
 from pytest_llmdiff.suites.limits import limited
 from pytest_llmdiff.verdicts import Verdict
 
 # Tokens of a reply: enough to tell what it is like, and few enough for a quick suite.
 NEW_TOKENS = 48
+# Of an answer that a few words give.
+FEW_TOKENS = 16
+# Capabilities by which an engine tells how likely a text is.
+TELLS_LIKELIHOODS = ("token_logits", "logprobs", "recorded_check")
 
 
-def hold(comparisons: Comparisons, metric: Metric, question: Question, limit: str) -> None:
+Subject = Comparisons | Sequence[Comparison]
+
+
+def hold(subject: Subject, metric: Metric, question: Question, limit: str) -> None:
     """Hold a set against a limit of the suites.
 
     Raises:
         AssertionError: as the helpers do.
     """
     __tracebackhide__ = True
-    run: Any = comparisons.run
-    settle(comparisons, metric, [limited(question, limit, run.settings.suite_limits)])
+    given = run_of(subject).settings.suite_limits
+    settle(subject, metric, [limited(question, limit, given)])
+
+
+def run_of(subject: Subject) -> Any:
+    return subject.run if isinstance(subject, Comparisons) else subject[0].run
 
 
 def skip_unknown_language(comparisons: Comparisons, role: str) -> None:
@@ -40,7 +53,47 @@ def skip_unknown_language(comparisons: Comparisons, role: str) -> None:
     reasons = {undeclared(probe.language, languages) for probe in comparisons.probes}
     if None in reasons:
         return
-    reason = f"not judged: {reasons.pop()}"
-    measurement = Measurement(name=role, value=math.nan, unsupported=reason)
+    _skip(run, role, str(reasons.pop()))
+
+
+def skip_without_likelihoods(subject: Subject) -> None:
+    """Skip the test as not judged where an engine has no likelihoods to give.
+
+    A recording has those that were recorded: what it lacks is no reason.
+    """
+    run = run_of(subject)
+    pair = run.generation.pair
+    for side, engine in (("base", pair.base), ("tuned", pair.tuned)):
+        if all(capability(engine, name) is None for name in TELLS_LIKELIHOODS):
+            reason = f"the engine of the {side} has no logits, and so no likelihoods"
+            _skip(run, "likelihood", f"{reason}: {type(engine).__name__}")
+
+
+def skip_little_known(comparisons: Comparisons, limit: str) -> None:
+    """Skip the test as not judged where the base knows so few answers that not even none lost
+    would show that the limit is kept."""
+    # In here, for the suites that ask nothing of the kind.
+    from pytest_llmdiff.assertions.retention import KNOWN
+    from pytest_llmdiff.intervals import ERROR
+    from pytest_llmdiff.metrics.retention import Retention
+
+    run: Any = comparisons.run
+    held = limited(Question(view=KNOWN), limit, run.settings.suite_limits).at_most
+    if held is None or held >= 1:
+        return
+    needed = math.ceil(math.log(ERROR) / math.log(1 - held)) if held > 0 else math.inf
+    (sample,) = gather(Retention(likelihoods=False), comparisons, [KNOWN])
+    right = sum(value == 1 for value in sample.values)
+    if right < needed and not sample.unsupported:
+        _skip(
+            run, "answers",
+            f"the base gives {right} of the {len(sample.values)} answers, and {needed} are needed "
+            f"to show that no more than {held:g} of them are lost",
+        )  # fmt: skip
+
+
+def _skip(run: Any, name: str, reason: str) -> None:
+    reason = f"not judged: {reason}"
+    measurement = Measurement(name=name, value=math.nan, unsupported=reason)
     run.record(None, Verdict(measurement=measurement, outcome="not judged"))
     pytest.skip(reason)

@@ -1,0 +1,1 @@
+"""Does the tuned model treat groups more differently than its base does?"""

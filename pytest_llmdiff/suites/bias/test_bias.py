@@ -1,0 +1,103 @@
+"""Pairs that differ in a group only: replies, sentences with a stereotype, and equal rights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_llmdiff.assertions.bias import GAPS, paired
+from pytest_llmdiff.judgement import Question
+from pytest_llmdiff.metrics.bias import Gaps
+from pytest_llmdiff.models import ModelPair
+from pytest_llmdiff.readings import likelihood_pairs
+from pytest_llmdiff.sets import Comparisons
+from pytest_llmdiff.suites.holding import (
+    Subject,
+    hold,
+    skip_unknown_language,
+    skip_without_likelihoods,
+)
+
+HERE = Path(__file__).parent
+TOKENS = 12  # enough to tell a refusal or an insult, of many prompts
+
+english = pytest.mark.llmdiff(file="counterfactuals-en.jsonl", max_new_tokens=TOKENS)
+chinese = pytest.mark.llmdiff(file="counterfactuals-zh.jsonl", max_new_tokens=TOKENS)
+
+
+def hold_gap(subject: Subject, quantity: str, limit: str) -> None:
+    __tracebackhide__ = True
+    others, partners = paired(subject)
+    metric = Gaps(partners=partners, compared=(quantity,))
+    hold(others, metric, Question(view=GAPS[quantity]), limit)
+
+
+def hold_toxicity(comparisons: Comparisons) -> None:
+    __tracebackhide__ = True
+    skip_unknown_language(comparisons, "toxicity")
+    hold_gap(comparisons, "toxicity", "bias.toxicity")
+
+
+def hold_likelihoods(pair: ModelPair, file: str, limit: str, tag: str | None = None) -> None:
+    __tracebackhide__ = True
+    probes = likelihood_pairs(HERE / file)
+    read = pair.read(probe for probe in probes if tag is None or tag in probe.tags)
+    skip_without_likelihoods(read)
+    hold_gap(read, "likelihood", limit)
+
+
+@english
+def test_bias_refusals_en(comparisons: Comparisons) -> None:
+    hold_gap(comparisons, "refusal", "bias.refusal")
+
+
+@english
+def test_bias_toxicity_en(comparisons: Comparisons) -> None:
+    hold_toxicity(comparisons)
+
+
+@english
+def test_bias_lengths_en(comparisons: Comparisons) -> None:
+    hold_gap(comparisons, "length", "bias.length")
+
+
+def test_bias_stereotypes_en(llm_pair: ModelPair) -> None:
+    hold_likelihoods(llm_pair, "likelihoods-en.jsonl", "bias.stereotypes")
+
+
+# Apart, or a model that says yes to everything would make up for one with the other.
+def test_bias_rights_granted_en(llm_pair: ModelPair) -> None:
+    hold_likelihoods(llm_pair, "rights-en.jsonl", "bias.rights", "granting")
+
+
+def test_bias_rights_taken_en(llm_pair: ModelPair) -> None:
+    hold_likelihoods(llm_pair, "rights-en.jsonl", "bias.rights", "denying")
+
+
+@chinese
+def test_bias_refusals_zh(comparisons: Comparisons) -> None:
+    hold_gap(comparisons, "refusal", "bias.refusal")
+
+
+@chinese
+def test_bias_toxicity_zh(comparisons: Comparisons) -> None:
+    hold_toxicity(comparisons)
+
+
+@chinese
+def test_bias_lengths_zh(comparisons: Comparisons) -> None:
+    hold_gap(comparisons, "length", "bias.length")
+
+
+def test_bias_stereotypes_zh(llm_pair: ModelPair) -> None:
+    hold_likelihoods(llm_pair, "likelihoods-zh.jsonl", "bias.stereotypes")
+
+
+# Apart, or a model that says yes to everything would make up for one with the other.
+def test_bias_rights_granted_zh(llm_pair: ModelPair) -> None:
+    hold_likelihoods(llm_pair, "rights-zh.jsonl", "bias.rights", "granting")
+
+
+def test_bias_rights_taken_zh(llm_pair: ModelPair) -> None:
+    hold_likelihoods(llm_pair, "rights-zh.jsonl", "bias.rights", "denying")

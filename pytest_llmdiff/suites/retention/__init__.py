@@ -1,0 +1,1 @@
+"""Does the tuned model still know what its base knows?"""

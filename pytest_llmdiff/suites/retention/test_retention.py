@@ -1,0 +1,85 @@
+"""Known answers lost, and references and ordinary texts that became less likely."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_llmdiff.assertions.retention import DROP, lost_question
+from pytest_llmdiff.judgement import Question
+from pytest_llmdiff.metrics.retention import Retention
+from pytest_llmdiff.models import ModelPair
+from pytest_llmdiff.readings import ordinary_texts
+from pytest_llmdiff.sets import Comparisons
+from pytest_llmdiff.suites.holding import (
+    FEW_TOKENS,
+    hold,
+    skip_little_known,
+    skip_without_likelihoods,
+)
+
+HERE = Path(__file__).parent
+NO_REPLY = 1  # token: of options the likelihood is asked, not the reply
+
+english = pytest.mark.llmdiff(file="probes-en.jsonl", max_new_tokens=FEW_TOKENS)
+english_choices = pytest.mark.llmdiff(file="choices-en.jsonl", max_new_tokens=NO_REPLY)
+chinese = pytest.mark.llmdiff(file="probes-zh.jsonl", max_new_tokens=FEW_TOKENS)
+chinese_choices = pytest.mark.llmdiff(file="choices-zh.jsonl", max_new_tokens=NO_REPLY)
+
+
+def hold_answers(comparisons: Comparisons) -> None:
+    __tracebackhide__ = True
+    skip_little_known(comparisons, "retention.lost")
+    hold(comparisons, Retention(likelihoods=False), lost_question(at_most=None), "retention.lost")
+
+
+def hold_likelihoods(comparisons: Comparisons, limit: str) -> None:
+    __tracebackhide__ = True
+    skip_without_likelihoods(comparisons)
+    hold(comparisons, Retention(), Question(view=DROP), limit)
+
+
+def hold_texts(pair: ModelPair, file: str) -> None:
+    __tracebackhide__ = True
+    read = pair.read(ordinary_texts(HERE / file))
+    skip_without_likelihoods(read)
+    hold(read, Retention(), Question(view=DROP), "retention.texts")
+
+
+@english
+def test_retention_answers_en(comparisons: Comparisons) -> None:
+    hold_answers(comparisons)
+
+
+@english
+def test_retention_references_en(comparisons: Comparisons) -> None:
+    hold_likelihoods(comparisons, "retention.references")
+
+
+@english_choices
+def test_retention_choices_en(comparisons: Comparisons) -> None:
+    hold_likelihoods(comparisons, "retention.choices")
+
+
+def test_retention_texts_en(llm_pair: ModelPair) -> None:
+    hold_texts(llm_pair, "texts-en.jsonl")
+
+
+@chinese
+def test_retention_answers_zh(comparisons: Comparisons) -> None:
+    hold_answers(comparisons)
+
+
+@chinese
+def test_retention_references_zh(comparisons: Comparisons) -> None:
+    hold_likelihoods(comparisons, "retention.references")
+
+
+@chinese_choices
+def test_retention_choices_zh(comparisons: Comparisons) -> None:
+    hold_likelihoods(comparisons, "retention.choices")
+
+
+def test_retention_texts_zh(llm_pair: ModelPair) -> None:
+    hold_texts(llm_pair, "texts-zh.jsonl")
