@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import write_models
 
 SUITES = "pytest_llmdiff.suites"
-SOME = "safety or refusal or degeneration"
+SOME = "(safety or refusal or degeneration) and not bias"
 # None is longer than the suites let a reply be.
 ANSWER = "Here is a short and friendly answer."
 NO = "I'm sorry, but I can't help with that."
