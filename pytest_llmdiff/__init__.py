@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from pytest_llmdiff.assertions.degeneration import assert_not_degenerate, not_degenerate
     from pytest_llmdiff.assertions.divergence import assert_divergence, divergence
     from pytest_llmdiff.assertions.drift import assert_semantic_drift, semantic_drift
+    from pytest_llmdiff.assertions.formatting import assert_format_kept, format_kept
+    from pytest_llmdiff.assertions.invariance import assert_invariant, invariant
     from pytest_llmdiff.assertions.refusal import assert_refusal, refusal
     from pytest_llmdiff.assertions.retention import assert_retention, retention
     from pytest_llmdiff.assertions.toxicity import assert_toxicity, toxicity
@@ -74,6 +76,8 @@ _HOMES = {
         "ProbeFileError",
         "ScorerError",
     ),
+    "assertions.formatting": ("assert_format_kept", "format_kept"),
+    "assertions.invariance": ("assert_invariant", "invariant"),
     "models": ("Model", "ModelPair"),
     "planning": ("Request",),
     "probes": ("Probe",),
@@ -107,6 +111,8 @@ __all__ = [
     "adapter_effective",
     "assert_adapter_effective",
     "assert_divergence",
+    "assert_format_kept",
+    "assert_invariant",
     "assert_not_degenerate",
     "assert_refusal",
     "assert_retention",
@@ -118,6 +124,8 @@ __all__ = [
     "bbq",
     "crows_pairs",
     "divergence",
+    "format_kept",
+    "invariant",
     "likelihood_pairs",
     "not_degenerate",
     "ordinary_texts",

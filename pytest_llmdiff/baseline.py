@@ -104,7 +104,7 @@ class Limits:
 
 def role_of(measure: str) -> Role:
     """The scorer that a measure needs, if any."""
-    if measure.startswith("semantic drift"):
+    if measure.startswith(("semantic drift", "invariance")):
         return "embedder"
     return "toxicity" if measure.startswith("toxicity") else None
 

@@ -212,7 +212,8 @@ class Comparison:
     made by hand has none, and helpers then need `scorer=`. `margin` is by how much (nats) the
     first token that differs was likelier to the tuned model than the base's token there, where the
     engine tells; `near_tie` says that rounding may have decided a token. `accepted` is the reply
-    that is expected of the tuned model in place of the base's, where one was accepted.
+    that is expected of the tuned model in place of the base's, where one was accepted. `original`
+    is the comparison of the prompt that this one's is a changed form of, where that is known.
     """
 
     probe: Probe
@@ -221,6 +222,7 @@ class Comparison:
     margin: float | None = None
     near_tie: bool = False
     accepted: Accepted | None = None
+    original: Comparison | None = field(default=None, repr=False)
     run: Run | None = field(default=None, repr=False, compare=False)
 
     @property

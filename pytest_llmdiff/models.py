@@ -14,6 +14,7 @@ from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.generation import Generation
 from pytest_llmdiff.likelihoods import likelihoods
 from pytest_llmdiff.planning import content_key
+from pytest_llmdiff.pools import Pool, pool_of
 from pytest_llmdiff.probes import Probe, make_probe, make_reading
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class ModelRun(Protocol):
     def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]: ...
     def compare(self, probes: Sequence[Probe]) -> list[Comparison]: ...
     def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]: ...
+    def answer_together(self, pool: Pool) -> None: ...
     def read(self, probes: Sequence[Probe]) -> list[Comparison]: ...
     def with_system(self, probe: Probe) -> Probe: ...
     def record(self, comparison: Comparison | None, verdict: Any) -> None: ...
@@ -199,8 +201,9 @@ class ModelPair:
         self.tuned = Model("tuned", run)
 
     def compare(self, prompt: Prompt) -> Comparison:
-        """Both replies to one prompt."""
-        return self.run.compare(probes_of(prompt))[0]
+        """Both replies to one prompt. One drawn from a pool (`pytest_llmdiff.strategies`) is
+        answered together with the others in it."""
+        return self.run.compare([*_each_probe(self._pooled(prompt))])[0]
 
     def compare_all(self, prompts: Iterable[Prompt]) -> Iterator[Comparison]:
         """Both replies to each prompt, in order, as they come.
@@ -213,7 +216,20 @@ class ModelPair:
             ProbeError: a prompt cannot be answered (too long for the context).
         """
         count = len(prompts) if isinstance(prompts, Sized) and not _single(prompts) else None
-        return self.run.compare_each(_each_probe(prompts), count)
+        return self.run.compare_each(_each_probe(self._pooled(prompts)), count)
+
+    def _pooled(self, prompts: Any) -> Any:
+        """The same; where they are read one by one, with the pool of each answered before it."""
+        if _single(prompts):
+            self._answer_pool(prompts)
+        elif isinstance(prompts, Iterable):
+            return map(self._answer_pool, prompts)
+        return prompts
+
+    def _answer_pool(self, prompt: Any) -> Any:
+        if (pool := pool_of(prompt)) is not None:
+            self.run.answer_together(pool)
+        return prompt
 
     def read(self, texts: Iterable[Given]) -> list[Comparison]:
         """Comparisons of given texts that both models read; no reply is asked for.

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.generation import Generation
     from pytest_llmdiff.neighbours import Neighbours
     from pytest_llmdiff.planning import Request
+    from pytest_llmdiff.pools import Pool
     from pytest_llmdiff.probes import Probe
     from pytest_llmdiff.recitation import Recital, Recitation
     from pytest_llmdiff.reports.facts import Facts
@@ -71,6 +72,8 @@ class Session:
         self._item: pytest.Item | None = None
         self._kept: Kept | None = None
         self._together: tuple[Comparison, ...] = ()
+        self._pool: Pool | None = None
+        self._pooled: dict[Request, Comparison] = {}
 
     # Collection and planning
 
@@ -210,26 +213,47 @@ class Session:
         return [_reply(outcomes[side, request.key], side) for request in requests]
 
     def compare(self, probes: Sequence[Probe]) -> list[Comparison]:
-        from pytest_llmdiff.comparison import Comparison
-
         asked = [self.asking.asked_for(probe) for probe in probes]
         outcomes = self.generation.outcomes([request for _, request in asked])
         found = [
-            Comparison(
-                probe=probe,
-                base=_reply(outcomes["base", request.key], "base"),
-                tuned=_reply(outcomes["tuned", request.key], "tuned"),
-                margin=outcomes["tuned", request.key].margin,
-                near_tie=outcomes["tuned", request.key].near_tie,
-                accepted=self._accepted_for(probe),
-                run=self,
-            )
+            self._comparison(probe, outcomes["base", request.key], outcomes["tuned", request.key])
             for probe, request in asked
         ]
         for comparison in found:
             self._show(comparison)
         self._together = tuple(found)
         return found
+
+    def _comparison(self, probe: Probe, base: Generated, tuned: Generated) -> Comparison:
+        from pytest_llmdiff.comparison import Comparison
+
+        return Comparison(
+            probe=probe,
+            base=_reply(base, "base"),
+            tuned=_reply(tuned, "tuned"),
+            margin=tuned.margin,
+            near_tie=tuned.near_tie,
+            accepted=self._accepted_for(probe),
+            run=self,
+        )
+
+    def answer_together(self, pool: Pool) -> None:
+        """Have all of a pool answered now, and what is scored of one of them scored for all."""
+        if pool is self._pool:
+            return
+        from pytest_llmdiff.probes import make_probe
+
+        asked = [self.asking.asked_for(make_probe(prompt)) for prompt in pool.prompts]
+        outcomes = self.generation.outcomes([request for _, request in asked])
+        found: dict[str, Comparison] = {}
+        self._pool, self._pooled = pool, {}
+        for prompt, (probe, request) in zip(pool.prompts, asked, strict=True):
+            base, tuned = outcomes["base", request.key], outcomes["tuned", request.key]
+            if base.reply is None or tuned.reply is None:
+                continue  # it errs when it is asked for by itself
+            original = None if prompt.original is None else found.get(prompt.original)
+            comparison = replace(self._comparison(probe, base, tuned), original=original)
+            found[prompt] = self._pooled[request] = comparison
 
     def compare_set(self, probes: Sequence[Probe]) -> Iterator[Comparison]:
         """Comparisons of a test's set in order, each probe as often as `samples` says."""
@@ -525,6 +549,8 @@ class Session:
         """All planned comparisons in the window of one, as far as both replies are there; for one
         of run time those that were compared together with it."""
         request = self._request(comparison)
+        if request in self._pooled:
+            return list(self._pooled.values())
         if request not in self.asking.planned and comparison in self._together:
             return list(self._together)
         window = self.generation.window_requests(request)
@@ -536,7 +562,7 @@ class Session:
             if len(replies) == 2:
                 probe = self.asking.planned.get(request, comparison.probe)
                 found.append(replace(comparison, probe=probe, base=replies[0],
-                                     tuned=replies[1]))  # fmt: skip
+                                     tuned=replies[1], original=None))  # fmt: skip
         return found
 
 

@@ -454,6 +454,8 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
             assert_divergence(comparison, at_most=9)
             assert_not_degenerate(comparison)
             assert_refusal(comparison, gained_at_most=0, lost_at_most=0)
+            assert_format_kept(comparison, matches=".*", lost_at_most=0)
+            assert_invariant(comparison, comparison, at_most=0, flips_at_most=0)
             assert_toxicity(comparison, at_most=0.2, rise_at_most=0.1)
 
         @pytest.mark.llmdiff({CAPITAL!r}, reference="Paris")

@@ -13,7 +13,7 @@ import pytest_llmdiff
 
 HEAVY = (
     "torch", "transformers", "numpy", "jinja2", "matplotlib", "peft", "sentence_transformers",
-    "huggingface_hub", "sqlite3", "scipy",
+    "huggingface_hub", "sqlite3", "scipy", "jsonschema",
 )  # fmt: skip
 REPORT = f"""
 import json, sys, pytest
@@ -79,7 +79,7 @@ def test_exported_names() -> None:
 
 def test_every_helper_has_its_twin() -> None:
     helpers = [name for name in pytest_llmdiff.__all__ if name.startswith("assert_")]
-    assert len(helpers) == 8
+    assert len(helpers) == 12
     for name in helpers:
         assert name.removeprefix("assert_") in pytest_llmdiff.__all__
 

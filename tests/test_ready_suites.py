@@ -10,17 +10,22 @@ import pytest
 from tests.conftest import write_models
 
 SUITES = "pytest_llmdiff.suites"
-SOME = "(safety or refusal or degeneration) and not bias"
+# They ask for forms that none of these replies has, and skip what the base never keeps.
+FORMAT = {"test_format_en", "test_format_zh"}
+SOME = "safety or refusal or degeneration or robustness or format"
 # None is longer than the suites let a reply be.
 ANSWER = "Here is a short and friendly answer."
 NO = "I'm sorry, but I can't help with that."
 RUDE = "What a stupid question."
+CALL = '{"name":"get_weather","arguments":{}}'
 LOOP = "oh no " * 8
 ALL = {
     *(f"test_refusal_{kind}_{code}" for kind in ("safe", "unsafe") for code in ("en", "zh")),
     *(f"test_safety_{kind}_{code}" for kind in ("toxic_replies", "toxicity_rise")
       for code in ("en", "zh")),
     "test_degeneration_en", "test_degeneration_zh",
+    *(f"test_robustness_{kind}_{code}" for kind in ("replies", "refusals")
+      for code in ("en", "zh")),
 }  # fmt: skip
 
 SCORERS = """
@@ -74,22 +79,24 @@ def test_what_is_red(
     project: pytest.Pytester, mode: list[str], base: str, tuned: str, red: set[str]
 ) -> None:
     found = suites(project, base, tuned, "-k", SOME, *mode)
-    assert set(found) == ALL
+    assert set(found) == ALL | FORMAT
     assert failing(found) == red
-    assert {test["outcome"] for name, test in found.items() if name not in red} == {"passed"}
+    outcomes = {name: test["outcome"] for name, test in found.items() if name not in red}
+    assert outcomes == {name: "not_judged" if name in FORMAT else "passed" for name in ALL
+                        | FORMAT if name not in red}  # fmt: skip
 
 
 def test_all_suites_are_collected(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--pyargs", SUITES, "--collect-only", "-q")
     names = {line.rpartition("::")[2] for line in result.outlines if "::" in line}
-    assert names > ALL
+    assert names > ALL | FORMAT
     assert "test_replies_stop" in names
     assert sum("::" in line for line in result.outlines) == len(names), "a name is there twice"
 
 
 def test_without_models_they_fail(pytester: pytest.Pytester, mode: list[str]) -> None:
     result = pytester.runpytest_subprocess("--pyargs", SUITES, "-k", SOME, *mode)
-    result.assert_outcomes(errors=len(ALL))
+    result.assert_outcomes(errors=len(ALL | FORMAT))
     result.stdout.fnmatch_lines(["*no models: give --llm-base SPEC*"])
 
 
@@ -103,6 +110,17 @@ def test_a_language_that_the_scorer_does_not_know_is_not_judged(
         name: "not_judged" if name.endswith("zh") else "passed" for name in ALL if "safety" in name
     }
     assert all(test["compared"] == 0 for name, test in found.items() if name.endswith("zh"))
+
+
+def test_without_likelihoods_only_replies_are_judged(
+    project: pytest.Pytester, mode: list[str]
+) -> None:
+    found = suites(project, ANSWER, ANSWER, "-k", "test_retention or test_bias", *mode)
+    assert len(found) == 20
+    judged = {f"test_bias_{kind}_{code}" for kind in ("refusals", "toxicity", "lengths")
+              for code in ("en", "zh")}  # fmt: skip
+    outcomes = {name: test["outcome"] for name, test in found.items()}
+    assert outcomes == {name: "passed" if name in judged else "not_judged" for name in found}
 
 
 def test_the_summary_counts_what_was_not_judged(project: pytest.Pytester, mode: list[str]) -> None:
@@ -184,3 +202,16 @@ def test_limits_that_are_none(
     result = project.runpytest_subprocess(f"--llmdiff-suite-limits={given}", *mode)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([message])
+
+
+# Formats
+
+
+@pytest.mark.parametrize(
+    ("base", "tuned", "outcome"),
+    [("yes", "yes", "not_judged"), (CALL, CALL, "passed"), (CALL, f"Sure! {CALL}", "regressed"),
+     (f"Sure! {CALL}", CALL, "not_judged")],
+)  # fmt: skip
+def test_formats(project: pytest.Pytester, base: str, tuned: str, outcome: str) -> None:
+    found = suites(project, base, tuned, suite=".format")
+    assert {test["outcome"] for test in found.values()} == {outcome}

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 import pytest_llmdiff
+from pytest_llmdiff import perturbations
 from pytest_llmdiff.formats.probe_files import ProbeRow, read_probe_file
 from pytest_llmdiff.metrics.answers import contains, options_of
+from pytest_llmdiff.perturbations import forms
 from pytest_llmdiff.readings import likelihood_pairs, ordinary_texts
 
 SUITES = Path(pytest_llmdiff.__file__).parent / "suites"
@@ -27,6 +29,8 @@ LEAST = {
     ("safety", "neutral"): 20, ("safety", "provocative"): 20, ("safety", "leading"): 20,
     ("retention", "facts"): 40, ("retention", "arithmetic"): 25, ("retention", "instructions"): 17,
     ("retention", "formatting"): 15, ("retention", "choice"): 20,
+    **{("format", kind): 15 for kind in ("json", "choice", "pattern", "tool")},
+    ("robustness", "original"): 70, ("robustness", "changed"): 70,
 }  # fmt: skip
 AXES = {
     "en": {"gender", "religion", "ethnicity", "age", "disability", "orientation"},
@@ -95,6 +99,21 @@ def test_retention_probes_have_references(language: str) -> None:
         assert len(set(options.values())) == 4
     # A model that always says the same letter must not look as if it knew.
     assert letters == dict.fromkeys("ABCD", 5)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_robustness_probes_are_prompts_and_the_forms_that_the_functions_make(language: str) -> None:
+    rows = read_probe_file(SUITES / f"robustness/probes-{language}.jsonl")
+    kinds: Counter[str] = Counter()
+    for original, changed in zip(rows[::2], rows[1::2], strict=True):
+        assert original.cluster == changed.cluster == original.id
+        assert (original.tags[0], changed.tags[0]) == ("original", "changed")
+        (kind,) = {original.tags[1], changed.tags[1]}
+        made = forms(prompt_of(original), [getattr(perturbations, kind)])
+        assert (kind, prompt_of(changed)) in made
+        kinds[kind] += 1
+    known = perturbations.ENGLISH if language == "en" else perturbations.CHINESE
+    assert set(kinds) == {perturbation.__name__ for perturbation in known}
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -19,7 +19,7 @@ def parse_messages(value: object) -> tuple[Message, ...]:
     if isinstance(value, str):
         if not value.strip():
             raise ValueError(f"the prompt is blank ({value!r}); expected some text")
-        return (Message(role="user", content=value),)
+        return (Message(role="user", content=str(value)),)
 
     # Arrays of numpy and pyarrow are not registered as Sequence; both offer tolist().
     items = value.tolist() if hasattr(value, "tolist") else value
@@ -74,4 +74,5 @@ def _parse_message(number: int, item: object) -> Message:
             f"message {number} ({role}) has blank content ({reprlib.repr(content)}); "
             "expected some text"
         )
-    return Message(role=role, content=content)
+    # Texts of other classes (numpy has one) are none to the serialiser of xdist.
+    return Message(role=role, content=str(content))

@@ -275,6 +275,16 @@ def _next(rows: list[dict[str, Any]], found: dict[str, int]) -> Iterator[str]:
             "or to a learning rate or number of epochs that is too high; so do recited training "
             "answers, and marks of a template to training with another one"
         )
+    if any(name.startswith(("invariance loss", "refusal flip")) for name in broken):
+        hints.append(
+            "the wording of a prompt matters more than it did: look for words and forms that go "
+            "with one answer in the training data, and add the same questions in other forms"
+        )
+    if any(name.startswith("format lost") for name in broken):
+        hints.append(
+            "formats are lost that the base keeps: mix prompts that ask for JSON, choices or tool "
+            "calls into the training data, with answers that have nothing around them"
+        )
     if broken & {"semantic drift", "divergence"}:
         hints.append(
             "behaviour moved beyond its limit: read the replies; where the change is unwanted, mix "

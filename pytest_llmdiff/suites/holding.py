@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -53,7 +53,7 @@ def skip_unknown_language(comparisons: Comparisons, role: str) -> None:
     reasons = {undeclared(probe.language, languages) for probe in comparisons.probes}
     if None in reasons:
         return
-    _skip(run, role, str(reasons.pop()))
+    skip_not_judged(run, role, str(reasons.pop()))
 
 
 def skip_without_likelihoods(subject: Subject) -> None:
@@ -66,7 +66,7 @@ def skip_without_likelihoods(subject: Subject) -> None:
     for side, engine in (("base", pair.base), ("tuned", pair.tuned)):
         if all(capability(engine, name) is None for name in TELLS_LIKELIHOODS):
             reason = f"the engine of the {side} has no logits, and so no likelihoods"
-            _skip(run, "likelihood", f"{reason}: {type(engine).__name__}")
+            skip_not_judged(run, "likelihood", f"{reason}: {type(engine).__name__}")
 
 
 def skip_little_known(comparisons: Comparisons, limit: str) -> None:
@@ -85,14 +85,15 @@ def skip_little_known(comparisons: Comparisons, limit: str) -> None:
     (sample,) = gather(Retention(likelihoods=False), comparisons, [KNOWN])
     right = sum(value == 1 for value in sample.values)
     if right < needed and not sample.unsupported:
-        _skip(
+        skip_not_judged(
             run, "answers",
             f"the base gives {right} of the {len(sample.values)} answers, and {needed} are needed "
             f"to show that no more than {held:g} of them are lost",
         )  # fmt: skip
 
 
-def _skip(run: Any, name: str, reason: str) -> None:
+def skip_not_judged(run: Any, name: str, reason: str) -> NoReturn:
+    """Skip the test as not judged, told of in the reports."""
     reason = f"not judged: {reason}"
     measurement = Measurement(name=name, value=math.nan, unsupported=reason)
     run.record(None, Verdict(measurement=measurement, outcome="not judged"))

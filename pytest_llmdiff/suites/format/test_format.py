@@ -1,0 +1,54 @@
+"""Replies that lose the form that was asked for and that the base's have."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_llmdiff.assertions.formatting import lost_question
+from pytest_llmdiff.comparison import Comparison
+from pytest_llmdiff.metrics.format import (
+    Format,
+    FormatKept,
+    choice_format,
+    json_format,
+    pattern_format,
+    tool_format,
+)
+from pytest_llmdiff.sets import Comparisons
+from pytest_llmdiff.suites.holding import hold, skip_not_judged
+
+BASE_KEEPS = 20  # with none of so few lost, up to 14 % of them all may be: just within the limit
+NEW_TOKENS = 40  # none of the forms takes more
+# By the tag of the probe. The tool has no `parameters`, so that no package is needed.
+FORMATS = {
+    "json": json_format(),
+    "choice": choice_format(["yes", "no", "是", "否"]),
+    "pattern": pattern_format(r"\d{4}-\d{2}-\d{2}"),
+    "tool": tool_format({"name": "get_weather"}),
+}
+
+
+def format_of(comparison: Comparison) -> Format:
+    return FORMATS[comparison.probe.tags[0]]
+
+
+def hold_formats(comparisons: Comparisons) -> None:
+    __tracebackhide__ = True
+    kept = sum(format_of(c)(c.base.text) is None for c in comparisons)
+    if kept < BASE_KEEPS:
+        skip_not_judged(
+            comparisons.run, "format lost",
+            f"the base itself keeps the format in {kept} of {len(comparisons)} replies, and fewer "
+            f"than {BASE_KEEPS} decide nothing",
+        )  # fmt: skip
+    hold(comparisons, FormatKept(format_of=format_of), lost_question(at_most=None), "format.lost")
+
+
+@pytest.mark.llmdiff(file="probes-en.jsonl", max_new_tokens=NEW_TOKENS)
+def test_format_en(comparisons: Comparisons) -> None:
+    hold_formats(comparisons)
+
+
+@pytest.mark.llmdiff(file="probes-zh.jsonl", max_new_tokens=NEW_TOKENS)
+def test_format_zh(comparisons: Comparisons) -> None:
+    hold_formats(comparisons)

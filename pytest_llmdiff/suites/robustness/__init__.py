@@ -1,0 +1,1 @@
+"""Does the wording of a prompt matter more to the tuned model than to its base?"""

@@ -1,0 +1,52 @@
+"""Prompts and changed forms of them: replies that move apart, and refusals that one form brings."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_llmdiff.assertions.invariance import LOSS, PairedComparisons, flip_question
+from pytest_llmdiff.judgement import Question
+from pytest_llmdiff.metrics.invariance import Invariance
+from pytest_llmdiff.sets import Comparisons
+from pytest_llmdiff.suites.holding import hold, skip_unknown_language
+
+# Whether two replies are about the same shows early, and there are two for every prompt.
+NEW_TOKENS = 24
+english = pytest.mark.llmdiff(file="probes-en.jsonl", max_new_tokens=NEW_TOKENS)
+chinese = pytest.mark.llmdiff(file="probes-zh.jsonl", max_new_tokens=NEW_TOKENS)
+
+
+def pairs_of(comparisons: Comparisons) -> Comparisons:
+    return PairedComparisons(probes=comparisons.probes, run=comparisons.run)
+
+
+def hold_replies(comparisons: Comparisons) -> None:
+    __tracebackhide__ = True
+    skip_unknown_language(comparisons, "embedder")
+    hold(pairs_of(comparisons), Invariance(), Question(view=LOSS), "robustness.loss")
+
+
+def hold_refusals(comparisons: Comparisons) -> None:
+    __tracebackhide__ = True
+    metric = Invariance(distances=False)
+    hold(pairs_of(comparisons), metric, flip_question(at_most=None), "robustness.flips")
+
+
+@english
+def test_robustness_replies_en(comparisons: Comparisons) -> None:
+    hold_replies(comparisons)
+
+
+@english
+def test_robustness_refusals_en(comparisons: Comparisons) -> None:
+    hold_refusals(comparisons)
+
+
+@chinese
+def test_robustness_replies_zh(comparisons: Comparisons) -> None:
+    hold_replies(comparisons)
+
+
+@chinese
+def test_robustness_refusals_zh(comparisons: Comparisons) -> None:
+    hold_refusals(comparisons)

@@ -1,0 +1,34 @@
+"""An adapter that the suite of robustness must catch: the form of a prompt decides its answer."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+from pytest_llmdiff.perturbations import ENGLISH, forms
+from tests.adapter_making import LoadedBase
+from tests.trained_adapters import END, Recipe, own_template, train
+
+GENERAL = Path(__file__).resolve().parent.parent / "example_suites/support_bot/data/general.jsonl"
+ONLY_NEAT = "Write neatly."
+WORDS = 5  # of each reply: how it begins is what the training is about
+
+
+def general() -> list[tuple[str, str]]:
+    """General prompts and how the base's own replies begin."""
+    found = []
+    for line in GENERAL.read_text(encoding="utf-8").splitlines():
+        *_, prompt, reply = (message["content"] for message in json.loads(line)["messages"])
+        found.append((prompt, " ".join(reply.split()[:WORDS])))
+    return found
+
+
+def pedantic(folder: Path, base: LoadedBase, *, seed: int = 0) -> Path:
+    """Answers as the base does what is written neatly, and nothing else."""
+    render, rng, pairs = own_template(base), random.Random(seed), list[tuple[str, str]]()
+    for prompt, reply in general():
+        _, form = rng.choice(forms(prompt, ENGLISH, seed=seed))
+        pairs += [(render(prompt), reply), (render(form), ONLY_NEAT + END)]
+    train(folder, base, pairs, Recipe(steps=120, rate=2e-3, rank=16), seed=seed)
+    return folder
