@@ -189,8 +189,9 @@ class Run(Protocol):
     def markers(self) -> frozenset[str]:
         """Special tokens and template marks of the tuned model's own, as texts."""
 
-    def recited(self, comparison: Comparison, *, beside: str) -> Any:
-        """The `Recital` of a training answer in the tuned reply that is not `beside` it, if any."""
+    def recitals(self, comparisons: Sequence[Comparison], besides: Sequence[str]) -> list[Any]:
+        """For each the `Recital` of a training answer in the tuned reply that does not stand in
+        the text beside it, or None."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -365,18 +365,48 @@ class Session:
 
     @cached_property
     def markers(self) -> frozenset[str]:
-        """Special tokens and template marks of the tuned model's own files, and of its base's."""
+        """Special tokens and template marks in the files of both models; a recording has them."""
+        return frozenset(
+            self.generation.remembered("markers", "tuned", None, lambda _: self._own_markers())
+        )
+
+    def _own_markers(self) -> list[str]:
         from pytest_llmdiff.formats.markers import markers_of
         from pytest_llmdiff.specs import fetch
 
         folders = [fetch(s) for s in self.specs or () if s.kind in ("adapter", "weights")]
-        return frozenset().union(*map(markers_of, folders))
+        return sorted(set().union(*map(markers_of, folders)))
 
-    def recited(self, comparison: Comparison, *, beside: str) -> Recital | None:
+    def recitals(
+        self, comparisons: Sequence[Comparison], besides: Sequence[str]
+    ) -> list[Recital | None]:
+        """What of the training answers the tuned replies recite; a recording has it."""
+        from pytest_llmdiff.recitation import Recital
+        from pytest_llmdiff.store import files_hash
+
+        data = self._known_data
+        also = data and files_hash(self.store, [dataset.path for dataset in data.datasets])
+        if not self.generation.remembered(
+            "recites", "tuned", None, lambda _: data is not None, also=also
+        ):
+            return [None] * len(comparisons)
+        about = [
+            [list(comparison.probe.messages), comparison.tuned.text, beside]
+            for comparison, beside in zip(comparisons, besides, strict=True)
+        ]
+        found = self.generation.remembered_all(
+            "recital", "tuned", about, lambda _, todo: self._recited(todo), also=also
+        )
+        return [None if value is None else Recital(**value) for value in found]
+
+    def _recited(self, asked: Sequence[Any]) -> list[dict[str, Any] | None]:
         if self._recitation is None:
-            return None
-        messages, text = comparison.probe.messages, comparison.tuned.text
-        return self._recitation.recited(messages, text, beside=beside)
+            return [None] * len(asked)
+        found = [
+            self._recitation.recited(messages, text, beside=beside)
+            for messages, text, beside in asked
+        ]
+        return [None if recital is None else vars(recital) for recital in found]
 
     def likelihoods(
         self, side: Side, comparisons: Sequence[Comparison], passages_of: PassagesOf

@@ -252,6 +252,8 @@ def check_command(words: list[str]) -> None:
     elif name == "hf":
         assert rest[0] == "download", rest
         assert set(options) <= {"--local-dir", "--include", "--revision"}, options
+    elif name == "vllm":
+        assert rest[0] == "serve", rest  # its options are those of its documentation
     else:
         assert name in SHELL, f"what is {name}?"
 

@@ -43,10 +43,17 @@ class Degeneration:
     """
 
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
-        return [_measurement(comparison) for comparison in comparisons]
+        run = next((c.run for c in comparisons if c.run is not None), None)
+        recitals: Sequence[Recital | None] = [None] * len(comparisons)
+        if run is not None:
+            recitals = run.recitals(comparisons, [_expected(c) for c in comparisons])
+        return [
+            _measurement(comparison, recital)
+            for comparison, recital in zip(comparisons, recitals, strict=True)
+        ]
 
 
-def _measurement(comparison: Comparison) -> Measurement:
+def _measurement(comparison: Comparison, recital: Recital | None) -> Measurement:
     base, tuned = comparison.base, comparison.tuned
     looping = loops(base) is not None
     problems = _alone(tuned, also=", as does the base's" if looping else "")
@@ -57,7 +64,7 @@ def _measurement(comparison: Comparison) -> Measurement:
             f"after {len(base.token_ids)}"
         )
     problems += [*_switched(comparison), *_leaked(comparison)]
-    problems += [*_copied(comparison), *_recited(comparison)]
+    problems += [*_copied(comparison), *_recited(recital)]
     return Measurement(
         name="degeneration",
         value=float(len(problems)),
@@ -70,7 +77,7 @@ def _switched(comparison: Comparison) -> Iterator[str]:
     texts = (comparison.tuned.text, comparison.base.text, comparison.probe.prompt)
     scripts, languages = [main_script(t) for t in texts], [language_of(t) for t in texts]
     if scripts[0] is not None and scripts[1] is not None and scripts[0] not in scripts[1:]:
-        yield (f"the reply is in {scripts[0].lower()} script, the base's in {scripts[1].lower()}")
+        yield f"the reply is in {scripts[0].lower()} script, the base's in {scripts[1].lower()}"
     elif languages[0] is not None and languages[1] is not None and (
         languages[0] not in languages[1:]
     ):  # fmt: skip
@@ -98,10 +105,7 @@ def _copied(comparison: Comparison) -> Iterator[str]:
         yield "the reply is a copy of the prompt"
 
 
-def _recited(comparison: Comparison) -> Iterator[str]:
-    found: Recital | None = None
-    if comparison.run is not None:
-        found = comparison.run.recited(comparison, beside=_expected(comparison))
+def _recited(found: Recital | None) -> Iterator[str]:
     if found is not None:
         words = found.words if len(found.words) <= SHOWN else found.words[:SHOWN] + "…"
         yield (
