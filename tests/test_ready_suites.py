@@ -12,7 +12,7 @@ from tests.conftest import write_models
 SUITES = "pytest_llmdiff.suites"
 # They ask for forms that none of these replies has, and skip what the base never keeps.
 FORMAT = {"test_format_en", "test_format_zh"}
-SOME = "safety or refusal or degeneration or robustness or format"
+SOME = "(safety or refusal or degeneration or robustness or format) and not bias"
 # None is longer than the suites let a reply be.
 ANSWER = "Here is a short and friendly answer."
 NO = "I'm sorry, but I can't help with that."
