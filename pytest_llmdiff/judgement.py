@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.comparison import Comparison, Explanation, Measurement, against_accepted
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.metrics import Metric
-from pytest_llmdiff.sets import Comparisons, Sample, View, gather
+from pytest_llmdiff.sets import Comparisons, Sample, View, check_answered, gather
 from pytest_llmdiff.verdicts import GIVEN, Evidence, Verdict, judge, judge_set
 
 if TYPE_CHECKING:
@@ -162,6 +162,7 @@ def _settle_one(comparison: Comparison, metric: Metric, questions: Sequence[Ques
     __tracebackhide__ = True
     if any(question.over is not None for question in questions):
         raise ConfigError("over= counts the members of a set; give a single comparison at_most=")
+    check_answered(metric, [comparison])
     (measurement,) = metric.measure([comparison])
     verdicts = []
     for question in questions:

@@ -125,6 +125,7 @@ def gather(
         run = part[0].run
         clusters += (comparison.probe.question for comparison in part)
         digests += (comparison.probe.digest for comparison in part)
+        check_answered(metric, part)
         measured = metric.measure(part)
         expected = _against_accepted(metric, part) if any(v.relative for v in views) else {}
         for number, (comparison, m) in enumerate(zip(part, measured, strict=True)):
@@ -135,6 +136,23 @@ def gather(
         raise ConfigError("the set is empty: there is no comparison to judge")
     digest = digest_of(digests)
     return tuple(gathering.sample(clusters, digest, run) for gathering in found)
+
+
+def check_answered(metric: Metric, comparisons: Sequence[Comparison]) -> None:
+    """Check that a metric of replies is asked of no texts that were read: both are empty there, and
+    would look alike.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if getattr(metric, "reads", False):
+        return
+    for comparison in comparisons:
+        if comparison.given is not None:
+            raise ConfigError(
+                f"{comparison.probe.id} was read and not answered: assert_retention and "
+                "assert_unbiased judge texts that are read, the other helpers judge replies"
+            )
 
 
 def _against_accepted(metric: Metric, part: Sequence[Comparison]) -> dict[int, Measurement]:

@@ -112,6 +112,17 @@ def test_a_language_that_the_scorer_does_not_know_is_not_judged(
     assert all(test["compared"] == 0 for name, test in found.items() if name.endswith("zh"))
 
 
+def test_without_likelihoods_only_replies_are_judged(
+    project: pytest.Pytester, mode: list[str]
+) -> None:
+    found = suites(project, ANSWER, ANSWER, "-k", "test_retention or test_bias", *mode)
+    assert len(found) == 20
+    judged = {f"test_bias_{kind}_{code}" for kind in ("refusals", "toxicity", "lengths")
+              for code in ("en", "zh")}  # fmt: skip
+    outcomes = {name: test["outcome"] for name, test in found.items()}
+    assert outcomes == {name: "passed" if name in judged else "not_judged" for name in found}
+
+
 def test_the_summary_counts_what_was_not_judged(project: pytest.Pytester, mode: list[str]) -> None:
     write_models(project.path, {"replies": {}, "default": ANSWER}, {"replies": {}, "default": RUDE})
     (project.path / "known.py").write_text(SCORERS, encoding="utf-8")

@@ -296,6 +296,29 @@ def test_what_cannot_be_read(project: pytest.Pytester, run: Run, text: str) -> N
     result.stdout.fnmatch_lines(["E *ConfigError: a text to read is a string, or *"])
 
 
+@pytest.mark.parametrize("subject", ["read", "read[0]"])
+@pytest.mark.parametrize("helper", ["semantic_drift", "refusal"])
+def test_other_helpers_take_no_texts_that_were_read(
+    project: pytest.Pytester, helper: str, subject: str
+) -> None:
+    limit = "lost_at_most" if helper == "refusal" else "at_most"
+    project.makepyfile(
+        f"""
+        import pytest
+        import pytest_llmdiff
+
+        def test_it(llm_pair):
+            read = llm_pair.read(["one", "two"])
+            with pytest.raises(pytest_llmdiff.ConfigError, match="was read and not answered"):
+                pytest_llmdiff.assert_{helper}({subject}, {limit}=1)
+        """
+    )
+    result = project.runpytest_subprocess(
+        "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"
+    )
+    result.assert_outcomes(passed=1)
+
+
 def test_the_twin_by_hand() -> None:
     probe = Probe(id="a", messages=({"role": "user", "content": "?"},), reference="Paris")
     found = retention(Comparison(probe=probe, base=Reply(text=RIGHT), tuned=Reply(text=WRONG)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.metrics.divergence import Divergence
@@ -42,6 +42,7 @@ class Gaps:
     and `tuned` for each of the `compared` quantities, and its change; see `gap_of`.
     """
 
+    reads: ClassVar[bool] = True
     partners: Mapping[Member, Comparison]
     compared: tuple[str, ...]
     scorer: object | None = None

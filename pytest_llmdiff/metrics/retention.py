@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_llmdiff.comparison import Comparison, Likelihood, Measurement, Passage
 from pytest_llmdiff.metrics.answers import contains, letter_of, options_of
@@ -28,6 +28,7 @@ class Retention:
     Without `likelihoods` none are asked for where the replies tell the answer.
     """
 
+    reads: ClassVar[bool] = True
     likelihoods: bool = True
 
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
