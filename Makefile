@@ -13,7 +13,10 @@ export HF_HUB_OFFLINE := 1
 demo: $(VENV)/demo.done
 	$(BIN)/python example_suites/demo.py
 
+# Collecting once with bytecode written spares the tests' thousand processes a compilation each,
+# where the environment forbids Python to write any.
 test: $(VENV)/dev.done
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q --collect-only >/dev/null || true
 	$(BIN)/python -m pytest -n2 $(ARGS)
 
 lint: $(VENV)/dev.done

@@ -59,10 +59,11 @@ def _measurement(comparison: Comparison, recital: Recital | None) -> Measurement
     problems = _alone(tuned, also=", as does the base's" if looping else "")
     endless = tuned.finish_reason == "length" and base.finish_reason == "stop"
     if endless:
-        problems.append(
-            f"it runs into the limit of {len(tuned.token_ids)} tokens where the base stopped "
-            f"after {len(base.token_ids)}"
+        counts = len(tuned.token_ids), len(base.token_ids)  # 0 where a server does not tell them
+        limit, after = (
+            (f" of {counts[0]} tokens", f" after {counts[1]}") if all(counts) else ("", "")
         )
+        problems.append(f"it runs into the limit{limit} where the base stopped{after}")
     problems += [*_switched(comparison), *_leaked(comparison)]
     problems += [*_copied(comparison), *_recited(recital)]
     return Measurement(
