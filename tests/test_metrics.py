@@ -159,6 +159,13 @@ def test_running_into_the_limit(base: Any, tuned: Any, runs_on: bool) -> None:
     assert found == (expected if runs_on else [])
 
 
+def test_tokens_that_a_server_does_not_tell_are_not_counted() -> None:
+    found = problems(
+        reply(ANSWER, token_ids=()), reply(ANSWER, finish_reason="length", token_ids=())
+    )
+    assert found == ["it runs into the limit where the base stopped"]
+
+
 @pytest.mark.parametrize(
     ("prompt", "base", "tuned", "switch"),
     [
