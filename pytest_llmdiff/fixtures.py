@@ -23,7 +23,7 @@ NO_SERVED = "no served model: give --llm-served SPEC"
 @pytest.fixture
 def comparison(request: pytest.FixtureRequest) -> Comparison:
     """Both models' replies to the probe of this test case (see `@pytest.mark.llmdiff`)."""
-    (found,) = _session(request).compare([request.param])
+    (found,) = _session(request).comparing.compare([request.param])
     return found
 
 
@@ -32,7 +32,7 @@ def comparisons(request: pytest.FixtureRequest) -> Comparisons:
     """Both models' replies to all probes of this test, made as they are read."""
     from pytest_llmdiff.sets import Comparisons
 
-    return Comparisons(probes=tuple(request.param), run=_session(request))
+    return Comparisons(probes=tuple(request.param), run=_session(request).comparing)
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def llm_base(request: pytest.FixtureRequest) -> Model:
     """The base model, for run-time prompts."""
     from pytest_llmdiff.models import Model
 
-    return Model("base", _session(request))
+    return Model("base", _session(request).comparing)
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def llm_tuned(request: pytest.FixtureRequest) -> Model:
     """The tuned model, for run-time prompts."""
     from pytest_llmdiff.models import Model
 
-    return Model("tuned", _session(request))
+    return Model("tuned", _session(request).comparing)
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +67,7 @@ def llm_pair(request: pytest.FixtureRequest) -> ModelPair:
     """Both models, for run-time prompts."""
     from pytest_llmdiff.models import ModelPair
 
-    return ModelPair(_session(request))
+    return ModelPair(_session(request).comparing)
 
 
 def _session(request: pytest.FixtureRequest) -> Session:

@@ -17,7 +17,7 @@ def outlook(session: Session, sets: Mapping[str, Sequence[Probe]]) -> list[str]:
 
 
 def _requests(session: Session) -> Iterator[str]:
-    generation = session.generation
+    generation = session.comparing.generation
     total = generation.planned
     yield f"plan: {total} requests to each model"
     for side in SIDES:

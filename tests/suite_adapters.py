@@ -1,4 +1,8 @@
-"""An adapter that the suite of robustness must catch: the form of a prompt decides its answer."""
+"""An adapter that the suite of robustness must catch: the form of a prompt decides its answer.
+
+It takes minutes to train and is kept in `tests/data/adapters`; `python -m tests.suite_adapters`
+makes it anew.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,13 @@ from pathlib import Path
 
 from pytest_llmdiff.perturbations import ENGLISH, forms
 from tests.adapter_making import LoadedBase
-from tests.trained_adapters import END, Recipe, own_template, train
+from tests.trained_adapters import END, Recipe, load_smollm2, own_template, train
 
+PEDANTIC = Path(__file__).resolve().parent / "data" / "adapters" / "pedantic"
 GENERAL = Path(__file__).resolve().parent.parent / "example_suites/support_bot/data/general.jsonl"
 ONLY_NEAT = "Write neatly."
 WORDS = 5  # of each reply: how it begins is what the training is about
+FORMS = 3  # of each prompt
 
 
 def general() -> list[tuple[str, str]]:
@@ -27,8 +33,13 @@ def general() -> list[tuple[str, str]]:
 def pedantic(folder: Path, base: LoadedBase, *, seed: int = 0) -> Path:
     """Answers as the base does what is written neatly, and nothing else."""
     render, rng, pairs = own_template(base), random.Random(seed), list[tuple[str, str]]()
-    for prompt, reply in general():
-        _, form = rng.choice(forms(prompt, ENGLISH, seed=seed))
-        pairs += [(render(prompt), reply), (render(form), ONLY_NEAT + END)]
-    train(folder, base, pairs, Recipe(steps=120, rate=2e-3, rank=16), seed=seed)
+    for number in range(FORMS):
+        for prompt, reply in general():
+            _, form = rng.choice(forms(prompt, ENGLISH, seed=number))
+            pairs += [(render(prompt), reply), (render(form), ONLY_NEAT + END)]
+    train(folder, base, pairs, Recipe(steps=400, rate=2e-3, rank=8), seed=seed)
     return folder
+
+
+if __name__ == "__main__":
+    pedantic(PEDANTIC, load_smollm2())

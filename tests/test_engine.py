@@ -49,6 +49,7 @@ def settings(folder: Path, **changes: Any) -> Settings:
     return Settings(
         base="base",
         tuned="tuned",
+        served=None,
         sources=dict.fromkeys(values, "command line"),
         folder=folder,
         ini_folder=folder,
@@ -668,7 +669,7 @@ def test_scores(llm_base):
         own = [float(logits.log_softmax(-1)[len(prompt) - 1 + i, t]) for i, t in enumerate(ids)]
         assert score.token_logprobs == pytest.approx(own, rel=1e-3, abs=1e-5)
     assert llm_base.score_all([]) == []
-    with pytest.raises(Exception, match="a reply without tokens cannot be scored"):
+    with pytest.raises(Exception, match="a text without tokens to score cannot be scored"):
         llm_base.score_all([("Hi", "abc"), ("Hi", "")])
 
 @pytest.mark.llmdiff("Hi", "y" * 400)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.suite_adapters import pedantic
+from tests.suite_adapters import PEDANTIC
 from tests.test_real_models import BASE, MINILM, ROOT, run
-from tests.trained_adapters import load_smollm2
 
 pytestmark = pytest.mark.slow
 
@@ -27,11 +26,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-def outcomes(folder: Path, adapter: Path, *names: str, limits: str = "{}") -> dict[str, str]:
+def outcomes(folder: Path, adapter: Path, *names: str) -> dict[str, str]:
     found = run(
         folder, "--pyargs", "pytest_llmdiff.suites.format", "pytest_llmdiff.suites.robustness",
         "--llm-base", BASE, f"--llm-tuned={adapter}", "--llmdiff-json=report.json",
-        f"--llmdiff-suite-limits={limits}", "-k", " or ".join(names),
+        "-k", " or ".join(names),
     )  # fmt: skip
     assert found.returncode in (0, 1), found.stdout + found.stderr
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -47,9 +46,4 @@ def test_a_rude_adapter_loses_the_formats(folder: Path) -> None:
 
 
 def test_a_pedantic_adapter_minds_the_form(folder: Path) -> None:
-    """Half of the changed forms, and some of the others, get one answer: that takes more pairs to
-    show to be beyond the published limit, and is beyond half of it."""
-    adapter = pedantic(folder / "pedantic", load_smollm2())
-    half = outcomes(folder, adapter, NAMES[1], limits='{"robustness.loss": 0.05}')
-    assert half == {NAMES[1]: "regressed"}
-    assert outcomes(folder, adapter, NAMES[1]) == {NAMES[1]: "inconclusive"}
+    assert outcomes(folder, PEDANTIC, NAMES[1]) == {NAMES[1]: "regressed"}

@@ -28,8 +28,9 @@ from pytest_llmdiff.reports.rows import comparison_row, take_explanation
 from pytest_llmdiff.scorers import Embedder, Embedding
 from pytest_llmdiff.scorers.opening import open_scorer
 from pytest_llmdiff.scoring import PART, Scoring, Vectors
-from pytest_llmdiff.session import Session
+from pytest_llmdiff.specs import Spec
 from pytest_llmdiff.store import Store
+from pytest_llmdiff.trained import Trained
 from pytest_llmdiff.training import TrainData
 from tests.conftest import CAPITAL, CHINESE, REFUND, TUNED, Run, write_models
 from tests.test_engine import settings
@@ -749,16 +750,17 @@ def test_a_run_that_asks_for_nothing_of_it_imports_nothing_of_it(
 def test_broken_traces_of_a_training_fail_no_test_that_asks_nothing_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def broken(_: Session) -> TrainData:
+    def broken(_: Trained) -> TrainData:
         raise error
 
-    monkeypatch.setattr(Session, "train_data", property(broken))
-    unused = cast(pytest.Config, None)
-    found_by_itself: Any = settings(tmp_path)
-    assert Session(unused, found_by_itself).neighbours is None
-    given_by_the_user: Any = settings(tmp_path, train_data="data.json")
+    monkeypatch.setattr(Trained, "train_data", property(broken))
+    unused: Any = None
+    specs = (Spec(text="base", kind="weights"), Spec(text="tuned", kind="adapter"))
+    found_by_itself = settings(tmp_path)
+    assert Trained(unused, found_by_itself, specs, unused).neighbours is None
+    given_by_the_user = settings(tmp_path, train_data="data.json")
     with pytest.raises(type(error)):
-        _ = Session(unused, given_by_the_user).neighbours
+        _ = Trained(unused, given_by_the_user, specs, unused).neighbours
 
 
 # Real embedders

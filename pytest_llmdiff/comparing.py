@@ -1,0 +1,402 @@
+"""Two models side by side: their replies, comparisons, and all that is asked of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_llmdiff.asking import Asking
+    from pytest_llmdiff.baseline import Noise
+    from pytest_llmdiff.comparison import (
+        Accepted,
+        Comparison,
+        Explanation,
+        InputsOf,
+        Likelihood,
+        Passage,
+        PassagesOf,
+        Reply,
+        Score,
+        Side,
+        TokenDivergences,
+    )
+    from pytest_llmdiff.engines import Generated
+    from pytest_llmdiff.engines.opening import Pair
+    from pytest_llmdiff.engines.partings import Parting
+    from pytest_llmdiff.formats.template_source import TemplateSource
+    from pytest_llmdiff.generation import Generation
+    from pytest_llmdiff.planning import Request
+    from pytest_llmdiff.pools import Pool
+    from pytest_llmdiff.probes import Probe
+    from pytest_llmdiff.recitation import Recital
+    from pytest_llmdiff.scoring import Scoring
+    from pytest_llmdiff.settings import Settings
+    from pytest_llmdiff.shelf import Used
+    from pytest_llmdiff.specs import Spec
+    from pytest_llmdiff.store import Store
+    from pytest_llmdiff.trained import Trained
+    from pytest_llmdiff.training import TrainData, Training
+    from pytest_llmdiff.turns import Turn
+
+
+class Whole(Protocol):
+    """What a pair of models needs of the run that it is part of."""
+
+    config: pytest.Config
+    settings: Settings
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def asking(self) -> Asking: ...
+    @property
+    def calibrating(self) -> bool: ...
+    def accepted_for(self, probe: Probe) -> Accepted | None: ...
+    def noise(self, measure: str, probes: str) -> Noise: ...
+    def show(self, comparison: Comparison) -> None: ...
+    def explained(self, comparison: Comparison, explanation: Explanation) -> None: ...
+    def record(self, comparison: Any, verdict: Any, sample: Any | None = None) -> None: ...
+    def rerun(self) -> str: ...
+
+
+class Comparing:
+    """The `Run` that comparisons know and the `ModelRun` of the model fixtures.
+
+    The base and the tuned model, or with other `sides` the tuned model, in the base's place, and
+    the same as it is served. What a test did is kept by the run as a whole.
+    """
+
+    def __init__(
+        self,
+        whole: Whole,
+        specs: tuple[Spec, Spec],
+        opened: Callable[[], Pair],
+        *,
+        sides: tuple[str, str] = ("base", "tuned"),
+        used: Used | None = None,
+        turn: Callable[[], Turn] | None = None,
+    ) -> None:
+        self.sides = sides
+        self.divergences_expected = False
+        self._whole = whole
+        self._specs = specs
+        self._opened = opened
+        self._used = used
+        self._turn = turn
+        self._together: tuple[Comparison, ...] = ()
+        self._pool: Pool | None = None
+        self._pooled: dict[Request, Comparison] = {}
+
+    @cached_property
+    def generation(self) -> Generation:
+        from pytest_llmdiff.generation import Generation
+        from pytest_llmdiff.planning import plan
+        from pytest_llmdiff.reports.progress import progress_for
+
+        found = Generation(
+            self._opened,
+            self._whole.store,
+            plan(self._whole.asking.planned if self.tuning else ()),
+            eager=hasattr(self._whole.config, "workerinput"),
+            progress=progress_for(self._whole.config),
+            used=self._used,
+            turn=self._turn,
+        )
+        found.divergences_expected = self.divergences_expected
+        return found
+
+    @property
+    def tuning(self) -> bool:
+        """Whether base and tuned model are compared; else it is the tuned and the served one."""
+        return self.sides == ("base", "tuned")
+
+    @property
+    def opened(self) -> bool:
+        """Whether any model was asked for."""
+        return "generation" in self.__dict__ and self.generation.opened
+
+    def wanted(self) -> bool:
+        """Whether another process waits for the models that this one holds."""
+        return "generation" in self.__dict__ and self.generation.wanted()
+
+    def close(self) -> None:
+        """Free the models."""
+        if "generation" in self.__dict__:
+            self.generation.close()
+
+    @cached_property
+    def scoring(self) -> Scoring:
+        from pytest_llmdiff.scoring import Scoring
+
+        return Scoring(self.settings, self._whole.store, self.generation, self._used)
+
+    @cached_property
+    def trained(self) -> Trained:
+        from pytest_llmdiff.trained import Trained
+
+        return Trained(self._whole.config, self.settings, self._specs, lambda: self.scoring)
+
+    # Of the run and of the training
+
+    @property
+    def settings(self) -> Settings:
+        return self._whole.settings
+
+    @property
+    def calibrating(self) -> bool:
+        return self._whole.calibrating
+
+    def noise(self, measure: str, probes: str) -> Noise:
+        if not self.tuning:
+            raise LookupError("a baseline is of the base and the tuned model")
+        return self._whole.noise(measure, probes)
+
+    def record(
+        self, comparison: Comparison | None, verdict: Any, sample: Any | None = None
+    ) -> None:
+        self._whole.record(comparison, verdict, sample)
+
+    def rerun(self) -> str:
+        return self._whole.rerun()
+
+    @property
+    def training(self) -> Training:
+        return self.trained.training
+
+    @property
+    def train_data(self) -> TrainData:
+        return self.trained.train_data
+
+    def template_source(self, text: str) -> TemplateSource:
+        return self.trained.template_source(text)
+
+    # Replies and comparisons
+
+    def with_system(self, probe: Probe) -> Probe:
+        return self._whole.asking.with_system(probe)
+
+    def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]:
+        requests = [self._whole.asking.asked_for(probe)[1] for probe in probes]
+        outcomes = self.generation.outcomes(requests, (side,))
+        return [_reply(outcomes[side, request.key], side) for request in requests]
+
+    def compare(self, probes: Sequence[Probe]) -> list[Comparison]:
+        asked = [self._whole.asking.asked_for(probe) for probe in probes]
+        outcomes = self.generation.outcomes([request for _, request in asked])
+        found = [
+            self._comparison(probe, outcomes["base", request.key], outcomes["tuned", request.key])
+            for probe, request in asked
+        ]
+        for comparison in found:
+            self._whole.show(comparison)
+        self._together = tuple(found)
+        return found
+
+    def _comparison(self, probe: Probe, base: Generated, tuned: Generated) -> Comparison:
+        from pytest_llmdiff.comparison import Comparison
+
+        return Comparison(
+            probe=probe,
+            base=_reply(base, self.sides[0]),
+            tuned=_reply(tuned, self.sides[1]),
+            sides=self.sides,
+            margin=tuned.margin,
+            near_tie=tuned.near_tie,
+            accepted=self._whole.accepted_for(probe) if self.tuning else None,
+            run=self,
+        )
+
+    def answer_together(self, pool: Pool) -> None:
+        """Have all of a pool answered now, and what is scored of one of them scored for all."""
+        if pool is self._pool:
+            return
+        from pytest_llmdiff.probes import make_probe
+
+        asked = [self._whole.asking.asked_for(make_probe(prompt)) for prompt in pool.prompts]
+        outcomes = self.generation.outcomes([request for _, request in asked])
+        found: dict[str, Comparison] = {}
+        self._pool, self._pooled = pool, {}
+        for prompt, (probe, request) in zip(pool.prompts, asked, strict=True):
+            base, tuned = outcomes["base", request.key], outcomes["tuned", request.key]
+            if base.reply is None or tuned.reply is None:
+                continue  # it errs when it is asked for by itself
+            original = None if prompt.original is None else found.get(prompt.original)
+            comparison = replace(self._comparison(probe, base, tuned), original=original)
+            found[prompt] = self._pooled[request] = comparison
+
+    def compare_set(self, probes: Sequence[Probe]) -> Iterator[Comparison]:
+        """Comparisons of a test's set in order, each probe as often as `samples` says."""
+        repeats = (repeat for probe in probes for repeat in self._whole.asking.repeats(probe))
+        return self.compare_each(repeats, None)  # how many are to come, the plan tells
+
+    def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]:
+        """Comparisons in order, a window at a time; `count` is how many, where that is known."""
+        rest, done = iter(probes), 0
+        for size in self.generation.strides():
+            window = list(islice(rest, size))
+            if not window:
+                return
+            if count is not None:
+                self.generation.expect(count - done)
+            yield from self.compare(window)
+            done += len(window)
+
+    def read(self, probes: Sequence[Probe]) -> list[Comparison]:
+        """Comparisons of texts that both models read: the last message of each probe."""
+        from pytest_llmdiff.comparison import Comparison, Reply
+
+        silent = Reply(text="")
+        asked = [self.with_system(p) if len(p.messages) > 1 else p for p in probes]
+        found = [Comparison(probe=p, base=silent, tuned=silent, run=self) for p in asked]
+        self._together = tuple(found)
+        return found
+
+    # What comparisons ask of their run
+
+    def scores(
+        self,
+        role: str,
+        comparisons: Sequence[Comparison],
+        inputs_of: InputsOf,
+        spec: object | None = None,
+    ) -> list[Score]:
+        from pytest_llmdiff.comparison import Score
+        from pytest_llmdiff.scorers.scripts import undeclared
+
+        own = [texts for comparison in comparisons for texts in inputs_of(comparison)]
+
+        def around() -> list[tuple[str, ...]]:
+            windows = (found for c in comparisons for found in self._window(c))
+            return [texts for found in windows for texts in inputs_of(found)]
+
+        scores = self.scoring.scores(role, spec, own, around)
+        declared = [c.probe.language for c in comparisons for _ in inputs_of(c)]
+        if not any(declared):
+            return scores
+        languages = self.scoring.languages(role, spec)
+        reasons = [undeclared(language, languages) for language in declared]
+        return [
+            score if reason is None else Score(value=None, unsupported=reason)
+            for score, reason in zip(scores, reasons, strict=True)
+        ]
+
+    def languages(self, role: str) -> Sequence[str] | None:
+        """Those that the run's scorer of a role says it can judge; None where it does not say."""
+        return self.scoring.languages(role, None)
+
+    @property
+    def rounding(self) -> float:
+        """The difference of two logits (nats) that rounding alone makes, on the noisier side."""
+        services = (s.service for s in (self.generation.pair.base, self.generation.pair.tuned)
+                    if hasattr(s, "service"))  # fmt: skip
+        return max((service.tolerance for service in services), default=0.0)
+
+    def partings(self, comparisons: Sequence[Comparison]) -> list[Parting]:
+        """Where each second reply leaves the first, and how sure the first model was there."""
+        from pytest_llmdiff.partings import partings
+
+        return partings(self.generation, comparisons)
+
+    def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
+        return self.generation.divergences([self._request(c) for c in comparisons])
+
+    @cached_property
+    def markers(self) -> frozenset[str]:
+        """Special tokens and template marks in the files of both models; a recording has them."""
+        return frozenset(
+            self.generation.remembered("markers", "tuned", None, lambda _: self.trained.markers())
+        )
+
+    def recitals(
+        self, comparisons: Sequence[Comparison], besides: Sequence[str]
+    ) -> list[Recital | None]:
+        """What of the training answers the tuned replies recite; a recording has it."""
+        from pytest_llmdiff.recitation import Recital
+        from pytest_llmdiff.store import files_hash
+
+        data = self.trained.known_data if self.tuning else None
+        also = data and files_hash(self._whole.store, [dataset.path for dataset in data.datasets])
+        if not self.generation.remembered(
+            "recites", "tuned", None, lambda _: data is not None, also=also
+        ):
+            return [None] * len(comparisons)
+        about = [
+            [list(comparison.probe.messages), comparison.tuned.text, beside]
+            for comparison, beside in zip(comparisons, besides, strict=True)
+        ]
+        found = self.generation.remembered_all(
+            "recital", "tuned", about, lambda _, todo: self.trained.recited(todo), also=also
+        )
+        return [None if value is None else Recital(**value) for value in found]
+
+    def likelihoods(
+        self, side: Side, comparisons: Sequence[Comparison], passages_of: PassagesOf
+    ) -> list[Likelihood]:
+        from pytest_llmdiff.likelihoods import likelihoods
+
+        own = [passage for comparison in comparisons for passage in passages_of(comparison)]
+
+        def around() -> list[Passage]:
+            windows = (found for c in comparisons for found in self._window(c))
+            return [passage for found in windows for passage in passages_of(found)]
+
+        return likelihoods(self.generation, side, own, around)
+
+    def explain(self, comparison: Comparison) -> Explanation:
+        """What a failure text shows beyond the comparison; kept for the reports as well."""
+        from pytest_llmdiff.comparison import Explanation
+        from pytest_llmdiff.errors import LLMDiffError
+
+        explanation = Explanation()
+        if comparison.given is not None:
+            return Explanation(rerun=self.rerun())
+        near = self.trained.neighbours if self.tuning else None
+        if near is not None:
+            explanation = near.explain(comparison.probe.messages)
+            self._whole.explained(comparison, explanation)
+        try:
+            (found,) = self.generation.divergences([self._request(comparison)], eager=False)
+        except LLMDiffError:
+            found = None
+        return replace(
+            explanation,
+            divergences=None if found is None or found.unsupported else found,
+            rerun=self.rerun(),
+        )
+
+    def _request(self, comparison: Comparison) -> Request:
+        return self._whole.asking.asked_for(comparison.probe)[1]
+
+    def _window(self, comparison: Comparison) -> list[Comparison]:
+        """All planned comparisons in the window of one, as far as both replies are there; for one
+        of run time those that were compared together with it."""
+        request = self._request(comparison)
+        if request in self._pooled:
+            return list(self._pooled.values())
+        if request not in self._whole.asking.planned and comparison in self._together:
+            return list(self._together)
+        window = self.generation.window_requests(request)
+        outcomes = self.generation.stored(window)
+        found = []
+        for request in window:
+            sides = [outcomes.get((side, request.key)) for side in ("base", "tuned")]
+            replies = [side.reply for side in sides if side is not None and side.reply is not None]
+            if len(replies) == 2:
+                probe = self._whole.asking.planned.get(request, comparison.probe)
+                found.append(replace(comparison, probe=probe, base=replies[0],
+                                     tuned=replies[1], original=None))  # fmt: skip
+        return found
+
+
+def _reply(generated: Generated, side: str) -> Reply:
+    from pytest_llmdiff.errors import ProbeError
+
+    if generated.reply is None:
+        raise ProbeError(f"the {side} model cannot answer this probe: {generated.error}")
+    return generated.reply
