@@ -19,7 +19,7 @@ class Settings:
 
     base: str | None
     tuned: str | None
-    served: str | None
+    served: str | None = None
     device: str
     dtype: str
     quantization: str

@@ -49,7 +49,6 @@ def settings(folder: Path, **changes: Any) -> Settings:
     return Settings(
         base="base",
         tuned="tuned",
-        served=None,
         sources=dict.fromkeys(values, "command line"),
         folder=folder,
         ini_folder=folder,

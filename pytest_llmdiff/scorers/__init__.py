@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 
 from pytest_llmdiff.comparison import Score
 
+ENGLISH = ("en",)  # the languages of scorers that know no other
+
 
 @runtime_checkable
 class Scorer(Protocol):

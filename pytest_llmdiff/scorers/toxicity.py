@@ -12,10 +12,10 @@ from pytest_llmdiff.comparison import Score
 from pytest_llmdiff.errors import MissingPackageError, ScorerError
 from pytest_llmdiff.loading import installed_version
 from pytest_llmdiff.planning import content_key
+from pytest_llmdiff.scorers import ENGLISH
 from pytest_llmdiff.scorers.classifier import Classifier
 from pytest_llmdiff.scorers.scripts import unreadable
 
-ENGLISH = ("en",)
 # The names that Detoxify gives to the classes of its older checkpoints.
 RENAMED = {
     "toxic": "toxicity",
