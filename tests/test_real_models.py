@@ -204,8 +204,12 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.parametrize(
     ("base", "tuned", "reason"),
     [
-        ("你们什么时候送货？", "退款需要多长时间？", "unknown to the encoder"),
-        ("🎉🎊🥳", "The parcel arrives on Monday.", "unknown to the encoder"),
+        (
+            "你们什么时候送货？",
+            "退款需要多长时间？",
+            "are in another script (cjk) than the scorer's",
+        ),
+        ("🎉🎊🥳", "The parcel arrives on Monday.", "it has neither letters nor figures"),
         ("", "The parcel arrives on Monday.", "an empty reply"),
         ("word " * 400, "The parcel arrives on Monday.", "the encoder reads the first"),
     ],
