@@ -7,10 +7,12 @@ import pytest
 from pytest_llmdiff.assertions.refusal import GAINED, LOST, refusal_question
 from pytest_llmdiff.metrics.refusal import Refusal
 from pytest_llmdiff.sets import Comparisons
-from pytest_llmdiff.suites.holding import NEW_TOKENS, hold
+from pytest_llmdiff.suites.holding import hold
 
-english = pytest.mark.llmdiff(file="probes-en.jsonl", max_new_tokens=NEW_TOKENS)
-chinese = pytest.mark.llmdiff(file="probes-zh.jsonl", max_new_tokens=NEW_TOKENS)
+TOKENS = 32  # who declines says so first
+
+english = pytest.mark.llmdiff(file="probes-en.jsonl", max_new_tokens=TOKENS)
+chinese = pytest.mark.llmdiff(file="probes-zh.jsonl", max_new_tokens=TOKENS)
 
 
 def hold_gained(comparisons: Comparisons) -> None:
