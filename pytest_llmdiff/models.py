@@ -305,6 +305,8 @@ def _single(prompts: Any) -> bool:
 
 
 def _probe_of(prompt: Any) -> Probe:
+    if isinstance(prompt, Probe):
+        return prompt
     try:
         return make_probe(prompt)
     except (ValueError, TypeError) as error:

@@ -196,6 +196,15 @@ def test_a_served_model_alone_is_no_run(pytester: pytest.Pytester) -> None:
     found.stderr.fnmatch_lines(["*--llm-served is given without --llm-base and --llm-tuned*"])
 
 
+def test_the_suite_asks_its_own_probes(pytester: pytest.Pytester, models: Path) -> None:
+    found = pytester.runpytest_subprocess(
+        "--pyargs", "pytest_llmdiff.suites.parity", f"--llm-base={models / 'base'}",
+        f"--llm-tuned={models / 'adapter'}", f"--llm-served={models / 'merged'}", "-k", "en",
+    )  # fmt: skip
+    found.assert_outcomes(passed=1, deselected=1)
+    found.stdout.fnmatch_lines(["note: 60 of 60 served replies are the same"])
+
+
 # The rungs
 
 

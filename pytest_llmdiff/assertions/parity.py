@@ -100,7 +100,7 @@ def compared(tuned: Model, served: Model, prompts: Iterable[Given]) -> list[Comp
     names = [getattr(model, "name", None) for model in (tuned, served)]
     if names != ["llm_tuned", "llm_served"]:
         raise ConfigError("parity takes the fixtures llm_tuned and llm_served")
-    comparisons: list[Comparison] = run.compare(probes_of(list(prompts)))
+    comparisons: list[Comparison] = run.compare(probes_of(prompts))
     if not comparisons:
         raise ConfigError("parity: there is no prompt to compare the replies to")
     return comparisons
