@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import reprlib
 from collections.abc import Iterable, Iterator
@@ -17,8 +16,7 @@ from pytest_llmdiff.formats.records import (
     TRAINED,
     Kind,
     Record,
-    check_unique,
-    file_error,
+    check_known,
     load_json,
     read_records,
 )
@@ -78,16 +76,7 @@ def probe_rows(path: Path) -> Iterator[ProbeRow]:
 
 
 def _check_columns(place: str, names: Iterable[str]) -> None:
-    names = list(names)
-    for name in names:
-        if name not in COLUMNS:
-            close = difflib.get_close_matches(name.lower(), COLUMNS, n=1)
-            suggestion = f" (did you mean {close[0]!r}?)" if close else ""
-            raise file_error(
-                f"{place}, column {reprlib.repr(name)}",
-                f"unknown column{suggestion}; expected columns among {', '.join(COLUMNS)}",
-            )
-    check_unique(place, names)
+    check_known(place, names, COLUMNS)
 
 
 _PROBES = Kind(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import json
 import reprlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,20 @@ def check_unique(place: str, names: Iterable[str]) -> None:
                 f"{place}, column {name!r}", "the column is given twice; expected it once"
             )
         seen.add(name)
+
+
+def check_known(place: str, names: Iterable[str], columns: Sequence[str]) -> None:
+    """Each name is one of the columns, and none is there twice."""
+    names = list(names)
+    for name in names:
+        if name not in columns:
+            close = difflib.get_close_matches(name.lower(), columns, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise file_error(
+                f"{place}, column {reprlib.repr(name)}",
+                f"unknown column{hint}; expected columns among {', '.join(columns)}",
+            )
+    check_unique(place, names)
 
 
 EXAMPLES = Kind(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import reprlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.formats.probe_files import parse_id, parse_tags, parse_text
-from pytest_llmdiff.formats.records import Kind, Record, check_unique, file_error, read_records
+from pytest_llmdiff.formats.records import Kind, Record, check_known, read_records
 
 TEXTS = ("text", "id", "tags", "language")
 PAIRS = ("stereotype", "anti_stereotype", "prompt", "id", "tags", "language")
@@ -108,16 +107,7 @@ def _common(record: Record) -> dict[str, Any]:
 
 def _kind(noun: str, example: str, columns: tuple[str, ...]) -> Kind:
     def check(place: str, names: Iterable[str]) -> None:
-        names = list(names)
-        for name in names:
-            if name not in columns:
-                close = difflib.get_close_matches(name.lower(), columns, n=1)
-                hint = f" (did you mean {close[0]!r}?)" if close else ""
-                raise file_error(
-                    f"{place}, column {reprlib.repr(name)}",
-                    f"unknown column{hint}; expected columns among {', '.join(columns)}",
-                )
-        check_unique(place, names)
+        check_known(place, names, columns)
 
     return Kind(
         noun=noun, example=example, columns=f"columns among {', '.join(columns)}",
