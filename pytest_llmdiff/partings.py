@@ -24,13 +24,9 @@ def partings(generation: Generation, comparisons: Sequence[Comparison]) -> list[
     device = generation.pair.resolved.get("device", "cpu")
 
     def compute(engine: Any, asked: list[Any]) -> list[dict[str, Any]]:
-        from pytest_llmdiff.engines.divergence import rows_for
-        from pytest_llmdiff.engines.likelihoods import require_logits
         from pytest_llmdiff.engines.partings import partings as found
 
-        require_logits(engine)
-        rows = rows_for(device, len(engine.tokenizer))
-        return [asdict(parting) for parting in found(engine, list(map(_asked, asked)), rows)]
+        return [asdict(parting) for parting in found(engine, list(map(_asked, asked)), device)]
 
     values = generation.remembered_all("parting", "base", about, compute)
     return [Parting(**value) for value in values]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_llmdiff.engines import Continuation
+from pytest_llmdiff.engines.divergence import rows_for
 from pytest_llmdiff.engines.likelihoods import require_logits
 from pytest_llmdiff.formats.messages import Message
 
@@ -38,14 +39,15 @@ class Parting:
 Asked = tuple[Sequence[Message], Ending, Ending]
 
 
-def partings(engine: Any, asked: Sequence[Asked], rows: int) -> list[Parting]:
+def partings(engine: Any, asked: Sequence[Asked], device: str) -> list[Parting]:
     """The parting of each (prompt, own reply, other reply), by one pass of the engine over what the
-    two have in common; `rows` bounds the logits `[rows, vocabulary]` that are held at once.
+    two have in common.
 
     Raises:
         CapabilityError: the engine has no logits.
     """
     require_logits(engine)
+    rows = rows_for(device, len(engine.tokenizer))
     found = [Parting() for _ in asked]
     places: list[tuple[int, int]] = []  # index, the other's token there
     items: list[Continuation] = []
