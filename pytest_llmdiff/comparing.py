@@ -89,7 +89,7 @@ class Comparing:
         self._opened = opened
         self._used = used
         self._turn = turn
-        self._together: tuple[Comparison, ...] = ()
+        self._together: dict[Request, Comparison] = {}
         self._pool: Pool | None = None
         self._pooled: dict[Request, Comparison] = {}
 
@@ -195,7 +195,7 @@ class Comparing:
         ]
         for comparison in found:
             self._whole.show(comparison)
-        self._together = tuple(found)
+        self._together = {request: c for (_, request), c in zip(asked, found, strict=True)}
         return found
 
     def _comparison(self, probe: Probe, base: Generated, tuned: Generated) -> Comparison:
@@ -254,7 +254,7 @@ class Comparing:
         silent = Reply(text="")
         asked = [self.with_system(p) if len(p.messages) > 1 else p for p in probes]
         found = [Comparison(probe=p, base=silent, tuned=silent, run=self) for p in asked]
-        self._together = tuple(found)
+        self._together = {self._request(comparison): comparison for comparison in found}
         return found
 
     # What comparisons ask of their run
@@ -272,8 +272,7 @@ class Comparing:
         own = [texts for comparison in comparisons for texts in inputs_of(comparison)]
 
         def around() -> list[tuple[str, ...]]:
-            windows = (found for c in comparisons for found in self._window(c))
-            return [texts for found in windows for texts in inputs_of(found)]
+            return [texts for found in self._near(comparisons) for texts in inputs_of(found)]
 
         scores = self.scoring.scores(role, spec, own, around)
         declared = [c.probe.language for c in comparisons for _ in inputs_of(c)]
@@ -343,8 +342,8 @@ class Comparing:
         own = [passage for comparison in comparisons for passage in passages_of(comparison)]
 
         def around() -> list[Passage]:
-            windows = (found for c in comparisons for found in self._window(c))
-            return [passage for found in windows for passage in passages_of(found)]
+            near = self._near(comparisons)
+            return [passage for found in near for passage in passages_of(found)]
 
         return likelihoods(self.generation, side, own, around)
 
@@ -373,24 +372,34 @@ class Comparing:
     def _request(self, comparison: Comparison) -> Request:
         return self._whole.asking.asked_for(comparison.probe)[1]
 
-    def _window(self, comparison: Comparison) -> list[Comparison]:
+    def _near(self, comparisons: Sequence[Comparison]) -> Iterator[Comparison]:
+        """All in the windows of these, each once."""
+        seen: set[Request] = set()
+        for comparison in comparisons:
+            request = self._request(comparison)
+            if request not in seen:
+                window = self._window(comparison, request)
+                seen.update((request,), window)
+                yield from window.values()
+
+    def _window(self, comparison: Comparison, request: Request) -> dict[Request, Comparison]:
         """All planned comparisons in the window of one, as far as both replies are there; for one
         of run time those that were compared together with it."""
-        request = self._request(comparison)
         if request in self._pooled:
-            return list(self._pooled.values())
-        if request not in self._whole.asking.planned and comparison in self._together:
-            return list(self._together)
+            return self._pooled
+        planned = self._whole.asking.planned
+        if request not in planned and self._together.get(request) == comparison:
+            return self._together
         window = self.generation.window_requests(request)
         outcomes = self.generation.stored(window)
-        found = []
+        found = {}
         for request in window:
             sides = [outcomes.get((side, request.key)) for side in ("base", "tuned")]
             replies = [side.reply for side in sides if side is not None and side.reply is not None]
             if len(replies) == 2:
-                probe = self._whole.asking.planned.get(request, comparison.probe)
-                found.append(replace(comparison, probe=probe, base=replies[0],
-                                     tuned=replies[1], original=None))  # fmt: skip
+                probe = planned.get(request, comparison.probe)
+                found[request] = replace(comparison, probe=probe, base=replies[0],
+                                         tuned=replies[1], original=None)  # fmt: skip
         return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, astuple
+from dataclasses import astuple
 from typing import Any
 
 from pytest_llmdiff.comparison import Reply, Score, TokenDivergence, TokenDivergences
@@ -17,7 +17,8 @@ def generated_to_json(generated: Generated) -> dict[str, Any]:
     if generated.reply is None:
         return {"error": generated.error}
     row: dict[str, Any] = {
-        "reply": asdict(generated.reply),
+        # Not `asdict`, which copies every token id.
+        "reply": {**vars(generated.reply), "token_ids": list(generated.reply.token_ids)},
         "prompt_ids": list(generated.prompt_ids),
     }
     along = {name: getattr(generated, name) for name in ALONG}

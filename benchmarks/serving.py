@@ -1,0 +1,220 @@
+"""What the client of a server costs, with a server that costs nothing, and how many requests at once.
+
+    python benchmarks/serving.py --probes 10000,100000 --json serving.json
+    python benchmarks/serving.py --in-flight 1,8,32,128,512
+
+`benchmarks/simulated_server.py` answers, in a process of its own, for both models. `pytest` runs in
+a process as a user's does: `llm_pair.compare_all` over prompts read from a file line by line,
+inside `assert_semantic_drift`, which gives one verdict over all of them.
+
+  probes      from an empty store, and again out of it: requests a second, CPU time, peak memory,
+              size of the store, and where the CPU time goes
+  in-flight   requests a second by `--llmdiff-batch-size`, with a server whose replies take
+              `--service` seconds and whose batch holds `--batch` of them
+
+CPU time and memory are those of the pytest process. Its shares come from samples of its threads
+(`benchmarks/sampling.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.scale import CONFIG, SCORERS, prompt, pytest_run  # noqa: E402
+
+SERVER = Path(__file__).with_name("simulated_server.py")
+TEST = """\
+import json
+from pytest_llmdiff import assert_semantic_drift
+
+def prompts():
+    with open("probes.jsonl", encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)["prompt"]
+
+def test_all(llm_pair):
+    assert_semantic_drift(llm_pair.compare_all(prompts()), at_most=1.5)
+"""
+CONFTEST = """\
+import json, time
+from benchmarks.sampling import Sampler
+from benchmarks.serving import PLACES
+
+def pytest_configure(config):
+    config.sampler = Sampler(PLACES)
+    config.sampler.start()
+
+def pytest_sessionfinish(session):
+    with open("shares.json", "w") as file:
+        json.dump(session.config.sampler.stop(), file)
+"""
+# Parts of file names, and what the time in them is spent on.
+PLACES = {
+    "pytest_llmdiff/engines/server.py": "server engine, JSON of replies",
+    "pytest_llmdiff/engines/completions.py": "server engine, JSON of replies",
+    "pytest_llmdiff/engines/background.py": "server engine, JSON of replies",
+    "pytest_llmdiff/store.py": "store",
+    "pytest_llmdiff/shelf.py": "store",
+    "pytest_llmdiff/generation.py": "replies to rows and back",
+    "pytest_llmdiff/engines/rows.py": "replies to rows and back",
+    "pytest_llmdiff/scoring.py": "judging",
+    "pytest_llmdiff/scorers": "judging",
+    "pytest_llmdiff/metrics": "judging",
+    "pytest_llmdiff/sets.py": "judging",
+    "pytest_llmdiff/estimates.py": "judging",
+    "pytest_llmdiff/intervals.py": "judging",
+    "pytest_llmdiff": "probes, requests, comparisons, reports",
+    "site-packages/openai": "openai",
+    "site-packages/pydantic": "openai",
+    "site-packages/httpx": "httpx, httpcore, h11, anyio",
+    "site-packages/httpcore": "httpx, httpcore, h11, anyio",
+    "site-packages/h11": "httpx, httpcore, h11, anyio",
+    "site-packages/anyio": "httpx, httpcore, h11, anyio",
+    "/asyncio/": "asyncio",
+    "scorers.py": "judging",
+}  # fmt: skip
+
+
+@contextmanager
+def served(service: float, batch: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The URL of a simulated server; what it counted is in the second at the end."""
+    command = [sys.executable, str(SERVER), f"--service={service}", f"--batch={batch}"]
+    counted: dict[str, Any] = {}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        yield server.stdout.readline().strip(), counted
+        server.stdin.close()
+        counted.update(json.loads(server.stdout.readline()))
+
+
+def write_suite(folder: Path, rows: int, *, sampled: bool) -> None:
+    folder.mkdir()
+    with (folder / "probes.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps({"prompt": prompt(number)}) + "\n" for number in range(rows))
+    files = {"test_served.py": TEST, "scorers.py": SCORERS, "pytest.toml": CONFIG}
+    if sampled:
+        files["conftest.py"] = CONFTEST
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def models(url: str) -> list[str]:
+    return [f"--llm-base={url}#base", f"--llm-tuned={url}#tuned"]
+
+
+def scale(folder: Path, rows: int, in_flight: int | None) -> dict[str, Any]:
+    """So many probes from an empty store, and again."""
+    write_suite(folder, rows, sampled=True)
+    more = [] if in_flight is None else [f"--llmdiff-batch-size={in_flight}"]
+    found: dict[str, Any] = {"probes": rows}
+    with served(0.0, 1_000_000) as (url, counted):
+        for name in ("first", "again"):
+            started = time.monotonic()
+            used = pytest_run(folder, "test_served.py", *models(url), *more)
+            found[name] = {
+                "seconds": time.monotonic() - started,
+                "cpu_seconds": used.seconds,
+                "peak_mb": used.peak_mb,
+                "shares": json.loads((folder / "shares.json").read_text(encoding="utf-8")),
+            }
+    size = sum(file.stat().st_size for file in (folder / ".llmdiff").glob("store.sqlite3*"))
+    return {**found, "server": counted, "store_bytes_per_probe": size / rows}
+
+
+def throughput(folder: Path, in_flight: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Requests a second between the first and the last one, with so many at once."""
+    # Enough for some seconds: a server that works through two batches tells little of the third.
+    rows = max(64, min(options.most, round(in_flight * 20)))
+    write_suite(folder, rows, sampled=False)
+    with served(options.service, options.batch) as (url, counted):
+        used = pytest_run(folder, "test_served.py", *models(url), f"--llmdiff-batch-size={in_flight}")
+    return {
+        "in_flight": in_flight,
+        "requests_per_second": counted["answered"] / counted["seconds"],
+        "most_running": counted["most_running"],
+        "most_waiting": counted["most_waiting"],
+        "connections": counted["connections"],
+        "cpu_seconds": used.seconds,
+        "requests": counted["answered"],
+    }
+
+
+def numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",") if part]
+
+
+def show_scale(got: dict[str, Any]) -> None:
+    rows = got["probes"]
+    for name in ("first", "again"):
+        run = got[name]
+        print(
+            f"| {rows} | {name} | {run['seconds']:.1f} s | {2 * rows / run['seconds']:.0f} | "
+            f"{1000 * run['cpu_seconds'] / rows:.2f} | {run['peak_mb']:.0f} MB | "
+            f"{got['store_bytes_per_probe']:.0f} |",
+            flush=True,
+        )
+
+
+def show_shares(run: dict[str, Any]) -> None:
+    total = sum(run["shares"].values())
+    for what, seconds in sorted(run["shares"].items(), key=lambda item: -item[1]):
+        print(f"| {what} | {seconds / total:.0%} |")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--probes", type=numbers, default=[], help="sizes, as in 10000,100000")
+    parser.add_argument("--in-flight", type=numbers, default=[], help="as in 1,8,32,128,512")
+    parser.add_argument("--service", type=float, default=0.2, help="seconds that a reply takes")
+    parser.add_argument("--batch", type=int, default=256, help="requests that the server runs at once")
+    parser.add_argument("--most", type=int, default=4000, help="probes of a row of in-flight")
+    options = parser.parse_args(argv)
+    figures: dict[str, Any] = {"scale": [], "throughput": []}
+    with tempfile.TemporaryDirectory() as made:
+        if options.probes:
+            print(
+                "| probes | run | time | requests a second | CPU-seconds per 1000 probes | "
+                "peak memory | store, bytes per probe |\n|---|---|---|---|---|---|---|"
+            )
+        for rows in options.probes:
+            figures["scale"].append(scale(Path(made) / f"scale-{rows}", rows, None))
+            show_scale(figures["scale"][-1])
+        if figures["scale"]:
+            print("\n| CPU time of the last first run | share |\n|---|---|")
+            show_shares(figures["scale"][-1]["first"])
+        if options.in_flight:
+            print(
+                "\n| at once | requests a second | most in the server's batch | in its queue | "
+                "connections |\n|---|---|---|---|---|"
+            )
+        for count in options.in_flight:
+            got = throughput(Path(made) / f"at-once-{count}", count, options)
+            figures["throughput"].append(got)
+            print(
+                f"| {count} | {got['requests_per_second']:.0f} | {got['most_running']} | "
+                f"{got['most_waiting']} | {got['connections']} |",
+                flush=True,
+            )
+    print(json.dumps(figures))
+    if options.json:
+        options.json.write_text(json.dumps(figures) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
