@@ -1,19 +1,24 @@
-"""What the client of a server costs, with a server that costs nothing, and how many requests at once.
+"""What the client of a server costs, and how many requests at once keep a server busy.
 
     python benchmarks/serving.py --probes 10000,100000 --json serving.json
+    python benchmarks/serving.py --in-process 1000000
+    python benchmarks/serving.py --shares 10000
     python benchmarks/serving.py --in-flight 1,8,32,128,512
 
 `benchmarks/simulated_server.py` answers, in a process of its own, for both models. `pytest` runs in
 a process as a user's does: `llm_pair.compare_all` over prompts read from a file line by line,
 inside `assert_semantic_drift`, which gives one verdict over all of them.
 
-  probes      from an empty store, and again out of it: requests a second, CPU time, peak memory,
-              size of the store, and where the CPU time goes
+  probes      from an empty store, and again out of it: requests a second, CPU time, peak memory
+              and size of the store
+  in-process  the same with the server's answers given by an engine in the process itself: all but
+              the requests, for numbers of probes whose requests would take hours
+  shares      where the CPU time of the first run goes
   in-flight   requests a second by `--llmdiff-batch-size`, with a server whose replies take
               `--service` seconds and whose batch holds `--batch` of them
 
-CPU time and memory are those of the pytest process. Its shares come from samples of its threads
-(`benchmarks/sampling.py`).
+CPU time and memory are those of the pytest process, start-up included. The shares come from samples
+of its threads (`benchmarks/sampling.py`), which slow it down: they have a run of their own.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +40,13 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.scale import CONFIG, SCORERS, prompt, pytest_run  # noqa: E402
 
 SERVER = Path(__file__).with_name("simulated_server.py")
+UNLIMITED = 1_000_000  # requests at once
+SCALE_HEAD = """\
+| probes | run | time | requests a second | CPU-seconds per 1000 probes | peak | store per probe |
+|---|---|---|---|---|---|---|"""
+THROUGHPUT_HEAD = """
+| at once | requests a second | most in the server's batch | in its queue | connections |
+|---|---|---|---|---|"""
 TEST = """\
 import json
 from pytest_llmdiff import assert_semantic_drift
@@ -46,6 +58,30 @@ def prompts():
 
 def test_all(llm_pair):
     assert_semantic_drift(llm_pair.compare_all(prompts()), at_most=1.5)
+"""
+IN_PROCESS = """\
+from benchmarks.simulated_server import completion
+from pytest_llmdiff.engines.completions import generated_of
+
+class Engine:
+    def __init__(self, model):
+        self.model = model
+
+    def fingerprint(self):
+        return self.model
+
+    def generate(self, requests):
+        for index, request in enumerate(requests):
+            asked = {"model": self.model, "messages": request.messages, "return_token_ids": True}
+            yield index, generated_of(completion(asked))
+
+    def render(self, messages):
+        return []
+
+    def close(self):
+        pass
+
+base, tuned = Engine("base"), Engine("tuned")
 """
 CONFTEST = """\
 import json, time
@@ -95,18 +131,24 @@ def served(service: float, batch: int) -> Iterator[tuple[str, dict[str, Any]]]:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
-        assert server.stdin is not None
         assert server.stdout is not None
-        yield server.stdout.readline().strip(), counted
-        server.stdin.close()
-        counted.update(json.loads(server.stdout.readline()))
+        url = server.stdout.readline().strip()
+        try:
+            yield url, counted
+        finally:
+            counted.update(json.loads(server.communicate()[0]))
 
 
 def write_suite(folder: Path, rows: int, *, sampled: bool) -> None:
     folder.mkdir()
     with (folder / "probes.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(json.dumps({"prompt": prompt(number)}) + "\n" for number in range(rows))
-    files = {"test_served.py": TEST, "scorers.py": SCORERS, "pytest.toml": CONFIG}
+    files = {
+        "test_served.py": TEST,
+        "scorers.py": SCORERS,
+        "answers.py": IN_PROCESS,
+        "pytest.toml": CONFIG,
+    }
     if sampled:
         files["conftest.py"] = CONFTEST
     for name, text in files.items():
@@ -117,20 +159,28 @@ def models(url: str) -> list[str]:
     return [f"--llm-base={url}#base", f"--llm-tuned={url}#tuned"]
 
 
-def scale(folder: Path, rows: int, in_flight: int | None) -> dict[str, Any]:
-    """So many probes from an empty store, and again."""
+def shares(folder: Path, rows: int) -> dict[str, float]:
+    """Of the CPU time of a run from an empty store, by what it is spent on."""
     write_suite(folder, rows, sampled=True)
-    more = [] if in_flight is None else [f"--llmdiff-batch-size={in_flight}"]
+    with served(0.0, UNLIMITED) as (url, _):
+        pytest_run(folder, "test_served.py", *models(url))
+    seconds = json.loads((folder / "shares.json").read_text(encoding="utf-8"))
+    return {what: spent / sum(seconds.values()) for what, spent in seconds.items()}
+
+
+def scale(folder: Path, rows: int, *, in_process: bool) -> dict[str, Any]:
+    """So many probes from an empty store, and again."""
+    write_suite(folder, rows, sampled=False)
     found: dict[str, Any] = {"probes": rows}
-    with served(0.0, 1_000_000) as (url, counted):
+    with served(0.0, UNLIMITED) as (url, counted):
+        own = ["--llm-base=python:answers:base", "--llm-tuned=python:answers:tuned"]
         for name in ("first", "again"):
             started = time.monotonic()
-            used = pytest_run(folder, "test_served.py", *models(url), *more)
+            used = pytest_run(folder, "test_served.py", *(own if in_process else models(url)))
             found[name] = {
                 "seconds": time.monotonic() - started,
                 "cpu_seconds": used.seconds,
                 "peak_mb": used.peak_mb,
-                "shares": json.loads((folder / "shares.json").read_text(encoding="utf-8")),
             }
     size = sum(file.stat().st_size for file in (folder / ".llmdiff").glob("store.sqlite3*"))
     return {**found, "server": counted, "store_bytes_per_probe": size / rows}
@@ -142,7 +192,9 @@ def throughput(folder: Path, in_flight: int, options: argparse.Namespace) -> dic
     rows = max(64, min(options.most, round(in_flight * 20)))
     write_suite(folder, rows, sampled=False)
     with served(options.service, options.batch) as (url, counted):
-        used = pytest_run(folder, "test_served.py", *models(url), f"--llmdiff-batch-size={in_flight}")
+        used = pytest_run(
+            folder, "test_served.py", *models(url), f"--llmdiff-batch-size={in_flight}"
+        )
     return {
         "in_flight": in_flight,
         "requests_per_second": counted["answered"] / counted["seconds"],
@@ -165,52 +217,52 @@ def show_scale(got: dict[str, Any]) -> None:
         print(
             f"| {rows} | {name} | {run['seconds']:.1f} s | {2 * rows / run['seconds']:.0f} | "
             f"{1000 * run['cpu_seconds'] / rows:.2f} | {run['peak_mb']:.0f} MB | "
-            f"{got['store_bytes_per_probe']:.0f} |",
+            f"{got['store_bytes_per_probe']:.0f} bytes |",
             flush=True,
         )
 
 
-def show_shares(run: dict[str, Any]) -> None:
-    total = sum(run["shares"].values())
-    for what, seconds in sorted(run["shares"].items(), key=lambda item: -item[1]):
-        print(f"| {what} | {seconds / total:.0%} |")
+def show_throughput(got: dict[str, Any]) -> None:
+    print(
+        f"| {got['in_flight']} | {got['requests_per_second']:.0f} | {got['most_running']} | "
+        f"{got['most_waiting']} | {got['connections']} |",
+        flush=True,
+    )
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--probes", type=numbers, default=[], help="sizes, as in 10000,100000")
+    parser.add_argument("--in-process", type=numbers, default=[], help="the same without requests")
+    parser.add_argument("--shares", type=int, help="probes of the run that is sampled")
     parser.add_argument("--in-flight", type=numbers, default=[], help="as in 1,8,32,128,512")
     parser.add_argument("--service", type=float, default=0.2, help="seconds that a reply takes")
-    parser.add_argument("--batch", type=int, default=256, help="requests that the server runs at once")
+    parser.add_argument(
+        "--batch", type=int, default=256, help="requests that the server runs at once"
+    )
     parser.add_argument("--most", type=int, default=4000, help="probes of a row of in-flight")
-    options = parser.parse_args(argv)
-    figures: dict[str, Any] = {"scale": [], "throughput": []}
+    options = parser.parse_args()
+    figures: dict[str, Any] = {"probes": [], "in_process": [], "shares": {}, "in_flight": []}
     with tempfile.TemporaryDirectory() as made:
-        if options.probes:
-            print(
-                "| probes | run | time | requests a second | CPU-seconds per 1000 probes | "
-                "peak memory | store, bytes per probe |\n|---|---|---|---|---|---|---|"
-            )
-        for rows in options.probes:
-            figures["scale"].append(scale(Path(made) / f"scale-{rows}", rows, None))
-            show_scale(figures["scale"][-1])
-        if figures["scale"]:
-            print("\n| CPU time of the last first run | share |\n|---|---|")
-            show_shares(figures["scale"][-1]["first"])
+        home = Path(made)
+        if options.probes or options.in_process:
+            print(SCALE_HEAD)
+        for name in ("probes", "in_process"):
+            for rows in getattr(options, name):
+                got = scale(home / f"{name}-{rows}", rows, in_process=name == "in_process")
+                figures[name].append(got)
+                show_scale(got)
+        if options.shares:
+            figures["shares"] = shares(home / "shares", options.shares)
+            print("\n| CPU time | share |\n|---|---|")
+            for what, share in sorted(figures["shares"].items(), key=lambda item: -item[1]):
+                print(f"| {what} | {share:.0%} |", flush=True)
         if options.in_flight:
-            print(
-                "\n| at once | requests a second | most in the server's batch | in its queue | "
-                "connections |\n|---|---|---|---|---|"
-            )
+            print(THROUGHPUT_HEAD)
         for count in options.in_flight:
-            got = throughput(Path(made) / f"at-once-{count}", count, options)
-            figures["throughput"].append(got)
-            print(
-                f"| {count} | {got['requests_per_second']:.0f} | {got['most_running']} | "
-                f"{got['most_waiting']} | {got['connections']} |",
-                flush=True,
-            )
+            figures["in_flight"].append(throughput(home / f"at-once-{count}", count, options))
+            show_throughput(figures["in_flight"][-1])
     print(json.dumps(figures))
     if options.json:
         options.json.write_text(json.dumps(figures) + "\n", encoding="utf-8")

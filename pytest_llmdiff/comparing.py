@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -96,13 +96,15 @@ class Comparing:
     @cached_property
     def generation(self) -> Generation:
         from pytest_llmdiff.generation import Generation
-        from pytest_llmdiff.planning import plan
+        from pytest_llmdiff.planning import growing, plan
         from pytest_llmdiff.reports.progress import progress_for
 
+        sizes = partial(growing, self._largest)
         found = Generation(
             self._opened,
             self._whole.store,
-            plan(self._whole.asking.planned if self.tuning else ()),
+            plan(self._whole.asking.planned if self.tuning else (), sizes()),
+            sizes=sizes,
             eager=hasattr(self._whole.config, "workerinput"),
             progress=progress_for(self._whole.config),
             used=self._used,
@@ -110,6 +112,17 @@ class Comparing:
         )
         found.divergences_expected = self.divergences_expected
         return found
+
+    @property
+    def _largest(self) -> int:
+        """How many prompts are worth asking for together, at most."""
+        from pytest_llmdiff.planning import LARGEST
+
+        if all(spec.kind != "server" for spec in self._specs):
+            return LARGEST
+        from pytest_llmdiff.engines.server import IN_FLIGHT, ROUNDS
+
+        return max(LARGEST, ROUNDS * (self.settings.batch_size or IN_FLIGHT))
 
     @property
     def tuning(self) -> bool:
@@ -388,8 +401,9 @@ class Comparing:
         if request in self._pooled:
             return self._pooled
         planned = self._whole.asking.planned
-        if request not in planned and self._together.get(request) == comparison:
-            return self._together
+        if request not in planned:
+            known = self._together.get(request) == comparison
+            return self._together if known else {request: comparison}
         window = self.generation.window_requests(request)
         outcomes = self.generation.stored(window)
         found = {}

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # Requests under way at once, unless `--llmdiff-batch-size` says otherwise: more only wait in the
 # queue of most servers.
 IN_FLIGHT = 32
+# Times that as many go out before the last reply of a window is waited for.
+ROUNDS = 16
 # Times that a request is tried again after 429, 5xx, a lost connection or a timeout, with pauses
 # of half a second and up to eight: some two minutes in all. For the first one a few are enough.
 RETRIES = 16
