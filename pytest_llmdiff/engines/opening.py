@@ -17,6 +17,7 @@ from pytest_llmdiff.engines.artifacts import (
     tokenizer_files,
     weight_files,
 )
+from pytest_llmdiff.engines.checkpoints import versions_of
 from pytest_llmdiff.engines.placement import Placement, cuda_memory, free_memory, placed
 from pytest_llmdiff.engines.replay import ReplayEngine, check_recording
 from pytest_llmdiff.engines.scripted import ScriptedEngine
@@ -339,6 +340,8 @@ class _Opener:
             "versions": {name: installed_version(name) for name in VERSIONS},
             **self.resolved,
         }
+        if packages := versions_of(path):
+            content["quantized"] = packages
         return content_key(content)
 
 
