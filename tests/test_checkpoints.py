@@ -17,6 +17,7 @@ from pytest_llmdiff.engines.checkpoints import (
     versions_of,
 )
 from pytest_llmdiff.errors import ConfigError, ModelError
+from pytest_llmdiff.loading import installed_version
 from tests.conftest import Run
 
 TEST = """
@@ -85,32 +86,28 @@ MISSING = [
 ]
 
 
-@pytest.mark.parametrize(("method", "why", "way"), MISSING)
-@pytest.mark.parametrize("side", ["base", "tuned", "served"])
+SIDES = [("base", *each) for each in MISSING] + [
+    (side, *MISSING[0]) for side in ("tuned", "served")
+]
+
+
+@pytest.mark.parametrize(("side", "method", "why", "way"), SIDES)
 def test_what_is_missing_is_a_usage_error(
-    project: pytest.Pytester, mode: list[str], side: str, method: str, why: str, way: str
+    project: pytest.Pytester, side: str, method: str, why: str, way: str
 ) -> None:
-    if side != "base" and method != "awq":
-        pytest.skip("the sides are checked alike")
-    package = METHODS[method].packages
-    if any(not _absent(name) for name in package if name not in ("accelerate",)):
-        pytest.skip(f"{package} is installed")
+    packages = [name for name in METHODS[method].packages if name != "accelerate"]
+    if any(installed_version(name) is not None for name in packages):
+        pytest.skip(f"{packages} are installed")
     folder(project.path / "packed", {"quant_method": method})
     project.makepyfile(TEST)
     specs = {name: f"--llm-{name}=scripted:{name}.json" for name in ("base", "tuned")}
     specs[side] = f"--llm-{side}=packed"
-    result = project.runpytest_subprocess(*specs.values(), *mode, "--llmdiff-device=cpu")
+    result = project.runpytest_subprocess(*specs.values(), "--llmdiff-device=cpu")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (line,) = [line for line in result.stderr.lines if line.startswith("ERROR: llmdiff:")]
     assert f"--llm-{side}: packed (quantised by {method})" in line
     assert why in line
     assert way in line
-
-
-def _absent(distribution: str) -> bool:
-    from pytest_llmdiff.loading import installed_version
-
-    return installed_version(distribution) is None
 
 
 def test_weights_are_not_quantised_twice(run: Run, project: pytest.Pytester) -> None:
@@ -124,20 +121,24 @@ def test_weights_are_not_quantised_twice(run: Run, project: pytest.Pytester) -> 
     )
 
 
-def test_only_the_served_weights_may_be_quantised(run: Run, project: pytest.Pytester) -> None:
+def test_only_the_served_weights_may_be_quantised(project: pytest.Pytester) -> None:
     """What is asked of the pair counts for them as well, unless it says otherwise."""
     folder(project.path / "packed", {"quant_method": "gptq"})
     project.makepyfile(TEST)
-    served = "--llm-served=packed", "--llmdiff-quantization=8bit"
+    models = [f"--llm-{side}=scripted:{side}.json" for side in ("base", "tuned")]
+    served = [*models, "--llm-served=packed", "--llmdiff-quantization=8bit"]
+    run = project.runpytest_subprocess
     run(*served).stderr.fnmatch_lines("*packed (quantised by gptq): *would quantise it once more*")
     result = run(*served, "--llmdiff-served-quantization=none")
     result.stderr.fnmatch_lines("*packed (quantised by gptq) needs the package *")
 
 
-def test_a_gguf_file_is_not_quantised_again(run: Run, project: pytest.Pytester) -> None:
+def test_a_gguf_file_is_not_quantised_again(project: pytest.Pytester) -> None:
     (project.path / "model.gguf").touch()
     project.makepyfile(TEST)
-    result = run("--llm-base=model.gguf", "--llmdiff-quantization=4bit")
+    result = project.runpytest_subprocess(
+        "--llm-base=model.gguf", "--llm-tuned=scripted:tuned.json", "--llmdiff-quantization=4bit"
+    )
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines("*model.gguf (quantised by gguf): *would quantise it once more*")
 

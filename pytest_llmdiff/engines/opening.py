@@ -18,7 +18,13 @@ from pytest_llmdiff.engines.artifacts import (
     weight_files,
 )
 from pytest_llmdiff.engines.checkpoints import versions_of
-from pytest_llmdiff.engines.placement import Placement, cuda_memory, free_memory, placed
+from pytest_llmdiff.engines.placement import (
+    Placement,
+    cuda_memory,
+    free_memory,
+    placed,
+    placed_elsewhere,
+)
 from pytest_llmdiff.engines.replay import ReplayEngine, check_recording
 from pytest_llmdiff.engines.scripted import ScriptedEngine
 from pytest_llmdiff.errors import ConfigError, MissingPackageError
@@ -145,6 +151,8 @@ def open_pair(base: Spec, tuned: Spec, settings: Settings, store: Store) -> Pair
     @cache
     def place() -> Placement:
         worker = os.environ.get("PYTEST_XDIST_WORKER")
+        if base.kind == tuned.kind == "server":
+            return placed_elsewhere(worker, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
         device = resolved.get("device", "cpu")
         return placed(settings.device, device, worker=worker, memory=cuda_memory, needed=needed)
 
