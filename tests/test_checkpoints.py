@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -183,28 +184,71 @@ def test_a_broken_configuration_is_a_clear_error(tmp_path: Path) -> None:
         quantization_of(tmp_path)
 
 
-# With a quantiser that runs on CPUs
+def test_the_documentation_lists_the_methods() -> None:
+    from tests.test_docs import rows
+
+    shown = {}
+    for names, install, where in rows("docs/models.md", "### Quantised weights"):
+        for name in names.replace("`", "").split(", "):
+            shown[name] = install.strip("`"), where == "a GPU", where.startswith("refused")
+    assert shown == {
+        name: (method.install or " ".join(method.packages), method.gpu, method.refused)
+        for name, method in METHODS.items()
+        if name != "gguf"
+    }
+
+
+# With quantisers that run on CPUs. 4 bits of a random model are much noise.
+
+QUANTISERS = [
+    ("torchao", "", "1e-5 0.1"),
+    ("bitsandbytes", "8bit", "1e-5 0.5"),
+    ("bitsandbytes", "4bit", "1e-2 3"),
+]
+
+
+def save_quantised(folder: Path, base: Path, form: str) -> None:
+    import torch
+    import transformers
+
+    from tests.tiny_models import save_tokenizer
+
+    if form:
+        config: Any = transformers.BitsAndBytesConfig(
+            **{f"load_in_{form}": True}, bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=torch.float32,
+        )  # fmt: skip
+    else:
+        from torchao.quantization import Int8WeightOnlyConfig
+
+        config = transformers.TorchAoConfig(Int8WeightOnlyConfig())
+    transformers.AutoModelForCausalLM.from_pretrained(
+        base, dtype=torch.float32, quantization_config=config
+    ).save_pretrained(folder)
+    save_tokenizer(folder)
+
+
+@pytest.fixture(scope="module", params=QUANTISERS, ids=["torchao", "8bit", "4bit"])
+def quantised(request: pytest.FixtureRequest, tmp_path_factory: Any) -> tuple[Path, str, str]:
+    """A folder with base, packed and adapter; the form, and the bounds of the rounding."""
+    package, form, rounding = request.param
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip(package, reason="a quantiser that runs on CPUs")
+        from tests.tiny_models import save_adapter, save_model
+
+        made: Path = tmp_path_factory.mktemp("quantised")
+        save_model(made / "base", hidden=128)
+        save_adapter(made / "adapter", made / "base")
+        save_quantised(made / "packed", made / "base", form)
+    return made, form, rounding
 
 
 @pytest.mark.slow
 def test_quantised_weights_and_an_adapter_over_them(
-    project: pytest.Pytester, tmp_path: Path
+    quantised: tuple[Path, str, str], project: pytest.Pytester
 ) -> None:
-    pytest.importorskip("torchao", reason="a quantiser that runs on CPUs")
-    import torch
-    from torchao.quantization import Int8WeightOnlyConfig
-    from transformers import AutoModelForCausalLM, TorchAoConfig
-
-    from tests.tiny_models import save_adapter, save_model, save_tokenizer
-
-    save_model(tmp_path / "base")
-    save_adapter(tmp_path / "adapter", tmp_path / "base")
-    AutoModelForCausalLM.from_pretrained(
-        tmp_path / "base",
-        dtype=torch.float32,
-        quantization_config=TorchAoConfig(Int8WeightOnlyConfig()),
-    ).save_pretrained(tmp_path / "packed")
-    save_tokenizer(tmp_path / "packed")
+    made, form, rounding = quantised
     project.makepyfile("""
         import pytest
         from pytest_llmdiff import divergence
@@ -216,12 +260,14 @@ def test_quantised_weights_and_an_adapter_over_them(
     """)
     project.makeconftest("def pytest_addoption(parser): parser.addini('test_bounds', '')")
 
-    def run(base: str, tuned: str, bounds: str) -> None:
+    def run(base: str, tuned: str, bounds: str, *more: str) -> None:
         project.runpytest_subprocess(
-            f"--llm-base={tmp_path / base}", f"--llm-tuned={tmp_path / tuned}",
+            f"--llm-base={made / base}", f"--llm-tuned={made / tuned}", *more,
             "--llmdiff-max-new-tokens=6", "--llmdiff-device=cpu", "-o", f"test_bounds={bounds}",
             "-W", "ignore",
         ).assert_outcomes(passed=2)  # fmt: skip
 
-    run("base", "packed", "1e-5 0.1")  # rounding to 8 bits is seen, and is small
+    run("base", "packed", rounding)  # is seen, and is no noise of a wrong layer
     run("packed", "adapter", "0.5 10")  # the adapter works over the rounded weights
+    if form:
+        run("base", "adapter", "0.5 10", f"--llmdiff-quantization={form}")
