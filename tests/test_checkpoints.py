@@ -190,7 +190,7 @@ def test_the_documentation_lists_the_methods() -> None:
     shown = {}
     for names, install, where in rows("docs/models.md", "### Quantised weights"):
         for name in names.replace("`", "").split(", "):
-            shown[name] = install.strip("`"), where == "a GPU", where.startswith("refused")
+            shown[name] = install.strip("`"), where == "GPU", where.startswith("refused")
     assert shown == {
         name: (method.install or " ".join(method.packages), method.gpu, method.refused)
         for name, method in METHODS.items()
