@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from types import FrameType
 
@@ -27,7 +27,7 @@ class Sampler(threading.Thread):
 
     def __init__(self, places: dict[str, str]) -> None:
         super().__init__(name="sampler", daemon=True)
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._places = places
         self._known: dict[str, str | None] = {}
         self._used: dict[int, float] = {}

@@ -45,8 +45,8 @@ SCALE_HEAD = """\
 | probes | run | time | requests a second | CPU-seconds per 1000 probes | peak | store per probe |
 |---|---|---|---|---|---|---|"""
 THROUGHPUT_HEAD = """
-| at once | requests a second | most in the server's batch | in its queue | connections |
-|---|---|---|---|---|"""
+| at once | requests | a second | CPU ms a request | in the batch | in the queue | connections |
+|---|---|---|---|---|---|---|"""
 TEST = """\
 import json
 from pytest_llmdiff import assert_semantic_drift
@@ -224,7 +224,8 @@ def show_scale(got: dict[str, Any]) -> None:
 
 def show_throughput(got: dict[str, Any]) -> None:
     print(
-        f"| {got['in_flight']} | {got['requests_per_second']:.0f} | {got['most_running']} | "
+        f"| {got['in_flight']} | {got['requests']} | {got['requests_per_second']:.3g} | "
+        f"{1000 * got['cpu_seconds'] / got['requests']:.1f} | {got['most_running']} | "
         f"{got['most_waiting']} | {got['connections']} |",
         flush=True,
     )
