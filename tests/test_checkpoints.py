@@ -203,7 +203,7 @@ def test_the_documentation_lists_the_methods() -> None:
 QUANTISERS = [
     ("torchao", "", "1e-5 0.1"),
     ("bitsandbytes", "8bit", "1e-5 0.5"),
-    ("bitsandbytes", "4bit", "1e-2 3"),
+    ("bitsandbytes", "4bit", "1e-2 6"),
 ]
 
 
