@@ -266,9 +266,6 @@ class Comparing:
         inputs_of: InputsOf,
         spec: object | None = None,
     ) -> list[Score]:
-        from pytest_llmdiff.comparison import Score
-        from pytest_llmdiff.scorers.scripts import undeclared
-
         own = [texts for comparison in comparisons for texts in inputs_of(comparison)]
 
         def around() -> list[tuple[str, ...]]:
@@ -279,6 +276,9 @@ class Comparing:
         declared = [c.probe.language for c in comparisons for _ in inputs_of(c)]
         if not any(declared):
             return scores
+        from pytest_llmdiff.comparison import Score
+        from pytest_llmdiff.scorers.scripts import undeclared
+
         languages = self.scoring.languages(role, spec)
         reasons = [undeclared(language, languages) for language in declared]
         return [
@@ -395,8 +395,8 @@ class Comparing:
 
 
 def _reply(generated: Generated, side: str) -> Reply:
-    from pytest_llmdiff.errors import ProbeError
-
     if generated.reply is None:
+        from pytest_llmdiff.errors import ProbeError
+
         raise ProbeError(f"the {side} model cannot answer this probe: {generated.error}")
     return generated.reply

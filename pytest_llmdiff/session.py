@@ -139,9 +139,11 @@ class Session:
     @cached_property
     def accepted(self) -> dict[str, Entry]:
         """Accepted changes by the digest of the probe."""
+        if self.calibrating or not self.settings.accepted.exists():
+            return {}
         from pytest_llmdiff.accepted import read_accepted
 
-        return {} if self.calibrating else read_accepted(self.settings.accepted)
+        return read_accepted(self.settings.accepted)
 
     def accepted_for(self, probe: Probe) -> Accepted | None:
         entry = self.accepted.get(probe.digest) if self.accepted else None
