@@ -16,21 +16,20 @@ if TYPE_CHECKING:
     from pytest_llmdiff.comparison import (
         Accepted,
         Comparison,
-        Explanation,
         InputsOf,
-        Likelihood,
-        Passage,
         PassagesOf,
         Reply,
         Score,
         Side,
-        TokenDivergences,
     )
+    from pytest_llmdiff.divergences import TokenDivergences
     from pytest_llmdiff.engines import Generated
     from pytest_llmdiff.engines.opening import Pair
     from pytest_llmdiff.engines.partings import Parting
+    from pytest_llmdiff.explanation import Explanation
     from pytest_llmdiff.formats.template_source import TemplateSource
     from pytest_llmdiff.generation import Generation
+    from pytest_llmdiff.passages import Likelihood, Passage
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.pools import Pool
     from pytest_llmdiff.probes import Probe
@@ -350,8 +349,8 @@ class Comparing:
 
     def explain(self, comparison: Comparison) -> Explanation:
         """What a failure text shows beyond the comparison; kept for the reports as well."""
-        from pytest_llmdiff.comparison import Explanation
         from pytest_llmdiff.errors import LLMDiffError
+        from pytest_llmdiff.explanation import Explanation
 
         explanation = Explanation()
         if comparison.given is not None:

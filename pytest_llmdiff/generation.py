@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_llmdiff.comparison import SIDES, Side, TokenDivergences
+from pytest_llmdiff.comparison import SIDES, Side
 from pytest_llmdiff.engines import Generated, capability
 from pytest_llmdiff.engines.opening import Pair
 from pytest_llmdiff.engines.rows import (
@@ -33,6 +33,7 @@ from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import Claims, Turn
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.divergences import TokenDivergences
     from pytest_llmdiff.engines.pairing import Pairing
 
 KEYS = 1024  # of replies, in memory

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from pytest_llmdiff.asking import Asking
     from pytest_llmdiff.baseline import Baseline, Conditions, Limits, Noise, Role
     from pytest_llmdiff.comparing import Comparing
-    from pytest_llmdiff.comparison import Accepted, Comparison, Explanation
+    from pytest_llmdiff.comparison import Accepted, Comparison
     from pytest_llmdiff.engines.opening import Pair
+    from pytest_llmdiff.explanation import Explanation
     from pytest_llmdiff.probes import Probe
     from pytest_llmdiff.reports.facts import Facts
     from pytest_llmdiff.reports.kept import Kept

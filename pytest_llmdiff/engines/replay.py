@@ -10,15 +10,18 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.comparison import Reply, TokenDivergences
+from pytest_llmdiff.comparison import Reply
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.engines.rows import divergences_from_json, generated_from_json, unpacked
 from pytest_llmdiff.errors import CapabilityError, ConfigError, ModelError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.planning import Request, content_key
 from pytest_llmdiff.store import Store
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.divergences import TokenDivergences
 
 KIND = "llmdiff-recording"
 VERSION = 2

@@ -6,10 +6,13 @@ import struct
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.comparison import Reply, Score, TokenDivergence, TokenDivergences
+from pytest_llmdiff.comparison import Reply, Score
 from pytest_llmdiff.engines import Generated
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.divergences import TokenDivergences
 
 # What is known of replies that were decoded along the other side's; left out where it is nothing.
 ALONG = ("ties", "margin", "near_tie")
@@ -54,6 +57,8 @@ def divergences_to_json(value: TokenDivergences) -> dict[str, Any]:
 
 
 def divergences_from_json(row: Mapping[str, Any]) -> TokenDivergences:
+    from pytest_llmdiff.divergences import TokenDivergence, TokenDivergences
+
     names = TokenDivergence.__dataclass_fields__
     tokens = (TokenDivergence(**dict(zip(names, t, strict=True))) for t in row["tokens"])
     return TokenDivergences(tokens=tuple(tokens), unsupported=row["unsupported"])
