@@ -380,16 +380,16 @@ class Comparing:
             return list(self._pooled.values())
         if request not in self._whole.asking.planned and comparison in self._together:
             return list(self._together)
+        from pytest_llmdiff.comparison import SIDES
+
         window = self.generation.window_requests(request)
         outcomes = self.generation.stored(window)
         found = []
         for request in window:
-            sides = [outcomes.get((side, request.key)) for side in ("base", "tuned")]
-            replies = [side.reply for side in sides if side is not None and side.reply is not None]
-            if len(replies) == 2:
+            base, tuned = (outcomes.get((side, request.key)) for side in SIDES)
+            if base is not None and tuned is not None and base.reply and tuned.reply:
                 probe = self._whole.asking.planned.get(request, comparison.probe)
-                found.append(replace(comparison, probe=probe, base=replies[0],
-                                     tuned=replies[1], original=None))  # fmt: skip
+                found.append(self._comparison(probe, base, tuned))
         return found
 
 
