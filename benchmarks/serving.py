@@ -3,6 +3,7 @@
     python benchmarks/serving.py --probes 10000,100000 --json serving.json
     python benchmarks/serving.py --in-process 1000000
     python benchmarks/serving.py --shares 10000
+    python benchmarks/serving.py --recorded 2000,12000
     python benchmarks/serving.py --in-flight 1,8,32,128,512
 
 `benchmarks/simulated_server.py` answers, in a process of its own, for both models. `pytest` runs in
@@ -13,6 +14,7 @@ inside `assert_semantic_drift`, which gives one verdict over all of them.
               and size of the store
   in-process  the same with the server's answers given by an engine in the process itself: all but
               the requests, for numbers of probes whose requests would take hours
+  recorded    the same, recorded and replayed: size of the recording, memory of the replay
   shares      where the CPU time of the first run goes
   in-flight   requests a second by `--llmdiff-batch-size`, with a server whose replies take
               `--service` seconds and whose batch holds `--batch` of them
@@ -40,6 +42,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.scale import CONFIG, SCORERS, prompt, pytest_run  # noqa: E402
 
 SERVER = Path(__file__).with_name("simulated_server.py")
+IN_PROCESS_MODELS = ["--llm-base=python:answers:base", "--llm-tuned=python:answers:tuned"]
 UNLIMITED = 1_000_000  # requests at once
 SCALE_HEAD = """\
 | probes | run | time | requests a second | CPU-seconds per 1000 probes | peak | store per probe |
@@ -173,10 +176,11 @@ def scale(folder: Path, rows: int, *, in_process: bool) -> dict[str, Any]:
     write_suite(folder, rows, sampled=False)
     found: dict[str, Any] = {"probes": rows}
     with served(0.0, UNLIMITED) as (url, counted):
-        own = ["--llm-base=python:answers:base", "--llm-tuned=python:answers:tuned"]
         for name in ("first", "again"):
             started = time.monotonic()
-            used = pytest_run(folder, "test_served.py", *(own if in_process else models(url)))
+            used = pytest_run(
+                folder, "test_served.py", *(IN_PROCESS_MODELS if in_process else models(url))
+            )
             found[name] = {
                 "seconds": time.monotonic() - started,
                 "cpu_seconds": used.seconds,
@@ -184,6 +188,20 @@ def scale(folder: Path, rows: int, *, in_process: bool) -> dict[str, Any]:
             }
     size = sum(file.stat().st_size for file in (folder / ".llmdiff").glob("store.sqlite3*"))
     return {**found, "server": counted, "store_bytes_per_probe": size / rows}
+
+
+def recorded(folder: Path, rows: int) -> dict[str, float]:
+    """A recording of so many probes, and its replay."""
+    write_suite(folder, rows, sampled=False)
+    first = pytest_run(folder, "test_served.py", *IN_PROCESS_MODELS, "--llmdiff-record=run.jsonl")
+    models = ("--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl")
+    replay = pytest_run(folder, "test_served.py", *models)
+    return {
+        "probes": rows,
+        "bytes_per_probe": (folder / "run.jsonl").stat().st_size / rows,
+        "recording_peak_mb": first.peak_mb,
+        "replay_peak_mb": replay.peak_mb,
+    }
 
 
 def throughput(folder: Path, in_flight: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -236,6 +254,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--probes", type=numbers, default=[], help="sizes, as in 10000,100000")
     parser.add_argument("--in-process", type=numbers, default=[], help="the same without requests")
+    parser.add_argument("--recorded", type=numbers, default=[], help="sizes of recordings")
     parser.add_argument("--shares", type=int, help="probes of the run that is sampled")
     parser.add_argument("--in-flight", type=numbers, default=[], help="as in 1,8,32,128,512")
     parser.add_argument("--service", type=float, default=0.2, help="seconds that a reply takes")
@@ -244,7 +263,9 @@ def main() -> None:
     )
     parser.add_argument("--most", type=int, default=4000, help="probes of a row of in-flight")
     options = parser.parse_args()
-    figures: dict[str, Any] = {"probes": [], "in_process": [], "shares": {}, "in_flight": []}
+    figures: dict[str, Any] = {
+        "probes": [], "in_process": [], "recorded": [], "shares": {}, "in_flight": [],
+    }  # fmt: skip
     with tempfile.TemporaryDirectory() as made:
         home = Path(made)
         if options.probes or options.in_process:
@@ -254,6 +275,16 @@ def main() -> None:
                 got = scale(home / f"{name}-{rows}", rows, in_process=name == "in_process")
                 figures[name].append(got)
                 show_scale(got)
+        if options.recorded:
+            print("\n| probes | recording | recorded in | replayed in |\n|---|---|---|---|")
+        for rows in options.recorded:
+            got = recorded(home / f"recorded-{rows}", rows)
+            figures["recorded"].append(got)
+            print(
+                f"| {rows} | {got['bytes_per_probe']:.0f} bytes a probe | "
+                f"{got['recording_peak_mb']:.0f} MB | {got['replay_peak_mb']:.0f} MB |",
+                flush=True,
+            )
         if options.shares:
             figures["shares"] = shares(home / "shares", options.shares)
             print("\n| CPU time | share |\n|---|---|")

@@ -68,9 +68,11 @@ def test_it_is_compared_with_the_same_weights_in_this_process(
 
 def test_what_it_answered_is_replayed_without_it(pytester: pytest.Pytester, server: str) -> None:
     pytester.makepyfile(SUITE.replace('"Name three colours.", ', "").replace("16", "4"))
-    spec = f"{server}#{NAME}"
-    record = "--llmdiff-record=run.jsonl"
-    found = pytester.runpytest_subprocess(f"--llm-base={spec}", f"--llm-tuned={spec}", record)
+    (pytester.path / "tuned.json").write_text('{"default": "Hello."}', encoding="utf-8")
+    found = pytester.runpytest_subprocess(
+        f"--llm-base={server}#{NAME}", "--llm-tuned=scripted:tuned.json",
+        "--llmdiff-record=run.jsonl",
+    )  # fmt: skip
     found.assert_outcomes(passed=3)
     assert server not in "".join((pytester.path / "run.jsonl").read_text().splitlines()[1:])
     replay = "replay:run.jsonl"
