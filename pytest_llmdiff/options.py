@@ -205,6 +205,13 @@ OPTIONS = (
         help="variables given to the chat template",
     ),
     Option(
+        name="vllm",
+        default={},
+        parse=_json_object,
+        allowed='a JSON object of engine arguments such as {"tensor_parallel_size": 4}',
+        help="how vLLM is started for a vllm: SPEC",
+    ),
+    Option(
         name="train_config",
         default=None,
         parse=_text,

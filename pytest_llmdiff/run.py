@@ -74,14 +74,15 @@ def prepare(config: pytest.Config) -> None:
 
 
 def checked_specs(session: Session) -> Any:
-    from pytest_llmdiff.engines.opening import check_pair, check_spec, given_template, template_note
+    from pytest_llmdiff.engines.opening import check_pair, check_spec
+    from pytest_llmdiff.engines.sources import given_template, template_note
     from pytest_llmdiff.scorers.opening import check_scorer
     from pytest_llmdiff.specs import parse_spec
 
     settings = session.settings
     base = parse_spec(settings.base or "", option="--llm-base", folder=settings.folder)
     tuned = parse_spec(settings.tuned or "", option="--llm-tuned", folder=settings.folder)
-    check_pair(base, tuned, settings.template)
+    check_pair(base, tuned, settings)
     if session.calibrating:
         from pytest_llmdiff.engines.noise import check_noise
 
@@ -89,7 +90,7 @@ def checked_specs(session: Session) -> Any:
         tuned = base
     if settings.served is not None:
         session.served = parse_spec(settings.served, option="--llm-served", folder=settings.folder)
-        check_spec(session.served, "--llm-served", base, settings.template)
+        check_spec(session.served, "--llm-served", base, settings)
     session.check_files()
     check_scorer("toxicity", settings.toxicity, settings.folder_of("toxicity"))
     given_template(settings)

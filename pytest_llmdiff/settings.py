@@ -34,6 +34,7 @@ class Settings:
     system: str | None
     template: str | None
     template_kwargs: Mapping[str, Any]
+    vllm: Mapping[str, Any]
     train_config: str | None
     train_data: str | None
     llamafactory: Path | None
