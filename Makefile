@@ -8,7 +8,7 @@ TORCH ?= 2.13.0
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint vllm clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/python example_suites/demo.py
@@ -24,6 +24,11 @@ lint: $(VENV)/dev.done
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# vLLM in an environment of its own (about 3 GB), and the tests that run it.
+vllm: $(VENV)/dev.done
+	$(BIN)/python benchmarks/environments.py vllm
+	$(BIN)/python -m pytest -m slow tests/test_real_vllm.py $(ARGS)
 
 # torch comes first and pinned, so that nothing that needs it picks another build.
 $(VENV)/torch.done:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import uuid
 from collections.abc import Iterator, Sequence
@@ -114,7 +115,9 @@ class VLLMRuntime:
                     lora = self._lora if adapted else None
                     engine.add_request(name, prompt, parameters, lora_request=lora)
                 while names:
-                    for output in engine.step():
+                    with _untraced():
+                        outputs = engine.step()
+                    for output in outputs:
                         if output.finished and output.request_id in names:
                             yield names.pop(output.request_id), output
             finally:
@@ -168,7 +171,9 @@ class VLLMRuntime:
             for name, value in (ENVIRONMENT | (CPU_ENVIRONMENT if cpu else {})).items():
                 os.environ.setdefault(name, value)
             limit_threads()
-            with self._failing("cannot be started"), _threads_left_settable(), quiet():
+            with (
+                self._failing("cannot be started"), _threads_left_settable(), _untraced(), quiet()
+            ):  # fmt: skip
                 self._start()
         return self._engine
 
@@ -262,6 +267,21 @@ def _unflattened(found: Any, first: int) -> tuple[torch.Tensor, torch.Tensor]:
     parts = [slice(found.start_indices[row], found.end_indices[row]) for row in rows]
     tokens = torch.tensor([found.token_ids[part] for part in parts], dtype=torch.long)
     return tokens, torch.tensor([found.logprobs[part] for part in parts])
+
+
+@contextmanager
+def _untraced() -> Iterator[None]:
+    """pytest listens to loggers that do not propagate as well, and with a listener torch's compiler
+    writes down every step that it takes."""
+    trace = logging.getLogger("torch.__trace")
+    ours = [each for each in trace.handlers if type(each).__module__.startswith("_pytest")]
+    for handler in ours:
+        trace.removeHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in ours:
+            trace.addHandler(handler)
 
 
 @contextmanager
