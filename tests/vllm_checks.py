@@ -1,4 +1,4 @@
-"""What vLLM's engine must hold, asked of one pair in one process: `python vllm_checks.py MODELS ADAPTER`.
+"""What vLLM's engine must hold, asked in one process: `python vllm_checks.py MODELS ADAPTER`.
 
 It prints what it found as one line of JSON. It runs where pytest's own tests cannot: by an
 interpreter that has vLLM.
@@ -32,9 +32,7 @@ def opened(folder: Path, tuned: str, **arguments: Any) -> Pair:
         base="base", tuned="tuned", sources=dict.fromkeys(values, "command line"), folder=folder,
         ini_folder=folder, **values,
     )  # fmt: skip
-    specs = [
-        parse_spec(text, option="--llm-tuned", folder=folder) for text in ("vllm:base", tuned)
-    ]
+    specs = [parse_spec(text, option="--llm-tuned", folder=folder) for text in ("vllm:base", tuned)]
     return open_pair(specs[0], specs[1], settings, Store(folder / "store"))
 
 
