@@ -12,8 +12,8 @@ import pytest
 import pytest_llmdiff
 
 HEAVY = (
-    "torch", "transformers", "numpy", "jinja2", "matplotlib", "peft", "sentence_transformers",
-    "huggingface_hub", "sqlite3", "scipy", "jsonschema",
+    "torch", "transformers", "vllm", "numpy", "jinja2", "matplotlib", "peft",
+    "sentence_transformers", "huggingface_hub", "sqlite3", "scipy", "jsonschema",
 )  # fmt: skip
 REPORT = f"""
 import json, sys, pytest

@@ -50,7 +50,16 @@ CASES: list[tuple[list[str], str]] = [
     (["--llm-base=no_weights", TUNED], "*has a configuration but no .safetensors weights"),
     (["--llm-base=adapter", TUNED], "--llm-base: adapter is a PEFT adapter; the base is*"),
     ([BASE, "--llm-tuned=adapter"], "*which needs the weights of its base in --llm-base*"),
-    (["--llm-base=vllm:weights", TUNED], "*vLLM cannot be run in this process by this version*"),
+    (["--llm-base=vllm:empty", TUNED], "*neither adapter_config.json (a PEFT adapter) nor config*"),
+    (["--llm-base=vllm:", TUNED], "--llm-base: vllm:: the form is vllm:LOCATION*"),
+    (["--llm-base=vllm:ggufs/model.gguf", TUNED], "*the form is vllm:LOCATION, where that is a*"),
+    (["--llm-base=vllm:scripted:base.json", TUNED], "*the form is vllm:LOCATION*"),
+    (["--llm-base=vllm:vllm:weights", TUNED], "*the form is vllm:LOCATION*"),
+    ([BASE, TUNED, "--llmdiff-vllm=4"], "--llmdiff-vllm: '4' is not a JSON object of engine arg*"),
+    (
+        [BASE, TUNED, '--llmdiff-vllm={"dtype": "half"}'],
+        "--llmdiff-vllm: 'dtype' is set by this plugin: give --llmdiff-dtype",
+    ),
     (
         ["--llm-base=http://127.0.0.1/v1", TUNED],
         "*http(s)://HOST*, with the model behind #",
