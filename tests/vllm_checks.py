@@ -68,7 +68,7 @@ def checks(folder: Path, adapter: str) -> dict[str, Any]:
     long = asked("a " * 200), asked("a " * 50, max_new_tokens=500)
     found["long"] = tokens(pair.base, [greedy[0], *long])
     found["prompt of long"] = len(pair.base.render(long[1].messages))
-    broken_off = pair.base.generate([asked(prompt, max_new_tokens=40) for prompt in PROMPTS])
+    broken_off: Any = pair.base.generate([asked(prompt, max_new_tokens=40) for prompt in PROMPTS])
     next(broken_off)
     broken_off.close()
     found["after breaking off"] = tokens(pair.base, greedy)

@@ -48,10 +48,9 @@ class VLLMEngine(FileEngine[VLLMRuntime]):
             places.append(index)
             asked.append((prompt, self._parameters(request, context - len(prompt)), self.adapted))
         for place, output in self.weights.run(asked):
-            prompt = asked[place][0]
-            found = output.outputs[0]
-            reply = self.reply(prompt, found.token_ids, stopped=found.finish_reason == "stop")
-            yield places[place], Generated(reply=reply, prompt_ids=tuple(prompt))
+            ids, found = asked[place][0], output.outputs[0]
+            reply = self.reply(ids, found.token_ids, stopped=found.finish_reason == "stop")
+            yield places[place], Generated(reply=reply, prompt_ids=tuple(ids))
 
     def _parameters(self, request: Request, room: int) -> Any:
         sampling = request.sampling
