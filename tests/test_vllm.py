@@ -229,6 +229,9 @@ class Double:
         for name in names:
             self.waiting.pop(name, None)
 
+    def has_unfinished_requests(self) -> bool:
+        return bool(self.waiting)
+
     def output(self) -> Any:
         import torch
 
@@ -368,6 +371,19 @@ def test_replies_and_log_probabilities_are_those_of_transformers(
     assert ours.fits
     ours.close()
     theirs.close()
+
+
+@pytest.mark.usefixtures("vllm")
+def test_sides_read_in_turns(folder: Path, tmp_path: Path) -> None:
+    both = pair(folder, "vllm:base", "vllm:adapter", tmp_path)
+    requests = [request(text) for text in ("Hi", "What is it?", "x")]
+    alone = [dict(side.generate(requests)) for side in (both.base, both.tuned)]
+    turns = zip(both.base.generate(requests), both.tuned.generate(requests), strict=True)
+    assert [dict(side) for side in zip(*turns, strict=True)] == alone
+    broken_off: Any = both.base.generate(requests)
+    next(broken_off)
+    broken_off.close()
+    assert dict(both.base.generate(requests)) == alone[0]
 
 
 def test_lists_are_read_where_there_are_no_tensors(

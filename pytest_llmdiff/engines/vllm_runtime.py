@@ -63,6 +63,7 @@ class VLLMRuntime:
         self.dtype = dtype
         self._settings = settings
         self._engine: Any = None
+        self._ended: dict[str, Any] = {}  # finished outputs that nobody has taken yet
         self._passing: list[Any] = []  # log-probabilities of prompts as they come by
 
     @property
@@ -115,14 +116,23 @@ class VLLMRuntime:
                     lora = self._lora if adapted else None
                     engine.add_request(name, prompt, parameters, lora_request=lora)
                 while names:
-                    with _untraced():
-                        outputs = engine.step()
-                    for output in outputs:
-                        if output.finished and output.request_id in names:
-                            yield names.pop(output.request_id), output
+                    ended = [name for name in names if name in self._ended]
+                    if not ended:
+                        self._step(engine)
+                    for name in ended:
+                        yield names.pop(name), self._ended.pop(name)
             finally:
+                for name in names:
+                    self._ended.pop(name, None)
                 if names and self._engine is engine:
                     engine.abort_request(list(names))
+
+    def _step(self, engine: Any) -> None:
+        """Let the engine go on. What ends may be of another run that is read in turns with this."""
+        if not engine.has_unfinished_requests():
+            raise ModelError(f"{self.path}: vLLM has lost requests")
+        with _untraced():
+            self._ended |= {each.request_id: each for each in engine.step() if each.finished}
 
     def prompt_logprobs(self, ids: Ids, *, adapted: bool, first: int) -> torch.Tensor:
         """Log-probabilities `[len(ids) - first, vocabulary]`, float32, at the tokens from `first`
@@ -253,6 +263,7 @@ class VLLMRuntime:
 
     def _shut(self) -> None:
         engine, self._engine = self._engine, None
+        self._ended.clear()
         if engine is not None:
             with quiet():
                 engine.engine_core.shutdown()
