@@ -32,7 +32,8 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
     if report.failed and row["message"] is None:
         crash = getattr(report.longrepr, "reprcrash", None)
         row["message"] = str(crash.message if crash is not None else report.longrepr)
-    row.update((name, facts[name]) for name in FACTS if name in facts)
+    if "case" in facts:  # the last phase brings what the test found
+        row.update((name, facts[name]) for name in FACTS if name in facts)
 
 
 def kind_of(row: dict[str, Any]) -> Kind:

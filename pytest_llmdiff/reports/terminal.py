@@ -10,9 +10,8 @@ from typing import Any
 from pytest_llmdiff.family import Chance
 from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.reports.facts import Facts
-from pytest_llmdiff.reports.failure import INTERVAL, number
 from pytest_llmdiff.reports.outcomes import counts
-from pytest_llmdiff.reports.text import printable, shortened
+from pytest_llmdiff.reports.text import INTERVAL, number, printable, shortened
 from pytest_llmdiff.settings import Settings
 from pytest_llmdiff.verdicts import label
 
