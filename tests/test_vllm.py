@@ -345,9 +345,9 @@ def pair(folder: Path, base: str, tuned: str, store: Path, **changes: Any) -> Pa
 def test_replies_and_log_probabilities_are_those_of_transformers(
     folder: Path, tmp_path: Path, vllm: type[Double]
 ) -> None:
-    from pytest_llmdiff.passages import Passage
     from pytest_llmdiff.engines.divergence import pair_divergences
     from pytest_llmdiff.engines.likelihoods import passage_logprobs
+    from pytest_llmdiff.passages import Passage
 
     ours = pair(folder, "vllm:base", "vllm:adapter", tmp_path)
     theirs = pair(folder, "base", "adapter", tmp_path)
