@@ -89,16 +89,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(
-    folder: Path, suite: str, interpreter: Any, *args: str, arguments: Any = SMALL
-) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, suite: str, interpreter: Any, *args: str) -> subprocess.CompletedProcess[str]:
     folder.mkdir(exist_ok=True)
     (folder / "test_it.py").write_text(suite, encoding="utf-8")
     (folder / "pytest.toml").write_text("[pytest]\nstrict = true\n", encoding="utf-8")
     return subprocess.run(
         [
             interpreter, "-m", "pytest", "--tb=short", "--llmdiff-json=report.json",
-            f"--llmdiff-vllm={json.dumps(arguments)}", *args,
+            f"--llmdiff-vllm={json.dumps(SMALL)}", *args,
         ],
         cwd=folder, check=False, text=True, capture_output=True, env=environment(),
     )  # fmt: skip
