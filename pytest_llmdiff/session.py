@@ -272,6 +272,7 @@ class Session:
     def facts(self) -> Facts:
         from pytest_llmdiff.family import adjust, chance_of
         from pytest_llmdiff.reports.facts import Facts
+        from pytest_llmdiff.reports.rerun import rerun_options
 
         adjust(self.rows.values())
         said = self.sayings if self.rows and self.specs is not None else None
@@ -284,6 +285,7 @@ class Session:
             warnings=list(dict.fromkeys([*own, *(() if said is None else said.warnings)])),
             skipped=self.skipped,
             chance=chance_of(self.rows.values()),
+            options=rerun_options(self.config, self.settings),
         )
 
     @cached_property
