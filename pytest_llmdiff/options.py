@@ -267,6 +267,22 @@ OPTIONS = (
         is_path=True,
     ),
     Option(
+        name="html",
+        default=None,
+        parse=_text,
+        allowed="a file",
+        help="write the results to FILE as one HTML page that needs no network",
+        is_path=True,
+    ),
+    Option(
+        name="markdown",
+        default=None,
+        parse=_text,
+        allowed="a file",
+        help="write a summary to FILE as Markdown",
+        is_path=True,
+    ),
+    Option(
         name="export",
         default=None,
         parse=_text,

@@ -226,6 +226,13 @@ class Session:
 
         return rerun_command(self.config, self._item, self.settings)
 
+    @cached_property
+    def rerun_options(self) -> str:
+        """What the commands that run single tests again have in common."""
+        from pytest_llmdiff.reports.rerun import rerun_options
+
+        return rerun_options(self.config, self.settings)
+
     def leave(self) -> None:
         self._item = self._kept = None
         if any(pair.wanted() for pair in self._pairs):
@@ -272,7 +279,6 @@ class Session:
     def facts(self) -> Facts:
         from pytest_llmdiff.family import adjust, chance_of
         from pytest_llmdiff.reports.facts import Facts
-        from pytest_llmdiff.reports.rerun import rerun_options
 
         adjust(self.rows.values())
         said = self.sayings if self.rows and self.specs is not None else None
@@ -285,7 +291,7 @@ class Session:
             warnings=list(dict.fromkeys([*own, *(() if said is None else said.warnings)])),
             skipped=self.skipped,
             chance=chance_of(self.rows.values()),
-            options=rerun_options(self.config, self.settings),
+            options=self.rerun_options,
         )
 
     @cached_property

@@ -26,7 +26,7 @@ def verdict(value: float | None, *, limit: float = 0.3, name: str = "drift") -> 
 def report(tests: dict[str, str], **values: float | None) -> dict[str, Any]:
     return {
         "schema": "pytest-llmdiff/1", "version": "1", "base": "b", "tuned": "t", "resolved": {},
-        "settings": {"json": {"value": "x", "source": "ini"}, "seed": {"value": 0, "source": "ini"}},
+        "settings": {n: {"value": v, "source": "ini"} for n, v in (("json", "x"), ("seed", 0))},
         "tests": [
             {
                 "test": test, "outcome": outcome, "comparisons": [],
@@ -63,7 +63,7 @@ def test_new_and_gone() -> None:
 def test_the_same_run_twice_has_no_changes() -> None:
     found = changes_between(report({"x": "regressed"}, x=0.5), report({"x": "regressed"}, x=0.5))
     assert not found.got_worse
-    assert not (found.moved or found.settings or found.other or found.new)
+    assert [*found.moved, *found.settings, *found.other, *found.new] == []
 
 
 def test_measures_that_moved_come_farthest_first() -> None:

@@ -13,7 +13,8 @@ from pytest_llmdiff.settings import Settings
 
 # Options of what a run writes, or of one that judges nothing: a rerun is to judge again.
 ONCE = (
-    "json", "html", "markdown", "record", "required", "export", "accept", "calibrate", "margin", "plan",
+    "json", "html", "markdown", "record", "required", "export", "accept", "calibrate", "margin",
+    "plan",
 )  # fmt: skip
 # What a shell reads inside double quotes, which are as good in the shells of Windows.
 READ = frozenset('"$`\\!')
