@@ -10,6 +10,7 @@ from pytest_llmdiff.family import Chance
 from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.reports.facts import Facts
 from pytest_llmdiff.settings import Settings
+from tests.every_outcome import HOSTILE
 
 
 def settings_of(**values: Any) -> Settings:
@@ -81,3 +82,28 @@ def row_of(
             }
         ],
     } | fields  # fmt: skip
+
+
+def hostile_rows() -> dict[str, dict[str, Any]]:
+    """Tests that have what is hostile in every place that a model or a probe file writes to."""
+    rows = []
+    for n, text in enumerate(HOSTILE):
+        fields = {"prompt": text, "tags": [text], "language": text, "message": text}
+        row = regressed(
+            f"t.py::test[{n}{text[:50]}]", value=n + 1, base=text, tuned=text[::-1], **fields
+        )
+        (comparison,), (verdict,) = row["comparisons"], row["verdicts"]
+        comparison |= {
+            "reference": text, "accepted": text, "near_tie": True,
+            "leak": {"dataset": text, "number": 1, "kind": "same"},
+            "nearest": [{"dataset": text, "number": 1, "prompt": text, "answer": text,
+                         "similarity": 0.5, "leak": None}],
+        }  # fmt: skip
+        comparison["messages"] = [{"role": "system", "content": text}, *comparison["messages"]]
+        comparison["tuned"]["reasoning"] = text
+        verdict |= {
+            "name": text[:100], "unit": text[:100], "source": text, "unsupported": text,
+            "details": {"problems": [text], "notes": [text], "kind": text},
+        }  # fmt: skip
+        rows.append(row)
+    return rows_of(rows)

@@ -91,7 +91,7 @@ def verdict_text(verdict: Verdict) -> str:
     if m.unit in ("problems", "findings"):
         return f"{m.name}: {value}" if m.value else f"no {m.name}"
     limit = "limit" if verdict.bound == "at_most" else "at least"
-    value, held = _told_apart(m.value, m.limit if m.limit is not None else math.nan)
+    value, held = told_apart(m.value, m.limit if m.limit is not None else math.nan)
     return f"{m.name} {value}, {limit} {held} ({verdict.source})"
 
 
@@ -126,7 +126,7 @@ def _how_to_limit(verdict: Verdict) -> str:
     )
 
 
-def _told_apart(value: float, limit: float) -> tuple[str, str]:
+def told_apart(value: float, limit: float) -> tuple[str, str]:
     """Both numbers with as few digits as show on which side of the limit the value is."""
     shown = number(value), number(limit)
     if value == limit or not (math.isfinite(value) and math.isfinite(limit)):

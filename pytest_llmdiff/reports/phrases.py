@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_llmdiff.reports.failure import INTERVAL, number
+from pytest_llmdiff.reports.failure import INTERVAL, number, told_apart
 from pytest_llmdiff.verdicts import label
 
 SIGNS = {"at_most": "≤", "at_least": "≥"}
@@ -20,14 +20,14 @@ def value_of(verdict: Mapping[str, Any]) -> str:
         return "not judged"
     if verdict["value"] is None:
         return "not finite"
-    return number(verdict["value"])
+    return _numbers(verdict)[0]
 
 
 def limit_of(verdict: Mapping[str, Any]) -> str:
     """Empty where there is none."""
     if verdict["limit"] is None:
         return ""
-    return f"{SIGNS[verdict['bound']]} {number(verdict['limit'])}"
+    return f"{SIGNS[verdict['bound']]} {_numbers(verdict)[1]}"
 
 
 def interval_of(verdict: Mapping[str, Any]) -> str:
@@ -46,6 +46,14 @@ def phrase_of(verdict: Mapping[str, Any]) -> str:
     limit = ""
     if verdict["limit"] is not None:
         word = "limit" if verdict["bound"] == "at_most" else "at least"
-        limit = f", {word} {number(verdict['limit'])}"
+        limit = f", {word} {_numbers(verdict)[1]}"
     interval = f" ({interval_of(verdict)})" if verdict["set"] else ""
     return f"{measure_of(verdict)} {value_of(verdict)}{interval}{limit}"
+
+
+def _numbers(verdict: Mapping[str, Any]) -> tuple[str, str]:
+    """Value and limit, so that it shows which is the larger one."""
+    value, limit = verdict["value"], verdict["limit"]
+    if value is None or limit is None:
+        return number(value), number(limit)
+    return told_apart(value, limit)
