@@ -27,8 +27,8 @@ def worst_lines(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[Line]
         verdict = found.verdict
         sign = ">" if verdict["bound"] == "at_most" else "<"
         value = number(verdict["value"]) if verdict["value"] is not None else "not finite"
-        held = f"  {verdict['name']} {value} {sign} {number(verdict['limit'])}"
-        yield Line.of(held, "bad", f"{_p(verdict)}  {short(found.row['test'])}")
+        held = f"  {printable(verdict['name'])} {value} {sign} {number(verdict['limit'])}"
+        yield Line.of(held, "bad", f"{_p(verdict)}  {printable(short(found.row['test']))}")
         comparison = comparison_of(found.row, verdict)
         if comparison is not None:
             yield from _shown(comparison, width)

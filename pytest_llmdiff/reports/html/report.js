@@ -31,7 +31,7 @@
     const main = test.main === undefined ? null : test.verdicts[test.main];
     found.append(make("summary", {},
       badge(test.kind),
-      text("bdi", test.title, { class: "title", lang: list(test, "langs")[0] }),
+      text("bdi", test.title, { class: "title", lang: list(test, "probes")[0]?.lang }),
       make("span", { class: "main" }, ...(main ? [
         `${main.name} `, make("strong", { class: css(main.outcome) }, main.shown),
         make("span", { class: "limit" }, main.limit ? ` limit ${main.limit}` : "")] : [])),
