@@ -65,8 +65,8 @@ def _for_reviewers(session: Session) -> Iterator[str]:
         except OSError as error:  # which a workflow's author can do nothing about in this run
             yield f"markdown: GITHUB_STEP_SUMMARY cannot be written to ({error})"
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        from pytest_llmdiff.reports.annotations import annotations
+        from pytest_llmdiff.reports.annotations import annotation_lines
 
         root = session.config.rootpath
         workspace = Path(os.environ.get("GITHUB_WORKSPACE") or root)
-        yield from annotations(session.facts(), root, workspace)
+        yield from annotation_lines(session.facts(), root, workspace)

@@ -38,6 +38,10 @@ def browser() -> Iterator[Any]:
         found.close()
 
 
+def outside(url: str) -> list[str]:
+    return [] if url.startswith(("file:", "data:")) else [f"request: {url}"]
+
+
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Open]:
     """Opens a file; afterwards nothing was asked for, and nothing was said on the console."""
@@ -50,8 +54,7 @@ def open_page(browser: Any) -> Iterator[Open]:
         opened = contexts[-1].new_page()
         opened.on("console", lambda said: faults.append(f"console: {said.text}"))
         opened.on("pageerror", lambda error: faults.append(f"error: {error}"))
-        opened.on("request", lambda asked: asked.url.startswith(("file:", "data:"))
-                  or faults.append(f"request: {asked.url}"))  # fmt: skip
+        opened.on("request", lambda asked: faults.extend(outside(asked.url)))
         opened.goto(file.as_uri() + fragment)
         return opened
 

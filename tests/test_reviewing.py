@@ -155,7 +155,7 @@ def test_an_annotation_at_the_line_of_the_test(
 
 
 def test_cases_of_one_line_are_one_annotation_and_ten_are_shown() -> None:
-    from pytest_llmdiff.reports.annotations import annotations
+    from pytest_llmdiff.reports.annotations import annotation_lines
 
     rows = [
         regressed("t.py::test[a]", value=1, line=3),
@@ -163,7 +163,7 @@ def test_cases_of_one_line_are_one_annotation_and_ten_are_shown() -> None:
     ]
     rows += [regressed(f"t.py::test_{n}", value=0.5, line=n + 10) for n in range(30)]
     rows[0]["message"] = "a\nb%\n::error::c\x1b"
-    found = list(annotations(facts_of(rows_of(rows)), Path("/r"), Path("/r")))
+    found = list(annotation_lines(facts_of(rows_of(rows)), Path("/r"), Path("/r")))
     assert len(found) == 10
     assert found[0].startswith("::error file=t.py,line=3,title=")
     assert "(and 1 more cases)::" in found[0]
@@ -171,12 +171,12 @@ def test_cases_of_one_line_are_one_annotation_and_ten_are_shown() -> None:
 
 
 def test_what_a_run_lets_pass_is_a_warning() -> None:
-    from pytest_llmdiff.reports.annotations import annotations
+    from pytest_llmdiff.reports.annotations import annotation_lines
 
     row = regressed("t.py::test", value=1)
     row["verdicts"][0]["outcome"] = "inconclusive"
     row["phases"]["call"] = "passed"
-    (found,) = annotations(facts_of(rows_of([row])), Path("/r"), Path("/r"))
+    (found,) = annotation_lines(facts_of(rows_of([row])), Path("/r"), Path("/r"))
     assert found.startswith("::warning file=t.py,line=1,")
 
 

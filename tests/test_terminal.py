@@ -102,10 +102,10 @@ def test_a_wide_terminal(
 
 def test_the_last_line_is_what_to_do_next(project: pytest.Pytester, run: Run) -> None:
     project.makepyfile(test_it=SUITE)
-    lines = [line for line in run().outlines if line.startswith("the worst again: ")]
+    (line,) = [line for line in run().outlines if line.startswith("the worst again: ")]
     assert re.fullmatch(
         r'the worst again: pytest "test_it\.py::test_it\[how-do-i-get-a-refund-\w+\]" '
-        r"--llm-base=scripted:base\.json --llm-tuned=scripted:tuned\.json", *lines,
+        r"--llm-base=scripted:base\.json --llm-tuned=scripted:tuned\.json", line,
     )  # fmt: skip
     passed = run("-k", "probe")
     assert not [line for line in passed.outlines if line.startswith("the worst again: ")]

@@ -22,7 +22,7 @@ SHOWN = 10
 LINES = 12  # of a failure's text
 
 
-def annotations(facts: Facts, root: Path, workspace: Path) -> Iterator[str]:
+def annotation_lines(facts: Facts, root: Path, workspace: Path) -> Iterator[str]:
     """One for each line of the tests that has failures, the worst first."""
     places: dict[tuple[str | None, int | None], list[dict[str, Any]]] = {}
     for row in worst_first(facts.rows.values()):

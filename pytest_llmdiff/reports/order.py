@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmdiff.reports.outcomes import KINDS, Kind, kind_of
 
 # Of outcomes: those that ask for something come first, the most telling ones before the others.
-URGENCY: Mapping[Kind, int] = {
-    kind: place
-    for place, kind in enumerate(
-        ("regressed", "error", "failed", "not judged", "inconclusive", "skipped", "passed")
-    )
-}
+URGENCY: Sequence[Kind] = (
+    "regressed", "error", "failed", "not judged", "inconclusive", "skipped", "passed",
+)  # fmt: skip
 assert set(URGENCY) == set(KINDS)
 OPEN: tuple[Kind, ...] = ("regressed", "error", "failed", "not judged", "inconclusive")
 _OUTCOMES = ("regressed", "no limit", "not judged", "inconclusive", "passed")
@@ -46,7 +43,7 @@ def worst_first(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _place(row: dict[str, Any]) -> tuple[int, float]:
     verdict = decisive(row)
     beyond = 0.0 if verdict is None else signed_excess(verdict)
-    return URGENCY[kind_of(row)], -beyond
+    return URGENCY.index(kind_of(row)), -beyond
 
 
 def decisive(row: Mapping[str, Any]) -> Mapping[str, Any] | None:

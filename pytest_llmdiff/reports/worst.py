@@ -70,7 +70,7 @@ def _shown(comparison: Mapping[str, Any], width: int) -> Iterator[Line]:
 
 def _wrapped(text: str, width: int) -> list[str]:
     """Lines of at most so many columns, broken at spaces where there are some, and not too many."""
-    lines = []
+    lines: list[str] = []
     while text and len(lines) < DEEP:
         end = used = 0
         for character in text:

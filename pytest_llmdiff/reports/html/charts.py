@@ -105,7 +105,7 @@ def _distribution(name: str, verdicts: Sequence[Mapping[str, Any]]) -> Distribut
     end = low + ((high - low) or 1.0) * 1.02  # the largest value is inside
 
     def place(value: float) -> float:
-        return round(WIDTH * (value - low) / (end - low), 2)
+        return float(round(WIDTH * (value - low) / (end - low), 2))
 
     return Distribution(
         name=name,
