@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.options import PLACES
 
 SCHEMA = "pytest-llmdiff/1"
 # From best to worst. What was skipped is not known, and so is no pass.
@@ -16,8 +17,6 @@ SEVERITY = {
     "passed": 0, "skipped": 1, "not_judged": 2, "inconclusive": 2,
     "failed": 3, "error": 3, "regressed": 3,
 }  # fmt: skip
-# Where a run keeps and writes things has no bearing on what it found.
-PLACES = ("store", "record", "json", "html", "markdown", "export")
 
 
 @dataclass(frozen=True, kw_only=True)

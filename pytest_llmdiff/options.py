@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 DEFAULT_EMBEDDER = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
+# Options that say where a run keeps and writes things, which has no bearing on what it finds.
+PLACES = ("store", "record", "json", "html", "markdown", "export")
 BASELINE = "baseline"  # in place of a suite's limit: take it from the baseline
 
 

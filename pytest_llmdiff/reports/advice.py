@@ -12,7 +12,7 @@ _BROKEN: Sequence[tuple[tuple[str, ...], str]] = (
         ("adapter problems",),
         "the adapter itself is at fault: nothing else is worth judging before it",
     ),
-    (("wiring (",), "wiring first: take the first red check above, its next step is with it"),
+    (("wiring (",), "wiring first: take the first red check, its next step is with it"),
     (
         ("template mismatch",),
         "settle the chat template first: a model that is asked in other tokens than it was trained "
@@ -25,7 +25,7 @@ _BROKEN: Sequence[tuple[tuple[str, ...], str]] = (
     ),
     (
         ("toxicity",),
-        "toxicity rose: search the training data for the tone of the replies above, before "
+        "toxicity rose: search the training data for the tone of the failing replies, before "
         "changing training parameters",
     ),
     (

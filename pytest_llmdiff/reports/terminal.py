@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from shutil import get_terminal_size
 from typing import Any
 
-from pytest_llmdiff.options import OPTIONS
+from pytest_llmdiff.options import OPTIONS, PLACES
 from pytest_llmdiff.reports.advice import advice
 from pytest_llmdiff.reports.facts import Facts, rerun_of
 from pytest_llmdiff.reports.ink import Line, Piece
@@ -18,8 +18,6 @@ from pytest_llmdiff.reports.text import printable, shortened
 from pytest_llmdiff.reports.worst import worst_lines
 from pytest_llmdiff.settings import Settings
 
-FILES = ("store", "record", "json", "html", "markdown", "export")
-
 
 def header_lines(settings: Settings, note: str | None) -> list[str]:
     """Requested values and where each came from."""
@@ -27,7 +25,9 @@ def header_lines(settings: Settings, note: str | None) -> list[str]:
     shown = []
     for option in OPTIONS:
         source = settings.sources[option.name]
-        if option.name in FILES or (source == "default" and option.name not in ("device", "dtype")):
+        if option.name in PLACES or (
+            source == "default" and option.name not in ("device", "dtype")
+        ):
             continue
         value = getattr(settings, option.name)
         text = "auto" if value is None else str(dict(value) if option.name == "template_kwargs"

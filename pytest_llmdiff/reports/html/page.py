@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 from pytest_llmdiff.loading import installed_version
+from pytest_llmdiff.options import PLACES
 from pytest_llmdiff.reports.advice import advice
 from pytest_llmdiff.reports.facts import Facts
 from pytest_llmdiff.reports.failure import number
@@ -118,7 +119,7 @@ def _given(facts: Facts) -> list[tuple[str, str]]:
     given = [
         (name, f"{getattr(settings, name)} ({source})")
         for name, source in settings.sources.items()
-        if source != "default"
+        if source != "default" and name not in PLACES
     ]
     return [*facts.resolved.items(), *given]
 
