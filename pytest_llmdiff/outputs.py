@@ -40,7 +40,6 @@ def _written(session: Session, specs: tuple[Spec, Spec]) -> Iterator[str]:
         from pytest_llmdiff.reports.html import write_html
 
         write_html(session.facts(), settings.html)
-    yield from _for_reviewers(session)
     if settings.export is not None:
         from pytest_llmdiff.reports.export import write_export
 
@@ -48,6 +47,7 @@ def _written(session: Session, specs: tuple[Spec, Spec]) -> Iterator[str]:
             yield from write_export(rows, settings.export)
         except LLMDiffError as error:
             yield f"export: nothing was written: {error}"
+    yield from _for_reviewers(session)
 
 
 def _for_reviewers(session: Session) -> Iterator[str]:

@@ -32,14 +32,6 @@ def test_it(comparison):
 def test_drift(comparison):
     assert_semantic_drift(comparison, at_most=0.1)
 """
-QUIET = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
-
-
-@pytest.fixture(autouse=True)
-def outside_of_github(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests may themselves run in one of its workflows."""
-    for name in QUIET:
-        monkeypatch.delenv(name, raising=False)
 
 
 # Markdown

@@ -15,19 +15,27 @@ def measure_of(verdict: Mapping[str, Any]) -> str:
     return label(verdict["name"], verdict["set"]["scope"] if verdict["set"] else "")
 
 
+def numbers_of(verdict: Mapping[str, Any]) -> tuple[str, str]:
+    """Value and limit, so that it shows which is the larger one."""
+    value, limit = verdict["value"], verdict["limit"]
+    if value is None or limit is None:
+        return number(value), number(limit)
+    return told_apart(value, limit)
+
+
 def value_of(verdict: Mapping[str, Any]) -> str:
     if verdict["outcome"] == "not judged":
         return "not judged"
     if verdict["value"] is None:
         return "not finite"
-    return _numbers(verdict)[0]
+    return numbers_of(verdict)[0]
 
 
 def limit_of(verdict: Mapping[str, Any]) -> str:
     """Empty where there is none."""
     if verdict["limit"] is None:
         return ""
-    return f"{SIGNS[verdict['bound']]} {_numbers(verdict)[1]}"
+    return f"{SIGNS[verdict['bound']]} {numbers_of(verdict)[1]}"
 
 
 def interval_of(verdict: Mapping[str, Any]) -> str:
@@ -46,14 +54,6 @@ def phrase_of(verdict: Mapping[str, Any]) -> str:
     limit = ""
     if verdict["limit"] is not None:
         word = "limit" if verdict["bound"] == "at_most" else "at least"
-        limit = f", {word} {_numbers(verdict)[1]}"
+        limit = f", {word} {numbers_of(verdict)[1]}"
     interval = f" ({interval_of(verdict)})" if verdict["set"] else ""
     return f"{measure_of(verdict)} {value_of(verdict)}{interval}{limit}"
-
-
-def _numbers(verdict: Mapping[str, Any]) -> tuple[str, str]:
-    """Value and limit, so that it shows which is the larger one."""
-    value, limit = verdict["value"], verdict["limit"]
-    if value is None or limit is None:
-        return number(value), number(limit)
-    return told_apart(value, limit)

@@ -9,6 +9,7 @@ from typing import Any
 from pytest_llmdiff.reports.failure import number
 from pytest_llmdiff.reports.ink import Line, Piece
 from pytest_llmdiff.reports.order import broken_ones, comparison_of, short
+from pytest_llmdiff.reports.phrases import measure_of, numbers_of, value_of
 from pytest_llmdiff.reports.text import columns, first_difference, marked, printable, shortened
 
 WORST = 5
@@ -26,8 +27,8 @@ def worst_lines(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[Line]
     for found in broken[:WORST]:
         verdict = found.verdict
         sign = ">" if verdict["bound"] == "at_most" else "<"
-        value = number(verdict["value"]) if verdict["value"] is not None else "not finite"
-        held = f"  {printable(verdict['name'])} {value} {sign} {number(verdict['limit'])}"
+        _, limit = numbers_of(verdict)
+        held = f"  {printable(measure_of(verdict))} {value_of(verdict)} {sign} {limit}"
         yield Line.of(held, "bad", f"{_p(verdict)}  {printable(short(found.row['test']))}")
         comparison = comparison_of(found.row, verdict)
         if comparison is not None:

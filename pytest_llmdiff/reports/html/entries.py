@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_llmdiff.reports.html.alignment import segments
-from pytest_llmdiff.reports.html.folds import comparison_folds, test_folds
+from pytest_llmdiff.reports.html.folds import comparison_folds, row_folds
 from pytest_llmdiff.reports.order import OPEN, decisive, signed_excess
 from pytest_llmdiff.reports.outcomes import kind_of
 from pytest_llmdiff.reports.phrases import interval_of, limit_of, measure_of, value_of
 from pytest_llmdiff.reports.text import hidden
 
-# Characters of replies in the file: half for tests that ask for something, half for the others.
+# Characters of texts in the file: half for tests that ask for something, half for the others.
 BUDGET = 10_000_000
-LEAST, LONGEST = 400, 20_000  # of one reply
-MESSAGE = 8_000
+LEAST, LONGEST = 400, 20_000  # of one text
+# The same for failures as pytest shows them.
+MESSAGES, MESSAGE = 4_000_000, 8_000
 SUITE = re.compile(r"pytest_llmdiff/suites/(\w+)/")
 # All but ASCII, kana, Han and Hangul, of which no character is hidden: most of any text.
 _DOUBTFUL = re.compile(r"[^\n\t -~\u3041-\u3096\u30a1-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
@@ -53,27 +54,38 @@ def entries(rows: Sequence[dict[str, Any]], order: Mapping[str, int]) -> list[di
     open_ = [row for row in rows if kind_of(row) in OPEN]
     others = [row for row in rows if kind_of(row) not in OPEN]
     room = {True: _room(open_), False: _room(others)}
-    return [_entry(row, order[row["test"]], room[kind_of(row) in OPEN]) for row in rows]
+    message = _share((len(row["message"] or "") for row in open_), MESSAGES, MESSAGE)
+    return [_entry(row, order[row["test"]], room[kind_of(row) in OPEN], message) for row in rows]
 
 
 def _room(rows: Iterable[Mapping[str, Any]]) -> int:
-    """Characters that each reply may have, so that all of them keep to their half."""
-    lengths = sorted(
-        len(comparison[side]["text"])
-        for row in rows
-        for comparison in row["comparisons"]
-        for side in ("base", "tuned")
-    )
-    left = BUDGET // 2
-    for place, length in enumerate(lengths):
-        share = left // (len(lengths) - place)
+    """Characters that each text may have, so that all of them keep to their half."""
+    comparisons = (comparison for row in rows for comparison in row["comparisons"])
+    return _share((len(text) for c in comparisons for text in _texts(c)), BUDGET // 2, LONGEST)
+
+
+def _texts(comparison: Mapping[str, Any]) -> Iterator[str]:
+    """All of a comparison that is as long as somebody made it."""
+    for side in ("base", "tuned"):
+        yield comparison[side]["text"]
+        yield comparison[side]["reasoning"] or ""
+    yield from (message["content"] for message in comparison["messages"])
+    yield from (comparison[key] or "" for key in ("reference", "accepted"))
+
+
+def _share(lengths: Iterable[int], budget: int, most: int) -> int:
+    """The length to cut at so that all together keep to the budget; short ones leave more to the
+    others."""
+    left, ordered = budget, sorted(lengths)
+    for place, length in enumerate(ordered):
+        share = left // (len(ordered) - place)
         if length > share:
-            return min(LONGEST, max(LEAST, share))
+            return min(most, max(LEAST, share))
         left -= length
-    return LONGEST
+    return most
 
 
-def _entry(row: dict[str, Any], place: int, room: int) -> dict[str, Any]:
+def _entry(row: dict[str, Any], place: int, room: int, message: int) -> dict[str, Any]:
     verdict, kind = decisive(row), kind_of(row)
     found: dict[str, Any] = {
         "id": link_of(row["test"]),
@@ -89,10 +101,10 @@ def _entry(row: dict[str, Any], place: int, room: int) -> dict[str, Any]:
         "main": None if verdict is None else row["verdicts"].index(verdict),
         "left": row["compared"] - len(row["comparisons"]) or None,
         "probes": [_probe(row, c, room) for c in _worst_first(row)],
-        "folds": list(test_folds(row)),
+        "folds": list(row_folds(row)),
     }
     if row["message"] and kind in OPEN:
-        found["message"] = _cut(row["message"], MESSAGE)
+        found["message"] = _cut(row["message"], message)
     # What says nothing takes no room.
     return {key: value for key, value in found.items() if value not in ([], None, "")}
 

@@ -25,7 +25,7 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> 
     return {"title": title, "head": list(head), "rows": [[_text(c) for c in row] for row in rows]}
 
 
-def test_folds(row: Mapping[str, Any]) -> Iterator[Block]:
+def row_folds(row: Mapping[str, Any]) -> Iterator[Block]:
     """Of a test: what its checks found, and the figures behind each measure."""
     for verdict in row["verdicts"]:
         details = verdict["details"]
