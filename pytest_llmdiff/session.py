@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from pytest_llmdiff.asking import Asking
     from pytest_llmdiff.baseline import Baseline, Conditions, Limits, Noise, Role
     from pytest_llmdiff.comparing import Comparing
-    from pytest_llmdiff.comparison import Accepted, Comparison, Explanation
+    from pytest_llmdiff.comparison import Accepted, Comparison
     from pytest_llmdiff.engines.opening import Pair
+    from pytest_llmdiff.explanation import Explanation
     from pytest_llmdiff.probes import Probe
     from pytest_llmdiff.reports.facts import Facts
     from pytest_llmdiff.reports.kept import Kept
@@ -139,9 +140,11 @@ class Session:
     @cached_property
     def accepted(self) -> dict[str, Entry]:
         """Accepted changes by the digest of the probe."""
+        if self.calibrating or not self.settings.accepted.exists():
+            return {}
         from pytest_llmdiff.accepted import read_accepted
 
-        return {} if self.calibrating else read_accepted(self.settings.accepted)
+        return read_accepted(self.settings.accepted)
 
     def accepted_for(self, probe: Probe) -> Accepted | None:
         entry = self.accepted.get(probe.digest) if self.accepted else None

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmdiff.reports.order import broken_ones
 from pytest_llmdiff.reports.text import columns
 from pytest_llmdiff.reports.worst import DEEP, WIDE, WORST, worst_lines
 from tests.conftest import CHINESE, REFUND, Run
@@ -26,7 +27,7 @@ def test_it(comparison):
 
 
 def shown(width: int, *rows: dict[str, object]) -> list[str]:
-    return [str(line) for line in worst_lines(list(rows), width)]
+    return [str(line) for line in worst_lines(broken_ones(rows), width)]
 
 
 def test_the_worst_first_and_not_all() -> None:

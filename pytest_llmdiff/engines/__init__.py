@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from pytest_llmdiff.comparison import Reply, TokenDivergences
+from pytest_llmdiff.comparison import Reply
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.planning import Request
 
 if TYPE_CHECKING:
     import torch
+
+    from pytest_llmdiff.divergences import TokenDivergences
 
 
 @dataclass(frozen=True, kw_only=True)

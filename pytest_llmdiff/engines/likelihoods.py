@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pytest_llmdiff.comparison import Passage
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.engines.divergence import rows_for
 from pytest_llmdiff.errors import CapabilityError, ProbeError
+from pytest_llmdiff.passages import Passage
 
 
 def passage_logprobs(engine: Any, passages: Sequence[Passage], device: str) -> list[list[float]]:

@@ -8,8 +8,7 @@ from statistics import median
 from typing import Any
 
 from pytest_llmdiff.changes import Changed, Changes, Moved
-from pytest_llmdiff.reports.failure import number
-from pytest_llmdiff.reports.text import printable, shortened
+from pytest_llmdiff.reports.text import number, printable, shortened
 
 SHOWN = 20  # tests of a kind, and measures
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from pytest_llmdiff.reports.failure import INTERVAL, number
 from pytest_llmdiff.reports.order import short
+from pytest_llmdiff.reports.text import INTERVAL, number
 from pytest_llmdiff.verdicts import label
 
 

@@ -41,7 +41,8 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
         # Where the test's own line is known, a link to it leads further than one to its head.
         if crash is not None and Path(crash.path).as_posix().endswith("/" + row["file"]):
             row["line"] = crash.lineno
-    row.update((name, facts[name]) for name in FACTS if name in facts)
+    if "case" in facts:  # the last phase brings what the test found
+        row.update((name, facts[name]) for name in FACTS if name in facts)
 
 
 def kind_of(row: dict[str, Any]) -> Kind:

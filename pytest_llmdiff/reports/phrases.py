@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_llmdiff.reports.failure import INTERVAL, number, told_apart
+from pytest_llmdiff.reports.text import INTERVAL, number, told_apart
 from pytest_llmdiff.verdicts import label
 
 SIGNS = {"at_most": "≤", "at_least": "≥"}

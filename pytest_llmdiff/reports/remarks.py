@@ -8,9 +8,8 @@ from typing import Any
 
 from pytest_llmdiff.family import Chance
 from pytest_llmdiff.reports.facts import Facts
-from pytest_llmdiff.reports.failure import number
 from pytest_llmdiff.reports.order import short
-from pytest_llmdiff.reports.text import printable, shortened
+from pytest_llmdiff.reports.text import number, printable, shortened
 
 
 def remarks(facts: Facts) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,14 +31,17 @@ def rerun_target(config: pytest.Config, item: pytest.Item) -> str:
 
     Node ids are relative to the root folder; a command must be relative to the current one.
     """
-    here = Path(config.invocation_params.dir)
-    try:
-        path = os.path.relpath(item.path, here)
-    except ValueError:  # another drive
-        path = str(item.path)
     _, _, inside = item.nodeid.partition("::")
-    target = f"{path}::{inside}"
+    target = f"{_path(item.path, Path(config.invocation_params.dir))}::{inside}"
     return f'"{target}"' if READ.isdisjoint(target) else shlex.quote(target)
+
+
+@cache
+def _path(path: Path, here: Path) -> str:
+    try:
+        return os.path.relpath(path, here)
+    except ValueError:  # another drive
+        return str(path)
 
 
 def rerun_options(config: pytest.Config, settings: Settings) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.comparison import Comparison, Explanation, Leak
+from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.explanation import Explanation, Leak
 
 
 def plain(value: Any) -> Any:

@@ -11,11 +11,10 @@ from pytest_llmdiff.reports.advice import advice
 from pytest_llmdiff.reports.facts import Facts, rerun_of
 from pytest_llmdiff.reports.ink import Line, Piece
 from pytest_llmdiff.reports.moved import moved_lines
-from pytest_llmdiff.reports.order import OPEN, worst_first
+from pytest_llmdiff.reports.order import OPEN, broken_ones, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.remarks import chance_lines, remarks
 from pytest_llmdiff.reports.text import printable, shortened
-from pytest_llmdiff.reports.worst import worst_lines
 from pytest_llmdiff.settings import Settings
 
 
@@ -71,7 +70,10 @@ def summary_lines(facts: Facts, width: int) -> Iterator[Line]:
         yield Line.of(f"ran on {ran}")
     yield from map(Line.of, remarks(facts))
     yield from map(Line.of, moved_lines(rows))
-    yield from worst_lines(rows, width)
+    if broken := broken_ones(rows):
+        from pytest_llmdiff.reports.worst import worst_lines
+
+        yield from worst_lines(broken, width)
     yield from map(Line.of, chance_lines(facts.chance))
     if facts.settings.calibrate is None:
         yield from _next(facts, found)

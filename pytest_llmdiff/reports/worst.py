@@ -6,11 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from pytest_llmdiff.reports.failure import number
 from pytest_llmdiff.reports.ink import Line, Piece
-from pytest_llmdiff.reports.order import broken_ones, comparison_of, short
+from pytest_llmdiff.reports.order import Broken, comparison_of, short
 from pytest_llmdiff.reports.phrases import measure_of, numbers_of, value_of
-from pytest_llmdiff.reports.text import columns, first_difference, marked, printable, shortened
+from pytest_llmdiff.reports.text import (
+    columns,
+    first_difference,
+    marked,
+    number,
+    printable,
+    shortened,
+)
 
 WORST = 5
 WIDE = 120  # columns of a terminal from which replies stand side by side
@@ -19,11 +25,9 @@ INDENT = 4
 GAP = 3
 
 
-def worst_lines(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[Line]:
-    """The verdicts furthest beyond their limits, worst first."""
-    broken = broken_ones(rows)
-    if broken:
-        yield Line.of("worst first:", "head")
+def worst_lines(broken: Sequence[Broken], width: int) -> Iterator[Line]:
+    """The verdicts furthest beyond their limits; `broken` has all of them in order."""
+    yield Line.of("worst first:", "head")
     for found in broken[:WORST]:
         verdict = found.verdict
         sign = ">" if verdict["bound"] == "at_most" else "<"

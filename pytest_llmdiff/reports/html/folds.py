@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_llmdiff.reports.failure import number
 from pytest_llmdiff.reports.phrases import measure_of
-from pytest_llmdiff.reports.text import shortened
+from pytest_llmdiff.reports.text import number, shortened
 
 Block = dict[str, Any]
 LONGEST = 2000  # columns of a line
