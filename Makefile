@@ -49,7 +49,12 @@ $(VENV)/llamafactory.done: $(VENV)/torch.done
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/llamafactory "llamafactory==0.9.5"
 	touch $@
 
-$(VENV)/dev.done: $(VENV)/demo.done $(VENV)/llamafactory.done
+# The accessibility checker for the HTML report's tests, which skip where there is no npm.
+$(VENV)/axe.done: $(VENV)/torch.done
+	! command -v npm >/dev/null || npm install --silent --prefix $(VENV)/axe "axe-core@4"
+	touch $@
+
+$(VENV)/dev.done: $(VENV)/demo.done $(VENV)/llamafactory.done $(VENV)/axe.done
 	$(BIN)/python -m pip install --quiet -c $(VENV)/constraints.txt -e ".[dev]"
 	touch $@
 

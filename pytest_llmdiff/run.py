@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -117,12 +118,19 @@ class Collected:
     def __init__(self, session: Session) -> None:
         self.session = session
 
+    @pytest.hookimpl(tryfirst=True)  # before the properties go into a JUnit file
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if not hasattr(report, "llmdiff"):
+        config = self.session.config
+        if not hasattr(report, "llmdiff") or hasattr(config, "workerinput"):
             return
         from pytest_llmdiff.reports.outcomes import add_report
 
         add_report(self.session.rows, report)
+        if report.when == "teardown" and config.getoption("xmlpath", None):
+            from pytest_llmdiff.reports.junit import properties
+
+            options = self.session.rerun_options
+            report.user_properties += properties(self.session.rows[report.nodeid], options)
 
 
 def header(session: Session) -> list[str]:
@@ -182,12 +190,17 @@ def attach(report: pytest.TestReport, item: pytest.Item) -> pytest.TestReport:
         if report.when == "call" and report.passed and kept is not None:
             tolerate(report, kept.inconclusive, item.config.stash[SESSION].settings.inconclusive)
         if report.when == "teardown":
+            from pytest_llmdiff.reports.rerun import rerun_target
+
             facts |= {} if kept is None else kept.row()
             facts["case"] = case_of(item)
+            facts["target"] = rerun_target(item.config, item)
             if kept is not None:
                 del item.stash[KEPT]  # its row is all that is needed; items live until the end
-        # Attributes of a report are serialised by xdist; properties would go to JUnit whole.
-        report.__dict__["llmdiff"] = facts
+        # Attributes of a report are serialised by xdist; properties would go to JUnit whole. Half
+        # of a surrogate pair, which a server may send, is an internal error of xdist's.
+        travels = hasattr(item.config, "workerinput")
+        report.__dict__["llmdiff"] = json.dumps(facts) if travels else facts
     return report
 
 

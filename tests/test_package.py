@@ -66,6 +66,20 @@ def test_skipped_model_tests_load_nothing_heavy(pytester: pytest.Pytester) -> No
     assert loaded(pytester)[0] == []
 
 
+def test_a_run_loads_the_reports_that_it_writes(project: pytest.Pytester) -> None:
+    project.makepyfile("def test_it(llm_pair): assert llm_pair.compare('Hi') is None")
+    models = ("--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json")
+    written = {"html", "markdown", "junit", "annotations", "json_report", "changes"}
+
+    def reports(*args: str) -> set[str]:
+        heavy, own = loaded(project, *models, *args)
+        assert ("jinja2" in heavy) == ("--llmdiff-html=r.html" in args)
+        return {name.split(".")[2] for name in own if name.startswith("pytest_llmdiff.reports.")}
+
+    assert not reports() & written
+    assert reports("--llmdiff-html=r.html") & written == {"html"}
+
+
 def test_exported_names() -> None:
     assert sorted(pytest_llmdiff.__all__) == pytest_llmdiff.__all__
     held = {name for names in pytest_llmdiff._HOMES.values() for name in names}

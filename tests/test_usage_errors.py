@@ -94,6 +94,8 @@ CASES: list[tuple[list[str], str]] = [
     ([BASE, TUNED, "--llmdiff-template-kwargs=[1]"], "*is not a JSON object such as*"),
     ([BASE, TUNED, "--llmdiff-toxicity=perspective"], "*'perspective' is not detoxify:VARIANT*"),
     ([BASE, TUNED, "--llmdiff-json=empty"], "*empty is a folder; give a file"),
+    ([BASE, TUNED, "--llmdiff-html=empty"], "--llmdiff-html: *empty is a folder; give a file"),
+    ([BASE, TUNED, "--llmdiff-markdown=empty"], "--llmdiff-markdown: *empty is a folder; give a*"),
     ([BASE, TUNED, "-o", "llmdiff_seed=-1"], "llmdiff_seed in ini: '-1' is not a whole number*"),
     (["-o", "llmdiff_required=true"], "llmdiff_required is set and no models are given*"),
 ]
