@@ -201,7 +201,7 @@ def _by_baseline(comparison: Comparison, metric: Metric, m: Measurement) -> Verd
         return replace(judge(m)[0], why=source)
     (verdict,) = judge(m, at_most=noise.limit, source=source)
     p, chance = noise.exceedance(m.value), noise.exceedance(math.nextafter(noise.limit, math.inf))
-    return replace(verdict, p=p, chance=chance)
+    return replace(verdict, p=p, chance=chance, noise=noise.reaches)
 
 
 def _limit(run: Any, metric: Metric, measure: str, digest: str) -> tuple[Noise | None, str]:
@@ -230,12 +230,16 @@ def _settle_set(
         sample = samples[question.view]
         evidence = _evidence(question, samples, scope)
         at_most, at_least, source = question.at_most, question.at_least, question.source
+        noise = None
         if not question.limited:
             noise, source = _limit(sample.run, metric, evidence.label, sample.digest)
             at_most = None if noise is None else noise.limit
-        verdicts = judge_set(evidence, at_most=at_most, at_least=at_least, source=source)
+        reaches = None if noise is None else noise.reaches
         why = source if at_most is None and at_least is None else ""
-        found += [(replace(verdict, why=why, p=evidence.p), sample) for verdict in verdicts]
+        found += [
+            (replace(verdict, why=why, p=evidence.p, noise=reaches), sample)
+            for verdict in judge_set(evidence, at_most=at_most, at_least=at_least, source=source)
+        ]
     report_set(found)
 
 

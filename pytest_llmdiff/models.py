@@ -258,7 +258,8 @@ class ModelPair:
                         f"the effect of an adapter is seen in the logits, and {type(side).__name__}"
                         " has none to give"
                     )
-            health = engine.adapter_health()
+            told = capability(engine, "adapter_health")
+            health = None if told is None else told()
             found = None if health is None else asdict(health) | {"problems": health.problems()}
             return {"health": found, "moved": logits_moved(pair)}
 

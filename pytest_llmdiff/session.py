@@ -229,6 +229,13 @@ class Session:
 
         return rerun_command(self.config, self._item, self.settings)
 
+    @cached_property
+    def rerun_options(self) -> str:
+        """What the commands that run single tests again have in common."""
+        from pytest_llmdiff.reports.rerun import rerun_options
+
+        return rerun_options(self.config, self.settings)
+
     def leave(self) -> None:
         self._item = self._kept = None
         if any(pair.wanted() for pair in self._pairs):
@@ -287,6 +294,7 @@ class Session:
             warnings=list(dict.fromkeys([*own, *(() if said is None else said.warnings)])),
             skipped=self.skipped,
             chance=chance_of(self.rows.values()),
+            options=self.rerun_options,
         )
 
     @cached_property

@@ -39,8 +39,8 @@ class Generated:
 class Engine(Protocol):
     """Anything that answers requests.
 
-    Optional capabilities are asked for by name: `score`, `token_logits`, `divergence`,
-    `adapter_health`, `parameter_bytes`.
+    Optional capabilities are asked for by name: `score`, `token_logits`, `token_logprobs`,
+    `divergence`, `adapter_health`, `parameter_bytes`.
     """
 
     def fingerprint(self) -> str:
@@ -71,6 +71,16 @@ class TokenLogits(Protocol):
         self, items: Sequence[Continuation], rows: int
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """Index and logits `[len(reply_ids), vocabulary]`, at most about `rows` rows at a time."""
+
+
+class TokenLogprobs(Protocol):
+    """Capability `token_logprobs`: likelihoods of given replies, where they are to be had for less
+    than the logits."""
+
+    def token_logprobs(
+        self, items: Sequence[Continuation], rows: int
+    ) -> Iterator[tuple[int, list[float]]]:
+        """Index and log-probabilities (nats) of the reply's tokens, about `rows` tokens at once."""
 
 
 class RecordedDivergence(Protocol):

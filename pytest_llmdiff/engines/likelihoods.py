@@ -69,6 +69,10 @@ def reply_logprobs(
         CapabilityError: the engine has no logits.
     """
     require_logits(engine)
+    told = capability(engine, "token_logprobs")
+    if told is not None:
+        yield from told(items, rows)
+        return
     order = sorted(
         range(len(items)),
         key=lambda i: len(items[i].prompt_ids) + len(items[i].reply_ids),

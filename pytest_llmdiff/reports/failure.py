@@ -15,6 +15,7 @@ from pytest_llmdiff.reports.text import (
     number,
     printable,
     shortened,
+    told_apart,
 )
 from pytest_llmdiff.sets import Sample
 from pytest_llmdiff.verdicts import Evidence, Verdict
@@ -99,7 +100,7 @@ def verdict_text(verdict: Verdict) -> str:
     if m.unit in ("problems", "findings"):
         return f"{m.name}: {value}" if m.value else f"no {m.name}"
     limit = "limit" if verdict.bound == "at_most" else "at least"
-    value, held = _told_apart(m.value, m.limit if m.limit is not None else math.nan)
+    value, held = told_apart(m.value, m.limit if m.limit is not None else math.nan)
     return f"{m.name} {value}, {limit} {held} ({verdict.source})"
 
 
@@ -132,19 +133,6 @@ def _how_to_limit(verdict: Verdict) -> str:
         f"{why}give one in the test, such as {NO_LIMIT.get(name, 'at_most=...')}, or measure one: "
         "pytest … --llmdiff-calibrate=baseline.json, then --llmdiff-baseline=baseline.json"
     )
-
-
-def _told_apart(value: float, limit: float) -> tuple[str, str]:
-    """Both numbers with as few digits as show on which side of the limit the value is."""
-    shown = number(value), number(limit)
-    if value == limit or not (math.isfinite(value) and math.isfinite(limit)):
-        return shown
-    for digits in range(3, 18):
-        a, b = map(float, shown)
-        if (a > b) == (value > limit) and a != b:
-            break
-        shown = f"{value:.{digits}g}", f"{limit:.{digits}g}"
-    return shown
 
 
 def _comparison_lines(comparison: Comparison, divergences: TokenDivergences | None) -> list[str]:

@@ -84,6 +84,7 @@ def verdict_row(
         "unsupported": m.unsupported,
         "p": plain(verdict.p),
         "chance": plain(verdict.chance),
+        "noise": plain(verdict.noise),
         "details": plain(dict(m.details)),
         "set": _set_row(verdict, worst, probes),
     }

@@ -23,6 +23,19 @@ def number(value: float | None) -> str:
     return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
+def told_apart(value: float, limit: float) -> tuple[str, str]:
+    """Both numbers with as few digits as show on which side of the limit the value is."""
+    shown = number(value), number(limit)
+    if value == limit or not (math.isfinite(value) and math.isfinite(limit)):
+        return shown
+    for digits in range(3, 18):
+        a, b = map(float, shown)
+        if (a > b) == (value > limit) and a != b:
+            break
+        shown = f"{value:.{digits}g}", f"{limit:.{digits}g}"
+    return shown
+
+
 def printable(text: str) -> str:
     """One line without control, format or bidirectional-override characters.
 
