@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -88,20 +88,22 @@ class Comparing:
         self._opened = opened
         self._used = used
         self._turn = turn
-        self._together: tuple[Comparison, ...] = ()
+        self._together: dict[Request, Comparison] = {}
         self._pool: Pool | None = None
         self._pooled: dict[Request, Comparison] = {}
 
     @cached_property
     def generation(self) -> Generation:
         from pytest_llmdiff.generation import Generation
-        from pytest_llmdiff.planning import plan
+        from pytest_llmdiff.planning import growing, plan
         from pytest_llmdiff.reports.progress import progress_for
 
+        sizes = partial(growing, self._largest)
         found = Generation(
             self._opened,
             self._whole.store,
-            plan(self._whole.asking.planned if self.tuning else ()),
+            plan(self._whole.asking.planned if self.tuning else (), sizes()),
+            sizes=sizes,
             eager=hasattr(self._whole.config, "workerinput"),
             progress=progress_for(self._whole.config),
             used=self._used,
@@ -109,6 +111,17 @@ class Comparing:
         )
         found.divergences_expected = self.divergences_expected
         return found
+
+    @property
+    def _largest(self) -> int:
+        """How many prompts are worth asking for together, at most."""
+        from pytest_llmdiff.planning import LARGEST
+
+        if all(spec.kind != "server" for spec in self._specs):
+            return LARGEST
+        from pytest_llmdiff.engines.server import IN_FLIGHT, ROUNDS
+
+        return max(LARGEST, ROUNDS * (self.settings.batch_size or IN_FLIGHT))
 
     @property
     def tuning(self) -> bool:
@@ -194,7 +207,7 @@ class Comparing:
         ]
         for comparison in found:
             self._whole.show(comparison)
-        self._together = tuple(found)
+        self._together = {request: c for (_, request), c in zip(asked, found, strict=True)}
         return found
 
     def _comparison(self, probe: Probe, base: Generated, tuned: Generated) -> Comparison:
@@ -253,7 +266,7 @@ class Comparing:
         silent = Reply(text="")
         asked = [self.with_system(p) if len(p.messages) > 1 else p for p in probes]
         found = [Comparison(probe=p, base=silent, tuned=silent, run=self) for p in asked]
-        self._together = tuple(found)
+        self._together = {self._request(comparison): comparison for comparison in found}
         return found
 
     # What comparisons ask of their run
@@ -268,8 +281,7 @@ class Comparing:
         own = [texts for comparison in comparisons for texts in inputs_of(comparison)]
 
         def around() -> list[tuple[str, ...]]:
-            windows = (found for c in comparisons for found in self._window(c))
-            return [texts for found in windows for texts in inputs_of(found)]
+            return [texts for found in self._near(comparisons) for texts in inputs_of(found)]
 
         scores = self.scoring.scores(role, spec, own, around)
         declared = [c.probe.language for c in comparisons for _ in inputs_of(c)]
@@ -342,8 +354,8 @@ class Comparing:
         own = [passage for comparison in comparisons for passage in passages_of(comparison)]
 
         def around() -> list[Passage]:
-            windows = (found for c in comparisons for found in self._window(c))
-            return [passage for found in windows for passage in passages_of(found)]
+            near = self._near(comparisons)
+            return [passage for found in near for passage in passages_of(found)]
 
         return likelihoods(self.generation, side, own, around)
 
@@ -372,24 +384,35 @@ class Comparing:
     def _request(self, comparison: Comparison) -> Request:
         return self._whole.asking.asked_for(comparison.probe)[1]
 
-    def _window(self, comparison: Comparison) -> list[Comparison]:
+    def _near(self, comparisons: Sequence[Comparison]) -> Iterator[Comparison]:
+        """All in the windows of these, each once."""
+        seen: set[Request] = set()
+        for comparison in comparisons:
+            request = self._request(comparison)
+            if request not in seen:
+                window = self._window(comparison, request)
+                seen.update((request,), window)
+                yield from window.values()
+
+    def _window(self, comparison: Comparison, request: Request) -> dict[Request, Comparison]:
         """All planned comparisons in the window of one, as far as both replies are there; for one
         of run time those that were compared together with it."""
-        request = self._request(comparison)
         if request in self._pooled:
-            return list(self._pooled.values())
-        if request not in self._whole.asking.planned and comparison in self._together:
-            return list(self._together)
+            return self._pooled
+        planned = self._whole.asking.planned
+        if request not in planned:
+            known = self._together.get(request) == comparison
+            return self._together if known else {request: comparison}
         from pytest_llmdiff.comparison import SIDES
 
         window = self.generation.window_requests(request)
         outcomes = self.generation.stored(window)
-        found = []
+        found = {}
         for request in window:
             base, tuned = (outcomes.get((side, request.key)) for side in SIDES)
             if base is not None and tuned is not None and base.reply and tuned.reply:
-                probe = self._whole.asking.planned.get(request, comparison.probe)
-                found.append(self._comparison(probe, base, tuned))
+                probe = planned.get(request, comparison.probe)
+                found[request] = self._comparison(probe, base, tuned)
         return found
 
 

@@ -68,6 +68,7 @@ class Generation:
         *,
         eager: bool,
         progress: Progress,
+        sizes: Callable[[], Iterator[int]] = growing,
         used: Used | None = None,
         turn: Callable[[], Turn] | None = None,
     ) -> None:
@@ -79,6 +80,7 @@ class Generation:
         self._by_request = {request.key: window for window in windows for request in window}
         self._eager = eager
         self._progress = progress
+        self._sizes = sizes
         self._claims = Claims(store)
         self._used = used
         self._shared_turn = turn
@@ -243,7 +245,7 @@ class Generation:
 
     def strides(self) -> Iterator[int]:
         """How many prompts of run time are worth asking for together, time after time."""
-        return growing() if self.pair.fits else repeat(LOADED)
+        return self._sizes() if self.pair.fits else repeat(LOADED)
 
     def expect(self, count: int) -> None:
         """Tell the progress how many prompts of run time are still to be compared."""

@@ -95,9 +95,9 @@ def plan(requests: Iterable[Request], sizes: Iterable[int] | None = None) -> tup
     )
 
 
-def growing() -> Iterator[int]:
-    """Sizes of windows, from `WINDOW` to `LARGEST`, without end."""
+def growing(largest: int = LARGEST) -> Iterator[int]:
+    """Sizes of windows, from `WINDOW` to `largest`, without end."""
     size = WINDOW
     while True:
         yield size
-        size = min(2 * size, LARGEST)
+        size = min(2 * size, largest)

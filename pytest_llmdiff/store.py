@@ -107,6 +107,13 @@ class Store:
 
         self._run(write)
 
+    def remove_kind(self, kind: str) -> None:
+        def write(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.execute("DELETE FROM rows WHERE kind = ?", (kind,))
+
+        self._run(write)
+
     def keys(self, kind: str) -> list[str]:
         query = "SELECT key FROM rows WHERE kind = ? ORDER BY rowid"
         return [key for (key,) in self._all(query, [kind])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from benchmarks.inputs import ADAPTER, prompts, scale_adapter
 from benchmarks.measuring import Clock, peak_mb
 from benchmarks.pairs import limits, selected, table
 from benchmarks.ratios import agreement, medians, ratios
+from benchmarks.sampling import Sampler
+from benchmarks.simulated_server import Load, completion
 
 ROUNDS: list[dict[str, dict[str, Any]]] = [
     {
@@ -163,3 +166,56 @@ def test_the_clock_does_not_count_waiting() -> None:
     clock = Clock()
     time.sleep(0.5)
     assert clock.stop() < 0.4
+
+
+class Client:
+    """What the simulated server answers, in order."""
+
+    def __init__(self) -> None:
+        self.received: list[Any] = []
+
+    def send(self, value: Any) -> None:
+        self.received.append(value["choices"][0]["message"]["content"])
+
+
+def test_the_simulated_server_runs_no_more_than_its_batch() -> None:
+    client: Any = Client()
+    bodies = [{"model": "base", "messages": [{"content": f"question {n}"}]} for n in range(5)]
+
+    async def ask() -> Load:
+        load = Load(service=0.0, batch=2)
+        for body in bodies:
+            load.take(client, json.dumps(body).encode())
+        assert (load.running, len(load.waiting)) == (2, 3)
+        while load.answered < len(bodies):
+            await asyncio.sleep(0)
+        return load
+
+    counted = asyncio.run(ask()).counted()
+    assert (counted["most_running"], counted["most_waiting"]) == (2, 3)
+    expected = [completion(body)["choices"][0]["message"]["content"] for body in bodies]
+    assert client.received == expected
+
+
+def test_simulated_models_differ_and_tell_tokens_where_asked() -> None:
+    asked = {"model": "base", "messages": [{"content": "Hi"}], "return_token_ids": True}
+    base, tuned = (completion(asked | {"model": model}) for model in ("base", "tuned"))
+    assert base["choices"] != tuned["choices"]
+    assert len(base["choices"][0]["token_ids"]) == base["usage"]["completion_tokens"]
+    assert len(base["prompt_token_ids"]) == base["usage"]["prompt_tokens"]
+    assert "prompt_token_ids" not in completion(asked | {"return_token_ids": False})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the time of threads is read from /proc")
+def test_samples_name_where_the_time_went() -> None:
+    switch = sys.getswitchinterval()
+    sampler = Sampler({Path(__file__).name: "here"})
+    sampler.start()
+    try:
+        until = time.process_time() + 0.5
+        while time.process_time() < until:
+            pass
+    finally:
+        seconds = sampler.stop()
+        sys.setswitchinterval(switch)
+    assert seconds["here"] > 0.9 * sum(seconds.values()) > 0.2

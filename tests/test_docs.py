@@ -50,7 +50,7 @@ PAGES = sorted([
 LANGUAGES = ("python", "toml", "json", "jsonl", "csv", "console", "text", "yaml")
 MODELS = {"--llm-base": "scripted:base.json", "--llm-tuned": "scripted:tuned.json"}
 # What a shell does by itself; everything else in a console block is checked.
-SHELL = ("export", "rm", "cd", "git")
+SHELL = ("export", "rm", "cd", "git", "cat")
 
 
 @dataclass(frozen=True, kw_only=True)

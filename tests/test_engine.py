@@ -494,7 +494,7 @@ def test_the_fingerprint_follows_content_not_place(folder: Path, tmp_path: Path)
 def test_quantisation_without_its_package_names_the_install_line(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_llmdiff.engines.weights.installed_version", lambda _name: None)
+    monkeypatch.setattr("pytest_llmdiff.engines.checkpoints.installed_version", lambda _name: None)
     engine = pair(folder, "base", "adapter", tmp_path, quantization="4bit").base
     with pytest.raises(ConfigError, match=r"pip install 'pytest-llmdiff\[quantization\]'"):
         list(engine.generate([request("Hi")]))

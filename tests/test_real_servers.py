@@ -66,6 +66,20 @@ def test_it_is_compared_with_the_same_weights_in_this_process(
     assert first["tests"] == again["tests"]
 
 
+def test_what_it_answered_is_replayed_without_it(pytester: pytest.Pytester, server: str) -> None:
+    pytester.makepyfile(SUITE.replace('"Name three colours.", ', "").replace("16", "4"))
+    spec = f"{server}#{NAME}"
+    record = "--llmdiff-record=run.jsonl"
+    found = pytester.runpytest_subprocess(f"--llm-base={spec}", f"--llm-tuned={spec}", record)
+    found.assert_outcomes(passed=3)
+    assert server not in "".join((pytester.path / "run.jsonl").read_text().splitlines()[1:])
+    replay = "replay:run.jsonl"
+    found = pytester.runpytest_subprocess(
+        f"--llm-base={replay}", f"--llm-tuned={replay}", "--llmdiff-store=other", "-n2"
+    )
+    found.assert_outcomes(passed=3)
+
+
 def test_a_name_that_it_does_not_serve(pytester: pytest.Pytester, server: str) -> None:
     pytester.makepyfile(SUITE)
     found = pytester.runpytest_subprocess(

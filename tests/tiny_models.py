@@ -41,6 +41,7 @@ def save_model(
     seed: int = 0,
     template: str | None = CHATML,
     generation: dict[str, Any] | None = None,
+    hidden: int = 48,
 ) -> Path:
     """A random Llama with two layers, whose logits are far from uniform."""
     import torch
@@ -49,8 +50,9 @@ def save_model(
     torch.manual_seed(seed)
     tokenizer = save_tokenizer(folder, template=template)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=48, intermediate_size=96, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=CONTEXT,
+        vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=2 * hidden,
+        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=CONTEXT,
         eos_token_id=tokenizer.eos_token_id, bos_token_id=None, pad_token_id=0,
         initializer_range=0.4,
     )  # fmt: skip

@@ -16,9 +16,10 @@ ROOM = 1.1
 class Placement:
     """Where the models of this process go.
 
-    `device` is a type: cuda, mps or cpu. `index` is the one CUDA device that the process keeps to;
-    None where it may use all of them, of which there are `count`. `shares` is among how many
-    devices, each with a process of its own, the work is divided.
+    `device` is a type: cuda, mps or cpu, or server where the models are elsewhere. `index` is the
+    one CUDA device that the process keeps to, None where it may use all of them, of which there
+    are `count`; of those that ask servers it is the number of the process. `shares` is among how
+    many devices, each with a process of its own, the work is divided.
     """
 
     device: str
@@ -34,6 +35,8 @@ class Placement:
     @property
     def turns(self) -> tuple[str, ...]:
         """Names of the turns that a process holds while it has models: one for each device."""
+        if self.device == "server" and self.index is not None:
+            return (f"models-server-{self.index}",)
         if self.device != "cuda":
             return ("models",)
         indices = range(self.count) if self.index is None else (self.index,)
@@ -73,6 +76,15 @@ def placed(
     if number is None or count < 2 or needed() * ROOM > min(memory()):
         return Placement(device=device, count=count)
     return Placement(device=device, index=int(number[1]) % count, count=count, shares=count)
+
+
+def placed_elsewhere(worker: str | None, workers: int) -> Placement:
+    """The placement of a process whose models are both behind servers: all of xdist's processes ask
+    them, each its share, since one alone would be what the servers wait for."""
+    number = re.fullmatch(r"gw(\d+)", worker or "")
+    if number is None:
+        return Placement(device="server")
+    return Placement(device="server", index=int(number[1]), count=workers, shares=workers)
 
 
 def cuda_memory() -> list[float]:

@@ -69,7 +69,13 @@ class Recording:
     def _add(self, row: dict[str, Any]) -> None:
         kind = row["kind"]
         if kind == "reply":
-            self.replies[row["side"], row["request"]] = row
+            known = self.replies.setdefault((row["side"], row["request"]), row)
+            if known.get("reply") != row.get("reply"):
+                raise ConfigError(
+                    f"replay:{self.path} holds two replies of the {row['side']} to "
+                    f"{row['messages'][-1]['content']!r}: recordings of different models, or of "
+                    "engines that answer differently each time, cannot be joined"
+                )
         elif kind == "divergence":
             self.divergences[row["request"]] = row["value"]
         elif kind == "score":

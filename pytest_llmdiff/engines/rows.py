@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.comparison import Reply, Score
@@ -22,7 +22,8 @@ def generated_to_json(generated: Generated) -> dict[str, Any]:
     if generated.reply is None:
         return {"error": generated.error}
     row: dict[str, Any] = {
-        "reply": asdict(generated.reply) | {"token_ids": packed(generated.reply.token_ids)},
+        # Not `asdict`, which copies every token id.
+        "reply": {**vars(generated.reply), "token_ids": packed(generated.reply.token_ids)},
         "prompt_ids": packed(generated.prompt_ids),
     }
     along = {name: getattr(generated, name) for name in ALONG}

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines.artifacts import parameter_count
+from pytest_llmdiff.engines.checkpoints import check_loadable, quantization_of, require
 from pytest_llmdiff.engines.conversion import Conversions, weights_form
 from pytest_llmdiff.engines.packing import pack
 from pytest_llmdiff.engines.placement import ROOM, Placement, free_memory
-from pytest_llmdiff.errors import MissingPackageError, ModelError
-from pytest_llmdiff.loading import installed_version, quiet
+from pytest_llmdiff.errors import ModelError
+from pytest_llmdiff.loading import quiet
 from pytest_llmdiff.settings import Settings
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ class Weights:
     @property
     def bytes(self) -> float:
         """Memory the weights need, in bytes, estimated from the headers of their files."""
+        if quantization_of(self.path) is not None:
+            return float(sum(file.stat().st_size for file in self.path.glob("*.safetensors")))
         per_parameter = QUANTIZED_BYTES.get(self._settings.quantization, BYTES[self.dtype])
         return parameter_count(self.path) * per_parameter
 
@@ -129,9 +132,11 @@ class Weights:
             self.stop_ids = _stop_ids(model)
             for part in (model, model.get_base_model()) if self.adapter else (model,):
                 part.generation_config = GenerationConfig()
-            self._model = model.eval()
-            if self.device == "cpu" and self.dtype == "float32":
-                pack(self._model)
+            model.eval()
+            # Quantised weights are no plain tensors, nor are their products those of plain ones.
+            if self.device == "cpu" and self.dtype == "float32" and not _is_quantized(model):
+                pack(model)
+            self._model = model
         return self._model
 
     def close(self) -> None:
@@ -151,9 +156,9 @@ class Weights:
 
     def _load_base(self) -> Any:
         if self.path.is_dir():
+            check_loadable(self.path, self.device)
             return self._read(self.path, use_safetensors=True)
-        if installed_version("gguf") is None:
-            raise MissingPackageError("gguf", self.path.name, "'pytest-llmdiff[gguf]'")
+        require("gguf", self.path.name)
         return self._conversions.load(
             self.path,
             weights_form(
@@ -215,14 +220,9 @@ class Weights:
         import torch
         from transformers import BitsAndBytesConfig
 
-        if self.path.is_file():
+        if self.path.is_file() or quantization_of(self.path) is not None:
             raise ModelError(f"{self.path} is quantised already: leave --llmdiff-quantization out")
-        if installed_version("bitsandbytes") is None:
-            raise MissingPackageError(
-                "bitsandbytes",
-                f"--llmdiff-quantization {self._settings.quantization}",
-                "'pytest-llmdiff[quantization]'",
-            )
+        require("bitsandbytes", f"--llmdiff-quantization {self._settings.quantization}")
         if self._settings.quantization == "8bit":
             return BitsAndBytesConfig(load_in_8bit=True)
         return BitsAndBytesConfig(
@@ -246,6 +246,10 @@ def input_device(model: Any) -> torch.device:
     """Where the model expects token ids; with a device map, that of its first layer."""
     device: torch.device = model.get_input_embeddings().weight.device
     return device
+
+
+def _is_quantized(model: Any) -> bool:
+    return bool(getattr(model, "is_quantized", False))
 
 
 def _stop_ids(model: Any) -> tuple[int, ...]:

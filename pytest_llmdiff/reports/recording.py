@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.engines.replay import KIND, VERSION
 from pytest_llmdiff.specs import Spec
 from pytest_llmdiff.store import Store
+
+TOGETHER = 256  # rows in memory: those of divergences are large
 
 
 def write_recording(store: Store, run_id: str, specs: Sequence[Spec], path: Path) -> None:
@@ -18,33 +21,32 @@ def write_recording(store: Store, run_id: str, specs: Sequence[Spec], path: Path
     Every process of the run has left the keys that it used in the store. The file appears whole
     or not at all.
     """
-    used = store.keys(f"used {run_id}")
-    lines: list[dict[str, Any]] = [
-        {
-            "kind": KIND,
-            "version": VERSION,
-            "base": specs[0].text,
-            "tuned": specs[1].text,
-        }
-    ]
-    for kind in ("reply", "divergence", "score", "check"):
-        keys = sorted(name.partition(" ")[2] for name in used if name.startswith(kind + " "))
-        rows = store.get(kind, keys)
-        for key in keys:
-            row = rows[key]
-            if kind == "divergence":
-                value = {name: row[name] for name in ("tokens", "unsupported")}
-                row = {"request": row["request"], "value": value}
-            elif kind == "score":
-                value = {name: row[name] for name in ("value", "unsupported", "details")}
-                told = {name: row.get(name) for name in ("scorer", "languages", "inputs")}
-                row = {**told, "value": value}
-            lines.append({"kind": kind, **row})
-    for name in used:
-        store.remove(f"used {run_id}", name)
+    name = f"used {run_id}"
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".part")
     with draft.open("w", encoding="utf-8") as stream:
-        for line in lines:
+        for line in _lines(store, store.keys(name), specs):
             stream.write(json.dumps(line, ensure_ascii=True, sort_keys=True) + "\n")
+    store.remove_kind(name)
     draft.replace(path)
+
+
+def _lines(store: Store, used: Sequence[str], specs: Sequence[Spec]) -> Iterator[Mapping[str, Any]]:
+    yield {"kind": KIND, "version": VERSION, "base": specs[0].text, "tuned": specs[1].text}
+    for kind in ("reply", "divergence", "score", "check"):
+        keys = iter(sorted(key.partition(" ")[2] for key in used if key.startswith(kind + " ")))
+        while part := list(islice(keys, TOGETHER)):
+            rows = store.get(kind, part)
+            for key in part:
+                yield {"kind": kind, **_recorded(kind, rows[key])}
+
+
+def _recorded(kind: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    if kind == "divergence":
+        value = {name: row[name] for name in ("tokens", "unsupported")}
+        return {"request": row["request"], "value": value}
+    if kind == "score":
+        value = {name: row[name] for name in ("value", "unsupported", "details")}
+        told = {name: row.get(name) for name in ("scorer", "languages", "inputs")}
+        return {**told, "value": value}
+    return row
