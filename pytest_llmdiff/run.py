@@ -75,7 +75,6 @@ def prepare(config: pytest.Config) -> None:
 
 
 def checked_specs(session: Session) -> Any:
-    from pytest_llmdiff.engines.checkpoints import check_quantized
     from pytest_llmdiff.engines.opening import check_pair, check_spec
     from pytest_llmdiff.engines.sources import given_template, template_note
     from pytest_llmdiff.scorers.opening import check_scorer
@@ -85,8 +84,6 @@ def checked_specs(session: Session) -> Any:
     base = parse_spec(settings.base or "", option="--llm-base", folder=settings.folder)
     tuned = parse_spec(settings.tuned or "", option="--llm-tuned", folder=settings.folder)
     check_pair(base, tuned, settings)
-    for spec, option in ((base, "--llm-base"), (tuned, "--llm-tuned")):
-        check_quantized(spec, option, settings, settings.quantization)
     if session.calibrating:
         from pytest_llmdiff.engines.noise import check_noise
 
@@ -95,8 +92,6 @@ def checked_specs(session: Session) -> Any:
     if settings.served is not None:
         session.served = parse_spec(settings.served, option="--llm-served", folder=settings.folder)
         check_spec(session.served, "--llm-served", base, settings)
-        own = settings.served_quantization or settings.quantization
-        check_quantized(session.served, "--llm-served", settings, own)
     session.check_files()
     check_scorer("toxicity", settings.toxicity, settings.folder_of("toxicity"))
     given_template(settings)

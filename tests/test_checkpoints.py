@@ -14,8 +14,8 @@ import pytest
 from pytest_llmdiff.engines.checkpoints import (
     METHODS,
     check_loadable,
-    packages_of,
     quantization_of,
+    versions_of,
 )
 from pytest_llmdiff.errors import ConfigError, ModelError
 from pytest_llmdiff.loading import installed_version
@@ -173,9 +173,9 @@ def test_a_gpu_that_was_not_found_is_told_when_loading(
 
 
 def test_the_packages_that_open_weights_are_part_of_their_identity(tmp_path: Path) -> None:
-    assert packages_of(folder(tmp_path / "plain", None)) == ()
-    packed = packages_of(folder(tmp_path / "packed", {"quant_method": "fp8"}))
-    assert packed == ("accelerate",)
+    assert versions_of(folder(tmp_path / "plain", None)) == {}
+    packed = versions_of(folder(tmp_path / "packed", {"quant_method": "fp8"}))
+    assert set(packed) == {"accelerate"}
 
 
 def test_a_broken_configuration_is_a_clear_error(tmp_path: Path) -> None:

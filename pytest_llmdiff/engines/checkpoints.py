@@ -8,6 +8,7 @@ with its own words.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,9 +85,10 @@ def quantization_of(path: Path | None) -> str | None:
     return str(found.get("quant_method"))
 
 
-def packages_of(path: Path) -> tuple[str, ...]:
-    """The packages that open a folder's weights, where these are quantised."""
-    return METHODS.get(quantization_of(path) or "", Method()).packages
+def versions_of(path: Path) -> Mapping[str, str | None]:
+    """The versions of the packages that open a folder's weights, where these are quantised."""
+    method = METHODS.get(quantization_of(path) or "")
+    return {name: installed_version(name) for name in method.packages} if method else {}
 
 
 def check_quantized(spec: Spec, option: str, settings: Settings, quantization: str) -> None:
@@ -97,8 +99,6 @@ def check_quantized(spec: Spec, option: str, settings: Settings, quantization: s
     Raises:
         ConfigError: naming what to install or to leave out.
     """
-    if spec.kind not in ("weights", "gguf") or spec.runtime == "vllm":
-        return  # vLLM opens them in its own way
     found = "gguf" if spec.kind == "gguf" else quantization_of(_folder(spec))
     if found is None:
         if quantization != "none":

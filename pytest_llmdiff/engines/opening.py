@@ -10,7 +10,6 @@ from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Engine, capability
-from pytest_llmdiff.engines.checkpoints import packages_of
 from pytest_llmdiff.engines.placement import (
     Placement,
     cuda_memory,
@@ -113,8 +112,14 @@ def check_spec(spec: Spec, option: str, base: Spec, settings: Settings) -> None:
             f"{option}: {spec.text} is a PEFT adapter, which needs the weights of its base in "
             f"--llm-base; {base.text} has none"
         )
+    served = settings.served_quantization if option == "--llm-served" else None
+    quantization = served or settings.quantization
     if spec.runtime == "vllm":
-        _check_vllm(spec, option, base, settings)
+        _check_vllm(spec, option, base, settings, quantization)
+    elif spec.kind in ("weights", "gguf"):
+        from pytest_llmdiff.engines.checkpoints import check_quantized
+
+        check_quantized(spec, option, settings, quantization)
     if spec.kind == "python":
         _python_engine(spec, option)
     if spec.kind == "scripted" and spec.path is not None:
@@ -131,14 +136,13 @@ def check_spec(spec: Spec, option: str, base: Spec, settings: Settings) -> None:
         raise MissingPackageError("openai", f"{option}: {spec.text}", "'pytest-llmdiff[server]'")
 
 
-def _check_vllm(spec: Spec, option: str, base: Spec, settings: Settings) -> None:
+def _check_vllm(spec: Spec, option: str, base: Spec, settings: Settings, quantization: str) -> None:
     if spec.kind == "adapter" and base.kind == "gguf":
         raise ConfigError(
             f"{option}: {spec.text} is an adapter over {base.text}, and vLLM reads no GGUF files; "
             "give the base as a folder with Hugging Face weights"
         )
-    served = settings.served_quantization if option == "--llm-served" else None
-    if (served or settings.quantization) != "none":
+    if quantization != "none":
         raise ConfigError(
             f"{option}: {spec.text}: bitsandbytes of transformers does not reach vLLM; give its "
             """own in --llmdiff-vllm, such as '{"quantization": "bitsandbytes"}', and leave out """
@@ -172,8 +176,8 @@ def open_pair(base: Spec, tuned: Spec, settings: Settings, store: Store) -> Pair
         worker = os.environ.get("PYTEST_XDIST_WORKER")
         if base.kind == tuned.kind == "server":
             return placed_elsewhere(worker, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
-        if vllm:
-            worker = None  # it takes the first GPUs that it sees: one process has all of them
+        # vLLM takes the first GPUs that it sees, in every process alike: one has all of them.
+        worker = None if vllm else worker
         device = resolved.get("device", "cpu")
         return placed(settings.device, device, worker=worker, memory=cuda_memory, needed=needed)
 
@@ -258,13 +262,17 @@ class _Opener:
         )
 
     def _transformers(self, spec: Spec, side: str, base: Engine | None) -> Engine:
+        from pytest_llmdiff.engines.checkpoints import versions_of
         from pytest_llmdiff.engines.huggingface import TransformersEngine
         from pytest_llmdiff.engines.states import KeptStates
 
         source = self.sources.of(spec, side)
-        versions = (*VERSIONS, *packages_of(source.path))
         identity = source.identity(
-            "transformers", versions, quantization=self.settings.quantization, **self.resolved
+            "transformers",
+            VERSIONS,
+            quantization=self.settings.quantization,
+            quantized=dict(versions_of(source.path)),
+            **self.resolved,
         )
         if source.adapter and isinstance(base, TransformersEngine):
             weights = base.weights
