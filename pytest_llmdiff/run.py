@@ -116,12 +116,22 @@ class Collected:
     def __init__(self, session: Session) -> None:
         self.session = session
 
+    @pytest.hookimpl(trylast=True)  # after pytest has counted the failure
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._stop()
         if not hasattr(report, "llmdiff"):
             return
         from pytest_llmdiff.reports.outcomes import add_report
 
         add_report(self.session.rows, report)
+
+    def _stop(self) -> None:
+        """Tell xdist's workers where the run ends here (`-x`): they may be at all of its replies."""
+        config = self.session.config
+        run: Any = config.pluginmanager.getplugin("session")
+        workers = self.session.specs is not None and config.pluginmanager.hasplugin("dsession")
+        if workers and (run.shouldfail or run.shouldstop):
+            self.session.stop.tell()
 
 
 def header(session: Session) -> list[str]:
@@ -203,6 +213,8 @@ def finish(config: pytest.Config) -> None:
     session.finish()
     if hasattr(config, "workerinput") or session.specs is None:
         return
+    if config.pluginmanager.hasplugin("dsession"):
+        session.stop.forget()
     from pytest_llmdiff.outputs import write_outputs
 
     session.closing += write_outputs(session, session.specs)

@@ -127,8 +127,13 @@ def template_note(base: Spec, tuned: Spec, settings: Settings) -> str | None:
     return "neither model has a chat template: give one with --llmdiff-template"
 
 
-def open_pair(base: Spec, tuned: Spec, settings: Settings, store: Store) -> Pair:
-    """Engines for both SPECs; nothing is loaded yet, hub files are fetched."""
+def open_pair(
+    base: Spec, tuned: Spec, settings: Settings, store: Store, *, role: str = "tuned"
+) -> Pair:
+    """Engines for both SPECs; nothing is loaded yet, hub files are fetched.
+
+    `role` is what the second of them is to the run: "tuned", or "served".
+    """
     resolved: dict[str, str] = {}
     if {base.kind, tuned.kind} & set(FILE_KINDS):
         from pytest_llmdiff.engines.weights import resolve_dtype
@@ -148,7 +153,7 @@ def open_pair(base: Spec, tuned: Spec, settings: Settings, store: Store) -> Pair
         return placed(settings.device, device, worker=worker, memory=cuda_memory, needed=needed)
 
     notes: list[str] = []
-    opener = _Opener(settings, store, resolved, base, tuned, notes, place)
+    opener = _Opener(settings, store, resolved, base, tuned, notes, place, role)
     engines.append(opener.engine(base, "base", None))
     engines.append(opener.engine(tuned, "tuned", engines[0]))
     return Pair(base=engines[0], tuned=engines[1], resolved=resolved, notes=notes, place=place)
@@ -165,7 +170,7 @@ def open_served(pair: Pair, base: Spec, served: Spec, settings: Settings, store:
         dtype=settings.served_dtype or settings.dtype,
         quantization=settings.served_quantization or settings.quantization,
     )
-    other = open_pair(base, served, own, store)
+    other = open_pair(base, served, own, store, role="served")
     return Pair(
         base=pair.tuned,
         tuned=other.tuned,
@@ -214,6 +219,7 @@ class _Opener:
     tuned: Spec
     notes: list[str]
     place: Callable[[], Placement]
+    role: str  # of the tuned side
 
     @cached_property
     def conversions(self) -> Conversions:
@@ -236,7 +242,11 @@ class _Opener:
         from pytest_llmdiff.engines.server import Endpoint, ServerEngine
 
         return ServerEngine(
-            Endpoint(url=spec.url or "", model=spec.reference or "", side=side),
+            Endpoint(
+                url=spec.url or "",
+                model=spec.reference or "",
+                role=self.role if side == "tuned" else side,
+            ),
             in_flight=self.settings.batch_size,
             template_kwargs=self.settings.template_kwargs,
         )

@@ -51,12 +51,12 @@ STABLE = ("id", "root", "parent", "max_model_len", "owned_by", "meta")
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where a model is: the URL up to the version, the name that the server knows it by, and the
-    side of the run, after which its key is named."""
+    """Where a model is: the URL up to the version, the name that the server knows it by, and what
+    it is to the run ("base", "tuned", "served"), after which its key is named."""
 
     url: str
     model: str
-    side: str
+    role: str
 
     def __str__(self) -> str:
         return f"{self.url}#{self.model}"
@@ -64,7 +64,7 @@ class Endpoint:
     @property
     def key_names(self) -> tuple[str, str]:
         """Environment variables that may hold the key; the first one that is set counts."""
-        return f"LLMDIFF_{self.side.upper()}_API_KEY", "LLMDIFF_API_KEY"
+        return f"LLMDIFF_{self.role.upper()}_API_KEY", "LLMDIFF_API_KEY"
 
 
 @dataclass(frozen=True, kw_only=True)
