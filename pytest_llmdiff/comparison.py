@@ -60,10 +60,15 @@ class TokenDivergence:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenDivergences:
-    """KL(base‖tuned) in nats at each token of the base's reply, over the full vocabulary."""
+    """KL(base‖tuned) in nats at each token of the base's reply, over the full vocabulary.
+
+    Where it is `unsupported`, `at_least` is what its mean is known not to be less than, if
+    anything is known.
+    """
 
     tokens: tuple[TokenDivergence, ...]
     unsupported: str | None = None
+    at_least: float | None = None
 
     @property
     def mean(self) -> float:
@@ -251,7 +256,8 @@ class Measurement:
     """One measured number; higher is always worse. `float()` gives the value.
 
     `limit` is what it was held against, if anything. Where the scorer cannot judge the input,
-    `unsupported` says why, `value` is NaN, and `float()` raises.
+    `unsupported` says why, `value` is NaN, and `float()` raises; `least` is what the value is known
+    not to be less than, if anything is known: it can break a limit, and keeps none.
     """
 
     name: str
@@ -259,6 +265,7 @@ class Measurement:
     unit: str = ""
     limit: float | None = None
     unsupported: str | None = None
+    least: float | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def __float__(self) -> float:

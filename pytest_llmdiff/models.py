@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmdiff.comparison import Comparison, Likelihood, Measurement, Passage, Reply, Side
-from pytest_llmdiff.engines import capability
+from pytest_llmdiff.engines import capability, lacks_logits
 from pytest_llmdiff.errors import CapabilityError, ConfigError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.generation import Generation
@@ -106,10 +106,14 @@ class Model:
         (probe,) = map(self.run.with_system, probes_of(messages))
         if answer is None:
             return list(self.engine.render(probe.messages))
+        whole = (*probe.messages, answer)
         renderer = capability(self.engine, "renderer")
-        if renderer is None:
+        if renderer is not None:
+            return list(renderer.ids(whole, add_generation_prompt=False))
+        rendered = capability(self.engine, "rendered")  # a server's own template
+        if rendered is None:
             raise CapabilityError(f"{type(self.engine).__name__} renders prompts only")
-        return list(renderer.ids((*probe.messages, answer), add_generation_prompt=False))
+        return list(rendered(whole, add_generation_prompt=False))
 
     @property
     def engine(self) -> Any:
@@ -254,10 +258,10 @@ class ModelPair:
             for side in (pair.base, engine):
                 if capability(side, "token_logits") is None:
                     raise CapabilityError(
-                        f"the effect of an adapter is seen in the logits, and {type(side).__name__}"
-                        " has none to give"
+                        f"the effect of an adapter is seen in the logits, and {lacks_logits(side)}"
                     )
-            health = engine.adapter_health()
+            told = capability(engine, "adapter_health")
+            health = None if told is None else told()
             found = None if health is None else asdict(health) | {"problems": health.problems()}
             return {"health": found, "moved": logits_moved(pair)}
 

@@ -74,14 +74,19 @@ def prepare(config: pytest.Config) -> None:
 
 
 def checked_specs(session: Session) -> Any:
-    from pytest_llmdiff.engines.opening import check_pair, check_spec, given_template, template_note
+    from pytest_llmdiff.engines.opening import (
+        check_pair,
+        check_spec,
+        given_template,
+        template_note,
+    )
     from pytest_llmdiff.scorers.opening import check_scorer
-    from pytest_llmdiff.specs import parse_spec
+    from pytest_llmdiff.specs import given_tokenizer, parse_spec
 
     settings = session.settings
     base = parse_spec(settings.base or "", option="--llm-base", folder=settings.folder)
     tuned = parse_spec(settings.tuned or "", option="--llm-tuned", folder=settings.folder)
-    check_pair(base, tuned, settings.template)
+    check_pair(base, tuned, settings)
     if session.calibrating:
         from pytest_llmdiff.engines.noise import check_noise
 
@@ -89,10 +94,11 @@ def checked_specs(session: Session) -> Any:
         tuned = base
     if settings.served is not None:
         session.served = parse_spec(settings.served, option="--llm-served", folder=settings.folder)
-        check_spec(session.served, "--llm-served", base, settings.template)
+        check_spec(session.served, "--llm-served", base, settings)
     session.check_files()
     check_scorer("toxicity", settings.toxicity, settings.folder_of("toxicity"))
     given_template(settings)
+    given_tokenizer(settings)
     check_training(session)
     session.note = template_note(base, tuned, settings)
     return base, tuned
@@ -126,7 +132,7 @@ class Collected:
         add_report(self.session.rows, report)
 
     def _stop(self) -> None:
-        """Tell xdist's workers where the run ends here (`-x`): they may be at all of its replies."""
+        """Tell xdist's workers where the run ends early (`-x`): they may be at all its replies."""
         config = self.session.config
         run: Any = config.pluginmanager.getplugin("session")
         workers = self.session.specs is not None and config.pluginmanager.hasplugin("dsession")

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.engines.background import Put, as_they_come
 from pytest_llmdiff.engines.completions import generated_of
-from pytest_llmdiff.engines.server import CANARIES, FURTHER, Endpoint, ServerEngine
+from pytest_llmdiff.engines.endpoint import Endpoint
+from pytest_llmdiff.engines.server import CANARIES, FURTHER, ServerEngine
 from pytest_llmdiff.errors import CapabilityError, ModelError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.planning import Request, Sampling
@@ -184,7 +185,9 @@ def test_what_no_server_can_do_says_so(pytester: pytest.Pytester, chat: ChatServ
     )
     found = pytester.runpytest_subprocess(*chat.specs())
     found.assert_outcomes(failed=1)
-    found.stdout.fnmatch_lines(["E *needs the base model's logits, and its engine (ServerEngine)*"])
+    found.stdout.fnmatch_lines(
+        ["E *needs the base model's logits, and ServerEngine has none*--llmdiff-tokenizer"]
+    )
 
 
 def test_a_recording_needs_no_server(pytester: pytest.Pytester, chat: ChatServer) -> None:

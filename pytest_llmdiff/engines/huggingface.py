@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.comparison import Reply
 from pytest_llmdiff.engines import Continuation, Generated
 from pytest_llmdiff.engines.adapter import AdapterHealth, adapter_health
 from pytest_llmdiff.engines.artifacts import generation_stop_ids
@@ -15,8 +14,8 @@ from pytest_llmdiff.engines.batches import BatchSize
 from pytest_llmdiff.engines.completion import Along, Completion
 from pytest_llmdiff.engines.decoder import Ended
 from pytest_llmdiff.engines.decoding import groups
-from pytest_llmdiff.engines.reasoning import split_reasoning
 from pytest_llmdiff.engines.rendering import AnyRenderer
+from pytest_llmdiff.engines.replies import reply_of_tokens
 from pytest_llmdiff.engines.serving import Service, service_of, window_of
 from pytest_llmdiff.engines.states import KeptStates
 from pytest_llmdiff.engines.teacher import Teacher
@@ -136,7 +135,7 @@ class TransformersEngine:
                 index = indices[place]
                 if self.keep_states and row.states:
                     self.states[keys[place]] = _stacked(row.states)
-                yield index, self._generated(prompts[index], row, set(stop_ids))
+                yield index, self._generated(prompts[index], row, stop_ids)
 
     def _prompt(self, request: Request, context: int) -> list[int]:
         ids = self.render(request.messages)
@@ -218,25 +217,12 @@ class TransformersEngine:
     def token_text(self, token_id: int) -> str:
         return str(self.tokenizer.decode([token_id]))
 
-    def _generated(self, prompt: list[int], ended: Ended, stop_ids: set[int]) -> Generated:
-        tokenizer, row = self.tokenizer, ended.tokens
-        text, reasoning = split_reasoning(
-            tokenizer.decode(row, skip_special_tokens=False),
-            prompt_tail=tokenizer.decode(prompt[-16:], skip_special_tokens=False),
-            special_tokens=tokenizer.all_special_tokens,
-        )
-        stopped = bool(row) and row[-1] in stop_ids
-        if reasoning is None:
-            text = tokenizer.decode(row, skip_special_tokens=True).strip()
-        reply = Reply(
-            text=text,
-            reasoning=reasoning,
-            token_ids=tuple(row),
-            finish_reason="stop" if stopped else "length",
-            prompt_tokens=len(prompt),
-        )
+    def _generated(self, prompt: list[int], ended: Ended, stop_ids: Sequence[int]) -> Generated:
         return Generated(
-            reply=reply, prompt_ids=tuple(prompt), ties=ended.ties, margin=ended.margin
+            reply=reply_of_tokens(self.tokenizer, prompt, ended.tokens, stop_ids),
+            prompt_ids=tuple(prompt),
+            ties=ended.ties,
+            margin=ended.margin,
         )
 
     def _pad_id(self) -> int:

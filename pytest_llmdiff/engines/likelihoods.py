@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pytest_llmdiff.comparison import Passage
-from pytest_llmdiff.engines import Continuation, capability
+from pytest_llmdiff.engines import Continuation, capability, lacks_logits
 from pytest_llmdiff.engines.divergence import rows_for
 from pytest_llmdiff.errors import CapabilityError, ProbeError
 
@@ -69,6 +69,12 @@ def reply_logprobs(
         CapabilityError: the engine has no logits.
     """
     require_logits(engine)
+    likeliest = capability(engine, "token_logprobs")
+    if likeliest is not None:
+        for position, found in likeliest(items):
+            reply_ids = items[position].reply_ids
+            yield position, [row[token] for token, row in zip(reply_ids, found, strict=True)]
+        return
     order = sorted(
         range(len(items)),
         key=lambda i: len(items[i].prompt_ids) + len(items[i].reply_ids),
@@ -78,11 +84,11 @@ def reply_logprobs(
         item = items[order[position]]
         scores = logits.float()
         reply = scores.new_tensor(item.reply_ids).long()[:, None]
-        found = scores.gather(-1, reply)[:, 0] - scores.logsumexp(-1)
-        yield order[position], found.tolist()
+        logprobs = scores.gather(-1, reply)[:, 0] - scores.logsumexp(-1)
+        yield order[position], logprobs.tolist()
 
 
 def require_logits(engine: Any) -> None:
     """Raises CapabilityError where the engine cannot score given replies."""
-    if capability(engine, "token_logits") is None:
-        raise CapabilityError(f"{type(engine).__name__} has no logits to score a reply with")
+    if all(capability(engine, name) is None for name in ("token_logits", "token_logprobs")):
+        raise CapabilityError(f"a given reply is scored with logits, and {lacks_logits(engine)}")

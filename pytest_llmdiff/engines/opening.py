@@ -74,7 +74,7 @@ class Pair:
         self.tuned.close()
 
 
-def check_pair(base: Spec, tuned: Spec, template: str | None = None) -> None:
+def check_pair(base: Spec, tuned: Spec, settings: Settings) -> None:
     """Refuse combinations that cannot work, before anything is loaded.
 
     Raises:
@@ -85,11 +85,11 @@ def check_pair(base: Spec, tuned: Spec, template: str | None = None) -> None:
             f"--llm-base: {base.text} is a PEFT adapter; the base is the model that it was trained "
             "on, and the adapter goes to --llm-tuned"
         )
-    check_spec(base, "--llm-base", base, template)
-    check_spec(tuned, "--llm-tuned", base, template)
+    check_spec(base, "--llm-base", base, settings)
+    check_spec(tuned, "--llm-tuned", base, settings)
 
 
-def check_spec(spec: Spec, option: str, base: Spec, template: str | None) -> None:
+def check_spec(spec: Spec, option: str, base: Spec, settings: Settings) -> None:
     """Refuse a SPEC that cannot work beside this base, before anything is loaded.
 
     Raises:
@@ -106,11 +106,11 @@ def check_spec(spec: Spec, option: str, base: Spec, template: str | None) -> Non
         ScriptedEngine.from_file(spec.path)
     if spec.kind == "replay" and spec.path is not None:
         check_recording(spec.path)
-    if spec.kind == "server" and template is not None:
+    if spec.kind == "server" and settings.template is not None and settings.tokenizer is None:
         raise ConfigError(
             f"--llmdiff-template: {option} is a server, which renders prompts with the template "
             "that it was started with; start it with this one (vLLM and llama.cpp: --chat-template "
-            "FILE)"
+            "FILE), or give its tokenizer (--llmdiff-tokenizer) to have prompts rendered here"
         )
     if spec.kind == "server" and installed_version("openai") is None:
         raise MissingPackageError("openai", f"{option}: {spec.text}", "'pytest-llmdiff[server]'")
@@ -239,16 +239,16 @@ class _Opener:
         return self._transformers(spec, side, base)
 
     def _server(self, spec: Spec, side: str) -> Engine:
-        from pytest_llmdiff.engines.server import Endpoint, ServerEngine
+        from pytest_llmdiff.engines.server_opening import open_server
 
-        return ServerEngine(
-            Endpoint(
-                url=spec.url or "",
-                model=spec.reference or "",
-                role=self.role if side == "tuned" else side,
-            ),
-            in_flight=self.settings.batch_size,
-            template_kwargs=self.settings.template_kwargs,
+        return open_server(
+            spec,
+            self.role if side == "tuned" else side,
+            self.settings,
+            self.store,
+            given_template(self.settings),
+            renderer=self._renderer,
+            remembered=_remembered,
         )
 
     def _transformers(self, spec: Spec, side: str, base: Engine | None) -> Engine:

@@ -33,7 +33,8 @@ def write_recording(store: Store, run_id: str, specs: Sequence[Spec], path: Path
         for key in keys:
             row = rows[key]
             if kind == "divergence":
-                value = {name: row[name] for name in ("tokens", "unsupported")}
+                names = ("tokens", "unsupported", "at_least")
+                value = {name: row[name] for name in names if name in row}
                 row = {"request": row["request"], "value": value}
             elif kind == "score":
                 value = {name: row[name] for name in ("value", "unsupported", "details")}

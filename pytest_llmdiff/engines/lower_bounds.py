@@ -1,0 +1,83 @@
+"""The least that a divergence can be where only the likeliest tokens of one side are told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pytest_llmdiff.comparison import TokenDivergences
+from pytest_llmdiff.engines import Continuation, capability
+from pytest_llmdiff.errors import CapabilityError
+
+Row = Mapping[int, float]
+UNTOLD = 1e-6  # probability that rounding may hide among the tokens that are not told
+TELLS = ("token_logits", "token_logprobs")
+
+
+def lower_bounds(
+    base: Any, tuned: Any, pairs: Sequence[tuple[Continuation, Continuation]], rows: int
+) -> Iterator[tuple[int, TokenDivergences]]:
+    """What is known of each pair's divergence, with its index: that it is no less than so much.
+
+    Raises:
+        CapabilityError: neither side tells the likeliest tokens.
+    """
+    for index, (before, after) in enumerate(pairs):
+        ours, theirs = _told(base, before), _told(tuned, after)
+        # A side with logits is asked for the tokens that the other one tells.
+        if ours is None and theirs is not None:
+            ours = _gathered(base, before, theirs, rows)
+        elif theirs is None and ours is not None:
+            theirs = _gathered(tuned, after, ours, rows)
+        if ours is None or theirs is None:
+            raise CapabilityError("neither engine tells the likeliest tokens of a reply")
+        least = [least_divergence(p, q) for p, q in zip(ours, theirs, strict=True)]
+        yield (
+            index,
+            TokenDivergences(
+                tokens=(),
+                at_least=math.fsum(least) / len(least) if least else None,
+                unsupported="a server tells the likeliest tokens alone, from which the divergence is "
+                "known to be no less than a value; for the value itself it has to tell the whole "
+                "vocabulary (vLLM: --max-logprobs -1)",
+            ),
+        )
+
+
+def _told(engine: Any, item: Continuation) -> Sequence[Row] | None:
+    likeliest = capability(engine, "token_logprobs")
+    if likeliest is None:
+        return None
+    ((_, found),) = likeliest([item])
+    return list(found)
+
+
+def _gathered(
+    engine: Any, item: Continuation, like: Sequence[Row], rows: int
+) -> Sequence[Row] | None:
+    ((_, logits),) = engine.token_logits([item], rows)
+    logprobs = logits.float().log_softmax(-1)
+    width = logprobs.shape[-1]
+    return [
+        {token: float(row[token]) for token in told if token < width}
+        for row, told in zip(logprobs, like, strict=True)
+    ]
+
+
+def least_divergence(base: Row, tuned: Row) -> float:
+    """A lower bound of KL(base‖tuned) in nats, from log-probabilities of some tokens.
+
+    The tokens that both sides tell are taken one by one and all others as one: what happens to be
+    put together can only lose divergence (the data processing inequality, Cover & Thomas 2006,
+    theorem 2.7.1 for KL by the log sum inequality).
+    """
+    shared = base.keys() & tuned.keys()
+    p = [base[token] for token in shared]
+    q = [tuned[token] for token in shared]
+    terms = [math.exp(a) * (a - b) for a, b in zip(p, q, strict=True) if a > -math.inf]
+    left = 1.0 - math.fsum(map(math.exp, p))
+    if left > UNTOLD:
+        beside = max(1.0 - math.fsum(map(math.exp, q)), 0.0) + UNTOLD
+        terms.append(left * math.log(left / beside))
+    return max(math.fsum(terms), 0.0)
