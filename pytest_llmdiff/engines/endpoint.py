@@ -1,4 +1,4 @@
-"""One model of one server: where it is, how it is asked, and what an answer that is none becomes."""
+"""One model of one server: where it is, how it is asked, and what becomes of a bad answer."""
 
 from __future__ import annotations
 

@@ -11,7 +11,13 @@ from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.errors import CapabilityError
 
 Row = Mapping[int, float]
+Told = Mapping[int, Sequence[Row]]
+TOGETHER = 64  # pairs that are asked for side by side
 UNTOLD = 1e-6  # probability that rounding may hide among the tokens that are not told
+WHY = (
+    "a server tells the likeliest tokens alone, so that only a lower bound is known; for the "
+    "divergence itself it has to tell the whole vocabulary (vLLM: --max-logprobs -1)"
+)
 TELLS = ("token_logits", "token_logprobs")
 
 
@@ -23,7 +29,9 @@ def lower_bounds(
     Raises:
         CapabilityError: neither side tells the likeliest tokens.
     """
-    for index, (before, after) in enumerate(pairs):
+    for start in range(0, len(pairs), TOGETHER):
+        part = pairs[start : start + TOGETHER]
+        before, after = [pair[0] for pair in part], [pair[1] for pair in part]
         ours, theirs = _told(base, before), _told(tuned, after)
         # A side with logits is asked for the tokens that the other one tells.
         if ours is None and theirs is not None:
@@ -32,37 +40,30 @@ def lower_bounds(
             theirs = _gathered(tuned, after, ours, rows)
         if ours is None or theirs is None:
             raise CapabilityError("neither engine tells the likeliest tokens of a reply")
-        least = [least_divergence(p, q) for p, q in zip(ours, theirs, strict=True)]
-        yield (
-            index,
-            TokenDivergences(
-                tokens=(),
-                at_least=math.fsum(least) / len(least) if least else None,
-                unsupported="a server tells the likeliest tokens alone, from which the divergence is "
-                "known to be no less than a value; for the value itself it has to tell the whole "
-                "vocabulary (vLLM: --max-logprobs -1)",
-            ),
-        )
+        for index in range(len(part)):
+            least = [
+                least_divergence(p, q) for p, q in zip(ours[index], theirs[index], strict=True)
+            ]
+            at_least = math.fsum(least) / len(least) if least else None
+            found = TokenDivergences(tokens=(), unsupported=WHY, at_least=at_least)
+            yield start + index, found
 
 
-def _told(engine: Any, item: Continuation) -> Sequence[Row] | None:
+def _told(engine: Any, items: Sequence[Continuation]) -> Told | None:
     likeliest = capability(engine, "token_logprobs")
-    if likeliest is None:
-        return None
-    ((_, found),) = likeliest([item])
-    return list(found)
+    return None if likeliest is None else dict(likeliest(items))
 
 
-def _gathered(
-    engine: Any, item: Continuation, like: Sequence[Row], rows: int
-) -> Sequence[Row] | None:
-    ((_, logits),) = engine.token_logits([item], rows)
-    logprobs = logits.float().log_softmax(-1)
-    width = logprobs.shape[-1]
-    return [
-        {token: float(row[token]) for token in told if token < width}
-        for row, told in zip(logprobs, like, strict=True)
-    ]
+def _gathered(engine: Any, items: Sequence[Continuation], like: Told, rows: int) -> Told:
+    found = {}
+    for index, logits in engine.token_logits(items, rows):
+        logprobs = logits.float().log_softmax(-1)
+        width = logprobs.shape[-1]
+        found[index] = [
+            {token: float(row[token]) for token in told if token < width}
+            for row, told in zip(logprobs, like[index], strict=True)
+        ]
+    return found
 
 
 def least_divergence(base: Row, tuned: Row) -> float:

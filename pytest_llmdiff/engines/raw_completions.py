@@ -7,6 +7,7 @@ besides replies: how likely given tokens are.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +17,7 @@ from pytest_llmdiff.engines.completions import raw_completion_of
 from pytest_llmdiff.engines.endpoint import Endpoint, Refused
 from pytest_llmdiff.engines.rendering import AnyRenderer
 from pytest_llmdiff.engines.replies import reply_of_text, reply_of_tokens
-from pytest_llmdiff.engines.server import CANARIES, FURTHER, Form, Ids, ServerEngine
+from pytest_llmdiff.engines.server import CANARIES, FURTHER, Form, Found, Ids, ServerEngine
 from pytest_llmdiff.engines.server_logprobs import (
     Logprobs,
     Row,
@@ -39,6 +40,15 @@ T = TypeVar("T")
 Remember = Callable[[str, Callable[[], Mapping[str, Any]]], Mapping[str, Any]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Besides:
+    """What the server tells of probabilities, and the tokens that it cuts the first prompts into,
+    where it shows them."""
+
+    logprobs: Logprobs
+    pieces: Ids | None
+
+
 class RawServerEngine(ServerEngine):
     """One model of one server, whose tokenizer is `renderer`'s.
 
@@ -47,8 +57,8 @@ class RawServerEngine(ServerEngine):
     """
 
     lacking = (
-        "the server gives no log-probabilities by token id (vLLM's prompt_logprobs, or llama.cpp's "
-        "logprobs)"
+        "the server does not tell the log-probabilities of the whole vocabulary by token id "
+        "(llama.cpp does, and vLLM that is started with --max-logprobs -1)"
     )
 
     def __init__(
@@ -71,6 +81,11 @@ class RawServerEngine(ServerEngine):
 
     def render(self, messages: Sequence[Message]) -> list[int]:
         return self.renderer.ids(messages)
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
+        # Loaded here: the requests go out in another thread than the store's.
+        _ = self.stop_ids(), self.tokenizer, getattr(self.renderer, "template", None)
+        return super().generate(requests)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a reply's text, without special tokens."""
@@ -103,8 +118,8 @@ class RawServerEngine(ServerEngine):
 
     @property
     def _logprobs(self) -> Logprobs:
-        found: Logprobs = self.found.besides
-        return found
+        found: Besides = self.found.besides
+        return found.logprobs
 
     def _token_logprobs(self, items: Sequence[Continuation]) -> Iterator[tuple[int, list[Row]]]:
         top = self._logprobs.top
@@ -175,19 +190,23 @@ class RawServerEngine(ServerEngine):
         )
 
     def _identity(self, form: Form, besides: Any) -> list[Any]:
-        told = [form.as_text, form.without_bos, besides.top, besides.width]
+        told = [form.as_text, form.without_bos, besides.logprobs.top, besides.logprobs.width]
         return ["raw", self._tokenizer_identity, told]
 
-    async def _besides(self, client: AsyncOpenAI, form: Form) -> Logprobs:
-        await self._check_tokenizer(client)
-        if form.as_text:
-            return Logprobs()
-        return await find_logprobs(self._connection, client, self._facts["prompts"][0])
+    def _prepare(self) -> None:
+        _ = self._facts
 
-    async def _check_tokenizer(self, client: AsyncOpenAI) -> None:
+    async def _besides(self, client: AsyncOpenAI, form: Form) -> Besides:
+        logprobs = Logprobs()
+        if not form.as_text:
+            prompt = self._facts["prompts"][0]
+            logprobs = await find_logprobs(self._connection, client, prompt)
+        pieces = await text_ids(self._connection, client, "\n".join(CANARIES))
+        return Besides(logprobs=logprobs, pieces=pieces)
+
+    def _review(self, found: Found) -> None:
         """Whether the ids of both stand for the same texts, where the server lets that be seen."""
-        text, ours = "\n".join(CANARIES), self._facts["pieces"]
-        theirs = await text_ids(self._connection, client, text)
+        text, ours, theirs = "\n".join(CANARIES), self._facts["pieces"], found.besides.pieces
         if theirs is None:
             self.notes.append(
                 f"{self.endpoint} has no /tokenize: that its tokenizer is the one of "

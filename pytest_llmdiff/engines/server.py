@@ -149,12 +149,23 @@ class ServerEngine:
     def found(self) -> Found:
         if self._known is None:
             try:
-                self._known = self._connection.first(self._find_out)
+                self._prepare()
+                found = self._connection.first(self._find_out)
+                self._review(found)
+                self._known = found
             except LLMDiffError as error:
                 self._known = error  # not asked again for every further test
         if isinstance(self._known, LLMDiffError):
             raise self._known
         return self._known
+
+    # Before and behind what is asked, in the caller's own thread, to which the store belongs.
+
+    def _prepare(self) -> None:
+        """Have at hand what the questions need."""
+
+    def _review(self, found: Found) -> None:
+        """Raises ModelError where what was found cannot be."""
 
     async def _find_out(self, client: AsyncOpenAI) -> Found:
         listed = await self._listed(client)
