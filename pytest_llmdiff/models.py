@@ -137,7 +137,7 @@ class Model:
     def template_facts(self, template: str | Path | None = None) -> dict[str, Any]:
         """Plain JSON: `problems`, what they were `compared with`, and why the template of the
         training is `unknown`, or None."""
-        from pytest_llmdiff.templates import template_facts
+        from pytest_llmdiff.templates import served_renderings, template_facts
 
         training = self.run.training
         given = None if template is None else self.run.template_source(str(template))
@@ -148,7 +148,9 @@ class Model:
 
         known = given or training.template or training.own_template
         about = "training" if given is None else content_key(given.content())
-        also = [None if known is None else content_key(known.content()), training.predictions]
+        content = None if known is None else content_key(known.content())
+        also: list[Any] = [content, training.predictions]
+        also += [] if (shown := served_renderings(self.engine)) is None else [shown]
         facts = dict(
             self.run.generation.remembered("template", self.side, [about], compute, also=also)
         )

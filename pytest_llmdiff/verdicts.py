@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Bound = Literal["at_most", "at_least"]
 Outcome = Literal["passed", "regressed", "inconclusive", "not judged", "no limit"]
 GIVEN = "given in the test"
+BY_BOUND = "; the value is at least this"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,7 @@ def judge(
             return [Verdict(measurement=measurement, outcome="not judged", source=source)]
         # Whatever the value is, it is above the limit.
         known = replace(measurement, value=least, limit=at_most, unsupported=None)
-        return [Verdict(measurement=known, outcome="regressed", source=source)]
+        return [Verdict(measurement=known, outcome="regressed", source=source + BY_BOUND)]
     limits = _limits(at_most, at_least)
     if not limits:
         return [Verdict(measurement=measurement, outcome="no limit", source=source)]
@@ -159,6 +160,7 @@ def _judged(
             # Nothing but what the values are no less than, and that is enough.
             evidence = replace(evidence, estimate=for_)
             measurement = replace(measurement, value=for_.value)
+            source += BY_BOUND
     elif evidence.estimate.n == 0 and evidence.missing:
         outcome = "not judged"
     elif decide(against, **held) == "passed":

@@ -220,7 +220,8 @@ def test_whole_rows_are_the_weights_logits(
     server: TokenServer, folder: Path, tmp_path: Path
 ) -> None:
     server.max_logprobs = -1
-    here, there = pair(folder, "base", "adapter", tmp_path).base, raw(server, folder)
+    here: Any = pair(folder, "base", "adapter", tmp_path).base
+    there = raw(server, folder)
     items = [
         Continuation(prompt_ids=tuple(here.render(ASKED)), reply_ids=tuple(map(ord, text)))
         for text in ("Paris", "x")
@@ -252,7 +253,7 @@ def test_what_a_server_tells_is_found_out(
     engine = raw(server, folder)
     assert (engine.token_logprobs is not None, engine.token_logits is not None) == (likely, whole)
     if not likely:
-        with pytest.raises(CapabilityError, match="no log-probabilities by token id"):
+        with pytest.raises(CapabilityError, match="does not tell the log-probabilities"):
             passage_logprobs(engine, [Passage(text="x", after=ASKED)], "cpu")
 
 
@@ -363,6 +364,9 @@ def test_a_lower_bound_can_fail_and_never_pass(
     assert 0.1 * kl < bound <= kl + 1e-5
     below = run(pytester, 0.01, score, *args)
     below.assert_outcomes(passed=1, failed=3)
+    said = "limit 0.01 (given in the test; the value is at least this)"
+    below.stdout.fnmatch_lines([f"E *divergence 0.*, {said}"])
+    below.stdout.fnmatch_lines([f"E *divergence of 6 comparisons: 0.*, {said}: the interval*"])
     found = measured(pytester)
     assert found["test_one"]["outcome"] == found["test_set"]["outcome"] == "regressed"
     assert found["test_one"]["value"] == pytest.approx(bound)
@@ -410,6 +414,32 @@ def test_parity_names_the_template_and_then_goes_around_it(
         pytester.runpytest_subprocess(*args, rendered_here).assert_outcomes(passed=1)
 
 
+TEMPLATE = """
+from pytest_llmdiff import assert_template_consistent
+
+def test_template(llm_tuned):
+    assert_template_consistent(llm_tuned)
+"""
+
+
+def test_a_servers_template_is_held_against_the_bases(
+    pytester: pytest.Pytester, folder: Path
+) -> None:
+    """With one store: the template may change where no reply of the fingerprint does."""
+    pytester.makepyfile(TEMPLATE)
+    served = Weights(folder / "base")
+    with running(TokenServer(weights={"tuned": served}), TokenHandler) as server:
+        args = (f"--llm-base={folder / 'base'}", f"--llm-tuned={server.url}#tuned")
+        pytester.runpytest_subprocess(*args).assert_outcomes(passed=1)
+        served.tokenizer.chat_template = CHATML.replace("'<|im_end|>'", "'<|endoftext|>'")
+        found = pytester.runpytest_subprocess(*args)
+        found.assert_outcomes(failed=1)
+        found.stdout.fnmatch_lines(["E *differs from token *", "E *an answer ends in *"])
+        server.tokenizes = False
+        found = pytester.runpytest_subprocess(*args)
+        found.stdout.fnmatch_lines(["E *CapabilityError*does not show the tokens*"])
+
+
 # Completions
 
 
@@ -432,7 +462,9 @@ def test_the_prompts_of_the_fingerprint_are_remembered(server: TokenServer, fold
     kept: dict[str, Any] = {}
 
     def remembered(what: str, compute: Any) -> Any:
-        return kept.setdefault(what, None) or kept.__setitem__(what, compute()) or kept[what]
+        if what not in kept:
+            kept[what] = compute()
+        return kept[what]
 
     first = raw(server, folder)
     first._remembered = remembered

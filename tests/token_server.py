@@ -105,6 +105,7 @@ class TokenHandler(Handler):
 
     def complete(self, body: dict[str, Any], weights: Weights) -> None:
         prompt, most = body["prompt"], self.chat.max_logprobs
+        ids: list[int] = []
         if isinstance(prompt, str):
             ids = [*([] if self.chat.bos is None else [self.chat.bos]), *weights.encode(prompt)]
         elif not self.chat.takes_ids:
@@ -116,8 +117,7 @@ class TokenHandler(Handler):
         for name in ("prompt_logprobs", "logprobs") if most is not None else ():
             asked = width if body.get(name) == -1 else body.get(name) or 0
             if asked > (width if most == -1 else most):
-                said = f"Requested {name} of {asked}, which is greater than max allowed: {most}"
-                self.refuse(400, said)
+                self.refuse(400, f"Requested {asked}, which is greater than max allowed: {most}")
                 return
         said = weights.reply(ids, body["max_tokens"], self.stops(body, weights))
         choice: dict[str, Any] = {

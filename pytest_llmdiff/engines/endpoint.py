@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -83,7 +83,7 @@ class Connection:
         ask: Callable[[AsyncOpenAI, Job], Coroutine[Any, Any, Result]],
         *,
         at_most: int | None = None,
-    ) -> Generator[tuple[int, Result], None, None]:
+    ) -> Iterator[tuple[int, Result]]:
         """Index and answer of each job, side by side, as they come.
 
         One that fails ends the sending; what is under way already may still come, and the error

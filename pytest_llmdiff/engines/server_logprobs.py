@@ -98,7 +98,7 @@ async def next_row(
     choice = await _choice(
         connection, client, prompt, logprobs=top, return_tokens_as_token_ids=True
     )
-    given = choice.get("logprobs")
+    given: Any = choice.get("logprobs")
     try:
         if "content" in given:  # llama.cpp
             likely = given["content"][0]["top_logprobs"]

@@ -302,8 +302,8 @@ def _next(rows: list[dict[str, Any]], found: dict[str, int]) -> Iterator[str]:
         )
     if found["not judged"]:
         hints.append(
-            f"{found['not judged']} test(s) were not judged: each says why; where a scorer does not "
-            "know the language or length, --llmdiff-embedder and --llmdiff-toxicity choose others"
+            f"{found['not judged']} test(s) were not judged: each says why; --llmdiff-embedder and "
+            "--llmdiff-toxicity choose other scorers where one does not know the language or length"
         )
     if hints:
         yield "next:"
