@@ -69,16 +69,29 @@ def _gathered(engine: Any, items: Sequence[Continuation], like: Told, rows: int)
 def least_divergence(base: Row, tuned: Row) -> float:
     """A lower bound of KL(base‖tuned) in nats, from log-probabilities of some tokens.
 
-    The tokens that both sides tell are taken one by one and all others as one: what happens to be
-    put together can only lose divergence (the data processing inequality, Cover & Thomas 2006,
-    theorem 2.7.1 for KL by the log sum inequality).
+    A row has the likeliest tokens, and one more at most. What is not told is taken for what makes
+    the divergence the smallest: a token that the base tells and the tuned model does not is no
+    likelier to the latter than the last one that it tells, and all further ones are taken as one,
+    which can only lose divergence (the log sum inequality, Cover & Thomas 2006, theorem 2.7.1).
     """
     shared = base.keys() & tuned.keys()
-    p = [base[token] for token in shared]
-    q = [tuned[token] for token in shared]
-    terms = [math.exp(a) * (a - b) for a, b in zip(p, q, strict=True) if a > -math.inf]
-    left = 1.0 - math.fsum(map(math.exp, p))
+    terms = [
+        math.exp(p) * (p - tuned[token])
+        for token, p in ((token, base[token]) for token in shared)
+        if p > -math.inf
+    ]
+    # The smallest of a row may be the token that was asked about, far below the likeliest.
+    most = sorted(tuned.values())[min(1, len(tuned) - 1)]
+    alone = sorted((p for token, p in base.items() if token not in shared), reverse=True)
+    mass = [math.exp(p) for p in alone]
+    left = max(1.0 - math.fsum(map(math.exp, base.values())), 0.0) + math.fsum(mass)
+    beside = max(1.0 - math.fsum(math.exp(tuned[token]) for token in shared), 0.0) + UNTOLD
+    # The smallest sum has probabilities in one ratio to the base's, where that is not too much.
+    for p, each in zip(alone, mass, strict=True):
+        if left <= UNTOLD or each * beside <= math.exp(most) * left:
+            break
+        terms.append(each * (p - most))
+        left, beside = left - each, max(beside - math.exp(most), UNTOLD)
     if left > UNTOLD:
-        beside = max(1.0 - math.fsum(map(math.exp, q)), 0.0) + UNTOLD
         terms.append(left * math.log(left / beside))
     return max(math.fsum(terms), 0.0)
