@@ -91,4 +91,4 @@ def reply_logprobs(
 def require_logits(engine: Any) -> None:
     """Raises CapabilityError where the engine cannot score given replies."""
     if all(capability(engine, name) is None for name in ("token_logits", "token_logprobs")):
-        raise CapabilityError(f"a given reply is scored with logits, and {lacks_logits(engine)}")
+        raise CapabilityError(f"a given reply needs logits, and {lacks_logits(engine)}")
