@@ -123,7 +123,7 @@ def test_a_server_of_texts_never_reads_two_bos(
     assert found.reply is not None
     text = server.bodies[-1]["prompt"]
     assert text.startswith("<|endoftext|>") is (writes_bos and not adds_bos)
-    assert engine.token_logprobs is None
+    assert engine.likely_tokens is None
     assert engine.token_logits is None
 
 
@@ -251,7 +251,7 @@ def test_what_a_server_tells_is_found_out(
 ) -> None:
     vars(server).update(options)
     engine = raw(server, folder)
-    assert (engine.token_logprobs is not None, engine.token_logits is not None) == (likely, whole)
+    assert (engine.likely_tokens is not None, engine.token_logits is not None) == (likely, whole)
     if not likely:
         with pytest.raises(CapabilityError, match="does not tell the log-probabilities"):
             passage_logprobs(engine, [Passage(text="x", after=ASKED)], "cpu")

@@ -37,7 +37,7 @@ class Generated:
 class Engine(Protocol):
     """Anything that answers requests.
 
-    Optional capabilities are asked for by name: `token_logits`, `token_logprobs`, `divergence`,
+    Optional capabilities are asked for by name: `token_logits`, `likely_tokens`, `divergence`,
     `logprobs`, `adapter_health`, `parameter_bytes`.
     """
 
@@ -71,11 +71,11 @@ class TokenLogits(Protocol):
         """Index and logits `[len(reply_ids), vocabulary]`, at most about `rows` rows at a time."""
 
 
-class TokenLogprobs(Protocol):
-    """Capability `token_logprobs`: the likeliest tokens at each token of given replies, of engines
+class LikelyTokens(Protocol):
+    """Capability `likely_tokens`: the likeliest tokens at each token of given replies, of engines
     that have no logits to give, or only at a price."""
 
-    def token_logprobs(
+    def likely_tokens(
         self, items: Sequence[Continuation]
     ) -> Iterator[tuple[int, Sequence[Mapping[int, float]]]]:
         """Index and, for each token of the reply, log-probabilities (nats) by token id: those of

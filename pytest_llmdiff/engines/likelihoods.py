@@ -69,7 +69,7 @@ def reply_logprobs(
         CapabilityError: the engine has no logits.
     """
     require_logits(engine)
-    likeliest = capability(engine, "token_logprobs")
+    likeliest = capability(engine, "likely_tokens")
     if likeliest is not None:
         for position, found in likeliest(items):
             reply_ids = items[position].reply_ids
@@ -90,5 +90,5 @@ def reply_logprobs(
 
 def require_logits(engine: Any) -> None:
     """Raises CapabilityError where the engine cannot score given replies."""
-    if all(capability(engine, name) is None for name in ("token_logits", "token_logprobs")):
+    if all(capability(engine, name) is None for name in ("token_logits", "likely_tokens")):
         raise CapabilityError(f"a given reply needs logits, and {lacks_logits(engine)}")

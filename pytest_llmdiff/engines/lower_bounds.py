@@ -18,7 +18,7 @@ WHY = (
     "a server tells the likeliest tokens alone, so that only a lower bound is known; for the "
     "divergence itself it has to tell the whole vocabulary (vLLM: --max-logprobs -1)"
 )
-TELLS = ("token_logits", "token_logprobs")
+TELLS = ("token_logits", "likely_tokens")
 
 
 def lower_bounds(
@@ -50,7 +50,7 @@ def lower_bounds(
 
 
 def _told(engine: Any, items: Sequence[Continuation]) -> Told | None:
-    likeliest = capability(engine, "token_logprobs")
+    likeliest = capability(engine, "likely_tokens")
     return None if likeliest is None else dict(likeliest(items))
 
 

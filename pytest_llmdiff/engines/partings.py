@@ -77,7 +77,7 @@ def partings(engine: Any, asked: Sequence[Asked], device: str) -> list[Parting]:
 
 def _margins(engine: Any, items: Sequence[Continuation], rows: int) -> Iterator[tuple[int, float]]:
     """By how much the likeliest token is ahead of the last one of each item."""
-    likeliest = capability(engine, "token_logprobs")
+    likeliest = capability(engine, "likely_tokens")
     if likeliest is not None:
         for number, found in likeliest(items):
             last = found[-1]

@@ -109,8 +109,8 @@ class RawServerEngine(ServerEngine):
     # Capabilities; None where the server has not what they need
 
     @property
-    def token_logprobs(self) -> Callable[..., Iterator[tuple[int, list[Row]]]] | None:
-        return self._token_logprobs if self._logprobs.top else None
+    def likely_tokens(self) -> Callable[..., Iterator[tuple[int, list[Row]]]] | None:
+        return self._likely_tokens if self._logprobs.top else None
 
     @property
     def token_logits(self) -> Callable[..., Iterator[tuple[int, torch.Tensor]]] | None:
@@ -121,7 +121,7 @@ class RawServerEngine(ServerEngine):
         found: Besides = self.found.besides
         return found.logprobs
 
-    def _token_logprobs(self, items: Sequence[Continuation]) -> Iterator[tuple[int, list[Row]]]:
+    def _likely_tokens(self, items: Sequence[Continuation]) -> Iterator[tuple[int, list[Row]]]:
         top = self._logprobs.top
 
         async def ask(client: AsyncOpenAI, item: Continuation) -> list[Row]:
