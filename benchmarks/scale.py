@@ -14,6 +14,9 @@ rounds of ratios within a round.
              drift; in the first run all is answered, in the second all comes out of the store
   compare    one test over `llm_pair.compare_all` of so many prompts, read from a file line by line
 
+With `--instructions` the rerun is counted too: the instructions that valgrind sees both sides run.
+They hardly differ from run to run, where CPU time does by a tenth.
+
 The processes write and use bytecode, as those of an installed package do. Our plugin is loaded on
 both sides, as it is where it is installed; the side of pytest alone gets no models.
 """
@@ -23,6 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -126,12 +130,35 @@ def make_suite(folder: Path, rows: int) -> None:
     subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
 
 
-def pytest_run(folder: Path, *args: str) -> Used:
-    """One process of pytest, which must pass."""
+def command_of(folder: Path, args: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """A command of pytest, and its environment."""
     environment = {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPATH"] = str(ROOT)
     environment["PYTHONPYCACHEPREFIX"] = str(folder.parent / "bytecode")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args]
+    return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args], environment
+
+
+def instructions(folder: Path, *args: str) -> float:
+    """Millions of instructions of one process of pytest that ran before."""
+    command, environment = command_of(folder, args)
+    counting = ("--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
+    done = subprocess.run(
+        ["valgrind", *counting, *command],
+        cwd=folder,
+        env=environment | {"PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.search(r"I *refs: *([0-9,]+)", done.stderr)
+    if found is None:
+        raise SystemExit(f"valgrind counted nothing:\n{done.stderr[-4000:]}")
+    return int(found[1].replace(",", "")) / 1e6
+
+
+def pytest_run(folder: Path, *args: str) -> Used:
+    """One process of pytest, which must pass."""
+    command, environment = command_of(folder, args)
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
@@ -203,6 +230,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000, help="of the large probe file")
     parser.add_argument("--probes", type=int, default=500, help="of the rerun")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--instructions", action="store_true", help="needs valgrind")
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.make:
@@ -228,6 +256,14 @@ def main() -> None:
         )
         show(f"rerunning {options.probes} test cases", found)
         figures["rerun_vs_empty"] = ratio(found)
+        if options.instructions:
+            counted = [
+                instructions(home / "rerun", *args)
+                for args in (("test_probes.py", *MODELS), ("test_parametrized.py",))
+            ]
+            own, other = counted
+            print(f"| its instructions | {own:.0f} M | {other:.0f} M | {own / other:.3f} | |")
+            figures["rerun_instructions"] = round(own / other, 3)
         print("\n| prompts | peak memory | prompts per CPU-second | store |\n|---|---|---|---|")
         figures["peak_mb_at"] = {}
         for rows in (max(1, options.rows // 10), options.rows):

@@ -31,6 +31,7 @@ def run(adapter: str, report: Path) -> int:
         "--llm-tuned",
         str((SUITE / "adapters" / adapter).relative_to(HERE.parent)),
         f"--llmdiff-json={report}",
+        f"--llmdiff-html={report.with_suffix('.html')}",
         # A red run has dozens of failures alike: two in full are enough here.
         "--tb=short" if adapter == "good" else "--tb=no",
     ]
@@ -55,7 +56,8 @@ def main() -> int:
             wrong.append(f"{adapter}: exit code {code}, not {expected}")
         if adapter == "rude" and code == 1:
             show_failures(report)
-        print(f"\nJSON report: {report.relative_to(HERE.parent)}")
+        for kind in (".html", ".json"):
+            print(f"report: {report.with_suffix(kind).relative_to(HERE.parent)}")
     print("\n" + ("\n".join(wrong) or "As it should be: good is green, rude is red."))
     return 1 if wrong else 0
 

@@ -54,13 +54,13 @@ def _of_files(judge: Callable[[Mapping[str, Any]], Findings]) -> Callable[[Model
 
 def _file_facts(pair: ModelPair) -> Any:
     """Facts of the files, computed once; None for engines without files."""
-    from pytest_llmdiff.engines.huggingface import TransformersEngine
+    from pytest_llmdiff.engines.file_engine import FileEngine
     from pytest_llmdiff.engines.inspection import inspect_pair
 
     base = pair.run.generation.pair.base
 
     def compute(engine: Any) -> Any:
-        if not isinstance(engine, TransformersEngine) or not isinstance(base, TransformersEngine):
+        if not isinstance(engine, FileEngine) or not isinstance(base, FileEngine):
             return None
         return inspect_pair(base, engine)
 

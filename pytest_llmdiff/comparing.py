@@ -16,21 +16,20 @@ if TYPE_CHECKING:
     from pytest_llmdiff.comparison import (
         Accepted,
         Comparison,
-        Explanation,
         InputsOf,
-        Likelihood,
-        Passage,
         PassagesOf,
         Reply,
         Score,
         Side,
-        TokenDivergences,
     )
+    from pytest_llmdiff.divergences import TokenDivergences
     from pytest_llmdiff.engines import Generated
     from pytest_llmdiff.engines.opening import Pair
     from pytest_llmdiff.engines.partings import Parting
+    from pytest_llmdiff.explanation import Explanation
     from pytest_llmdiff.formats.template_source import TemplateSource
     from pytest_llmdiff.generation import Generation
+    from pytest_llmdiff.passages import Likelihood, Passage
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.pools import Pool
     from pytest_llmdiff.probes import Probe
@@ -270,9 +269,6 @@ class Comparing:
         inputs_of: InputsOf,
         spec: object | None = None,
     ) -> list[Score]:
-        from pytest_llmdiff.comparison import Score
-        from pytest_llmdiff.scorers.scripts import undeclared
-
         own = [texts for comparison in comparisons for texts in inputs_of(comparison)]
 
         def around() -> list[tuple[str, ...]]:
@@ -283,6 +279,9 @@ class Comparing:
         declared = [c.probe.language for c in comparisons for _ in inputs_of(c)]
         if not any(declared):
             return scores
+        from pytest_llmdiff.comparison import Score
+        from pytest_llmdiff.scorers.scripts import undeclared
+
         languages = self.scoring.languages(role, spec)
         reasons = [undeclared(language, languages) for language in declared]
         return [
@@ -354,8 +353,8 @@ class Comparing:
 
     def explain(self, comparison: Comparison) -> Explanation:
         """What a failure text shows beyond the comparison; kept for the reports as well."""
-        from pytest_llmdiff.comparison import Explanation
         from pytest_llmdiff.errors import LLMDiffError
+        from pytest_llmdiff.explanation import Explanation
 
         explanation = Explanation()
         if comparison.given is not None:
@@ -385,22 +384,22 @@ class Comparing:
             return list(self._pooled.values())
         if request not in self._whole.asking.planned and comparison in self._together:
             return list(self._together)
+        from pytest_llmdiff.comparison import SIDES
+
         window = self.generation.window_requests(request)
         outcomes = self.generation.stored(window)
         found = []
         for request in window:
-            sides = [outcomes.get((side, request.key)) for side in ("base", "tuned")]
-            replies = [side.reply for side in sides if side is not None and side.reply is not None]
-            if len(replies) == 2:
+            base, tuned = (outcomes.get((side, request.key)) for side in SIDES)
+            if base is not None and tuned is not None and base.reply and tuned.reply:
                 probe = self._whole.asking.planned.get(request, comparison.probe)
-                found.append(replace(comparison, probe=probe, base=replies[0],
-                                     tuned=replies[1], original=None))  # fmt: skip
+                found.append(self._comparison(probe, base, tuned))
         return found
 
 
 def _reply(generated: Generated, side: str) -> Reply:
-    from pytest_llmdiff.errors import ProbeError
-
     if generated.reply is None:
+        from pytest_llmdiff.errors import ProbeError
+
         raise ProbeError(f"the {side} model cannot answer this probe: {generated.error}")
     return generated.reply

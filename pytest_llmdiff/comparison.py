@@ -1,14 +1,17 @@
-"""The values that tests and reports see: replies, comparisons, divergences, measurements."""
+"""The values that tests and reports see: replies, comparisons, scores, measurements."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.probes import Probe
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.divergences import TokenDivergences
+    from pytest_llmdiff.explanation import Explanation
+    from pytest_llmdiff.passages import Likelihood, Passage
 
 FinishReason = Literal["stop", "length"]
 Side = Literal["base", "tuned"]
@@ -40,123 +43,8 @@ class Score:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class TokenDivergence:
-    """One position of the base's reply, teacher-forced through both models.
-
-    `text` is the base's token there; `tuned_text` the tuned model's most likely one. The four
-    log-probabilities (nats) belong to those two tokens under each model.
-    """
-
-    text: str
-    kl: float
-    base_logprob: float
-    tuned_logprob: float
-    tuned_text: str
-    tuned_text_base_logprob: float
-    tuned_text_tuned_logprob: float
-    flipped: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenDivergences:
-    """KL(base‖tuned) in nats at each token of the base's reply, over the full vocabulary.
-
-    Where it is `unsupported`, `at_least` is what its mean is known not to be less than, if
-    anything is known.
-    """
-
-    tokens: tuple[TokenDivergence, ...]
-    unsupported: str | None = None
-    at_least: float | None = None
-
-    @property
-    def mean(self) -> float:
-        return sum(token.kl for token in self.tokens) / len(self.tokens)
-
-    @property
-    def first_flip(self) -> int | None:
-        """Index of the first token where the two models' most likely tokens differ."""
-        return next((i for i, token in enumerate(self.tokens) if token.flipped), None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Passage:
-    """A given text whose likelihood is asked: the answer `after` chat messages or, after none, an
-    ordinary text by itself."""
-
-    text: str
-    after: tuple[Message, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Likelihood:
-    """How likely a model finds a given text: log-probabilities in nats, per token and summed."""
-
-    token_logprobs: tuple[float, ...]
-
-    @property
-    def log_likelihood(self) -> float:
-        return math.fsum(self.token_logprobs)
-
-    @property
-    def mean(self) -> float:
-        """Mean log-probability per token."""
-        return self.log_likelihood / len(self.token_logprobs)
-
-
-LeakKind = Literal["same", "near-same"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Leak:
-    """A training example that has a probe's prompt; `more` others have it too.
-
-    `number` counts the records of its data set from 1. `kind` is "same" up to case, spaces and
-    punctuation, or "near-same".
-    """
-
-    dataset: str
-    number: int
-    prompt: str
-    kind: LeakKind
-    more: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Neighbour:
-    """A training example near to a probe in meaning.
-
-    `number` counts the records of its data set from 1. `answer` is None where training has none
-    that it should learn. `similarity` is the cosine of the two prompts' embeddings, -1 to 1.
-    `leak` says whether the prompts are the same as texts.
-    """
-
-    dataset: str
-    number: int
-    prompt: str
-    answer: str | None
-    similarity: float
-    leak: LeakKind | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Explanation:
-    """What a failure text shows beyond the comparison, as far as it can be had.
-
-    `unavailable` says why there are no neighbours, or which examples were not read for them;
-    it is empty where no training data is known.
-    """
-
-    divergences: TokenDivergences | None = None
-    neighbours: tuple[Neighbour, ...] = ()
-    leak: Leak | None = None
-    unavailable: str = ""
-    rerun: str = ""
-
-
 InputsOf = Callable[["Comparison"], list[tuple[str, ...]]]
-PassagesOf = Callable[["Comparison"], list[Passage]]
+PassagesOf = Callable[["Comparison"], "list[Passage]"]
 
 
 class Run(Protocol):
@@ -239,6 +127,8 @@ class Comparison:
         *before, last = self.probe.messages
         if last["role"] != "assistant":
             return None
+        from pytest_llmdiff.passages import Passage
+
         return Passage(text=last["content"], after=tuple(before))
 
 

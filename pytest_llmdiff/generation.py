@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_llmdiff.comparison import SIDES, Side, TokenDivergences
+from pytest_llmdiff.comparison import SIDES, Side
 from pytest_llmdiff.engines import Generated, capability
 from pytest_llmdiff.engines.opening import Pair
 from pytest_llmdiff.engines.rows import (
@@ -33,8 +33,10 @@ from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import Claims, Turn
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.divergences import TokenDivergences
     from pytest_llmdiff.engines.pairing import Pairing
 
+KEYS = 1024  # of replies, in memory
 LOADED = 4096  # prompts for which it is worth loading two models that take turns in memory
 
 
@@ -88,6 +90,8 @@ class Generation:
         self.divergences_expected = False
         self._fingerprints: dict[Side, str] = {}
         self._prefixes: dict[Side, str] = {}  # of the keys of replies
+        # Those of a window are asked for with its first test, and again one by one.
+        self.reply_key = lru_cache(maxsize=KEYS)(self._reply_key)
         self._expected: set[Side] = set()
         self.notes: list[str] = []
 
@@ -116,7 +120,7 @@ class Generation:
 
         return Pairing(self.pair)
 
-    def reply_key(self, side: Side, request: Request) -> str:
+    def _reply_key(self, side: Side, request: Request) -> str:
         if side not in self._prefixes:
             # Where rounding is coarse, the tuned model's near-ties are settled by the base's reply.
             sides = SIDES if side == "tuned" and self.pair.settles_ties else (side,)

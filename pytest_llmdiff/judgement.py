@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.comparison import Comparison, Explanation, Measurement, against_accepted
+from pytest_llmdiff.comparison import Comparison, Measurement, against_accepted
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.metrics import Metric
-from pytest_llmdiff.sets import Comparisons, Sample, View, check_answered, gather
-from pytest_llmdiff.verdicts import GIVEN, Evidence, Verdict, judge, judge_set
+from pytest_llmdiff.metrics import Metric, check_answered
+from pytest_llmdiff.verdicts import GIVEN, Verdict, judge, judge_set
+from pytest_llmdiff.views import View
 
 if TYPE_CHECKING:
     from pytest_llmdiff.baseline import Noise
+    from pytest_llmdiff.sets import Sample
+    from pytest_llmdiff.verdicts import Evidence
 
 OWN = "this helper's own"
 ROUNDING = 1.01  # an accepted value measured again, in other batches say, is no further change
@@ -77,6 +79,8 @@ def settle_problems(subject: Comparison | Iterable[Comparison], metric: Metric) 
     if isinstance(subject, Comparison):
         _settle_one(subject, metric, [question])
         return
+    from pytest_llmdiff.sets import gather
+
     (sample,) = gather(metric, members_of(subject), [question.view])
     found = [(value, comparison) for value, comparison in sample.worst if value]
     count = sum(bool(value) for value in sample.values)
@@ -119,6 +123,7 @@ def report(run: Any, comparison: Comparison | None, verdicts: Sequence[Verdict])
             run.record(comparison, verdict)
     if all(verdict.passed or _let_pass(run, verdict) for verdict in verdicts):
         return
+    from pytest_llmdiff.explanation import Explanation
     from pytest_llmdiff.reports.failure import failure_text
 
     explanation = Explanation()
@@ -196,7 +201,7 @@ def _by_baseline(comparison: Comparison, metric: Metric, m: Measurement) -> Verd
         return replace(judge(m)[0], why=source)
     (verdict,) = judge(m, at_most=noise.limit, source=source)
     p, chance = noise.exceedance(m.value), noise.exceedance(math.nextafter(noise.limit, math.inf))
-    return replace(verdict, p=p, chance=chance)
+    return replace(verdict, p=p, chance=chance, noise=noise.reaches)
 
 
 def _limit(run: Any, metric: Metric, measure: str, digest: str) -> tuple[Noise | None, str]:
@@ -215,6 +220,8 @@ def _settle_set(
     subject: Iterable[Comparison], metric: Metric, questions: Sequence[Question]
 ) -> None:
     __tracebackhide__ = True
+    from pytest_llmdiff.sets import Comparisons, gather
+
     views = list(dict.fromkeys(view for question in questions for view in question.views))
     samples = dict(zip(views, gather(metric, members_of(subject), views), strict=True))
     scope = subject.scope if isinstance(subject, Comparisons) else ""
@@ -223,12 +230,16 @@ def _settle_set(
         sample = samples[question.view]
         evidence = _evidence(question, samples, scope)
         at_most, at_least, source = question.at_most, question.at_least, question.source
+        noise = None
         if not question.limited:
             noise, source = _limit(sample.run, metric, evidence.label, sample.digest)
             at_most = None if noise is None else noise.limit
-        verdicts = judge_set(evidence, at_most=at_most, at_least=at_least, source=source)
+        reaches = None if noise is None else noise.reaches
         why = source if at_most is None and at_least is None else ""
-        found += [(replace(verdict, why=why, p=evidence.p), sample) for verdict in verdicts]
+        found += [
+            (replace(verdict, why=why, p=evidence.p, noise=reaches), sample)
+            for verdict in judge_set(evidence, at_most=at_most, at_least=at_least, source=source)
+        ]
     report_set(found)
 
 

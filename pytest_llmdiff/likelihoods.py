@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pytest_llmdiff.comparison import Likelihood, Passage, Side
+from pytest_llmdiff.comparison import Side
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.generation import Generation
+from pytest_llmdiff.passages import Likelihood, Passage
 
 WHAT = "reply-score"  # their name in the store and in recordings
 

@@ -7,12 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_llmdiff.comparison import Comparison, Likelihood, Measurement, Passage, Reply, Side
+from pytest_llmdiff.comparison import Comparison, Measurement, Reply, Side
 from pytest_llmdiff.engines import capability, lacks_logits
 from pytest_llmdiff.errors import CapabilityError, ConfigError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.generation import Generation
 from pytest_llmdiff.likelihoods import likelihoods
+from pytest_llmdiff.passages import Likelihood, Passage
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.pools import Pool, pool_of
 from pytest_llmdiff.probes import Probe, make_probe, make_reading

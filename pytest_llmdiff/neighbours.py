@@ -9,8 +9,8 @@ from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from pytest_llmdiff.comparison import Explanation, Leak, Neighbour
 from pytest_llmdiff.errors import LLMDiffError, ScorerError
+from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
 from pytest_llmdiff.formats.factory_layout import Example
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.formats.prompts import asked, likeness, normalised

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 DEFAULT_EMBEDDER = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
+# Options that say where a run keeps and writes things, which has no bearing on what it finds.
+PLACES = ("store", "record", "json", "html", "markdown", "export")
 BASELINE = "baseline"  # in place of a suite's limit: take it from the baseline
 
 
@@ -213,6 +215,13 @@ OPTIONS = (
         help="variables given to the chat template",
     ),
     Option(
+        name="vllm",
+        default={},
+        parse=_json_object,
+        allowed='a JSON object of engine arguments such as {"tensor_parallel_size": 4}',
+        help="how vLLM is started for a vllm: SPEC",
+    ),
+    Option(
         name="train_config",
         default=None,
         parse=_text,
@@ -272,6 +281,22 @@ OPTIONS = (
         parse=_text,
         allowed="a file",
         help="write the results to FILE as JSON",
+        is_path=True,
+    ),
+    Option(
+        name="html",
+        default=None,
+        parse=_text,
+        allowed="a file",
+        help="write the results to FILE as one HTML page that needs no network",
+        is_path=True,
+    ),
+    Option(
+        name="markdown",
+        default=None,
+        parse=_text,
+        allowed="a file",
+        help="write a summary to FILE as Markdown",
         is_path=True,
     ),
     Option(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.session import Session
@@ -34,6 +36,10 @@ def _written(session: Session, specs: tuple[Spec, Spec]) -> Iterator[str]:
         from pytest_llmdiff.reports.json_report import write_json
 
         write_json(session.facts(), settings.json)
+    if settings.html is not None:
+        from pytest_llmdiff.reports.html import write_html
+
+        write_html(session.facts(), settings.html)
     if settings.export is not None:
         from pytest_llmdiff.reports.export import write_export
 
@@ -41,3 +47,26 @@ def _written(session: Session, specs: tuple[Spec, Spec]) -> Iterator[str]:
             yield from write_export(rows, settings.export)
         except LLMDiffError as error:
             yield f"export: nothing was written: {error}"
+    yield from _for_reviewers(session)
+
+
+def _for_reviewers(session: Session) -> Iterator[str]:
+    """Markdown and, in a workflow of GitHub, its summary and annotations."""
+    settings, summary = session.settings, os.environ.get("GITHUB_STEP_SUMMARY")
+    if settings.markdown is not None:
+        from pytest_llmdiff.reports.markdown import write_markdown
+
+        write_markdown(session.facts(), settings.markdown)
+    if summary and session.rows:
+        from pytest_llmdiff.reports.markdown import append_markdown
+
+        try:
+            append_markdown(session.facts(), Path(summary))
+        except OSError as error:  # which a workflow's author can do nothing about in this run
+            yield f"markdown: GITHUB_STEP_SUMMARY cannot be written to ({error})"
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from pytest_llmdiff.reports.annotations import annotation_lines
+
+        root = session.config.rootpath
+        workspace = Path(os.environ.get("GITHUB_WORKSPACE") or root)
+        yield from annotation_lines(session.facts(), root, workspace)

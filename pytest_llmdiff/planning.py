@@ -63,7 +63,7 @@ def store_key(kind: str, *parts: Any) -> str:
 
 
 def key_within(prefix: str, key: str) -> str:
-    """The key of something by what many have in common and what it has of its own, both keys."""
+    """The key of something by what many have in common, a key, and what it has of its own."""
     return hashlib.sha256(f"{prefix} {key}".encode()).hexdigest()
 
 

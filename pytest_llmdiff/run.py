@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,12 +75,8 @@ def prepare(config: pytest.Config) -> None:
 
 
 def checked_specs(session: Session) -> Any:
-    from pytest_llmdiff.engines.opening import (
-        check_pair,
-        check_spec,
-        given_template,
-        template_note,
-    )
+    from pytest_llmdiff.engines.opening import check_pair, check_spec
+    from pytest_llmdiff.engines.sources import given_template, template_note
     from pytest_llmdiff.scorers.opening import check_scorer
     from pytest_llmdiff.specs import given_tokenizer, parse_spec
 
@@ -122,16 +119,21 @@ class Collected:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    @pytest.hookimpl(trylast=True)  # after pytest has counted the failure
+    @pytest.hookimpl(tryfirst=True)  # before the properties go into a JUnit file
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._stop()
-        if not hasattr(report, "llmdiff"):
+        config = self.session.config
+        if not hasattr(report, "llmdiff") or hasattr(config, "workerinput"):
             return
         from pytest_llmdiff.reports.outcomes import add_report
 
         add_report(self.session.rows, report)
+        if report.when == "teardown" and config.getoption("xmlpath", None):
+            from pytest_llmdiff.reports.junit import properties
 
-    def _stop(self) -> None:
+            options = self.session.rerun_options
+            report.user_properties += properties(self.session.rows[report.nodeid], options)
+
+    def pytest_runtest_logfinish(self) -> None:
         """Tell xdist's workers where the run ends early (`-x`): they may be at all its replies."""
         config = self.session.config
         run: Any = config.pluginmanager.getplugin("session")
@@ -197,12 +199,17 @@ def attach(report: pytest.TestReport, item: pytest.Item) -> pytest.TestReport:
         if report.when == "call" and report.passed and kept is not None:
             tolerate(report, kept.inconclusive, item.config.stash[SESSION].settings.inconclusive)
         if report.when == "teardown":
+            from pytest_llmdiff.reports.rerun import rerun_target
+
             facts |= {} if kept is None else kept.row()
             facts["case"] = case_of(item)
+            facts["target"] = rerun_target(item.config, item)
             if kept is not None:
                 del item.stash[KEPT]  # its row is all that is needed; items live until the end
-        # Attributes of a report are serialised by xdist; properties would go to JUnit whole.
-        report.__dict__["llmdiff"] = facts
+        # Attributes of a report are serialised by xdist; properties would go to JUnit whole. Half
+        # of a surrogate pair, which a server may send, is an internal error of xdist's.
+        travels = hasattr(item.config, "workerinput")
+        report.__dict__["llmdiff"] = json.dumps(facts) if travels else facts
     return report
 
 

@@ -15,7 +15,7 @@ from pytest_llmdiff.engines.rows import score_from_json, score_to_json
 from pytest_llmdiff.errors import LLMDiffError, ScorerError
 from pytest_llmdiff.generation import Generation, Progress
 from pytest_llmdiff.loading import third_party_warnings_ignored
-from pytest_llmdiff.planning import content_key, store_key
+from pytest_llmdiff.planning import content_key, key_within, store_key
 from pytest_llmdiff.scorers import Embedder, Embedding, Scorer
 from pytest_llmdiff.scorers.opening import named_languages, open_scorer
 from pytest_llmdiff.settings import Settings
@@ -241,7 +241,11 @@ class _Opened:
         self.key = lru_cache(maxsize=KEYS)(self._key)
 
     def _key(self, texts: tuple[str, ...]) -> str:
-        return store_key("score", self.fingerprint, texts)
+        return key_within(self._prefix, repr(texts))
+
+    @cached_property
+    def _prefix(self) -> str:
+        return store_key("score", self.fingerprint)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from pytest_llmdiff.asking import Asking
     from pytest_llmdiff.baseline import Baseline, Conditions, Limits, Noise, Role
     from pytest_llmdiff.comparing import Comparing
-    from pytest_llmdiff.comparison import Accepted, Comparison, Explanation
+    from pytest_llmdiff.comparison import Accepted, Comparison
     from pytest_llmdiff.engines.opening import Pair
+    from pytest_llmdiff.explanation import Explanation
     from pytest_llmdiff.probes import Probe
     from pytest_llmdiff.reports.facts import Facts
     from pytest_llmdiff.reports.kept import Kept
@@ -146,9 +147,11 @@ class Session:
     @cached_property
     def accepted(self) -> dict[str, Entry]:
         """Accepted changes by the digest of the probe."""
+        if self.calibrating or not self.settings.accepted.exists():
+            return {}
         from pytest_llmdiff.accepted import read_accepted
 
-        return {} if self.calibrating else read_accepted(self.settings.accepted)
+        return read_accepted(self.settings.accepted)
 
     def accepted_for(self, probe: Probe) -> Accepted | None:
         entry = self.accepted.get(probe.digest) if self.accepted else None
@@ -233,6 +236,13 @@ class Session:
 
         return rerun_command(self.config, self._item, self.settings)
 
+    @cached_property
+    def rerun_options(self) -> str:
+        """What the commands that run single tests again have in common."""
+        from pytest_llmdiff.reports.rerun import rerun_options
+
+        return rerun_options(self.config, self.settings)
+
     def leave(self) -> None:
         self._item = self._kept = None
         if any(pair.wanted() for pair in self._pairs):
@@ -291,6 +301,7 @@ class Session:
             warnings=list(dict.fromkeys([*own, *(() if said is None else said.warnings)])),
             skipped=self.skipped,
             chance=chance_of(self.rows.values()),
+            options=self.rerun_options,
         )
 
     @cached_property

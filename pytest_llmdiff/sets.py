@@ -5,16 +5,17 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
 
 from pytest_llmdiff.comparison import Comparison, Measurement, Run, against_accepted
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.metrics import Metric
+from pytest_llmdiff.metrics import Metric, check_answered
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.probes import Probe
+from pytest_llmdiff.views import View
 
 STREAMED = 1024  # comparisons that are in memory, and measured, together
 WORST = 20  # members of a set that are kept with their replies
@@ -91,25 +92,6 @@ def digest_of(digests: Iterable[str]) -> str:
     return content_key(sorted(digests))[:12]
 
 
-def itself(measurement: Measurement) -> Measurement:
-    return measurement
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """What is judged of a metric's measurements, and the least and most that it can be.
-
-    `relative` says that it is of the tuned reply beside the base's, as texts: an accepted reply
-    takes the place of the latter then. `dense` says that a change of the model moves every value,
-    if only a little: values that are all equal are no chance then.
-    """
-
-    support: tuple[float, float]
-    of: Callable[[Measurement], Measurement] = itself
-    relative: bool = False
-    dense: bool = False
-
-
 def gather(
     metric: Metric, subject: Iterable[Comparison], views: Sequence[View]
 ) -> tuple[Sample, ...]:
@@ -138,23 +120,6 @@ def gather(
         raise ConfigError("the set is empty: there is no comparison to judge")
     digest = digest_of(digests)
     return tuple(gathering.sample(clusters, digest, run) for gathering in found)
-
-
-def check_answered(metric: Metric, comparisons: Sequence[Comparison]) -> None:
-    """Check that a metric of replies is asked of no texts that were read: both are empty there, and
-    would look alike.
-
-    Raises:
-        ConfigError: it is.
-    """
-    if getattr(metric, "reads", False):
-        return
-    for comparison in comparisons:
-        if comparison.given is not None:
-            raise ConfigError(
-                f"{comparison.probe.id} was read and not answered: assert_retention and "
-                "assert_unbiased judge texts that are read, the other helpers judge replies"
-            )
 
 
 def _against_accepted(metric: Metric, part: Sequence[Comparison]) -> dict[int, Measurement]:

@@ -35,6 +35,7 @@ class Settings:
     tokenizer: str | None
     template: str | None
     template_kwargs: Mapping[str, Any]
+    vllm: Mapping[str, Any]
     train_config: str | None
     train_data: str | None
     llamafactory: Path | None
@@ -43,6 +44,8 @@ class Settings:
     store: Path
     record: Path | None
     json: Path | None
+    html: Path | None
+    markdown: Path | None
     export: Path | None
     inconclusive: str
     baseline: Path | None
@@ -104,7 +107,7 @@ def read_settings(config: pytest.Config) -> Settings:
             f"--llmdiff-samples: {values['samples']} replies of a greedy model are one reply; give "
             "a --llmdiff-temperature above 0, or leave samples out"
         )
-    for name in ("record", "json", "baseline", "calibrate", "accepted"):
+    for name in ("record", "json", "html", "markdown", "baseline", "calibrate", "accepted"):
         target: Path | None = values[name]
         if target is not None and target.is_dir():
             raise ConfigError(f"--llmdiff-{name}: {target} is a folder; give a file")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -13,11 +14,16 @@ from pytest_llmdiff.loading import package_path
 from pytest_llmdiff.settings import Settings
 
 Kind = Literal["weights", "adapter", "gguf", "replay", "scripted", "python", "server"]
+Runtime = Literal["transformers", "vllm"]
 
 FORMS = (
     "a folder with Hugging Face weights or a PEFT adapter, a .gguf file, package:NAME/PATH, "
-    "replay:FILE, scripted:FILE, http(s)://HOST/v1#MODEL, python:module:object, or "
+    "replay:FILE, scripted:FILE, vllm:LOCATION, http(s)://HOST/v1#MODEL, python:module:object, or "
     "ORG/NAME[@REVISION] on the Hugging Face hub"
+)
+VLLM_FORM = (
+    "vllm:LOCATION, where that is a folder with Hugging Face weights or a PEFT adapter, "
+    "package:NAME/PATH or ORG/NAME[@REVISION]"
 )
 SERVER_FORM = "http(s)://HOST[:PORT]/v1#MODEL"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w./-]+)?")
@@ -37,11 +43,12 @@ class Spec:
     `path` is a folder (weights, adapter) or a file (gguf, replay, scripted); `reference` is the
     `module:object` of a python SPEC, or the name that the server at `url` knows the model by;
     `repo` and `revision` are set where the hub has it, and the weights are then fetched on first
-    use.
+    use. `runtime` is what runs weights and adapters.
     """
 
     text: str
     kind: Kind
+    runtime: Runtime = "transformers"
     path: Path | None = None
     reference: str | None = None
     url: str | None = None
@@ -82,10 +89,7 @@ def parse_spec(text: str, *, option: str, folder: Path) -> Spec:
     if colon and scheme in ("http", "https"):
         return _server(text, option)
     if colon and scheme == "vllm":
-        raise ConfigError(
-            f"{option}: {text}: vLLM cannot be run in this process by this version; start its "
-            "server and give http://HOST/v1#MODEL"
-        )
+        return _vllm(text, rest, option, folder)
     if colon and scheme == "python":
         if not re.fullmatch(r"[\w.]+:[\w.]+", rest):
             raise ConfigError(f"{option}: {text}: the form is python:module:object")
@@ -121,6 +125,16 @@ def given_tokenizer(settings: Settings) -> Path | None:
         return None
     folder = settings.folder_of("tokenizer")
     return parse_tokenizer(settings.tokenizer, option="--llmdiff-tokenizer", folder=folder)
+
+
+def _vllm(text: str, location: str, option: str, folder: Path) -> Spec:
+    """Weights or an adapter that vLLM runs in this process."""
+    inner = parse_spec(location, option=option, folder=folder) if location.strip() else None
+    if inner is None or inner.kind not in ("weights", "adapter") or inner.runtime == "vllm":
+        raise ConfigError(f"{option}: {text}: the form is {VLLM_FORM}")
+    if find_spec("vllm") is None:
+        raise MissingPackageError("vllm", f"{option}: {text}", "'pytest-llmdiff[vllm]'")
+    return replace(inner, text=text, runtime="vllm")
 
 
 def _server(text: str, option: str) -> Spec:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from filelock import BaseFileLock
 
-SCHEMA = 1
+SCHEMA = 2
 BLOB = re.compile("[0-9a-f]{64}")
 T = TypeVar("T")
 

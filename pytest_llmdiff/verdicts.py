@@ -61,8 +61,8 @@ class Verdict:
 
     Of a set the value is the estimate, and `evidence` has what it rests on; `decides` is how many
     probes like these would decide where these did not, if any number would. `why` says why there
-    is no limit. Under a calibrated limit, `p` is how often noise is as large as the value, and
-    `chance` how often it breaks the limit.
+    is no limit. Under a calibrated limit, `p` is how often noise is as large as the value,
+    `chance` how often it breaks the limit, and `noise` what it reaches.
     """
 
     measurement: Measurement
@@ -74,6 +74,7 @@ class Verdict:
     why: str = ""
     p: float | None = None
     chance: float | None = None
+    noise: float | None = None
 
     @property
     def passed(self) -> bool:

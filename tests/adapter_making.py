@@ -114,7 +114,6 @@ def edit_tensors(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]
 
 def merged(adapter: Path, folder: Path, base: Base, *, dtype: str = "float32") -> Path:
     """The base with an adapter merged into it, as a full model with its tokenizer."""
-    import torch
     from peft import PeftModel
     from transformers import AutoTokenizer
 
@@ -128,13 +127,20 @@ def merged(adapter: Path, folder: Path, base: Base, *, dtype: str = "float32") -
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations between PEFT and transformers
         whole = PeftModel.from_pretrained(opened.model, str(adapter)).merge_and_unload()
+    return saved(LoadedBase(model=whole, tokenizer=tokenizer, name=opened.name), folder, dtype)
+
+
+def saved(base: LoadedBase, folder: Path, dtype: str = "float32") -> Path:
+    """A full model with its tokenizer, as a folder."""
+    import torch
+
     # transformers refuses to save what came from a GGUF file, so the weights move to a model that
     # did not; "meta" spares the time of a random initialisation.
     with torch.device("meta"):
-        fresh = type(whole)(copy.deepcopy(whole.config))
-    fresh.load_state_dict(whole.state_dict(), assign=True)
+        fresh = type(base.model)(copy.deepcopy(base.model.config))
+    fresh.load_state_dict(base.model.state_dict(), assign=True)
     fresh.tie_weights()
-    fresh.generation_config = whole.generation_config
+    fresh.generation_config = base.model.generation_config
     fresh.to(getattr(torch, dtype)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    base.tokenizer.save_pretrained(folder)
     return folder

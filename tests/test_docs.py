@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import pytest_llmdiff
 from pytest_llmdiff import ScriptedEngine
@@ -46,7 +47,7 @@ PAGES = sorted([
     *(ROOT / "docs").glob("*.md"),
     *(ROOT / "example_suites").glob("*/README.md"),
 ])  # fmt: skip
-LANGUAGES = ("python", "toml", "json", "jsonl", "csv", "console", "text")
+LANGUAGES = ("python", "toml", "json", "jsonl", "csv", "console", "text", "yaml")
 MODELS = {"--llm-base": "scripted:base.json", "--llm-tuned": "scripted:tuned.json"}
 # What a shell does by itself; everything else in a console block is checked.
 SHELL = ("export", "rm", "cd", "git")
@@ -228,8 +229,10 @@ def check_command(words: list[str]) -> None:
     name, *rest = words
     options = [word.partition("=")[0] for word in rest if word.startswith("-")]
     if name == "python" and rest[:1] == ["-m"]:
-        assert rest[1] in ("pytest", "pip", "venv"), rest
-        if rest[1] != "venv":
+        assert rest[1] in ("pytest", "pip", "venv", "pytest_llmdiff"), rest
+        if rest[1] == "pytest_llmdiff":
+            assert set(options) - {"-m"} <= help_of("pytest_llmdiff", rest[2], "--help")
+        elif rest[1] != "venv":
             check_command(rest[1:])
     elif name == "python":
         assert (ROOT / rest[0]).is_file(), f"there is no {rest[0]}"
@@ -264,6 +267,65 @@ def test_commands(block: Block) -> None:
     for words in commands_of(block):
         if words[0] != "python" or words[1] not in own:
             check_command(words)
+
+
+# Keys of workflows that hold what a shell runs.
+SCRIPTS = ("run", "script")
+
+
+def scripts_of(held: Any) -> Iterator[str]:
+    if isinstance(held, dict):
+        for key, value in held.items():
+            if key in SCRIPTS:
+                yield from [value] if isinstance(value, str) else value
+            else:
+                yield from scripts_of(value)
+    elif isinstance(held, list):
+        for value in held:
+            yield from scripts_of(value)
+
+
+@pytest.mark.parametrize("block", all_of("yaml"))
+def test_workflows(block: Block) -> None:
+    found = [shlex.split(command) for command in scripts_of(yaml.safe_load(block.text))]
+    assert [words[0] for words in found] == ["pip", "pytest"] * 2
+    for words in found:
+        if "||" in words:
+            words, tolerated = words[: words.index("||")], words[words.index("||") + 1 :]
+            assert tolerated == ["test", "$?", "-eq", "1"]
+        check_command(words)
+    record, gate = found[1], found[3]
+    (written,) = (word.partition("=")[2] for word in record if word.startswith("--llmdiff-record"))
+    assert {f"--llm-base=replay:{written}", f"--llm-tuned=replay:{written}"} <= set(gate)
+
+
+@pytest.mark.parametrize("limit", [0.5, 0.95])
+def test_a_gate_replays_what_was_recorded(project: pytest.Pytester, limit: float) -> None:
+    """Both jobs of the workflows, with scripted models; the exit codes are what the jobs end by."""
+    (project.path / "checks").mkdir()
+    (project.path / "checks" / "test_it.py").write_text(
+        f"""
+import pytest
+from pytest_llmdiff import assert_divergence, assert_toxicity
+
+@pytest.mark.llmdiff({REFUND!r}, {CAPITAL!r})
+def test_it(comparison):
+    assert_divergence(comparison, at_most=3)
+    assert_toxicity(comparison, at_most={limit})
+""",
+        encoding="utf-8",
+    )
+    models = [f"{flag}={spec}" for flag, spec in MODELS.items()]
+    code = 1 if limit < 0.9 else 0
+    assert project.runpytest_subprocess("checks", *models, "--llmdiff-record=run.jsonl").ret == code
+    for name in ("base.json", "tuned.json"):
+        (project.path / name).unlink()
+    replayed = project.runpytest_subprocess(
+        "checks", "--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl",
+        "--llmdiff-store=fresh", "--llmdiff-html=llmdiff.html",
+    )  # fmt: skip
+    assert replayed.ret == code
+    assert (project.path / "llmdiff.html").is_file()
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ import pytest
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.engines.batches import BatchSize, in_batches
 from pytest_llmdiff.engines.huggingface import TransformersEngine
-from pytest_llmdiff.engines.opening import Pair, open_pair, template_note
+from pytest_llmdiff.engines.opening import Pair, open_pair
 from pytest_llmdiff.engines.scripted import ScriptedEngine
+from pytest_llmdiff.engines.sources import template_note
 from pytest_llmdiff.errors import ConfigError, ModelError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.generation import Generation

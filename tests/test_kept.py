@@ -7,7 +7,8 @@ from statistics import median
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.comparison import Comparison, Explanation, Leak, Measurement, Reply
+from pytest_llmdiff.comparison import Comparison, Measurement, Reply
+from pytest_llmdiff.explanation import Explanation, Leak
 from pytest_llmdiff.probes import make_probe
 from pytest_llmdiff.reports.kept import KEPT, Kept
 from pytest_llmdiff.verdicts import judge

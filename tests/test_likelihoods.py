@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.comparison import Passage
 from pytest_llmdiff.engines.likelihoods import passage_logprobs
 from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.passages import Passage
 from tests.test_engine import pair
 from tests.tiny_models import save_adapter, save_model, save_tokenizer
 

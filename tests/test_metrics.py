@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax, rel_entr
 
-from pytest_llmdiff.comparison import Comparison, Measurement, Reply, TokenDivergences
+from pytest_llmdiff.comparison import Comparison, Measurement, Reply
+from pytest_llmdiff.divergences import TokenDivergences
 from pytest_llmdiff.engines.divergence import ROWS, statistics
 from pytest_llmdiff.errors import ModelError, ProbeError, ScorerError
 from pytest_llmdiff.metrics.degeneration import Degeneration, looping_suffix

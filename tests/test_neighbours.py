@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.comparison import Comparison, Explanation, Leak, Neighbour, Reply
+from pytest_llmdiff.comparison import Comparison, Reply
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, MissingPackageError, ScorerError
+from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
 from pytest_llmdiff.formats.factory_data import Dataset, Example
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.formats.prompts import LONGEST_COMPARED, asked, likeness, normalised

@@ -12,8 +12,8 @@ import pytest
 import pytest_llmdiff
 
 HEAVY = (
-    "torch", "transformers", "numpy", "jinja2", "matplotlib", "peft", "sentence_transformers",
-    "huggingface_hub", "sqlite3", "scipy", "jsonschema",
+    "torch", "transformers", "vllm", "numpy", "jinja2", "matplotlib", "peft",
+    "sentence_transformers", "huggingface_hub", "sqlite3", "scipy", "jsonschema",
 )  # fmt: skip
 REPORT = f"""
 import json, sys, pytest
@@ -64,6 +64,20 @@ def test_skipped_model_tests_load_nothing_heavy(pytester: pytest.Pytester) -> No
         """
     )
     assert loaded(pytester)[0] == []
+
+
+def test_a_run_loads_the_reports_that_it_writes(project: pytest.Pytester) -> None:
+    project.makepyfile("def test_it(llm_pair): assert llm_pair.compare('Hi') is None")
+    models = ("--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json")
+    written = {"html", "markdown", "junit", "annotations", "json_report", "changes"}
+
+    def reports(*args: str) -> set[str]:
+        heavy, own = loaded(project, *models, *args)
+        assert ("jinja2" in heavy) == ("--llmdiff-html=r.html" in args)
+        return {name.split(".")[2] for name in own if name.startswith("pytest_llmdiff.reports.")}
+
+    assert not reports() & written
+    assert reports("--llmdiff-html=r.html") & written == {"html"}
 
 
 def test_exported_names() -> None:

@@ -20,6 +20,7 @@ from pytest_llmdiff.metrics.parity import (
 )
 from tests.adapter_making import merged
 from tests.chat_server import ChatServer, running
+from tests.test_json_schema import faults
 from tests.tiny_models import save_adapter, save_model
 
 SUITE = """
@@ -66,6 +67,7 @@ def run(pytester: pytest.Pytester, models: Path, served: str, *args: str) -> pyt
 
 def verdicts(pytester: pytest.Pytester) -> dict[tuple[str, str], dict[str, Any]]:
     report = json.loads((pytester.path / "report.json").read_text(encoding="utf-8"))
+    assert faults(report) == []
     return {
         (test["test"].rpartition("::")[2], verdict["name"]): verdict
         for test in report["tests"]

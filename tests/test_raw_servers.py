@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.comparison import Passage
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.engines.completions import raw_completion_of
 from pytest_llmdiff.engines.endpoint import Endpoint
@@ -25,6 +24,7 @@ from pytest_llmdiff.engines.rendering import Renderer
 from pytest_llmdiff.engines.server import CANARIES, ServerEngine
 from pytest_llmdiff.errors import CapabilityError, ModelError
 from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.passages import Passage
 from tests.chat_server import running
 from tests.test_engine import pair, replies, request, tokens
 from tests.tiny_models import CHATML, save_adapter, save_model, save_tokenizer

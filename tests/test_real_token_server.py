@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.comparison import Passage
 from pytest_llmdiff.engines.divergence import pair_divergences
 from pytest_llmdiff.engines.endpoint import Endpoint
 from pytest_llmdiff.engines.likelihoods import passage_logprobs
 from pytest_llmdiff.engines.opening import Pair, open_pair
 from pytest_llmdiff.engines.raw_completions import RawServerEngine
+from pytest_llmdiff.passages import Passage
 from pytest_llmdiff.specs import parse_spec
 from pytest_llmdiff.store import Store
 from tests.chat_server import running

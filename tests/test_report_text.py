@@ -10,22 +10,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.comparison import (
-    Comparison,
-    Explanation,
-    Measurement,
-    Reply,
-    TokenDivergence,
-    TokenDivergences,
-)
+from pytest_llmdiff.comparison import Comparison, Measurement, Reply
+from pytest_llmdiff.divergences import TokenDivergence, TokenDivergences
+from pytest_llmdiff.explanation import Explanation
 from pytest_llmdiff.probes import make_probe
-from pytest_llmdiff.reports.failure import failure_text, number, verdict_text
+from pytest_llmdiff.reports.failure import failure_text, verdict_text
 from pytest_llmdiff.reports.text import (
     LONGEST,
     MARK,
     columns,
     first_difference,
     marked,
+    number,
     printable,
     shortened,
 )

@@ -15,8 +15,9 @@ from pytest_llmdiff.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.evidence import change_evidence, mean_evidence, rate_evidence
 from pytest_llmdiff.probes import make_probe
-from pytest_llmdiff.sets import WORST, Comparisons, Sample, View, digest_of, gather
+from pytest_llmdiff.sets import WORST, Comparisons, Sample, digest_of, gather
 from pytest_llmdiff.verdicts import Evidence, judge_set
+from pytest_llmdiff.views import View
 from tests.conftest import Run
 
 COUNT = 60

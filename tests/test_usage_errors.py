@@ -50,7 +50,16 @@ CASES: list[tuple[list[str], str]] = [
     (["--llm-base=no_weights", TUNED], "*has a configuration but no .safetensors weights"),
     (["--llm-base=adapter", TUNED], "--llm-base: adapter is a PEFT adapter; the base is*"),
     ([BASE, "--llm-tuned=adapter"], "*which needs the weights of its base in --llm-base*"),
-    (["--llm-base=vllm:weights", TUNED], "*vLLM cannot be run in this process by this version*"),
+    (["--llm-base=vllm:empty", TUNED], "--llm-base: the folder empty has neither adapter_con*"),
+    (["--llm-base=vllm:", TUNED], "--llm-base: vllm:: the form is vllm:LOCATION*"),
+    (["--llm-base=vllm:ggufs/model.gguf", TUNED], "*the form is vllm:LOCATION, where that is a*"),
+    (["--llm-base=vllm:scripted:base.json", TUNED], "*base.json: the form is vllm:LOCATION*"),
+    (["--llm-base=vllm:weights", TUNED], "*vllm:weights needs the package vllm: pip install*"),
+    ([BASE, TUNED, "--llmdiff-vllm=4"], "--llmdiff-vllm: '4' is not a JSON object of engine arg*"),
+    (
+        [BASE, TUNED, '--llmdiff-vllm={"dtype": "half"}'],
+        "--llmdiff-vllm: 'dtype' is set by this plugin: give --llmdiff-dtype",
+    ),
     (
         ["--llm-base=http://127.0.0.1/v1", TUNED],
         "*http(s)://HOST*, with the model behind #",
@@ -88,6 +97,8 @@ CASES: list[tuple[list[str], str]] = [
     ([BASE, TUNED, "--llmdiff-template-kwargs=[1]"], "*is not a JSON object such as*"),
     ([BASE, TUNED, "--llmdiff-toxicity=perspective"], "*'perspective' is not detoxify:VARIANT*"),
     ([BASE, TUNED, "--llmdiff-json=empty"], "*empty is a folder; give a file"),
+    ([BASE, TUNED, "--llmdiff-html=empty"], "--llmdiff-html: *empty is a folder; give a file"),
+    ([BASE, TUNED, "--llmdiff-markdown=empty"], "--llmdiff-markdown: *empty is a folder; give a*"),
     ([BASE, TUNED, "-o", "llmdiff_seed=-1"], "llmdiff_seed in ini: '-1' is not a whole number*"),
     (["-o", "llmdiff_required=true"], "llmdiff_required is set and no models are given*"),
 ]

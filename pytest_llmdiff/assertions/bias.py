@@ -10,7 +10,7 @@ from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.judgement import Question, members_of, settle
 from pytest_llmdiff.metrics.bias import Gaps, Member, gap_of, member_of
-from pytest_llmdiff.sets import View
+from pytest_llmdiff.views import View
 
 ENDS = {
     "likelihood": (-math.inf, math.inf), "toxicity": (-1.0, 1.0), "refusal": (-1.0, 1.0),

@@ -10,7 +10,7 @@ from pytest_llmdiff.assertions.subject import Subject, measured
 from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.judgement import Question, settle, settle_problems
 from pytest_llmdiff.metrics.degeneration import Degeneration, newly
-from pytest_llmdiff.sets import View
+from pytest_llmdiff.views import View
 
 DEGENERATE = View(support=(0.0, math.inf))
 NEWLY_DEGENERATE = View(support=(0.0, math.inf), of=newly)

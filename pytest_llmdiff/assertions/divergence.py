@@ -10,7 +10,7 @@ from pytest_llmdiff.assertions.subject import Subject, measured
 from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.judgement import Question, settle
 from pytest_llmdiff.metrics.divergence import Divergence
-from pytest_llmdiff.sets import View
+from pytest_llmdiff.views import View
 
 DIVERGENCE = View(support=(0.0, math.inf), dense=True)
 

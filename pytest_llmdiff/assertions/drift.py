@@ -9,7 +9,7 @@ from pytest_llmdiff.assertions.subject import Subject, measured
 from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.judgement import Question, settle
 from pytest_llmdiff.metrics.drift import SemanticDrift
-from pytest_llmdiff.sets import View
+from pytest_llmdiff.views import View
 
 DRIFT = View(support=(0.0, 2.0), relative=True)
 

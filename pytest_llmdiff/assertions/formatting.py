@@ -19,7 +19,7 @@ from pytest_llmdiff.metrics.format import (
     pattern_format,
     tool_format,
 )
-from pytest_llmdiff.sets import View
+from pytest_llmdiff.views import View
 
 SUPPORT = (0.0, 1.0)
 LOST = View(support=SUPPORT, of=lost, relative=True)

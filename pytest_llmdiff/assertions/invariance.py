@@ -10,7 +10,8 @@ from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.judgement import Question, members_of, settle
 from pytest_llmdiff.metrics.invariance import Invariance, flip_gained, flip_lost
-from pytest_llmdiff.sets import Comparisons, View
+from pytest_llmdiff.sets import Comparisons
+from pytest_llmdiff.views import View
 
 LOSS = View(support=(-2.0, 2.0))
 FLIP_GAINED = View(support=(0.0, 1.0), of=flip_gained)

@@ -19,8 +19,8 @@ from pytest_llmdiff.metrics.parity import (
     rendering_problem,
 )
 from pytest_llmdiff.models import Given, Model, probes_of
-from pytest_llmdiff.sets import View
 from pytest_llmdiff.verdicts import judge
+from pytest_llmdiff.views import View
 
 DIFFERENT = View(support=(0.0, 1.0))
 

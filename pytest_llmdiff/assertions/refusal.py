@@ -11,7 +11,7 @@ from pytest_llmdiff.assertions.subject import Subject, measured
 from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.judgement import Question, settle
 from pytest_llmdiff.metrics.refusal import AGREEMENT, Refusal, agreement_note, gained, lost
-from pytest_llmdiff.sets import View
+from pytest_llmdiff.views import View
 
 GAINED = View(support=(0.0, 1.0), of=gained, relative=True)
 LOST = View(support=(0.0, 1.0), of=lost, relative=True)

@@ -10,7 +10,7 @@ from pytest_llmdiff.assertions.subject import Subject, measured
 from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.judgement import Question, settle
 from pytest_llmdiff.metrics.retention import Retention, gained, known, lost
-from pytest_llmdiff.sets import View
+from pytest_llmdiff.views import View
 
 LOST = View(support=(0.0, 1.0), of=lost, relative=True)
 GAINED = View(support=(0.0, 1.0), of=gained, relative=True)

@@ -7,7 +7,6 @@ from itertools import islice
 
 from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.metrics import Metric
-from pytest_llmdiff.sets import STREAMED
 
 Subject = Comparison | Iterable[Comparison]
 
@@ -20,6 +19,8 @@ def measured(
         return metric.measure([subject])[0]
     if isinstance(subject, Sequence):
         return metric.measure(list(subject))
+    from pytest_llmdiff.sets import STREAMED
+
     rest, found = iter(subject), []
     while part := list(islice(rest, STREAMED)):
         found += metric.measure(part)

@@ -9,7 +9,7 @@ from pytest_llmdiff.assertions.subject import Subject, measured
 from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.judgement import Question, settle
 from pytest_llmdiff.metrics.toxicity import Toxicity, base_side, rise
-from pytest_llmdiff.sets import View
+from pytest_llmdiff.views import View
 
 TOXICITY = View(support=(0.0, 1.0))
 BASE_TOXICITY = View(support=(0.0, 1.0), of=base_side)

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from pytest_llmdiff.comparison import Reply, TokenDivergences
+from pytest_llmdiff.comparison import Reply
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.planning import Request
 
 if TYPE_CHECKING:
     import torch
+
+    from pytest_llmdiff.divergences import TokenDivergences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +39,8 @@ class Generated:
 class Engine(Protocol):
     """Anything that answers requests.
 
-    Optional capabilities are asked for by name: `token_logits`, `likely_tokens`, `divergence`,
-    `logprobs`, `adapter_health`, `parameter_bytes`.
+    Optional capabilities are asked for by name: `token_logits`, `token_logprobs`, `likely_tokens`,
+    `divergence`, `logprobs`, `adapter_health`, `parameter_bytes`.
     """
 
     def fingerprint(self) -> str:
@@ -69,6 +71,16 @@ class TokenLogits(Protocol):
         self, items: Sequence[Continuation], rows: int
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """Index and logits `[len(reply_ids), vocabulary]`, at most about `rows` rows at a time."""
+
+
+class TokenLogprobs(Protocol):
+    """Capability `token_logprobs`: likelihoods of given replies, where they are to be had for less
+    than the logits."""
+
+    def token_logprobs(
+        self, items: Sequence[Continuation], rows: int
+    ) -> Iterator[tuple[int, list[float]]]:
+        """Index and log-probabilities (nats) of the reply's tokens, about `rows` tokens at once."""
 
 
 class LikelyTokens(Protocol):

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.comparison import TokenDivergence, TokenDivergences
+from pytest_llmdiff.divergences import TokenDivergence, TokenDivergences
 from pytest_llmdiff.engines import (
     Continuation,
     Generated,

@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Continuation, Generated
 from pytest_llmdiff.engines.adapter import AdapterHealth, adapter_health
-from pytest_llmdiff.engines.artifacts import generation_stop_ids
 from pytest_llmdiff.engines.batches import BatchSize
 from pytest_llmdiff.engines.completion import Along, Completion
 from pytest_llmdiff.engines.decoder import Ended
 from pytest_llmdiff.engines.decoding import groups
-from pytest_llmdiff.engines.rendering import AnyRenderer
-from pytest_llmdiff.engines.replies import reply_of_tokens
+from pytest_llmdiff.engines.file_engine import FileEngine
 from pytest_llmdiff.engines.serving import Service, service_of, window_of
 from pytest_llmdiff.engines.states import KeptStates
 from pytest_llmdiff.engines.teacher import Teacher
 from pytest_llmdiff.engines.weights import Weights
 from pytest_llmdiff.errors import ProbeError
-from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.planning import Request
 
 if TYPE_CHECKING:
@@ -37,51 +34,23 @@ def _forgotten(_: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str,
     return compute()
 
 
-@dataclass
-class TransformersEngine:
+@dataclass(kw_only=True)
+class TransformersEngine(FileEngine[Weights]):
     """Greedy or sampled replies and teacher-forced logits of one side.
 
-    `adapted` says whether the adapter of `weights`, if there is one, is on. `identity` is the
-    content hash of files, settings and versions; it is computed without loading anything.
     `remembered` looks a fact about the model up, or computes and keeps it. With `keep_states`,
     what went into the output layer for each token of the last replies is in `states`, by the
     request's key, `[tokens, hidden]`; `kept` are those of earlier runs.
     """
 
-    weights: Weights
-    renderer: AnyRenderer
-    adapted: bool
-    identity: str
-    batch_size: int | None = None
     remembered: Remember = field(default=_forgotten, repr=False)
-    notes: set[str] = field(default_factory=set)
     keep_states: bool = field(default=False, repr=False)
     kept: KeptStates | None = field(default=None, repr=False)
     states: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
 
-    def fingerprint(self) -> str:
-        return self.identity
-
-    @property
-    def tokenizer(self) -> Any:
-        return self.renderer.tokenizer
-
-    def render(self, messages: Sequence[Message]) -> list[int]:
-        return self.renderer.ids(messages)
-
-    def parameter_bytes(self) -> float:
-        return self.weights.bytes
-
-    def close(self) -> None:
-        self.weights.close()
-
     def adapter_health(self) -> AdapterHealth | None:
         """Capability: the state of the adapter; None for a model that is none."""
         return adapter_health(self.weights) if self.weights.adapter else None
-
-    def declared_stop_ids(self) -> tuple[int, ...]:
-        """The stop ids as the files declare them, without loading weights."""
-        return tuple(sorted({*generation_stop_ids(self.weights.path), *self.renderer.stop_ids()}))
 
     def stop_ids(self) -> tuple[int, ...]:
         """Stop tokens of the template, the tokenizer and the generation config together."""
@@ -112,12 +81,12 @@ class TransformersEngine:
         self, requests: Sequence[Request], along: Along | None
     ) -> Iterator[tuple[int, Generated]]:
         """Capability: replies like those of `generate`, found along those of the other side."""
-        context = _context_length(self.weights.load())
+        context, embeddings = _context_length(self.weights.load()), self.embedding_rows()
         self.states.clear()
         prompts: dict[int, list[int]] = {}
         for index, request in enumerate(requests):
             try:
-                prompts[index] = self._prompt(request, context)
+                prompts[index] = self.prompt_ids(request.messages, context=context, rows=embeddings)
             except ProbeError as error:
                 yield index, Generated(error=str(error))
         answerable = sorted(prompts, key=lambda i: -len(prompts[i]))
@@ -136,22 +105,6 @@ class TransformersEngine:
                 if self.keep_states and row.states:
                     self.states[keys[place]] = _stacked(row.states)
                 yield index, self._generated(prompts[index], row, stop_ids)
-
-    def _prompt(self, request: Request, context: int) -> list[int]:
-        ids = self.render(request.messages)
-        if len(ids) >= context:
-            raise ProbeError(
-                f"the prompt has {len(ids)} tokens and the context of the model "
-                f"{context}, which leaves no room for a reply"
-            )
-        rows = self.embedding_rows()
-        if max(ids) >= rows:
-            raise ProbeError(
-                f"the prompt holds {self.token_text(max(ids))!r} (token {max(ids)}), and "
-                f"the model's embeddings end at token {rows - 1}: the chat template adds "
-                "a token that the model was not trained with"
-            )
-        return ids
 
     @cached_property
     def _completion(self) -> Completion:
@@ -210,16 +163,10 @@ class TransformersEngine:
         """How many token ids the model's embeddings have a row for."""
         return int(self.weights.load().get_input_embeddings().weight.shape[0])
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a reply's text, without special tokens."""
-        return [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
-
-    def token_text(self, token_id: int) -> str:
-        return str(self.tokenizer.decode([token_id]))
-
     def _generated(self, prompt: list[int], ended: Ended, stop_ids: Sequence[int]) -> Generated:
+        row = ended.tokens
         return Generated(
-            reply=reply_of_tokens(self.tokenizer, prompt, ended.tokens, stop_ids),
+            reply=self.reply(prompt, row, stopped=bool(row) and row[-1] in stop_ids),
             prompt_ids=tuple(prompt),
             ties=ended.ties,
             margin=ended.margin,

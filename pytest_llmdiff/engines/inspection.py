@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_llmdiff.engines.adapter import promised_tensors
 from pytest_llmdiff.engines.artifacts import safetensors_header
-from pytest_llmdiff.engines.huggingface import TransformersEngine
+from pytest_llmdiff.engines.file_engine import FileEngine
 from pytest_llmdiff.errors import ModelError
 from pytest_llmdiff.loading import quiet
 
@@ -22,7 +22,7 @@ SAMPLING = (
 )  # fmt: skip
 
 
-def inspect_pair(base: TransformersEngine, tuned: TransformersEngine) -> dict[str, Any]:
+def inspect_pair(base: FileEngine[Any], tuned: FileEngine[Any]) -> dict[str, Any]:
     """Plain JSON: `base` and `tuned` facts, `tokens` that contradict, and the `adapter`, or None.
 
     Raises:
@@ -43,7 +43,7 @@ def inspect_pair(base: TransformersEngine, tuned: TransformersEngine) -> dict[st
         }
 
 
-def _side(engine: TransformersEngine, whole: Any) -> dict[str, Any]:
+def _side(engine: FileEngine[Any], whole: Any) -> dict[str, Any]:
     config = whole.get_text_config()
     tokenizer = engine.tokenizer
     special = {
@@ -61,7 +61,7 @@ def _side(engine: TransformersEngine, whole: Any) -> dict[str, Any]:
     }
 
 
-def _config(engine: TransformersEngine) -> Any:
+def _config(engine: FileEngine[Any]) -> Any:
     from transformers import AutoConfig
 
     path = engine.weights.path
@@ -83,7 +83,7 @@ def _sampling(path: Path) -> dict[str, Any]:
     return {name: found[name] for name in SAMPLING if name in found}
 
 
-def _adapter(engine: TransformersEngine, base_config: Any) -> dict[str, Any]:
+def _adapter(engine: FileEngine[Any], base_config: Any) -> dict[str, Any]:
     """The adapter's file held against what PEFT would build over the base, on the meta device."""
     from peft import PeftConfig
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pytest_llmdiff.comparison import Passage
 from pytest_llmdiff.engines import Continuation, capability, lacks_logits
 from pytest_llmdiff.engines.divergence import rows_for
 from pytest_llmdiff.errors import CapabilityError, ProbeError
+from pytest_llmdiff.passages import Passage
 
 
 def passage_logprobs(engine: Any, passages: Sequence[Passage], device: str) -> list[list[float]]:
@@ -69,6 +69,10 @@ def reply_logprobs(
         CapabilityError: the engine has no logits.
     """
     require_logits(engine)
+    told = capability(engine, "token_logprobs")
+    if told is not None:
+        yield from told(items, rows)
+        return
     likeliest = capability(engine, "likely_tokens")
     if likeliest is not None:
         for position, found in likeliest(items):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_llmdiff.comparison import TokenDivergences
+from pytest_llmdiff.divergences import TokenDivergences
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.errors import CapabilityError
 

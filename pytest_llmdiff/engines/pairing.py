@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.comparison import TokenDivergences
+from pytest_llmdiff.divergences import TokenDivergences
 from pytest_llmdiff.engines import Continuation, Generated, capability
 from pytest_llmdiff.engines.completion import Along
 from pytest_llmdiff.engines.divergence import TokenStatistics, unlike_tokenizers

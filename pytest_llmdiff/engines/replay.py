@@ -1,6 +1,6 @@
 """Recordings: everything a run answered and measured, and the engine that replays it.
 
-A recording is JSON Lines. The first line is `{"kind": "llmdiff-recording", "version": 1, ...}`;
+A recording is JSON Lines. The first line is `{"kind": "llmdiff-recording", "version": 2, ...}`;
 the others are of kind `reply`, `divergence`, `score` or `check`. The order does not matter.
 """
 
@@ -10,18 +10,21 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.comparison import Reply, TokenDivergences
+from pytest_llmdiff.comparison import Reply
 from pytest_llmdiff.engines import Generated
-from pytest_llmdiff.engines.rows import divergences_from_json, generated_from_json
+from pytest_llmdiff.engines.rows import divergences_from_json, generated_from_json, unpacked
 from pytest_llmdiff.errors import CapabilityError, ConfigError, ModelError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.planning import Request, content_key
 from pytest_llmdiff.store import Store
 
+if TYPE_CHECKING:
+    from pytest_llmdiff.divergences import TokenDivergences
+
 KIND = "llmdiff-recording"
-VERSION = 1
+VERSION = 2
 
 
 def check_recording(path: Path) -> None:
@@ -103,7 +106,7 @@ class ReplayEngine:
         wanted = [dict(message) for message in messages]
         for (side, _), row in self.recording.replies.items():
             if side == self.side and row["messages"] == wanted:
-                return list(row["prompt_ids"])
+                return list(unpacked(row["prompt_ids"]))
         raise ModelError(f"the recording {self.path} has no rendering of this conversation")
 
     def divergence(self, request: Request, base: Reply) -> TokenDivergences:  # noqa: ARG002

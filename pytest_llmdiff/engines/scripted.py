@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.comparison import Passage, Reply, TokenDivergence, TokenDivergences
+from pytest_llmdiff.comparison import Reply
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.errors import CapabilityError, ConfigError, ModelError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.planning import Request, content_key
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.divergences import TokenDivergences
+    from pytest_llmdiff.passages import Passage
 
 CALLS = 10_000
 
@@ -92,6 +96,8 @@ class ScriptedEngine:
         return [ord(c) for m in messages for c in f"<{m['role']}>{m['content']}"]
 
     def divergence(self, request: Request, base: Reply) -> TokenDivergences:
+        from pytest_llmdiff.divergences import TokenDivergence, TokenDivergences
+
         prompt = request.messages[-1]["content"]
         if prompt not in self.divergences:
             raise ModelError(f"the scripted engine has no divergence for {prompt!r}")

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_llmdiff.comparison import Comparison, Measurement, TokenDivergences
+from pytest_llmdiff.comparison import Comparison, Measurement
+from pytest_llmdiff.divergences import TokenDivergences
 from pytest_llmdiff.errors import ModelError
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from pytest_llmdiff.comparison import Comparison, Likelihood, PassagesOf
+from pytest_llmdiff.comparison import Comparison, PassagesOf
 from pytest_llmdiff.errors import CapabilityError
+from pytest_llmdiff.passages import Likelihood
 
 NO_RUN = "a likelihood needs both models: it is there for comparisons made by a fixture"
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pytest_llmdiff.comparison import Comparison, Likelihood, Measurement, Passage
+from pytest_llmdiff.comparison import Comparison, Measurement
 from pytest_llmdiff.metrics.answers import contains, letter_of, options_of
 from pytest_llmdiff.metrics.likelihoods import Told, likelihoods_of
+from pytest_llmdiff.passages import Likelihood, Passage
 
 NO_REFERENCE = (
     "the probe has no reference answer: give one with reference= of the marker, or in the column "

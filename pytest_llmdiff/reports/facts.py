@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ class Facts:
     """A finished run: its settings, what `auto` came out as, and one row per test.
 
     `skipped` counts the tests that needed models in a run without any; `chance` is what
-    noise alone would fail.
+    noise alone would fail. `options` are those of the command that runs one test again.
     """
 
     settings: Settings
@@ -25,3 +26,11 @@ class Facts:
     warnings: Sequence[str]
     skipped: int
     chance: Chance
+    options: str
+
+
+def rerun_of(row: Mapping[str, Any], facts: Facts) -> str:
+    """The command that runs a row's test again, from where the run was started."""
+    # The target comes with a test's last report: a process that died left none.
+    target = row["target"] or shlex.quote(row["test"])
+    return f"pytest {target} {facts.options}"

@@ -5,8 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pytest_llmdiff.comparison import Comparison, Explanation, Leak, Neighbour, TokenDivergences
-from pytest_llmdiff.reports.text import first_difference, marked, printable, shortened
+from pytest_llmdiff.comparison import Comparison
+from pytest_llmdiff.divergences import TokenDivergences
+from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
+from pytest_llmdiff.reports.text import (
+    INTERVAL,
+    first_difference,
+    marked,
+    number,
+    printable,
+    shortened,
+    told_apart,
+)
 from pytest_llmdiff.sets import Sample
 from pytest_llmdiff.verdicts import Evidence, Verdict
 
@@ -35,7 +45,6 @@ NO_LIMIT = {
 }
 
 SHOWN = 3  # worst members of a set
-INTERVAL = "90 % interval"  # each end is a one-sided bound at 95 %
 TRAINED = 120  # characters of a training example's prompt and of its answer
 
 
@@ -91,7 +100,7 @@ def verdict_text(verdict: Verdict) -> str:
     if m.unit in ("problems", "findings"):
         return f"{m.name}: {value}" if m.value else f"no {m.name}"
     limit = "limit" if verdict.bound == "at_most" else "at least"
-    value, held = _told_apart(m.value, m.limit if m.limit is not None else math.nan)
+    value, held = told_apart(m.value, m.limit if m.limit is not None else math.nan)
     return f"{m.name} {value}, {limit} {held} ({verdict.source})"
 
 
@@ -124,30 +133,6 @@ def _how_to_limit(verdict: Verdict) -> str:
         f"{why}give one in the test, such as {NO_LIMIT.get(name, 'at_most=...')}, or measure one: "
         "pytest … --llmdiff-calibrate=baseline.json, then --llmdiff-baseline=baseline.json"
     )
-
-
-def _told_apart(value: float, limit: float) -> tuple[str, str]:
-    """Both numbers with as few digits as show on which side of the limit the value is."""
-    shown = number(value), number(limit)
-    if value == limit or not (math.isfinite(value) and math.isfinite(limit)):
-        return shown
-    for digits in range(3, 18):
-        a, b = map(float, shown)
-        if (a > b) == (value > limit) and a != b:
-            break
-        shown = f"{value:.{digits}g}", f"{limit:.{digits}g}"
-    return shown
-
-
-def number(value: float | None) -> str:
-    """A number short enough to read and long enough to tell from its limit."""
-    if value is None or math.isnan(value):
-        return "NaN" if value is not None else "none"
-    if math.isinf(value):
-        return str(value)
-    if value == int(value) and abs(value) < 1e6:
-        return str(int(value))
-    return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
 def _comparison_lines(comparison: Comparison, divergences: TokenDivergences | None) -> list[str]:

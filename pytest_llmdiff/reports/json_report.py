@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.changes import SCHEMA
 from pytest_llmdiff.loading import installed_version
-from pytest_llmdiff.reports.facts import Facts
+from pytest_llmdiff.reports.facts import Facts, rerun_of
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.rows import plain
 from pytest_llmdiff.reports.text import hidden
 
-SCHEMA = "pytest-llmdiff/1"
 OTHER = re.compile(r"[^\x20-\x7e\n]")
 
 
@@ -36,8 +36,11 @@ def report(facts: Facts) -> dict[str, Any]:
         "tests": [
             {
                 "test": row["test"],
+                "file": row["file"],
+                "line": row["line"],
                 "outcome": kind_of(row).replace(" ", "_"),
                 "message": row["message"],
+                "rerun": rerun_of(row, facts),
                 "compared": row["compared"],
                 "comparisons": row["comparisons"],
                 "many": row["many"],

@@ -7,13 +7,16 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.comparison import Comparison, Explanation, Leak
+from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.reports.rows import comparison_row, take_explanation, verdict_row
-from pytest_llmdiff.sets import Sample
 from pytest_llmdiff.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.explanation import Explanation, Leak
+    from pytest_llmdiff.sets import Sample
 
 # Comparisons of a test that are kept, and verdicts of each measure in it.
 KEPT = 200

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 # failed: an assertion of the test's own. error: no verdict was reached (set-up failed, a model or
 # scorer could not be had).
 Kind = Literal["passed", "regressed", "inconclusive", "not judged", "failed", "error", "skipped"]
-FACTS = ("verdicts", "comparisons", "compared", "same", "many", "values", "case")
+FACTS = ("verdicts", "comparisons", "compared", "same", "many", "values", "case", "target")
 KINDS: tuple[Kind, ...] = (
     "passed", "regressed", "inconclusive", "not judged", "failed", "error", "skipped",
 )  # fmt: skip
@@ -19,20 +21,28 @@ KINDS: tuple[Kind, ...] = (
 def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> None:
     """Take one phase of a test into its row; tests that use no models have none."""
     facts = getattr(report, "llmdiff", None)
+    if isinstance(facts, str):  # from another process
+        facts = json.loads(facts)
     if not isinstance(facts, dict):
         return
     row = rows.get(report.nodeid)
     if row is None:
+        file, line, _ = report.location
         row = rows[report.nodeid] = {
             "test": report.nodeid, "phases": {}, "message": None, "verdicts": [],
             "comparisons": [], "compared": 0, "same": 0, "many": {}, "values": {}, "case": "",
+            "target": "", "file": Path(file).as_posix(), "line": None if line is None else line + 1,
         }  # fmt: skip
     skipped_as = "xfailed" if hasattr(report, "wasxfail") else report.outcome
     row["phases"][report.when] = skipped_as
     if report.failed and row["message"] is None:
         crash = getattr(report.longrepr, "reprcrash", None)
         row["message"] = str(crash.message if crash is not None else report.longrepr)
-    row.update((name, facts[name]) for name in FACTS if name in facts)
+        # Where the test's own line is known, a link to it leads further than one to its head.
+        if crash is not None and Path(crash.path).as_posix().endswith("/" + row["file"]):
+            row["line"] = crash.lineno
+    if "case" in facts:  # the last phase brings what the test found
+        row.update((name, facts[name]) for name in FACTS if name in facts)
 
 
 def kind_of(row: dict[str, Any]) -> Kind:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,21 +13,40 @@ from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.settings import Settings
 
 # Options of what a run writes, or of one that judges nothing: a rerun is to judge again.
-ONCE = ("json", "record", "required", "export", "accept", "calibrate", "margin", "plan")
+ONCE = (
+    "json", "html", "markdown", "record", "required", "export", "accept", "calibrate", "margin",
+    "plan",
+)  # fmt: skip
+# What a shell reads inside double quotes, which are as good in the shells of Windows.
+READ = frozenset('"$`\\!')
 
 
 def rerun_command(config: pytest.Config, item: pytest.Item, settings: Settings) -> str:
-    """`pytest "file::test[id]" --llm-base … --llm-tuned …` with the options of the command line.
+    """`pytest "file::test[id]" --llm-base … --llm-tuned …` with the options of the command line."""
+    return f"pytest {rerun_target(config, item)} {rerun_options(config, settings)}"
+
+
+def rerun_target(config: pytest.Config, item: pytest.Item) -> str:
+    """What names one test in a command, quoted.
 
     Node ids are relative to the root folder; a command must be relative to the current one.
     """
-    here = Path(config.invocation_params.dir)
-    try:
-        path = os.path.relpath(item.path, here)
-    except ValueError:  # another drive
-        path = str(item.path)
     _, _, inside = item.nodeid.partition("::")
-    words = ["pytest", f'"{path}::{inside}"']
+    target = f"{_path(item.path, Path(config.invocation_params.dir))}::{inside}"
+    return f'"{target}"' if READ.isdisjoint(target) else shlex.quote(target)
+
+
+@cache
+def _path(path: Path, here: Path) -> str:
+    try:
+        return os.path.relpath(path, here)
+    except ValueError:  # another drive
+        return str(path)
+
+
+def rerun_options(config: pytest.Config, settings: Settings) -> str:
+    """The options that are the same for every test of a run."""
+    words = []
     specs = {"base": settings.base, "tuned": settings.tuned, "served": settings.served}
     for side, value in specs.items():
         flag = f"--llm-{side}"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.comparison import Comparison, Explanation, Leak
+from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.explanation import Explanation, Leak
 
 
 def plain(value: Any) -> Any:
@@ -81,6 +84,7 @@ def verdict_row(
         "unsupported": m.unsupported,
         "p": plain(verdict.p),
         "chance": plain(verdict.chance),
+        "noise": plain(verdict.noise),
         "details": plain(dict(m.details)),
         "set": _set_row(verdict, worst, probes),
     }

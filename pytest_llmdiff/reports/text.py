@@ -1,12 +1,39 @@
-"""Model output as text that is safe to print: it may hold escape sequences and worse."""
+"""Numbers as text, and model output as text that is safe to print: it may hold escape sequences and
+worse."""
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Sequence
 
 LONGEST = 400
 MARK = "▸"
+INTERVAL = "90 % interval"  # each end is a one-sided bound at 95 %
+
+
+def number(value: float | None) -> str:
+    """A number short enough to read and long enough to tell from its limit."""
+    if value is None or math.isnan(value):
+        return "NaN" if value is not None else "none"
+    if math.isinf(value):
+        return str(value)
+    if value == int(value) and abs(value) < 1e6:
+        return str(int(value))
+    return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
+
+
+def told_apart(value: float, limit: float) -> tuple[str, str]:
+    """Both numbers with as few digits as show on which side of the limit the value is."""
+    shown = number(value), number(limit)
+    if value == limit or not (math.isfinite(value) and math.isfinite(limit)):
+        return shown
+    for digits in range(3, 18):
+        a, b = map(float, shown)
+        if (a > b) == (value > limit) and a != b:
+            break
+        shown = f"{value:.{digits}g}", f"{limit:.{digits}g}"
+    return shown
 
 
 def printable(text: str) -> str:

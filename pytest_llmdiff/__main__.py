@@ -1,0 +1,42 @@
+"""`python -m pytest_llmdiff compare OLD.json NEW.json`: what changed between two runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_llmdiff.changes import changes_between, read_report
+from pytest_llmdiff.errors import LLMDiffError
+from pytest_llmdiff.reports.changes import changes_lines
+
+CODES = (
+    "Exit code: 0 nothing got worse, 1 a test got worse or is gone, 2 no comparison was possible."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m pytest_llmdiff")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    compare = commands.add_parser(
+        "compare", help="what changed between two runs", epilog=CODES,
+        description="What changed between two runs, from their JSON reports (--llmdiff-json).",
+    )  # fmt: skip
+    compare.add_argument("old", metavar="OLD.json", type=Path, help="the report of the run before")
+    compare.add_argument("new", metavar="NEW.json", type=Path, help="the report of the run after")
+    given = parser.parse_args(arguments)
+    try:
+        changes = changes_between(read_report(given.old), read_report(given.new))
+    except LLMDiffError as error:
+        print(f"llmdiff: {error}", file=sys.stderr)
+        return 2
+    for line in changes_lines(changes):
+        # A terminal that has no Chinese is no reason to end without an answer.
+        known = sys.stdout.encoding or "utf-8"
+        print(line.encode(known, "backslashreplace").decode(known))
+    return 1 if changes.got_worse else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""The tests of a run as the page's script reads them: short, and with nothing left to reckon."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pytest_llmdiff.reports.html.alignment import segments
+from pytest_llmdiff.reports.html.folds import comparison_folds, row_folds
+from pytest_llmdiff.reports.order import OPEN, decisive, signed_excess
+from pytest_llmdiff.reports.outcomes import kind_of
+from pytest_llmdiff.reports.phrases import interval_of, limit_of, measure_of, value_of
+from pytest_llmdiff.reports.text import hidden
+
+# Characters of texts in the file: half for tests that ask for something, half for the others.
+BUDGET = 10_000_000
+LEAST, LONGEST = 400, 20_000  # of one text
+# The same for failures as pytest shows them.
+MESSAGES, MESSAGE = 4_000_000, 8_000
+SUITE = re.compile(r"pytest_llmdiff/suites/(\w+)/")
+# All but ASCII, kana, Han and Hangul, of which no character is hidden: most of any text.
+_DOUBTFUL = re.compile(r"[^\n\t -~\u3041-\u3096\u30a1-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
+LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+
+
+def visible(text: str) -> str:
+    """Control, format and bidirectional characters as their numbers; line ends and tabs stay."""
+    return _DOUBTFUL.sub(_numbered, text.replace("\r\n", "\n"))
+
+
+def _numbered(found: re.Match[str]) -> str:
+    return f"⟦U+{ord(found[0]):04X}⟧" if hidden(found[0]) else found[0]
+
+
+def link_of(test: str) -> str:
+    """The id of a test in the page, the same in every report."""
+    return "t-" + _digest(test)
+
+
+def suite_of(test: str) -> str:
+    """The ready-made suite of a test, or else its file."""
+    found = SUITE.search(test)
+    return f"suite {found[1]}" if found else test.partition("::")[0].rpartition("/")[2]
+
+
+def tags_of(row: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(tag for c in row["comparisons"] for tag in c["tags"]))
+
+
+def entries(rows: Sequence[dict[str, Any]], order: Mapping[str, int]) -> list[dict[str, Any]]:
+    """The rows in their order; `order` has the place of each test in the run."""
+    open_ = [row for row in rows if kind_of(row) in OPEN]
+    others = [row for row in rows if kind_of(row) not in OPEN]
+    room = {True: _room(open_), False: _room(others)}
+    message = _share((len(row["message"] or "") for row in open_), MESSAGES, MESSAGE)
+    return [_entry(row, order[row["test"]], room[kind_of(row) in OPEN], message) for row in rows]
+
+
+def _room(rows: Iterable[Mapping[str, Any]]) -> int:
+    """Characters that each text may have, so that all of them keep to their half."""
+    comparisons = (comparison for row in rows for comparison in row["comparisons"])
+    return _share((len(text) for c in comparisons for text in _texts(c)), BUDGET // 2, LONGEST)
+
+
+def _texts(comparison: Mapping[str, Any]) -> Iterator[str]:
+    """All of a comparison that is as long as somebody made it."""
+    for side in ("base", "tuned"):
+        yield comparison[side]["text"]
+        yield comparison[side]["reasoning"] or ""
+    yield from (message["content"] for message in comparison["messages"])
+    yield from (comparison[key] or "" for key in ("reference", "accepted"))
+
+
+def _share(lengths: Iterable[int], budget: int, most: int) -> int:
+    """The length to cut at so that all together keep to the budget; short ones leave more to the
+    others."""
+    left, ordered = budget, sorted(lengths)
+    for place, length in enumerate(ordered):
+        share = left // (len(ordered) - place)
+        if length > share:
+            return min(most, max(LEAST, share))
+        left -= length
+    return most
+
+
+def _entry(row: dict[str, Any], place: int, room: int, message: int) -> dict[str, Any]:
+    verdict, kind = decisive(row), kind_of(row)
+    found: dict[str, Any] = {
+        "id": link_of(row["test"]),
+        "test": row["test"],
+        "at": place,
+        "kind": kind,
+        "suite": suite_of(row["test"]),
+        "tags": tags_of(row),
+        "langs": list(dict.fromkeys(c["language"] for c in row["comparisons"] if c["language"])),
+        "target": row["target"],
+        "title": _title(row),
+        "verdicts": [_verdict(v) for v in row["verdicts"]],
+        "main": None if verdict is None else row["verdicts"].index(verdict),
+        "left": row["compared"] - len(row["comparisons"]) or None,
+        "probes": [_probe(row, c, room) for c in _worst_first(row)],
+        "folds": list(row_folds(row)),
+    }
+    if row["message"] and kind in OPEN:
+        found["message"] = _cut(row["message"], message)
+    # What says nothing takes no room.
+    return {key: value for key, value in found.items() if value not in ([], None, "")}
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    """The prompt of a test that has one, else the test's name."""
+    probes = {comparison["probe"] for comparison in row["comparisons"]}
+    if len(probes) == 1:
+        return _line(row["comparisons"][0]["prompt"])
+    name: str = row["test"].rpartition("::")[2]
+    return f"{name}: {len(probes)} probes" if probes else name
+
+
+def _worst_first(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The comparisons of a test: those that break a limit, then the worst of a set, then others."""
+    places: dict[str, float] = {}
+    for verdict in row["verdicts"]:
+        if verdict["probe"] is not None and verdict["outcome"] != "passed":
+            beyond = signed_excess(verdict)
+            places[verdict["probe"]] = min(places.get(verdict["probe"], 0.0), -1 - beyond)
+        if verdict["set"]:
+            for place, worst in enumerate(verdict["set"]["worst"]):
+                places.setdefault(worst["probe"], -1 / (1 + place))
+    # Two helpers that read one set have each comparison twice.
+    found = {(c["probe"], *c["sides"]): c for c in row["comparisons"]}.values()
+    return sorted(found, key=lambda comparison: places.get(comparison["probe"], 0.0))
+
+
+def _verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    found = {
+        "name": measure_of(verdict),
+        "measure": verdict["name"],
+        "value": verdict["value"],
+        "shown": value_of(verdict),
+        "unit": verdict["unit"],
+        "outcome": verdict["outcome"],
+        "limit": limit_of(verdict),
+        "source": verdict["source"],
+        "interval": interval_of(verdict),
+        "noise": verdict["noise"],
+        "p": verdict["p"],
+        "adjusted": verdict["adjusted"],
+        "decides": verdict["set"] and verdict["set"]["decides"],
+        "probe": verdict["probe"],
+    }
+    return {key: value for key, value in found.items() if value not in (None, "")}
+
+
+def _probe(row: Mapping[str, Any], comparison: Mapping[str, Any], room: int) -> dict[str, Any]:
+    texts = [_cut(comparison[side]["text"], room) for side in ("base", "tuned")]
+    language = comparison["language"] or ""
+    before = [m for m in comparison["messages"][:-1] if m["content"]]
+    found = {
+        "id": f"{link_of(row['test'])}-{_digest(comparison['probe'])}",
+        "probe": comparison["probe"],
+        "prompt": _cut(comparison["prompt"], room),
+        "before": [{"role": m["role"], "text": _cut(m["content"], room)} for m in before],
+        "lang": language if LANGUAGE.fullmatch(language) else None,
+        "sides": None if comparison["sides"] == ["base", "tuned"] else comparison["sides"],
+        "reply": segments(*texts),
+        "about": [_about(comparison[side]) for side in ("base", "tuned")],
+        "reasoning": [_cut(comparison[s]["reasoning"] or "", room) for s in ("base", "tuned")],
+        "reference": _cut(comparison["reference"] or "", room),
+        "accepted": _cut(comparison["accepted"] or "", room),
+        "folds": list(comparison_folds(comparison)),
+    }
+    if not any(found["reasoning"]):
+        found["reasoning"] = None
+    return {key: value for key, value in found.items() if value not in ([], None, "")}
+
+
+def _about(reply: Mapping[str, Any]) -> str:
+    ended = ", cut at the length limit" if reply["finish_reason"] == "length" else ""
+    return f"{reply['tokens']} tokens{ended}"
+
+
+def _line(text: str) -> str:
+    return _cut(" ".join(text.split()), 240, notice="…")
+
+
+def _cut(text: str, length: int, notice: str | None = None) -> str:
+    if len(text) <= length:
+        return text
+    if notice is None:
+        notice = f" … ({len(text) - length:,} more characters are not in this file)"
+    return text[:length] + notice
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:10]

@@ -1,0 +1,176 @@
+"""From the facts of a run to the page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from statistics import median
+from typing import Any
+
+from pytest_llmdiff.loading import installed_version
+from pytest_llmdiff.options import PLACES
+from pytest_llmdiff.reports.advice import advice
+from pytest_llmdiff.reports.facts import Facts
+from pytest_llmdiff.reports.html.charts import HEIGHT, WIDTH, distributions, intervals
+from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags_of, visible
+from pytest_llmdiff.reports.order import OPEN, URGENCY, worst_first
+from pytest_llmdiff.reports.outcomes import counts, kind_of
+from pytest_llmdiff.reports.remarks import chance_lines, remarks
+from pytest_llmdiff.reports.text import number
+
+# What is shown of a run without JavaScript, and of sets in any case.
+PLAIN = 100
+SETS = 40
+GROUPS = 30
+MEASURES = 4  # columns of the table of groups
+# Nothing but the page's own script and style runs or is applied, and nothing is fetched.
+POLICY = (
+    "default-src 'none'; script-src '{script}'; style-src '{style}'; img-src data:; "
+    "base-uri 'none'; form-action 'none'"
+)
+
+
+def page(facts: Facts) -> str:
+    """The whole page. Everything that a model said is escaped by the template, or is data that the
+    script sets as text."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    def shown(value: Any) -> Any:
+        return (
+            visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+        )
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, finalize=shown, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    script, style = _part("report.js"), _part("report.css")
+    rows = worst_first(facts.rows.values())
+    tests = entries(rows, {test: place for place, test in enumerate(facts.rows)})
+    data = {"options": facts.options, "tests": tests}
+    return environment.from_string(_part("report.html")).render(
+        policy=POLICY.format(script=_hash(script), style=_hash(style)),
+        script=Markup(script),
+        style=Markup(style),
+        data=Markup(embedded(data)),
+        version=installed_version("pytest-llmdiff"),
+        facts=facts,
+        kinds=_kinds(facts),
+        total=len(rows),
+        given=_given(facts),
+        hints=list(advice(list(facts.rows.values()), counts(facts.rows))),
+        notes=[*facts.warnings, *remarks(facts), *chance_lines(facts.chance)],
+        distributions=distributions(rows),
+        sets=intervals(list(_sets(rows))[:SETS]),
+        groups=_groups(rows),
+        plain=[test for test in tests if test["kind"] in OPEN][:PLAIN],
+        width=WIDTH,
+        height=HEIGHT,
+    )
+
+
+def embedded(data: object) -> str:
+    """JSON that nothing in it can end: no `<`, and no hidden character."""
+    text = json.dumps(_visible(data), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _visible(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {key: _visible(held) for key, held in value.items()}
+    if isinstance(value, list):
+        return [_visible(held) for held in value]
+    return value
+
+
+def _part(name: str) -> str:
+    return files("pytest_llmdiff.reports.html").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _kinds(facts: Facts) -> list[dict[str, Any]]:
+    """Outcomes with their share of the tests, the urgent ones first, and where each begins."""
+    found = counts(facts.rows)
+    total, start, kinds = max(1, sum(found.values())), 0.0, []
+    for kind in URGENCY:
+        if found[kind]:
+            share = 100 * found[kind] / total
+            kinds.append({"name": kind, "css": kind.replace(" ", "-"), "count": found[kind],
+                          "x": round(start, 3), "width": round(share, 3)})  # fmt: skip
+            start += share
+    return kinds
+
+
+def _given(facts: Facts) -> list[tuple[str, str]]:
+    """What the run was asked for otherwise than by default, and what it ran on."""
+    settings = facts.settings
+    given = [
+        (name, f"{getattr(settings, name)} ({source})")
+        for name, source in settings.sources.items()
+        if source != "default" and name not in PLACES
+    ]
+    return [*facts.resolved.items(), *given]
+
+
+def _sets(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for row in rows:
+        for verdict in row["verdicts"]:
+            if verdict["set"]:
+                yield row["test"], link_of(row["test"]), verdict
+
+
+def _groups(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Tags and suites apart: how many tests of each came out how, and the medians of measures."""
+    names: dict[str, int] = {}
+    for row in rows:
+        for verdict in row["verdicts"]:
+            if verdict["set"] is None and verdict["probe"] is not None:
+                names[verdict["name"]] = names.get(verdict["name"], 0) + 1
+    measures = sorted(names, key=lambda name: -names[name])[:MEASURES]
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        for tag in tags_of(row):
+            found.setdefault(("tag", tag), []).append(row)
+        found.setdefault(("suite", suite_of(row["test"])), []).append(row)
+    largest = sorted(found.items(), key=lambda item: (item[0][0] == "suite", -len(item[1])))
+    return {
+        "measures": measures,
+        "rows": [_group(of, name, held, measures) for (of, name), held in largest[:GROUPS]],
+        "left": max(0, len(largest) - GROUPS),
+    }
+
+
+def _group(
+    of: str, name: str, rows: Sequence[dict[str, Any]], measures: Sequence[str]
+) -> dict[str, Any]:
+    kinds = [kind_of(row) for row in rows]
+    medians = []
+    for measure in measures:
+        values = [
+            verdict["value"]
+            for row in rows
+            for verdict in row["verdicts"]
+            if verdict["name"] == measure and not verdict["set"] and verdict["value"] is not None
+        ]
+        medians.append(number(median(values)) if values else "")
+    return {
+        "of": of,
+        "name": name,
+        "count": len(rows),
+        "bad": sum(kind in ("regressed", "failed", "error") for kind in kinds),
+        "open": sum(kind in ("inconclusive", "not judged") for kind in kinds),
+        "passed": kinds.count("passed"),
+        "medians": medians,
+    }

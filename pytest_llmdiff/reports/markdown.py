@@ -1,0 +1,136 @@
+"""A summary in GitHub's Markdown, that a reviewer can act on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.reports.advice import advice
+from pytest_llmdiff.reports.facts import Facts, rerun_of
+from pytest_llmdiff.reports.order import OPEN, comparison_of, decisive, short, worst_first
+from pytest_llmdiff.reports.outcomes import counts, kind_of
+from pytest_llmdiff.reports.phrases import interval_of, limit_of, measure_of, value_of
+from pytest_llmdiff.reports.remarks import remarks
+from pytest_llmdiff.reports.text import printable, shortened
+
+# GitHub drops the summary of a step that is larger.
+LARGEST = 1024 * 1024
+PROMPT = 100  # columns
+ROWS = 100
+# All that Markdown, HTML, GitHub's mentions, references, links and formulas begin with.
+MEANT = re.compile(r"[&<>|`*_\[\]()!#@:\\~{}$\"'=+^-]|www\.", re.IGNORECASE)
+SIGN = {
+    "regressed": "❌", "error": "❌", "failed": "❌", "not judged": "❔", "inconclusive": "❔",
+    "skipped": "➖", "passed": "✅",
+}  # fmt: skip
+
+
+def write_markdown(facts: Facts, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(markdown_text(facts, LARGEST), encoding="utf-8")
+
+
+def append_markdown(facts: Facts, path: Path) -> None:
+    """Add the summary to what other steps have written, as far as there is room for it."""
+    taken = path.stat().st_size if path.exists() else 0
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(markdown_text(facts, LARGEST - taken - 1))
+
+
+def markdown_text(facts: Facts, most: int) -> str:
+    """At most so many bytes: the head always, unless it is itself too long, and as many rows as
+    there is room for."""
+    rows = worst_first(facts.rows.values())
+    open_ = [row for row in rows if kind_of(row) in OPEN]
+    shown = min(ROWS, len(open_))
+    while True:
+        text = "".join(line + "\n" for line in _lines(facts, open_, shown))
+        if len(text.encode()) <= most:
+            return text
+        if shown == 0:
+            return ""
+        shown //= 2
+
+
+def escaped(text: str) -> str:
+    """A text as one that Markdown shows as it is, on one line."""
+    return MEANT.sub(
+        lambda found: "".join(f"&#{ord(character)};" for character in found[0]), printable(text)
+    )
+
+
+def _code(text: str) -> str:
+    return f"<code>{escaped(text)}</code>" if text else ""
+
+
+def _lines(facts: Facts, open_: list[dict[str, Any]], shown: int) -> Iterator[str]:
+    found = counts(facts.rows)
+    told = ", ".join(f"{count} {name}" for name, count in found.items() if count)
+    sign = "❌" if open_ else "✅"
+    yield f"## {sign} llmdiff: {told}"
+    yield ""
+    models = " → ".join(_code(str(spec)) for spec in (facts.settings.base, facts.settings.tuned))
+    ran = ", ".join(f"{escaped(name)} {_code(value)}" for name, value in facts.resolved.items())
+    yield f"{models}{' on ' if ran else ''}{ran}"
+    yield ""
+    if open_:
+        yield "| | verdict | measure | value | limit | prompt | test |"
+        yield "|--:|---|---|--:|--:|---|---|"
+    for place, row in enumerate(open_[:shown], 1):
+        yield _row(place, row)
+    if len(open_) > shown:
+        yield ""
+        yield f"and {len(open_) - shown} more, which the terminal and the other reports have"
+    if hints := list(advice(open_, found)):
+        yield ""
+        yield "**Next**"
+        yield ""
+        yield from (f"- {escaped(hint)}" for hint in hints)
+    if shown:
+        yield ""
+        yield "<details><summary>Run them again</summary>"
+        yield ""
+        yield from _commands(facts, open_[:shown])
+        yield ""
+        yield "</details>"
+    notes = [*facts.warnings, *remarks(facts)]
+    if notes and (shown or not open_):  # they have to fit as well
+        yield ""
+        yield f"<details><summary>{len(notes)} notes</summary>"
+        yield ""
+        yield from (f"- {escaped(shortened(note, 400))}" for note in notes[:50])
+        yield ""
+        yield "</details>"
+    yield ""
+
+
+def _row(place: int, row: Mapping[str, Any]) -> str:
+    verdict, kind = decisive(row), kind_of(dict(row))
+    comparison = comparison_of(row, verdict)
+    prompt = "" if comparison is None else shortened(comparison["prompt"], PROMPT)
+    cells = ["", "", ""]
+    if verdict is not None:
+        measure = escaped(measure_of(verdict))
+        interval = interval_of(verdict)
+        cells = [
+            measure + (f"<br>{escaped(interval)}" if interval else ""),
+            escaped(value_of(verdict)),
+            escaped(limit_of(verdict)),
+        ]
+    test = shortened(short(row["test"]), PROMPT)
+    return "| " + " | ".join(
+        [str(place), f"{SIGN[kind]} {kind}", *cells, _code(prompt), _code(test)]
+    ) + " |"  # fmt: skip
+
+
+def _commands(facts: Facts, rows: list[dict[str, Any]]) -> Iterator[str]:
+    """One code block, whose fence no command can end."""
+    commands = [printable(rerun_of(row, facts)) for row in rows]
+    longest = max((len(run) for c in commands for run in re.findall("`+", c)), default=0)
+    fence = "`" * max(3, longest + 1)
+    yield f"{fence}console"
+    for place, command in enumerate(commands, 1):
+        yield f"$ {command}  # {place}"
+    yield fence

@@ -1,0 +1,86 @@
+"""What is worth knowing of a run besides its verdicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_llmdiff.family import Chance
+from pytest_llmdiff.reports.facts import Facts
+from pytest_llmdiff.reports.order import short
+from pytest_llmdiff.reports.text import number, printable, shortened
+
+
+def remarks(facts: Facts) -> Iterator[str]:
+    """A line each, in the order of their weight."""
+    rows = list(facts.rows.values())
+    yield from facts.notes
+    yield from _ties(rows)
+    yield from _notes(rows)
+    yield from _cut(rows)
+    yield from _leaks(rows)
+
+
+def chance_lines(chance: Chance) -> Iterator[str]:
+    if chance.verdicts:
+        yield (
+            f"chance: of {chance.verdicts} single-probe verdicts under calibrated limits, noise "
+            f"alone would fail at most {number(round(chance.expected, 2))}"
+        )
+
+
+def _notes(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """What checks found worth knowing and no harm."""
+    found = [n for row in rows for v in row["verdicts"] for n in v["details"].get("notes") or ()]
+    for note in dict.fromkeys(found):
+        yield f"note: {shortened(printable(note), 300)}"
+
+
+def _ties(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """How many replies might have come out otherwise but for rounding, each counted once."""
+    compared = [c for row in rows for c in row["comparisons"]]
+    if any(c["near_tie"] for c in compared):
+        found = {json.dumps(c["messages"]): c["near_tie"] for c in compared}
+        ties = sum(found.values())
+        yield (
+            f"note: {ties} of {len(found)} tuned replies rest on a near-tie: two tokens were as "
+            "likely as rounding can tell, and the base's stood where it was one of them"
+        )
+
+
+def _cut(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """What a test with very many prompts has beyond the rows that are kept."""
+    for row in rows:
+        test, shown = short(row["test"]), len(row["comparisons"])
+        if row["compared"] > shown:
+            yield f"note: {test} compared {row['compared']} times; the reports hold {shown} of them"
+        for name, figures in row["many"].items():
+            kept = sum(verdict["name"] == name for verdict in row["verdicts"])
+            yield (
+                f"note: {test} has {figures['count']} values of {name}; the reports hold the "
+                f"{kept} worst"
+            )
+
+
+def _leaks(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """How many probes the tuned model knows from its training, each counted once."""
+    if not any(comparison["leak"] for row in rows for comparison in row["comparisons"]):
+        return
+    kinds: dict[str, set[str]] = {}
+    for row in rows:
+        for comparison in row["comparisons"]:
+            found = kinds.setdefault(json.dumps(comparison["messages"]), set())
+            if comparison["leak"] is not None:
+                found.add(comparison["leak"]["kind"])
+    same = sum("same" in found for found in kinds.values())
+    near = sum(found == {"near-same"} for found in kinds.values())
+    cut = any(row["compared"] > len(row["comparisons"]) for row in rows)
+    shown = "in the reports " if cut else ""
+    if same:
+        yield (
+            f"note: {same} of {len(kinds)} probes {shown}have their prompt in the training data: "
+            "their replies may be learnt by heart"
+        )
+    if near:  # looked for where a test failed only
+        yield f"note: nearly the prompt of {near} failing probe(s) is in the training data"
