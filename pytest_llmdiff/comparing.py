@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.pools import Pool
     from pytest_llmdiff.probes import Probe
     from pytest_llmdiff.recitation import Recital
+    from pytest_llmdiff.sayings import Stop
     from pytest_llmdiff.scoring import Scoring
     from pytest_llmdiff.settings import Settings
     from pytest_llmdiff.shelf import Used
@@ -54,6 +55,8 @@ class Whole(Protocol):
     def store(self) -> Store: ...
     @property
     def asking(self) -> Asking: ...
+    @property
+    def stop(self) -> Stop: ...
     @property
     def calibrating(self) -> bool: ...
     def accepted_for(self, probe: Probe) -> Accepted | None: ...
@@ -108,6 +111,7 @@ class Comparing:
             progress=progress_for(self._whole.config),
             used=self._used,
             turn=self._turn,
+            check=self._whole.stop.check,
         )
         found.divergences_expected = self.divergences_expected
         return found
@@ -119,7 +123,7 @@ class Comparing:
 
         if all(spec.kind != "server" for spec in self._specs):
             return LARGEST
-        from pytest_llmdiff.engines.server import IN_FLIGHT, ROUNDS
+        from pytest_llmdiff.engines.endpoint import IN_FLIGHT, ROUNDS
 
         return max(LARGEST, ROUNDS * (self.settings.batch_size or IN_FLIGHT))
 

@@ -146,7 +146,8 @@ class Measurement:
     """One measured number; higher is always worse. `float()` gives the value.
 
     `limit` is what it was held against, if anything. Where the scorer cannot judge the input,
-    `unsupported` says why, `value` is NaN, and `float()` raises.
+    `unsupported` says why, `value` is NaN, and `float()` raises; `least` is what the value is known
+    not to be less than, if anything is known: it can break a limit, and keeps none.
     """
 
     name: str
@@ -154,6 +155,7 @@ class Measurement:
     unit: str = ""
     limit: float | None = None
     unsupported: str | None = None
+    least: float | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def __float__(self) -> float:

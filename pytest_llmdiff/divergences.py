@@ -25,10 +25,15 @@ class TokenDivergence:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenDivergences:
-    """KL(base‖tuned) in nats at each token of the base's reply, over the full vocabulary."""
+    """KL(base‖tuned) in nats at each token of the base's reply, over the full vocabulary.
+
+    Where it is `unsupported`, `at_least` is what its mean is known not to be less than, if
+    anything is known.
+    """
 
     tokens: tuple[TokenDivergence, ...]
     unsupported: str | None = None
+    at_least: float | None = None
 
     @property
     def mean(self) -> float:

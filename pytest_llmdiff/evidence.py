@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 def mean_evidence(sample: Sample, *, scope: str = "") -> Evidence:
     """The mean of a measure over the set."""
+    known = _with_least(sample)
 
     def estimate(fill: float | None) -> Estimate:
         if fill is not None and math.isinf(fill):
@@ -34,7 +35,9 @@ def mean_evidence(sample: Sample, *, scope: str = "") -> Evidence:
             return replace(judged, high=fill) if fill > 0 else replace(judged, low=fill)
         members = [
             (value, cluster)
-            for value, cluster in _filled(sample.values, sample.clusters, fill)
+            for value, cluster in _filled(
+                known if fill == sample.support[0] else sample.values, sample.clusters, fill
+            )
             # A value that is no number fails the set; the others are still worth a figure.
             if math.isfinite(value)
         ]
@@ -54,8 +57,17 @@ def mean_evidence(sample: Sample, *, scope: str = "") -> Evidence:
         lowest=lowest,
         unsupported=sample.unsupported,
         not_finite=sum(not math.isfinite(value) for value in judged),
+        bounded=any(bound is not None for bound in sample.least),
         scope=scope,
     )
+
+
+def _with_least(sample: Sample) -> Sequence[float | None]:
+    """The values, and in place of those that could not be judged what they are no less than."""
+    least = sample.least or [None] * len(sample.values)
+    return [
+        bound if value is None else value for value, bound in zip(sample.values, least, strict=True)
+    ]
 
 
 def rate_evidence(sample: Sample, *, over: float, scope: str = "") -> Evidence:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property, lru_cache, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
@@ -57,7 +57,8 @@ class Generation:
     """The replies and divergences of the run.
 
     With `eager` (other workers wait for the rows) the first need runs all windows; otherwise only
-    its own, so that the first verdict comes early and `-x` stays cheap.
+    its own, so that the first verdict comes early and `-x` stays cheap. `check` is called again and
+    again, and raises where nothing more is wanted.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Generation:
         sizes: Callable[[], Iterator[int]] = growing,
         used: Used | None = None,
         turn: Callable[[], Turn] | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._open = open_engines
         self._store = store
@@ -84,6 +86,7 @@ class Generation:
         self._claims = Claims(store)
         self._used = used
         self._shared_turn = turn
+        self._check = check
         self._failures: dict[str, LLMDiffError] = {}
         # Whether the divergences of a window are worth computing along with its replies.
         self.divergences_expected = False
@@ -395,6 +398,7 @@ class Generation:
         todo = [request for request in window if keys[request.key] not in there]
         if not todo:
             return
+        self._check()
         engine = self.pair.side(side)
         with (
             self._failing(side),
@@ -403,12 +407,16 @@ class Generation:
         ):
             self._progress.start(f"{side} replies", len(todo))
             answered: set[int] = set()
-            for index, generated, divergences in self._answers(side, todo):
-                put(keys[todo[index].key], self._reply_row(side, todo[index], generated))
-                if divergences is not None:
-                    found(*self._divergence_row(todo[index], divergences))
-                answered.add(index)
-                self._progress.advance()
+            # Closed at once where the run is interrupted: a traceback would keep it alive, and with
+            # it the requests that are under way.
+            with closing(self._answers(side, todo)) as outcomes:
+                for index, generated, divergences in outcomes:
+                    put(keys[todo[index].key], self._reply_row(side, todo[index], generated))
+                    if divergences is not None:
+                        found(*self._divergence_row(todo[index], divergences))
+                    answered.add(index)
+                    self._progress.advance()
+                    self._check()
             self._progress.finish()
             self.notes += sorted(set(capability(engine, "notes") or ()) - set(self.notes))
             if len(answered) < len(todo):
@@ -419,7 +427,7 @@ class Generation:
 
     def _answers(
         self, side: Side, requests: Sequence[Request]
-    ) -> Iterator[tuple[int, Generated, TokenDivergences | None]]:
+    ) -> Generator[tuple[int, Generated, TokenDivergences | None], None, None]:
         """Outcomes by the engine of a side; those of the tuned model along the base's, if there."""
         if side == "base" and self.divergences_expected:
             self.pairing.expect_divergences()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmdiff.comparison import Comparison, Measurement, Reply, Side
-from pytest_llmdiff.engines import capability
+from pytest_llmdiff.engines import capability, lacks_logits
 from pytest_llmdiff.errors import CapabilityError, ConfigError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.generation import Generation
@@ -107,10 +107,14 @@ class Model:
         (probe,) = map(self.run.with_system, probes_of(messages))
         if answer is None:
             return list(self.engine.render(probe.messages))
+        whole = (*probe.messages, answer)
         renderer = capability(self.engine, "renderer")
-        if renderer is None:
+        if renderer is not None:
+            return list(renderer.ids(whole, add_generation_prompt=False))
+        rendered = capability(self.engine, "rendered")  # a server's own template
+        if rendered is None:
             raise CapabilityError(f"{type(self.engine).__name__} renders prompts only")
-        return list(renderer.ids((*probe.messages, answer), add_generation_prompt=False))
+        return list(rendered(whole, add_generation_prompt=False))
 
     @property
     def engine(self) -> Any:
@@ -134,7 +138,7 @@ class Model:
     def template_facts(self, template: str | Path | None = None) -> dict[str, Any]:
         """Plain JSON: `problems`, what they were `compared with`, and why the template of the
         training is `unknown`, or None."""
-        from pytest_llmdiff.templates import template_facts
+        from pytest_llmdiff.templates import served_renderings, template_facts
 
         training = self.run.training
         given = None if template is None else self.run.template_source(str(template))
@@ -145,7 +149,9 @@ class Model:
 
         known = given or training.template or training.own_template
         about = "training" if given is None else content_key(given.content())
-        also = [None if known is None else content_key(known.content()), training.predictions]
+        content = None if known is None else content_key(known.content())
+        also: list[Any] = [content, training.predictions]
+        also += [] if (shown := served_renderings(self.engine)) is None else [shown]
         facts = dict(
             self.run.generation.remembered("template", self.side, [about], compute, also=also)
         )
@@ -255,8 +261,7 @@ class ModelPair:
             for side in (pair.base, engine):
                 if capability(side, "token_logits") is None:
                     raise CapabilityError(
-                        f"the effect of an adapter is seen in the logits, and {type(side).__name__}"
-                        " has none to give"
+                        f"the effect of an adapter is seen in the logits, and {lacks_logits(side)}"
                     )
             told = capability(engine, "adapter_health")
             health = None if told is None else told()

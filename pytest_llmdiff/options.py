@@ -193,6 +193,14 @@ OPTIONS = (
         help="system prompt of every probe that brings none",
     ),
     Option(
+        name="tokenizer",
+        default=None,
+        parse=_text,
+        allowed="a folder, a .gguf file, package:NAME/PATH or ORG/NAME[@REVISION]",
+        help="tokenizer of the models behind servers: prompts are rendered with it and sent as "
+        "token ids",
+    ),
+    Option(
         name="template",
         default=None,
         parse=_text,

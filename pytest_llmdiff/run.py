@@ -78,7 +78,7 @@ def checked_specs(session: Session) -> Any:
     from pytest_llmdiff.engines.opening import check_pair, check_spec
     from pytest_llmdiff.engines.sources import given_template, template_note
     from pytest_llmdiff.scorers.opening import check_scorer
-    from pytest_llmdiff.specs import parse_spec
+    from pytest_llmdiff.specs import given_tokenizer, parse_spec
 
     settings = session.settings
     base = parse_spec(settings.base or "", option="--llm-base", folder=settings.folder)
@@ -95,6 +95,7 @@ def checked_specs(session: Session) -> Any:
     session.check_files()
     check_scorer("toxicity", settings.toxicity, settings.folder_of("toxicity"))
     given_template(settings)
+    given_tokenizer(settings)
     check_training(session)
     session.note = template_note(base, tuned, settings)
     return base, tuned
@@ -131,6 +132,14 @@ class Collected:
 
             options = self.session.rerun_options
             report.user_properties += properties(self.session.rows[report.nodeid], options)
+
+    def pytest_runtest_logfinish(self) -> None:
+        """Tell xdist's workers where the run ends early (`-x`): they may be at all its replies."""
+        config = self.session.config
+        run: Any = config.pluginmanager.getplugin("session")
+        workers = self.session.specs is not None and config.pluginmanager.hasplugin("dsession")
+        if workers and (run.shouldfail or run.shouldstop):
+            self.session.stop.tell()
 
 
 def header(session: Session) -> list[str]:
@@ -217,6 +226,8 @@ def finish(config: pytest.Config) -> None:
     session.finish()
     if hasattr(config, "workerinput") or session.specs is None:
         return
+    if config.pluginmanager.hasplugin("dsession"):
+        session.stop.forget()
     from pytest_llmdiff.outputs import write_outputs
 
     session.closing += write_outputs(session, session.specs)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.probes import Probe
     from pytest_llmdiff.reports.facts import Facts
     from pytest_llmdiff.reports.kept import Kept
-    from pytest_llmdiff.sayings import Sayings
+    from pytest_llmdiff.sayings import Sayings, Stop
     from pytest_llmdiff.settings import Settings
     from pytest_llmdiff.shelf import Used
     from pytest_llmdiff.specs import Spec
@@ -134,6 +134,13 @@ class Session:
 
         recorded = self.settings.record is not None
         return Used(self.store, f"used {self.run_id}") if recorded else None
+
+    @cached_property
+    def stop(self) -> Stop:
+        """How the controller of a run tells its workers that it ends here."""
+        from pytest_llmdiff.sayings import Stop
+
+        return Stop(self.store, self.run_id)
 
     # Baselines and accepted changes
 

@@ -67,7 +67,8 @@ class Comparisons:
 class Sample:
     """What one measure has over a set: the values in order, None where the scorer cannot judge.
 
-    `unsupported` counts the latter by reason. `clusters` names the question that each member
+    `unsupported` counts the latter by reason; `least` is what their values are known not to be less
+    than, None where nothing is known. `clusters` names the question that each member
     belongs to: paraphrases of one question and repeats of one prompt are no independent evidence.
     `support` are the least and the most that a value can be; `worst` are the highest values with
     their comparisons, the highest first; `digest` names the probes, in any order;
@@ -83,6 +84,7 @@ class Sample:
     worst: Sequence[tuple[float, Comparison]]
     digest: str
     dense: bool = False
+    least: Sequence[float | None] = ()
     run: Run | None = field(default=None, repr=False)
 
 
@@ -132,6 +134,7 @@ class _Gathering:
         self.view = view
         self._name = self._unit = ""
         self._values: list[float | None] = []
+        self._least: list[float | None] = []
         self._unsupported: Counter[str] = Counter()
         self._worst: list[tuple[float, int, Comparison]] = []
 
@@ -139,6 +142,7 @@ class _Gathering:
         m = self.view.of(measurement)
         self._name, self._unit = m.name, m.unit
         self._values.append(m.value if m.unsupported is None else None)
+        self._least.append(m.least if m.unsupported is not None else None)
         if m.unsupported is not None:
             self._unsupported[m.unsupported] += 1
             return
@@ -163,4 +167,5 @@ class _Gathering:
             digest=digest,
             run=run,
             dense=self.view.dense,
+            least=self._least,
         )

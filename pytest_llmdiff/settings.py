@@ -32,6 +32,7 @@ class Settings:
     seed: int
     samples: int
     system: str | None
+    tokenizer: str | None
     template: str | None
     template_kwargs: Mapping[str, Any]
     vllm: Mapping[str, Any]

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pytest_llmdiff.errors import ConfigError, MissingPackageError
 from pytest_llmdiff.loading import package_path
+from pytest_llmdiff.settings import Settings
 
 Kind = Literal["weights", "adapter", "gguf", "replay", "scripted", "python", "server"]
 Runtime = Literal["transformers", "vllm"]
@@ -28,6 +29,11 @@ SERVER_FORM = "http(s)://HOST[:PORT]/v1#MODEL"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w./-]+)?")
 # Only what loading reads: optimizer states and other engines' copies of the weights stay behind.
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.py"]
+HUB_TOKENIZER = [name for name in HUB_FILES if name != "*.safetensors"]
+TOKENIZER_FORMS = (
+    "the folder of a model or of its tokenizer, a .gguf file, package:NAME/PATH, or an ORG/NAME "
+    "(with @REVISION if wanted) on the Hugging Face hub"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +97,34 @@ def parse_spec(text: str, *, option: str, folder: Path) -> Spec:
     if HUB_ID.fullmatch(text):
         return _hub(text, option)
     raise ConfigError(f"{option}: there is no folder or .gguf file {text!r}; it takes {FORMS}")
+
+
+def parse_tokenizer(text: str, *, option: str, folder: Path) -> Path:
+    """The folder or .gguf file of a tokenizer; from the hub, its small files are fetched.
+
+    Raises:
+        ConfigError: none is there.
+    """
+    path = folder / Path(text).expanduser()
+    if text.startswith("package:"):
+        path = package_path(text.removeprefix("package:"), what=option)
+    if not path.exists() and HUB_ID.fullmatch(text):
+        spec = _hub(text, option)
+        path = _snapshot(spec, HUB_TOKENIZER)
+    known = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+    if path.is_dir() and any((path / name).is_file() for name in known):
+        return path
+    if path.is_file() and path.suffix == ".gguf":
+        return path
+    raise ConfigError(f"{option}: there is no tokenizer at {text!r}; it takes {TOKENIZER_FORMS}")
+
+
+def given_tokenizer(settings: Settings) -> Path | None:
+    """The tokenizer of `--llmdiff-tokenizer`. Raises ConfigError where it cannot be had."""
+    if settings.tokenizer is None:
+        return None
+    folder = settings.folder_of("tokenizer")
+    return parse_tokenizer(settings.tokenizer, option="--llmdiff-tokenizer", folder=folder)
 
 
 def _vllm(text: str, location: str, option: str, folder: Path) -> Spec:
@@ -193,19 +227,24 @@ def fetch(spec: Spec) -> Path:
         return spec.path
     if spec.repo is None:
         raise ConfigError(f"{spec.text} has no files")
-    import huggingface_hub
-
-    try:
-        found = huggingface_hub.snapshot_download(
-            spec.repo, revision=spec.revision, allow_patterns=HUB_FILES
-        )
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{spec.text} cannot be fetched: {_first_line(error)}") from error
-    path = Path(found)
+    path = _snapshot(spec, HUB_FILES)
     _require_safetensors(
         path, "adapter_model" if spec.kind == "adapter" else "*", spec.text, "hub model"
     )
     return path
+
+
+def _snapshot(spec: Spec, patterns: list[str]) -> Path:
+    import huggingface_hub
+
+    try:
+        return Path(
+            huggingface_hub.snapshot_download(
+                str(spec.repo), revision=spec.revision, allow_patterns=patterns
+            )
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{spec.text} cannot be fetched: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

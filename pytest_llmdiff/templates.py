@@ -4,17 +4,52 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmdiff.engines import Engine, capability
 from pytest_llmdiff.engines.rendering import AnyRenderer, FactoryRenderer, Renderer
-from pytest_llmdiff.errors import CapabilityError
+from pytest_llmdiff.errors import CapabilityError, ProbeError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.formats.template_source import TemplateSource
-from pytest_llmdiff.metrics.template import check_template, compare_endings, compare_renderings
+from pytest_llmdiff.metrics.template import (
+    BATTERY,
+    check_template,
+    compare_endings,
+    compare_renderings,
+)
 from pytest_llmdiff.training import Training
 
 Decode = Callable[[Sequence[int]], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedTemplate:
+    """The template of a server that shows the tokens of conversations."""
+
+    engine: Any
+
+    def ids(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
+        found = self.engine.rendered(messages, add_generation_prompt=add_generation_prompt)
+        return [int(token) for token in found]
+
+
+def served_renderings(engine: Any) -> list[Any] | None:
+    """What a server makes of the conversations that templates are compared on: its template is
+    nothing that its fingerprint tells. None for an engine that renders here.
+
+    Raises:
+        CapabilityError: the server does not show it.
+    """
+    if capability(engine, "renderer") is not None or capability(engine, "rendered") is None:
+        return None
+    found: list[Any] = []
+    for conversation in BATTERY:
+        try:
+            found.append(engine.render(conversation))
+        except ProbeError as error:
+            found.append(str(error))
+    return found
 
 
 def template_facts(
@@ -29,10 +64,14 @@ def template_facts(
     """
     ours: AnyRenderer | None = capability(engine, "renderer")
     base_renderer: AnyRenderer | None = capability(base, "renderer")
-    if ours is None:
+    rendered: AnyRenderer | ServedTemplate | None = ours
+    if ours is None and capability(engine, "rendered") is not None and base_renderer is not None:
+        # The tokens are read by the tokenizer of the base.
+        ours, rendered = base_renderer, ServedTemplate(engine=engine)
+    if ours is None or rendered is None:
         raise CapabilityError(
-            "the template check needs engines with a chat template of their own; "
-            f"{type(engine).__name__} has none"
+            f"the template check needs a chat template, and {type(engine).__name__} has none (of a "
+            "server: give --llmdiff-tokenizer, or a base that is no server)"
         )
 
     def decode(ids: Sequence[int]) -> str:
@@ -48,11 +87,14 @@ def template_facts(
             f"{type(base).__name__} has none"
         )
     bos = ours.tokenizer.bos_token
-    problems = [
-        *compare_renderings(ours.ids, theirs.ids, decode, bos=bos),
-        *compare_endings(ours.ids, theirs.ids, decode),
-        *own_findings(engine),
-    ]
+    problems = compare_renderings(rendered.ids, theirs.ids, decode, bos=bos)
+    if isinstance(rendered, ServedTemplate):
+        try:
+            problems += compare_endings(rendered.ids, theirs.ids, decode)
+        except CapabilityError:
+            against += " (prompts alone: the server shows no conversation that ends in an answer)"
+        return {"problems": problems, "compared with": against, "unknown": unknown}
+    problems += [*compare_endings(ours.ids, theirs.ids, decode), *own_findings(engine)]
     if given is None and training.predictions and unknown is not None:
         found = _predictions(ours, training.predictions)
         if found is not None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Bound = Literal["at_most", "at_least"]
 Outcome = Literal["passed", "regressed", "inconclusive", "not judged", "no limit"]
 GIVEN = "given in the test"
+BY_BOUND = "; the value is at least this"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +28,10 @@ class Evidence:
 
     `estimate` is of the members that could be judged. Where some could not, `highest` and `lowest`
     count each of these as the most and the least that the quantity can be: what was not judged
-    decides neither way. `not_finite` counts values that are no number. `p` is the two-sided
-    p-value of "nothing changed", where the quantity is a change; `scope` are the tags that the set
-    was cut down to; `details` are for the reports.
+    decides neither way. `bounded` says that of some of these the least that they can be is known:
+    `lowest` then stands by itself. `not_finite` counts values that are no number. `p` is the
+    two-sided p-value of "nothing changed", where the quantity is a change; `scope` are the tags
+    that the set was cut down to; `details` are for the reports.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Evidence:
     lowest: Estimate
     unsupported: Mapping[str, int] = field(default_factory=dict)
     not_finite: int = 0
+    bounded: bool = False
     p: float | None = None
     scope: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -95,7 +98,12 @@ def judge(
     A value that is no number (NaN) keeps no limit.
     """
     if measurement.unsupported is not None:
-        return [Verdict(measurement=measurement, outcome="not judged", source=source)]
+        least = -math.inf if measurement.least is None else measurement.least
+        if at_most is None or not least > at_most:
+            return [Verdict(measurement=measurement, outcome="not judged", source=source)]
+        # Whatever the value is, it is above the limit.
+        known = replace(measurement, value=least, limit=at_most, unsupported=None)
+        return [Verdict(measurement=known, outcome="regressed", source=source + BY_BOUND)]
     limits = _limits(at_most, at_least)
     if not limits:
         return [Verdict(measurement=measurement, outcome="no limit", source=source)]
@@ -146,8 +154,14 @@ def _judged(
     outcome: Outcome = "inconclusive"
     # A limit that is no number is kept by nothing.
     broken = evidence.not_finite or math.isnan(limit)
-    if broken or (evidence.estimate.n and decide(for_, **held) == "regressed"):
+    known = evidence.estimate.n or (evidence.bounded and bound == "at_most")
+    if broken or (known and decide(for_, **held) == "regressed"):
         outcome = "regressed"
+        if not evidence.estimate.n and evidence.bounded:
+            # Nothing but what the values are no less than, and that is enough.
+            evidence = replace(evidence, estimate=for_)
+            measurement = replace(measurement, value=for_.value)
+            source += BY_BOUND
     elif evidence.estimate.n == 0 and evidence.missing:
         outcome = "not judged"
     elif decide(against, **held) == "passed":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_llmdiff.engines.server import CANARIES
 
@@ -18,6 +18,7 @@ MODELS = ("base", "tuned")
 SOON = {"retry-after-ms": "5"}
 
 Fault = Callable[["Handler", dict[str, Any]], bool]
+Chat = TypeVar("Chat", bound="ChatServer")
 
 
 @dataclass
@@ -68,6 +69,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self.unknown_key():
+            return
+        if not self.path.endswith("/chat/completions"):
+            self.send_json({"error": {"message": f"no such path: {self.path}"}}, 404)
             return
         unknown = [name for name in self.chat.refused if name in body]
         if unknown:
@@ -134,8 +138,8 @@ class Quiet(ThreadingHTTPServer):
 
 
 @contextmanager
-def running(chat: ChatServer) -> Iterator[ChatServer]:
-    server = Quiet(("127.0.0.1", 0), Handler)
+def running(chat: Chat, handler: type[Handler] = Handler) -> Iterator[Chat]:
+    server = Quiet(("127.0.0.1", 0), handler)
     server.chat = chat  # type: ignore[attr-defined]
     chat.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

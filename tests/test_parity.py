@@ -170,7 +170,9 @@ def test_the_tuned_model_must_have_logits(project: pytest.Pytester) -> None:
         "--llm-served=scripted:base.json",
     )  # fmt: skip
     found.assert_outcomes(failed=3)
-    found.stdout.fnmatch_lines(["E *CapabilityError: ScriptedEngine has no logits*"])
+    found.stdout.fnmatch_lines(
+        ["E *CapabilityError: a given reply needs logits, and ScriptedEngine has none*"]
+    )
 
 
 @pytest.mark.parametrize(

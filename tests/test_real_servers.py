@@ -10,6 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from pytest_llmdiff.engines.endpoint import Endpoint
+from pytest_llmdiff.engines.rendering import Renderer
+from pytest_llmdiff.engines.server import ServerEngine
+from pytest_llmdiff.errors import CapabilityError
+from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.loading import package_path
 from tests.llama_server import NAME
 from tests.test_real_models import BASE
 
@@ -31,8 +37,6 @@ def test_sound(comparison):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    from pytest_llmdiff.loading import package_path
-
     gguf = package_path(BASE.partition(":")[2], what="the test")
     code = Path(__file__).with_name("llama_server.py")
     process = subprocess.Popen(
@@ -116,3 +120,45 @@ def test_its_replies_part_where_two_tokens_are_as_good(
     )  # fmt: skip
     found.assert_outcomes(passed=2)
     found.stdout.fnmatch_lines(["note: * of 4 served replies are the same*"])
+
+
+RAW = """
+import pytest
+from pytest_llmdiff import assert_divergence, assert_template_consistent, parity
+
+@pytest.mark.llmdiff("Say hello.", max_new_tokens=3)
+def test_divergence(comparison):
+    assert comparison.tuned.token_ids
+    assert_divergence(comparison, at_most=0.05)
+
+def test_score(llm_base, llm_tuned):
+    found = [llm.score("What is the capital of France?", "Paris.") for llm in (llm_base, llm_tuned)]
+    for ours, theirs in zip(*(f.token_logprobs for f in found), strict=True):
+        assert theirs == pytest.approx(ours, abs=0.5)  # of 4-bit weights times 8-bit activations
+
+def test_prompts(llm_base, llm_tuned):
+    assert llm_base.render("Say hello.") == llm_tuned.render("Say hello.")
+"""
+
+
+def test_with_its_tokenizer_it_is_asked_in_tokens(pytester: pytest.Pytester, server: str) -> None:
+    pytester.makepyfile(RAW)
+    found = pytester.runpytest_subprocess(
+        f"--llm-base={BASE}", f"--llm-tuned={server}#{NAME}", "--llmdiff-json=report.json",
+        f"--llmdiff-tokenizer={BASE}",
+    )  # fmt: skip
+    found.assert_outcomes(passed=3)
+    report = json.loads((pytester.path / "report.json").read_text(encoding="utf-8"))
+    (value,) = [v["value"] for t in report["tests"] for v in t["verdicts"]]
+    assert 0 < value < 0.05
+
+
+def test_it_shows_how_it_renders(server: str) -> None:
+    engine = ServerEngine(Endpoint(url=server, model=NAME, role="served"))
+    prompt = Message(role="user", content="Say hello.")
+    gguf = package_path(BASE.partition(":")[2], what="the test")
+    assert engine.render((prompt,)) == Renderer(gguf).ids((prompt,))
+    with pytest.raises(CapabilityError, match="does not show the tokens of this conversation"):
+        engine.rendered(
+            (prompt, Message(role="assistant", content="Hi.")), add_generation_prompt=False
+        )

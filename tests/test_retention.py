@@ -207,7 +207,7 @@ def test_an_engine_without_likelihoods_says_so(project: pytest.Pytester, run: Ru
     suite(project, "comparisons", "drop_at_most=1")
     result = run()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["E *not judged: *ScriptedEngine has no logits*"])
+    result.stdout.fnmatch_lines(["E *not judged: *needs logits, and ScriptedEngine has none*"])
 
 
 def test_the_drop_over_a_set_and_its_replay(project: pytest.Pytester, run: Run) -> None:

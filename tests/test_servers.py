@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -18,7 +19,8 @@ from hypothesis import strategies as st
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.engines.background import Put, as_they_come
 from pytest_llmdiff.engines.completions import generated_of
-from pytest_llmdiff.engines.server import CANARIES, FURTHER, Endpoint, ServerEngine
+from pytest_llmdiff.engines.endpoint import Endpoint
+from pytest_llmdiff.engines.server import CANARIES, FURTHER, ServerEngine
 from pytest_llmdiff.errors import CapabilityError, ModelError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.planning import Request, Sampling
@@ -55,7 +57,7 @@ def chat() -> Iterator[ChatServer]:
 
 
 def engine(chat: ChatServer, model: str = "base", **options: Any) -> ServerEngine:
-    return ServerEngine(Endpoint(url=chat.url, model=model, side="base"), **options)
+    return ServerEngine(Endpoint(url=chat.url, model=model, role="base"), **options)
 
 
 def requests(*prompts: str) -> list[Request]:
@@ -149,6 +151,27 @@ def test_the_key_is_sent_and_told_nowhere(
     assert "sk-of-the-base" not in found.stdout.str() + found.stderr.str()
 
 
+def test_the_served_model_has_a_key_of_its_own(
+    pytester: pytest.Pytester, chat: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(
+        """
+        def test_all(llm_tuned, llm_served):
+            assert llm_tuned.generate("one")[0].text == "tuned on one"
+            assert llm_served.generate("one")[0].text == "served on one"
+        """
+    )
+    chat.key = "sk-of-the-tuned"
+    monkeypatch.setenv("LLMDIFF_API_KEY", "sk-of-the-tuned")
+    with running(ChatServer(key="sk-of-the-served", listed=("served",))) as other:
+        args = (*chat.specs(), f"--llm-served={other.url}#served")
+        refused = pytester.runpytest_subprocess(*args)
+        refused.assert_outcomes(failed=1)
+        refused.stdout.fnmatch_lines(["*LLMDIFF_SERVED_API_KEY or LLMDIFF_API_KEY*"])
+        monkeypatch.setenv("LLMDIFF_SERVED_API_KEY", "sk-of-the-served")
+        pytester.runpytest_subprocess(*args).assert_outcomes(passed=1)
+
+
 def test_what_no_server_can_do_says_so(pytester: pytest.Pytester, chat: ChatServer) -> None:
     pytester.makepyfile(
         """
@@ -162,7 +185,9 @@ def test_what_no_server_can_do_says_so(pytester: pytest.Pytester, chat: ChatServ
     )
     found = pytester.runpytest_subprocess(*chat.specs())
     found.assert_outcomes(failed=1)
-    found.stdout.fnmatch_lines(["E *needs the base model's logits, and its engine (ServerEngine)*"])
+    found.stdout.fnmatch_lines(
+        ["E *needs the base model's logits, and ServerEngine has none*--llmdiff-tokenizer"]
+    )
 
 
 def test_a_recording_needs_no_server(pytester: pytest.Pytester, chat: ChatServer) -> None:
@@ -227,6 +252,80 @@ def test_a_reader_that_stops_early_stops_the_asking(chat: ChatServer) -> None:
     sent = chat.asked.total()
     time.sleep(0.1)
     assert chat.asked.total() == sent < 200
+
+
+INTERRUPTED = """
+import signal
+import pytest
+
+def out_of_time(*_):
+    pytest.fail("Timeout")  # as pytest-timeout does it
+
+signal.signal(signal.SIGALRM, out_of_time)
+
+@pytest.mark.llmdiff(*map(str, range(200)))
+def test_each(comparison):
+    assert comparison.base.text
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGALRM])
+def test_an_interrupted_run_drops_what_is_under_way(
+    pytester: pytest.Pytester, chat: ChatServer, number: signal.Signals
+) -> None:
+    """Nothing comes after the sixth question: a run that waited for it would not end in time."""
+    pytester.makepyfile(INTERRUPTED)
+    ended = threading.Event()
+
+    def interrupt(*_: Any) -> bool:
+        if sum(asked(chat).values()) == 6:
+            process.send_signal(number)
+        if sum(asked(chat).values()) >= 6:
+            ended.wait()
+        return False
+
+    chat.faults = (interrupt,)
+    command = [sys.executable, "-m", "pytest", "-x", *chat.specs(), "--llmdiff-batch-size=2"]
+    process = subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, text=True)
+    try:
+        output, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        ended.set()
+    assert process.returncode == (2 if number == signal.SIGINT else 1), output
+    assert sum(asked(chat).values()) <= 6 + 1
+
+
+ENDED = """
+import pathlib, time
+import pytest
+
+def test_that_fails():
+    while not pathlib.Path("go").exists():
+        time.sleep(0.01)
+    assert False
+
+@pytest.mark.llmdiff(*map(str, range(3000)))
+def test_each(comparisons):
+    assert list(comparisons)
+"""
+
+
+def test_a_worker_asks_no_more_when_another_one_has_ended_the_run(
+    pytester: pytest.Pytester, chat: ChatServer
+) -> None:
+    pytester.makepyfile(ENDED)
+
+    def slow(*_: Any) -> bool:
+        if sum(asked(chat).values()) >= 5:
+            (pytester.path / "go").touch()
+        time.sleep(0.05)
+        return False
+
+    chat.faults = (slow,)
+    found = pytester.runpytest_subprocess(*chat.specs(), "-x", "-n2", "--llmdiff-batch-size=1")
+    found.assert_outcomes(failed=1, skipped=1)
+    assert sum(asked(chat).values()) < 1000, "a window has 64 to 256, and there are 3000"
 
 
 def test_prompts_are_rendered_by_the_server(chat: ChatServer) -> None:
@@ -297,7 +396,7 @@ def test_what_stays_is_one_clear_line(chat: ChatServer, fault: Fault, said: str)
 
 
 def test_a_server_that_is_not_there_is_asked_once(chat: ChatServer) -> None:
-    nobody = ServerEngine(Endpoint(url="http://127.0.0.1:9/v1", model="m", side="tuned"), retries=0)
+    nobody = ServerEngine(Endpoint(url="http://127.0.0.1:9/v1", model="m", role="tuned"), retries=0)
     with pytest.raises(ModelError, match=r"http://127.0.0.1:9/v1#m cannot be asked") as first:
         nobody.fingerprint()
     with pytest.raises(ModelError) as second:

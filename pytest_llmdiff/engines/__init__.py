@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -39,8 +39,8 @@ class Generated:
 class Engine(Protocol):
     """Anything that answers requests.
 
-    Optional capabilities are asked for by name: `score`, `token_logits`, `token_logprobs`,
-    `divergence`, `adapter_health`, `parameter_bytes`.
+    Optional capabilities are asked for by name: `token_logits`, `token_logprobs`, `likely_tokens`,
+    `divergence`, `logprobs`, `adapter_health`, `parameter_bytes`.
     """
 
     def fingerprint(self) -> str:
@@ -83,6 +83,17 @@ class TokenLogprobs(Protocol):
         """Index and log-probabilities (nats) of the reply's tokens, about `rows` tokens at once."""
 
 
+class LikelyTokens(Protocol):
+    """Capability `likely_tokens`: the likeliest tokens at each token of given replies, of engines
+    that have no logits to give, or only at a price."""
+
+    def likely_tokens(
+        self, items: Sequence[Continuation]
+    ) -> Iterator[tuple[int, Sequence[Mapping[int, float]]]]:
+        """Index and, for each token of the reply, log-probabilities (nats) by token id: those of
+        the token itself and of some of the likeliest, the likeliest among them."""
+
+
 class RecordedDivergence(Protocol):
     """Capability `divergence`: an engine that knows the statistics without any weights."""
 
@@ -93,3 +104,9 @@ class RecordedDivergence(Protocol):
 def capability(engine: Engine, name: str) -> Any:
     """The engine's method of that name, or None."""
     return getattr(engine, name, None)
+
+
+def lacks_logits(engine: Engine) -> str:
+    """What is to be said of an engine that cannot tell how likely given tokens are."""
+    said = capability(engine, "lacking")
+    return f"{type(engine).__name__} has none to give" + (f": {said}" if said else "")

@@ -1,8 +1,9 @@
-"""What a server's chat completion says: a reply, or why it is none."""
+"""What a server's completion says: a reply, or why it is none."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmdiff.comparison import FinishReason, Reply
@@ -36,14 +37,54 @@ def generated_of(answer: Any) -> Generated:
     reply = Reply(
         text=text,
         reasoning=reasoning,
-        token_ids=_ids(choice.get("token_ids")),
+        token_ids=ids_of(choice.get("token_ids")),
         finish_reason=finish,
         prompt_tokens=_count(answer.get("usage"), "prompt_tokens"),
     )
-    return Generated(reply=reply, prompt_ids=_ids(answer.get("prompt_token_ids")))
+    return Generated(reply=reply, prompt_ids=ids_of(answer.get("prompt_token_ids")))
 
 
-def _ids(given: Any) -> tuple[int, ...]:
+@dataclass(frozen=True, kw_only=True)
+class RawCompletion:
+    """The completion of a prompt that was rendered here. `token_ids` are there where the server
+    tells them, `prompt_tokens` is 0 where it does not."""
+
+    text: str
+    finish_reason: FinishReason
+    token_ids: tuple[int, ...]
+    prompt_tokens: int
+
+
+def raw_completion_of(answer: Any) -> RawCompletion:
+    """The completion in the body of an answer.
+
+    Raises:
+        ValueError: it is none; the message shows its beginning.
+    """
+    try:
+        (choice,) = answer["choices"]
+        text, reason = choice["text"], choice["finish_reason"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"no completion with one choice: {str(answer)[:SHOWN]!r}") from error
+    if not isinstance(text, str):
+        raise ValueError(f"a completion without text: {str(text)[:SHOWN]!r}")
+    return RawCompletion(
+        text=text,
+        finish_reason="length" if reason == "length" else "stop",
+        token_ids=ids_of(choice.get("token_ids")) or _ids_beside(choice.get("logprobs")),
+        prompt_tokens=_count(answer.get("usage"), "prompt_tokens"),
+    )
+
+
+def _ids_beside(logprobs: Any) -> tuple[int, ...]:
+    """Token ids of a reply, where they stand beside its probabilities (llama.cpp)."""
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    if not isinstance(content, Sequence):
+        return ()
+    return ids_of([each.get("id") if isinstance(each, Mapping) else None for each in content])
+
+
+def ids_of(given: Any) -> tuple[int, ...]:
     """Token ids, where the server tells them (vLLM's `return_token_ids`)."""
     known = isinstance(given, Sequence) and all(isinstance(each, int) for each in given)
     return tuple(given) if known else ()

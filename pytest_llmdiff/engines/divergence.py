@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.divergences import TokenDivergence, TokenDivergences
-from pytest_llmdiff.engines import Continuation, Generated, TokenLogits, capability
+from pytest_llmdiff.engines import (
+    Continuation,
+    Generated,
+    TokenLogits,
+    capability,
+    lacks_logits,
+)
+from pytest_llmdiff.engines.lower_bounds import TELLS, lower_bounds
 from pytest_llmdiff.engines.opening import Pair
 from pytest_llmdiff.engines.teacher import batches
 from pytest_llmdiff.errors import CapabilityError, ModelError
@@ -44,10 +51,9 @@ def pair_divergences(
                 yield request, TokenDivergences(tokens=(), unsupported=str(error))
         return
     for side, engine in (("base", pair.base), ("tuned", pair.tuned)):
-        if capability(engine, "token_logits") is None:
+        if all(capability(engine, name) is None for name in TELLS):
             raise CapabilityError(
-                f"the divergence needs the {side} model's logits, and its engine "
-                f"({type(engine).__name__}) has none to give"
+                f"the divergence needs the {side} model's logits, and {lacks_logits(engine)}"
             )
     ours: Any = pair.base
     theirs: Any = pair.tuned
@@ -63,11 +69,16 @@ def pair_divergences(
             Continuation(prompt_ids=side.prompt_ids, reply_ids=reply_ids) for side in (base, tuned)
         )
         pairs.append((before, after))
+    rows = rows_for(pair.resolved.get("device", "cpu"), len(ours.tokenizer))
+    if any(capability(side, "token_logits") is None for side in (ours, theirs)):
+        for index, value in lower_bounds(ours, theirs, pairs, rows):
+            yield items[index][0], value
+        return
     found = token_divergences(
         ours,
         theirs,
         pairs,
-        rows=rows_for(pair.resolved["device"], len(ours.tokenizer)),
+        rows=rows,
         text_of=ours.token_text,
         between=None if pair.fits else ours.close,
     )

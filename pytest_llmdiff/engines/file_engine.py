@@ -9,8 +9,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pytest_llmdiff.comparison import Reply
 from pytest_llmdiff.engines.artifacts import generation_stop_ids
-from pytest_llmdiff.engines.reasoning import split_reasoning
 from pytest_llmdiff.engines.rendering import AnyRenderer
+from pytest_llmdiff.engines.replies import reply_of_tokens
 from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.formats.messages import Message
 
@@ -95,18 +95,4 @@ class FileEngine(Generic[W]):
 
     def reply(self, prompt: Sequence[int], tokens: Sequence[int], *, stopped: bool) -> Reply:
         """The reply of these tokens, a stop token at their end included."""
-        tokenizer = self.tokenizer
-        text, reasoning = split_reasoning(
-            tokenizer.decode(tokens, skip_special_tokens=False),
-            prompt_tail=tokenizer.decode(prompt[-16:], skip_special_tokens=False),
-            special_tokens=tokenizer.all_special_tokens,
-        )
-        if reasoning is None:
-            text = tokenizer.decode(tokens, skip_special_tokens=True).strip()
-        return Reply(
-            text=text,
-            reasoning=reasoning,
-            token_ids=tuple(tokens),
-            finish_reason="stop" if stopped else "length",
-            prompt_tokens=len(prompt),
-        )
+        return reply_of_tokens(self.tokenizer, prompt, tokens, stopped=stopped)

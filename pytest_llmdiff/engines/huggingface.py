@@ -104,7 +104,7 @@ class TransformersEngine(FileEngine[Weights]):
                 index = indices[place]
                 if self.keep_states and row.states:
                     self.states[keys[place]] = _stacked(row.states)
-                yield index, self._generated(prompts[index], row, set(stop_ids))
+                yield index, self._generated(prompts[index], row, stop_ids)
 
     @cached_property
     def _completion(self) -> Completion:
@@ -163,7 +163,7 @@ class TransformersEngine(FileEngine[Weights]):
         """How many token ids the model's embeddings have a row for."""
         return int(self.weights.load().get_input_embeddings().weight.shape[0])
 
-    def _generated(self, prompt: list[int], ended: Ended, stop_ids: set[int]) -> Generated:
+    def _generated(self, prompt: list[int], ended: Ended, stop_ids: Sequence[int]) -> Generated:
         row = ended.tokens
         return Generated(
             reply=self.reply(prompt, row, stopped=bool(row) and row[-1] in stop_ids),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pytest_llmdiff.engines import Continuation, capability
+from pytest_llmdiff.engines import Continuation, capability, lacks_logits
 from pytest_llmdiff.engines.divergence import rows_for
 from pytest_llmdiff.errors import CapabilityError, ProbeError
 from pytest_llmdiff.passages import Passage
@@ -73,6 +73,12 @@ def reply_logprobs(
     if told is not None:
         yield from told(items, rows)
         return
+    likeliest = capability(engine, "likely_tokens")
+    if likeliest is not None:
+        for position, found in likeliest(items):
+            reply_ids = items[position].reply_ids
+            yield position, [row[token] for token, row in zip(reply_ids, found, strict=True)]
+        return
     order = sorted(
         range(len(items)),
         key=lambda i: len(items[i].prompt_ids) + len(items[i].reply_ids),
@@ -82,11 +88,11 @@ def reply_logprobs(
         item = items[order[position]]
         scores = logits.float()
         reply = scores.new_tensor(item.reply_ids).long()[:, None]
-        found = scores.gather(-1, reply)[:, 0] - scores.logsumexp(-1)
-        yield order[position], found.tolist()
+        logprobs = scores.gather(-1, reply)[:, 0] - scores.logsumexp(-1)
+        yield order[position], logprobs.tolist()
 
 
 def require_logits(engine: Any) -> None:
     """Raises CapabilityError where the engine cannot score given replies."""
-    if capability(engine, "token_logits") is None:
-        raise CapabilityError(f"{type(engine).__name__} has no logits to score a reply with")
+    if all(capability(engine, name) is None for name in ("token_logits", "likely_tokens")):
+        raise CapabilityError(f"a given reply needs logits, and {lacks_logits(engine)}")

@@ -126,11 +126,11 @@ def check_spec(spec: Spec, option: str, base: Spec, settings: Settings) -> None:
         ScriptedEngine.from_file(spec.path)
     if spec.kind == "replay" and spec.path is not None:
         check_recording(spec.path)
-    if spec.kind == "server" and settings.template is not None:
+    if spec.kind == "server" and settings.template is not None and settings.tokenizer is None:
         raise ConfigError(
             f"--llmdiff-template: {option} is a server, which renders prompts with the template "
             "that it was started with; start it with this one (vLLM and llama.cpp: --chat-template "
-            "FILE)"
+            "FILE), or give its tokenizer (--llmdiff-tokenizer) to have prompts rendered here"
         )
     if spec.kind == "server" and installed_version("openai") is None:
         raise MissingPackageError("openai", f"{option}: {spec.text}", "'pytest-llmdiff[server]'")
@@ -155,8 +155,13 @@ def _check_vllm(spec: Spec, option: str, base: Spec, settings: Settings, quantiz
         )
 
 
-def open_pair(base: Spec, tuned: Spec, settings: Settings, store: Store) -> Pair:
-    """Engines for both SPECs; nothing is loaded yet, hub files are fetched."""
+def open_pair(
+    base: Spec, tuned: Spec, settings: Settings, store: Store, *, role: str = "tuned"
+) -> Pair:
+    """Engines for both SPECs; nothing is loaded yet, hub files are fetched.
+
+    `role` is what the second of them is to the run: "tuned", or "served".
+    """
     resolved: dict[str, str] = {}
     if {base.kind, tuned.kind} & set(FILE_KINDS):
         from pytest_llmdiff.engines.weights import resolve_dtype
@@ -182,7 +187,7 @@ def open_pair(base: Spec, tuned: Spec, settings: Settings, store: Store) -> Pair
         return placed(settings.device, device, worker=worker, memory=cuda_memory, needed=needed)
 
     notes: list[str] = []
-    opener = _Opener(settings, store, resolved, base, tuned, notes, place)
+    opener = _Opener(settings, store, resolved, base, tuned, notes, place, role)
     engines.append(opener.engine(base, "base", None))
     engines.append(opener.engine(tuned, "tuned", engines[0]))
     return Pair(base=engines[0], tuned=engines[1], resolved=resolved, notes=notes, place=place)
@@ -199,7 +204,7 @@ def open_served(pair: Pair, base: Spec, served: Spec, settings: Settings, store:
         dtype=settings.served_dtype or settings.dtype,
         quantization=settings.served_quantization or settings.quantization,
     )
-    other = open_pair(base, served, own, store)
+    other = open_pair(base, served, own, store, role="served")
     return Pair(
         base=pair.tuned,
         tuned=other.tuned,
@@ -234,6 +239,7 @@ class _Opener:
     tuned: Spec
     notes: list[str]
     place: Callable[[], Placement]
+    role: str  # of the tuned side
 
     @cached_property
     def sources(self) -> Sources:
@@ -253,12 +259,17 @@ class _Opener:
         return self._transformers(spec, side, base)
 
     def _server(self, spec: Spec, side: str) -> Engine:
-        from pytest_llmdiff.engines.server import Endpoint, ServerEngine
+        from pytest_llmdiff.engines.server_opening import open_server
+        from pytest_llmdiff.engines.sources import given_template
 
-        return ServerEngine(
-            Endpoint(url=spec.url or "", model=spec.reference or "", side=side),
-            in_flight=self.settings.batch_size,
-            template_kwargs=self.settings.template_kwargs,
+        return open_server(
+            spec,
+            self.role if side == "tuned" else side,
+            self.settings,
+            self.store,
+            given_template(self.settings),
+            renderer=self.sources.renderer,
+            remembered=_remembered,
         )
 
     def _transformers(self, spec: Spec, side: str, base: Engine | None) -> Engine:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_llmdiff.engines import Continuation
+from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.engines.divergence import rows_for
 from pytest_llmdiff.engines.likelihoods import require_logits
 from pytest_llmdiff.formats.messages import Message
@@ -49,7 +49,7 @@ def partings(engine: Any, asked: Sequence[Asked], device: str) -> list[Parting]:
     require_logits(engine)
     rows = rows_for(device, len(engine.tokenizer))
     found = [Parting() for _ in asked]
-    places: list[tuple[int, int]] = []  # index, the other's token there
+    places: list[int] = []
     items: list[Continuation] = []
     for index, (messages, own, other) in enumerate(asked):
         ours, theirs = _tokens(engine, own, other)
@@ -59,18 +59,33 @@ def partings(engine: Any, asked: Sequence[Asked], device: str) -> list[Parting]:
         at = next(differing, None)
         if at is None:
             continue  # where one is cut by the length limit, it says nothing against the other
-        places.append((index, theirs[at]))
+        places.append(index)
         items.append(
-            Continuation(prompt_ids=tuple(engine.render(messages)), reply_ids=tuple(ours[: at + 1]))
+            # The last token is only asked about: what is said of it rests on those before it.
+            Continuation(
+                prompt_ids=tuple(engine.render(messages)), reply_ids=(*ours[:at], theirs[at])
+            )
         )
         texts = (engine.token_text(ours[at]), engine.token_text(theirs[at]))
         end = not {ours[at], theirs[at]}.isdisjoint(engine.stop_ids())
         found[index] = Parting(at=at, own=texts[0], other=texts[1], end=end)
-    for number, logits in engine.token_logits(items, rows) if items else ():
-        index, token = places[number]
-        last = logits[-1].float()  # [vocabulary]
-        found[index] = replace(found[index], margin=float(last.max() - last[token]))
+    for number, margin in _margins(engine, items, rows) if items else ():
+        index = places[number]
+        found[index] = replace(found[index], margin=margin)
     return found
+
+
+def _margins(engine: Any, items: Sequence[Continuation], rows: int) -> Iterator[tuple[int, float]]:
+    """By how much the likeliest token is ahead of the last one of each item."""
+    likeliest = capability(engine, "likely_tokens")
+    if likeliest is not None:
+        for number, found in likeliest(items):
+            last = found[-1]
+            yield number, max(last.values()) - last[items[number].reply_ids[-1]]
+        return
+    for number, logits in engine.token_logits(items, rows):
+        scores = logits[-1].float()  # [vocabulary]
+        yield number, float(scores.max() - scores[items[number].reply_ids[-1]])
 
 
 def _tokens(engine: Any, own: Ending, other: Ending) -> tuple[list[int], list[int]]:

@@ -54,7 +54,8 @@ def unpacked(text: str) -> tuple[int, ...]:
 
 def divergences_to_json(value: TokenDivergences) -> dict[str, Any]:
     """Tokens as lists in the order of the fields: a reply has hundreds of them."""
-    return {"tokens": [astuple(t) for t in value.tokens], "unsupported": value.unsupported}
+    row = {"tokens": [astuple(t) for t in value.tokens], "unsupported": value.unsupported}
+    return row if value.at_least is None else row | {"at_least": value.at_least}
 
 
 def divergences_from_json(row: Mapping[str, Any]) -> TokenDivergences:
@@ -62,7 +63,9 @@ def divergences_from_json(row: Mapping[str, Any]) -> TokenDivergences:
 
     names = TokenDivergence.__dataclass_fields__
     tokens = (TokenDivergence(**dict(zip(names, t, strict=True))) for t in row["tokens"])
-    return TokenDivergences(tokens=tuple(tokens), unsupported=row["unsupported"])
+    return TokenDivergences(
+        tokens=tuple(tokens), unsupported=row["unsupported"], at_least=row.get("at_least")
+    )
 
 
 def score_to_json(score: Score) -> dict[str, Any]:

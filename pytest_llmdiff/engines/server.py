@@ -6,33 +6,27 @@ becomes one clear error; what it has answered is kept all the same.
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Generated
-from pytest_llmdiff.engines.background import Put, as_they_come
 from pytest_llmdiff.engines.completions import generated_of
-from pytest_llmdiff.errors import CapabilityError, LLMDiffError, ModelError
+from pytest_llmdiff.engines.endpoint import (
+    RETRIES,
+    TIMEOUT,
+    Absent,
+    Connection,
+    Endpoint,
+    Refused,
+)
+from pytest_llmdiff.errors import LLMDiffError, ModelError, ProbeError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.planning import Request, Sampling, content_key
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-# Requests under way at once, unless `--llmdiff-batch-size` says otherwise: more only wait in the
-# queue of most servers.
-IN_FLIGHT = 32
-# Times that as many go out before the last reply of a window is waited for.
-ROUNDS = 16
-# Times that a request is tried again after 429, 5xx, a lost connection or a timeout, with pauses
-# of half a second and up to eight: some two minutes in all. For the first one a few are enough.
-RETRIES = 16
-FIRST_RETRIES = 4
-TIMEOUT = 600.0  # seconds for one reply
 # What a server's own generation config may set otherwise, each switched off (`repeat_penalty` is
 # llama.cpp's name for the one before it), and vLLM's way to ask for the tokens. Not OpenAI's.
 FURTHER = {
@@ -50,36 +44,42 @@ CANARY_TOKENS = 32
 # Of a server's word on a model: what stays the same as long as the model does.
 STABLE = ("id", "root", "parent", "max_model_len", "owned_by", "meta")
 
+Ids = tuple[int, ...]
+
 
 @dataclass(frozen=True, kw_only=True)
-class Endpoint:
-    """Where a model is: the URL up to the version, the name that the server knows it by, and the
-    side of the run, after which its key is named."""
+class Form:
+    """How a server takes a request: with which parameters beyond OpenAI's and, where the prompt is
+    rendered here, whether as text in place of token ids, and without the BOS that it adds. With
+    `told` it has to answer with token ids."""
 
-    url: str
-    model: str
-    side: str
-
-    def __str__(self) -> str:
-        return f"{self.url}#{self.model}"
-
-    @property
-    def key_names(self) -> tuple[str, str]:
-        """Environment variables that may hold the key; the first one that is set counts."""
-        return f"LLMDIFF_{self.side.upper()}_API_KEY", "LLMDIFF_API_KEY"
+    further: Mapping[str, Any] = field(default_factory=dict)
+    told: bool = False
+    as_text: bool = False
+    without_bos: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What the first questions to a server tell: the fingerprint, and which sampling parameters
-    beyond OpenAI's it takes."""
+    """What the first questions to a server tell: the fingerprint, how it takes requests, and what
+    is known `besides`."""
 
     fingerprint: str
-    further: Mapping[str, Any]
+    form: Form
+    besides: Any = None
 
 
 class ServerEngine:
-    """One model of one server. Nothing is sent before it is used."""
+    """One model of one server, which renders prompts by itself. Nothing is sent before it is used.
+
+    `forms` are the ways of asking that are tried at first, in turn.
+    """
+
+    forms: Sequence[Form] = (Form(further=FURTHER), Form())
+    lacking = (
+        "a server is asked for them with token ids, for which its tokenizer is needed: give its "
+        "folder with --llmdiff-tokenizer"
+    )
 
     def __init__(
         self,
@@ -92,11 +92,11 @@ class ServerEngine:
     ) -> None:
         self.endpoint = endpoint
         self.notes: list[str] = []
-        self._in_flight = in_flight or IN_FLIGHT
         self._template_kwargs = dict(template_kwargs or {})
-        self._retries = retries
-        self._timeout = timeout
-        self._found: Found | LLMDiffError | None = None
+        self._connection = Connection(
+            endpoint, in_flight=in_flight, retries=retries, timeout=timeout
+        )
+        self._known: Found | LLMDiffError | None = None
 
     def fingerprint(self) -> str:
         """By the server's word on the model, and by its greedy replies to a few prompts.
@@ -106,79 +106,90 @@ class ServerEngine:
         Raises:
             ModelError: the server cannot be asked, or has no such model.
         """
-        return self._asked().fingerprint
+        return self.found.fingerprint
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
-        further = self._asked().further
+        form = self.found.form
 
-        async def work(put: Put[tuple[int, Generated]]) -> None:
-            waiting = iter(enumerate(requests))
-            errors: list[LLMDiffError] = []
+        async def answer(client: AsyncOpenAI, request: Request) -> Generated:
+            try:
+                return await self._answer(client, request, form)
+            except (Refused, ProbeError) as error:
+                return Generated(error=str(error))
 
-            async def send(client: AsyncOpenAI) -> None:
-                # One that fails ends the sending; what is under way already may still come.
-                for index, request in waiting:
-                    try:
-                        put((index, await self._answer(client, request, further)))
-                    except LLMDiffError as error:
-                        errors.append(error)
-                    if errors:
-                        return
+        return self._connection.each(requests, answer)
 
-            async with self._client(self._retries) as client, asyncio.TaskGroup() as tasks:
-                for _ in range(min(self._in_flight, len(requests))):
-                    tasks.create_task(send(client))
-            if errors:
-                raise errors[0]
+    def render(self, messages: Sequence[Message]) -> list[int]:
+        """Prompt token ids by the server's own template.
 
-        return as_they_come(work)
+        Raises:
+            CapabilityError: it does not show them.
+            ProbeError: its template refuses the conversation.
+        """
+        return self.rendered(messages, add_generation_prompt=True)
 
-    def render(self, messages: Sequence[Message]) -> list[int]:  # noqa: ARG002
-        """Raises CapabilityError: the template is the server's."""
-        raise CapabilityError(
-            f"{self.endpoint} renders prompts by itself and does not show their tokens"
-        )
+    def rendered(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
+        """Capability: token ids of a conversation, by the server's own template; as `render`."""
+        from pytest_llmdiff.engines.server_rendering import rendered_ids
+
+        return self._connection.first(
+            lambda client: rendered_ids(
+                self._connection, client, messages,
+                add_generation_prompt=add_generation_prompt,
+                template_kwargs=self._template_kwargs,
+            )
+        )  # fmt: skip
 
     def close(self) -> None:
         """Nothing is held between calls."""
 
     # The first questions
 
-    def _asked(self) -> Found:
-        if self._found is None:
+    @property
+    def found(self) -> Found:
+        if self._known is None:
             try:
-                (self._found,) = as_they_come(self._find_out)
+                self._prepare()
+                found = self._connection.first(self._find_out)
+                self._review(found)
+                self._known = found
             except LLMDiffError as error:
-                self._found = error  # not asked again for every further test
-        if isinstance(self._found, LLMDiffError):
-            raise self._found
-        return self._found
+                self._known = error  # not asked again for every further test
+        if isinstance(self._known, LLMDiffError):
+            raise self._known
+        return self._known
 
-    async def _find_out(self, put: Put[Found]) -> None:
-        import openai
+    # Before and behind what is asked, in the caller's own thread, to which the store belongs.
 
-        async with self._client(min(FIRST_RETRIES, self._retries)) as client:
-            listed = await self._listed(client)
-            try:
-                replies = [await self._canary(client, text, FURTHER) for text in CANARIES]
-                further = FURTHER
-            except openai.BadRequestError:
-                replies = [await self._canary(client, text, {}) for text in CANARIES]
-                further = {}
-                self.notes.append(
-                    f"{self.endpoint} takes no {', '.join(FURTHER)}: what its own generation "
-                    "config has for these stays in force"
-                )
-        about = [self.endpoint.url, listed, self._template_kwargs, sorted(further), replies]
-        put(Found(fingerprint=content_key(["server", about]), further=further))
+    def _prepare(self) -> None:
+        """Have at hand what the questions need."""
+
+    def _review(self, found: Found) -> None:
+        """Raises ModelError where what was found cannot be."""
+
+    async def _find_out(self, client: AsyncOpenAI) -> Found:
+        listed = await self._listed(client)
+        form, replies = await self._canaries(client)
+        besides = await self._besides(client, form)
+        about = [self.endpoint.url, listed, self._template_kwargs, sorted(form.further), replies]
+        return Found(
+            fingerprint=content_key(["server", *about, *self._identity(form, besides)]),
+            form=form,
+            besides=besides,
+        )
+
+    def _identity(self, form: Form, besides: Any) -> list[Any]:  # noqa: ARG002
+        """What else the answers depend on, as plain JSON."""
+        return []
+
+    async def _besides(self, client: AsyncOpenAI, form: Form) -> Any:
+        """What else is worth asking at first."""
 
     async def _listed(self, client: AsyncOpenAI) -> dict[str, Any]:
         """The server's word on the model; nothing where it lists none."""
-        import openai
-
         try:
-            answer = await self._body(client.models.with_raw_response.list())
-        except openai.NotFoundError:
+            answer = await self._connection.body(client.models.with_raw_response.list())
+        except Absent:
             return {}
         rows = answer.get("data") if isinstance(answer, dict) else None
         known = [row for row in rows or () if isinstance(row, dict) and "id" in row]
@@ -190,40 +201,58 @@ class ServerEngine:
         names = ", ".join(str(row["id"]) for row in known)
         raise ModelError(f"{self.endpoint}: the server has no such model; it has {names}")
 
-    async def _canary(self, client: AsyncOpenAI, text: str, further: Mapping[str, Any]) -> str:
-        request = Request(
-            ({"role": "user", "content": text},), Sampling(max_new_tokens=CANARY_TOKENS)
-        )
-        found = generated_of(await self._complete(client, request, further))
+    async def _canaries(self, client: AsyncOpenAI) -> tuple[Form, list[str]]:
+        """The first form that the server takes, and its replies."""
+        refused: Refused | None = None
+        for form in self.forms:
+            try:
+                replies = [await self._canary(client, text, form) for text in CANARIES]
+            except Refused as error:
+                refused = error
+                continue
+            if self.forms[0].further and not form.further:
+                self.notes.append(
+                    f"{self.endpoint} takes no {', '.join(self.forms[0].further)}: what its own "
+                    "generation config has for these stays in force"
+                )
+            return form, replies
+        raise ModelError(str(refused)) from refused
+
+    async def _canary(self, client: AsyncOpenAI, text: str, form: Form) -> str:
+        found = await self._answer(client, self._canary_request(text), form)
         return found.error or (found.reply.text if found.reply else "")
+
+    def _canary_request(self, text: str) -> Request:
+        sampling = Sampling(max_new_tokens=CANARY_TOKENS)
+        return Request((Message(role="user", content=text),), sampling)
 
     # One question
 
-    async def _answer(
-        self, client: AsyncOpenAI, request: Request, further: Mapping[str, Any]
-    ) -> Generated:
-        import openai
-
+    async def _answer(self, client: AsyncOpenAI, request: Request, form: Form) -> Generated:
+        """The outcome of a request. Raises Refused, or ModelError where there is none."""
+        prompt = self._prompt(request)
+        answer = await self._sent(client, request, form, prompt)
         try:
-            answer = await self._complete(client, request, further)
-        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            return Generated(error=f"{self.endpoint} refuses the request: {_said(error)}")
-        try:
-            found = generated_of(answer)
+            found = self._read(answer, form, prompt)
         except ValueError as error:
             raise ModelError(f"{self.endpoint} answered with {error}") from error
         self._check_model(answer.get("model"))
         return found
 
-    async def _complete(
-        self, client: AsyncOpenAI, request: Request, further: Mapping[str, Any]
-    ) -> Any:
-        import openai
+    def _prompt(self, request: Request) -> Ids:  # noqa: ARG002
+        """The prompt as it is rendered here, if it is."""
+        return ()
 
-        sampling = request.sampling
-        body: dict[str, Any] = {
+    def _sent(self, client: AsyncOpenAI, request: Request, form: Form, prompt: Ids) -> Any:  # noqa: ARG002
+        body = {"messages": request.messages, **self._parameters(request.sampling), **form.further}
+        if self._template_kwargs:
+            body["chat_template_kwargs"] = self._template_kwargs
+        return self._connection.post(client, "chat/completions", body)
+
+    def _parameters(self, sampling: Sampling) -> dict[str, Any]:
+        """What OpenAI's interface has."""
+        return {
             "model": self.endpoint.model,
-            "messages": request.messages,
             "max_tokens": sampling.max_new_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -231,60 +260,13 @@ class ServerEngine:
             "frequency_penalty": 0,
             "presence_penalty": 0,
             "n": 1,
-            **further,
         }
-        if self._template_kwargs:
-            body["chat_template_kwargs"] = self._template_kwargs
-        # Not `chat.completions.create`: it holds every part of a request against its types, which
-        # takes a third of the client's time.
-        content = openai.HttpxBinaryResponseContent
-        return await self._body(client.post("/chat/completions", cast_to=content, body=body))
 
-    async def _body(self, sent: Any) -> Any:
-        """The JSON of an answer. A refusal of the very request stays openai's BadRequestError.
-
-        Raises:
-            ModelError: there is none, with what to do.
-        """
-        import openai
-
-        try:
-            raw = (await sent).content
-        except (openai.BadRequestError, openai.UnprocessableEntityError, openai.NotFoundError) as e:
-            if isinstance(e, openai.NotFoundError) and "models" not in str(e.request.url):
-                raise ModelError(f"{self.endpoint}: not found: {_said(e)}") from e
-            raise
-        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-            names = " or ".join(self.endpoint.key_names)
-            raise ModelError(
-                f"{self.endpoint} refuses the key ({_said(error)}): set the environment variable "
-                f"{names}"
-            ) from error
-        except openai.OpenAIError as error:
-            raise ModelError(f"{self.endpoint} cannot be asked: {_said(error)}") from error
-        try:
-            return json.loads(raw)
-        except ValueError as error:
-            raise ModelError(
-                f"{self.endpoint} answered with what is no JSON: {raw[:80]!r}"
-            ) from error
+    def _read(self, answer: Any, form: Form, prompt: Ids) -> Generated:  # noqa: ARG002
+        """Raises ValueError where the answer is none."""
+        return generated_of(answer)
 
     def _check_model(self, name: object) -> None:
         note = f"{self.endpoint}: the server says that {name!r} answered"
         if isinstance(name, str) and name != self.endpoint.model and note not in self.notes:
             self.notes.append(note)
-
-    def _client(self, retries: int) -> AsyncOpenAI:
-        import openai
-
-        key = next((os.environ[n] for n in self.endpoint.key_names if os.environ.get(n)), "none")
-        return openai.AsyncOpenAI(
-            base_url=self.endpoint.url, api_key=key, max_retries=retries, timeout=self._timeout
-        )
-
-
-def _said(error: Exception) -> str:
-    """An error in a line: the server's own words where it has any."""
-    cause = error.__cause__
-    text = f"{error} ({cause})" if cause is not None and str(cause) else str(error)
-    return " ".join(text.split())[:300]

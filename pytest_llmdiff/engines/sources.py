@@ -72,11 +72,11 @@ class Sources:
         return Source(
             path=path,
             adapter=adapter,
-            renderer=self._renderer(own, template, fallback),
+            renderer=self.renderer(own, template, fallback),
             content=self._content(path, adapter, own, template, fallback),
         )
 
-    def _renderer(
+    def renderer(
         self, own: Path, template: TemplateSource | None, fallback: Path | None
     ) -> AnyRenderer:
         from pytest_llmdiff.engines.rendering import FactoryRenderer, Renderer

@@ -37,6 +37,8 @@ def _measurement(value: TokenDivergences) -> Measurement:
             value=math.nan,
             unit="nats per token",
             unsupported=value.unsupported or "the base's reply has no tokens",
+            least=value.at_least,
+            details={} if value.at_least is None else {"at_least": value.at_least},
         )
     flip = value.first_flip
     return Measurement(

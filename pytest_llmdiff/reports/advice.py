@@ -90,8 +90,8 @@ def advice(rows: Sequence[Mapping[str, Any]], found: Mapping[str, int]) -> Itera
         )
     if found["not judged"]:
         yield (
-            f"{found['not judged']} test(s) were not judged: the scorer does not know the language "
-            "or length; --llmdiff-embedder and --llmdiff-toxicity choose others"
+            f"{found['not judged']} test(s) were not judged: each says why; --llmdiff-embedder and "
+            "--llmdiff-toxicity choose other scorers where one does not know the language or length"
         )
 
 

@@ -43,7 +43,8 @@ def _lines(store: Store, used: Sequence[str], specs: Sequence[Spec]) -> Iterator
 
 def _recorded(kind: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
     if kind == "divergence":
-        value = {name: row[name] for name in ("tokens", "unsupported")}
+        names = ("tokens", "unsupported", "at_least")
+        value = {name: row[name] for name in names if name in row}
         return {"request": row["request"], "value": value}
     if kind == "score":
         value = {name: row[name] for name in ("value", "unsupported", "details")}

@@ -22,7 +22,7 @@ NEW_TOKENS = 48
 # Of an answer that a few words give.
 FEW_TOKENS = 16
 # Capabilities by which an engine tells how likely a text is.
-TELLS_LIKELIHOODS = ("token_logits", "logprobs", "recorded_check")
+TELLS_LIKELIHOODS = ("token_logits", "likely_tokens", "logprobs", "recorded_check")
 
 
 Subject = Comparisons | Sequence[Comparison]
