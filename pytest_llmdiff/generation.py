@@ -148,10 +148,11 @@ class Generation:
             sides = SIDES
         keys = {(s, r.key): self.reply_key(s, r) for s in sides for r in requests}
         rows = self._replies.get(keys.values(), lambda: self._near(requests, sides))
-        if len(rows) < len(keys):
+        if len(rows) < len(set(keys.values())):  # of two sides that are one model they are the same
             self._turn_until("reply", requests, lambda todo: self._generate(todo, sides), sides)
             rows = self._replies.get(keys.values())
-        self._use("reply", keys.values())
+        for side in sides:
+            self._use(f"reply {side}", (key for (s, _), key in keys.items() if s == side))
         return {where: rows[key] for where, key in keys.items()}
 
     def _near(self, requests: Sequence[Request], sides: Sequence[Side]) -> list[str]:

@@ -76,9 +76,8 @@ def prepare(config: pytest.Config) -> None:
 
 def checked_specs(session: Session) -> Any:
     from pytest_llmdiff.engines.opening import check_pair, check_spec
-    from pytest_llmdiff.engines.sources import given_template, template_note
     from pytest_llmdiff.scorers.opening import check_scorer
-    from pytest_llmdiff.specs import given_tokenizer, parse_spec
+    from pytest_llmdiff.specs import FILE_KINDS, given_tokenizer, parse_spec
 
     settings = session.settings
     base = parse_spec(settings.base or "", option="--llm-base", folder=settings.folder)
@@ -94,10 +93,16 @@ def checked_specs(session: Session) -> Any:
         check_spec(session.served, "--llm-served", base, settings)
     session.check_files()
     check_scorer("toxicity", settings.toxicity, settings.folder_of("toxicity"))
-    given_template(settings)
+    if settings.template is not None:
+        from pytest_llmdiff.engines.sources import given_template
+
+        given_template(settings)
     given_tokenizer(settings)
     check_training(session)
-    session.note = template_note(base, tuned, settings)
+    if {base.kind, tuned.kind} <= set(FILE_KINDS):
+        from pytest_llmdiff.engines.sources import template_note
+
+        session.note = template_note(base, tuned, settings)
     return base, tuned
 
 
@@ -135,10 +140,11 @@ class Collected:
 
     def pytest_runtest_logfinish(self) -> None:
         """Tell xdist's workers where the run ends early (`-x`): they may be at all its replies."""
-        config = self.session.config
-        run: Any = config.pluginmanager.getplugin("session")
-        workers = self.session.specs is not None and config.pluginmanager.hasplugin("dsession")
-        if workers and (run.shouldfail or run.shouldstop):
+        plugins = self.session.config.pluginmanager
+        run: Any = plugins.getplugin("session")
+        if not (run.shouldfail or run.shouldstop) or self.session.specs is None:
+            return
+        if plugins.hasplugin("dsession"):
             self.session.stop.tell()
 
 

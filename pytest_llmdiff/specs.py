@@ -16,6 +16,7 @@ from pytest_llmdiff.settings import Settings
 Kind = Literal["weights", "adapter", "gguf", "replay", "scripted", "python", "server"]
 Runtime = Literal["transformers", "vllm"]
 
+FILE_KINDS = ("weights", "adapter", "gguf")
 FORMS = (
     "a folder with Hugging Face weights or a PEFT adapter, a .gguf file, package:NAME/PATH, "
     "replay:FILE, scripted:FILE, vllm:LOCATION, http(s)://HOST/v1#MODEL, python:module:object, or "

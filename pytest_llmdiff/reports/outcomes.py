@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +32,8 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
         row = rows[report.nodeid] = {
             "test": report.nodeid, "phases": {}, "message": None, "verdicts": [],
             "comparisons": [], "compared": 0, "same": 0, "many": {}, "values": {}, "case": "",
-            "target": "", "file": Path(file).as_posix(), "line": None if line is None else line + 1,
+            "target": "", "file": file.replace(os.sep, "/"),
+            "line": None if line is None else line + 1,
         }  # fmt: skip
     skipped_as = "xfailed" if hasattr(report, "wasxfail") else report.outcome
     row["phases"][report.when] = skipped_as

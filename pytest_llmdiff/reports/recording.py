@@ -33,15 +33,19 @@ def write_recording(store: Store, run_id: str, specs: Sequence[Spec], path: Path
 
 def _lines(store: Store, used: Sequence[str], specs: Sequence[Spec]) -> Iterator[Mapping[str, Any]]:
     yield {"kind": KIND, "version": VERSION, "base": specs[0].text, "tuned": specs[1].text}
-    for kind in ("reply", "divergence", "score", "check"):
-        keys = iter(sorted(key.partition(" ")[2] for key in used if key.startswith(kind + " ")))
+    for kinds in ("reply base", "reply tuned", "divergence", "score", "check"):
+        kind, _, side = kinds.partition(" ")
+        begun = f"{kinds} "
+        keys = iter(sorted(key.removeprefix(begun) for key in used if key.startswith(begun)))
         while part := list(islice(keys, TOGETHER)):
             rows = store.get(kind, part)
             for key in part:
-                yield {"kind": kind, **_recorded(kind, rows[key])}
+                yield {"kind": kind, **_recorded(kind, side, rows[key])}
 
 
-def _recorded(kind: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
+def _recorded(kind: str, side: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    if kind == "reply":
+        return {**row, "side": side}
     if kind == "divergence":
         names = ("tokens", "unsupported", "at_least")
         value = {name: row[name] for name in names if name in row}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ ONCE = (
     "plan",
 )  # fmt: skip
 # What a shell reads inside double quotes, which are as good in the shells of Windows.
-READ = frozenset('"$`\\!')
+READ = re.compile(r'["$`\\!]')
 
 
 def rerun_command(config: pytest.Config, item: pytest.Item, settings: Settings) -> str:
@@ -32,8 +33,8 @@ def rerun_target(config: pytest.Config, item: pytest.Item) -> str:
     Node ids are relative to the root folder; a command must be relative to the current one.
     """
     _, _, inside = item.nodeid.partition("::")
-    target = f"{_path(item.path, Path(config.invocation_params.dir))}::{inside}"
-    return f'"{target}"' if READ.isdisjoint(target) else shlex.quote(target)
+    target = f"{_path(item.path, config.invocation_params.dir)}::{inside}"
+    return shlex.quote(target) if READ.search(target) else f'"{target}"'
 
 
 @cache
