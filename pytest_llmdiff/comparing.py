@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         Score,
         Side,
     )
-    from pytest_llmdiff.divergences import TokenDivergences
+    from pytest_llmdiff.divergences import TokenDivergences, TokenView
     from pytest_llmdiff.engines import Generated
     from pytest_llmdiff.engines.opening import Pair
     from pytest_llmdiff.engines.partings import Parting
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from pytest_llmdiff.trained import Trained
     from pytest_llmdiff.training import TrainData, Training
     from pytest_llmdiff.turns import Turn
+
+
+VIEWED = 50  # failures of a process that are shown token by token, unless all are
 
 
 class Whole(Protocol):
@@ -92,6 +95,7 @@ class Comparing:
         self._used = used
         self._turn = turn
         self._together: dict[Request, Comparison] = {}
+        self._viewed = 0
         self._pool: Pool | None = None
         self._pooled: dict[Request, Comparison] = {}
 
@@ -369,21 +373,39 @@ class Comparing:
         from pytest_llmdiff.explanation import Explanation
 
         explanation = Explanation()
-        if comparison.given is not None:
+        if comparison.given is not None or self.settings.explain == "none":
             return Explanation(rerun=self.rerun())
         near = self.trained.neighbours if self.tuning else None
         if near is not None:
             explanation = near.explain(comparison.probe.messages)
-            self._whole.explained(comparison, explanation)
         try:
             (found,) = self.generation.divergences([self._request(comparison)], eager=False)
         except LLMDiffError:
             found = None
-        return replace(
+        explanation = replace(
             explanation,
             divergences=None if found is None or found.unsupported else found,
+            tokens=self._token_view(comparison),
             rerun=self.rerun(),
         )
+        self._whole.explained(comparison, explanation)
+        return explanation
+
+    def _token_view(self, comparison: Comparison) -> TokenView | None:
+        """Both replies token by token, of so many comparisons as the run explains."""
+        from pytest_llmdiff.errors import LLMDiffError
+        from pytest_llmdiff.token_views import token_view
+
+        if self.settings.explain == "failed" and self._viewed >= VIEWED:
+            note = f"{VIEWED} failures are shown token by token; --llmdiff-explain=all shows all"
+            if note not in self.generation.notes:
+                self.generation.notes.append(note)
+            return None
+        self._viewed += 1
+        try:
+            return token_view(self.generation, comparison)
+        except LLMDiffError:
+            return None
 
     def _request(self, comparison: Comparison) -> Request:
         return self._whole.asking.asked_for(comparison.probe)[1]

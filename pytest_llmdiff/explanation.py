@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.divergences import TokenDivergences
+    from pytest_llmdiff.divergences import TokenDivergences, TokenView
 
 LeakKind = Literal["same", "near-same"]
 
@@ -52,6 +52,7 @@ class Explanation:
     """
 
     divergences: TokenDivergences | None = None
+    tokens: TokenView | None = None
     neighbours: tuple[Neighbour, ...] = ()
     leak: Leak | None = None
     unavailable: str = ""

@@ -122,6 +122,8 @@ def report(run: Any, comparison: Comparison | None, verdicts: Sequence[Verdict])
         if run is not None:
             run.record(comparison, verdict)
     if all(verdict.passed or _let_pass(run, verdict) for verdict in verdicts):
+        if run is not None and comparison is not None and run.settings.explain == "all":
+            run.explain(comparison)  # for the reports
         return
     from pytest_llmdiff.explanation import Explanation
     from pytest_llmdiff.reports.failure import failure_text

@@ -308,6 +308,13 @@ OPTIONS = (
         is_path=True,
     ),
     Option(
+        name="explain",
+        default="failed",
+        parse=_one_of("failed", "all", "none"),
+        allowed="failed, all or none",
+        help="which comparisons are explained, token by token and by the training data",
+    ),
+    Option(
         name="baseline",
         default=None,
         parse=_text,

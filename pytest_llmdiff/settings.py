@@ -47,6 +47,7 @@ class Settings:
     html: Path | None
     markdown: Path | None
     export: Path | None
+    explain: str
     inconclusive: str
     baseline: Path | None
     calibrate: Path | None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pytest_llmdiff.comparison import Comparison, Reply
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.engines.divergence import rows_for
 from pytest_llmdiff.engines.likelihoods import require_logits
@@ -39,6 +40,25 @@ class Parting:
 Asked = tuple[Sequence[Message], Ending, Ending]
 
 
+def about(comparison: Comparison) -> list[Any]:
+    """Prompt and replies of a comparison as plain JSON, for the store."""
+    messages = [dict(message) for message in comparison.probe.messages]
+    return [messages, _ending(comparison.base), _ending(comparison.tuned)]
+
+
+def _ending(reply: Reply) -> list[Any]:
+    return [reply.text, list(reply.token_ids), reply.finish_reason == "stop"]
+
+
+def asked(about: list[Any]) -> Asked:
+    """The same, read back."""
+    messages, *replies = about
+    own, other = (
+        Ending(text=text, token_ids=tuple(ids), ended=ended) for text, ids, ended in replies
+    )
+    return tuple(Message(role=m["role"], content=m["content"]) for m in messages), own, other
+
+
 def partings(engine: Any, asked: Sequence[Asked], device: str) -> list[Parting]:
     """The parting of each (prompt, own reply, other reply), by one pass of the engine over what the
     two have in common.
@@ -52,7 +72,7 @@ def partings(engine: Any, asked: Sequence[Asked], device: str) -> list[Parting]:
     places: list[int] = []
     items: list[Continuation] = []
     for index, (messages, own, other) in enumerate(asked):
-        ours, theirs = _tokens(engine, own, other)
+        ours, theirs = reply_tokens(engine, own, other)
         differing = (
             i for i, pair in enumerate(zip(ours, theirs, strict=False)) if len({*pair}) > 1
         )
@@ -88,7 +108,7 @@ def _margins(engine: Any, items: Sequence[Continuation], rows: int) -> Iterator[
         yield number, float(scores.max() - scores[items[number].reply_ids[-1]])
 
 
-def _tokens(engine: Any, own: Ending, other: Ending) -> tuple[list[int], list[int]]:
+def reply_tokens(engine: Any, own: Ending, other: Ending) -> tuple[list[int], list[int]]:
     """Both replies in the engine's tokens, with a stop token behind those that came to an end.
 
     Where one of them is known as text only, both are taken as texts: what a model said may be cut

@@ -114,6 +114,21 @@ class ScriptedEngine:
         }
         return TokenDivergences(tokens=(TokenDivergence(**token),))
 
+    def token_view(self, prompt: str, base: str, tuned: str) -> dict[str, Any]:
+        """Capability: both replies token by token, of prompts whose divergence is known."""
+        if prompt not in self.divergences:
+            raise ModelError(f"the scripted engine has no divergence for {prompt!r}")
+        kl = self.divergences[prompt]
+        pairs = enumerate(zip(base, tuned, strict=False))
+        at = next((place for place, (own, other) in pairs if own != other), None)
+        known = at is not None and {"base": [[base[at], 1.0]], "tuned": [[tuned[at], 1.0]]}
+        return {
+            "at": at,
+            "likely": known or None,
+            "base": [[token, kl, 0.0, -kl] for token in base],
+            "tuned": [[token, kl, -kl, 0.0] for token in tuned],
+        }
+
     @property
     def logprobs(self) -> Callable[[Passage], list[float]] | None:
         """Capability: how likely given texts are; None where nothing is known of any."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from pytest_llmdiff.comparison import Comparison
-from pytest_llmdiff.divergences import TokenDivergences
+from pytest_llmdiff.divergences import TokenDivergences, TokenView
 from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
 from pytest_llmdiff.reports.text import (
     INTERVAL,
@@ -45,6 +45,7 @@ NO_LIMIT = {
 }
 
 SHOWN = 3  # worst members of a set
+LIKELY = 3  # next tokens of either model
 TRAINED = 120  # characters of a training example's prompt and of its answer
 
 
@@ -64,6 +65,7 @@ def failure_text(
     lines = list(dict.fromkeys(lines))
     if comparison is not None:
         lines += _comparison_lines(comparison, explanation.divergences)
+        lines += _likely_lines(comparison, explanation.tokens)
         lines += _training_lines(comparison, explanation)
     if explanation.rerun:
         lines.append(f"  rerun    {explanation.rerun}")
@@ -188,6 +190,18 @@ def _difference(comparison: Comparison, divergences: TokenDivergences | None) ->
         return "the texts of the replies are the same"
     words = [printable(shortened(text[at : at + 24], 24)) for text in (base.text, tuned.text)]
     return f'differs from character {at + 1}: {first} "{words[0]}", {second} "{words[1]}"'
+
+
+def _likely_lines(comparison: Comparison, view: TokenView | None) -> list[str]:
+    """The next tokens that either model had in mind where the replies part."""
+    if view is None or view.at is None:
+        return []
+    sides = zip(comparison.sides, (view.base_likely, view.tuned_likely), strict=True)
+    told = [
+        f"{name} " + ", ".join(f'"{printable(text)}" {p:.2f}' for text, p in likely[:LIKELY])
+        for name, likely in sides
+    ]
+    return [f"  likely   {'; '.join(told)}"]
 
 
 def _training_lines(comparison: Comparison, explanation: Explanation) -> list[str]:

@@ -11,7 +11,10 @@ from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.verdicts import Verdict
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.divergences import TokenView
     from pytest_llmdiff.explanation import Explanation, Leak
+
+SEEN = 512  # tokens of a reply in the reports
 
 
 def plain(value: Any) -> Any:
@@ -50,13 +53,37 @@ def comparison_row(comparison: Comparison, leak: Leak | None = None) -> dict[str
         }
     along = {"margin": plain(comparison.margin), "near_tie": comparison.near_tie}
     accepted = None if comparison.accepted is None else comparison.accepted.text
-    return {**row, **along, "accepted": accepted, "leak": _leak_row(leak), "nearest": None}
+    later = {"leak": _leak_row(leak), "nearest": None, "seen": None}
+    return {**row, **along, "accepted": accepted, **later}
 
 
 def take_explanation(row: dict[str, Any], explanation: Explanation) -> None:
     """Keep with a comparison's row what its failure text tells of the training data."""
     row["leak"] = _leak_row(explanation.leak)
     row["nearest"] = plain([asdict(found) for found in explanation.neighbours]) or None
+    row["seen"] = _seen_row(explanation.tokens)
+
+
+def _seen_row(view: TokenView | None) -> dict[str, Any] | None:
+    """Of each token its text, KL and log-probability under base and tuned model, rounded: a
+    reply has hundreds of them."""
+    if view is None:
+        return None
+    return {
+        "at": view.at,
+        "base_likely": [[text, round(p, 4)] for text, p in view.base_likely],
+        "tuned_likely": [[text, round(p, 4)] for text, p in view.tuned_likely],
+        **{
+            side: [
+                [
+                    t.text,
+                    *(plain(float(f"{x:.4g}")) for x in (t.kl, t.base_logprob, t.tuned_logprob)),
+                ]
+                for t in tokens[:SEEN]
+            ]
+            for side, tokens in (("base", view.base), ("tuned", view.tuned))
+        },
+    }
 
 
 def _leak_row(leak: Leak | None) -> dict[str, Any] | None:

@@ -136,6 +136,10 @@
 
   function fold(block) {
     const held = make("details", { class: "fold" }, make("summary", {}, block.title));
+    if (block.tokens) {
+      held.append(make("p", { class: "hint" }, block.note), make("p", { class: "tokens", dir: "auto", tabindex: "0" },
+        ...block.tokens.map(([piece, heat, said]) => make("span", { "data-heat": heat, title: said }, piece))));
+    }
     if (block.lines) held.append(make("ul", {}, ...block.lines.map((line) => text("li", line))));
     if (block.rows) {
       const head = block.head.some((name) => name)
