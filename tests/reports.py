@@ -69,7 +69,7 @@ def row_of(
                 "tags": list(tags), "language": language, "cluster": None,
                 "sides": ["base", "tuned"], "base": {"text": base, **reply},
                 "tuned": {"text": tuned, **reply}, "margin": None, "near_tie": False,
-                "accepted": None, "leak": None, "nearest": None,
+                "accepted": None, "leak": None, "nearest": None, "seen": None,
             }
         ],
         "verdicts": [
@@ -98,6 +98,8 @@ def hostile_rows() -> dict[str, dict[str, Any]]:
             "leak": {"dataset": text, "number": 1, "kind": "same"},
             "nearest": [{"dataset": text, "number": 1, "prompt": text, "answer": text,
                          "similarity": 0.5, "leak": None}],
+            "seen": {"at": 0, "base_likely": [[text, 0.5]], "tuned_likely": [[text, 0.5]],
+                     "base": [[text, 1.0, -0.5, -1.5]], "tuned": [[text, None, None, -0.5]]},
         }  # fmt: skip
         comparison["messages"] = [{"role": "system", "content": text}, *comparison["messages"]]
         comparison["tuned"]["reasoning"] = text

@@ -114,6 +114,28 @@ def test_the_worst_first_and_its_replies_side_by_side(open_page: Open, file: Pat
     assert page.locator("figure svg").first.is_visible()
 
 
+def test_token_by_token(open_page: Open, tmp_path: Path) -> None:
+    row = regressed("t.py::test[1]", value=0.9, base="You can", tuned="Why?\n")
+    row["comparisons"][0]["seen"] = {
+        "at": 0, "base_likely": [["You", 0.7]], "tuned_likely": [["Why", 0.9]],
+        "base": [["You", 6.0, -0.36, -3.9], [" can", 0.01, -0.1, -0.1]],
+        "tuned": [["Why", 6.0, -4.0, -0.1], ["?\n", 1.0, -0.7, -0.2]],
+    }  # fmt: skip
+    write_html(facts_of(rows_of([row])), tmp_path / "report.html")
+    page = open_page(tmp_path / "report.html")
+    page.locator(".row summary").first.click()
+    for title in ("Next tokens", "Reply of base,", "Reply of tuned,"):
+        page.locator(".fold > summary", has_text=title).click()
+    assert page.locator(".tokens").all_inner_texts() == ["You can", "Why?⏎\n"]
+    first, second = page.locator(".tokens").first.locator("span").all()
+    assert first.get_attribute("title") == "KL 6 nats; probability base 0.698, tuned 0.0202"
+    colour = "element => getComputedStyle(element).backgroundColor"
+    assert first.evaluate(colour) != second.evaluate(colour)
+    assert page.locator(".fold", has_text="Next tokens").locator("td").all_inner_texts() == [
+        "You", "0.70", "Why", "0.90",
+    ]  # fmt: skip
+
+
 def test_filters_search_and_order(open_page: Open, file: Path) -> None:
     page = open_page(file)
     status = page.locator("#shown")

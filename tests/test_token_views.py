@@ -39,7 +39,7 @@ def test_it_is_what_the_models_say(folder: Path, tmp_path: Path, tuned: str) -> 
     ours, theirs = (replies(side, [asked])[0].reply for side in (both.base, both.tuned))
     assert ours is not None
     assert theirs is not None
-    own, other = (Ending(text=r.text, token_ids=r.token_ids) for r in (ours, theirs))
+    own, other = [Ending(text=r.text, token_ids=r.token_ids) for r in (ours, theirs)]
     (found,) = token_views(both, [(asked.messages, own, other)])
     assert found["at"] == next(
         n for n, (a, b) in enumerate(zip(ours.token_ids, theirs.token_ids, strict=False)) if a != b
@@ -81,12 +81,12 @@ def test_models_that_take_turns_in_memory_see_the_same(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = (Message(role="user", content="Tell me a story!"),)
-    texts = [Ending(text="Once upon a time"), Ending(text="Once more")]
+    own, other = Ending(text="Once upon a time"), Ending(text="Once more")
     found = []
     for fits in (True, False):
         both = pair(folder, "base", "other", tmp_path / str(fits))
         monkeypatch.setitem(both.__dict__, "fits", fits)
-        (view,) = token_views(both, [(asked, *texts)])
+        (view,) = token_views(both, [(asked, own, other)])
         found.append(view)
     assert json.loads(json.dumps(found[0]), parse_float=lambda x: round(float(x), 4)) == json.loads(
         json.dumps(found[1]), parse_float=lambda x: round(float(x), 4)

@@ -117,7 +117,7 @@ class ScriptedEngine:
     def token_view(self, prompt: str, base: str, tuned: str) -> dict[str, Any]:
         """Capability: both replies token by token, of prompts whose divergence is known."""
         if prompt not in self.divergences:
-            raise ModelError(f"the scripted engine has no divergence for {prompt!r}")
+            raise CapabilityError(f"the scripted engine has no divergence for {prompt!r}")
         kl = self.divergences[prompt]
         pairs = enumerate(zip(base, tuned, strict=False))
         at = next((place for place, (own, other) in pairs if own != other), None)

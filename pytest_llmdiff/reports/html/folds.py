@@ -27,13 +27,18 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> 
     return {"title": title, "head": list(head), "rows": [[_text(c) for c in row] for row in rows]}
 
 
-def tokens(title: str, note: str, found: Sequence[tuple[str, float, str]]) -> Block:
-    """Pieces of a text, each with how strongly it is marked, 0 to 1, and what is said of it."""
-    return {
-        "title": title,
-        "note": note,
-        "tokens": [[_visible(text), round(heat * STEPS), said] for text, heat, said in found],
-    }
+def tokens(title: str, names: Sequence[str], found: Sequence[Sequence[Any]]) -> Block:
+    """The tokens of a reply: of each its text, how strongly it is marked, KL in nats, and its
+    probability under either of the two models."""
+    return {"title": title, "names": list(names), "tokens": [_token(*each) for each in found]}
+
+
+def _token(text: str, kl: float | None, *logprobs: float | None) -> list[Any]:
+    heat = 0 if kl is None else round(STEPS * min(kl / STRONG, 1.0))
+    chances = [0.0 if x is None else math.exp(x) for x in logprobs]
+    # A line end can be seen, and breaks the line.
+    shown = printable(text).replace("\\n", "⏎\n")
+    return [shown, heat, *(float(f"{x:.3g}") for x in (kl or 0.0, *chances))]
 
 
 def row_folds(row: Mapping[str, Any]) -> Iterator[Block]:
@@ -100,29 +105,8 @@ def _seen_folds(seen: Mapping[str, Any], names: Sequence[str]) -> Iterator[Block
             ],
         )
     for side, name in zip(("base", "tuned"), names, strict=True):
-        yield tokens(
-            f"Reply of {name}, token by token",
-            f"The darker a token, the further apart the models are there (KL({first}‖{second}) in "
-            f"nats, full strength from {STRONG:g}).",
-            [
-                (
-                    text,
-                    0.0 if kl is None else min(kl / STRONG, 1.0),
-                    f"KL {number(kl)} nats; probability {first} {_probability(base)}, "
-                    f"{second} {_probability(tuned)}",
-                )
-                for text, kl, base, tuned in seen[side]
-            ],
-        )
-
-
-def _probability(logprob: float | None) -> str:
-    return "0" if logprob is None else number(math.exp(logprob))
-
-
-def _visible(text: str) -> str:
-    """A token that can be told from nothing, and a line end that can be seen."""
-    return printable(text).replace("\\n", "⏎\n")
+        if seen[side]:
+            yield tokens(f"Reply of {name}, token by token", names, seen[side])
 
 
 def _text(value: object) -> str:

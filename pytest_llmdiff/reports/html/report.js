@@ -137,8 +137,12 @@
   function fold(block) {
     const held = make("details", { class: "fold" }, make("summary", {}, block.title));
     if (block.tokens) {
-      held.append(make("p", { class: "hint" }, block.note), make("p", { class: "tokens", dir: "auto", tabindex: "0" },
-        ...block.tokens.map(([piece, heat, said]) => make("span", { "data-heat": heat, title: said }, piece))));
+      const [first, second] = block.names;
+      const said = (kl, p, q) => `KL ${kl} nats; probability ${first} ${p}, ${second} ${q}`;
+      held.append(
+        make("p", { class: "hint" }, `The stronger a token is marked, the further apart ${first} and ${second} are there. Its numbers are shown by pointing at it.`),
+        make("p", { class: "tokens", dir: "auto", tabindex: "0" },
+          ...block.tokens.map(([piece, heat, ...numbers]) => make("span", { "data-heat": heat, title: said(...numbers) }, piece))));
     }
     if (block.lines) held.append(make("ul", {}, ...block.lines.map((line) => text("li", line))));
     if (block.rows) {
