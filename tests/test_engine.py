@@ -409,7 +409,7 @@ def test_two_models_that_do_not_fit_run_one_after_the_other(
     requests = [request(prompt) for prompt in PROMPTS]
     together = generation(pair(folder, "base", "other", tmp_path), tmp_path / "a", requests)
     expected = together.divergences(requests)
-    monkeypatch.setattr("pytest_llmdiff.engines.opening.free_memory", lambda _device: 1.0)
+    monkeypatch.setattr("pytest_llmdiff.engines.placement.free_memory", lambda _device: 1.0)
     both = pair(folder, "base", "other", tmp_path)
     loaded: list[str] = []
     for name in ("base", "tuned"):

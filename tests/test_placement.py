@@ -208,7 +208,7 @@ def test_memory_is_that_of_the_own_device(
 WORKER = """
 import json, os, sys, time
 from pathlib import Path
-import pytest_llmdiff.engines.opening as opening
+import pytest_llmdiff.engines.placement as placement
 from pytest_llmdiff.engines.opening import Pair
 from pytest_llmdiff.engines.placement import Placement
 from pytest_llmdiff.engines.scripted import ScriptedEngine
@@ -243,7 +243,7 @@ class Engine(ScriptedEngine):
             time.sleep(600)
         yield from super().generate(requests)
 
-opening.free_memory = lambda device: 8.0 if fits == "fits" else 3.0
+placement.free_memory = lambda device: 8.0 if fits == "fits" else 3.0
 base, tuned = Engine({}, default="Yes."), Engine({}, default="No.")
 base.side, tuned.side = "base", "tuned"
 placement = Placement(device="cuda", index=index, count=2, shares=2)
