@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -92,8 +92,9 @@ class Generation:
         self.divergences_expected = False
         self._fingerprints: dict[Side, str] = {}
         self._prefixes: dict[Side, str] = {}  # of the keys of replies
-        # Those of a window are asked for with its first test, and again one by one.
-        self.reply_key = lru_cache(maxsize=KEYS)(self._reply_key)
+        # Those of a window are asked for with its first test, and again one by one. No `lru_cache`:
+        # around a method of its own it would keep this one alive, and the lock that it holds.
+        self._reply_keys: dict[tuple[Side, str], str] = {}
         self._expected: set[Side] = set()
         self.notes: list[str] = []
 
@@ -122,7 +123,15 @@ class Generation:
 
         return Pairing(self.pair)
 
-    def _reply_key(self, side: Side, request: Request) -> str:
+    def reply_key(self, side: Side, request: Request) -> str:
+        found = self._reply_keys.get((side, request.key))
+        if found is None:
+            if len(self._reply_keys) >= KEYS:
+                self._reply_keys.clear()
+            found = self._reply_keys[side, request.key] = self._made_key(side, request)
+        return found
+
+    def _made_key(self, side: Side, request: Request) -> str:
         if side not in self._prefixes:
             # Where rounding is coarse, the tuned model's near-ties are settled by the base's reply.
             sides = SIDES if side == "tuned" and self.pair.settles_ties else (side,)

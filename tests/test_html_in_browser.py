@@ -104,6 +104,7 @@ def test_the_worst_first_and_its_replies_side_by_side(open_page: Open, file: Pat
     assert titles(page)[:2] == ["How do I get a refund?", "如何退款？"]
     page.locator(".row summary").nth(1).click()
     row = page.locator(".row").nth(1)
+    row.locator(".reply").nth(1).wait_for()  # a row is filled once it is open
     assert row.locator(".reply").all_inner_texts() == [
         "您可以在三十天内退款。", "您不能在三十天内退款。",
     ]  # fmt: skip
@@ -126,6 +127,7 @@ def test_token_by_token(open_page: Open, tmp_path: Path) -> None:
     page.locator(".row summary").first.click()
     for title in ("Next tokens", "Reply of base,", "Reply of tuned,"):
         page.locator(".fold > summary", has_text=title).click()
+    page.locator(".tokens").nth(1).wait_for()
     assert page.locator(".tokens").all_inner_texts() == ["You can", "Why?⏎\n"]
     first, second = page.locator(".tokens").first.locator("span").all()
     assert first.get_attribute("title") == "KL 6 nats; probability base 0.698, tuned 0.0202"
