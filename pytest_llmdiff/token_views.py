@@ -22,7 +22,8 @@ def token_view(generation: Generation, comparison: Comparison) -> TokenView:
 
         return token_views(generation.pair, list(map(asked, todo)))
 
-    (found,) = generation.remembered_all("tokens", "tuned", [about(comparison)], compute)
+    # The base goes first: where only one fits into memory, room is made for that.
+    (found,) = generation.remembered_all("tokens", "base", [about(comparison)], compute)
     likely = found["likely"] or {}
     sides = {
         side: tuple(

@@ -59,6 +59,12 @@ def asked(about: list[Any]) -> Asked:
     return tuple(Message(role=m["role"], content=m["content"]) for m in messages), own, other
 
 
+def first_differing(ours: Sequence[Any], theirs: Sequence[Any]) -> int | None:
+    """The first place where two sequences differ, as far as both go."""
+    pairs = enumerate(zip(ours, theirs, strict=False))
+    return next((place for place, (own, other) in pairs if own != other), None)
+
+
 def partings(engine: Any, asked: Sequence[Asked], device: str) -> list[Parting]:
     """The parting of each (prompt, own reply, other reply), by one pass of the engine over what the
     two have in common.
@@ -73,10 +79,7 @@ def partings(engine: Any, asked: Sequence[Asked], device: str) -> list[Parting]:
     items: list[Continuation] = []
     for index, (messages, own, other) in enumerate(asked):
         ours, theirs = reply_tokens(engine, own, other)
-        differing = (
-            i for i, pair in enumerate(zip(ours, theirs, strict=False)) if len({*pair}) > 1
-        )
-        at = next(differing, None)
+        at = first_differing(ours, theirs)
         if at is None:
             continue  # where one is cut by the length limit, it says nothing against the other
         places.append(index)

@@ -116,11 +116,12 @@ class ScriptedEngine:
 
     def token_view(self, prompt: str, base: str, tuned: str) -> dict[str, Any]:
         """Capability: both replies token by token, of prompts whose divergence is known."""
+        from pytest_llmdiff.engines.partings import first_differing
+
         if prompt not in self.divergences:
             raise CapabilityError(f"the scripted engine has no divergence for {prompt!r}")
         kl = self.divergences[prompt]
-        pairs = enumerate(zip(base, tuned, strict=False))
-        at = next((place for place, (own, other) in pairs if own != other), None)
+        at = first_differing(base, tuned)
         known = at is not None and {"base": [[base[at], 1.0]], "tuned": [[tuned[at], 1.0]]}
         return {
             "at": at,

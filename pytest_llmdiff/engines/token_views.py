@@ -10,7 +10,7 @@ from pytest_llmdiff.divergences import TokenDivergences
 from pytest_llmdiff.engines import Continuation, capability, lacks_logits
 from pytest_llmdiff.engines.divergence import rows_for, token_divergences, unlike_tokenizers
 from pytest_llmdiff.engines.opening import Pair
-from pytest_llmdiff.engines.partings import Asked, reply_tokens
+from pytest_llmdiff.engines.partings import Asked, first_differing, reply_tokens
 from pytest_llmdiff.errors import CapabilityError
 
 CANDIDATES = 5  # next tokens of each model where the replies part
@@ -47,7 +47,7 @@ def token_views(pair: Pair, asked: Sequence[Asked]) -> list[dict[str, Any]]:
             between=None if pair.fits else base.close,
         )
     )  # fmt: skip
-    parted = [_parting(*both) for both in replies]
+    parted = [first_differing(*both) for both in replies]
     likely = _likely(pair, prompts, replies, parted, rows)
     return [
         {
@@ -83,11 +83,6 @@ def pieces(engine: Any, ids: Sequence[int]) -> list[str]:
         )
         read = text
     return found
-
-
-def _parting(ours: Sequence[int], theirs: Sequence[int]) -> int | None:
-    pairs = enumerate(zip(ours, theirs, strict=False))
-    return next((place for place, (own, other) in pairs if own != other), None)
 
 
 def _likely(
