@@ -712,3 +712,35 @@ def test_checks_of_files_and_weights_in_a_run(
     # `score` was recorded too; only the suite's own use of the tokenizer needs a live model.
     again.assert_outcomes(passed=3 - bad, failed=2 + bad, errors=1)
     again.stdout.fnmatch_lines(["*CapabilityError: ReplayEngine has no tokenizer*"])
+
+
+@pytest.mark.parametrize("adapted", [True, False])
+def test_gradients_are_those_of_the_model_as_it_is_loaded_elsewhere(
+    folder: Path, tmp_path: Path, adapted: bool
+) -> None:
+    import torch
+
+    engine: Any = pair(folder, "base", "adapter", tmp_path).tuned
+    replies(engine, [request("Hi")])  # nothing that inference leaves behind stands in the way
+    ids = torch.tensor([[5, 9, 12, 7, 30]])
+
+    def gradients(model: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        adapter = {n: p for n, p in model.named_parameters() if "lora_" in n and adapted}
+        for parameter in adapter.values():
+            parameter.requires_grad_(True)
+        rows = model.get_input_embeddings()(ids).detach().requires_grad_(True)
+        loss = model(inputs_embeds=rows, use_cache=False).logits.float().log_softmax(-1)[0, 3, 8]
+        found = torch.autograd.grad(loss, [rows, *adapter.values()])
+        return found[0], dict(zip(adapter, found[1:], strict=True))
+
+    with engine.weights.model(adapted=adapted, gradients=True) as model:
+        assert not any(parameter.requires_grad for parameter in model.parameters())
+        own = gradients(model)
+    elsewhere = loaded(folder / "base", folder / "adapter" if adapted else None).eval()
+    other = gradients(elsewhere)
+    torch.testing.assert_close(own[0], other[0], rtol=1e-3, atol=1e-5)
+    assert own[1].keys() == other[1].keys()
+    assert bool(own[1]) == adapted
+    for name, gradient in own[1].items():
+        assert float(gradient.abs().max()) > 0, name
+        torch.testing.assert_close(gradient, other[1][name], rtol=1e-3, atol=1e-5)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines.mapping import MappedFiles
@@ -115,8 +115,30 @@ def _is_plain_lora(module: Any) -> bool:
 def _product(packed: torch.Tensor, bias: torch.Tensor | None, rows: torch.Tensor) -> torch.Tensor:
     import torch
 
+    if torch.is_grad_enabled() and rows.requires_grad:
+        differentiable: torch.Tensor = _differentiable().apply(packed, bias, rows)
+        return differentiable
     found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, packed, bias, "none", [], "")
     return found
+
+
+@cache
+def _differentiable() -> Any:
+    """The product with a gradient for its rows, which oneDNN's has not. What is kept for that is
+    the packed weight: plain ones of all layers would be the model a second time."""
+    import torch
+
+    class Product(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, packed: Any, bias: Any, rows: Any) -> Any:
+            ctx.packed = packed
+            return _product(packed, bias, rows)
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Any) -> Any:
+            return None, None, gradients[0] @ dense(ctx.packed)
+
+    return Product
 
 
 def _forget(mapped: MappedFiles, rows: torch.Tensor, *_: object) -> None:

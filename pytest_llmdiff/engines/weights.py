@@ -106,15 +106,21 @@ class Weights:
         return parameter_count(self.path) * per_parameter
 
     @contextmanager
-    def model(self, *, adapted: bool) -> Iterator[Any]:
-        """The model for inference, with the adapter switched on or off."""
+    def model(self, *, adapted: bool, gradients: bool = False) -> Iterator[Any]:
+        """The model for inference, with the adapter switched on or off.
+
+        With `gradients` autograd is on. No parameter asks for one, until the caller lets it.
+        """
         import torch
 
         model = self.load()
         switch = (
             nullcontext() if adapted or self.adapter is None else model.disable_adapter()
         )  # fmt: skip
-        with torch.inference_mode(), switch:
+        with torch.enable_grad() if gradients else torch.inference_mode(), switch:
+            if gradients:
+                # PEFT lets an adapter's parameters learn again whenever it is switched on.
+                model.requires_grad_(False)
             yield model
 
     def load(self) -> Any:
