@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_llmdiff.asking import Asking
+    from pytest_llmdiff.attributions import Attribution, Terms
     from pytest_llmdiff.baseline import Noise
     from pytest_llmdiff.comparison import (
         Accepted,
@@ -366,6 +367,11 @@ class Comparing:
             return [passage for found in near for passage in passages_of(found)]
 
         return likelihoods(self.generation, side, own, around)
+
+    def attribution(self, comparison: Comparison, terms: Terms) -> Attribution:
+        from pytest_llmdiff.attributing import attribution
+
+        return attribution(self, comparison, terms)
 
     def explain(self, comparison: Comparison) -> Explanation:
         """What a failure text shows beyond the comparison; kept for the reports as well."""

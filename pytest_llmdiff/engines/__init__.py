@@ -40,7 +40,7 @@ class Engine(Protocol):
     """Anything that answers requests.
 
     Optional capabilities are asked for by name: `token_logits`, `token_logprobs`, `likely_tokens`,
-    `divergence`, `token_view`, `logprobs`, `adapter_health`, `parameter_bytes`.
+    `divergence`, `token_view`, `logprobs`, `adapter_health`, `parameter_bytes`, `differentiable`.
     """
 
     def fingerprint(self) -> str:

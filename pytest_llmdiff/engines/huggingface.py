@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -158,6 +159,10 @@ class TransformersEngine(FileEngine[Weights]):
     def state_logits(self, states: torch.Tensor) -> torch.Tensor:
         """Logits `[n, vocabulary]` of states `[n, hidden]`, where `service.plain`."""
         return self._teacher.state_logits(states)
+
+    def differentiable(self) -> AbstractContextManager[Any]:
+        """Capability: the model with autograd on; its parameters ask for no gradient."""
+        return self.weights.model(adapted=self.adapted, gradients=True)
 
     def embedding_rows(self) -> int:
         """How many token ids the model's embeddings have a row for."""
