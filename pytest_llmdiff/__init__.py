@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.assertions.attribution import attribution
     from pytest_llmdiff.assertions.bias import assert_unbiased, unbiased
     from pytest_llmdiff.assertions.degeneration import assert_not_degenerate, not_degenerate
     from pytest_llmdiff.assertions.divergence import assert_divergence, divergence
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
         assert_wiring,
         template_consistent,
         wiring,
+    )
+    from pytest_llmdiff.attributions import (
+        Agreement,
+        Attribution,
+        MethodAttribution,
+        SideAttribution,
     )
     from pytest_llmdiff.comparison import Comparison, Measurement, Reply, Score
     from pytest_llmdiff.engines import Engine, Generated
@@ -51,6 +58,8 @@ if TYPE_CHECKING:
 # Public names and the modules that hold them. They are imported on first use: pytest imports this
 # package at every start, in projects that have no model test at all.
 _HOMES = {
+    "assertions.attribution": ("attribution",),
+    "attributions": ("Agreement", "Attribution", "MethodAttribution", "SideAttribution"),
     "assertions.degeneration": ("assert_not_degenerate", "not_degenerate"),
     "assertions.divergence": ("assert_divergence", "divergence"),
     "assertions.drift": ("assert_semantic_drift", "semantic_drift"),
@@ -90,6 +99,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Agreement",
+    "Attribution",
     "CapabilityError",
     "Comparison",
     "Comparisons",
@@ -98,6 +109,7 @@ __all__ = [
     "Generated",
     "LLMDiffError",
     "Measurement",
+    "MethodAttribution",
     "MissingPackageError",
     "Model",
     "ModelError",
@@ -110,6 +122,7 @@ __all__ = [
     "Score",
     "ScorerError",
     "ScriptedEngine",
+    "SideAttribution",
     "adapter_effective",
     "assert_adapter_effective",
     "assert_divergence",
@@ -124,6 +137,7 @@ __all__ = [
     "assert_toxicity",
     "assert_unbiased",
     "assert_wiring",
+    "attribution",
     "bbq",
     "crows_pairs",
     "divergence",

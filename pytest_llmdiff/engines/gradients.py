@@ -32,8 +32,9 @@ def word_gradients(
     steps: int,
 ) -> dict[str, Any]:
     """Plain JSON: `scores` of the words at `spans` of the message at `place`, for the
-    log-likelihood of the reply in nats, with its value `whole`, and `without`: with the zero vector
-    for the embeddings of all these words.
+    log-likelihood of the reply in nats, with its value `whole`, and `without`: with the mean of all
+    embeddings for those of these words. (Not with zeros: what normalises its input, as most models
+    do, jumps there, and no number of steps is enough.)
 
     A token's score is the sum over its embedding, a word's the sum over its tokens. Integrated
     gradients (Sundararajan et al. 2017, arXiv 1703.01365) go from the one to the other in so many
@@ -70,7 +71,8 @@ def token_words(
     whole, content = "".join(texts), messages[place]["content"]
     lead = len(content) - len(content.lstrip())
     # Where the message begins is where the prompt differs from that of another message.
-    other = ("y" if content.lstrip()[:1] == "x" else "x") + content.lstrip()[1:]
+    other = "y" if content[lead] == "x" else "x"
+    other = content[:lead] + other + content[lead + 1 :]
     changed = [*messages[:place], Message(role=messages[place]["role"], content=other)]
     changed += messages[place + 1 :]
     at = common_length(whole, "".join(pieces(engine, engine.render(changed))))
@@ -112,9 +114,10 @@ def _attributed(
 
     ids = torch.tensor([[*prompt, *answer]], device=input_device(model))
     words = torch.tensor([-1 if owner is None else owner for owner in owners], device=ids.device)
-    inputs = model.get_input_embeddings()(ids).detach()
+    embeddings = model.get_input_embeddings()
+    inputs = embeddings(ids).detach()
     baseline = inputs.clone()
-    baseline[0, : len(prompt)][words >= 0] = 0
+    baseline[0, : len(prompt)][words >= 0] = _mean(embeddings, inputs)
     forward = _likelihood(model, ids[0, len(prompt) :])
     if method == "input-x-gradient":
         found = InputXGradient(forward).attribute(inputs)
@@ -130,6 +133,19 @@ def _attributed(
         whole, without = (float(forward(each)) for each in (inputs, baseline))
     scores = [float(tokens[words == word].sum()) for word in range(count)]
     return {"scores": scores, "whole": whole, "without": without}
+
+
+def _mean(embeddings: Any, like: torch.Tensor) -> torch.Tensor:
+    """Of the whole vocabulary, as the layer gives them: some scale what is in their weights."""
+    import torch
+
+    count, step = embeddings.num_embeddings, 4096
+    total = like.new_zeros(like.shape[-1], dtype=torch.float32)
+    with torch.no_grad():
+        for start in range(0, count, step):
+            ids = torch.arange(start, min(start + step, count), device=like.device)
+            total += embeddings(ids).float().sum(0)
+    return (total / count).to(like.dtype)
 
 
 def _likelihood(model: Any, answer: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
