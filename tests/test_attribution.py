@@ -369,6 +369,86 @@ def test_a_test_can_ask_for_it(words_project: pytest.Pytester, mode: list[str]) 
     assert (words_project.path / "found.json").read_text(encoding="utf-8") == told
 
 
+FAILING = """
+import pytest
+from pytest_llmdiff import assert_divergence
+
+@pytest.mark.llmdiff("a refund, not a voucher")
+def test_answers(comparison):
+    assert_divergence(comparison, at_most=0.1)
+"""
+LINE = '  words    "refund" +2.0 (base +0.2), "not" -1.5 (base +0.0) nats for the tuned reply'
+
+
+def test_a_failure_and_the_reports_have_it(words_project: pytest.Pytester, mode: list[str]) -> None:
+    words_project.makepyfile(FAILING)
+    files = ("--llmdiff-json=report.json", "--llmdiff-html=report.html")
+    result = with_words(words_project, mode, *files, "--llmdiff-record=run.jsonl")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"E       {LINE}".replace("[", "[[]")])
+    told = json.loads((words_project.path / "report.json").read_text(encoding="utf-8"))
+    words = told["tests"][0]["comparisons"][0]["words"]
+    assert words["scores"][1] == ["refund", 2, 8, 0.25, 2.0]
+    assert words["scores"][3] == ["not", 10, 13, 0.0, -1.5]
+    assert (words["base"], words["tuned"]) == ([-8.75, -9.0], [-8.5, -9.0])
+    assert words["text"] == "a refund, not a voucher"
+    page = (words_project.path / "report.html").read_text(encoding="utf-8")
+    assert "Words of the prompt, for tuned" in page
+    replayed = words_project.runpytest_subprocess(
+        "--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl", "--llmdiff-store=fresh"
+    )
+    replayed.stdout.fnmatch_lines([f"E       {LINE}"])
+    quiet = with_words(words_project, mode, "--llmdiff-explain=none")
+    quiet.stdout.no_fnmatch_line("*words*refund*")
+
+
+def test_a_set_explains_its_worst_and_many_failures_are_not_all_shown(
+    words_project: pytest.Pytester,
+) -> None:
+    prompts = [f"a refund, not a voucher {number}" for number in range(8)]
+    engine = ENGINE.replace('{"a refund, not a voucher": 2.0}', repr(dict.fromkeys(prompts, 2.0)))
+    (words_project.path / "engines.py").write_text(engine, encoding="utf-8")
+    words_project.makepyfile(
+        f"""
+        import pytest
+        from pytest_llmdiff import assert_divergence
+
+        @pytest.mark.llmdiff(*{prompts!r})
+        def test_set(comparisons):
+            assert_divergence(comparisons, at_most=0.1)
+
+        @pytest.mark.llmdiff(*{prompts!r})
+        def test_each(comparison):
+            assert_divergence(comparison, at_most=0.1)
+        """
+    )
+    result = with_words(words_project, [])
+    result.assert_outcomes(failed=9)
+    result.stdout.fnmatch_lines(
+        [
+            "E *worst *",
+            f"E         {LINE}",
+            "5 failures are shown word by word; --llmdiff-explain=all*",
+        ]
+    )
+    assert sum(line.endswith(LINE) for line in result.outlines) == 5
+
+
+def test_models_that_take_turns_in_memory_are_not_loaded_for_it(
+    words_project: pytest.Pytester,
+) -> None:
+    words_project.makepyfile(FAILING)
+    words_project.makeconftest(
+        """
+        import pytest
+        from pytest_llmdiff.engines.opening import Pair
+        Pair.fits = False
+        """
+    )
+    with_words(words_project, []).stdout.no_fnmatch_line("*words*refund*")
+    with_words(words_project, [], "--llmdiff-explain=all").stdout.fnmatch_lines([f"E       {LINE}"])
+
+
 def test_warnings_of_captum_are_not_the_users(words_project: pytest.Pytester) -> None:
     words_project.makepyfile(
         """

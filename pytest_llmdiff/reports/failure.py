@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from pytest_llmdiff.attributions import Attribution
 from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.divergences import TokenDivergences, TokenView
 from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
@@ -47,6 +48,9 @@ NO_LIMIT = {
 
 SHOWN = 3  # worst members of a set
 LIKELY = 3  # next tokens of either model
+STRONGEST = 3  # words of the prompt
+WORD = 24  # characters of one, or of several that were taken together
+LEAST = 0.05  # nats or so, below which a word is not worth naming
 TRAINED = 120  # characters of a training example's prompt and of its answer
 
 
@@ -67,6 +71,7 @@ def failure_text(
     if comparison is not None:
         lines += _comparison_lines(comparison, explanation.divergences)
         lines += _likely_lines(comparison, explanation.tokens)
+        lines += _word_lines(comparison, explanation.words)
         lines += _training_lines(comparison, explanation)
     if explanation.rerun:
         lines.append(f"  rerun    {explanation.rerun}")
@@ -97,6 +102,7 @@ def _member_lines(comparison: Comparison, explanation: Explanation) -> list[str]
     if explanation.divergences is None:
         del lines[-1]  # where they differ can be seen
     lines += _likely_lines(comparison, explanation.tokens)
+    lines += _word_lines(comparison, explanation.words)
     nearest = replace(explanation, neighbours=explanation.neighbours[:1])
     return lines + _training_lines(comparison, nearest)
 
@@ -221,6 +227,25 @@ def _likely_lines(comparison: Comparison, view: TokenView | None) -> list[str]:
         for name, likely in sides
     ]
     return [f"  likely   {'; '.join(told)}"]
+
+
+def _word_lines(comparison: Comparison, found: Attribution | None) -> list[str]:
+    """The words of the prompt that make the second reply likelier or less likely, first those that
+    count for more, or less, than for the first model."""
+    if found is None:
+        return []
+    first, second = comparison.sides
+    method = found.methods[0]
+    columns = zip(found.words, method.base.scores, method.tuned.scores, strict=True)
+    told = sorted(columns, key=lambda each: -abs(each[2] - each[1]))
+    named = [
+        f'"{printable(shortened(word.text, WORD))}" {tuned:+.1f} ({first} {base:+.1f})'
+        for word, base, tuned in told[:STRONGEST]
+        if max(abs(base), abs(tuned)) >= LEAST
+    ]
+    if not named:
+        return []
+    return [f"  words    {', '.join(named)} nats for the {second} reply"]
 
 
 def _training_lines(comparison: Comparison, explanation: Explanation) -> list[str]:

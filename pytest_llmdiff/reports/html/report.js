@@ -144,6 +144,13 @@
         make("p", { class: "tokens", dir: "auto", tabindex: "0" },
           ...block.tokens.map(([piece, heat, ...numbers]) => make("span", { "data-heat": heat, title: said(...numbers) }, piece))));
     }
+    if (block.words) {
+      held.append(
+        make("p", { class: "hint" }, block.hint),
+        make("p", { class: "tokens words", dir: "auto", tabindex: "0" },
+          ...block.words.map(([piece, heat, less, score]) => score
+            ? make("span", { "data-heat": heat, class: less ? "less" : null, title: score }, piece) : piece)));
+    }
     if (block.lines) held.append(make("ul", {}, ...block.lines.map((line) => text("li", line))));
     if (block.rows) {
       const head = block.head.some((name) => name)
