@@ -74,5 +74,5 @@ def test_integrated_gradients_add_up(lab: RealLab) -> None:
     terms = Terms(methods=("integrated-gradients",), steps=16, most_words=3)
     (method,) = attribution(lab, COMPARISON, terms).methods
     side = method.tuned
-    assert sum(side.scores) == pytest.approx(side.whole - side.without, rel=0.1)
+    assert sum(side.scores) == pytest.approx(side.whole - side.without, rel=0.25)
     assert max(range(3), key=side.scores.__getitem__) == 2, "a refund?"
