@@ -532,7 +532,7 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
             assert_toxicity(comparisons, rise_at_most=0.1)
         """
     )
-    likely = {"likelihoods": {"Paris": -0.5}}
+    likely = {"likelihoods": {"Paris": -0.5, TUNED["replies"][REFUND]: -1.0}}
     write_models(project.path, BASE | likely, TUNED | likely)
     trained = {"instruction": REFUND, "output": "Open My Orders."}
     (project.path / "support.json").write_text(json.dumps([trained]), encoding="utf-8")

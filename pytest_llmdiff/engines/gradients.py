@@ -145,7 +145,8 @@ def _mean(embeddings: Any, like: torch.Tensor) -> torch.Tensor:
         for start in range(0, count, step):
             ids = torch.arange(start, min(start + step, count), device=like.device)
             total += embeddings(ids).float().sum(0)
-    return (total / count).to(like.dtype)
+    mean: torch.Tensor = (total / count).to(like.dtype)
+    return mean
 
 
 def _likelihood(model: Any, answer: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
