@@ -139,7 +139,7 @@ def _mean(embeddings: Any, like: torch.Tensor) -> torch.Tensor:
     """Of the whole vocabulary, as the layer gives them: some scale what is in their weights."""
     import torch
 
-    count, step = embeddings.num_embeddings, 4096
+    count, step = len(embeddings.weight), 4096
     total = like.new_zeros(like.shape[-1], dtype=torch.float32)
     with torch.no_grad():
         for start in range(0, count, step):
