@@ -30,10 +30,10 @@ def word_gradients(
     method: str,
     steps: int,
 ) -> dict[str, Any]:
-    """`scores` of the words at `spans` of the message at `place`, for the log-likelihood of the reply
-    in nats, with its value `whole`, and `without`: with the mean of all embeddings for those of
-    these words. (Not with zeros: what normalises its input, as most models do, jumps there, and no
-    number of steps is enough.)
+    """`scores` of the words at `spans` of the message at `place`, for the reply's log-likelihood in
+    nats, with its value `whole`, and `without`: with the mean of all embeddings for those of these
+    words. (Not with zeros: what normalises its input, as most models do, jumps there, and no number
+    of steps is enough.)
 
     A token's score is the sum over its embedding, a word's the sum over its tokens. Integrated
     gradients (Sundararajan et al. 2017, arXiv 1703.01365) go from the one to the other in so many
