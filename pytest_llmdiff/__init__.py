@@ -5,6 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.assertions.attention import (
+        assert_attends,
+        assert_attention_shift,
+        attends,
+        attention_map,
+        attention_shift,
+    )
     from pytest_llmdiff.assertions.bias import assert_unbiased, unbiased
     from pytest_llmdiff.assertions.degeneration import assert_not_degenerate, not_degenerate
     from pytest_llmdiff.assertions.divergence import assert_divergence, divergence
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
         template_consistent,
         wiring,
     )
+    from pytest_llmdiff.attention import AttentionMap
     from pytest_llmdiff.comparison import Comparison, Measurement, Reply, Score
     from pytest_llmdiff.engines import Engine, Generated
     from pytest_llmdiff.engines.scripted import ScriptedEngine
@@ -51,6 +59,14 @@ if TYPE_CHECKING:
 # Public names and the modules that hold them. They are imported on first use: pytest imports this
 # package at every start, in projects that have no model test at all.
 _HOMES = {
+    "assertions.attention": (
+        "assert_attends",
+        "assert_attention_shift",
+        "attends",
+        "attention_map",
+        "attention_shift",
+    ),
+    "attention": ("AttentionMap",),
     "assertions.degeneration": ("assert_not_degenerate", "not_degenerate"),
     "assertions.divergence": ("assert_divergence", "divergence"),
     "assertions.drift": ("assert_semantic_drift", "semantic_drift"),
@@ -90,6 +106,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AttentionMap",
     "CapabilityError",
     "Comparison",
     "Comparisons",
@@ -112,6 +129,8 @@ __all__ = [
     "ScriptedEngine",
     "adapter_effective",
     "assert_adapter_effective",
+    "assert_attends",
+    "assert_attention_shift",
     "assert_divergence",
     "assert_format_kept",
     "assert_invariant",
@@ -124,6 +143,9 @@ __all__ = [
     "assert_toxicity",
     "assert_unbiased",
     "assert_wiring",
+    "attends",
+    "attention_map",
+    "attention_shift",
     "bbq",
     "crows_pairs",
     "divergence",

@@ -1,0 +1,332 @@
+"""Where the two models of a pair look, over the same tokens."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.engines import Continuation, capability
+from pytest_llmdiff.engines.attention_tap import LayerAttention
+from pytest_llmdiff.engines.divergence import unlike_tokenizers
+from pytest_llmdiff.engines.opening import Pair
+from pytest_llmdiff.engines.partings import Ending, reply_tokens
+from pytest_llmdiff.engines.rendering import common_length
+from pytest_llmdiff.engines.token_views import pieces
+from pytest_llmdiff.errors import CapabilityError
+from pytest_llmdiff.formats.messages import Message
+
+if TYPE_CHECKING:
+    import torch
+
+# Numbers (float32) of a pass's attention that are held at once; a longer prompt or reply takes
+# several passes, each for some of the layers.
+HELD = 1 << 25
+UNLIKE = "base and tuned model render the prompt to other tokens: they have not the same to look at"
+SILENT = "the base's reply has no tokens: there is nothing that a model could look back from"
+OTHER_HEADS = "base and tuned model have other numbers of layers or of heads"
+SAME = "the two prompts are the same tokens"
+
+Prompt = Sequence[Message]
+Attended = list[LayerAttention]
+
+
+def attention_views(pair: Pair, asked: Sequence[tuple[Prompt, Ending]]) -> list[dict[str, Any]]:
+    """Plain JSON of an `AttentionView` for each (prompt, base's reply), or why there is none.
+
+    Raises:
+        CapabilityError: an engine does not tell where it looks.
+    """
+    known = capability(pair.tuned, "attention")
+    if known is not None:  # by the engine itself, without weights
+        return [known(messages[-1]["content"]) for messages, _ in asked]
+    base = _looking(pair)
+    items, found = _items(pair, asked)
+    sums = {index: ShiftSums(len(item.prompt_ids)) for index, item in items.items()}
+    for index, (ours, again), theirs in _passes(pair, items, again=True):
+        sums[index].add(ours, theirs, again)
+    for index, item in items.items():
+        found[index] = sums[index].told() | {"pieces": pieces(base, item.prompt_ids)}
+    return [found[index] for index in range(len(asked))]
+
+
+def attention_maps(
+    pair: Pair, asked: Sequence[tuple[Prompt, Ending, int, int]]
+) -> list[dict[str, Any]]:
+    """Plain JSON of an `AttentionMap` for each (prompt, base's reply, layer, head), or why there is
+    none.
+
+    Raises:
+        CapabilityError: an engine does not tell where it looks.
+    """
+    base = _looking(pair)
+    items, found = _items(pair, [(messages, reply) for messages, reply, _, _ in asked])
+    layers, heads = base.attention_size()
+    for index, (_, _, layer, head) in enumerate(asked):
+        if index in items and not (0 <= layer < layers and 0 <= head < heads):
+            del items[index]
+            size = f"{layers} layers of {heads} heads, counted from 0"
+            found[index] = {"unsupported": f"no head {head} in layer {layer}: there are {size}"}
+    for index, (ours,), theirs in _passes(pair, items, layer=lambda index: asked[index][2]):
+        item, head = items[index], asked[index][3]
+        if not ours or not _alike(ours, theirs):
+            reason = OTHER_HEADS if ours else f"layer {asked[index][2]} has no attention"
+            found[index] = {"unsupported": reason}
+            continue
+        found[index] = {
+            "keys": pieces(base, [*item.prompt_ids, *item.reply_ids[:-1]]),
+            "reply": pieces(base, item.reply_ids),
+            "base": _rounded(ours[0].weighted()[head]),
+            "tuned": _rounded(theirs[0].weighted()[head]),
+        }
+    return [found[index] for index in range(len(asked))]
+
+
+def attention_moves(
+    pair: Pair, asked: Sequence[tuple[Prompt, Ending, Prompt]]
+) -> list[dict[str, Any]]:
+    """Plain JSON of `Moves` for each (prompt, reply, other form of the prompt), or why there are
+    none. What differs of the two prompts counts as one token.
+
+    Raises:
+        CapabilityError: an engine does not tell where it looks.
+    """
+    _looking(pair)
+    found: list[dict[str, Any]] = [{} for _ in asked]
+    for side, engine in (("base", pair.base), ("tuned", pair.tuned)):
+        for index, (original, reply, changed) in enumerate(asked):
+            ids = tuple(reply_tokens(pair.base, reply, reply)[0])
+            forms = [
+                Continuation(prompt_ids=tuple(engine.render(messages)), reply_ids=ids)
+                for messages in (original, changed)
+            ]
+            reason = _unreadable(pair, ids) or (SAME if forms[0] == forms[1] else None)
+            found[index] |= {"unsupported": reason} if reason else {side: _move(engine, *forms)}
+        if side == "base" and not pair.fits:
+            engine.close()
+    return found
+
+
+def _looking(pair: Pair) -> Any:
+    """The base, where both sides tell where they look. Raises CapabilityError where not."""
+    for side, engine in (("base", pair.base), ("tuned", pair.tuned)):
+        if capability(engine, "attentions") is None:
+            raise CapabilityError(
+                f"attention needs the {side} model's weights in this process, run by transformers: "
+                f"{type(engine).__name__} does not tell where it looks"
+            )
+    return pair.base
+
+
+def _items(
+    pair: Pair, asked: Sequence[tuple[Prompt, Ending]]
+) -> tuple[dict[int, Continuation], dict[int, dict[str, Any]]]:
+    """What both models read, by index, and of the others why they cannot read the same."""
+    items: dict[int, Continuation] = {}
+    found: dict[int, dict[str, Any]] = {}
+    for index, (messages, reply) in enumerate(asked):
+        ours, theirs = (tuple(side.render(messages)) for side in (pair.base, pair.tuned))
+        ids = tuple(reply_tokens(pair.base, reply, reply)[0])
+        reason = _unreadable(pair, ids) or (UNLIKE if ours != theirs else None)
+        if reason is None:
+            items[index] = Continuation(prompt_ids=ours, reply_ids=ids)
+        else:
+            found[index] = {"unsupported": reason}
+    return items, found
+
+
+def _unreadable(pair: Pair, reply_ids: Sequence[int]) -> str | None:
+    if unlike := unlike_tokenizers(pair.base, pair.tuned):
+        return unlike
+    return None if reply_ids else SILENT
+
+
+def _passes(
+    pair: Pair,
+    items: dict[int, Continuation],
+    *,
+    again: bool = False,
+    layer: Callable[[int], int] | None = None,
+) -> Iterator[tuple[int, list[Attended], Attended]]:
+    """Index, the base's attention (with `again` that of a pass of another shape too) and the tuned
+    model's: of some layers at a time, or of one `layer` only."""
+    base: Any = pair.base
+    tuned: Any = pair.tuned
+    shapes = (False, True) if again else (False,)
+
+    def parts(index: int) -> Iterator[range]:
+        if layer is None:
+            return _parts(base, items[index])
+        return iter([range(layer(index), layer(index) + 1)])
+
+    if pair.fits:
+        for index, item in items.items():
+            for part in parts(index):
+                ours = [base.attentions(item, part, again=shape) for shape in shapes]
+                yield index, ours, tuned.attentions(item, part)
+        return
+    with tempfile.TemporaryDirectory(prefix="llmdiff-") as folder:
+        held: list[tuple[int, range, list[Path]]] = []
+        for index, item in items.items():
+            for part in parts(index):
+                files = [Path(folder) / f"{len(held)}-{shape}" for shape in shapes]
+                for shape, file in zip(shapes, files, strict=True):
+                    _save(base.attentions(item, part, again=shape), file)
+                held.append((index, part, files))
+        base.close()
+        for index, part, files in held:
+            ours = [_load(file) for file in files]
+            yield index, ours, tuned.attentions(items[index], part)
+            for file in files:
+                file.unlink()
+
+
+def _save(attended: Attended, file: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file(
+        {
+            f"{layer.layer} {name}": tensor.contiguous()
+            for layer in attended
+            for name, tensor in (("weights", layer.weights), ("norms", layer.norms))
+        },
+        file,
+    )
+
+
+def _load(file: Path) -> Attended:
+    from safetensors.torch import load_file
+
+    held = load_file(file)
+    layers = sorted({int(name.split()[0]) for name in held})
+    return [
+        LayerAttention(layer=n, weights=held[f"{n} weights"], norms=held[f"{n} norms"])
+        for n in layers
+    ]
+
+
+def _parts(engine: Any, item: Continuation) -> Iterator[range]:
+    """Layers whose attention is held together; the last part is open, so that a model with more
+    of them is told apart."""
+    layers, heads = engine.attention_size()
+    size = heads * len(item.reply_ids) * (len(item.prompt_ids) + len(item.reply_ids))
+    step = max(1, HELD // size)
+    for start in range(0, layers, step):
+        yield range(start, start + step if start + step < layers else sys.maxsize)
+
+
+def _alike(ours: Attended, theirs: Attended) -> bool:
+    shapes = [[(part.layer, part.weights.shape) for part in side] for side in (ours, theirs)]
+    return shapes[0] == shapes[1]
+
+
+class ShiftSums:
+    """Sums over layers of what is told of the attention of two models."""
+
+    def __init__(self, prompt: int) -> None:
+        self._prompt = prompt
+        self._unlike = False
+        self._layers: list[int] = []
+        self._by_head: list[torch.Tensor] = []  # of each layer, [heads, tokens]
+        self._sums: dict[str, Any] = {}
+
+    def add(self, base: Attended, tuned: Attended, again: Attended) -> None:
+        """Some layers of the base, the tuned model, and the base in a pass of another shape."""
+        if not _alike(base, tuned):
+            self._unlike = True
+            return
+        for ours, theirs, same in zip(base, tuned, again, strict=True):
+            before, after = ours.weighted(), theirs.weighted()
+            self._layers.append(ours.layer)
+            self._by_head.append(divergence_bits(before, after))
+            plain = [ours.plain(), theirs.plain()]
+            # Means over heads and tokens.
+            for name, value in (
+                ("plain", divergence_bits(*plain).mean()),
+                ("noise", divergence_bits(before, same.weighted()).mean()),
+                ("entropy", [entropy_bits(side).mean() for side in plain]),
+                ("sink", [side[..., 0].mean() for side in plain]),
+                ("mass", [side[..., : self._prompt].mean((0, 1)) for side in (before, after)]),
+            ):
+                sides = value if isinstance(value, list) else [value]
+                sums = self._sums.setdefault(name, [0.0] * len(sides))
+                self._sums[name] = [a + b for a, b in zip(sums, sides, strict=True)]
+
+    def told(self) -> dict[str, Any]:
+        """All of `AttentionView` but the texts of the tokens, as plain JSON."""
+        if self._unlike:
+            return {"unsupported": OTHER_HEADS}
+        import torch
+
+        moved = torch.stack(self._by_head)  # [layers, heads, tokens]
+        means = {
+            name: [_rounded(side / len(moved)) for side in sides]
+            for name, sides in self._sums.items()
+        }
+        return {
+            "shift": _rounded(moved.mean()),
+            "plain": means["plain"][0],
+            "noise": means["noise"][0],
+            "layers": self._layers,
+            "by_head": _rounded(moved.mean(-1)),
+            "by_token": _rounded(moved.mean((0, 1))),
+            "entropy": means["entropy"],
+            "sink": means["sink"],
+            "mass": means["mass"],
+        }
+
+
+def _move(engine: Any, original: Continuation, changed: Continuation) -> float:
+    """Mean over layers, heads and tokens of how far the attention of one model moves."""
+    forms = (original, changed)
+    begin = common_length(original.prompt_ids, changed.prompt_ids)
+    rest = min(len(form.prompt_ids) for form in forms) - begin
+    backwards = [form.prompt_ids[::-1] for form in forms]
+    same = min(rest, common_length(*backwards))
+    total, layers = 0.0, 0
+    longest = max(forms, key=lambda form: len(form.prompt_ids))
+    for part in _parts(engine, longest):
+        sides = [engine.attentions(form, part) for form in forms]
+        for before, after in zip(*sides, strict=True):
+            folded = [
+                fold(layer.weighted(), begin, len(form.prompt_ids) - same)
+                for layer, form in zip((before, after), forms, strict=True)
+            ]
+            total += float(divergence_bits(*folded).mean())
+            layers += 1
+    return float(_short(total / layers))
+
+
+def fold(shares: torch.Tensor, begin: int, end: int) -> torch.Tensor:
+    """Shares `[..., keys]` with the keys from `begin` to `end` as one."""
+    import torch
+
+    span = shares[..., begin:end].sum(-1, keepdim=True)
+    return torch.cat([shares[..., :begin], span, shares[..., end:]], -1)
+
+
+def divergence_bits(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """Jensen–Shannon divergence along the last dimension, in bits: 0 to 1 (Lin 1991)."""
+    middle = (p + q) / 2
+    halves = [entropy_bits(side) for side in (p, q)]
+    return (entropy_bits(middle) - (halves[0] + halves[1]) / 2).clamp(0, 1)
+
+
+def entropy_bits(p: torch.Tensor) -> torch.Tensor:
+    """Entropy along the last dimension, in bits (Shannon 1948)."""
+    import torch
+
+    return -torch.xlogy(p, p).sum(-1) / torch.log(torch.tensor(2.0, dtype=p.dtype))
+
+
+def _rounded(found: torch.Tensor) -> Any:
+    """Numbers of a tensor as plain JSON, short: a prompt has hundreds of them."""
+    return _short(found.tolist())
+
+
+def _short(values: Any) -> Any:
+    if isinstance(values, list):
+        return [_short(value) for value in values]
+    return float(f"{values:.6g}")
