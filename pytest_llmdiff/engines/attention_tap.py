@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Continuation
+from pytest_llmdiff.engines.decoding import left_padded
 from pytest_llmdiff.engines.weights import input_device
 from pytest_llmdiff.errors import CapabilityError
 from pytest_llmdiff.loading import quiet
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 NAME = "llmdiff"
 # What the layer that adds the heads up is called, in the architectures of transformers.
 OUTPUTS = ("o_proj", "out_proj", "c_proj", "dense", "wo", "o", "proj")
-# A pass of the other shape: so many times the same row, and so many more tokens behind it.
-TWICE, BEHIND = 2, 5
+# A pass of the other shape has a second row, longer by so many tokens.
+LONGER = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,30 +76,24 @@ class AttentionTap:
         Raises:
             CapabilityError: the architecture computes its attention elsewhere.
         """
-        import torch
-
         ids = [*item.prompt_ids, *item.reply_ids[:-1]]
-        row = ids + [ids[-1]] * BEHIND if again else ids
-        rows = torch.tensor([row] * (TWICE if again else 1), device=input_device(model))
+        rows = [ids, ids + ids[-1:] * LONGER] if again else [ids]
         found: list[LayerAttention] = []
         attending = False
-        queries = slice(len(item.prompt_ids) - 1, len(ids))
+        first = max(map(len, rows)) - len(ids)
+        queries = slice(first + len(item.prompt_ids) - 1, None)
 
         def take(module: Any, layer: int, value: torch.Tensor, weights: torch.Tensor) -> None:
             nonlocal attending
             attending = True
             if layer not in layers:
                 return
-            held = weights[0, :, queries, : len(ids)].float().cpu()
-            norms = self._norms(module, layer, value[0, :, : len(ids)], len(held))
+            held = weights[0, :, queries, first:].float().cpu()
+            norms = self._norms(module, layer, value[0, :, first:], len(held))
             found.append(LayerAttention(layer=layer, weights=held, norms=norms.cpu()))
 
         with tapped(model, take) as base:
-            options: dict[str, Any] = {"use_cache": False}
-            if "logits_to_keep" in inspect.signature(base.forward).parameters:
-                options["logits_to_keep"] = 1
-            # What stands behind a token cannot be seen from it: no mask is needed for that.
-            model(input_ids=rows, attention_mask=torch.ones_like(rows), **options)
+            read(base, model, rows)
         if not attending:
             raise CapabilityError(_elsewhere(base))
         return found
@@ -115,6 +110,19 @@ class AttentionTap:
         own = value.float().repeat_interleave(heads // len(value), 0)
         gram = self._grams[layer].to(own.device)
         return torch.einsum("htd,hde,hte->ht", own, gram, own).clamp(min=0).sqrt()
+
+
+def read(base: Any, model: Any, rows: Sequence[Sequence[int]]) -> Any:
+    """What a pass over rows of tokens gives, the shorter ones behind padding; logits of the last
+    token only, where the architecture (that of `base`) can do without the others."""
+    accepted = inspect.signature(base.forward).parameters
+    ids, mask = left_padded(rows, rows[0][0], input_device(model))
+    options: dict[str, Any] = {"use_cache": False}
+    if "position_ids" in accepted:
+        options["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
+    if "logits_to_keep" in accepted:
+        options["logits_to_keep"] = 1
+    return model(input_ids=ids, attention_mask=mask, **options)
 
 
 @contextmanager

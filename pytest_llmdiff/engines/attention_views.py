@@ -41,7 +41,7 @@ def attention_views(pair: Pair, asked: Sequence[tuple[Prompt, Ending]]) -> list[
     """
     known = capability(pair.tuned, "attention")
     if known is not None:  # by the engine itself, without weights
-        return [known(messages[-1]["content"]) for messages, _ in asked]
+        return [known(messages) for messages, _ in asked]
     base = _looking(pair)
     items, found = _items(pair, asked)
     sums = {index: ShiftSums(len(item.prompt_ids)) for index, item in items.items()}
@@ -93,6 +93,9 @@ def attention_moves(
     Raises:
         CapabilityError: an engine does not tell where it looks.
     """
+    known = capability(pair.tuned, "attention_moves")
+    if known is not None:
+        return [known(changed) for _, _, changed in asked]
     _looking(pair)
     found: list[dict[str, Any]] = [{} for _ in asked]
     for side, engine in (("base", pair.base), ("tuned", pair.tuned)):
