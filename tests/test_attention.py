@@ -379,3 +379,19 @@ def test_a_map_knows_its_difference() -> None:
         layer=0, head=0, keys=("a", "b"), reply=("c",), base=((0.25, 0.75),), tuned=((0.75, 0.25),)
     )
     assert found.difference == ((0.5, -0.5),)
+
+
+def test_a_chinese_word_in_several_tokens(folder: Path, tmp_path: Path) -> None:
+    both = pair(folder, "base", "adapter", tmp_path)
+    content = "请问如何退款？"
+    messages = (Message(role="user", content=content),)
+    (found,) = attention_views(both, [(messages, Ending(text="好"))])
+    view = view_from_json(found)
+    whole = word_shares(view, content, ["退款"])
+    parts = [word_shares(view, content, [character]) for character in "退款"]
+    assert whole is not None
+    assert 0 < whole.tuned < 1
+    assert whole.tuned == pytest.approx(sum(part.tuned for part in parts if part is not None))
+    everything = word_shares(view, content, list(content))
+    assert everything is not None
+    assert everything.base == pytest.approx(1)

@@ -40,6 +40,7 @@ NO_LIMIT = {
     "text likelihood drop": "drop_at_most=0.2",
     "attention shift": "at_most=0.05",
     "attention shift of pairs": "pair_at_most=0.02",
+    "attention drop on": "drop_at_most=0.1",  # and the words
     "likelihood gap": "likelihood_at_most=0.3",
     "toxicity gap": "toxicity_at_most=0.05",
     "refusal gap": "refusal_at_most=0.1",
@@ -150,7 +151,7 @@ def _set_text(verdict: Verdict, evidence: Evidence) -> str:
 
 
 def _how_to_limit(verdict: Verdict) -> str:
-    name = verdict.measurement.name
+    name = verdict.measurement.name.partition(' "')[0]
     why = f"{printable(verdict.why)}; " if verdict.why else ""
     return (
         f"{why}give one in the test, such as {NO_LIMIT.get(name, 'at_most=...')}, or measure one: "
