@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.formats.messages import Message
 
 # Scripts without spaces between words: kana, Han, and Thai's block.
 _SINGLE = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -102,6 +105,24 @@ class AttentionView:
             for head, value in enumerate(values)
         ]
         return sorted(heads, key=lambda found: -found.value)[:count]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionShown:
+    """What a failure shows of the attention of both models: how far it moved (bits, beside the
+    noise of rounding), the heads that moved most, the words of the user's text whose share changed
+    most, and a map of the first of the heads, where there is one to be had."""
+
+    shift: float
+    noise: float
+    heads: tuple[HeadShift, ...]
+    words: tuple[WordShare, ...]
+    map: AttentionMap | None
+
+
+def user_text(messages: Sequence[Message]) -> str:
+    """The last message of the user."""
+    return next((m["content"] for m in reversed(messages) if m["role"] == "user"), "")
 
 
 def view_from_json(found: Mapping[str, Any]) -> AttentionView:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pytest_llmdiff.attention import AttentionMap, AttentionView, Moves, view_from_json
+from pytest_llmdiff.attention import (
+    AttentionMap,
+    AttentionShown,
+    AttentionView,
+    Moves,
+    moved_words,
+    user_text,
+    view_from_json,
+)
 from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.engines.partings import Ending, about, asked
 from pytest_llmdiff.errors import CapabilityError
@@ -13,6 +21,7 @@ from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.generation import Generation
 
 PART = 32  # comparisons whose attention is kept together: a killed run loses no more
+SHOWN = 5  # heads, and words, that moved most
 
 
 def attention_views(
@@ -96,6 +105,29 @@ def attention_map(
         reply=tuple(found["reply"]),
         base=tuple(map(tuple, found["base"])),
         tuned=tuple(map(tuple, found["tuned"])),
+    )
+
+
+def attention_shown(generation: Generation, comparison: Comparison) -> AttentionShown | None:
+    """What a failure shows of attention; None where none moved beyond rounding.
+
+    Raises:
+        CapabilityError: an engine does not tell where it looks.
+    """
+    (view,) = attention_views(generation, [comparison])
+    if isinstance(view, str) or view.shift <= view.noise:
+        return None
+    heads = view.most_moved(SHOWN)
+    try:
+        most = attention_map(generation, comparison, layer=heads[0].layer, head=heads[0].head)
+    except CapabilityError:  # scripted, or recorded without it
+        most = None
+    return AttentionShown(
+        shift=view.shift,
+        noise=view.noise,
+        heads=tuple(heads),
+        words=tuple(moved_words(view, user_text(comparison.probe.messages), SHOWN)),
+        map=most,
     )
 
 

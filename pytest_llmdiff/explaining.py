@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_llmdiff.attention_views import attention_shown
 from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.explanation import Explanation
@@ -33,6 +34,7 @@ class Kind:
 
 
 TOKENS = Kind(name="token by token", most=50)
+ATTENTION = Kind(name="with their attention", most=20)
 
 
 class Explaining:
@@ -56,6 +58,9 @@ class Explaining:
             explanation,
             divergences=self._divergences(request),
             tokens=self._bounded(TOKENS, lambda: token_view(self._generation, comparison)),
+            attention=self._bounded(
+                ATTENTION, lambda: attention_shown(self._generation, comparison)
+            ),
         )
 
     def notes(self) -> Iterator[str]:
@@ -86,6 +91,7 @@ class Explaining:
         try:
             return make()
         except LLMDiffError:
+            self._asked[kind] -= 1  # nothing is left out of what cannot be told
             return None
         finally:
             took = time.monotonic() - started

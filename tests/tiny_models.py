@@ -46,7 +46,7 @@ def save_model(
     layers: int = 2,
     groups: int = 2,
 ) -> Path:
-    """A random Llama with two layers (or so many) of four heads, whose logits are far from uniform."""
+    """A random Llama with two layers of four heads, whose logits are far from uniform."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 

@@ -7,11 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_llmdiff.attention import (
-    AttentionView,
-    word_shares,
-    word_spans,
-)
+from pytest_llmdiff.attention import AttentionView, user_text, word_shares, word_spans
 from pytest_llmdiff.comparison import Comparison, Measurement, Run
 from pytest_llmdiff.errors import ConfigError, ModelError
 
@@ -104,7 +100,7 @@ class WordAttention:
         Raises:
             ConfigError: it has none.
         """
-        text = user_text(comparison)
+        text = user_text(comparison.probe.messages)
         missing = [word for word in self.words if not any(word_spans(text, [word]))]
         if len(missing) == len(self.words):
             raise ConfigError(
@@ -118,7 +114,7 @@ class WordAttention:
     ) -> Measurement:
         found, reason = None, view if isinstance(view, str) else None
         if not isinstance(view, str):
-            found = word_shares(view, user_text(comparison), self.words)
+            found = word_shares(view, user_text(comparison.probe.messages), self.words)
             if found is None:
                 reason = "the user's text is not in the rendered prompt as it was written"
         details: dict[str, Any] = {"missing": ", ".join(missing)}
@@ -138,13 +134,6 @@ def attention_drop(measurement: Measurement) -> Measurement:
     change = measurement.details.get("change", math.nan)
     name = measurement.name.replace("attention to", "attention drop on", 1)
     return replace(measurement, name=name, value=-change)
-
-
-def user_text(comparison: Comparison) -> str:
-    """The last user message."""
-    return next(
-        (m["content"] for m in reversed(comparison.probe.messages) if m["role"] == "user"), ""
-    )
 
 
 def run_of(comparisons: Sequence[Comparison]) -> Run:

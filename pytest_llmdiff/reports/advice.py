@@ -56,8 +56,8 @@ _BROKEN: Sequence[tuple[tuple[str, ...], str]] = (
     ),
     (
         ("attention",),
-        "the models look elsewhere: that says where, not why; take the word that gained or lost out "
-        "of the prompt, and see whether the reply changes as the attention says",
+        "the models look elsewhere: that says where, not why; take the word that gained or lost "
+        "out of the prompt, and see whether the reply changes as the attention says",
     ),
     (
         ("format lost",),

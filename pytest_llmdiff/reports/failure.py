@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from pytest_llmdiff.attention import AttentionShown
 from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.divergences import TokenDivergences, TokenView
 from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
@@ -50,6 +51,7 @@ NO_LIMIT = {
 
 SHOWN = 3  # worst members of a set
 LIKELY = 3  # next tokens of either model
+LOOKED = 24  # characters of a word of the prompt
 TRAINED = 120  # characters of a training example's prompt and of its answer
 
 
@@ -70,6 +72,7 @@ def failure_text(
     if comparison is not None:
         lines += _comparison_lines(comparison, explanation.divergences)
         lines += _likely_lines(comparison, explanation.tokens)
+        lines += _attention_lines(comparison, explanation.attention)
         lines += _training_lines(comparison, explanation)
     if explanation.rerun:
         lines.append(f"  rerun    {explanation.rerun}")
@@ -100,6 +103,7 @@ def _member_lines(comparison: Comparison, explanation: Explanation) -> list[str]
     if explanation.divergences is None:
         del lines[-1]  # where they differ can be seen
     lines += _likely_lines(comparison, explanation.tokens)
+    lines += _attention_lines(comparison, explanation.attention)
     nearest = replace(explanation, neighbours=explanation.neighbours[:1])
     return lines + _training_lines(comparison, nearest)
 
@@ -224,6 +228,20 @@ def _likely_lines(comparison: Comparison, view: TokenView | None) -> list[str]:
         for name, likely in sides
     ]
     return [f"  likely   {'; '.join(told)}"]
+
+
+def _attention_lines(comparison: Comparison, found: AttentionShown | None) -> list[str]:
+    """The words of the prompt that gained or lost most of the attention to it, and where."""
+    if found is None:
+        return []
+    first, second = comparison.sides
+    words = ", ".join(
+        f'"{printable(shortened(word.word, LOOKED))}" {word.base:.2f} → {word.tuned:.2f}'
+        for word in found.words[:LIKELY]
+    )
+    most = found.heads[0]
+    where = f"layer {most.layer}, head {most.head} moved most ({number(most.value)} bits)"
+    return [f"  looks    {first} → {second}: " + (f"{words}; {where}" if words else where)]
 
 
 def _training_lines(comparison: Comparison, explanation: Explanation) -> list[str]:
