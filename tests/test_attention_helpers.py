@@ -254,9 +254,7 @@ def test_a_failure_and_the_report_say_where_the_models_look(
     result = run("--llmdiff-json=report.json")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        [
-            'E         looks    base → tuned: "refund" 0.40 → 0.10, *; layer 0, head 0 moved most (0.2*'
-        ]
+        ['E         looks    base → tuned: "refund" 0.40 → 0.10, *; layer 0, head 0 moved most *']
     )
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     looked = {c["prompt"]: c["attention"] for test in report["tests"] for c in test["comparisons"]}

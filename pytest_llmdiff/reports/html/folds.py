@@ -17,6 +17,7 @@ Block = dict[str, Any]
 LONGEST = 2000  # columns of a line
 STEPS = 6  # of marking
 MAPPED, KEYS = 24, 96  # rows and columns of a map: more of them cannot be taken in
+WIDEST = 24  # characters of a token beside a map
 STRONG = 3.0  # nats from which on a token is marked at full strength
 
 
@@ -55,7 +56,7 @@ def attention_map(
 
 
 def _inline(text: str) -> str:
-    return printable(text).replace("\\n", "⏎")
+    return shortened(printable(text).replace("\\n", "⏎"), WIDEST)
 
 
 def row_folds(row: Mapping[str, Any]) -> Iterator[Block]:
