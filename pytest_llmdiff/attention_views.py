@@ -120,7 +120,7 @@ def attention_shown(generation: Generation, comparison: Comparison) -> Attention
     heads = view.most_moved(SHOWN)
     try:
         most = attention_map(generation, comparison, layer=heads[0].layer, head=heads[0].head)
-    except CapabilityError:  # scripted, or recorded without it
+    except CapabilityError:  # recorded without it
         most = None
     return AttentionShown(
         shift=view.shift,

@@ -53,7 +53,8 @@ def test_an_adapter_moves_attention_far_beyond_the_noise(report: dict[str, Any])
     shift = verdicts["attention shift"]
     assert shift["outcome"] == "regressed"
     details = shift["details"]
-    assert details["noise"] < 1e-6 < 0.02 < shift["value"] < 0.3
+    assert details["noise"] < 1e-6
+    assert shift["value"] == pytest.approx(0.029, abs=0.003), "as the docs say"
     assert len(details["by_layer"]) == 30
     assert 0.3 < details["base_sink"] < 0.7, "the first token takes about half of it"
 
@@ -63,7 +64,7 @@ def test_its_failure_shows_heads_words_and_a_map(report: dict[str, Any]) -> None
     looked = comparison["attention"]
     values = [value for _, _, value in looked["heads"]]
     assert values == sorted(values, reverse=True)
-    assert values[0] > looked["shift"]
+    assert values[0] == pytest.approx(0.22, abs=0.02), "as the docs say"
     assert {word for word, _, _ in looked["words"]} <= {"how", "do", "i", "get", "a", "refund"}
     found = looked["map"]
     assert [found["layer"], found["head"]] == looked["heads"][0][:2]

@@ -61,6 +61,9 @@ def attention_maps(
     Raises:
         CapabilityError: an engine does not tell where it looks.
     """
+    known = capability(pair.tuned, "attention_map")
+    if known is not None:
+        return [known(messages, reply.text) for messages, reply, _, _ in asked]
     base = _looking(pair)
     items, found = _items(pair, [(messages, reply) for messages, reply, _, _ in asked])
     layers, heads = base.attention_size()

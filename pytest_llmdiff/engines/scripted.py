@@ -159,6 +159,11 @@ class ScriptedEngine:
         return self._attention if self.scripted_attention else None
 
     @property
+    def attention_map(self) -> Callable[[Sequence[Message], str], dict[str, Any]] | None:
+        """Capability: a map of the one head; every token of the reply looks at the same."""
+        return self._map if self.scripted_attention else None
+
+    @property
     def attention_moves(self) -> Callable[[Sequence[Message]], dict[str, Any]] | None:
         """Capability: how far attention moves from another prompt to this one."""
         return self._moves if self.scripted_attention else None
@@ -191,6 +196,16 @@ class ScriptedEngine:
             "by_token": [shift], "entropy": [0.0, 0.0], "sink": [0.0, 0.0],
             "pieces": pieces, "mass": masses,
         }  # fmt: skip
+
+    def _map(self, messages: Sequence[Message], reply: str) -> dict[str, Any]:
+        told = self._attention(messages)
+        base, tuned = ([*mass, *[0.0] * (len(reply) - 1)] for mass in told["mass"])
+        return {
+            "keys": [*told["pieces"], *reply[:-1]],
+            "reply": list(reply),
+            "base": [base] * len(reply),
+            "tuned": [tuned] * len(reply),
+        }
 
     def _moves(self, messages: Sequence[Message]) -> dict[str, Any]:
         base, tuned = self._told(messages).get("moves", (0.0, 0.0))

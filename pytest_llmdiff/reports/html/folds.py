@@ -138,7 +138,7 @@ def _attention_folds(looked: Mapping[str, Any], names: Sequence[str]) -> Iterato
             [(word, base, tuned, tuned - base) for word, base, tuned in looked["words"]],
         )
     yield table(
-        f"Heads that moved most (all together {number(looked['shift'])} bits)",
+        f"Heads that moved most (mean of all {number(looked['shift'])} bits)",
         ("layer", "head", "bits"),
         looked["heads"],
     )
