@@ -40,10 +40,13 @@ class WordShare:
 @dataclass(frozen=True, kw_only=True)
 class Moves:
     """How far the attention of either model moves from one form of a prompt to the other, at the
-    tokens of one reply: Jensen–Shannon divergence in bits, 0 to 1."""
+    tokens of one reply: Jensen–Shannon divergence in bits, 0 to 1. `most` is the head of which the
+    tuned model's moves by most more than the base's, with the difference, -1 to 1; None for models
+    with other heads."""
 
     base: float
     tuned: float
+    most: HeadShift | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +121,14 @@ class AttentionShown:
     heads: tuple[HeadShift, ...]
     words: tuple[WordShare, ...]
     map: AttentionMap | None
+
+
+def moves_from_json(found: Mapping[str, Any]) -> Moves:
+    most = None
+    if found["most"] is not None:
+        layer, head, value = found["most"]
+        most = HeadShift(layer=layer, head=head, value=value)
+    return Moves(base=found["base"], tuned=found["tuned"], most=most)
 
 
 def user_text(messages: Sequence[Message]) -> str:

@@ -11,6 +11,7 @@ from pytest_llmdiff.attention import (
     AttentionView,
     Moves,
     moved_words,
+    moves_from_json,
     user_text,
     view_from_json,
 )
@@ -76,7 +77,7 @@ def attention_moves(
     found: list[Moves | str] = []
     for part in _parts(generation, told):
         values = generation.remembered_all("attention moves", "base", part, compute)
-        found += [value.get("unsupported") or Moves(**value) for value in values]
+        found += [value.get("unsupported") or moves_from_json(value) for value in values]
     return found
 
 
@@ -115,7 +116,7 @@ def attention_shown(generation: Generation, comparison: Comparison) -> Attention
         CapabilityError: an engine does not tell where it looks.
     """
     (view,) = attention_views(generation, [comparison])
-    if isinstance(view, str) or view.shift <= view.noise:
+    if isinstance(view, str) or not view.shift > view.noise:
         return None
     heads = view.most_moved(SHOWN)
     try:

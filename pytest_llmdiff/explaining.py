@@ -89,10 +89,9 @@ class Explaining:
             return None
         started = time.monotonic()
         try:
-            return make()
+            made = make()
         except LLMDiffError:
-            self._asked[kind] -= 1  # nothing is left out of what cannot be told
+            self._asked[kind] -= 1  # of what cannot be told nothing is left out
             return None
-        finally:
-            took = time.monotonic() - started
-            self._seconds[kind] = self._seconds.get(kind, 0.0) + took
+        self._seconds[kind] = self._seconds.get(kind, 0.0) + time.monotonic() - started
+        return made

@@ -23,14 +23,12 @@ from pytest_llmdiff.attention import (
 )
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.engines import attention_views as views
-from pytest_llmdiff.engines.attention_tap import NAME, read, tapped
+from pytest_llmdiff.engines.attention_sums import divergence_bits, entropy_bits, fold
+from pytest_llmdiff.engines.attention_tap import NAME, AttentionTap, read, tapped
 from pytest_llmdiff.engines.attention_views import (
     attention_maps,
     attention_moves,
     attention_views,
-    divergence_bits,
-    entropy_bits,
-    fold,
 )
 from pytest_llmdiff.engines.partings import Ending
 from pytest_llmdiff.formats.messages import Message
@@ -261,6 +259,72 @@ def test_models_that_cannot_be_compared_say_why(more: Path, tmp_path: Path) -> N
     assert "the same tokens" in found["unsupported"]
 
 
+SIZES = {
+    "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "intermediate_size": 48, "max_position_embeddings": 64, "initializer_range": 0.4,
+    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+GROUPED = {"num_key_value_heads": 2, "head_dim": 8}
+OTHERS = {
+    "gemma2": GROUPED | {"query_pre_attn_scalar": 8, "sliding_window": 4},  # caps, and a window
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64},  # one projection for all
+    "gpt_neox": {},
+    "gpt_oss": GROUPED | {"num_local_experts": 2, "num_experts_per_tok": 1},  # learned sinks
+    "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},  # biases
+    "deepseek_v3": {  # values narrower than keys
+        "q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4,
+        "v_head_dim": 6, "n_routed_experts": 2, "num_experts_per_tok": 1, "n_group": 1,
+        "topk_group": 1, "first_k_dense_replace": 2, "num_key_value_heads": 4,
+    },
+}  # fmt: skip
+
+
+def of_architecture(name: str, **more: Any) -> Any:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(name, **SIZES | more)
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_architectures(name: str) -> None:
+    import torch
+
+    model = of_architecture(name, **OTHERS[name])
+    item = Continuation(prompt_ids=tuple(range(5, 17)), reply_ids=tuple(range(20, 26)))
+    caught: dict[int, tuple[Any, Any]] = {}
+    with torch.inference_mode():
+        found = AttentionTap().taken(model, item, ALL)
+        with tapped(model, lambda m, n, value, _: caught.update({n: (m, value[0])})) as base:
+            read(base, model, [[*item.prompt_ids, *item.reply_ids[:-1]]])
+        ids = torch.tensor([[*item.prompt_ids, *item.reply_ids[:-1]]])
+        model.set_attn_implementation("eager")
+        attentions = model(input_ids=ids, output_attentions=True, use_cache=False).attentions
+        for layer, whole in zip(found, attentions, strict=True):
+            assert torch.allclose(layer.weights, whole[0, :, 11:].float(), atol=1e-6)
+            module, values = caught[layer.layer]
+            heads, width = len(layer.weights), values.shape[-1]
+            project = getattr(module, "o_proj", None) or next(
+                child for name, child in module.named_children()
+                if name in ("c_proj", "dense", "out_proj")
+            )  # fmt: skip
+            for head in range(heads):
+                alone = torch.zeros(len(values[0]), heads * width)
+                alone[:, head * width : (head + 1) * width] = values[head * len(values) // heads]
+                passed = project(alone) - project(torch.zeros_like(alone))
+                assert torch.allclose(layer.norms[head], passed.norm(dim=-1), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bloom", "diffllama"])
+def test_other_architectures_that_do_not_tell(name: str) -> None:
+    model = of_architecture(name, **{"n_layer": 2, "n_head": 4} if name == "bloom" else {})
+    item = Continuation(prompt_ids=(5, 6, 7), reply_ids=(8, 9))
+    with pytest.raises(CapabilityError, match="does not compute its attention through"):
+        AttentionTap().taken(model, item, ALL)
+
+
 def test_an_architecture_that_goes_its_own_way_says_so(folder: Path, tmp_path: Path) -> None:
     both = pair(folder, "base", "noop", tmp_path)
     engine: Any = both.base
@@ -286,6 +350,7 @@ def test_prompts_that_differ_in_a_word_are_held_against_each_other(
     both = pair(folder, "base", "adapter", tmp_path)
     changed = (Message(role="user", content="Tell me a riddle now!" if bits else "Tell me a!"),)
     (found,) = attention_moves(both, [(ASKED, REPLY, changed)])
+    by_head = []
     engine: Any = both.base
     ours, theirs = engine.render(ASKED), engine.render(changed)
     begin = next(i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b)
@@ -301,8 +366,13 @@ def test_prompts_that_differ_in_a_word_are_held_against_each_other(
             end = len(prompt) - same
             span = whole[..., begin:end].sum(-1, keepdim=True)
             layers.append(torch.cat([whole[..., :begin], span, whole[..., end:]], -1))
-        assert found[side] == pytest.approx(float(divergence_bits(*layers).mean()), abs=1e-5)
+        by_head.append(divergence_bits(*layers).mean(-1))  # [layers, heads]
+        assert found[side] == pytest.approx(float(by_head[-1].mean()), abs=1e-5)
         assert found[side] > 0
+    more = by_head[1] - by_head[0]
+    layer, head, most = found["most"]
+    assert (layer, head) == divmod(int(more.argmax()), more.shape[1])
+    assert most == pytest.approx(float(more.max()), abs=1e-5)
 
 
 distributions = st.integers(2, 6).flatmap(
@@ -362,7 +432,7 @@ def test_shares_leave_the_sink_and_the_template_out() -> None:
     view = view_of(pieces, [0.5, 0.1, 0.1, 0.2, 0.1], [0.6, 0.2, 0.1, 0.1, 0.0])
     found = word_shares(view, "How to refund", ["refund"])
     assert found is not None
-    assert (found.base, found.tuned) == (pytest.approx(0.5), pytest.approx(0.25))
+    assert [found.base, found.tuned] == pytest.approx([0.5, 0.25])
     moved = moved_words(view, "How to refund", 2)
     assert [word.word for word in moved] == ["how", "refund"]
     bare = view_of(["How", " to"], [0.9, 0.1], [0.9, 0.1])

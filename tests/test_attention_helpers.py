@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections import namedtuple
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -103,7 +103,7 @@ def test_pairs_are_held_against_each_other(project: pytest.Pytester, run: Run) -
     project.makepyfile(
         f"""
         import pytest
-        from pytest_llmdiff import Probe, assert_attention_shift, attention_shift
+        from pytest_llmdiff import assert_attention_shift, attention_map, attention_shift
 
         def compared(llm_pair):
             return [llm_pair.compare(prompt) for prompt in ({REFUND!r}, {CAPITAL!r})]
@@ -118,6 +118,9 @@ def test_pairs_are_held_against_each_other(project: pytest.Pytester, run: Run) -
             found = attention_shift(second, first)
             assert float(found) == pytest.approx(0.2)
             assert (found.details["base"], found.details["tuned"]) == (0.1, 0.3)
+            assert found.details["most_moved"] == "layer 0, head 0: 0.2 bits"
+            told = attention_map(first, layer=0, head=0, original=second)
+            assert "".join(told.reply) == second.base.text != first.base.text
             assert attention_shift([(second, first)], pairs=True) == [found]
 
         def test_both_limits(llm_pair):
@@ -222,10 +225,12 @@ def test_what_rounding_can_do_is_no_shift() -> None:
                 replace(view_of(["a"], [1.0], [1.0]), shift=0.1, noise=noise)
                 for noise in (0.1, 0.09)
             ]
+            found.append(replace(view_of(["a"], [1.0], [1.0]), shift=math.nan))
             return [*found, "no reply"][: len(comparisons)]
 
-    comparison = namedtuple("comparison", "run")(Told())
-    rounded, moved, silent = AttentionShift().measure([comparison] * 3)
+    comparison: Any = SimpleNamespace(run=Told())
+    rounded, moved, broken, silent = AttentionShift().measure([comparison] * 4)
+    assert math.isnan(broken.value), "it keeps no limit"
     assert (rounded.value, rounded.details["measured"], moved.value) == (0, 0.1, 0.1)
     assert silent.unsupported == "no reply"
     assert math.isnan(silent.value)

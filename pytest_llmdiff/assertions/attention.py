@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import cast, overload
 
 from pytest_llmdiff.assertions.invariance import Pair, paired
@@ -131,16 +132,21 @@ def attends(
     return measured(WordAttention(words=_words(words)), subject)
 
 
-def attention_map(comparison: Comparison, *, layer: int, head: int) -> AttentionMap:
+def attention_map(
+    comparison: Comparison, *, layer: int, head: int, original: Comparison | None = None
+) -> AttentionMap:
     """The attention of one head of both models, each token of the base's reply a row.
 
-    Layers and heads count from 0. Weighted by what is passed on; a row adds up to 1.
+    Layers and heads count from 0. Weighted by what is passed on; a row adds up to 1. With
+    `original`, the comparison of another form of the prompt, the rows are those of the base's reply
+    to that one: maps of two forms of a prompt can be held against each other then.
 
     Raises:
         CapabilityError: an engine does not tell where it looks, the models do not read the same
             tokens, or there is no such head.
     """
-    return run_of([comparison]).attention_map(comparison, layer=layer, head=head)
+    read = comparison if original is None else replace(comparison, base=original.base)
+    return run_of([comparison]).attention_map(read, layer=layer, head=head)
 
 
 def _words(words: str | Iterable[str]) -> tuple[str, ...]:

@@ -53,6 +53,9 @@ class LayerAttention:
         return shares(self.weights.double())
 
 
+Attended = list[LayerAttention]  # by one model in one pass
+
+
 def shares(found: torch.Tensor) -> torch.Tensor:
     """Numbers from 0 up, as shares of their sum along the last dimension."""
     total = found.sum(-1, keepdim=True)
@@ -88,6 +91,8 @@ class AttentionTap:
             attending = True
             if layer not in layers:
                 return
+            if any(other.layer == layer for other in found):  # what belongs to which head is open
+                raise CapabilityError(_elsewhere(base))
             held = weights[0, :, queries, first:].float().cpu()
             norms = self._norms(module, layer, value[0, :, first:], len(held))
             found.append(LayerAttention(layer=layer, weights=held, norms=norms.cpu()))

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Continuation, capability
-from pytest_llmdiff.engines.attention_tap import LayerAttention
+from pytest_llmdiff.engines.attention_sums import (
+    OTHER_HEADS,
+    ShiftSums,
+    alike,
+    divergence_bits,
+    fold,
+    moves_told,
+    rounded,
+)
+from pytest_llmdiff.engines.attention_tap import Attended, LayerAttention
 from pytest_llmdiff.engines.divergence import unlike_tokenizers
 from pytest_llmdiff.engines.opening import Pair
 from pytest_llmdiff.engines.partings import Ending, reply_tokens
@@ -26,11 +35,9 @@ if TYPE_CHECKING:
 HELD = 1 << 25
 UNLIKE = "base and tuned model render the prompt to other tokens: they have not the same to look at"
 SILENT = "the base's reply has no tokens: there is nothing that a model could look back from"
-OTHER_HEADS = "base and tuned model have other numbers of layers or of heads"
 SAME = "the two prompts are the same tokens"
 
 Prompt = Sequence[Message]
-Attended = list[LayerAttention]
 
 
 def attention_views(pair: Pair, asked: Sequence[tuple[Prompt, Ending]]) -> list[dict[str, Any]]:
@@ -74,15 +81,15 @@ def attention_maps(
             found[index] = {"unsupported": f"no head {head} in layer {layer}: there are {size}"}
     for index, (ours,), theirs in _passes(pair, items, layer=lambda index: asked[index][2]):
         item, head = items[index], asked[index][3]
-        if not ours or not _alike(ours, theirs):
+        if not ours or not alike(ours, theirs):
             reason = OTHER_HEADS if ours else f"layer {asked[index][2]} has no attention"
             found[index] = {"unsupported": reason}
             continue
         found[index] = {
             "keys": pieces(base, [*item.prompt_ids, *item.reply_ids[:-1]]),
             "reply": pieces(base, item.reply_ids),
-            "base": _rounded(ours[0].weighted()[head]),
-            "tuned": _rounded(theirs[0].weighted()[head]),
+            "base": rounded(ours[0].weighted()[head]),
+            "tuned": rounded(theirs[0].weighted()[head]),
         }
     return [found[index] for index in range(len(asked))]
 
@@ -100,8 +107,9 @@ def attention_moves(
     if known is not None:
         return [known(changed) for _, _, changed in asked]
     _looking(pair)
-    found: list[dict[str, Any]] = [{} for _ in asked]
-    for side, engine in (("base", pair.base), ("tuned", pair.tuned)):
+    reasons: dict[int, str] = {}
+    moves: dict[int, list[dict[int, torch.Tensor]]] = {index: [] for index in range(len(asked))}
+    for engine in (pair.base, pair.tuned):
         for index, (original, reply, changed) in enumerate(asked):
             ids = tuple(reply_tokens(pair.base, reply, reply)[0])
             forms = [
@@ -109,10 +117,16 @@ def attention_moves(
                 for messages in (original, changed)
             ]
             reason = _unreadable(pair, ids) or (SAME if forms[0] == forms[1] else None)
-            found[index] |= {"unsupported": reason} if reason else {side: _move(engine, *forms)}
-        if side == "base" and not pair.fits:
+            if reason is None:
+                moves[index].append(_move(engine, *forms))
+            else:
+                reasons[index] = reason
+        if engine is pair.base and not pair.fits:
             engine.close()
-    return found
+    return [
+        {"unsupported": reasons[index]} if index in reasons else moves_told(*moves[index])
+        for index in range(len(asked))
+    ]
 
 
 def _looking(pair: Pair) -> Any:
@@ -223,75 +237,14 @@ def _parts(engine: Any, item: Continuation) -> Iterator[range]:
         yield range(start, start + step if start + step < layers else sys.maxsize)
 
 
-def _alike(ours: Attended, theirs: Attended) -> bool:
-    shapes = [[(part.layer, part.weights.shape) for part in side] for side in (ours, theirs)]
-    return shapes[0] == shapes[1]
-
-
-class ShiftSums:
-    """Sums over layers of what is told of the attention of two models."""
-
-    def __init__(self, prompt: int) -> None:
-        self._prompt = prompt
-        self._unlike = False
-        self._layers: list[int] = []
-        self._by_head: list[torch.Tensor] = []  # of each layer, [heads, tokens]
-        self._sums: dict[str, Any] = {}
-
-    def add(self, base: Attended, tuned: Attended, again: Attended) -> None:
-        """Some layers of the base, the tuned model, and the base in a pass of another shape."""
-        if not _alike(base, tuned):
-            self._unlike = True
-            return
-        for ours, theirs, same in zip(base, tuned, again, strict=True):
-            before, after = ours.weighted(), theirs.weighted()
-            self._layers.append(ours.layer)
-            self._by_head.append(divergence_bits(before, after))
-            plain = [ours.plain(), theirs.plain()]
-            # Means over heads and tokens.
-            for name, value in (
-                ("plain", divergence_bits(*plain).mean()),
-                ("noise", divergence_bits(before, same.weighted()).mean()),
-                ("entropy", [entropy_bits(side).mean() for side in plain]),
-                ("sink", [side[..., 0].mean() for side in plain]),
-                ("mass", [side[..., : self._prompt].mean((0, 1)) for side in (before, after)]),
-            ):
-                sides = value if isinstance(value, list) else [value]
-                sums = self._sums.setdefault(name, [0.0] * len(sides))
-                self._sums[name] = [a + b for a, b in zip(sums, sides, strict=True)]
-
-    def told(self) -> dict[str, Any]:
-        """All of `AttentionView` but the texts of the tokens, as plain JSON."""
-        if self._unlike:
-            return {"unsupported": OTHER_HEADS}
-        import torch
-
-        moved = torch.stack(self._by_head)  # [layers, heads, tokens]
-        means = {
-            name: [_rounded(side / len(moved)) for side in sides]
-            for name, sides in self._sums.items()
-        }
-        return {
-            "shift": _rounded(moved.mean()),
-            "plain": means["plain"][0],
-            "noise": means["noise"][0],
-            "layers": self._layers,
-            "by_head": _rounded(moved.mean(-1)),
-            "by_token": _rounded(moved.mean((0, 1))),
-            "entropy": means["entropy"],
-            "sink": means["sink"],
-            "mass": means["mass"],
-        }
-
-
-def _move(engine: Any, original: Continuation, changed: Continuation) -> float:
-    """Mean over layers, heads and tokens of how far the attention of one model moves."""
+def _move(engine: Any, original: Continuation, changed: Continuation) -> dict[int, torch.Tensor]:
+    """How far the attention of one model moves, by layer and in it by head, mean over tokens."""
     forms = (original, changed)
     begin = common_length(original.prompt_ids, changed.prompt_ids)
     rest = min(len(form.prompt_ids) for form in forms) - begin
     backwards = [form.prompt_ids[::-1] for form in forms]
     same = min(rest, common_length(*backwards))
-    total, layers = 0.0, 0
+    found: dict[int, torch.Tensor] = {}
     longest = max(forms, key=lambda form: len(form.prompt_ids))
     for part in _parts(engine, longest):
         sides = [engine.attentions(form, part) for form in forms]
@@ -300,39 +253,5 @@ def _move(engine: Any, original: Continuation, changed: Continuation) -> float:
                 fold(layer.weighted(), begin, len(form.prompt_ids) - same)
                 for layer, form in zip((before, after), forms, strict=True)
             ]
-            total += float(divergence_bits(*folded).mean())
-            layers += 1
-    return float(_short(total / layers))
-
-
-def fold(shares: torch.Tensor, begin: int, end: int) -> torch.Tensor:
-    """Shares `[..., keys]` with the keys from `begin` to `end` as one."""
-    import torch
-
-    span = shares[..., begin:end].sum(-1, keepdim=True)
-    return torch.cat([shares[..., :begin], span, shares[..., end:]], -1)
-
-
-def divergence_bits(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    """Jensen–Shannon divergence along the last dimension, in bits: 0 to 1 (Lin 1991)."""
-    middle = (p + q) / 2
-    halves = [entropy_bits(side) for side in (p, q)]
-    return (entropy_bits(middle) - (halves[0] + halves[1]) / 2).clamp(0, 1)
-
-
-def entropy_bits(p: torch.Tensor) -> torch.Tensor:
-    """Entropy along the last dimension, in bits (Shannon 1948)."""
-    import torch
-
-    return -torch.xlogy(p, p).sum(-1) / torch.log(torch.tensor(2.0, dtype=p.dtype))
-
-
-def _rounded(found: torch.Tensor) -> Any:
-    """Numbers of a tensor as plain JSON, short: a prompt has hundreds of them."""
-    return _short(found.tolist())
-
-
-def _short(values: Any) -> Any:
-    if isinstance(values, list):
-        return [_short(value) for value in values]
-    return float(f"{values:.6g}")
+            found[before.layer] = divergence_bits(*folded).mean(-1)
+    return found

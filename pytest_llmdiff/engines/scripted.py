@@ -209,7 +209,7 @@ class ScriptedEngine:
 
     def _moves(self, messages: Sequence[Message]) -> dict[str, Any]:
         base, tuned = self._told(messages).get("moves", (0.0, 0.0))
-        return {"base": base, "tuned": tuned}
+        return {"base": base, "tuned": tuned, "most": [0, 0, tuned - base]}
 
     def _told(self, messages: Sequence[Message]) -> dict[str, Any]:
         prompt = messages[-1]["content"]

@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_llmdiff.attention import AttentionView, user_text, word_shares, word_spans
+from pytest_llmdiff.attention import (
+    AttentionView,
+    HeadShift,
+    Moves,
+    user_text,
+    word_shares,
+    word_spans,
+)
 from pytest_llmdiff.comparison import Comparison, Measurement, Run
 from pytest_llmdiff.errors import ConfigError, ModelError
 
@@ -37,7 +44,8 @@ class AttentionPairs:
     the prompt is another one: difference of two Jensen–Shannon divergences in bits, -1 to 1.
 
     Each model reads the base's reply to the original after either prompt; what differs of the
-    prompts counts as one token. `details` has both divergences and the `original` prompt.
+    prompts counts as one token. `details` has both divergences, the head that moved by most more,
+    and the `original` prompt.
     """
 
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
@@ -51,22 +59,11 @@ class AttentionPairs:
                     "comparisons, the original's first"
                 )
             pairs.append((comparison.original, comparison))
-        measured = []
-        for (original, _), found in zip(
-            pairs, run_of(comparisons).attention_moves(pairs), strict=True
-        ):
-            reason = found if isinstance(found, str) else None
-            sides = {} if isinstance(found, str) else {"base": found.base, "tuned": found.tuned}
-            measured.append(
-                Measurement(
-                    name="attention shift of pairs",
-                    value=sides["tuned"] - sides["base"] if sides else math.nan,
-                    unit=BITS,
-                    unsupported=reason,
-                    details={**sides, "original": original.probe.prompt},
-                )
-            )
-        return measured
+        moves = run_of(comparisons).attention_moves(pairs)
+        return [
+            _pair_measurement(original, found)
+            for (original, _), found in zip(pairs, moves, strict=True)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,19 +148,37 @@ def _shift(found: AttentionView | str) -> Measurement:
         return Measurement(name="attention shift", value=math.nan, unit=BITS, unsupported=found)
     return Measurement(
         name="attention shift",
-        value=found.shift if found.shift > found.noise else 0.0,
+        value=0.0 if found.shift <= found.noise else found.shift,  # what is no number stays
         unit=BITS,
         details=_details(found),
     )
 
 
+def _pair_measurement(original: Comparison, found: Moves | str) -> Measurement:
+    details: dict[str, Any] = {"original": original.probe.prompt}
+    if not isinstance(found, str):
+        details |= {"base": found.base, "tuned": found.tuned}
+        if found.most is not None:
+            details["most_moved"] = _head_text(found.most)
+    return Measurement(
+        name="attention shift of pairs",
+        value=math.nan if isinstance(found, str) else found.tuned - found.base,
+        unit=BITS,
+        unsupported=found if isinstance(found, str) else None,
+        details=details,
+    )
+
+
+def _head_text(found: HeadShift) -> str:
+    return f"layer {found.layer}, head {found.head}: {found.value:.3g} bits"
+
+
 def _details(found: AttentionView) -> Mapping[str, Any]:
-    most = found.most_moved(1)[0]
     return {
         "measured": found.shift,
         "noise": found.noise,
         "plain": found.plain,
-        "most_moved": f"layer {most.layer}, head {most.head}: {most.value:.3g} bits",
+        "most_moved": _head_text(found.most_moved(1)[0]),
         "base_entropy": found.entropy[0],
         "tuned_entropy": found.entropy[1],
         "base_sink": found.sink[0],
