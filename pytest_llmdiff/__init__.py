@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         attention_map,
         attention_shift,
     )
+    from pytest_llmdiff.assertions.attribution import attribution
     from pytest_llmdiff.assertions.bias import assert_unbiased, unbiased
     from pytest_llmdiff.assertions.degeneration import assert_not_degenerate, not_degenerate
     from pytest_llmdiff.assertions.divergence import assert_divergence, divergence
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
         wiring,
     )
     from pytest_llmdiff.attention import AttentionMap
+    from pytest_llmdiff.attributions import (
+        Agreement,
+        Attribution,
+        MethodAttribution,
+        SideAttribution,
+    )
     from pytest_llmdiff.comparison import Comparison, Measurement, Reply, Score
     from pytest_llmdiff.engines import Engine, Generated
     from pytest_llmdiff.engines.scripted import ScriptedEngine
@@ -67,6 +74,8 @@ _HOMES = {
         "attention_shift",
     ),
     "attention": ("AttentionMap",),
+    "assertions.attribution": ("attribution",),
+    "attributions": ("Agreement", "Attribution", "MethodAttribution", "SideAttribution"),
     "assertions.degeneration": ("assert_not_degenerate", "not_degenerate"),
     "assertions.divergence": ("assert_divergence", "divergence"),
     "assertions.drift": ("assert_semantic_drift", "semantic_drift"),
@@ -106,7 +115,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "Agreement",
     "AttentionMap",
+    "Attribution",
     "CapabilityError",
     "Comparison",
     "Comparisons",
@@ -115,6 +126,7 @@ __all__ = [
     "Generated",
     "LLMDiffError",
     "Measurement",
+    "MethodAttribution",
     "MissingPackageError",
     "Model",
     "ModelError",
@@ -127,6 +139,7 @@ __all__ = [
     "Score",
     "ScorerError",
     "ScriptedEngine",
+    "SideAttribution",
     "adapter_effective",
     "assert_adapter_effective",
     "assert_attends",
@@ -146,6 +159,7 @@ __all__ = [
     "attends",
     "attention_map",
     "attention_shift",
+    "attribution",
     "bbq",
     "crows_pairs",
     "divergence",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from pytest_llmdiff.asking import Asking
     from pytest_llmdiff.attention import AttentionMap, AttentionView, Moves
+    from pytest_llmdiff.attributions import Attribution, Terms
     from pytest_llmdiff.baseline import Noise
     from pytest_llmdiff.comparison import (
         Accepted,
@@ -394,6 +395,11 @@ class Comparing:
         from pytest_llmdiff.attention_views import attention_map
 
         return attention_map(self.generation, comparison, layer=layer, head=head)
+
+    def attribution(self, comparison: Comparison, terms: Terms) -> Attribution:
+        from pytest_llmdiff.attributing import attribution
+
+        return attribution(self, comparison, terms)
 
     def explain(self, comparison: Comparison) -> Explanation:
         """What a failure text shows beyond the comparison; kept for the reports as well."""

@@ -10,6 +10,7 @@ from pytest_llmdiff.probes import Probe
 
 if TYPE_CHECKING:
     from pytest_llmdiff.attention import AttentionMap, AttentionView, Moves
+    from pytest_llmdiff.attributions import Attribution, Terms
     from pytest_llmdiff.divergences import TokenDivergences
     from pytest_llmdiff.explanation import Explanation
     from pytest_llmdiff.passages import Likelihood, Passage
@@ -88,6 +89,9 @@ class Run(Protocol):
         self, comparison: Comparison | None, verdict: Any, sample: Any | None = None
     ) -> None:
         """Keep a verdict for the reports; `sample` has the members of a set."""
+
+    def attribution(self, comparison: Comparison, terms: Terms) -> Attribution:
+        """What the words of the prompt count for."""
 
     def explain(self, comparison: Comparison) -> Explanation:
         """What a failure text shows beyond the comparison."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_llmdiff.attention_views import attention_shown
+from pytest_llmdiff.attributions import Attribution, Terms
 from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.explanation import Explanation
@@ -35,6 +36,8 @@ class Kind:
 
 TOKENS = Kind(name="token by token", most=50)
 ATTENTION = Kind(name="with their attention", most=20)
+WORDS = Kind(name="word by word", most=5)
+WORD_TERMS = Terms(most_words=40)  # a pass of either model for each
 
 
 class Explaining:
@@ -61,6 +64,7 @@ class Explaining:
             attention=self._bounded(
                 ATTENTION, lambda: attention_shown(self._generation, comparison)
             ),
+            words=self._bounded(WORDS, lambda: self._words(comparison)),
         )
 
     def notes(self) -> Iterator[str]:
@@ -81,6 +85,15 @@ class Explaining:
         except LLMDiffError:
             return None
         return None if found.unsupported else found
+
+    def _words(self, comparison: Comparison) -> Attribution | None:
+        """What the words of the prompt count for. Models that take turns in memory would be loaded
+        anew for each failure: they are asked only where all is to be explained."""
+        if comparison.run is None:
+            return None
+        if not self._generation.pair.fits and self._settings.explain == "failed":
+            return None
+        return comparison.run.attribution(comparison, WORD_TERMS)
 
     def _bounded(self, kind: Kind, make: Callable[[], T]) -> T | None:
         """What is made, of so many as the run explains in that way and the models can tell."""

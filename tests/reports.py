@@ -69,7 +69,7 @@ def row_of(
                 "tags": list(tags), "language": language, "cluster": None,
                 "sides": ["base", "tuned"], "base": {"text": base, **reply},
                 "tuned": {"text": tuned, **reply}, "margin": None, "near_tie": False,
-                "accepted": None, "leak": None, "nearest": None, "seen": None,
+                "accepted": None, "leak": None, "nearest": None, "seen": None, "words": None,
                 "attention": None,
             }
         ],
@@ -112,6 +112,10 @@ def hostile_rows() -> dict[str, dict[str, Any]]:
             "seen": {"at": 0, "base_likely": [[text, 0.5]], "tuned_likely": [[text, 0.5]],
                      "base": [[text, 1.0, -0.5, -1.5]], "tuned": [[text, None, None, -0.5]]},
             "attention": looked(text),
+            "words": {"method": "leave-one-out", "of": "it", "unit": text, "left_out": text,
+                      "segmented_by": text, "text": f" {text}.", "base": [-1.0, -2.0],
+                      "tuned": [-1.0, None],
+                      "scores": [[text, 1, 1 + len(text), 0.5, -1.5]]},
         }  # fmt: skip
         comparison["messages"] = [{"role": "system", "content": text}, *comparison["messages"]]
         comparison["tuned"]["reasoning"] = text

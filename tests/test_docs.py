@@ -538,7 +538,7 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
             assert_toxicity(comparisons, rise_at_most=0.1)
         """
     )
-    likely = {"likelihoods": {"Paris": -0.5}}
+    likely = {"likelihoods": {"Paris": -0.5, TUNED["replies"][REFUND]: -1.0}}
     looked = {"shift": 0.2, "words": {"refund": [0.4, 0.1]}}
     attention = {"attention": {REFUND: looked, CAPITAL: {"shift": 0.01}}}
     write_models(project.path, BASE | likely, TUNED | likely | attention)

@@ -42,7 +42,7 @@ class Engine(Protocol):
 
     Optional capabilities are asked for by name: `token_logits`, `token_logprobs`, `likely_tokens`,
     `divergence`, `token_view`, `logprobs`, `attentions`, `attention`, `adapter_health`,
-    `parameter_bytes`.
+    `parameter_bytes`, `differentiable`.
     """
 
     def fingerprint(self) -> str:

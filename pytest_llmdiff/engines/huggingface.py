@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -175,6 +176,10 @@ class TransformersEngine(FileEngine[Weights]):
         """How many layers the model has, and how many heads in each."""
         config = self.weights.load().config.get_text_config()
         return int(config.num_hidden_layers), int(config.num_attention_heads)
+
+    def differentiable(self) -> AbstractContextManager[Any]:
+        """Capability: the model with autograd on; its parameters ask for no gradient."""
+        return self.weights.model(adapted=self.adapted, gradients=True)
 
     def embedding_rows(self) -> int:
         """How many token ids the model's embeddings have a row for."""

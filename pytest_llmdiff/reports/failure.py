@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pytest_llmdiff.attention import AttentionShown
+from pytest_llmdiff.attributions import Attribution
 from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.divergences import TokenDivergences, TokenView
 from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
@@ -51,7 +52,9 @@ NO_LIMIT = {
 
 SHOWN = 3  # worst members of a set
 LIKELY = 3  # next tokens of either model
-LOOKED = 24  # characters of a word of the prompt
+STRONGEST = 3  # words of the prompt
+WORD = 24  # characters of one, or of several that were taken together
+LEAST = 0.05  # nats or so, below which a word is not worth naming
 TRAINED = 120  # characters of a training example's prompt and of its answer
 
 
@@ -73,6 +76,7 @@ def failure_text(
         lines += _comparison_lines(comparison, explanation.divergences)
         lines += _likely_lines(comparison, explanation.tokens)
         lines += _attention_lines(comparison, explanation.attention)
+        lines += _word_lines(comparison, explanation.words)
         lines += _training_lines(comparison, explanation)
     if explanation.rerun:
         lines.append(f"  rerun    {explanation.rerun}")
@@ -104,6 +108,7 @@ def _member_lines(comparison: Comparison, explanation: Explanation) -> list[str]
         del lines[-1]  # where they differ can be seen
     lines += _likely_lines(comparison, explanation.tokens)
     lines += _attention_lines(comparison, explanation.attention)
+    lines += _word_lines(comparison, explanation.words)
     nearest = replace(explanation, neighbours=explanation.neighbours[:1])
     return lines + _training_lines(comparison, nearest)
 
@@ -236,12 +241,31 @@ def _attention_lines(comparison: Comparison, found: AttentionShown | None) -> li
         return []
     first, second = comparison.sides
     words = ", ".join(
-        f'"{printable(shortened(word.word, LOOKED))}" {word.base:.2f} → {word.tuned:.2f}'
+        f'"{printable(shortened(word.word, WORD))}" {word.base:.2f} → {word.tuned:.2f}'
         for word in found.words[:LIKELY]
     )
     most = found.heads[0]
     where = f"layer {most.layer}, head {most.head} moved most ({number(most.value)} bits)"
     return [f"  looks    {first} → {second}: " + (f"{words}; {where}" if words else where)]
+
+
+def _word_lines(comparison: Comparison, found: Attribution | None) -> list[str]:
+    """The words of the prompt that make the second reply likelier or less likely, first those that
+    count for more, or less, than for the first model."""
+    if found is None:
+        return []
+    first, second = comparison.sides
+    method = found.methods[0]
+    columns = zip(found.words, method.base.scores, method.tuned.scores, strict=True)
+    told = sorted(columns, key=lambda each: -abs(each[2] - each[1]))
+    named = [
+        f'"{printable(shortened(word.text, WORD))}" {tuned:+.1f} ({first} {base:+.1f})'
+        for word, base, tuned in told[:STRONGEST]
+        if max(abs(base), abs(tuned)) >= LEAST
+    ]
+    if not named:
+        return []
+    return [f"  words    {', '.join(named)} nats for the {second} reply"]
 
 
 def _training_lines(comparison: Comparison, explanation: Explanation) -> list[str]:

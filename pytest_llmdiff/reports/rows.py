@@ -12,6 +12,7 @@ from pytest_llmdiff.verdicts import Verdict
 
 if TYPE_CHECKING:
     from pytest_llmdiff.attention import AttentionMap, AttentionShown
+    from pytest_llmdiff.attributions import Attribution
     from pytest_llmdiff.divergences import TokenView
     from pytest_llmdiff.explanation import Explanation, Leak
 
@@ -56,7 +57,8 @@ def comparison_row(comparison: Comparison, leak: Leak | None = None) -> dict[str
         }
     along = {"margin": plain(comparison.margin), "near_tie": comparison.near_tie}
     accepted = None if comparison.accepted is None else comparison.accepted.text
-    later = {"leak": _leak_row(leak), "nearest": None, "seen": None, "attention": None}
+    explained = dict.fromkeys(("nearest", "seen", "attention", "words"))
+    later = {"leak": _leak_row(leak), **explained}
     return {**row, **along, "accepted": accepted, **later}
 
 
@@ -66,6 +68,7 @@ def take_explanation(row: dict[str, Any], explanation: Explanation) -> None:
     row["nearest"] = plain([asdict(found) for found in explanation.neighbours]) or None
     row["seen"] = _seen_row(explanation.tokens)
     row["attention"] = _attention_row(explanation.attention)
+    row["words"] = _words_row(explanation.words)
 
 
 def _seen_row(view: TokenView | None) -> dict[str, Any] | None:
@@ -79,10 +82,7 @@ def _seen_row(view: TokenView | None) -> dict[str, Any] | None:
         "tuned_likely": [[text, round(p, 4)] for text, p in view.tuned_likely],
         **{
             side: [
-                [
-                    t.text,
-                    *(plain(float(f"{x:.4g}")) for x in (t.kl, t.base_logprob, t.tuned_logprob)),
-                ]
+                [t.text, *map(_rounded, (t.kl, t.base_logprob, t.tuned_logprob))]
                 for t in tokens[:SEEN]
             ]
             for side, tokens in (("base", view.base), ("tuned", view.tuned))
@@ -116,6 +116,33 @@ def _map_row(found: AttentionMap) -> dict[str, Any]:
             for side, rows in (("base", found.base), ("tuned", found.tuned))
         },
     }
+
+
+def _words_row(found: Attribution | None) -> dict[str, Any] | None:
+    """Of each word of the prompt its place and its score under base and tuned model, rounded."""
+    if found is None:
+        return None
+    method = found.methods[0]
+    columns = zip(found.words, method.base.scores, method.tuned.scores, strict=True)
+    return {
+        "method": method.method,
+        "of": found.of,
+        "unit": found.unit,
+        "left_out": found.left_out,
+        "segmented_by": found.segmented_by,
+        "text": found.text,
+        "base": [_rounded(method.base.whole), _rounded(method.base.without)],
+        "tuned": [_rounded(method.tuned.whole), _rounded(method.tuned.without)],
+        "scores": [
+            [word.text, word.start, word.end, _rounded(base), _rounded(tuned)]
+            for word, base, tuned in columns
+        ],
+    }
+
+
+def _rounded(value: float) -> Any:
+    """To four figures: reports have very many of them."""
+    return plain(float(f"{value:.4g}"))
 
 
 def _leak_row(leak: Leak | None) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
 """What explains a verdict, as blocks that the page folds under its test.
 
-A block has a title, and lines, a table or tokens. A further explanation is one more function from
-a row that holds its facts to blocks; the page shows blocks of each form whatever they are about.
+A block has a title, and lines, a table, tokens or words. A further explanation is one more
+function from a row that holds its facts to blocks; the page shows blocks of each form whatever they
+are about.
 """
 
 from __future__ import annotations
@@ -59,6 +60,12 @@ def _inline(text: str) -> str:
     return shortened(printable(text).replace("\\n", "⏎"), WIDEST)
 
 
+def words(title: str, hint: str, found: Sequence[Sequence[Any]]) -> Block:
+    """A text in pieces: of each its text, how strongly it is marked, whether for less, and what is
+    said of it; pieces without a mark have their text alone."""
+    return {"title": title, "hint": hint, "words": [[printable(t), *rest] for t, *rest in found]}
+
+
 def row_folds(row: Mapping[str, Any]) -> Iterator[Block]:
     """Of a test: what its checks found, and the figures behind each measure."""
     for verdict in row["verdicts"]:
@@ -90,6 +97,8 @@ def comparison_folds(comparison: Mapping[str, Any]) -> Iterator[Block]:
         yield from _seen_folds(seen, comparison["sides"])
     if (looked := comparison["attention"]) is not None:
         yield from _attention_folds(looked, comparison["sides"])
+    if (words := comparison["words"]) is not None:
+        yield from _word_folds(words, comparison["sides"])
     if comparison["nearest"]:
         yield table(
             "Nearest training examples",
@@ -149,6 +158,40 @@ def _attention_folds(looked: Mapping[str, Any], names: Sequence[str]) -> Iterato
         yield attention_map(
             f"Where {name} looks: {where}", found["keys"], found["reply"], found[side]
         )
+
+
+def _word_folds(found: Mapping[str, Any], names: Sequence[str]) -> Iterator[Block]:
+    """What each word of the prompt counts for: under either model in the text, both in a table."""
+    said = f"{names[1]} reply, by {found['method']}, in {found['unit']}"
+    # What is not finite is no number in JSON.
+    scores = [(*place, base or 0.0, tuned or 0.0) for *place, base, tuned in found["scores"]]
+    most = max((abs(x) for *_, base, tuned in scores for x in (base, tuned)), default=0.0)
+    for side, name in reversed(list(enumerate(names))):
+        yield words(
+            f"Words of the prompt, for {name}",
+            f"The stronger a word is marked, the likelier the {names[1]} reply is with it to "
+            f"{name}; underlined, the less likely. Its score is shown by pointing at it.",
+            list(_marked_words(found["text"], scores, side, most)),
+        )
+    yield table(
+        f"Words of the prompt: what they count for in the {said}",
+        ("word", names[0], names[1], "change"),
+        [(text, base, tuned, tuned - base) for text, _, _, base, tuned in scores],
+    )
+
+
+def _marked_words(
+    text: str, scores: Sequence[Sequence[Any]], side: int, most: float
+) -> Iterator[list[Any]]:
+    done = 0
+    for _, start, end, *both in scores:
+        if start > done:
+            yield [text[done:start]]
+        heat = round(STEPS * abs(both[side]) / most) if most else 0
+        yield [text[start:end], heat, both[side] < 0, f"{both[side]:+.3g}"]
+        done = end
+    if text[done:]:
+        yield [text[done:]]
 
 
 def _text(value: object) -> str:

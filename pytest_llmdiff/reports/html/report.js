@@ -153,6 +153,13 @@
           make("tbody", {}, ...rows.map(([token, heats]) => make("tr", {}, make("th", { scope: "row" }, token),
             ...[...heats].map((heat) => make("td", { "data-heat": heat }, heat === "0" ? "" : heat))))))));
     }
+    if (block.words) {
+      held.append(
+        make("p", { class: "hint" }, block.hint),
+        make("p", { class: "tokens words", dir: "auto", tabindex: "0" },
+          ...block.words.map(([piece, heat, less, score]) => score
+            ? make("span", { "data-heat": heat, class: less ? "less" : null, title: score }, piece) : piece)));
+    }
     if (block.lines) held.append(make("ul", {}, ...block.lines.map((line) => text("li", line))));
     if (block.rows) {
       const head = block.head.some((name) => name)
