@@ -5,6 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.assertions.attention import (
+        assert_attends,
+        assert_attention_shift,
+        attends,
+        attention_map,
+        attention_shift,
+    )
     from pytest_llmdiff.assertions.attribution import attribution
     from pytest_llmdiff.assertions.bias import assert_unbiased, unbiased
     from pytest_llmdiff.assertions.degeneration import assert_not_degenerate, not_degenerate
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
         template_consistent,
         wiring,
     )
+    from pytest_llmdiff.attention import AttentionMap
     from pytest_llmdiff.attributions import (
         Agreement,
         Attribution,
@@ -58,6 +66,14 @@ if TYPE_CHECKING:
 # Public names and the modules that hold them. They are imported on first use: pytest imports this
 # package at every start, in projects that have no model test at all.
 _HOMES = {
+    "assertions.attention": (
+        "assert_attends",
+        "assert_attention_shift",
+        "attends",
+        "attention_map",
+        "attention_shift",
+    ),
+    "attention": ("AttentionMap",),
     "assertions.attribution": ("attribution",),
     "attributions": ("Agreement", "Attribution", "MethodAttribution", "SideAttribution"),
     "assertions.degeneration": ("assert_not_degenerate", "not_degenerate"),
@@ -100,6 +116,7 @@ _HOMES = {
 
 __all__ = [
     "Agreement",
+    "AttentionMap",
     "Attribution",
     "CapabilityError",
     "Comparison",
@@ -125,6 +142,8 @@ __all__ = [
     "SideAttribution",
     "adapter_effective",
     "assert_adapter_effective",
+    "assert_attends",
+    "assert_attention_shift",
     "assert_divergence",
     "assert_format_kept",
     "assert_invariant",
@@ -137,6 +156,9 @@ __all__ = [
     "assert_toxicity",
     "assert_unbiased",
     "assert_wiring",
+    "attends",
+    "attention_map",
+    "attention_shift",
     "attribution",
     "bbq",
     "crows_pairs",

@@ -205,7 +205,7 @@ def _sloped(
     asked = [messages, subject.place, spans, reply, method, terms.steps]
 
     def compute(engine: Any, todo: list[Any]) -> list[dict[str, Any]]:
-        from pytest_llmdiff.engines.gradients import word_gradients
+        from pytest_llmdiff.engines.word_gradients import word_gradients
 
         return [word_gradients(engine, *each) for each in todo]
 

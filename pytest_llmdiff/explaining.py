@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_llmdiff.attention_views import attention_shown
 from pytest_llmdiff.attributions import Attribution, Terms
 from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.errors import LLMDiffError
@@ -34,6 +35,7 @@ class Kind:
 
 
 TOKENS = Kind(name="token by token", most=50)
+ATTENTION = Kind(name="with their attention", most=20)
 WORDS = Kind(name="word by word", most=5)
 WORD_TERMS = Terms(most_words=40)  # a pass of either model for each
 
@@ -59,6 +61,9 @@ class Explaining:
             explanation,
             divergences=self._divergences(request),
             tokens=self._bounded(TOKENS, lambda: token_view(self._generation, comparison)),
+            attention=self._bounded(
+                ATTENTION, lambda: attention_shown(self._generation, comparison)
+            ),
             words=self._bounded(WORDS, lambda: self._words(comparison)),
         )
 
@@ -97,9 +102,9 @@ class Explaining:
             return None
         started = time.monotonic()
         try:
-            return make()
+            made = make()
         except LLMDiffError:
+            self._asked[kind] -= 1  # of what cannot be told nothing is left out
             return None
-        finally:
-            took = time.monotonic() - started
-            self._seconds[kind] = self._seconds.get(kind, 0.0) + took
+        self._seconds[kind] = self._seconds.get(kind, 0.0) + time.monotonic() - started
+        return made

@@ -21,7 +21,7 @@ from pytest_llmdiff.attributions import (
     rank_correlation,
 )
 from pytest_llmdiff.comparison import Comparison, InputsOf, Reply, Score, Side
-from pytest_llmdiff.engines.gradients import token_words
+from pytest_llmdiff.engines.word_gradients import token_words
 from pytest_llmdiff.errors import CapabilityError, ConfigError, ProbeError
 from pytest_llmdiff.generation import Generation
 from pytest_llmdiff.probes import Probe, make_probe

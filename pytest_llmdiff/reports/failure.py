@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from pytest_llmdiff.attention import AttentionShown
 from pytest_llmdiff.attributions import Attribution
 from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.divergences import TokenDivergences, TokenView
@@ -39,6 +40,9 @@ NO_LIMIT = {
     "answer lost rate": "lost_at_most=0.1",
     "reference likelihood drop": "drop_at_most=0.2",
     "text likelihood drop": "drop_at_most=0.2",
+    "attention shift": "at_most=0.05",
+    "attention shift of pairs": "pair_at_most=0.02",
+    "attention drop on": "drop_at_most=0.1",  # and the words
     "likelihood gap": "likelihood_at_most=0.3",
     "toxicity gap": "toxicity_at_most=0.05",
     "refusal gap": "refusal_at_most=0.1",
@@ -71,6 +75,7 @@ def failure_text(
     if comparison is not None:
         lines += _comparison_lines(comparison, explanation.divergences)
         lines += _likely_lines(comparison, explanation.tokens)
+        lines += _attention_lines(comparison, explanation.attention)
         lines += _word_lines(comparison, explanation.words)
         lines += _training_lines(comparison, explanation)
     if explanation.rerun:
@@ -102,6 +107,7 @@ def _member_lines(comparison: Comparison, explanation: Explanation) -> list[str]
     if explanation.divergences is None:
         del lines[-1]  # where they differ can be seen
     lines += _likely_lines(comparison, explanation.tokens)
+    lines += _attention_lines(comparison, explanation.attention)
     lines += _word_lines(comparison, explanation.words)
     nearest = replace(explanation, neighbours=explanation.neighbours[:1])
     return lines + _training_lines(comparison, nearest)
@@ -154,7 +160,7 @@ def _set_text(verdict: Verdict, evidence: Evidence) -> str:
 
 
 def _how_to_limit(verdict: Verdict) -> str:
-    name = verdict.measurement.name
+    name = verdict.measurement.name.partition(' "')[0]
     why = f"{printable(verdict.why)}; " if verdict.why else ""
     return (
         f"{why}give one in the test, such as {NO_LIMIT.get(name, 'at_most=...')}, or measure one: "
@@ -227,6 +233,20 @@ def _likely_lines(comparison: Comparison, view: TokenView | None) -> list[str]:
         for name, likely in sides
     ]
     return [f"  likely   {'; '.join(told)}"]
+
+
+def _attention_lines(comparison: Comparison, found: AttentionShown | None) -> list[str]:
+    """The words of the prompt that gained or lost most of the attention to it, and where."""
+    if found is None:
+        return []
+    first, second = comparison.sides
+    words = ", ".join(
+        f'"{printable(shortened(word.word, WORD))}" {word.base:.2f} → {word.tuned:.2f}'
+        for word in found.words[:LIKELY]
+    )
+    most = found.heads[0]
+    where = f"layer {most.layer}, head {most.head} moved most ({number(most.value)} bits)"
+    return [f"  looks    {first} → {second}: " + (f"{words}; {where}" if words else where)]
 
 
 def _word_lines(comparison: Comparison, found: Attribution | None) -> list[str]:

@@ -11,11 +11,14 @@ from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.verdicts import Verdict
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.attention import AttentionMap, AttentionShown
     from pytest_llmdiff.attributions import Attribution
     from pytest_llmdiff.divergences import TokenView
     from pytest_llmdiff.explanation import Explanation, Leak
 
 SEEN = 512  # tokens of a reply in the reports
+MAPPED = 48  # tokens of a reply in a map of attention, and the last so many that they look back at
+KEYS = 256
 
 
 def plain(value: Any) -> Any:
@@ -54,7 +57,8 @@ def comparison_row(comparison: Comparison, leak: Leak | None = None) -> dict[str
         }
     along = {"margin": plain(comparison.margin), "near_tie": comparison.near_tie}
     accepted = None if comparison.accepted is None else comparison.accepted.text
-    later = {"leak": _leak_row(leak), "nearest": None, "seen": None, "words": None}
+    explained = dict.fromkeys(("nearest", "seen", "attention", "words"))
+    later = {"leak": _leak_row(leak), **explained}
     return {**row, **along, "accepted": accepted, **later}
 
 
@@ -63,6 +67,7 @@ def take_explanation(row: dict[str, Any], explanation: Explanation) -> None:
     row["leak"] = _leak_row(explanation.leak)
     row["nearest"] = plain([asdict(found) for found in explanation.neighbours]) or None
     row["seen"] = _seen_row(explanation.tokens)
+    row["attention"] = _attention_row(explanation.attention)
     row["words"] = _words_row(explanation.words)
 
 
@@ -81,6 +86,34 @@ def _seen_row(view: TokenView | None) -> dict[str, Any] | None:
                 for t in tokens[:SEEN]
             ]
             for side, tokens in (("base", view.base), ("tuned", view.tuned))
+        },
+    }
+
+
+def _attention_row(found: AttentionShown | None) -> dict[str, Any] | None:
+    """Of heads their layer, number and divergence, of words their text and shares, base and tuned;
+    layers and heads count from 0."""
+    if found is None:
+        return None
+    return {
+        "shift": found.shift,
+        "noise": found.noise,
+        "heads": [[head.layer, head.head, head.value] for head in found.heads],
+        "words": [[w.word, round(w.base, 4), round(w.tuned, 4)] for w in found.words],
+        "map": None if found.map is None else _map_row(found.map),
+    }
+
+
+def _map_row(found: AttentionMap) -> dict[str, Any]:
+    """The end of what a reply looks back at: the user's text stands there, and the reply."""
+    return {
+        "layer": found.layer,
+        "head": found.head,
+        "keys": list(found.keys[-KEYS:]),
+        "reply": list(found.reply[:MAPPED]),
+        **{
+            side: [[round(share, 3) for share in row[-KEYS:]] for row in rows[:MAPPED]]
+            for side, rows in (("base", found.base), ("tuned", found.tuned))
         },
     }
 

@@ -17,6 +17,8 @@ from pytest_llmdiff.reports.text import number, printable, shortened
 Block = dict[str, Any]
 LONGEST = 2000  # columns of a line
 STEPS = 6  # of marking
+MAPPED, KEYS = 24, 96  # rows and columns of a map: more of them cannot be taken in
+WIDEST = 24  # characters of a token beside a map
 STRONG = 3.0  # nats from which on a token is marked at full strength
 
 
@@ -40,6 +42,22 @@ def _token(text: str, kl: float | None, *logprobs: float | None) -> list[Any]:
     # A line end can be seen, and breaks the line.
     shown = printable(text).replace("\\n", "⏎\n")
     return [shown, heat, *(float(f"{x:.3g}") for x in (kl or 0.0, *chances))]
+
+
+def attention_map(
+    title: str, keys: Sequence[str], reply: Sequence[str], rows: Sequence[Sequence[float]]
+) -> Block:
+    """What one head looks at: a row for each token of a reply, with a digit for each token that it
+    can look back at, the higher the more of the attention is there."""
+    told = [
+        [_inline(token), "".join(str(round(STEPS * math.sqrt(share))) for share in shares[-KEYS:])]
+        for token, shares in zip(reply[:MAPPED], rows, strict=False)
+    ]
+    return {"title": title, "map": {"keys": [_inline(key) for key in keys[-KEYS:]], "rows": told}}
+
+
+def _inline(text: str) -> str:
+    return shortened(printable(text).replace("\\n", "⏎"), WIDEST)
 
 
 def words(title: str, hint: str, found: Sequence[Sequence[Any]]) -> Block:
@@ -77,6 +95,8 @@ def comparison_folds(comparison: Mapping[str, Any]) -> Iterator[Block]:
     """Of one probe: its replies token by token, and what the training data has of it."""
     if (seen := comparison["seen"]) is not None:
         yield from _seen_folds(seen, comparison["sides"])
+    if (looked := comparison["attention"]) is not None:
+        yield from _attention_folds(looked, comparison["sides"])
     if (words := comparison["words"]) is not None:
         yield from _word_folds(words, comparison["sides"])
     if comparison["nearest"]:
@@ -116,6 +136,28 @@ def _seen_folds(seen: Mapping[str, Any], names: Sequence[str]) -> Iterator[Block
     for side, name in zip(("base", "tuned"), names, strict=True):
         if seen[side]:
             yield tokens(f"Reply of {name}, token by token", names, seen[side])
+
+
+def _attention_folds(looked: Mapping[str, Any], names: Sequence[str]) -> Iterator[Block]:
+    first, second = names
+    if looked["words"]:
+        yield table(
+            "Words of the prompt whose share of the attention changed most",
+            ("word", first, second, "change"),
+            [(word, base, tuned, tuned - base) for word, base, tuned in looked["words"]],
+        )
+    yield table(
+        f"Heads that moved most (mean of all {number(looked['shift'])} bits)",
+        ("layer", "head", "bits"),
+        looked["heads"],
+    )
+    if (found := looked["map"]) is None:
+        return
+    where = f"layer {found['layer']}, head {found['head']}"
+    for side, name in zip(("base", "tuned"), names, strict=True):
+        yield attention_map(
+            f"Where {name} looks: {where}", found["keys"], found["reply"], found[side]
+        )
 
 
 def _word_folds(found: Mapping[str, Any], names: Sequence[str]) -> Iterator[Block]:
