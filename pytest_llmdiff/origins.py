@@ -1,0 +1,75 @@
+"""Where a change was learnt: in which training examples, and in which parts of an adapter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+# Where gradients are taken: where the update of the adapter is zero, with its weights as they are,
+# or at the checkpoints that the training left.
+At = Literal["start", "final", "checkpoints"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Influence:
+    """How much learning a training example makes a reply likelier.
+
+    `number` counts the records of its data set from 1. `score` is the cosine of the two loss
+    gradients, -1 to 1; `dot` their product, which a long or odd example makes large whatever the
+    reply is.
+    """
+
+    dataset: str
+    number: int
+    prompt: str
+    answer: str
+    score: float
+    dot: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Influences:
+    """The training examples that push most towards a reply, the highest score first.
+
+    `judged` of the `known` examples with an answer were looked at; `too_long` of the others could
+    not be. `median` is the median score of the judged ones. `alike` of these push at least
+    half as much as the first: few where a few examples taught the reply, most where all data did.
+    `at` says where the gradients were taken.
+    """
+
+    examples: tuple[Influence, ...]
+    judged: int
+    known: int
+    too_long: int
+    median: float
+    alike: int
+    at: At
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of an adapter: a layer ("18"), a kind of module ("q_proj"), or a module by itself.
+
+    `lost` is the share of the change that is gone where this part alone is switched off. It may be
+    more than 1, and below 0 where the part works against the change.
+    """
+
+    name: str
+    lost: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carriers:
+    """Which parts of an adapter carry the change of some replies.
+
+    `change` is KL(tuned‖base) in nats, the mean over the `tokens` of the tuned replies. `fewest`
+    are layers that keep the share `kept` of it by themselves. Parts are in the
+    order of what is lost without them; there are none where nothing changed.
+    """
+
+    change: float
+    tokens: int
+    layers: tuple[Part, ...]
+    kinds: tuple[Part, ...]
+    fewest: tuple[str, ...]
+    kept: float
