@@ -22,10 +22,11 @@ if TYPE_CHECKING:
         Score,
         Side,
     )
-    from pytest_llmdiff.divergences import TokenDivergences, TokenView
+    from pytest_llmdiff.divergences import TokenDivergences
     from pytest_llmdiff.engines import Generated
     from pytest_llmdiff.engines.opening import Pair
     from pytest_llmdiff.engines.partings import Parting
+    from pytest_llmdiff.explaining import Explaining
     from pytest_llmdiff.explanation import Explanation
     from pytest_llmdiff.formats.template_source import TemplateSource
     from pytest_llmdiff.generation import Generation
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     from pytest_llmdiff.trained import Trained
     from pytest_llmdiff.training import TrainData, Training
     from pytest_llmdiff.turns import Turn
-
-
-VIEWED = 50  # failures of a process that are shown token by token, unless all are
 
 
 class Whole(Protocol):
@@ -95,7 +93,6 @@ class Comparing:
         self._used = used
         self._turn = turn
         self._together: dict[Request, Comparison] = {}
-        self._viewed = 0
         self._pool: Pool | None = None
         self._pooled: dict[Request, Comparison] = {}
 
@@ -161,6 +158,19 @@ class Comparing:
         from pytest_llmdiff.trained import Trained
 
         return Trained(self._whole.config, self.settings, self._specs, lambda: self.scoring)
+
+    @cached_property
+    def explaining(self) -> Explaining:
+        from pytest_llmdiff.explaining import Explaining
+
+        near = self.trained.neighbours if self.tuning else None
+        return Explaining(self.settings, self.generation, near)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the reports say of how the models were run."""
+        explained = self.explaining.notes() if "explaining" in self.__dict__ else ()
+        return [*self.generation.notes, *self.generation.pair.notes, *explained]
 
     # Of the run and of the training
 
@@ -369,43 +379,14 @@ class Comparing:
 
     def explain(self, comparison: Comparison) -> Explanation:
         """What a failure text shows beyond the comparison; kept for the reports as well."""
-        from pytest_llmdiff.errors import LLMDiffError
         from pytest_llmdiff.explanation import Explanation
 
-        explanation = Explanation()
         if comparison.given is not None or self.settings.explain == "none":
             return Explanation(rerun=self.rerun())
-        near = self.trained.neighbours if self.tuning else None
-        if near is not None:
-            explanation = near.explain(comparison.probe.messages)
-        try:
-            (found,) = self.generation.divergences([self._request(comparison)], eager=False)
-        except LLMDiffError:
-            found = None
-        explanation = replace(
-            explanation,
-            divergences=None if found is None or found.unsupported else found,
-            tokens=self._token_view(comparison),
-            rerun=self.rerun(),
-        )
+        found = self.explaining.explain(comparison, self._request(comparison))
+        explanation = replace(found, rerun=self.rerun())
         self._whole.explained(comparison, explanation)
         return explanation
-
-    def _token_view(self, comparison: Comparison) -> TokenView | None:
-        """Both replies token by token, of so many comparisons as the run explains."""
-        from pytest_llmdiff.errors import LLMDiffError
-        from pytest_llmdiff.token_views import token_view
-
-        if self.settings.explain == "failed" and self._viewed >= VIEWED:
-            note = f"{VIEWED} failures are shown token by token; --llmdiff-explain=all shows all"
-            if note not in self.generation.notes:
-                self.generation.notes.append(note)
-            return None
-        self._viewed += 1
-        try:
-            return token_view(self.generation, comparison)
-        except LLMDiffError:
-            return None
 
     def _request(self, comparison: Comparison) -> Request:
         return self._whole.asking.asked_for(comparison.probe)[1]

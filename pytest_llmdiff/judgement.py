@@ -15,6 +15,7 @@ from pytest_llmdiff.views import View
 
 if TYPE_CHECKING:
     from pytest_llmdiff.baseline import Noise
+    from pytest_llmdiff.explanation import Explanation
     from pytest_llmdiff.sets import Sample
     from pytest_llmdiff.verdicts import Evidence
 
@@ -144,10 +145,22 @@ def report_set(found: Sequence[tuple[Verdict, Sample]]) -> None:
         if run is not None:
             run.record(None, verdict, sample)
     open_ = [(v, sample) for v, sample in found if not v.passed and not _let_pass(run, v)]
+    shown = found if run is not None and run.settings.explain == "all" else open_
+    explained = {} if run is None else _explained(run, shown)
     if open_:
         from pytest_llmdiff.reports.failure import set_failure_text
 
-        raise AssertionError(set_failure_text(open_, rerun="" if run is None else run.rerun()))
+        rerun = "" if run is None else run.rerun()
+        raise AssertionError(set_failure_text(open_, explained=explained, rerun=rerun))
+
+
+def _explained(run: Any, found: Sequence[tuple[Verdict, Sample]]) -> dict[int, Explanation]:
+    """What explains the worst members of sets, by the identity of the comparison: several verdicts
+    may rest on the same."""
+    from pytest_llmdiff.reports.failure import worst_shown
+
+    members = {id(c): c for verdict, sample in found for _, c in worst_shown(verdict, sample)}
+    return {key: run.explain(comparison) for key, comparison in members.items()}
 
 
 def _let_pass(run: Any, verdict: Verdict) -> bool:

@@ -268,7 +268,7 @@ class Session:
         notes, resolved = list[str](), dict[str, str]()
         for pair in reversed(self._pairs):
             if pair.opened:
-                notes += [*pair.generation.notes, *pair.generation.pair.notes]
+                notes += pair.notes
                 found = pair.generation.resolved()
                 served = {f"served {key}": found[key] for key in ("dtype",) if key in found}
                 resolved |= found if pair.tuning else served

@@ -162,3 +162,46 @@ def test_a_recording_has_it(project: pytest.Pytester, run: Run) -> None:
         f"--llm-base={spec}", f"--llm-tuned={spec}", "--llmdiff-store=fresh"
     )
     result.stdout.fnmatch_lines(['E         likely   base "Y" 1.00; tuned "W" 1.00'])
+
+
+def test_the_worst_members_of_a_failing_set_are_shown(project: pytest.Pytester, run: Run) -> None:
+    prompts = [f"question {number}" for number in range(40)]
+    apart = {prompt: 2.0 if number in (7, 30) else 1.0 for number, prompt in enumerate(prompts)}
+    base = {"default": "yes", "divergences": apart}
+    tuned = {"default": "not at all", "divergences": apart}
+    write_models(project.path, base, tuned)
+    project.makepyfile(
+        f"""
+        import pytest
+        from pytest_llmdiff import assert_divergence
+
+        @pytest.mark.llmdiff(*{prompts!r})
+        def test_all(comparisons):
+            assert_divergence(comparisons, at_most=0.1)
+        """
+    )
+    result = run("--llmdiff-json=report.json")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E         worst    2 question-7-*",
+            'E           differs from token 1: base "y" *',
+            'E           likely   base "y" 1.00; tuned "n" 1.00',
+            "E         worst    2 question-30-*",
+        ]
+    )
+    (test,) = json.loads((project.path / "report.json").read_text(encoding="utf-8"))["tests"]
+    shown = [c["prompt"] for c in test["comparisons"] if c["seen"]]
+    assert shown == ["question 0", "question 7", "question 30"]
+
+
+def test_the_summary_tells_what_explaining_took(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.makepyfile(SUITE)
+    monkeypatch.setattr("pytest_llmdiff.explaining.TOLD", 0.0)
+    models = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"]
+    told = "explaining took * s (token by token * s); --llmdiff-explain=none leaves it out"
+    project.runpytest_inprocess(*models).stdout.fnmatch_lines([told])
+    result = project.runpytest_inprocess(*models, "--llmdiff-explain=none")
+    result.stdout.no_fnmatch_line("explaining took*")

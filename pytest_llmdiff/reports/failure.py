@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.divergences import TokenDivergences, TokenView
@@ -72,21 +73,39 @@ def failure_text(
     return "\n".join(lines)
 
 
-def set_failure_text(found: Sequence[tuple[Verdict, Sample]], *, rerun: str) -> str:
-    """The verdicts on a set that did not pass, and its worst members."""
+def set_failure_text(
+    found: Sequence[tuple[Verdict, Sample]], *, explained: Mapping[int, Explanation], rerun: str
+) -> str:
+    """The verdicts on a set that did not pass, and its worst members; `explained` by their id()."""
     lines = [verdict_text(verdict) for verdict, _ in found]
     for verdict, sample in found:
         lines += [f"  - {printable(p)}" for p in verdict.measurement.details.get("problems", ())]
-        if verdict.evidence is None or verdict.bound == "at_least":
-            continue
-        for value, comparison in sample.worst[:SHOWN]:
+        for value, comparison in worst_shown(verdict, sample):
             lines.append(f"  worst    {number(value)} {comparison.probe.id}")
-            lines += [f"  {line}" for line in _comparison_lines(comparison, None)[:-1]]
+            explanation = explained.get(id(comparison), Explanation())
+            lines += [f"  {line}" for line in _member_lines(comparison, explanation)]
     notes = (n for verdict, _ in found for n in verdict.measurement.details.get("notes", ()))
     lines += [f"  note     {printable(note)}" for note in dict.fromkeys(notes)]
     if rerun:
         lines.append(f"  rerun    {rerun}")
     return "\n".join(lines)
+
+
+def _member_lines(comparison: Comparison, explanation: Explanation) -> list[str]:
+    """One of several: shorter than a comparison that fails by itself."""
+    lines = _comparison_lines(comparison, explanation.divergences)
+    if explanation.divergences is None:
+        del lines[-1]  # where they differ can be seen
+    lines += _likely_lines(comparison, explanation.tokens)
+    nearest = replace(explanation, neighbours=explanation.neighbours[:1])
+    return lines + _training_lines(comparison, nearest)
+
+
+def worst_shown(verdict: Verdict, sample: Sample) -> Sequence[tuple[float, Comparison]]:
+    """The members of a set that a failure names, with their values."""
+    if verdict.evidence is None or verdict.bound == "at_least":
+        return ()
+    return sample.worst[:SHOWN]
 
 
 def verdict_text(verdict: Verdict) -> str:

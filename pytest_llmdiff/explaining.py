@@ -1,0 +1,92 @@
+"""What comparisons are explained with: each kind of explanation for so many of a process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from pytest_llmdiff.comparison import Comparison
+from pytest_llmdiff.errors import LLMDiffError
+from pytest_llmdiff.explanation import Explanation
+from pytest_llmdiff.generation import Generation
+from pytest_llmdiff.planning import Request
+from pytest_llmdiff.settings import Settings
+from pytest_llmdiff.token_views import token_view
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.divergences import TokenDivergences
+    from pytest_llmdiff.neighbours import Neighbours
+
+T = TypeVar("T")
+TOLD = 1.0  # seconds of explaining from which on the summary tells of them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """An explanation that costs passes of the models: how a failure is said to be shown by it, and
+    how many failures of a process are, unless all shall be."""
+
+    name: str
+    most: int
+
+
+TOKENS = Kind(name="token by token", most=50)
+
+
+class Explaining:
+    """Explains comparisons of one pair of models, and knows what that has cost."""
+
+    def __init__(
+        self, settings: Settings, generation: Generation, neighbours: Neighbours | None
+    ) -> None:
+        self._settings = settings
+        self._generation = generation
+        self._neighbours = neighbours
+        self._asked: dict[Kind, int] = {}
+        self._seconds: dict[Kind, float] = {}
+
+    def explain(self, comparison: Comparison, request: Request) -> Explanation:
+        """All that can be had of it; what a model cannot tell is left out."""
+        explanation = Explanation()
+        if self._neighbours is not None:
+            explanation = self._neighbours.explain(comparison.probe.messages)
+        return replace(
+            explanation,
+            divergences=self._divergences(request),
+            tokens=self._bounded(TOKENS, lambda: token_view(self._generation, comparison)),
+        )
+
+    def notes(self) -> Iterator[str]:
+        """What was left out for its cost, and what the others took."""
+        for kind, asked in self._asked.items():
+            if asked > kind.most and self._settings.explain == "failed":
+                yield (
+                    f"{kind.most} failures are shown {kind.name}; --llmdiff-explain=all shows all"
+                )
+        took = sum(self._seconds.values())
+        if took >= TOLD:
+            each = ", ".join(f"{name.name} {took:.0f} s" for name, took in self._seconds.items())
+            yield f"explaining took {took:.0f} s ({each}); --llmdiff-explain=none leaves it out"
+
+    def _divergences(self, request: Request) -> TokenDivergences | None:
+        try:
+            (found,) = self._generation.divergences([request], eager=False)
+        except LLMDiffError:
+            return None
+        return None if found.unsupported else found
+
+    def _bounded(self, kind: Kind, make: Callable[[], T]) -> T | None:
+        """What is made, of so many as the run explains in that way and the models can tell."""
+        self._asked[kind] = self._asked.get(kind, 0) + 1
+        if self._settings.explain == "failed" and self._asked[kind] > kind.most:
+            return None
+        started = time.monotonic()
+        try:
+            return make()
+        except LLMDiffError:
+            return None
+        finally:
+            took = time.monotonic() - started
+            self._seconds[kind] = self._seconds.get(kind, 0.0) + took
