@@ -11,6 +11,7 @@ from pytest_llmdiff.probes import Probe
 if TYPE_CHECKING:
     from pytest_llmdiff.divergences import TokenDivergences
     from pytest_llmdiff.explanation import Explanation
+    from pytest_llmdiff.origins import At, Carriers, Influences
     from pytest_llmdiff.passages import Likelihood, Passage
 
 FinishReason = Literal["stop", "length"]
@@ -69,6 +70,14 @@ class Run(Protocol):
         Raises:
             CapabilityError: the engine of that side cannot tell.
         """
+
+    def influences(
+        self, comparison: Comparison, *, reply: Side, examples: int | None, at: At
+    ) -> Influences:
+        """The training examples that push most towards a reply; see `influence`."""
+
+    def carriers(self, comparisons: Sequence[Comparison]) -> Carriers:
+        """The parts of the adapter that carry the change; see the helper of that name."""
 
     def record(
         self, comparison: Comparison | None, verdict: Any, sample: Any | None = None

@@ -8,6 +8,7 @@ from typing import Literal
 # Where gradients are taken: where the update of the adapter is zero, with its weights as they are,
 # or at the checkpoints that the training left.
 At = Literal["start", "final", "checkpoints"]
+AT: tuple[At, ...] = ("start", "final", "checkpoints")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +32,16 @@ class Influence:
 class Influences:
     """The training examples that push most towards a reply, the highest score first.
 
-    `judged` of the `known` examples with an answer were looked at; `too_long` of the others could
-    not be. `median` is the median score of the judged ones. `alike` of these push at least
-    half as much as the first: few where a few examples taught the reply, most where all data did.
-    `at` says where the gradients were taken.
+    `judged` of the `known` examples that have an answer were looked at; `unread` could not be, for
+    their length or by the template. `median` is the median score of the judged ones, and `alike` of
+    them push at least half as much as the first: few where a few examples taught the reply, most
+    where all data did. `at` says where the gradients were taken.
     """
 
     examples: tuple[Influence, ...]
     judged: int
     known: int
-    too_long: int
+    unread: int
     median: float
     alike: int
     at: At

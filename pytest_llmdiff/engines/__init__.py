@@ -40,7 +40,8 @@ class Engine(Protocol):
     """Anything that answers requests.
 
     Optional capabilities are asked for by name: `token_logits`, `token_logprobs`, `likely_tokens`,
-    `divergence`, `token_view`, `logprobs`, `adapter_health`, `parameter_bytes`.
+    `divergence`, `token_view`, `logprobs`, `adapter_health`, `reply_gradients`, `carried`,
+    `parameter_bytes`.
     """
 
     def fingerprint(self) -> str:

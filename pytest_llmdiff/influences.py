@@ -1,0 +1,286 @@
+"""Training examples by how much learning them makes a reply likelier: computed once, kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pytest_llmdiff.comparison import Comparison, Side
+from pytest_llmdiff.engines import Continuation, capability
+from pytest_llmdiff.engines.partings import about, asked, reply_tokens
+from pytest_llmdiff.engines.rendering import AnyRenderer, with_template
+from pytest_llmdiff.errors import CapabilityError, ConfigError, LLMDiffError, ProbeError
+from pytest_llmdiff.formats.factory_layout import Example
+from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.formats.training_log import read_checkpoints
+from pytest_llmdiff.generation import Generation, Progress
+from pytest_llmdiff.origins import At, Influence, Influences
+from pytest_llmdiff.planning import content_key, store_key
+from pytest_llmdiff.store import Store
+from pytest_llmdiff.training import TrainData, Training
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pytest_llmdiff.engines.gradients import Places
+
+KEPT = 50  # examples of a result
+# Tokens of an example or of prompt and reply: what a pass forward and backward holds grows with it.
+LONGEST = 1024
+PART = 32  # examples whose gradients are written together: what a killed run loses
+KIND = "gradients"
+LIMIT = 1 << 30  # bytes of all gradients that are kept, some 30,000 examples
+
+
+class Near(Protocol):
+    """Which examples have the nearest prompts: `Neighbours`."""
+
+    def nearest(self, messages: Sequence[Message], count: int) -> list[tuple[int, int]]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learnt:
+    """The examples of a training and what their gradients depend on besides the models."""
+
+    data: TrainData
+    training: Training
+    store: Store
+    near: Near
+    progress: Progress
+
+    @cached_property
+    def content(self) -> list[Any]:
+        """Plain JSON of data and template."""
+        template = self.training.template
+        return [
+            None if template is None else template.content(),
+            # One by one: the text of a large data set is not held in memory a second time.
+            [
+                [dataset.name, content_key([content_key(vars(e)) for e in dataset.examples])]
+                for dataset in self.data.datasets
+            ],
+        ]
+
+    @cached_property
+    def known(self) -> list[tuple[int, int]]:
+        """Data set and place in it of all examples that have an answer."""
+        return [
+            (d, e)
+            for d, dataset in enumerate(self.data.datasets)
+            for e, example in enumerate(dataset.examples)
+            if example.answer and example.answer.strip()
+        ]
+
+    def chosen(self, messages: Sequence[Message], count: int | None) -> list[tuple[int, int]]:
+        """All of these, or the nearest to a prompt. Raises LLMDiffError where these are not to be
+        had."""
+        if count is None or count >= len(self.known):
+            return self.known
+        known = set(self.known)
+        return [place for place in self.near.nearest(messages, count) if place in known]
+
+    def example(self, place: tuple[int, int]) -> tuple[str, Example]:
+        dataset = self.data.datasets[place[0]]
+        return dataset.name, dataset.examples[place[1]]
+
+    def places(self, at: At) -> tuple[Places, Any]:
+        """Where gradients are taken, and plain JSON of it.
+
+        Raises:
+            ConfigError: the training has left no checkpoints.
+        """
+        if at != "checkpoints":
+            return [(at, 1.0)], at
+        folder = self.training.folder
+        found = [] if folder is None else read_checkpoints(folder)
+        # At a rate of 0 nothing is learnt. Rates that were not logged are taken to be the same.
+        rated = [(file, 1.0 if rate is None else rate) for file, rate in found if rate != 0]
+        if not rated:
+            raise ConfigError(
+                "at='checkpoints': the training has left none beside its adapter (looked for "
+                "checkpoint-*/adapter_model.safetensors); at='start' needs none"
+            )
+        return rated, [[self.store.file_hash(file), rate] for file, rate in rated]
+
+
+def influences(
+    generation: Generation,
+    comparison: Comparison,
+    learnt: Callable[[], Learnt],
+    *,
+    reply: Side,
+    examples: int | None,
+    at: At,
+) -> Influences:
+    """The training examples that push most towards one of the replies.
+
+    Raises:
+        CapabilityError: the tuned model gives no gradients, or a recording has not recorded this.
+        ConfigError: no training data is known, or no checkpoint is left.
+        ProbeError: the reply has no tokens.
+        ScorerError: the nearest examples were asked for, and cannot be had.
+    """
+    asked_for = [*about(comparison), {"reply": reply, "examples": examples, "at": at}]
+    engine: Any = generation.pair.tuned
+    compute: Callable[[Any, list[Any]], list[dict[str, Any]]] = _never
+    also: Any = None
+    if capability(engine, "recorded_check") is None:
+        if capability(engine, "reply_gradients") is None:
+            raise CapabilityError(
+                f"influences need gradients, and {type(engine).__name__} computes none: it takes "
+                "a PEFT adapter over weights that transformers loads"
+            )
+        known = learnt()
+        places, told = known.places(at)
+        chosen = known.chosen(comparison.probe.messages, examples)
+        also = content_key([known.content, told, chosen])
+
+        def compute(_: Any, todo: list[Any]) -> list[dict[str, Any]]:
+            return [_computed(engine, each, known, chosen, (places, told)) for each in todo]
+
+    (found,) = generation.remembered_all("influences", "tuned", [asked_for], compute, also=also)
+    return Influences(
+        examples=tuple(Influence(**each) for each in found["examples"]),
+        **{name: found[name] for name in ("judged", "known", "unread", "median", "alike")},
+        at=at,
+    )
+
+
+def _never(_: Any, todo: list[Any]) -> list[dict[str, Any]]:
+    raise AssertionError(f"a recording answers or raises: {todo}")
+
+
+def _computed(
+    engine: Any,
+    asked_for: list[Any],
+    learnt: Learnt,
+    chosen: Sequence[tuple[int, int]],
+    places: tuple[Places, Any],
+) -> dict[str, Any]:
+    """Plain JSON of `Influences`."""
+    import numpy as np
+
+    *compared, options = asked_for
+    gradients = _Gradients(engine, learnt, places)
+    (own,) = gradients.of([_asked_reply(engine, compared, options["reply"])])
+    rendered = dict(_rendered(engine, learnt, chosen))
+    scores, dots = np.zeros(len(rendered)), np.zeros(len(rendered))
+    items = list(rendered.values())
+    if len(items):
+        learnt.progress.start("gradients of training examples", len(items))
+    for start in range(0, len(items), PART):
+        for number, other in enumerate(gradients.of(items[start : start + PART]), start):
+            scores[number] = float(own.unit @ other.unit)
+            dots[number] = scores[number] * own.norm * other.norm
+        learnt.progress.advance(len(items[start : start + PART]))
+    if len(items):
+        learnt.progress.finish()
+    order = np.argsort(-scores, kind="stable")
+    places_of = list(rendered)
+    told = []
+    for at in order[:KEPT].tolist():
+        dataset, example = learnt.example(places_of[at])
+        told.append(
+            {"dataset": dataset, "number": example.number,
+             "prompt": example.messages[-1]["content"], "answer": example.answer,
+             "score": float(scores[at]), "dot": float(dots[at])}
+        )  # fmt: skip
+    first = float(scores[order[0]]) if len(scores) else 0.0
+    return {
+        "examples": told,
+        "judged": len(scores),
+        "known": len(learnt.known),
+        "unread": len(chosen) - len(scores),
+        "median": float(np.median(scores)) if len(scores) else 0.0,
+        "alike": int((scores >= first / 2).sum()) if first > 0 else 0,
+    }
+
+
+def _asked_reply(engine: Any, compared: list[Any], reply: Side) -> Continuation:
+    messages, base, tuned = asked(compared)
+    ours, theirs = reply_tokens(engine, base, tuned)
+    prompt = engine.render(messages)
+    ids = (ours if reply == "base" else theirs)[: max(0, LONGEST - len(prompt))]
+    if not ids:
+        raise ProbeError(f"the {reply} reply has no tokens within {LONGEST} of the prompt's first")
+    return Continuation(prompt_ids=tuple(prompt), reply_ids=tuple(ids))
+
+
+def _rendered(
+    engine: Any, learnt: Learnt, chosen: Sequence[tuple[int, int]]
+) -> Iterator[tuple[tuple[int, int], Continuation]]:
+    """The examples as the training read them, but for those that it cannot have read."""
+    template = learnt.training.template
+    renderer: AnyRenderer = engine.renderer
+    if template is not None:
+        renderer = with_template(renderer, template)
+    rows = engine.embedding_rows()
+    for place in chosen:
+        _, example = learnt.example(place)
+        answer = Message(role="assistant", content=str(example.answer))
+        try:
+            prompt, ids = renderer.answered((*example.messages, answer))
+        except LLMDiffError:
+            continue
+        if prompt and ids and len(prompt) + len(ids) <= LONGEST and max(*prompt, *ids) < rows:
+            yield place, Continuation(prompt_ids=tuple(prompt), reply_ids=tuple(ids))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Gradient:
+    """A gradient as a sketch of length 1, and its norm."""
+
+    unit: NDArray[Any]
+    norm: float
+
+
+class _Gradients:
+    """Gradients by content, kept in the store as far as there is room: a second probe asks for
+    those of the same examples."""
+
+    def __init__(self, engine: Any, learnt: Learnt, places: tuple[Places, Any]) -> None:
+        self._engine = engine
+        self._store = learnt.store
+        self._places, self._told = places
+        self._kind = f"{KIND} {engine.fingerprint()}"
+
+    def of(self, items: Sequence[Continuation]) -> list[_Gradient]:
+        keys = [
+            store_key(KIND, self._told, list(item.prompt_ids), list(item.reply_ids))
+            for item in items
+        ]
+        rows = self._store.blobs(self._kind, keys)
+        missing = {key: item for key, item in zip(keys, items, strict=True) if key not in rows}
+        if missing:
+            found = self._engine.reply_gradients(list(missing.values()), self._places)
+            fresh = {key: _packed(each) for key, each in zip(missing, found, strict=True)}
+            self._keep(fresh)
+            rows |= fresh
+        return [_unpacked(rows[key]) for key in keys]
+
+    def _keep(self, rows: dict[str, bytes]) -> None:
+        needed = sum(map(len, rows.values()))
+        if self._store.size(KIND) + needed > LIMIT:
+            self._store.remove_kinds(KIND, but=self._kind)
+            if self._store.size(KIND) + needed > LIMIT:
+                return
+        self._store.put_blobs(self._kind, rows)
+
+
+def _packed(sketch: Any) -> bytes:
+    """The norm in four bytes, then the numbers of the unit vector in two each."""
+    import numpy as np
+
+    values = sketch.numpy()
+    norm = float(np.linalg.norm(values))
+    unit = values / norm if norm > 0 else values
+    return np.float32(norm).tobytes() + unit.astype(np.float16).tobytes()
+
+
+def _unpacked(row: bytes) -> _Gradient:
+    import numpy as np
+
+    unit = np.frombuffer(row, np.float16, offset=4).astype(np.float32)
+    return _Gradient(unit=unit, norm=float(np.frombuffer(row[:4], np.float32)[0]))
