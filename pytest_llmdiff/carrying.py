@@ -17,8 +17,8 @@ TOKENS = 64  # of each reply: where it began, it was decided
 
 
 def carriers(generation: Generation, comparisons: Sequence[Comparison]) -> Carriers:
-    """The parts of the tuned model's adapter, by the change of the tuned replies that is lost
-    without them.
+    """The parts of the tuned model's adapter, by the share of the change of the tuned replies that
+    they bring about.
 
     Raises:
         CapabilityError: the tuned model is no adapter over weights that are loaded here, or a
@@ -38,7 +38,7 @@ def carriers(generation: Generation, comparisons: Sequence[Comparison]) -> Carri
     told = [about(comparison) for comparison in comparisons]
     (found,) = generation.remembered_all("carriers", "tuned", [told], compute)
     parts = {
-        name: tuple(Part(name=part, lost=lost) for part, lost in found[name])
+        name: tuple(Part(name=part, alone=alone) for part, alone in found[name])
         for name in ("layers", "kinds")
     }
     return Carriers(

@@ -51,21 +51,23 @@ class Influences:
 class Part:
     """A part of an adapter: a layer ("18"), a kind of module ("q_proj"), or a module by itself.
 
-    `lost` is the share of the change that is gone where this part alone is switched off. It may be
-    more than 1, and below 0 where the part works against the change.
+    `alone` is the share of the change that is there where this part alone is switched on: 1 where
+    that is all of it, below 0 where the part leads elsewhere. Parts work together, so that their
+    shares need not add up to 1.
     """
 
     name: str
-    lost: float
+    alone: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Carriers:
     """Which parts of an adapter carry the change of some replies.
 
-    `change` is KL(tuned‖base) in nats, the mean over the `tokens` of the tuned replies. `fewest`
-    are layers that keep the share `kept` of it by themselves. Parts are in the
-    order of what is lost without them; there are none where nothing changed.
+    `change` is KL(tuned‖base) in nats, the mean over the `tokens` of the tuned replies; what is
+    left of it with some parts on is KL(tuned‖those parts). Parts are in the order of their shares;
+    there are none where nothing changed. `fewest` are the first layers that have at least four
+    fifths of the change together, and `kept` is the share that they have.
     """
 
     change: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -48,35 +48,46 @@ def _carried(passes: _Passes) -> dict[str, Any]:
     layers = _by(passes.modules, layer_of)
     kinds = _by(passes.modules, lambda name: name.rpartition(".")[2])
     every = frozenset(passes.modules)
-    whole, *found = passes.left([every, *layers.values(), *kinds.values()])
-    told = {"change": whole, "tokens": passes.tokens, "kept": 0.0}
+    parts = [*layers.values(), *kinds.values()]
+    whole, *left = passes.left([every, *(every - part for part in parts)])
+    told = {"change": whole, "tokens": passes.tokens}
     if not whole > LEAST:
-        return told | {"layers": [], "kinds": [], "fewest": []}
-    shares = [loss / whole for loss in found]
-    ordered = _ordered(dict(zip(layers, shares[: len(layers)], strict=True)))
-    told |= {"layers": ordered}
-    told |= {"kinds": _ordered(dict(zip(kinds, shares[len(layers) :], strict=True)))}
+        return told | {"layers": [], "kinds": [], "fewest": [], "kept": 0.0}
+    shares = [1 - divergence / whole for divergence in left]
+    ordered = _ordered(layers, shares)
 
     def kept(count: int) -> float:
         chosen = frozenset[str]().union(*(layers[name] for name, _ in ordered[:count]))
         return 1 - passes.left([every - chosen])[0] / whole
 
-    # The fewest of those that matter most, by halves: all of them keep everything.
-    low, high, share = 1, len(ordered), 1.0
+    fewest, share = _fewest(len(ordered), kept)
+    return told | {
+        "layers": ordered,
+        "kinds": _ordered(kinds, shares[len(layers) :]),
+        "fewest": [name for name, _ in ordered[:fewest]],
+        "kept": share,
+    }
+
+
+def _ordered(names: Iterable[str], shares: Sequence[float]) -> list[list[Any]]:
+    pairs = zip(names, shares, strict=False)
+    return [[name, share] for name, share in sorted(pairs, key=lambda part: -part[1])]
+
+
+def _fewest(count: int, kept: Callable[[int], float]) -> tuple[int, float]:
+    """How many of the first parts keep `KEPT`, and what they keep: by halves, for all of them keep
+    everything."""
+    low, high, share = 1, count, 1.0
     while low < high:
         middle = (low + high) // 2
         if (now := kept(middle)) >= KEPT:
             high, share = middle, now
         else:
             low = middle + 1
-    return told | {"fewest": [name for name, _ in ordered[:high]], "kept": share}
+    return high, share
 
 
-def _ordered(shares: Mapping[str, float]) -> list[list[Any]]:
-    return [[name, share] for name, share in sorted(shares.items(), key=lambda part: -part[1])]
-
-
-def _by(modules: Mapping[str, Any], name_of: Any) -> dict[str, Modules]:
+def _by(modules: Mapping[str, Any], name_of: Callable[[str], str]) -> dict[str, Modules]:
     """Names of modules by the part that they belong to."""
     found: dict[str, set[str]] = {}
     for name in modules:
