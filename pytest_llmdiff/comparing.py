@@ -165,7 +165,8 @@ class Comparing:
         from pytest_llmdiff.explaining import Explaining
 
         near = self.trained.neighbours if self.tuning else None
-        return Explaining(self.settings, self.generation, near)
+        learnt = partial(self.trained.learnt, self._whole.store) if self.tuning else None
+        return Explaining(self.settings, self.generation, near, learnt)
 
     @property
     def notes(self) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from pytest_llmdiff.divergences import TokenDivergences, TokenView
+    from pytest_llmdiff.origins import Carriers, Influences
 
 LeakKind = Literal["same", "near-same"]
 
@@ -54,6 +55,8 @@ class Explanation:
     divergences: TokenDivergences | None = None
     tokens: TokenView | None = None
     neighbours: tuple[Neighbour, ...] = ()
+    influences: Influences | None = None
+    carriers: Carriers | None = None
     leak: Leak | None = None
     unavailable: str = ""
     rerun: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from pytest_llmdiff.engines.rendering import AnyRenderer, with_template
 from pytest_llmdiff.errors import CapabilityError, ConfigError, LLMDiffError, ProbeError
 from pytest_llmdiff.formats.factory_layout import Example
 from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.formats.prompts import asked as last_asked
 from pytest_llmdiff.formats.training_log import read_checkpoints
 from pytest_llmdiff.generation import Generation, Progress
 from pytest_llmdiff.origins import At, Influence, Influences
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from pytest_llmdiff.engines.gradients import Places
 
+Place = tuple[int, int]  # of an example: its data set, and its place in it
 KEPT = 50  # examples of a result
 # Tokens of an example or of prompt and reply: what a pass forward and backward holds grows with it.
 LONGEST = 1024
@@ -37,7 +40,7 @@ LIMIT = 1 << 30  # bytes of all gradients that are kept, some 30,000 examples
 class Near(Protocol):
     """Which examples have the nearest prompts: `Neighbours`."""
 
-    def nearest(self, messages: Sequence[Message], count: int) -> list[tuple[int, int]]: ...
+    def nearest(self, messages: Sequence[Message], count: int) -> list[Place]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +67,7 @@ class Learnt:
         ]
 
     @cached_property
-    def known(self) -> list[tuple[int, int]]:
+    def known(self) -> list[Place]:
         """Data set and place in it of all examples that have an answer."""
         return [
             (d, e)
@@ -73,7 +76,7 @@ class Learnt:
             if example.answer and example.answer.strip()
         ]
 
-    def chosen(self, messages: Sequence[Message], count: int | None) -> list[tuple[int, int]]:
+    def chosen(self, messages: Sequence[Message], count: int | None) -> list[Place]:
         """All of these, or the nearest to a prompt. Raises LLMDiffError where these are not to be
         had."""
         if count is None or count >= len(self.known):
@@ -81,7 +84,7 @@ class Learnt:
         known = set(self.known)
         return [place for place in self.near.nearest(messages, count) if place in known]
 
-    def example(self, place: tuple[int, int]) -> tuple[str, Example]:
+    def example(self, place: Place) -> tuple[str, Example]:
         dataset = self.data.datasets[place[0]]
         return dataset.name, dataset.examples[place[1]]
 
@@ -124,22 +127,20 @@ def influences(
     """
     asked_for = [*about(comparison), {"reply": reply, "examples": examples, "at": at}]
     engine: Any = generation.pair.tuned
-    compute: Callable[[Any, list[Any]], list[dict[str, Any]]] = _never
-    also: Any = None
+    judging: _Judging | None = None
     if capability(engine, "recorded_check") is None:
         if capability(engine, "reply_gradients") is None:
             raise CapabilityError(
                 f"influences need gradients, and {type(engine).__name__} computes none: it takes "
                 "a PEFT adapter over weights that transformers loads"
             )
-        known = learnt()
-        places, told = known.places(at)
-        chosen = known.chosen(comparison.probe.messages, examples)
-        also = content_key([known.content, told, chosen])
+        judging = _Judging(learnt(), comparison.probe.messages, examples, at)
 
-        def compute(_: Any, todo: list[Any]) -> list[dict[str, Any]]:
-            return [_computed(engine, each, known, chosen, (places, told)) for each in todo]
+    def compute(engine: Any, todo: list[Any]) -> list[dict[str, Any]]:
+        # A recording answers by itself.
+        return [] if judging is None else [judging.judged(engine, each) for each in todo]
 
+    also = None if judging is None else judging.content
     (found,) = generation.remembered_all("influences", "tuned", [asked_for], compute, also=also)
     return Influences(
         examples=tuple(Influence(**each) for each in found["examples"]),
@@ -148,54 +149,61 @@ def influences(
     )
 
 
-def _never(_: Any, todo: list[Any]) -> list[dict[str, Any]]:
-    raise AssertionError(f"a recording answers or raises: {todo}")
+class _Judging:
+    """The examples that are looked at for a prompt, and at which weights."""
 
+    def __init__(
+        self, learnt: Learnt, messages: Sequence[Message], examples: int | None, at: At
+    ) -> None:
+        self._learnt = learnt
+        self._places, self._told = learnt.places(at)
+        self._chosen = learnt.chosen(messages, examples)
+        self.content = content_key([learnt.content, self._told, self._chosen])
 
-def _computed(
-    engine: Any,
-    asked_for: list[Any],
-    learnt: Learnt,
-    chosen: Sequence[tuple[int, int]],
-    places: tuple[Places, Any],
-) -> dict[str, Any]:
-    """Plain JSON of `Influences`."""
-    import numpy as np
+    def judged(self, engine: Any, asked_for: list[Any]) -> dict[str, Any]:
+        """Plain JSON of `Influences`."""
+        *compared, options = asked_for
+        gradients = _Gradients(engine, self._learnt.store, self._places, self._told)
+        (own,) = gradients.of([_asked_reply(engine, compared, options["reply"])])
+        read = dict(_rendered(engine, self._learnt, self._chosen))
+        scores, dots = [], []
+        for other in self._each(gradients, list(read.values())):
+            scores.append(float(own.unit @ other.unit))
+            dots.append(scores[-1] * own.norm * other.norm)
+        places = list(read)
+        order = sorted(range(len(scores)), key=lambda at: -scores[at])
+        first = max(scores, default=0.0)
+        return {
+            "examples": [self._told_of(places[at], scores[at], dots[at]) for at in order[:KEPT]],
+            "judged": len(scores),
+            "known": len(self._learnt.known),
+            "unread": len(self._chosen) - len(scores),
+            "median": statistics.median(scores) if scores else 0.0,
+            "alike": sum(score >= first / 2 for score in scores) if first > 0 else 0,
+        }
 
-    *compared, options = asked_for
-    gradients = _Gradients(engine, learnt, places)
-    (own,) = gradients.of([_asked_reply(engine, compared, options["reply"])])
-    rendered = dict(_rendered(engine, learnt, chosen))
-    scores, dots = np.zeros(len(rendered)), np.zeros(len(rendered))
-    items = list(rendered.values())
-    if len(items):
-        learnt.progress.start("gradients of training examples", len(items))
-    for start in range(0, len(items), PART):
-        for number, other in enumerate(gradients.of(items[start : start + PART]), start):
-            scores[number] = float(own.unit @ other.unit)
-            dots[number] = scores[number] * own.norm * other.norm
-        learnt.progress.advance(len(items[start : start + PART]))
-    if len(items):
-        learnt.progress.finish()
-    order = np.argsort(-scores, kind="stable")
-    places_of = list(rendered)
-    told = []
-    for at in order[:KEPT].tolist():
-        dataset, example = learnt.example(places_of[at])
-        told.append(
-            {"dataset": dataset, "number": example.number,
-             "prompt": example.messages[-1]["content"], "answer": example.answer,
-             "score": float(scores[at]), "dot": float(dots[at])}
-        )  # fmt: skip
-    first = float(scores[order[0]]) if len(scores) else 0.0
-    return {
-        "examples": told,
-        "judged": len(scores),
-        "known": len(learnt.known),
-        "unread": len(chosen) - len(scores),
-        "median": float(np.median(scores)) if len(scores) else 0.0,
-        "alike": int((scores >= first / 2).sum()) if first > 0 else 0,
-    }
+    def _each(self, gradients: _Gradients, items: Sequence[Continuation]) -> Iterator[_Gradient]:
+        """A part at a time, so that memory does not grow with the examples."""
+        if not items:
+            return
+        progress = self._learnt.progress
+        progress.start("gradients of training examples", len(items))
+        for start in range(0, len(items), PART):
+            found = gradients.of(items[start : start + PART])
+            yield from found
+            progress.advance(len(found))
+        progress.finish()
+
+    def _told_of(self, place: Place, score: float, dot: float) -> dict[str, Any]:
+        dataset, example = self._learnt.example(place)
+        return {
+            "dataset": dataset,
+            "number": example.number,
+            "prompt": last_asked(example.messages),
+            "answer": example.answer,
+            "score": score,
+            "dot": dot,
+        }
 
 
 def _asked_reply(engine: Any, compared: list[Any], reply: Side) -> Continuation:
@@ -209,8 +217,8 @@ def _asked_reply(engine: Any, compared: list[Any], reply: Side) -> Continuation:
 
 
 def _rendered(
-    engine: Any, learnt: Learnt, chosen: Sequence[tuple[int, int]]
-) -> Iterator[tuple[tuple[int, int], Continuation]]:
+    engine: Any, learnt: Learnt, chosen: Sequence[Place]
+) -> Iterator[tuple[Place, Continuation]]:
     """The examples as the training read them, but for those that it cannot have read."""
     template = learnt.training.template
     renderer: AnyRenderer = engine.renderer
@@ -240,10 +248,11 @@ class _Gradients:
     """Gradients by content, kept in the store as far as there is room: a second probe asks for
     those of the same examples."""
 
-    def __init__(self, engine: Any, learnt: Learnt, places: tuple[Places, Any]) -> None:
+    def __init__(self, engine: Any, store: Store, places: Places, told: Any) -> None:
         self._engine = engine
-        self._store = learnt.store
-        self._places, self._told = places
+        self._store = store
+        self._places = places
+        self._told = told
         self._kind = f"{KIND} {engine.fingerprint()}"
 
     def of(self, items: Sequence[Continuation]) -> list[_Gradient]:
@@ -276,7 +285,7 @@ def _packed(sketch: Any) -> bytes:
     values = sketch.numpy()
     norm = float(np.linalg.norm(values))
     unit = values / norm if norm > 0 else values
-    return np.float32(norm).tobytes() + unit.astype(np.float16).tobytes()
+    return bytes(np.float32(norm).tobytes() + unit.astype(np.float16).tobytes())
 
 
 def _unpacked(row: bytes) -> _Gradient:

@@ -53,9 +53,7 @@ def divergence(base: Path, adapters: tuple[Path, Path | None], items: list[Conti
     for item in items:
         ids = torch.tensor([[*item.prompt_ids, *item.reply_ids]])
         with torch.no_grad():
-            p, q = (
-                m(ids).logits[0, len(item.prompt_ids) - 1 : -1].log_softmax(-1) for m in models
-            )
+            p, q = (m(ids).logits[0, len(item.prompt_ids) - 1 : -1].log_softmax(-1) for m in models)
         total += float((p.exp() * (p - q)).sum())
     return total / sum(len(item.reply_ids) for item in items)
 

@@ -8,9 +8,10 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Continuation
+from pytest_llmdiff.engines.batches import BatchSize, in_batches
 from pytest_llmdiff.engines.decoding import reply_logits
 from pytest_llmdiff.engines.weights import Weights
-from pytest_llmdiff.errors import CapabilityError
+from pytest_llmdiff.errors import CapabilityError, ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +42,10 @@ def carried(
         modules = adapted_modules(model)
         if not modules:
             raise CapabilityError("the adapter changes no module of the base: it has no parts")
-        return _carried(_Passes(model, modules, items, rows, pad_id))
+        try:
+            return _carried(_Passes(model, modules, items, rows, pad_id))
+        except ModelError as error:  # of memory; the model has not failed for anything else
+            raise CapabilityError(str(error)) from error
 
 
 def _carried(passes: _Passes) -> dict[str, Any]:
@@ -133,11 +137,15 @@ class _Passes:
         totals = [0.0] * len(off)
         for item in self._items:
             (whole,) = self._logprobs(item, [frozenset()])
-            size = max(1, self._rows // (len(item.reply_ids) + 1))
-            for start in range(0, len(off), size):
-                found = self._logprobs(item, off[start : start + size])
-                for number, logprobs in enumerate(found, start):
-                    totals[number] += _divergence(whole, logprobs)
+
+            def run(part: Sequence[int], item: Any = item, whole: Any = whole) -> list[float]:
+                found = self._logprobs(item, [off[number] for number in part])
+                return [_divergence(whole, logprobs) for logprobs in found]
+
+            most = BatchSize(max(1, self._rows // (len(item.reply_ids) + 1)))
+            for part, found in in_batches(range(len(off)), most, run):
+                for number, divergence in zip(part, found, strict=True):
+                    totals[number] += divergence
         return [total / self.tokens for total in totals]
 
     def _logprobs(self, item: Continuation, off: Sequence[Modules]) -> list[torch.Tensor]:

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.engines import Continuation, Generated
 from pytest_llmdiff.engines.adapter import AdapterHealth, adapter_health
 from pytest_llmdiff.engines.batches import BatchSize
-from pytest_llmdiff.engines.carriers import carried
 from pytest_llmdiff.engines.completion import Along, Completion
 from pytest_llmdiff.engines.decoder import Ended
 from pytest_llmdiff.engines.decoding import groups
 from pytest_llmdiff.engines.file_engine import FileEngine
-from pytest_llmdiff.engines.gradients import Places, reply_gradients
 from pytest_llmdiff.engines.serving import Service, service_of, window_of
 from pytest_llmdiff.engines.states import KeptStates
 from pytest_llmdiff.engines.teacher import Teacher
@@ -25,6 +23,8 @@ from pytest_llmdiff.planning import Request
 
 if TYPE_CHECKING:
     import torch
+
+    from pytest_llmdiff.engines.gradients import Places
 
 # Rows that decode together, where memory holds them: on a CPU more are hardly faster, and a window
 # has no more.
@@ -163,10 +163,14 @@ class TransformersEngine(FileEngine[Weights]):
 
     def reply_gradients(self, items: Sequence[Continuation], places: Places) -> list[torch.Tensor]:
         """Capability: sketches of the gradients of given replies with respect to the adapter."""
+        from pytest_llmdiff.engines.gradients import reply_gradients  # nothing on a rerun
+
         return reply_gradients(self.weights, items, places, pad_id=self._pad_id())
 
     def carried(self, items: Sequence[Continuation], rows: int) -> dict[str, Any]:
         """Capability: which parts of the adapter carry the change of given replies; plain JSON."""
+        from pytest_llmdiff.engines.carriers import carried  # nothing on a rerun
+
         return carried(self.weights, items, rows=rows, pad_id=self._pad_id())
 
     def embedding_rows(self) -> int:

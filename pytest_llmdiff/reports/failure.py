@@ -9,6 +9,7 @@ from dataclasses import replace
 from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.divergences import TokenDivergences, TokenView
 from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
+from pytest_llmdiff.reports.origins import carried_lines, learnt_lines
 from pytest_llmdiff.reports.text import (
     INTERVAL,
     first_difference,
@@ -68,6 +69,8 @@ def failure_text(
         lines += _comparison_lines(comparison, explanation.divergences)
         lines += _likely_lines(comparison, explanation.tokens)
         lines += _training_lines(comparison, explanation)
+        lines += learnt_lines(explanation.influences)
+        lines += carried_lines(explanation.carriers)
     if explanation.rerun:
         lines.append(f"  rerun    {explanation.rerun}")
     return "\n".join(lines)
@@ -98,7 +101,8 @@ def _member_lines(comparison: Comparison, explanation: Explanation) -> list[str]
         del lines[-1]  # where they differ can be seen
     lines += _likely_lines(comparison, explanation.tokens)
     nearest = replace(explanation, neighbours=explanation.neighbours[:1])
-    return lines + _training_lines(comparison, nearest)
+    lines += _training_lines(comparison, nearest)
+    return [*lines, *learnt_lines(explanation.influences), *carried_lines(explanation.carriers)]
 
 
 def worst_shown(verdict: Verdict, sample: Sample) -> Sequence[tuple[float, Comparison]]:
