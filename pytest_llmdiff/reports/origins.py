@@ -12,12 +12,12 @@ EXAMPLES = 3  # that are named in a line
 PARTS = 6
 WORDS = 80  # characters of an example's prompt and of its answer
 ADVICE: Mapping[str, str] = {
-    "few": "a few examples taught this reply, {alike} of {judged}: read them, and those that are "
-    "like them, before changing training parameters",
-    "most": "most examples push towards this reply, {alike} of {judged}: it is what they have in "
-    "common; change the data as a whole, or train more gently",
-    "none": "no example pushes towards this reply (the first has {first}): it was not learnt from "
-    "them; look at chat template, learning rate and epochs before the data",
+    "few": "a few examples taught this reply, {alike} of {judged} looked at: read them, and those "
+    "that are like them, before changing training parameters",
+    "most": "most examples push towards this reply, {alike} of {judged} looked at: it is what they "
+    "have in common; change the data as a whole, or train more gently",
+    "none": "no example of {judged} looked at pushes towards this reply (the first has {first}): "
+    "look at chat template, learning rate and epochs before the data",
 }
 
 
