@@ -7,9 +7,10 @@ from typing import Any
 
 from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.engines import Continuation, capability
+from pytest_llmdiff.engines.adapter import require_adapter
 from pytest_llmdiff.engines.divergence import rows_for
 from pytest_llmdiff.engines.partings import about, asked, reply_tokens
-from pytest_llmdiff.errors import CapabilityError, ProbeError
+from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.generation import Generation
 from pytest_llmdiff.origins import Carriers, Part
 
@@ -27,14 +28,12 @@ def carriers(generation: Generation, comparisons: Sequence[Comparison]) -> Carri
     """
 
     def compute(engine: Any, todo: list[Any]) -> list[dict[str, Any]]:
-        if capability(engine, "carried") is None:
-            raise CapabilityError(
-                f"parts of an adapter are switched off, and {type(engine).__name__} has no such "
-                "parts: it takes a PEFT adapter over weights that transformers loads"
-            )
         rows = rows_for(generation.pair.resolved.get("device", "cpu"), len(engine.tokenizer))
         return [engine.carried(_replies(engine, each), rows) for each in todo]
 
+    engine = generation.pair.tuned
+    if capability(engine, "recorded_check") is None:
+        require_adapter(engine, "carriers are parts")
     told = [about(comparison) for comparison in comparisons]
     (found,) = generation.remembered_all("carriers", "tuned", [told], compute)
     parts = {

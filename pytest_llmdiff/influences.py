@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmdiff.comparison import Comparison, Side
 from pytest_llmdiff.engines import Continuation, capability
+from pytest_llmdiff.engines.adapter import require_adapter
 from pytest_llmdiff.engines.partings import about, asked, reply_tokens
 from pytest_llmdiff.engines.rendering import AnyRenderer, with_template
-from pytest_llmdiff.errors import CapabilityError, ConfigError, LLMDiffError, ProbeError
+from pytest_llmdiff.errors import ConfigError, LLMDiffError, ProbeError
 from pytest_llmdiff.formats.factory_layout import Example
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.formats.prompts import asked as last_asked
@@ -76,13 +77,24 @@ class Learnt:
             if example.answer and example.answer.strip()
         ]
 
+    @cached_property
+    def _by_prompt(self) -> dict[str, list[Place]]:
+        found: dict[str, list[Place]] = {}
+        for place in self.known:
+            found.setdefault(self._prompt(place), []).append(place)
+        return found
+
     def chosen(self, messages: Sequence[Message], count: int | None) -> list[Place]:
-        """All of these, or the nearest to a prompt. Raises LLMDiffError where these are not to be
-        had."""
+        """All of these, or those with the prompts that are nearest. Raises LLMDiffError where the
+        nearest are not to be had."""
         if count is None or count >= len(self.known):
             return self.known
-        known = set(self.known)
-        return [place for place in self.near.nearest(messages, count) if place in known]
+        near = self.near.nearest(messages, count)
+        found = [same for place in near for same in self._by_prompt.get(self._prompt(place), ())]
+        return found[:count]
+
+    def _prompt(self, place: Place) -> str:
+        return last_asked(self.example(place)[1].messages)
 
     def example(self, place: Place) -> tuple[str, Example]:
         dataset = self.data.datasets[place[0]]
@@ -126,14 +138,10 @@ def influences(
         ScorerError: the nearest examples were asked for, and cannot be had.
     """
     asked_for = [*about(comparison), {"reply": reply, "examples": examples, "at": at}]
-    engine: Any = generation.pair.tuned
+    engine = generation.pair.tuned
     judging: _Judging | None = None
     if capability(engine, "recorded_check") is None:
-        if capability(engine, "reply_gradients") is None:
-            raise CapabilityError(
-                f"influences need gradients, and {type(engine).__name__} computes none: it takes "
-                "a PEFT adapter over weights that transformers loads"
-            )
+        require_adapter(engine, "influences are gradients")
         judging = _Judging(learnt(), comparison.probe.messages, examples, at)
 
     def compute(engine: Any, todo: list[Any]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 # Scores of the example that pushes most, measured on adapters that were trained well and badly
-# (docs/training-data.md): 0.72 and more where the data taught the reply, 0.23 and less where it did
+# (docs/training-data.md): 0.64 and more where the data taught the reply, 0.25 and less where it did
 # not. Between these two bounds nothing is said.
 NOTHING = 0.3
 PUSHES = 0.5

@@ -10,7 +10,6 @@ import pytest
 
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.engines.carriers import KEPT, _fewest, layer_of
-from pytest_llmdiff.errors import CapabilityError
 from pytest_llmdiff.formats.messages import Message
 from tests.adapter_making import adapted, lora, open_base, save
 from tests.test_engine import folder as folder
@@ -134,12 +133,6 @@ def test_other_adapters_have_parts_too(
     assert all(share <= 1 + 1e-5 for _, share in [*found["layers"], *found["kinds"]])
     if "modules_to_save" in changes:
         assert "lm_head" in [name for name, _ in found["layers"]]
-
-
-def test_a_full_model_has_no_parts(folder: Path, tmp_path: Path) -> None:
-    engine: Any = pair(folder, "base", "other", tmp_path).tuned
-    with pytest.raises(CapabilityError, match="other is none: give the PEFT adapter"):
-        engine.carried(replies(engine), ROWS)
 
 
 @pytest.mark.parametrize("needed", range(1, 13))

@@ -121,10 +121,17 @@ def test_parameters_ask_for_gradients_inside_only(engine: Any) -> None:
     assert all(bool(p.count_nonzero()) for p in parameters)
 
 
-def test_what_has_no_adapter_has_no_such_gradients(folder: Path, tmp_path: Path) -> None:
-    full: Any = pair(folder, "base", "other", tmp_path).tuned
-    with pytest.raises(CapabilityError, match="and other is none: give the PEFT adapter"):
-        full.reply_gradients(items(full), START)
+def test_gradients_that_are_no_numbers_are_refused(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def broken(_: Any, parameters: Any, **__: Any) -> Any:
+        return [torch.full_like(parameter, torch.nan) for parameter in parameters]
+
+    monkeypatch.setattr(torch.autograd, "grad", broken)
+    with pytest.raises(CapabilityError, match="the gradients are not finite"):
+        engine.reply_gradients(items(engine), FINAL)
 
 
 def test_a_checkpoint_of_another_shape_is_refused(

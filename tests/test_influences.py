@@ -184,6 +184,10 @@ def test_the_nearest_alone_are_looked_at(bench: Bench) -> None:
     assert [e.number for e in found.examples] == [4], "of the two nearest, one has no answer"
     assert (found.judged, found.known) == (1, 4)
     assert bench.judge(examples=4).judged == 3, "where so many are asked for, all are taken"
+    # Another answer to the same question teaches something else, and belongs to it.
+    bench.learnt = replace(bench.learnt, data=data([*EXAMPLES, ("Do you ship abroad?", "No.")]))
+    found = bench.judge(examples=2)
+    assert {(e.number, e.answer) for e in found.examples} == {(4, "We do."), (6, "No.")}
 
 
 def test_other_data_or_another_template_is_looked_at_anew(bench: Bench) -> None:
@@ -330,9 +334,9 @@ def test_engines_without_gradients_and_parts(project: pytest.Pytester, run: Run)
 
         @pytest.mark.llmdiff({REFUND!r})
         def test_helpers(comparison):
-            with pytest.raises(CapabilityError, match="need gradients, and ScriptedEngine"):
+            with pytest.raises(CapabilityError, match="gradients of a PEFT .* ScriptedEngine has none"):
                 influence(comparison)
-            with pytest.raises(CapabilityError, match="switched off, and ScriptedEngine"):
+            with pytest.raises(CapabilityError, match="parts of a PEFT .* ScriptedEngine has none"):
                 carriers(comparison)
 
         @pytest.mark.llmdiff({REFUND!r}, "Hi")
@@ -427,7 +431,7 @@ def test_a_full_model_says_what_it_takes(folder: Path, project: pytest.Pytester)
         def test_it(llm_pair):
             comparison = llm_pair.compare("Hi")
             for helper in (carriers, influence):
-                with pytest.raises(CapabilityError, match="other is none: give the PEFT adapter"):
+                with pytest.raises(CapabilityError, match="transformers loads, and other is no adapter"):
                     helper(comparison)
             assert_divergence(comparison, at_most=0.001)
         """

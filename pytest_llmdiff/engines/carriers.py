@@ -31,13 +31,8 @@ def carried(
     `rows` bounds the reply tokens whose logits `[rows, vocabulary]` are held at once.
 
     Raises:
-        CapabilityError: there is no adapter, or one that lies in no module.
+        CapabilityError: the adapter lies in no module, or memory runs out.
     """
-    if weights.adapter is None:
-        raise CapabilityError(
-            f"parts are switched off of an adapter, and {weights.path.name} is none: give the PEFT "
-            "adapter that was trained as --llm-tuned"
-        )
     with weights.model(adapted=True) as model:
         modules = adapted_modules(model)
         if not modules:

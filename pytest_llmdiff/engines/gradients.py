@@ -46,10 +46,10 @@ class Sketch:
         self._drawn: dict[tuple[int, int], torch.Tensor] = {}
 
     def add(self, sketch: torch.Tensor, gradients: Sequence[torch.Tensor], part: int) -> None:
-        """Add the gradients of a part to the sketch, in place and in float32."""
+        """Add the gradients of a part, in float32, to the sketch, in place."""
         start = part * sum(self._sizes)
         for number, gradient in enumerate(gradients):
-            flat = gradient.detach().float().flatten().to(sketch.device)
+            flat = gradient.detach().flatten().to(sketch.device)
             if self._exact:
                 sketch[start : start + len(flat)] += flat
                 start += len(flat)
@@ -81,8 +81,8 @@ def reply_gradients(
     product of two is TracInCP's influence (Pruthi et al. 2020, arXiv 2002.08484).
 
     Raises:
-        CapabilityError: there is no adapter, its parameters lie in no module, it has not the form
-            of a place, or the model gives no gradients.
+        CapabilityError: the adapter's parameters lie in no module, it has not the form of a place,
+            or the model gives no gradients that are finite.
     """
     import torch
 
@@ -95,7 +95,12 @@ def reply_gradients(
                 own = _gradient(model, parameters, item, pad_id)
                 if not part:
                     found.append(torch.zeros(sketch.size, device=own[0].device))
-                sketch.add(found[index], [gradient * weight**0.5 for gradient in own], part)
+                sketch.add(found[index], [g.float() * weight**0.5 for g in own], part)
+    if not all(bool(each.isfinite().all()) for each in found):
+        raise CapabilityError(
+            "the gradients are not finite: look at the adapter's own weights first "
+            "(assert_adapter_effective)"
+        )
     return [each.cpu() for each in found]
 
 
@@ -107,11 +112,6 @@ def learning(weights: Weights, place: Place) -> Iterator[tuple[Any, list[torch.n
     Raises:
         CapabilityError: as `reply_gradients`.
     """
-    if weights.adapter is None:
-        raise CapabilityError(
-            f"gradients are taken with respect to an adapter, and {weights.path.name} is none: "
-            "give the PEFT adapter that was trained as --llm-tuned"
-        )
     with weights.model(adapted=True, gradients=True) as model:
         try:
             model.set_requires_grad(model.active_adapters, requires_grad=True)
@@ -153,7 +153,11 @@ def _values(
     """The tensors of the adapter by the names in its file, and values for those that differ."""
     if place == "start":
         own = promised_tensors(model, ())
-        zeros = {n: t * 0 for n, t in own.items() if any(part in n for part in ZERO_AT_START)}
+        zeros = {
+            n: t.new_zeros(t.shape)
+            for n, t in own.items()
+            if any(part in n for part in ZERO_AT_START)
+        }
         if not zeros:
             raise CapabilityError(
                 "where the training of this adapter began is not known, for it is no LoRA: take "

@@ -17,7 +17,8 @@ ADVICE: Mapping[str, str] = {
     "most": "most examples push towards this reply, {alike} of {judged} looked at: it is what they "
     "have in common; change the data as a whole, or train more gently",
     "none": "no example of {judged} looked at pushes towards this reply (the first has {first}): "
-    "look at chat template, learning rate and epochs before the data",
+    "where the base would not give it either, look at chat template, learning rate and epochs "
+    "before the data",
 }
 
 
