@@ -191,8 +191,7 @@ def test_a_large_gradient_keeps_its_cosines() -> None:
     kept = []
     for vector in vectors:
         kept.append(torch.zeros(sketch.size))
-        parts: list[Any] = torch.split(vector, sizes)  # type: ignore[no-untyped-call]
-        sketch.add(kept[-1], parts, 0)
+        sketch.add(kept[-1], torch.split(vector, sizes), 0)
     assert sketch.size == SKETCH
 
     def cosines(rows: list[Any]) -> Any:

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -77,7 +77,7 @@ class Bench:
             progress=Silent(),
         )  # fmt: skip
         self.asked: list[Continuation] = []
-        real = self.engine.reply_gradients
+        real = cast(Any, self.engine).reply_gradients
 
         def counted(items: Any, places: Any) -> Any:
             self.asked += items
@@ -334,9 +334,9 @@ def test_engines_without_gradients_and_parts(project: pytest.Pytester, run: Run)
 
         @pytest.mark.llmdiff({REFUND!r})
         def test_helpers(comparison):
-            with pytest.raises(CapabilityError, match="gradients of a PEFT .* ScriptedEngine has none"):
+            with pytest.raises(CapabilityError, match="gradients of .* ScriptedEngine has none"):
                 influence(comparison)
-            with pytest.raises(CapabilityError, match="parts of a PEFT .* ScriptedEngine has none"):
+            with pytest.raises(CapabilityError, match="parts of .* ScriptedEngine has none"):
                 carriers(comparison)
 
         @pytest.mark.llmdiff({REFUND!r}, "Hi")
@@ -374,8 +374,8 @@ def test_set(comparisons):
 def test_a_run_says_where_it_was_learnt(
     folder: Path, project: pytest.Pytester, mode: list[str]
 ) -> None:
-    rows = [{"instruction": f"{prompt}", "output": "On its way."} for prompt in "abcdefgh"]
-    (project.path / "support.json").write_text(json.dumps(rows), encoding="utf-8")
+    taught = [{"instruction": prompt, "output": "On its way."} for prompt in "abcdefgh"]
+    (project.path / "support.json").write_text(json.dumps(taught), encoding="utf-8")
     project.makepyfile(SUITE)
     models = (f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / 'adapter'}")
     options = ("--llmdiff-max-new-tokens=12", "--llmdiff-json=report.json")
@@ -431,7 +431,7 @@ def test_a_full_model_says_what_it_takes(folder: Path, project: pytest.Pytester)
         def test_it(llm_pair):
             comparison = llm_pair.compare("Hi")
             for helper in (carriers, influence):
-                with pytest.raises(CapabilityError, match="transformers loads, and other is no adapter"):
+                with pytest.raises(CapabilityError, match="and other is no adapter"):
                     helper(comparison)
             assert_divergence(comparison, at_most=0.001)
         """
