@@ -14,10 +14,11 @@ demo: $(VENV)/demo.done
 	$(BIN)/python example_suites/demo.py
 
 # Collecting once with bytecode written spares the tests' thousand processes a compilation each,
-# where the environment forbids Python to write any.
+# where the environment forbids Python to write any. A file is one worker's: the models that its tests
+# share are made once.
 test: $(VENV)/dev.done
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q --collect-only >/dev/null || true
-	$(BIN)/python -m pytest -n2 $(ARGS)
+	$(BIN)/python -m pytest -n2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ from pytest_llmdiff.engines.partings import Ending, partings
 from pytest_llmdiff.engines.raw_completions import RawServerEngine
 from pytest_llmdiff.engines.rendering import Renderer
 from pytest_llmdiff.engines.server import CANARIES, ServerEngine
+from pytest_llmdiff.engines.server_logprobs import LIKELIEST
 from pytest_llmdiff.errors import CapabilityError, ModelError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.passages import Passage
@@ -244,6 +245,8 @@ def test_whole_rows_are_the_weights_logits(
         ({"max_logprobs": None}, False, False),
         ({"max_logprobs": -1, "logits": True}, False, False),
         ({"max_logprobs": 20, "logits": True}, False, False),
+        ({"max_logprobs": 20, "reads_otherwise": True}, False, False),
+        ({"max_logprobs": -1, "reads_otherwise": True}, False, True),
     ],
 )
 def test_what_a_server_tells_is_found_out(
@@ -252,7 +255,9 @@ def test_what_a_server_tells_is_found_out(
     vars(server).update(options)
     engine = raw(server, folder)
     assert (engine.likely_tokens is not None, engine.token_logits is not None) == (likely, whole)
-    if not likely:
+    unlike = "prompt_logprobs are not those that it generates by" in " ".join(engine.notes)
+    assert unlike == options.get("reads_otherwise", False)
+    if not likely and not whole:
         with pytest.raises(CapabilityError, match="does not tell the log-probabilities"):
             passage_logprobs(engine, [Passage(text="x", after=ASKED)], "cpu")
 
@@ -346,7 +351,10 @@ def test_a_run_over_whole_rows_measures_what_the_folders_do(
     assert measured(pytester)["test_one"]["value"] == pytest.approx(kl, abs=1e-4)
     server.bodies.clear()
     run(pytester, 50.0, score, *args).assert_outcomes(passed=4)
-    wide = [b for b in server.bodies if len(b.get("prompt", ())) > 2 and "logprobs" in b]
+    wide = [
+        b for b in server.bodies
+        if len(b.get("prompt", ())) > 2 and b.get("logprobs", 0) > LIKELIEST
+    ]  # fmt: skip
     assert not wide, "the second run has them from the store"
 
 

@@ -107,11 +107,11 @@ def environment() -> dict[str, str]:
     return os.environ | given | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
 
 
-def found_by(folder: Path, interpreter: Any, base: str, tuned: str) -> dict[str, Any]:
+def found_by(folder: Path, interpreter: Any, base: str, tuned: str, *args: str) -> dict[str, Any]:
     """What the suite found with these models."""
     found = run(
         folder, SUITE, interpreter, f"--llm-base={base}", f"--llm-tuned={tuned}",
-        "--llmdiff-max-new-tokens=16",
+        "--llmdiff-max-new-tokens=16", *args,
     )  # fmt: skip
     assert found.returncode == 0, found.stdout + found.stderr
     data: dict[str, Any] = json.loads((folder / "found.json").read_text(encoding="utf-8"))
@@ -128,6 +128,10 @@ def test_base_and_adapter_in_one_engine(
     models: Path, by_transformers: dict[str, Any], tmp_path: Path
 ) -> None:
     found = found_by(tmp_path, PYTHON, f"vllm:{models / 'base'}", f"vllm:{ADAPTER}")
+    assert_alike(found, by_transformers)
+
+
+def assert_alike(found: dict[str, Any], by_transformers: dict[str, Any]) -> None:
     for same in ("base", "tuned", "ends", "rendered"):
         assert found[same] == by_transformers[same], same
     assert found["base"] != found["tuned"]
@@ -184,6 +188,7 @@ def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         "--served-model-name", "base", "--enable-lora", "--lora-modules", f"support={ADAPTER}",
         "--max-loras", "2", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
         "--enforce-eager", "--max-model-len", "512", "--kv-cache-memory-bytes", str(1 << 29),
+        "--max-logprobs", "-1",
     ]  # fmt: skip
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -235,6 +240,17 @@ def test_base_and_adapter_of_one_server(server: str, tmp_path: Path) -> None:
     )
     assert wrong.returncode == 1
     assert f"{server}#other: the server has no such model; it has base, support" in wrong.stdout
+
+
+def test_raw_completions_of_its_server(
+    models: Path, server: str, by_transformers: dict[str, Any], tmp_path: Path
+) -> None:
+    """Rendered here, sent as token ids; likelihoods and divergences from what the server tells."""
+    pytest.importorskip("openai")
+    # One request at once: with LoRA, builds for CPUs die of prompt_logprobs beside another request.
+    args = f"--llmdiff-tokenizer={models / 'base'}", "--llmdiff-batch-size=1", "-k", "test_both"
+    found = found_by(tmp_path, sys.executable, f"{server}#base", f"{server}#support", *args)
+    assert_alike(found, by_transformers)
 
 
 def test_parity_of_files_and_server(models: Path, server: str, tmp_path: Path) -> None:

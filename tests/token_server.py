@@ -58,6 +58,7 @@ class TokenServer(ChatServer):
     weights: Mapping[str, Weights] = field(default_factory=dict)
     max_logprobs: int | None = 20
     logits: bool = False  # --logprobs-mode raw_logits
+    reads_otherwise: bool = False  # as vLLM where an adapter changes the output layer
     takes_ids: bool = True
     tells_ids: bool = True
     tokenizes: bool = True
@@ -134,7 +135,10 @@ class TokenHandler(Handler):
 
     def prompt_logprobs(self, top: int, ids: list[int], weights: Weights) -> list[Any]:
         found: list[Any] = [None]
-        for token, row in zip(ids[1:], self.shown(weights.rows(ids)), strict=False):
+        rows = self.shown(weights.rows(ids))
+        if self.chat.reads_otherwise:
+            rows = (-rows).log_softmax(-1)
+        for token, row in zip(ids[1:], rows, strict=False):
             order = row.argsort(descending=True).tolist()
             values = row.tolist()
             rank = {each: number for number, each in enumerate(order, 1)}

@@ -206,6 +206,11 @@ class RawServerEngine(ServerEngine):
 
     def _review(self, found: Found) -> None:
         """Whether the ids of both stand for the same texts, where the server lets that be seen."""
+        if found.besides.logprobs.unlike:
+            self.notes.append(
+                f"{self.endpoint}: its prompt_logprobs are not those that it generates by (vLLM "
+                "leaves out what an adapter changes at lm_head), and are not used"
+            )
         text, ours, theirs = "\n".join(CANARIES), self._facts["pieces"], found.besides.pieces
         if theirs is None:
             self.notes.append(

@@ -25,6 +25,10 @@ TOPS = (20, 5, 1)
 MANY = 1 << 20  # more than any vocabulary has; llama.cpp gives as many as there are
 MASKED = -9999.0  # vLLM's word for a probability of 0, which JSON has no other for
 LOOSE = 1e-2  # by how much probabilities in single precision may miss 1 together
+# By how much (nats) the likeliest tokens may differ from one way of asking to the other: bfloat16
+# makes a tenth of it.
+ALIKE = 0.5
+LIKELIEST = 5
 
 Row = Mapping[int, float]  # log-probabilities (nats) by token id
 
@@ -36,16 +40,48 @@ class Untold(ModelError):
 @dataclass(frozen=True, kw_only=True)
 class Logprobs:
     """What can be had: the `top` likeliest tokens at each token of a prompt, and the `width` of the
-    vocabulary where whole rows can be had. 0 where not."""
+    vocabulary where whole rows can be had; 0 where not. `unlike` says that the former are there,
+    but are not those that the model generates by."""
 
     top: int = 0
     width: int = 0
+    unlike: bool = False
 
 
 async def find_logprobs(
     connection: Connection, client: AsyncOpenAI, prompt: Sequence[int]
 ) -> Logprobs:
     """Ask a server what it has, by the shortest prompt that tells."""
+    found = await _found(connection, client, prompt)
+    if not found.top or await _agree(connection, client, prompt, min(found.top, LIKELIEST)):
+        return found
+    return Logprobs(width=found.width, unlike=True)
+
+
+async def _agree(
+    connection: Connection, client: AsyncOpenAI, prompt: Sequence[int], top: int
+) -> bool:
+    """Whether what stands behind a prompt is as likely when it is read as when it is generated.
+
+    vLLM leaves out of `prompt_logprobs` what an adapter changes at the output layer.
+    """
+    try:
+        generated = await next_row(connection, client, prompt, top)
+    except (Refused, Untold, Absent):
+        return True  # nothing to hold it against
+    said = _likeliest(generated)
+    read = (await prompt_rows(connection, client, [*prompt, said], top))[-1]
+    expected = _likeliest(read)
+    # What is not among the likeliest is less likely than all of these.
+    behind = generated.get(expected, min(generated.values()))
+    return max(abs(generated[said] - read[said]), abs(read[expected] - behind)) <= ALIKE
+
+
+def _likeliest(row: Row) -> int:
+    return max(row, key=lambda token: row[token])
+
+
+async def _found(connection: Connection, client: AsyncOpenAI, prompt: Sequence[int]) -> Logprobs:
     for top in (WHOLE, *TOPS):
         try:
             rows = await prompt_rows(connection, client, prompt[:2], top)
