@@ -92,11 +92,8 @@ class Explaining:
                 yield f"{count} shown {kind.name}; --llmdiff-explain=all shows all"
         took = sum(self._seconds.values())
         if took >= TOLD:
-            each = ", ".join(
-                f"{kind.name} {seconds:.0f} s"
-                for kind, seconds in self._seconds.items()
-                if seconds >= 0.5
-            )
+            shown = [(kind, self._seconds[kind]) for kind in self._shown]
+            each = ", ".join(f"{kind.name} {seconds:.0f} s" for kind, seconds in shown)
             yield f"explaining took {took:.0f} s ({each}); --llmdiff-explain=none leaves it out"
 
     def _divergences(self, request: Request) -> TokenDivergences | None:
