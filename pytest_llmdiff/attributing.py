@@ -3,7 +3,7 @@ each once, kept in the store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -49,11 +49,9 @@ class Subject:
 
     def messages(self, text: str) -> tuple[Message, ...]:
         """The conversation with another text in the place of that message's."""
-        before, after = (
-            self.comparison.probe.messages[: self.place],
-            self.comparison.probe.messages[self.place + 1 :],
-        )
-        return (*before, Message(role="user", content=text), *after)
+        changed = list(self.comparison.probe.messages)
+        changed[self.place] = Message(role="user", content=text)
+        return tuple(changed)
 
 
 def attribution(run: Answering, comparison: Comparison, terms: Terms) -> Attribution:
@@ -67,29 +65,13 @@ def attribution(run: Answering, comparison: Comparison, terms: Terms) -> Attribu
     """
     subject = _subject(comparison, terms)
     words = subject.words
-    count = len(words.words)
-    seed = int(content_key([words.text, count, terms.samples])[:8], 16)
-    drawn = [method for method in terms.methods if method not in GRADIENTS]
-    masks = dict.fromkeys(
-        mask
-        for method in drawn
-        for mask in ((True,) * count, (False,) * count,
-                     *coalitions(method, count, terms.samples, seed))
-    )  # fmt: skip
-    values = _values(run, subject, list(masks), terms)
+    seed = int(content_key([words.text, len(words.words), terms.samples])[:8], 16)
+    values = _values(run, subject, _masks(subject, terms, seed), terms)
 
-    def perturbed(method: str, side: Side) -> SideAttribution:
-        known = values[side]
-        found = shares(method, known.__getitem__, count, terms.samples, seed)
-        whole, without = known[(True,) * count], known[(False,) * count]
-        return SideAttribution(
-            scores=found.scores, errors=found.errors, whole=whole, without=without
-        )
-
-    def of(method: str, side: Side) -> SideAttribution:
+    def under(side: Side, method: str) -> SideAttribution:
         if method in GRADIENTS:
             return _sloped(run.generation, subject, side, method, terms)
-        return perturbed(method, side)
+        return _perturbed(method, values[side], len(words.words), terms, seed)
 
     named, unit = _measured(terms)
     return Attribution(
@@ -100,7 +82,9 @@ def attribution(run: Answering, comparison: Comparison, terms: Terms) -> Attribu
         left_out=f"replaced by {terms.instead!r}" if terms.instead else "removed",
         segmented_by=words.segmented_by,
         methods=tuple(
-            MethodAttribution(method=method, base=of(method, "base"), tuned=of(method, "tuned"))
+            MethodAttribution(
+                method=method, base=under("base", method), tuned=under("tuned", method)
+            )
             for method in dict.fromkeys(terms.methods)
         ),
     )
@@ -115,6 +99,29 @@ def _subject(comparison: Comparison, terms: Terms) -> Subject:
     if terms.most_words is not None:
         words = words.grouped(terms.most_words)
     return Subject(comparison=comparison, words=words, place=places[-1])
+
+
+def _masks(subject: Subject, terms: Terms, seed: int) -> list[Mask]:
+    """All coalitions of words that the methods ask for, all words and none among them."""
+    count = len(subject.words.words)
+    found: dict[Mask, None] = {}
+    for method in terms.methods:
+        if method not in GRADIENTS:
+            found |= dict.fromkeys([(True,) * count, (False,) * count])
+            found |= dict.fromkeys(coalitions(method, count, terms.samples, seed))
+    return list(found)
+
+
+def _perturbed(
+    method: str, known: Mapping[Mask, float], count: int, terms: Terms, seed: int
+) -> SideAttribution:
+    found = shares(method, known.__getitem__, count, terms.samples, seed)
+    return SideAttribution(
+        scores=found.scores,
+        errors=found.errors,
+        whole=known[(True,) * count],
+        without=known[(False,) * count],
+    )
 
 
 def _measured(terms: Terms) -> tuple[str, str]:
@@ -200,15 +207,9 @@ def _sloped(
     def compute(engine: Any, todo: list[Any]) -> list[dict[str, Any]]:
         from pytest_llmdiff.engines.word_gradients import word_gradients
 
-        return [_gradients(word_gradients, engine, each) for each in todo]
+        return [word_gradients(engine, *each) for each in todo]
 
     (found,) = generation.remembered_all("gradients", side, [asked], compute, alone=True)
     return SideAttribution(
         scores=tuple(found["scores"]), whole=found["whole"], without=found["without"]
     )
-
-
-def _gradients(by: Callable[..., dict[str, Any]], engine: Any, asked: list[Any]) -> dict[str, Any]:
-    messages, place, spans, reply, method, steps = asked
-    told = [Message(role=m["role"], content=m["content"]) for m in messages]
-    return by(engine, told, place, spans, reply, method=method, steps=steps)

@@ -60,7 +60,8 @@ def shares(method: str, value: Value, count: int, samples: int, seed: int) -> Sh
     """Scores of `count` words by a method of this module, from about so many `samples`.
 
     Which coalitions are asked for depends on the other arguments alone, not on their values.
-    Shapley values are exact where there are no more coalitions than samples, and so is KernelSHAP.
+    Shapley values are exact where there are no more coalitions than samples, and so is KernelSHAP;
+    of a single word all methods say the same.
 
     Raises:
         MissingPackageError: the method samples, and captum is not installed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.coalitions import require_captum
@@ -23,22 +23,22 @@ Spans = Sequence[tuple[int, int]]
 
 def word_gradients(
     engine: Any,
-    messages: Sequence[Message],
+    conversation: Sequence[Mapping[str, str]],
     place: int,
     spans: Spans,
     reply: str,
-    *,
     method: str,
     steps: int,
 ) -> dict[str, Any]:
-    """Plain JSON: `scores` of the words at `spans` of the message at `place`, for the
-    log-likelihood of the reply in nats, with its value `whole`, and `without`: with the mean of all
-    embeddings for those of these words. (Not with zeros: what normalises its input, as most models
-    do, jumps there, and no number of steps is enough.)
+    """`scores` of the words at `spans` of the message at `place`, for the reply's log-likelihood in
+    nats, with its value `whole`, and `without`: with the mean of all embeddings for those of these
+    words. (Not with zeros: what normalises its input, as most models do, jumps there, and no number
+    of steps is enough.)
 
     A token's score is the sum over its embedding, a word's the sum over its tokens. Integrated
     gradients (Sundararajan et al. 2017, arXiv 1703.01365) go from the one to the other in so many
-    `steps`; their scores add up to the difference. Input × gradient is the first step alone.
+    `steps`; their scores add up to the difference. Input × gradient is the slope at the prompt
+    alone.
 
     Raises:
         CapabilityError: the engine has no weights to differentiate, the model cannot be run from
@@ -46,12 +46,13 @@ def word_gradients(
         MissingPackageError: captum is not installed.
         ProbeError: the reply has no tokens.
     """
-    require_captum(f"the method {method}")
     opened = capability(engine, "differentiable")
     if opened is None:
         raise CapabilityError(
             f"{method} needs the weights in this process, and {type(engine).__name__} has none"
         )
+    require_captum(f"the method {method}")
+    messages = [Message(role=m["role"], content=m["content"]) for m in conversation]
     prompt, answer = list(engine.render(messages)), list(engine.encode(reply))
     if not answer:
         raise ProbeError(f"a reply without tokens has no likelihood: {reply!r}")
