@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 # Scripts without spaces between words: kana, Han, and Thai's block.
 _SINGLE = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-WORD = re.compile(rf"[{_SINGLE}]|[^\W_{_SINGLE}]+(?:['’][^\W\d_]+)?")
 _SPACED = re.compile(rf"[^\W{_SINGLE}]")
 Span = tuple[int, int]
 
@@ -210,7 +209,9 @@ def word_shares(view: AttentionView, content: str, words: Sequence[str]) -> Word
 
 def moved_words(view: AttentionView, content: str, count: int) -> list[WordShare]:
     """The words of the user's text whose share changed most."""
-    words = dict.fromkeys(word.lower() for word in WORD.findall(content))
+    from pytest_llmdiff.words import words_of
+
+    words = dict.fromkeys(w.text.lower() for w in words_of(content).words if not w.mark)
     found = [word_shares(view, content, [word]) for word in words]
     told = [share for share in found if share is not None]
     return sorted(told, key=lambda share: -abs(share.tuned - share.base))[:count]
