@@ -20,6 +20,7 @@ from pytest_llmdiff.settings import Settings
 from pytest_llmdiff.token_views import token_view
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.attention import AttentionShown
     from pytest_llmdiff.divergences import TokenDivergences
     from pytest_llmdiff.influences import Learnt
     from pytest_llmdiff.neighbours import Neighbours
@@ -74,9 +75,7 @@ class Explaining:
             explanation,
             divergences=self._divergences(request),
             tokens=self._bounded(TOKENS, lambda: token_view(self._generation, comparison)),
-            attention=self._bounded(
-                ATTENTION, lambda: attention_shown(self._generation, comparison)
-            ),
+            attention=self._bounded(ATTENTION, lambda: self._attention(comparison)),
             words=self._bounded(WORDS, lambda: self._words(comparison)),
             influences=self._bounded(INFLUENCES, lambda: self._influences(comparison)),
             carriers=self._bounded(CARRIERS, lambda: self._carriers(comparison)),
@@ -112,12 +111,18 @@ class Explaining:
             return None
         return None if found.unsupported else found
 
+    def _attention(self, comparison: Comparison) -> AttentionShown | None:
+        return None if self._reloading else attention_shown(self._generation, comparison)
+
+    @property
+    def _reloading(self) -> bool:
+        """Whether models that take turns in memory would be loaded anew for each failure: they are
+        asked so only where all is to be explained."""
+        return not self._generation.pair.fits and self._settings.explain == "failed"
+
     def _words(self, comparison: Comparison) -> Attribution | None:
-        """What the words of the prompt count for. Models that take turns in memory would be loaded
-        anew for each failure: they are asked only where all is to be explained."""
-        if comparison.run is None:
-            return None
-        if not self._generation.pair.fits and self._settings.explain == "failed":
+        """What the words of the prompt count for."""
+        if comparison.run is None or self._reloading:
             return None
         return comparison.run.attribution(comparison, WORD_TERMS)
 
