@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.assertions.drift import assert_semantic_drift, semantic_drift
     from pytest_llmdiff.assertions.formatting import assert_format_kept, format_kept
     from pytest_llmdiff.assertions.invariance import assert_invariant, invariant
+    from pytest_llmdiff.assertions.origins import carriers, influence
     from pytest_llmdiff.assertions.parity import assert_parity, parity
     from pytest_llmdiff.assertions.refusal import assert_refusal, refusal
     from pytest_llmdiff.assertions.retention import assert_retention, retention
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         ScorerError,
     )
     from pytest_llmdiff.models import Model, ModelPair
+    from pytest_llmdiff.origins import Carriers, Influence, Influences, Part
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.probes import Probe
     from pytest_llmdiff.readings import (
@@ -79,6 +81,7 @@ _HOMES = {
     "assertions.degeneration": ("assert_not_degenerate", "not_degenerate"),
     "assertions.divergence": ("assert_divergence", "divergence"),
     "assertions.drift": ("assert_semantic_drift", "semantic_drift"),
+    "assertions.origins": ("carriers", "influence"),
     "assertions.parity": ("assert_parity", "parity"),
     "assertions.refusal": ("assert_refusal", "refusal"),
     "assertions.toxicity": ("assert_toxicity", "toxicity"),
@@ -106,6 +109,7 @@ _HOMES = {
     "assertions.formatting": ("assert_format_kept", "format_kept"),
     "assertions.invariance": ("assert_invariant", "invariant"),
     "models": ("Model", "ModelPair"),
+    "origins": ("Carriers", "Influence", "Influences", "Part"),
     "planning": ("Request",),
     "probes": ("Probe",),
     "assertions.bias": ("assert_unbiased", "unbiased"),
@@ -119,11 +123,14 @@ __all__ = [
     "AttentionMap",
     "Attribution",
     "CapabilityError",
+    "Carriers",
     "Comparison",
     "Comparisons",
     "ConfigError",
     "Engine",
     "Generated",
+    "Influence",
+    "Influences",
     "LLMDiffError",
     "Measurement",
     "MethodAttribution",
@@ -131,6 +138,7 @@ __all__ = [
     "Model",
     "ModelError",
     "ModelPair",
+    "Part",
     "Probe",
     "ProbeError",
     "ProbeFileError",
@@ -161,9 +169,11 @@ __all__ = [
     "attention_shift",
     "attribution",
     "bbq",
+    "carriers",
     "crows_pairs",
     "divergence",
     "format_kept",
+    "influence",
     "invariant",
     "likelihood_pairs",
     "not_degenerate",

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_llmdiff.words import words_of
+
 if TYPE_CHECKING:
     from pytest_llmdiff.formats.messages import Message
 
 # Scripts without spaces between words: kana, Han, and Thai's block.
 _SINGLE = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-WORD = re.compile(rf"[{_SINGLE}]|[^\W_{_SINGLE}]+(?:['’][^\W\d_]+)?")
 _SPACED = re.compile(rf"[^\W{_SINGLE}]")
 Span = tuple[int, int]
 
@@ -210,7 +211,7 @@ def word_shares(view: AttentionView, content: str, words: Sequence[str]) -> Word
 
 def moved_words(view: AttentionView, content: str, count: int) -> list[WordShare]:
     """The words of the user's text whose share changed most."""
-    words = dict.fromkeys(word.lower() for word in WORD.findall(content))
+    words = dict.fromkeys(word.text.lower() for word in words_of(content).words if not word.mark)
     found = [word_shares(view, content, [word]) for word in words]
     told = [share for share in found if share is not None]
     return sorted(told, key=lambda share: -abs(share.tuned - share.base))[:count]

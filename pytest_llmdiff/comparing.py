@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.explanation import Explanation
     from pytest_llmdiff.formats.template_source import TemplateSource
     from pytest_llmdiff.generation import Generation
+    from pytest_llmdiff.origins import At, Carriers, Influences
     from pytest_llmdiff.passages import Likelihood, Passage
     from pytest_llmdiff.planning import Request
     from pytest_llmdiff.pools import Pool
@@ -166,7 +167,8 @@ class Comparing:
         from pytest_llmdiff.explaining import Explaining
 
         near = self.trained.neighbours if self.tuning else None
-        return Explaining(self.settings, self.generation, near)
+        learnt = partial(self.trained.learnt, self._whole.store) if self.tuning else None
+        return Explaining(self.settings, self.generation, near, learnt)
 
     @property
     def notes(self) -> list[str]:
@@ -400,6 +402,29 @@ class Comparing:
         from pytest_llmdiff.attributing import attribution
 
         return attribution(self, comparison, terms)
+
+    def influences(
+        self, comparison: Comparison, *, reply: Side, examples: int | None, at: At
+    ) -> Influences:
+        from pytest_llmdiff.influences import influences
+
+        self._require_tuning("influence")
+        learnt = partial(self.trained.learnt, self._whole.store)
+        return influences(
+            self.generation, comparison, learnt, reply=reply, examples=examples, at=at
+        )
+
+    def carriers(self, comparisons: Sequence[Comparison]) -> Carriers:
+        from pytest_llmdiff.carrying import carriers
+
+        self._require_tuning("carriers")
+        return carriers(self.generation, comparisons)
+
+    def _require_tuning(self, helper: str) -> None:
+        if not self.tuning:
+            from pytest_llmdiff.errors import ConfigError
+
+            raise ConfigError(f"{helper} asks what tuning changed: it takes base and tuned model")
 
     def explain(self, comparison: Comparison) -> Explanation:
         """What a failure text shows beyond the comparison; kept for the reports as well."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.attributions import Attribution, Terms
     from pytest_llmdiff.divergences import TokenDivergences
     from pytest_llmdiff.explanation import Explanation
+    from pytest_llmdiff.origins import At, Carriers, Influences
     from pytest_llmdiff.passages import Likelihood, Passage
 
 FinishReason = Literal["stop", "length"]
@@ -84,6 +85,14 @@ class Run(Protocol):
 
     def attention_map(self, comparison: Comparison, *, layer: int, head: int) -> AttentionMap:
         """The attention of one head of both models."""
+
+    def influences(
+        self, comparison: Comparison, *, reply: Side, examples: int | None, at: At
+    ) -> Influences:
+        """The training examples that push most towards a reply; see `influence`."""
+
+    def carriers(self, comparisons: Sequence[Comparison]) -> Carriers:
+        """The parts of the adapter that carry the change; see the helper of that name."""
 
     def record(
         self, comparison: Comparison | None, verdict: Any, sample: Any | None = None

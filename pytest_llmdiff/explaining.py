@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pytest_llmdiff.attention_views import attention_shown
 from pytest_llmdiff.attributions import Attribution, Terms
+from pytest_llmdiff.carrying import carriers
 from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.explanation import Explanation
 from pytest_llmdiff.generation import Generation
+from pytest_llmdiff.influences import influences
 from pytest_llmdiff.planning import Request
 from pytest_llmdiff.settings import Settings
 from pytest_llmdiff.token_views import token_view
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.attention import AttentionShown
     from pytest_llmdiff.divergences import TokenDivergences
+    from pytest_llmdiff.influences import Learnt
     from pytest_llmdiff.neighbours import Neighbours
+    from pytest_llmdiff.origins import Carriers, Influences
 
 T = TypeVar("T")
 TOLD = 1.0  # seconds of explaining from which on the summary tells of them
@@ -38,18 +43,27 @@ TOKENS = Kind(name="token by token", most=50)
 ATTENTION = Kind(name="with their attention", most=20)
 WORDS = Kind(name="word by word", most=5)
 WORD_TERMS = Terms(most_words=40)  # a pass of either model for each
+INFLUENCES = Kind(name="by training examples", most=5)
+CARRIERS = Kind(name="by layers", most=1)
+NEAREST = 24  # training examples whose gradients are taken for a failure
 
 
 class Explaining:
     """Explains comparisons of one pair of models, and knows what that has cost."""
 
     def __init__(
-        self, settings: Settings, generation: Generation, neighbours: Neighbours | None
+        self,
+        settings: Settings,
+        generation: Generation,
+        neighbours: Neighbours | None,
+        learnt: Callable[[], Learnt] | None,
     ) -> None:
         self._settings = settings
         self._generation = generation
         self._neighbours = neighbours
-        self._asked: dict[Kind, int] = {}
+        self._learnt = learnt  # None where the second model is not the first one, tuned
+        self._shown: dict[Kind, int] = {}
+        self._left: set[Kind] = set()
         self._seconds: dict[Kind, float] = {}
 
     def explain(self, comparison: Comparison, request: Request) -> Explanation:
@@ -61,22 +75,33 @@ class Explaining:
             explanation,
             divergences=self._divergences(request),
             tokens=self._bounded(TOKENS, lambda: token_view(self._generation, comparison)),
-            attention=self._bounded(
-                ATTENTION, lambda: attention_shown(self._generation, comparison)
-            ),
+            attention=self._bounded(ATTENTION, lambda: self._attention(comparison)),
             words=self._bounded(WORDS, lambda: self._words(comparison)),
+            influences=self._bounded(INFLUENCES, lambda: self._influences(comparison)),
+            carriers=self._bounded(CARRIERS, lambda: self._carriers(comparison)),
         )
+
+    def _influences(self, comparison: Comparison) -> Influences | None:
+        if self._learnt is None:
+            return None
+        return influences(
+            self._generation, comparison, self._learnt,
+            reply="tuned", examples=NEAREST, at="start",
+        )  # fmt: skip
+
+    def _carriers(self, comparison: Comparison) -> Carriers | None:
+        return None if self._learnt is None else carriers(self._generation, [comparison])
 
     def notes(self) -> Iterator[str]:
         """What was left out for its cost, and what the others took."""
-        for kind, asked in self._asked.items():
-            if asked > kind.most and self._settings.explain == "failed":
-                yield (
-                    f"{kind.most} failures are shown {kind.name}; --llmdiff-explain=all shows all"
-                )
+        for kind in self._shown:
+            if kind in self._left:
+                count = "1 failure is" if kind.most == 1 else f"{kind.most} failures are"
+                yield f"{count} shown {kind.name}; --llmdiff-explain=all shows all"
         took = sum(self._seconds.values())
         if took >= TOLD:
-            each = ", ".join(f"{name.name} {took:.0f} s" for name, took in self._seconds.items())
+            shown = [(kind, self._seconds[kind]) for kind in self._shown]
+            each = ", ".join(f"{kind.name} {seconds:.0f} s" for kind, seconds in shown)
             yield f"explaining took {took:.0f} s ({each}); --llmdiff-explain=none leaves it out"
 
     def _divergences(self, request: Request) -> TokenDivergences | None:
@@ -86,25 +111,36 @@ class Explaining:
             return None
         return None if found.unsupported else found
 
+    def _attention(self, comparison: Comparison) -> AttentionShown | None:
+        return None if self._reloading else attention_shown(self._generation, comparison)
+
+    @property
+    def _reloading(self) -> bool:
+        """Whether models that take turns in memory would be loaded anew for each failure: they are
+        asked so only where all is to be explained."""
+        return not self._generation.pair.fits and self._settings.explain == "failed"
+
     def _words(self, comparison: Comparison) -> Attribution | None:
-        """What the words of the prompt count for. Models that take turns in memory would be loaded
-        anew for each failure: they are asked only where all is to be explained."""
-        if comparison.run is None:
-            return None
-        if not self._generation.pair.fits and self._settings.explain == "failed":
+        """What the words of the prompt count for."""
+        if comparison.run is None or self._reloading:
             return None
         return comparison.run.attribution(comparison, WORD_TERMS)
 
-    def _bounded(self, kind: Kind, make: Callable[[], T]) -> T | None:
+    def _bounded(self, kind: Kind, make: Callable[[], T | None]) -> T | None:
         """What is made, of so many as the run explains in that way and the models can tell."""
-        self._asked[kind] = self._asked.get(kind, 0) + 1
-        if self._settings.explain == "failed" and self._asked[kind] > kind.most:
+        if self._settings.explain == "failed" and self._shown.get(kind, 0) >= kind.most:
+            self._left.add(kind)
             return None
         started = time.monotonic()
         try:
-            made = make()
-        except LLMDiffError:
-            self._asked[kind] -= 1  # of what cannot be told nothing is left out
-            return None
-        self._seconds[kind] = self._seconds.get(kind, 0.0) + time.monotonic() - started
-        return made
+            found = make()
+        except (LLMDiffError, RuntimeError):
+            # RuntimeError: torch's, from a model's own code. The failure that is being explained
+            # must not be lost over it.
+            found = None
+        finally:
+            took = time.monotonic() - started
+            self._seconds[kind] = self._seconds.get(kind, 0.0) + took
+        if found is not None:
+            self._shown[kind] = self._shown.get(kind, 0) + 1
+        return found

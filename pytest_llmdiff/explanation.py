@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.attention import AttentionShown
     from pytest_llmdiff.attributions import Attribution
     from pytest_llmdiff.divergences import TokenDivergences, TokenView
+    from pytest_llmdiff.origins import Carriers, Influences
 
 LeakKind = Literal["same", "near-same"]
 
@@ -58,6 +59,8 @@ class Explanation:
     attention: AttentionShown | None = None
     words: Attribution | None = None
     neighbours: tuple[Neighbour, ...] = ()
+    influences: Influences | None = None
+    carriers: Carriers | None = None
     leak: Leak | None = None
     unavailable: str = ""
     rerun: str = ""

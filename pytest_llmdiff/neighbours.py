@@ -81,15 +81,26 @@ class Neighbours:
             # explained must not be lost over it.
             return Explanation(leak=leak, unavailable=_reason(error))
 
-    def _nearest(self, prompt: str, leak: Leak | None) -> Explanation:
-        import numpy as np
+    def nearest(self, messages: Sequence[Message], count: int) -> list[tuple[int, int]]:
+        """Data set and place in it of the examples with the nearest prompts, the nearest first; one
+        for each prompt.
 
+        Raises:
+            LLMDiffError: nothing can be embedded, or nothing there was read.
+        """
         table = self._table_once()
         if not len(table.places):
-            return Explanation(leak=leak, unavailable=table.unread)
+            raise ScorerError(table.unread)
+        order, _ = self._order(table, asked(messages), count)
+        return [table.places[at] for at in order]
+
+    def _order(self, table: _Table, prompt: str, count: int) -> tuple[list[int], list[float]]:
+        """Rows of the nearest prompts, and their similarities. Raises ScorerError."""
+        import numpy as np
+
         own = self._embeds.vectors([prompt])
         if (reason := own.unsupported[0]) is not None:
-            return Explanation(leak=leak, unavailable=f"the probe's prompt: {reason}")
+            raise ScorerError(f"the probe's prompt: {reason}")
         vector = own.rows[0].astype(np.float32)
         blocks = [
             table.rows[start : start + BLOCK].astype(np.float32) @ vector
@@ -97,11 +108,18 @@ class Neighbours:
         ]
         # Beyond 1 by the rounding of float16 only.
         similarities = np.concatenate(blocks).clip(-1, 1)
-        order = np.argsort(-similarities, kind="stable")[:CANDIDATES]
+        order = np.argsort(-similarities, kind="stable")[:count]
+        return order.tolist(), similarities[order].tolist()
+
+    def _nearest(self, prompt: str, leak: Leak | None) -> Explanation:
+        table = self._table_once()
+        if not len(table.places):
+            return Explanation(leak=leak, unavailable=table.unread)
+        order, similarities = self._order(table, prompt, CANDIDATES)
         text = normalised(prompt)
         found = [
             self._neighbour(table.places[at], similarity, text)
-            for at, similarity in zip(order.tolist(), similarities[order].tolist(), strict=True)
+            for at, similarity in zip(order, similarities, strict=True)
         ]
         # What has the probe's very words comes before what has its meaning.
         found.sort(key=lambda n: (n.leak is None, n.leak == "near-same"))

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmdiff.engines import Engine, capability
-from pytest_llmdiff.engines.rendering import AnyRenderer, FactoryRenderer, Renderer
+from pytest_llmdiff.engines.rendering import (
+    AnyRenderer,
+    FactoryRenderer,
+    Renderer,
+    with_template,
+)
 from pytest_llmdiff.errors import CapabilityError, ProbeError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.formats.template_source import TemplateSource
@@ -124,25 +129,15 @@ def _known(
     training: Training,
 ) -> tuple[AnyRenderer | None, str]:
     if given is not None:
-        return _renderer(ours, given), f"the given template ({given.name})"
+        return with_template(ours, given), f"the given template ({given.name})"
     if training.template is not None:
         text = f"the template of the training ({training.template.name}, {training.found_in})"
-        return _renderer(ours, training.template), text
+        return with_template(ours, training.template), text
     if training.own_template is not None and base is not None:
-        own = _renderer(ours, training.own_template)
+        own = with_template(ours, training.own_template)
         if compare_renderings(own.ids, base.ids, lambda ids: str(ours.tokenizer.decode(list(ids)))):
             return own, f"the tuned model's own {training.own_template.name}, unlike the base's"
     return None, ""
-
-
-def _renderer(ours: AnyRenderer, source: TemplateSource) -> AnyRenderer:
-    if source.factory is not None:
-        return FactoryRenderer(
-            ours.path, template=source.factory, kwargs=ours.kwargs, conversions=ours.conversions
-        )
-    return Renderer(
-        ours.path, template=source.jinja, kwargs=ours.kwargs, conversions=ours.conversions
-    )
 
 
 MARK = "\u2060mark\u2060"

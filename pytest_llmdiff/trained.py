@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_llmdiff.formats.template_source import TemplateSource
+    from pytest_llmdiff.influences import Learnt
     from pytest_llmdiff.neighbours import Neighbours
     from pytest_llmdiff.recitation import Recitation
     from pytest_llmdiff.scoring import Scoring
     from pytest_llmdiff.settings import Settings
     from pytest_llmdiff.specs import Spec
+    from pytest_llmdiff.store import Store
     from pytest_llmdiff.training import TrainData, Training
 
 
@@ -33,6 +35,7 @@ class Trained:
         self._settings = settings
         self._specs = specs
         self._scoring = scoring
+        self._learnt: Learnt | None = None
 
     @cached_property
     def training(self) -> Training:
@@ -81,6 +84,31 @@ class Trained:
         from pytest_llmdiff.recitation import Recitation
 
         return Recitation(self.known_data)
+
+    def learnt(self, store: Store) -> Learnt:
+        """The training data as gradients are taken of it.
+
+        Raises:
+            ConfigError: there is none that is known.
+        """
+        from pytest_llmdiff.errors import ConfigError
+        from pytest_llmdiff.influences import Learnt
+        from pytest_llmdiff.reports.progress import progress_for
+
+        if self.known_data is None or self.neighbours is None:
+            raise ConfigError(
+                "where a reply was learnt is looked for in the training data, and none is known: "
+                "give it with --llmdiff-train-data"
+            )
+        if self._learnt is None:
+            self._learnt = Learnt(
+                data=self.known_data,
+                training=self.training,
+                store=store,
+                near=self.neighbours,
+                progress=progress_for(self._config),
+            )
+        return self._learnt
 
     def markers(self) -> list[str]:
         """Special tokens and template marks in the files of both models."""

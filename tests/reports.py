@@ -69,8 +69,8 @@ def row_of(
                 "tags": list(tags), "language": language, "cluster": None,
                 "sides": ["base", "tuned"], "base": {"text": base, **reply},
                 "tuned": {"text": tuned, **reply}, "margin": None, "near_tie": False,
-                "accepted": None, "leak": None, "nearest": None, "seen": None, "words": None,
-                "attention": None,
+                "accepted": None, "leak": None, "nearest": None, "learnt": None, "carried": None,
+                "seen": None, "words": None, "attention": None,
             }
         ],
         "verdicts": [
@@ -109,6 +109,12 @@ def hostile_rows() -> dict[str, dict[str, Any]]:
             "leak": {"dataset": text, "number": 1, "kind": "same"},
             "nearest": [{"dataset": text, "number": 1, "prompt": text, "answer": text,
                          "similarity": 0.5, "leak": None}],
+            "learnt": {"examples": [{"dataset": text, "number": 1, "prompt": text, "answer": text,
+                                     "score": 0.5, "dot": 2.0}],
+                       "judged": 8, "known": 9, "unread": 1, "median": 0.1, "alike": 1,
+                       "at": "start", "pattern": "few"},
+            "carried": {"change": 1.5, "tokens": 9, "layers": [[text, 0.5]], "kinds": [[text, 0.5]],
+                        "fewest": [text], "kept": 0.8},
             "seen": {"at": 0, "base_likely": [[text, 0.5]], "tuned_likely": [[text, 0.5]],
                      "base": [[text, 1.0, -0.5, -1.5]], "tuned": [[text, None, None, -0.5]]},
             "attention": looked(text),

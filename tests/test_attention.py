@@ -462,6 +462,11 @@ def test_a_chinese_word_in_several_tokens(folder: Path, tmp_path: Path) -> None:
     assert whole is not None
     assert 0 < whole.tuned < 1
     assert whole.tuned == pytest.approx(sum(part.tuned for part in parts if part is not None))
+    moved = moved_words(view, content, 9)
+    mark = word_shares(view, content, ["？"])
+    assert mark is not None
+    assert sum(word.tuned for word in moved) + mark.tuned == pytest.approx(1)
+    assert len(moved) < len(content) - 1, "words, and not characters"
     everything = word_shares(view, content, list(content))
     assert everything is not None
     assert everything.base == pytest.approx(1)

@@ -37,6 +37,7 @@ from pytest_llmdiff.metrics.template import template_measurement
 from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.suites.limits import LIMITS
 from tests.conftest import BASE, CAPITAL, REFUND, TUNED, write_models
+from tests.reports import hostile_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([
@@ -574,7 +575,11 @@ def key_paths(value: Any, path: str = "") -> Iterator[str]:
 
 
 def test_json_report_keys(real_report: dict[str, Any]) -> None:
-    written = {path for path in key_paths(real_report) if not path.endswith("[]")}
+    (row, *_) = (c for row in hostile_rows().values() for c in row["comparisons"])
+    # Scripted models have no adapter to look at.
+    of_adapter = {"tests": [{"comparisons": [{key: row[key] for key in ("learnt", "carried")}]}]}
+    found = [*key_paths(real_report), *key_paths(of_adapter)]
+    written = {path for path in found if not path.endswith("[]")}
     assert set(names("docs/json-report.md", "## Keys")) == written
     assert set(real_report["settings"]) == {option.name for option in OPTIONS}
 

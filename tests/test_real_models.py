@@ -147,6 +147,7 @@ def test_two_workers_share_one_model(recorded: Path) -> None:
     found = run(
         recorded, "--llm-base", BASE, "--llm-tuned", "adapters/rude", "-n2",
         "-k", "general and (capital or usb or iron)", "--llmdiff-json", "workers.json",
+        "--llmdiff-explain=none",
     )  # fmt: skip
     assert found.returncode == 1
     data = report(recorded, "workers.json")

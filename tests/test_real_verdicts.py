@@ -40,7 +40,8 @@ def start(folder: Path, tuned: str, *args: str) -> tuple[int, dict[str, Any]]:
     """A run in a process of its own, on one thread: two on busy cores spin."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args]
     found = subprocess.run(
-        [*command, f"--llm-base={BASE}", f"--llm-tuned={tuned}", "--llmdiff-json=report.json"],
+        [*command, f"--llm-base={BASE}", f"--llm-tuned={tuned}", "--llmdiff-json=report.json",
+         "--llmdiff-explain=none"],
         cwd=folder, check=False, text=True, capture_output=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip

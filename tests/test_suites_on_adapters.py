@@ -72,7 +72,7 @@ def suites(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outcomes(folder: Path, adapter: Path, *args: str) -> dict[str, str]:
     found = run(
         folder, "--llm-base", BASE, f"--llm-tuned={adapter}", "--llmdiff-json=report.json", *args,
-        "-k", " or ".join(sorted(JUDGED)),
+        "-k", " or ".join(sorted(JUDGED)), "--llmdiff-explain=none",
     )  # fmt: skip
     assert found.returncode in (0, 1), found.stdout + found.stderr
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))

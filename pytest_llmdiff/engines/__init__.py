@@ -41,8 +41,8 @@ class Engine(Protocol):
     """Anything that answers requests.
 
     Optional capabilities are asked for by name: `token_logits`, `token_logprobs`, `likely_tokens`,
-    `divergence`, `token_view`, `logprobs`, `attentions`, `attention`, `adapter_health`,
-    `parameter_bytes`, `differentiable`.
+    `divergence`, `token_view`, `logprobs`, `attentions`, `attention`, `differentiable`,
+    `reply_gradients`, `carried`, `adapter_health`, `parameter_bytes`.
     """
 
     def fingerprint(self) -> str:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_llmdiff.engines import Engine, capability
 from pytest_llmdiff.engines.artifacts import safetensors_header
 from pytest_llmdiff.engines.packing import dense
 from pytest_llmdiff.engines.weights import Weights
+from pytest_llmdiff.errors import CapabilityError
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +48,17 @@ class AdapterHealth:
                 f"{max(self.norms.values()):.1e}, below {NO_EFFECT:.0e}"
             )
         return found
+
+
+def require_adapter(engine: Engine, what: str) -> None:
+    """Raises CapabilityError unless the engine runs a PEFT adapter over weights that it loads; no
+    weights are loaded for that."""
+    needed = f"{what} of a PEFT adapter over weights that transformers loads"
+    if capability(engine, "reply_gradients") is None:
+        raise CapabilityError(f"{needed}, and {type(engine).__name__} has none")
+    weights: Weights = capability(engine, "weights")
+    if weights.adapter is None:
+        raise CapabilityError(f"{needed}, and {weights.path.name} is no adapter")
 
 
 def adapter_health(weights: Weights) -> AdapterHealth:

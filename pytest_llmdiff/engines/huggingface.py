@@ -26,6 +26,8 @@ from pytest_llmdiff.planning import Request
 if TYPE_CHECKING:
     import torch
 
+    from pytest_llmdiff.engines.gradients import Places
+
 # Rows that decode together, where memory holds them: on a CPU more are hardly faster, and a window
 # has no more.
 BATCH = {"cpu": 64, "mps": 32, "cuda": 64}
@@ -180,6 +182,18 @@ class TransformersEngine(FileEngine[Weights]):
     def differentiable(self) -> AbstractContextManager[Any]:
         """Capability: the model with autograd on; its parameters ask for no gradient."""
         return self.weights.model(adapted=self.adapted, gradients=True)
+
+    def reply_gradients(self, items: Sequence[Continuation], places: Places) -> list[torch.Tensor]:
+        """Capability: sketches of the gradients of given replies with respect to the adapter."""
+        from pytest_llmdiff.engines.gradients import reply_gradients  # nothing on a rerun
+
+        return reply_gradients(self.weights, items, places, pad_id=self._pad_id())
+
+    def carried(self, items: Sequence[Continuation], rows: int) -> dict[str, Any]:
+        """Capability: which parts of the adapter carry the change of given replies; plain JSON."""
+        from pytest_llmdiff.engines.carriers import carried  # nothing on a rerun
+
+        return carried(self.weights, items, rows=rows, pad_id=self._pad_id())
 
     def embedding_rows(self) -> int:
         """How many token ids the model's embeddings have a row for."""

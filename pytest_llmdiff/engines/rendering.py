@@ -18,6 +18,7 @@ from pytest_llmdiff.formats.factory_rendering import (
 )
 from pytest_llmdiff.formats.factory_templates import FactoryTemplate
 from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.formats.template_source import TemplateSource
 
 
 class Renderer:
@@ -165,6 +166,17 @@ class FactoryRenderer:
 
 
 AnyRenderer = Renderer | FactoryRenderer
+
+
+def with_template(ours: AnyRenderer, source: TemplateSource) -> AnyRenderer:
+    """The same tokenizer with another template."""
+    if source.factory is not None:
+        return FactoryRenderer(
+            ours.path, template=source.factory, kwargs=ours.kwargs, conversions=ours.conversions
+        )
+    return Renderer(
+        ours.path, template=source.jinja, kwargs=ours.kwargs, conversions=ours.conversions
+    )
 
 
 def factory_answered(

@@ -104,6 +104,27 @@ def read_training_log(folder: Path) -> TrainingLog | None:
     )
 
 
+def read_checkpoints(folder: Path) -> list[tuple[Path, float | None]]:
+    """The adapters that a training saved on its way, in order: each file with the learning rate
+    that was last logged by then, None where none was.
+
+    Raises:
+        ConfigError: a file of the log is damaged.
+    """
+    root = _root(folder)
+    files = {
+        step: file
+        for file in root.glob("checkpoint-*/adapter_model.safetensors")
+        if (step := _checkpoint_step(file.parent)) is not None
+    }
+    log = read_training_log(root) if files else None
+    rates = () if log is None else log.learning_rates
+    return [
+        (files[step], next((rate for at, rate in reversed(rates) if at <= step), None))
+        for step in sorted(files)
+    ]
+
+
 # Places
 
 

@@ -11,6 +11,7 @@ from pytest_llmdiff.attributions import Attribution
 from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.divergences import TokenDivergences, TokenView
 from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
+from pytest_llmdiff.reports.origins import carried_lines, learnt_lines
 from pytest_llmdiff.reports.text import (
     INTERVAL,
     first_difference,
@@ -78,6 +79,8 @@ def failure_text(
         lines += _attention_lines(comparison, explanation.attention)
         lines += _word_lines(comparison, explanation.words)
         lines += _training_lines(comparison, explanation)
+        lines += learnt_lines(explanation.influences)
+        lines += carried_lines(explanation.carriers)
     if explanation.rerun:
         lines.append(f"  rerun    {explanation.rerun}")
     return "\n".join(lines)
@@ -110,7 +113,8 @@ def _member_lines(comparison: Comparison, explanation: Explanation) -> list[str]
     lines += _attention_lines(comparison, explanation.attention)
     lines += _word_lines(comparison, explanation.words)
     nearest = replace(explanation, neighbours=explanation.neighbours[:1])
-    return lines + _training_lines(comparison, nearest)
+    lines += _training_lines(comparison, nearest)
+    return [*lines, *learnt_lines(explanation.influences), *carried_lines(explanation.carriers)]
 
 
 def worst_shown(verdict: Verdict, sample: Sample) -> Sequence[tuple[float, Comparison]]:

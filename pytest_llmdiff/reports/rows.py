@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.comparison import Comparison
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from pytest_llmdiff.attributions import Attribution
     from pytest_llmdiff.divergences import TokenView
     from pytest_llmdiff.explanation import Explanation, Leak
+    from pytest_llmdiff.origins import Carriers, Influences
 
 SEEN = 512  # tokens of a reply in the reports
 MAPPED = 48  # tokens of a reply in a map of attention, and the last so many that they look back at
 KEYS = 256
+LEARNT = 10  # training examples that push towards it
 
 
 def plain(value: Any) -> Any:
@@ -57,18 +59,37 @@ def comparison_row(comparison: Comparison, leak: Leak | None = None) -> dict[str
         }
     along = {"margin": plain(comparison.margin), "near_tie": comparison.near_tie}
     accepted = None if comparison.accepted is None else comparison.accepted.text
-    explained = dict.fromkeys(("nearest", "seen", "attention", "words"))
-    later = {"leak": _leak_row(leak), **explained}
-    return {**row, **along, "accepted": accepted, **later}
+    explained = dict.fromkeys(("nearest", "learnt", "carried", "seen", "attention", "words"))
+    return {**row, **along, "accepted": accepted, "leak": _leak_row(leak), **explained}
 
 
 def take_explanation(row: dict[str, Any], explanation: Explanation) -> None:
-    """Keep with a comparison's row what its failure text tells of the training data."""
+    """Keep with a comparison's row what its failure was explained with."""
     row["leak"] = _leak_row(explanation.leak)
     row["nearest"] = plain([asdict(found) for found in explanation.neighbours]) or None
+    row["learnt"] = _learnt_row(explanation.influences)
+    row["carried"] = _carried_row(explanation.carriers)
     row["seen"] = _seen_row(explanation.tokens)
     row["attention"] = _attention_row(explanation.attention)
     row["words"] = _words_row(explanation.words)
+
+
+def _learnt_row(found: Influences | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    row = asdict(replace(found, examples=found.examples[:LEARNT]))
+    return {**plain(row), "pattern": found.pattern}
+
+
+def _carried_row(found: Carriers | None) -> dict[str, Any] | None:
+    """Parts with their shares, as pairs."""
+    if found is None:
+        return None
+    pairs = {
+        name: [[part.name, round(part.alone, 4)] for part in parts]
+        for name, parts in (("layers", found.layers), ("kinds", found.kinds))
+    }
+    return plain({**vars(found), **pairs})  # type: ignore[no-any-return]
 
 
 def _seen_row(view: TokenView | None) -> dict[str, Any] | None:

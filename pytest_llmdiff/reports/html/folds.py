@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_llmdiff.reports.origins import advice_of, layers_text, percent
 from pytest_llmdiff.reports.phrases import measure_of
 from pytest_llmdiff.reports.text import number, printable, shortened
 
@@ -92,7 +93,7 @@ def row_folds(row: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def comparison_folds(comparison: Mapping[str, Any]) -> Iterator[Block]:
-    """Of one probe: its replies token by token, and what the training data has of it."""
+    """Of one probe: its replies token by token, and where the tuned one was learnt."""
     if (seen := comparison["seen"]) is not None:
         yield from _seen_folds(seen, comparison["sides"])
     if (looked := comparison["attention"]) is not None:
@@ -113,6 +114,10 @@ def comparison_folds(comparison: Mapping[str, Any]) -> Iterator[Block]:
                 for near in comparison["nearest"]
             ],
         )
+    if (learnt := comparison["learnt"]) is not None:
+        yield from _learnt_folds(learnt)
+    if (carried := comparison["carried"]) is not None and carried["layers"]:
+        yield from _carried_folds(carried)
     if (leak := comparison["leak"]) is not None:
         said = "this prompt" if leak["kind"] == "same" else "nearly this prompt"
         where = f"{leak['dataset']} {leak['number']}"
@@ -192,6 +197,32 @@ def _marked_words(
         done = end
     if text[done:]:
         yield [text[done:]]
+
+
+def _learnt_folds(learnt: Mapping[str, Any]) -> Iterator[Block]:
+    """The training examples that push towards the tuned reply, and what follows."""
+    if not (examples := learnt["examples"]):
+        return
+    yield table(
+        f"Training examples that push towards the reply ({learnt['judged']} of {learnt['known']} "
+        "were looked at)",
+        ("gradient", "example", "prompt", "answer to learn"),
+        [(e["score"], f"{e['dataset']} {e['number']}", e["prompt"], e["answer"]) for e in examples],
+    )
+    score = examples[0]["score"]
+    if advice := advice_of(learnt["pattern"], learnt["alike"], learnt["judged"], score):
+        yield lines("Data or training?", [advice])
+
+
+def _carried_folds(carried: Mapping[str, Any]) -> Iterator[Block]:
+    """Which layers and kinds of modules carry the change."""
+    yield lines(
+        "Where in the adapter",
+        [f"{percent(carried['kept'])} of the change by {layers_text(carried['fewest'])}"],
+    )
+    for title, key in (("Layers alone", "layers"), ("Kinds of modules alone", "kinds")):
+        shares = [(name, percent(share)) for name, share in carried[key]]
+        yield table(title, ("part", "share of the change"), shares)
 
 
 def _text(value: object) -> str:
