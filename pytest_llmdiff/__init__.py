@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.assertions.attention import (
+        assert_attends,
+        assert_attention_shift,
+        attends,
+        attention_map,
+        attention_shift,
+    )
+    from pytest_llmdiff.assertions.attribution import attribution
     from pytest_llmdiff.assertions.bias import assert_unbiased, unbiased
     from pytest_llmdiff.assertions.degeneration import assert_not_degenerate, not_degenerate
     from pytest_llmdiff.assertions.divergence import assert_divergence, divergence
@@ -23,6 +31,13 @@ if TYPE_CHECKING:
         assert_wiring,
         template_consistent,
         wiring,
+    )
+    from pytest_llmdiff.attention import AttentionMap
+    from pytest_llmdiff.attributions import (
+        Agreement,
+        Attribution,
+        MethodAttribution,
+        SideAttribution,
     )
     from pytest_llmdiff.comparison import Comparison, Measurement, Reply, Score
     from pytest_llmdiff.engines import Engine, Generated
@@ -53,6 +68,16 @@ if TYPE_CHECKING:
 # Public names and the modules that hold them. They are imported on first use: pytest imports this
 # package at every start, in projects that have no model test at all.
 _HOMES = {
+    "assertions.attention": (
+        "assert_attends",
+        "assert_attention_shift",
+        "attends",
+        "attention_map",
+        "attention_shift",
+    ),
+    "attention": ("AttentionMap",),
+    "assertions.attribution": ("attribution",),
+    "attributions": ("Agreement", "Attribution", "MethodAttribution", "SideAttribution"),
     "assertions.degeneration": ("assert_not_degenerate", "not_degenerate"),
     "assertions.divergence": ("assert_divergence", "divergence"),
     "assertions.drift": ("assert_semantic_drift", "semantic_drift"),
@@ -94,6 +119,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "Agreement",
+    "AttentionMap",
+    "Attribution",
     "CapabilityError",
     "Carriers",
     "Comparison",
@@ -105,6 +133,7 @@ __all__ = [
     "Influences",
     "LLMDiffError",
     "Measurement",
+    "MethodAttribution",
     "MissingPackageError",
     "Model",
     "ModelError",
@@ -118,8 +147,11 @@ __all__ = [
     "Score",
     "ScorerError",
     "ScriptedEngine",
+    "SideAttribution",
     "adapter_effective",
     "assert_adapter_effective",
+    "assert_attends",
+    "assert_attention_shift",
     "assert_divergence",
     "assert_format_kept",
     "assert_invariant",
@@ -132,6 +164,10 @@ __all__ = [
     "assert_toxicity",
     "assert_unbiased",
     "assert_wiring",
+    "attends",
+    "attention_map",
+    "attention_shift",
+    "attribution",
     "bbq",
     "carriers",
     "crows_pairs",

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_llmdiff.asking import Asking
+    from pytest_llmdiff.attention import AttentionMap, AttentionView, Moves
+    from pytest_llmdiff.attributions import Attribution, Terms
     from pytest_llmdiff.baseline import Noise
     from pytest_llmdiff.comparison import (
         Accepted,
@@ -378,6 +380,28 @@ class Comparing:
             return [passage for found in near for passage in passages_of(found)]
 
         return likelihoods(self.generation, side, own, around)
+
+    def attention(self, comparisons: Sequence[Comparison]) -> list[AttentionView | str]:
+        from pytest_llmdiff.attention_views import attention_views
+
+        return attention_views(
+            self.generation, comparisons, around=lambda: list(self._near(comparisons))
+        )
+
+    def attention_moves(self, pairs: Sequence[tuple[Comparison, Comparison]]) -> list[Moves | str]:
+        from pytest_llmdiff.attention_views import attention_moves
+
+        return attention_moves(self.generation, pairs)
+
+    def attention_map(self, comparison: Comparison, *, layer: int, head: int) -> AttentionMap:
+        from pytest_llmdiff.attention_views import attention_map
+
+        return attention_map(self.generation, comparison, layer=layer, head=head)
+
+    def attribution(self, comparison: Comparison, terms: Terms) -> Attribution:
+        from pytest_llmdiff.attributing import attribution
+
+        return attribution(self, comparison, terms)
 
     def influences(
         self, comparison: Comparison, *, reply: Side, examples: int | None, at: At

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from pytest_llmdiff.probes import Probe
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.attention import AttentionMap, AttentionView, Moves
+    from pytest_llmdiff.attributions import Attribution, Terms
     from pytest_llmdiff.divergences import TokenDivergences
     from pytest_llmdiff.explanation import Explanation
     from pytest_llmdiff.origins import At, Carriers, Influences
@@ -71,6 +73,19 @@ class Run(Protocol):
             CapabilityError: the engine of that side cannot tell.
         """
 
+    def attention(self, comparisons: Sequence[Comparison]) -> list[AttentionView | str]:
+        """Where both models look while they read the base's reply, or why that cannot be told.
+
+        Raises:
+            CapabilityError: an engine does not tell.
+        """
+
+    def attention_moves(self, pairs: Sequence[tuple[Comparison, Comparison]]) -> list[Moves | str]:
+        """How far either model's attention moves between two forms of a prompt."""
+
+    def attention_map(self, comparison: Comparison, *, layer: int, head: int) -> AttentionMap:
+        """The attention of one head of both models."""
+
     def influences(
         self, comparison: Comparison, *, reply: Side, examples: int | None, at: At
     ) -> Influences:
@@ -83,6 +98,9 @@ class Run(Protocol):
         self, comparison: Comparison | None, verdict: Any, sample: Any | None = None
     ) -> None:
         """Keep a verdict for the reports; `sample` has the members of a set."""
+
+    def attribution(self, comparison: Comparison, terms: Terms) -> Attribution:
+        """What the words of the prompt count for."""
 
     def explain(self, comparison: Comparison) -> Explanation:
         """What a failure text shows beyond the comparison."""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_llmdiff.attention_views import attention_shown
+from pytest_llmdiff.attributions import Attribution, Terms
 from pytest_llmdiff.carrying import carriers
 from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.errors import LLMDiffError
@@ -18,6 +20,7 @@ from pytest_llmdiff.settings import Settings
 from pytest_llmdiff.token_views import token_view
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.attention import AttentionShown
     from pytest_llmdiff.divergences import TokenDivergences
     from pytest_llmdiff.influences import Learnt
     from pytest_llmdiff.neighbours import Neighbours
@@ -37,6 +40,9 @@ class Kind:
 
 
 TOKENS = Kind(name="token by token", most=50)
+ATTENTION = Kind(name="with their attention", most=20)
+WORDS = Kind(name="word by word", most=5)
+WORD_TERMS = Terms(most_words=40)  # a pass of either model for each
 INFLUENCES = Kind(name="by training examples", most=5)
 CARRIERS = Kind(name="by layers", most=1)
 NEAREST = 24  # training examples whose gradients are taken for a failure
@@ -69,6 +75,8 @@ class Explaining:
             explanation,
             divergences=self._divergences(request),
             tokens=self._bounded(TOKENS, lambda: token_view(self._generation, comparison)),
+            attention=self._bounded(ATTENTION, lambda: self._attention(comparison)),
+            words=self._bounded(WORDS, lambda: self._words(comparison)),
             influences=self._bounded(INFLUENCES, lambda: self._influences(comparison)),
             carriers=self._bounded(CARRIERS, lambda: self._carriers(comparison)),
         )
@@ -102,6 +110,21 @@ class Explaining:
         except LLMDiffError:
             return None
         return None if found.unsupported else found
+
+    def _attention(self, comparison: Comparison) -> AttentionShown | None:
+        return None if self._reloading else attention_shown(self._generation, comparison)
+
+    @property
+    def _reloading(self) -> bool:
+        """Whether models that take turns in memory would be loaded anew for each failure: they are
+        asked so only where all is to be explained."""
+        return not self._generation.pair.fits and self._settings.explain == "failed"
+
+    def _words(self, comparison: Comparison) -> Attribution | None:
+        """What the words of the prompt count for."""
+        if comparison.run is None or self._reloading:
+            return None
+        return comparison.run.attribution(comparison, WORD_TERMS)
 
     def _bounded(self, kind: Kind, make: Callable[[], T | None]) -> T | None:
         """What is made, of so many as the run explains in that way and the models can tell."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.attention import AttentionShown
+    from pytest_llmdiff.attributions import Attribution
     from pytest_llmdiff.divergences import TokenDivergences, TokenView
     from pytest_llmdiff.origins import Carriers, Influences
 
@@ -54,6 +56,8 @@ class Explanation:
 
     divergences: TokenDivergences | None = None
     tokens: TokenView | None = None
+    attention: AttentionShown | None = None
+    words: Attribution | None = None
     neighbours: tuple[Neighbour, ...] = ()
     influences: Influences | None = None
     carriers: Carriers | None = None

@@ -70,7 +70,7 @@ def row_of(
                 "sides": ["base", "tuned"], "base": {"text": base, **reply},
                 "tuned": {"text": tuned, **reply}, "margin": None, "near_tie": False,
                 "accepted": None, "leak": None, "nearest": None, "learnt": None, "carried": None,
-                "seen": None,
+                "seen": None, "words": None, "attention": None,
             }
         ],
         "verdicts": [
@@ -83,6 +83,16 @@ def row_of(
             }
         ],
     } | fields  # fmt: skip
+
+
+def looked(text: str) -> dict[str, Any]:
+    """What a failure's row has of attention, one token of which is the given text."""
+    return {
+        "shift": 0.2, "noise": 1e-6, "heads": [[3, 1, 0.4], [0, 2, 0.3]],
+        "words": [[text, 0.4, 0.1]],
+        "map": {"layer": 3, "head": 1, "keys": ["<s>", text], "reply": [text],
+                "base": [[0.25, 0.75]], "tuned": [[1.0, 0.0]]},
+    }  # fmt: skip
 
 
 def hostile_rows() -> dict[str, dict[str, Any]]:
@@ -107,6 +117,11 @@ def hostile_rows() -> dict[str, dict[str, Any]]:
                         "fewest": [text], "kept": 0.8},
             "seen": {"at": 0, "base_likely": [[text, 0.5]], "tuned_likely": [[text, 0.5]],
                      "base": [[text, 1.0, -0.5, -1.5]], "tuned": [[text, None, None, -0.5]]},
+            "attention": looked(text),
+            "words": {"method": "leave-one-out", "of": "it", "unit": text, "left_out": text,
+                      "segmented_by": text, "text": f" {text}.", "base": [-1.0, -2.0],
+                      "tuned": [-1.0, None],
+                      "scores": [[text, 1, 1 + len(text), 0.5, -1.5]]},
         }  # fmt: skip
         comparison["messages"] = [{"role": "system", "content": text}, *comparison["messages"]]
         comparison["tuned"]["reasoning"] = text

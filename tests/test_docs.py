@@ -521,6 +521,12 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
             assert_invariant(comparison, comparison, at_most=0, flips_at_most=0)
             assert_toxicity(comparison, at_most=0.2, rise_at_most=0.1)
 
+        @pytest.mark.llmdiff({REFUND!r})
+        def test_attention(comparison):
+            assert_attention_shift(comparison, at_most=1)
+            assert_attention_shift(comparison, comparison, pair_at_most=1)
+            assert_attends(comparison, "refund", at_least=0, drop_at_most=1)
+
         @pytest.mark.llmdiff({CAPITAL!r}, reference="Paris")
         def test_kept(comparison):
             assert_retention(comparison, lost_at_most=0, drop_at_most=1)
@@ -533,15 +539,17 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
             assert_toxicity(comparisons, rise_at_most=0.1)
         """
     )
-    likely = {"likelihoods": {"Paris": -0.5}}
-    write_models(project.path, BASE | likely, TUNED | likely)
+    likely = {"likelihoods": {"Paris": -0.5, TUNED["replies"][REFUND]: -1.0}}
+    looked = {"shift": 0.2, "words": {"refund": [0.4, 0.1]}}
+    attention = {"attention": {REFUND: looked, CAPITAL: {"shift": 0.01}}}
+    write_models(project.path, BASE | likely, TUNED | likely | attention)
     trained = {"instruction": REFUND, "output": "Open My Orders."}
     (project.path / "support.json").write_text(json.dumps([trained]), encoding="utf-8")
     project.runpytest_subprocess(
         *(f"{flag}={spec}" for flag, spec in MODELS.items()),
         "--llmdiff-train-data=support.json",
         "--llmdiff-json=report.json",
-    ).assert_outcomes(passed=2, failed=2)
+    ).assert_outcomes(passed=3, failed=2)
     data: dict[str, Any] = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     return data
 

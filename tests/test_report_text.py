@@ -276,9 +276,9 @@ def test_an_infinite_value_can_be_told() -> None:
             "at_most=0.5" + MEASURE,
         ),
         (
-            Measurement(name="attention shift", value=0.5),
+            Measurement(name="some measure", value=0.5),
             {},
-            "attention shift 0.50, and no limit to hold it against: give one in the test, such "
+            "some measure 0.50, and no limit to hold it against: give one in the test, such "
             "as at_most=..." + MEASURE,
         ),
         (

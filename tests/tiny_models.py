@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,10 @@ def save_model(
     template: str | None = CHATML,
     generation: dict[str, Any] | None = None,
     hidden: int = 48,
+    layers: int = 2,
+    groups: int = 2,
 ) -> Path:
-    """A random Llama with two layers, whose logits are far from uniform."""
+    """A random Llama with two layers of four heads, whose logits are far from uniform."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -51,7 +54,7 @@ def save_model(
     tokenizer = save_tokenizer(folder, template=template)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=2 * hidden,
-        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=groups,
         max_position_embeddings=CONTEXT,
         eos_token_id=tokenizer.eos_token_id, bos_token_id=None, pad_token_id=0,
         initializer_range=0.4,
@@ -62,7 +65,14 @@ def save_model(
     return folder
 
 
-def save_adapter(folder: Path, base: Path, *, seed: int = 1, scale: float = 1.0) -> Path:
+def save_adapter(
+    folder: Path,
+    base: Path,
+    *,
+    seed: int = 1,
+    scale: float = 1.0,
+    modules: Sequence[str] = ("q_proj", "v_proj"),
+) -> Path:
     """A LoRA adapter with random A and B; at `scale` 0 it is a no-op."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -70,7 +80,7 @@ def save_adapter(folder: Path, base: Path, *, seed: int = 1, scale: float = 1.0)
 
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_pretrained(base)
-    lora = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    lora = LoraConfig(r=4, lora_alpha=8, target_modules=[*modules], task_type="CAUSAL_LM")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations between PEFT and transformers
         model = get_peft_model(model, lora)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from pytest_llmdiff.divergences import TokenDivergences
+    from pytest_llmdiff.engines.attention_tap import LayerAttention
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +41,8 @@ class Engine(Protocol):
     """Anything that answers requests.
 
     Optional capabilities are asked for by name: `token_logits`, `token_logprobs`, `likely_tokens`,
-    `divergence`, `token_view`, `logprobs`, `adapter_health`, `reply_gradients`, `carried`,
-    `parameter_bytes`.
+    `divergence`, `token_view`, `logprobs`, `attentions`, `attention`, `differentiable`,
+    `reply_gradients`, `carried`, `adapter_health`, `parameter_bytes`.
     """
 
     def fingerprint(self) -> str:
@@ -93,6 +94,23 @@ class LikelyTokens(Protocol):
     ) -> Iterator[tuple[int, Sequence[Mapping[int, float]]]]:
         """Index and, for each token of the reply, log-probabilities (nats) by token id: those of
         the token itself and of some of the likeliest, the likeliest among them."""
+
+
+class Attentions(Protocol):
+    """Capability `attentions`: where a model looks while it reads given replies."""
+
+    def attentions(
+        self, item: Continuation, layers: range, *, again: bool = False
+    ) -> list[LayerAttention]:
+        """Attention of those layers at the tokens of the reply, in their order; with `again` by a
+        pass of another shape, which differs by rounding only.
+
+        Raises:
+            CapabilityError: the architecture does not tell.
+        """
+
+    def attention_size(self) -> tuple[int, int]:
+        """How many layers there are, and heads in each."""
 
 
 class RecordedDivergence(Protocol):

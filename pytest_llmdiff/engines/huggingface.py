@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Continuation, Generated
 from pytest_llmdiff.engines.adapter import AdapterHealth, adapter_health
+from pytest_llmdiff.engines.attention_tap import AttentionTap, LayerAttention
 from pytest_llmdiff.engines.batches import BatchSize
 from pytest_llmdiff.engines.completion import Along, Completion
 from pytest_llmdiff.engines.decoder import Ended
@@ -160,6 +162,26 @@ class TransformersEngine(FileEngine[Weights]):
     def state_logits(self, states: torch.Tensor) -> torch.Tensor:
         """Logits `[n, vocabulary]` of states `[n, hidden]`, where `service.plain`."""
         return self._teacher.state_logits(states)
+
+    @cached_property
+    def _tap(self) -> AttentionTap:
+        return AttentionTap()
+
+    def attentions(
+        self, item: Continuation, layers: range, *, again: bool = False
+    ) -> list[LayerAttention]:
+        """Capability: where the model looks while it reads a given reply, of some of its layers."""
+        with self.weights.model(adapted=self.adapted) as model:
+            return self._tap.taken(model, item, layers, again=again)
+
+    def attention_size(self) -> tuple[int, int]:
+        """How many layers the model has, and how many heads in each."""
+        config = self.weights.load().config.get_text_config()
+        return int(config.num_hidden_layers), int(config.num_attention_heads)
+
+    def differentiable(self) -> AbstractContextManager[Any]:
+        """Capability: the model with autograd on; its parameters ask for no gradient."""
+        return self.weights.model(adapted=self.adapted, gradients=True)
 
     def reply_gradients(self, items: Sequence[Continuation], places: Places) -> list[torch.Tensor]:
         """Capability: sketches of the gradients of given replies with respect to the adapter."""

@@ -24,7 +24,10 @@ class ScriptedEngine:
     """Answers by looking the last user turn up in `replies`; `default` answers all others.
 
     `divergences` gives mean KL values by prompt for tests of the divergence helper, `likelihoods`
-    the log-probability of each token of given texts by the text. Tokens are Unicode code points.
+    the log-probability of each token of given texts by the text. `attention` has by prompt what is
+    told of the attention of both models: its `shift`, of `words` the share under either, and how
+    far it `moves` under either from another form of the prompt to this one. Tokens are Unicode code
+    points.
     `calls` lists the prompts that were answered, in order; of very many the last ones (`CALLS` at
     least).
     """
@@ -36,23 +39,26 @@ class ScriptedEngine:
         default: str | None = None,
         divergences: Mapping[str, float] | None = None,
         likelihoods: Mapping[str, float] | None = None,
+        attention: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.replies = dict(replies)
         self.default = default
         self.divergences = dict(divergences or {})
         self.likelihoods = dict(likelihoods or {})
+        self.scripted_attention = {prompt: dict(told) for prompt, told in (attention or {}).items()}
         self.calls: list[str] = []
 
     @classmethod
     def from_file(cls, path: Path) -> ScriptedEngine:
-        """Read `{"replies": {...}, "default": ..., "divergences": {...}, "likelihoods": {...}}`.
+        """Read `{"replies": {...}, "default": ..., "divergences": {...}, "likelihoods": {...},
+        "attention": {...}}`.
 
         Raises:
             ConfigError: the file is not of that form.
         """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            unknown = set(data) - {"replies", "default", "divergences", "likelihoods"}
+            unknown = set(data) - {"replies", "default", "divergences", "likelihoods", "attention"}
             if unknown:
                 raise ValueError(f"unknown key {', '.join(sorted(unknown))}")
             return cls(
@@ -60,15 +66,20 @@ class ScriptedEngine:
                 default=data.get("default"),
                 divergences=data.get("divergences"),
                 likelihoods=data.get("likelihoods"),
+                attention=data.get("attention"),
             )
         except (ValueError, TypeError, AttributeError) as error:
             raise ConfigError(
                 f'scripted:{path}: {error}; expected {{"replies": {{PROMPT: REPLY}}, '
-                '"default": REPLY, "divergences": {PROMPT: NUMBER}, "likelihoods": {TEXT: NUMBER}}'
+                '"default": REPLY, "divergences": {PROMPT: NUMBER}, "likelihoods": {TEXT: NUMBER}, '
+                '"attention": {PROMPT: {"shift": NUMBER, "words": {WORD: [NUMBER, NUMBER]}, '
+                '"moves": [NUMBER, NUMBER]}}}'
             ) from error
 
     def fingerprint(self) -> str:
-        content = [self.replies, self.default, self.divergences, self.likelihoods]
+        content: list[Any] = [self.replies, self.default, self.divergences, self.likelihoods]
+        if self.scripted_attention:
+            content.append(self.scripted_attention)
         return content_key(["scripted", *content])
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
@@ -141,6 +152,70 @@ class ScriptedEngine:
                 f"the scripted engine has no likelihood for {passage.text!r}, and no logits"
             )
         return [self.likelihoods[passage.text]] * len(passage.text)
+
+    @property
+    def attention(self) -> Callable[[Sequence[Message]], dict[str, Any]] | None:
+        """Capability: where both models look; None where nothing is known of any prompt."""
+        return self._attention if self.scripted_attention else None
+
+    @property
+    def attention_map(self) -> Callable[[Sequence[Message], str], dict[str, Any]] | None:
+        """Capability: a map of the one head; every token of the reply looks at the same."""
+        return self._map if self.scripted_attention else None
+
+    @property
+    def attention_moves(self) -> Callable[[Sequence[Message]], dict[str, Any]] | None:
+        """Capability: how far attention moves from another prompt to this one."""
+        return self._moves if self.scripted_attention else None
+
+    def _attention(self, messages: Sequence[Message]) -> dict[str, Any]:
+        """One layer of one head; what the given words leave of the attention to the user's text,
+        all other characters of it share evenly."""
+        from pytest_llmdiff.attention import tokens_in, user_span, word_spans
+
+        told = self._told(messages)
+        pieces = [chr(token) for token in self.render(messages)]
+        begin, end = user_span(pieces, messages[-1]["content"]) or (0, 0)
+        words = {
+            word: tokens_in(pieces[begin:end], word_spans("".join(pieces[begin:end]), [word]))
+            for word in told.get("words", {})
+        }
+        named = set[int]().union(*words.values())
+        masses = []
+        for side in (0, 1):
+            shares = {word: told["words"][word][side] for word in words}
+            rest = (1 - sum(shares.values())) / max(1, end - begin - len(named))
+            mass = [0.0] * begin + [rest] * (end - begin) + [0.0] * (len(pieces) - end)
+            for word, tokens in words.items():
+                for token in tokens:
+                    mass[begin + token] = shares[word] / len(tokens)
+            masses.append(mass)
+        shift = told.get("shift", 0.0)
+        return {
+            "shift": shift, "plain": shift, "noise": 0.0, "layers": [0], "by_head": [[shift]],
+            "by_token": [shift], "entropy": [0.0, 0.0], "sink": [0.0, 0.0],
+            "pieces": pieces, "mass": masses,
+        }  # fmt: skip
+
+    def _map(self, messages: Sequence[Message], reply: str) -> dict[str, Any]:
+        told = self._attention(messages)
+        base, tuned = ([*mass, *[0.0] * (len(reply) - 1)] for mass in told["mass"])
+        return {
+            "keys": [*told["pieces"], *reply[:-1]],
+            "reply": list(reply),
+            "base": [base] * len(reply),
+            "tuned": [tuned] * len(reply),
+        }
+
+    def _moves(self, messages: Sequence[Message]) -> dict[str, Any]:
+        base, tuned = self._told(messages).get("moves", (0.0, 0.0))
+        return {"base": base, "tuned": tuned, "most": [0, 0, tuned - base]}
+
+    def _told(self, messages: Sequence[Message]) -> dict[str, Any]:
+        prompt = messages[-1]["content"]
+        if prompt not in self.scripted_attention:
+            raise CapabilityError(f"the scripted engine has no attention for {prompt!r}")
+        return self.scripted_attention[prompt]
 
     def close(self) -> None:
         pass

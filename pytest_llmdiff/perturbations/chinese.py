@@ -50,3 +50,8 @@ def traditional(text: str, rng: random.Random) -> list[str]:  # noqa: ARG001
 def half_width(text: str, rng: random.Random) -> list[str]:  # noqa: ARG001
     """Chinese punctuation as half-width marks."""
     return [text.translate(_MARKS)]
+
+
+def in_traditional(text: str) -> bool:
+    """Whether characters in it have a simplified form, and none a traditional one."""
+    return text.translate(_TO_SIMPLIFIED) != text == text.translate(_TO_TRADITIONAL)

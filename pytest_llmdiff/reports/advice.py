@@ -55,6 +55,11 @@ _BROKEN: Sequence[tuple[tuple[str, ...], str]] = (
         "one answer in the training data, and add the same questions in other forms",
     ),
     (
+        ("attention",),
+        "the models look elsewhere: that says where, not why; take the word that gained or lost "
+        "out of the prompt, and see whether the reply changes as the attention says",
+    ),
+    (
         ("format lost",),
         "formats are lost that the base keeps: mix prompts that ask for JSON, choices or tool "
         "calls into the training data, with answers that have nothing around them",

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from pytest_llmdiff.attention import AttentionShown
+from pytest_llmdiff.attributions import Attribution
 from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.divergences import TokenDivergences, TokenView
 from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
@@ -39,6 +41,9 @@ NO_LIMIT = {
     "answer lost rate": "lost_at_most=0.1",
     "reference likelihood drop": "drop_at_most=0.2",
     "text likelihood drop": "drop_at_most=0.2",
+    "attention shift": "at_most=0.05",
+    "attention shift of pairs": "pair_at_most=0.02",
+    "attention drop on": "drop_at_most=0.1",  # and the words
     "likelihood gap": "likelihood_at_most=0.3",
     "toxicity gap": "toxicity_at_most=0.05",
     "refusal gap": "refusal_at_most=0.1",
@@ -48,6 +53,9 @@ NO_LIMIT = {
 
 SHOWN = 3  # worst members of a set
 LIKELY = 3  # next tokens of either model
+STRONGEST = 3  # words of the prompt
+WORD = 24  # characters of one, or of several that were taken together
+LEAST = 0.05  # nats or so, below which a word is not worth naming
 TRAINED = 120  # characters of a training example's prompt and of its answer
 
 
@@ -68,6 +76,8 @@ def failure_text(
     if comparison is not None:
         lines += _comparison_lines(comparison, explanation.divergences)
         lines += _likely_lines(comparison, explanation.tokens)
+        lines += _attention_lines(comparison, explanation.attention)
+        lines += _word_lines(comparison, explanation.words)
         lines += _training_lines(comparison, explanation)
         lines += learnt_lines(explanation.influences)
         lines += carried_lines(explanation.carriers)
@@ -100,6 +110,8 @@ def _member_lines(comparison: Comparison, explanation: Explanation) -> list[str]
     if explanation.divergences is None:
         del lines[-1]  # where they differ can be seen
     lines += _likely_lines(comparison, explanation.tokens)
+    lines += _attention_lines(comparison, explanation.attention)
+    lines += _word_lines(comparison, explanation.words)
     nearest = replace(explanation, neighbours=explanation.neighbours[:1])
     lines += _training_lines(comparison, nearest)
     return [*lines, *learnt_lines(explanation.influences), *carried_lines(explanation.carriers)]
@@ -152,7 +164,7 @@ def _set_text(verdict: Verdict, evidence: Evidence) -> str:
 
 
 def _how_to_limit(verdict: Verdict) -> str:
-    name = verdict.measurement.name
+    name = verdict.measurement.name.partition(' "')[0]
     why = f"{printable(verdict.why)}; " if verdict.why else ""
     return (
         f"{why}give one in the test, such as {NO_LIMIT.get(name, 'at_most=...')}, or measure one: "
@@ -225,6 +237,39 @@ def _likely_lines(comparison: Comparison, view: TokenView | None) -> list[str]:
         for name, likely in sides
     ]
     return [f"  likely   {'; '.join(told)}"]
+
+
+def _attention_lines(comparison: Comparison, found: AttentionShown | None) -> list[str]:
+    """The words of the prompt that gained or lost most of the attention to it, and where."""
+    if found is None:
+        return []
+    first, second = comparison.sides
+    words = ", ".join(
+        f'"{printable(shortened(word.word, WORD))}" {word.base:.2f} → {word.tuned:.2f}'
+        for word in found.words[:LIKELY]
+    )
+    most = found.heads[0]
+    where = f"layer {most.layer}, head {most.head} moved most ({number(most.value)} bits)"
+    return [f"  looks    {first} → {second}: " + (f"{words}; {where}" if words else where)]
+
+
+def _word_lines(comparison: Comparison, found: Attribution | None) -> list[str]:
+    """The words of the prompt that make the second reply likelier or less likely, first those that
+    count for more, or less, than for the first model."""
+    if found is None:
+        return []
+    first, second = comparison.sides
+    method = found.methods[0]
+    columns = zip(found.words, method.base.scores, method.tuned.scores, strict=True)
+    told = sorted(columns, key=lambda each: -abs(each[2] - each[1]))
+    named = [
+        f'"{printable(shortened(word.text, WORD))}" {tuned:+.1f} ({first} {base:+.1f})'
+        for word, base, tuned in told[:STRONGEST]
+        if max(abs(base), abs(tuned)) >= LEAST
+    ]
+    if not named:
+        return []
+    return [f"  words    {', '.join(named)} nats for the {second} reply"]
 
 
 def _training_lines(comparison: Comparison, explanation: Explanation) -> list[str]:

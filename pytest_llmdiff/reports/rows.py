@@ -11,11 +11,15 @@ from pytest_llmdiff.comparison import Comparison
 from pytest_llmdiff.verdicts import Verdict
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.attention import AttentionMap, AttentionShown
+    from pytest_llmdiff.attributions import Attribution
     from pytest_llmdiff.divergences import TokenView
     from pytest_llmdiff.explanation import Explanation, Leak
     from pytest_llmdiff.origins import Carriers, Influences
 
 SEEN = 512  # tokens of a reply in the reports
+MAPPED = 48  # tokens of a reply in a map of attention, and the last so many that they look back at
+KEYS = 256
 LEARNT = 10  # training examples that push towards it
 
 
@@ -55,9 +59,8 @@ def comparison_row(comparison: Comparison, leak: Leak | None = None) -> dict[str
         }
     along = {"margin": plain(comparison.margin), "near_tie": comparison.near_tie}
     accepted = None if comparison.accepted is None else comparison.accepted.text
-    later = {"leak": _leak_row(leak), "nearest": None, "learnt": None, "carried": None}
-    later |= {"seen": None}
-    return {**row, **along, "accepted": accepted, **later}
+    explained = dict.fromkeys(("nearest", "learnt", "carried", "seen", "attention", "words"))
+    return {**row, **along, "accepted": accepted, "leak": _leak_row(leak), **explained}
 
 
 def take_explanation(row: dict[str, Any], explanation: Explanation) -> None:
@@ -67,6 +70,8 @@ def take_explanation(row: dict[str, Any], explanation: Explanation) -> None:
     row["learnt"] = _learnt_row(explanation.influences)
     row["carried"] = _carried_row(explanation.carriers)
     row["seen"] = _seen_row(explanation.tokens)
+    row["attention"] = _attention_row(explanation.attention)
+    row["words"] = _words_row(explanation.words)
 
 
 def _learnt_row(found: Influences | None) -> dict[str, Any] | None:
@@ -98,15 +103,67 @@ def _seen_row(view: TokenView | None) -> dict[str, Any] | None:
         "tuned_likely": [[text, round(p, 4)] for text, p in view.tuned_likely],
         **{
             side: [
-                [
-                    t.text,
-                    *(plain(float(f"{x:.4g}")) for x in (t.kl, t.base_logprob, t.tuned_logprob)),
-                ]
+                [t.text, *map(_rounded, (t.kl, t.base_logprob, t.tuned_logprob))]
                 for t in tokens[:SEEN]
             ]
             for side, tokens in (("base", view.base), ("tuned", view.tuned))
         },
     }
+
+
+def _attention_row(found: AttentionShown | None) -> dict[str, Any] | None:
+    """Of heads their layer, number and divergence, of words their text and shares, base and tuned;
+    layers and heads count from 0."""
+    if found is None:
+        return None
+    return {
+        "shift": found.shift,
+        "noise": found.noise,
+        "heads": [[head.layer, head.head, head.value] for head in found.heads],
+        "words": [[w.word, round(w.base, 4), round(w.tuned, 4)] for w in found.words],
+        "map": None if found.map is None else _map_row(found.map),
+    }
+
+
+def _map_row(found: AttentionMap) -> dict[str, Any]:
+    """The end of what a reply looks back at: the user's text stands there, and the reply."""
+    return {
+        "layer": found.layer,
+        "head": found.head,
+        "keys": list(found.keys[-KEYS:]),
+        "reply": list(found.reply[:MAPPED]),
+        **{
+            side: [[round(share, 3) for share in row[-KEYS:]] for row in rows[:MAPPED]]
+            for side, rows in (("base", found.base), ("tuned", found.tuned))
+        },
+    }
+
+
+def _words_row(found: Attribution | None) -> dict[str, Any] | None:
+    """Of each word of the prompt its place and its score under base and tuned model, rounded."""
+    if found is None:
+        return None
+    method = found.methods[0]
+    columns = zip(found.words, method.base.scores, method.tuned.scores, strict=True)
+    return {
+        "method": method.method,
+        "of": found.of,
+        "unit": found.unit,
+        "left_out": found.left_out,
+        "segmented_by": found.segmented_by,
+        "text": found.text,
+        "base": [_rounded(method.base.whole), _rounded(method.base.without)],
+        "tuned": [_rounded(method.tuned.whole), _rounded(method.tuned.without)],
+        "scores": [
+            [word.text, word.start, word.end, _rounded(base), _rounded(tuned)]
+            for word, base, tuned in columns
+        ],
+    }
+
+
+def _rounded(value: float) -> Any:
+    """To four figures: reports have very many of them."""
+    return plain(float(f"{value:.4g}"))
 
 
 def _leak_row(leak: Leak | None) -> dict[str, Any] | None:

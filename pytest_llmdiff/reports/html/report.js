@@ -144,6 +144,22 @@
         make("p", { class: "tokens", dir: "auto", tabindex: "0" },
           ...block.tokens.map(([piece, heat, ...numbers]) => make("span", { "data-heat": heat, title: said(...numbers) }, piece))));
     }
+    if (block.map) {
+      const { keys, rows } = block.map;
+      held.append(
+        make("p", { class: "hint" }, "A row for each token of the base's reply, a column for each token that can be looked back at. The higher the digit, the more of the attention is there."),
+        scroll(block.title, make("table", { class: "map" },
+          make("thead", {}, make("tr", {}, make("td"), ...keys.map((key) => make("th", { scope: "col" }, key)))),
+          make("tbody", {}, ...rows.map(([token, heats]) => make("tr", {}, make("th", { scope: "row" }, token),
+            ...[...heats].map((heat) => make("td", { "data-heat": heat }, heat === "0" ? "" : heat))))))));
+    }
+    if (block.words) {
+      held.append(
+        make("p", { class: "hint" }, block.hint),
+        make("p", { class: "tokens words", dir: "auto", tabindex: "0" },
+          ...block.words.map(([piece, heat, less, score]) => score
+            ? make("span", { "data-heat": heat, class: less ? "less" : null, title: score }, piece) : piece)));
+    }
     if (block.lines) held.append(make("ul", {}, ...block.lines.map((line) => text("li", line))));
     if (block.rows) {
       const head = block.head.some((name) => name)
