@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff.engines import Continuation
-from pytest_llmdiff.engines.carriers import KEPT, _fewest, layer_of
+from pytest_llmdiff.engines.carriers import KEPT, _fewest, layer_of, switched_off
+from pytest_llmdiff.errors import CapabilityError
 from pytest_llmdiff.formats.messages import Message
 from tests.adapter_making import adapted, lora, open_base, save
 from tests.test_engine import folder as folder
@@ -133,6 +134,27 @@ def test_other_adapters_have_parts_too(
     assert all(share <= 1 + 1e-5 for _, share in [*found["layers"], *found["kinds"]])
     if "modules_to_save" in changes:
         assert "lm_head" in [name for name, _ in found["layers"]]
+
+
+def test_a_module_that_does_not_read_row_by_row_is_refused() -> None:
+    import torch
+
+    class Adapted(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.base_layer = torch.nn.Linear(3, 3)
+
+        def forward(self, given: Any) -> Any:
+            return self.base_layer(given) + 1
+
+    module = Adapted()
+    given = torch.ones(2, 5, 3)
+    with switched_off(module, torch.tensor([False, True])):
+        found = module(given)
+        with pytest.raises(CapabilityError, match="does not read row by row"):
+            module(given.view(10, 3))
+    assert torch.equal(found[0], module(given)[0])
+    assert torch.equal(found[1], module.base_layer(given)[1])
 
 
 @pytest.mark.parametrize("needed", range(1, 13))

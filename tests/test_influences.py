@@ -399,9 +399,8 @@ def test_a_run_says_where_it_was_learnt(
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["E         learnt   *On its way.*(gradient *, support *)*"])
     again = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
-    assert [c["learnt"] for test in again["tests"] for c in test["comparisons"]] == [
-        row["learnt"] for row in rows
-    ]
+    told = {c["prompt"]: c["learnt"] for test in again["tests"] for c in test["comparisons"]}
+    assert told == {row["prompt"]: row["learnt"] for row in rows}
 
 
 def test_without_training_data_it_says_what_to_give(folder: Path, project: pytest.Pytester) -> None:

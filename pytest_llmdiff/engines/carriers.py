@@ -162,10 +162,16 @@ class _Passes:
 
 @contextmanager
 def switched_off(module: Any, rows: torch.Tensor) -> Iterator[None]:
-    """Some rows of a batch (booleans) get of an adapted module what it was without the adapter."""
+    """Some rows of a batch (booleans) get of an adapted module what it was without the adapter.
+
+    Raises:
+        CapabilityError: in the pass, where the module is not given the rows of the batch as such.
+    """
     before = module.base_layer if hasattr(module, "base_layer") else module.original_module
 
     def instead(_: Any, given: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
+        if not given or len(given[0]) != len(rows):  # experts get the tokens of all rows together
+            raise CapabilityError("an adapted module of this model does not read row by row")
         chosen = rows.to(output.device)
         output = output.clone()
         output[chosen] = before(given[0][chosen]).to(output.dtype)
