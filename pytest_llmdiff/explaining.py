@@ -94,10 +94,9 @@ class Explaining:
 
     def notes(self) -> Iterator[str]:
         """What was left out for its cost, and what the others took."""
-        for kind in self._shown:
-            if kind in self._left:
-                count = "1 failure is" if kind.most == 1 else f"{kind.most} failures are"
-                yield f"{count} shown {kind.name}; --llmdiff-explain=all shows all"
+        if bounded := [kind for kind in self._shown if kind in self._left]:
+            counts = ", ".join(f"{kind.most} {kind.name}" for kind in bounded)
+            yield f"failures that are shown: {counts}; --llmdiff-explain=all shows all"
         took = sum(self._seconds.values())
         if took >= TOLD:
             shown = [(kind, self._seconds[kind]) for kind in self._shown]

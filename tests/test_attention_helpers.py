@@ -287,7 +287,8 @@ def test_many_failures_are_not_all_shown(project: pytest.Pytester) -> None:
     models = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"]
     result = project.runpytest_subprocess(*models, "--llmdiff-json=report.json")
     result.assert_outcomes(failed=22)
-    result.stdout.fnmatch_lines(["20 failures are shown with their attention; --llmdiff-explain*"])
+    told = "failures that are shown: 20 with their attention; --llmdiff-explain=all*"
+    result.stdout.fnmatch_lines([told])
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     looked = [c["attention"] for test in report["tests"] for c in test["comparisons"]]
     assert sum(found is not None for found in looked) == 20

@@ -56,6 +56,7 @@ LIKELY = 3  # next tokens of either model
 STRONGEST = 3  # words of the prompt
 WORD = 24  # characters of one, or of several that were taken together
 LEAST = 0.05  # nats or so, below which a word is not worth naming
+MOVED = 0.01  # share of the attention, likewise
 TRAINED = 120  # characters of a training example's prompt and of its answer
 
 
@@ -247,6 +248,7 @@ def _attention_lines(comparison: Comparison, found: AttentionShown | None) -> li
     words = ", ".join(
         f'"{printable(shortened(word.word, WORD))}" {word.base:.2f} → {word.tuned:.2f}'
         for word in found.words[:LIKELY]
+        if abs(word.tuned - word.base) >= MOVED
     )
     most = found.heads[0]
     where = f"layer {most.layer}, head {most.head} moved most ({number(most.value)} bits)"
