@@ -312,7 +312,7 @@ OPTIONS = (
         default="failed",
         parse=_one_of("failed", "all", "none"),
         allowed="failed, all or none",
-        help="which comparisons are explained, token by token and by the training data",
+        help="which comparisons are explained, by tokens, words, attention and training",
     ),
     Option(
         name="baseline",
