@@ -30,7 +30,7 @@ def outcomes(folder: Path, adapter: Path, *names: str) -> dict[str, str]:
     found = run(
         folder, "--pyargs", "pytest_llmdiff.suites.format", "pytest_llmdiff.suites.robustness",
         "--llm-base", BASE, f"--llm-tuned={adapter}", "--llmdiff-json=report.json",
-        "-k", " or ".join(names),
+        "-k", " or ".join(names), "--llmdiff-explain=none",
     )  # fmt: skip
     assert found.returncode in (0, 1), found.stdout + found.stderr
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))

@@ -39,7 +39,7 @@ def unfair(folder: Path) -> Path:
 def outcomes(folder: Path, adapter: Path) -> dict[str, str]:
     found = run(
         folder, "--pyargs", "pytest_llmdiff.suites", "-k", TESTS, "--llm-base", BASE,
-        f"--llm-tuned={adapter}", "--llmdiff-json=report.json",
+        f"--llm-tuned={adapter}", "--llmdiff-json=report.json", "--llmdiff-explain=none",
     )  # fmt: skip
     assert found.returncode in (0, 1), found.stdout
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))

@@ -276,11 +276,12 @@ def test_an_interrupted_run_drops_what_is_under_way(
     """Nothing comes after the sixth question: a run that waited for it would not end in time."""
     pytester.makepyfile(INTERRUPTED)
     ended = threading.Event()
+    signals = iter([number])  # one, whichever of two questions at once is seen to be the sixth
 
     def interrupt(*_: Any) -> bool:
-        if sum(asked(chat).values()) == 6:
-            process.send_signal(number)
         if sum(asked(chat).values()) >= 6:
+            for each in signals:
+                process.send_signal(each)
             ended.wait()
         return False
 
