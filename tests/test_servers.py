@@ -262,6 +262,8 @@ def out_of_time(*_):
     pytest.fail("Timeout")  # as pytest-timeout does it
 
 signal.signal(signal.SIGALRM, out_of_time)
+# A process that was started in the background of a script ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.mark.llmdiff(*map(str, range(200)))
 def test_each(comparison):
