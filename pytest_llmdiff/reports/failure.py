@@ -76,12 +76,7 @@ def failure_text(
     lines = list(dict.fromkeys(lines))
     if comparison is not None:
         lines += _comparison_lines(comparison, explanation.divergences)
-        lines += _likely_lines(comparison, explanation.tokens)
-        lines += _attention_lines(comparison, explanation.attention)
-        lines += _word_lines(comparison, explanation.words)
-        lines += _training_lines(comparison, explanation)
-        lines += learnt_lines(explanation.influences)
-        lines += carried_lines(explanation.carriers)
+        lines += _explained_lines(comparison, explanation)
     if explanation.rerun:
         lines.append(f"  rerun    {explanation.rerun}")
     return "\n".join(lines)
@@ -110,12 +105,19 @@ def _member_lines(comparison: Comparison, explanation: Explanation) -> list[str]
     lines = _comparison_lines(comparison, explanation.divergences)
     if explanation.divergences is None:
         del lines[-1]  # where they differ can be seen
-    lines += _likely_lines(comparison, explanation.tokens)
-    lines += _attention_lines(comparison, explanation.attention)
-    lines += _word_lines(comparison, explanation.words)
     nearest = replace(explanation, neighbours=explanation.neighbours[:1])
-    lines += _training_lines(comparison, nearest)
-    return [*lines, *learnt_lines(explanation.influences), *carried_lines(explanation.carriers)]
+    return lines + _explained_lines(comparison, nearest)
+
+
+def _explained_lines(comparison: Comparison, explanation: Explanation) -> list[str]:
+    return [
+        *_likely_lines(comparison, explanation.tokens),
+        *_attention_lines(comparison, explanation.attention),
+        *_word_lines(comparison, explanation.words),
+        *_training_lines(comparison, explanation),
+        *learnt_lines(explanation.influences),
+        *carried_lines(explanation.carriers),
+    ]
 
 
 def worst_shown(verdict: Verdict, sample: Sample) -> Sequence[tuple[float, Comparison]]:
