@@ -244,14 +244,16 @@ def test_requests_go_out_side_by_side(chat: ChatServer, in_flight: int, most: in
 
 
 def test_a_reader_that_stops_early_stops_the_asking(chat: ChatServer) -> None:
-    found = engine(chat, in_flight=2).generate(requests(*map(str, range(200))))
+    in_flight = 2
+    found = engine(chat, in_flight=in_flight).generate(requests(*map(str, range(200))))
     next(found)
     assert threading.active_count() > 1
     found.close()  # type: ignore[attr-defined]
     assert not [t for t in threading.enumerate() if t.name == "llmdiff-requests"]
     sent = chat.asked.total()
     time.sleep(0.1)
-    assert chat.asked.total() == sent < 200
+    # What was on its way when the reader stopped may reach the server later.
+    assert chat.asked.total() <= sent + in_flight < 200
 
 
 INTERRUPTED = """
