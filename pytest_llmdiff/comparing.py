@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
         Side,
     )
     from pytest_llmdiff.divergences import TokenDivergences
-    from pytest_llmdiff.engines import Generated
     from pytest_llmdiff.engines.opening import Pair
     from pytest_llmdiff.engines.partings import Parting
     from pytest_llmdiff.explaining import Explaining
@@ -34,10 +32,10 @@ if TYPE_CHECKING:
     from pytest_llmdiff.generation import Generation
     from pytest_llmdiff.origins import At, Carriers, Influences
     from pytest_llmdiff.passages import Likelihood, Passage
-    from pytest_llmdiff.planning import Request
     from pytest_llmdiff.pools import Pool
     from pytest_llmdiff.probes import Probe
     from pytest_llmdiff.recitation import Recital
+    from pytest_llmdiff.replies import Replies
     from pytest_llmdiff.sayings import Stop
     from pytest_llmdiff.scoring import Scoring
     from pytest_llmdiff.settings import Settings
@@ -95,9 +93,6 @@ class Comparing:
         self._opened = opened
         self._used = used
         self._turn = turn
-        self._together: dict[Request, Comparison] = {}
-        self._pool: Pool | None = None
-        self._pooled: dict[Request, Comparison] = {}
 
     @cached_property
     def generation(self) -> Generation:
@@ -117,7 +112,7 @@ class Comparing:
             turn=self._turn,
             check=self._whole.stop.check,
         )
-        found.divergences_expected = self.divergences_expected
+        found.answering.divergences_expected = self.divergences_expected
         return found
 
     @property
@@ -139,16 +134,29 @@ class Comparing:
     @property
     def opened(self) -> bool:
         """Whether any model was asked for."""
-        return "generation" in self.__dict__ and self.generation.opened
+        return "generation" in self.__dict__ and self.generation.holding.opened
 
     def wanted(self) -> bool:
         """Whether another process waits for the models that this one holds."""
-        return "generation" in self.__dict__ and self.generation.wanted()
+        return "generation" in self.__dict__ and self.generation.holding.wanted()
 
     def close(self) -> None:
         """Free the models."""
         if "generation" in self.__dict__:
-            self.generation.close()
+            self.generation.holding.close()
+
+    @cached_property
+    def replies(self) -> Replies:
+        from pytest_llmdiff.replies import Replies
+
+        return Replies(
+            self,
+            self._whole.asking,
+            self.generation,
+            sides=self.sides,
+            accepted=self._whole.accepted_for if self.tuning else lambda _: None,
+            show=self._whole.show,
+        )
 
     @cached_property
     def scoring(self) -> Scoring:
@@ -174,7 +182,7 @@ class Comparing:
     def notes(self) -> list[str]:
         """What the reports say of how the models were run."""
         explained = self.explaining.notes() if "explaining" in self.__dict__ else ()
-        return [*self.generation.notes, *self.generation.pair.notes, *explained]
+        return [*self.generation.answering.notes, *self.generation.pair.notes, *explained]
 
     # Of the run and of the training
 
@@ -216,80 +224,22 @@ class Comparing:
         return self._whole.asking.with_system(probe)
 
     def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]:
-        requests = [self._whole.asking.asked_for(probe)[1] for probe in probes]
-        outcomes = self.generation.outcomes(requests, (side,))
-        return [_reply(outcomes[side, request.key], side) for request in requests]
+        return self.replies.reply(side, probes)
 
     def compare(self, probes: Sequence[Probe]) -> list[Comparison]:
-        asked = [self._whole.asking.asked_for(probe) for probe in probes]
-        outcomes = self.generation.outcomes([request for _, request in asked])
-        found = [
-            self._comparison(probe, outcomes["base", request.key], outcomes["tuned", request.key])
-            for probe, request in asked
-        ]
-        for comparison in found:
-            self._whole.show(comparison)
-        self._together = {request: c for (_, request), c in zip(asked, found, strict=True)}
-        return found
-
-    def _comparison(self, probe: Probe, base: Generated, tuned: Generated) -> Comparison:
-        from pytest_llmdiff.comparison import Comparison
-
-        return Comparison(
-            probe=probe,
-            base=_reply(base, self.sides[0]),
-            tuned=_reply(tuned, self.sides[1]),
-            sides=self.sides,
-            margin=tuned.margin,
-            near_tie=tuned.near_tie,
-            accepted=self._whole.accepted_for(probe) if self.tuning else None,
-            run=self,
-        )
-
-    def answer_together(self, pool: Pool) -> None:
-        """Have all of a pool answered now, and what is scored of one of them scored for all."""
-        if pool is self._pool:
-            return
-        from pytest_llmdiff.probes import make_probe
-
-        asked = [self._whole.asking.asked_for(make_probe(prompt)) for prompt in pool.prompts]
-        outcomes = self.generation.outcomes([request for _, request in asked])
-        found: dict[str, Comparison] = {}
-        self._pool, self._pooled = pool, {}
-        for prompt, (probe, request) in zip(pool.prompts, asked, strict=True):
-            base, tuned = outcomes["base", request.key], outcomes["tuned", request.key]
-            if base.reply is None or tuned.reply is None:
-                continue  # it errs when it is asked for by itself
-            original = None if prompt.original is None else found.get(prompt.original)
-            comparison = replace(self._comparison(probe, base, tuned), original=original)
-            found[prompt] = self._pooled[request] = comparison
+        return self.replies.compare(probes)
 
     def compare_set(self, probes: Sequence[Probe]) -> Iterator[Comparison]:
-        """Comparisons of a test's set in order, each probe as often as `samples` says."""
-        repeats = (repeat for probe in probes for repeat in self._whole.asking.repeats(probe))
-        return self.compare_each(repeats, None)  # how many are to come, the plan tells
+        return self.replies.compare_set(probes)
 
     def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]:
-        """Comparisons in order, a window at a time; `count` is how many, where that is known."""
-        rest, done = iter(probes), 0
-        for size in self.generation.strides():
-            window = list(islice(rest, size))
-            if not window:
-                return
-            if count is not None:
-                self.generation.expect(count - done)
-            yield from self.compare(window)
-            done += len(window)
+        return self.replies.compare_each(probes, count)
+
+    def answer_together(self, pool: Pool) -> None:
+        self.replies.answer_together(pool)
 
     def read(self, probes: Sequence[Probe]) -> list[Comparison]:
-        """Comparisons of texts that both models read: the last message of each probe."""
-        from pytest_llmdiff.comparison import Comparison, Reply
-
-        silent = Reply(text="")
-        asked = [self.with_system(p) if len(p.messages) > 1 else p for p in probes]
-        found = [Comparison(probe=p, base=silent, tuned=silent, run=self) for p in asked]
-        self._together = {self._request(comparison): comparison for comparison in found}
-        return found
+        return self.replies.read(probes)
 
     # What comparisons ask of their run
 
@@ -303,7 +253,7 @@ class Comparing:
         own = [texts for comparison in comparisons for texts in inputs_of(comparison)]
 
         def around() -> list[tuple[str, ...]]:
-            return [texts for found in self._near(comparisons) for texts in inputs_of(found)]
+            return [texts for found in self.replies.near(comparisons) for texts in inputs_of(found)]
 
         scores = self.scoring.scores(role, spec, own, around)
         declared = [c.probe.language for c in comparisons for _ in inputs_of(c)]
@@ -337,13 +287,13 @@ class Comparing:
         return partings(self.generation, comparisons)
 
     def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
-        return self.generation.divergences([self._request(c) for c in comparisons])
+        return self.generation.divergences([self.replies.request(c) for c in comparisons])
 
     @cached_property
     def markers(self) -> frozenset[str]:
         """Special tokens and template marks in the files of both models; a recording has them."""
         return frozenset(
-            self.generation.remembered("markers", "tuned", None, lambda _: self.trained.markers())
+            self.generation.facts.get("markers", "tuned", None, lambda _: self.trained.markers())
         )
 
     def recitals(
@@ -355,7 +305,7 @@ class Comparing:
 
         data = self.trained.known_data if self.tuning else None
         also = data and files_hash(self._whole.store, [dataset.path for dataset in data.datasets])
-        if not self.generation.remembered(
+        if not self.generation.facts.get(
             "recites", "tuned", None, lambda _: data is not None, also=also
         ):
             return [None] * len(comparisons)
@@ -363,7 +313,7 @@ class Comparing:
             [list(comparison.probe.messages), comparison.tuned.text, beside]
             for comparison, beside in zip(comparisons, besides, strict=True)
         ]
-        found = self.generation.remembered_all(
+        found = self.generation.facts.get_all(
             "recital", "tuned", about, lambda _, todo: self.trained.recited(todo), also=also
         )
         return [None if value is None else Recital(**value) for value in found]
@@ -376,7 +326,7 @@ class Comparing:
         own = [passage for comparison in comparisons for passage in passages_of(comparison)]
 
         def around() -> list[Passage]:
-            near = self._near(comparisons)
+            near = self.replies.near(comparisons)
             return [passage for found in near for passage in passages_of(found)]
 
         return likelihoods(self.generation, side, own, around)
@@ -385,7 +335,7 @@ class Comparing:
         from pytest_llmdiff.attention_views import attention_views
 
         return attention_views(
-            self.generation, comparisons, around=lambda: list(self._near(comparisons))
+            self.generation, comparisons, around=lambda: list(self.replies.near(comparisons))
         )
 
     def attention_moves(self, pairs: Sequence[tuple[Comparison, Comparison]]) -> list[Moves | str]:
@@ -432,49 +382,7 @@ class Comparing:
 
         if comparison.given is not None or self.settings.explain == "none":
             return Explanation(rerun=self.rerun())
-        found = self.explaining.explain(comparison, self._request(comparison))
+        found = self.explaining.explain(comparison, self.replies.request(comparison))
         explanation = replace(found, rerun=self.rerun())
         self._whole.explained(comparison, explanation)
         return explanation
-
-    def _request(self, comparison: Comparison) -> Request:
-        return self._whole.asking.asked_for(comparison.probe)[1]
-
-    def _near(self, comparisons: Sequence[Comparison]) -> Iterator[Comparison]:
-        """All in the windows of these, each once."""
-        seen: set[Request] = set()
-        for comparison in comparisons:
-            request = self._request(comparison)
-            if request not in seen:
-                window = self._window(comparison, request)
-                seen.update((request,), window)
-                yield from window.values()
-
-    def _window(self, comparison: Comparison, request: Request) -> dict[Request, Comparison]:
-        """All planned comparisons in the window of one, as far as both replies are there; for one
-        of run time those that were compared together with it."""
-        if request in self._pooled:
-            return self._pooled
-        planned = self._whole.asking.planned
-        if request not in planned:
-            known = self._together.get(request) == comparison
-            return self._together if known else {request: comparison}
-        from pytest_llmdiff.comparison import SIDES
-
-        window = self.generation.window_requests(request)
-        outcomes = self.generation.stored(window)
-        found = {}
-        for request in window:
-            base, tuned = (outcomes.get((side, request.key)) for side in SIDES)
-            if base is not None and tuned is not None and base.reply and tuned.reply:
-                probe = planned.get(request, comparison.probe)
-                found[request] = self._comparison(probe, base, tuned)
-        return found
-
-
-def _reply(generated: Generated, side: str) -> Reply:
-    if generated.reply is None:
-        from pytest_llmdiff.errors import ProbeError
-
-        raise ProbeError(f"the {side} model cannot answer this probe: {generated.error}")
-    return generated.reply

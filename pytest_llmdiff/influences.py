@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_llmdiff.answering import Progress
 from pytest_llmdiff.comparison import Comparison, Side
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.engines.adapter import require_adapter
@@ -18,7 +19,7 @@ from pytest_llmdiff.formats.factory_layout import Example
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.formats.prompts import asked as last_asked
 from pytest_llmdiff.formats.training_log import read_checkpoints
-from pytest_llmdiff.generation import Generation, Progress
+from pytest_llmdiff.generation import Generation
 from pytest_llmdiff.origins import At, Influence, Influences
 from pytest_llmdiff.planning import content_key, store_key
 from pytest_llmdiff.store import Store
@@ -149,7 +150,7 @@ def influences(
         return [] if judging is None else [judging.judged(engine, each) for each in todo]
 
     also = None if judging is None else judging.content
-    (found,) = generation.remembered_all("influences", "tuned", [asked_for], compute, also=also)
+    (found,) = generation.facts.get_all("influences", "tuned", [asked_for], compute, also=also)
     return Influences(
         examples=tuple(Influence(**each) for each in found["examples"]),
         **{name: found[name] for name in ("judged", "known", "unread", "median", "alike")},

@@ -35,7 +35,7 @@ def likelihoods(
 
         return passage_logprobs(engine, list(map(_passage, asked)), device)
 
-    values = generation.remembered_all(
+    values = generation.facts.get_all(
         WHAT,
         side,
         own,

@@ -153,7 +153,7 @@ class Model:
         also: list[Any] = [content, training.predictions]
         also += [] if (shown := served_renderings(self.engine)) is None else [shown]
         facts = dict(
-            self.run.generation.remembered("template", self.side, [about], compute, also=also)
+            self.run.generation.facts.get("template", self.side, [about], compute, also=also)
         )
         data_tell = given is None and training.template is None and self.run.train_data.datasets
         if self.side == "tuned" and data_tell:
@@ -190,7 +190,7 @@ class Model:
             raise ConfigError(f"templates cannot be ranked: {reason}")
         templates, missing = factory_templates(self.run.settings)
         pair = self.run.generation.pair
-        found = self.run.generation.remembered(
+        found = self.run.generation.facts.get(
             "template ranking",
             "tuned",
             [],
@@ -268,7 +268,7 @@ class ModelPair:
             found = None if health is None else asdict(health) | {"problems": health.problems()}
             return {"health": found, "moved": logits_moved(pair)}
 
-        facts = self.run.generation.remembered("adapter", "tuned", [], compute)
+        facts = self.run.generation.facts.get("adapter", "tuned", [], compute)
         return adapter_measurement(facts["health"], facts["moved"])
 
 

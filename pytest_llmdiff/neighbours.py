@@ -9,12 +9,12 @@ from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from pytest_llmdiff.answering import Progress
 from pytest_llmdiff.errors import LLMDiffError, ScorerError
 from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
 from pytest_llmdiff.formats.factory_layout import Example
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.formats.prompts import asked, likeness, normalised
-from pytest_llmdiff.generation import Progress
 from pytest_llmdiff.scoring import Vectors
 from pytest_llmdiff.training import TrainData
 

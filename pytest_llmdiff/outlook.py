@@ -21,7 +21,7 @@ def _requests(session: Session) -> Iterator[str]:
     total = generation.planned
     yield f"plan: {total} requests to each model"
     for side in SIDES:
-        fresh = generation.missing(side)
+        fresh = generation.answering.missing(side)
         yield f"  {side:<6} {total - fresh} from the store, {fresh} to answer"
 
 

@@ -75,7 +75,7 @@ def prepare(config: pytest.Config) -> None:
 
 
 def checked_specs(session: Session) -> Any:
-    from pytest_llmdiff.engines.opening import check_pair, check_spec
+    from pytest_llmdiff.engines.spec_checks import check_pair, check_spec
     from pytest_llmdiff.scorers.opening import check_scorer
     from pytest_llmdiff.specs import FILE_KINDS, given_tokenizer, parse_spec
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from pytest_llmdiff.answering import Progress
 from pytest_llmdiff.comparison import Score
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.engines.opening import auto_device
 from pytest_llmdiff.engines.rows import score_from_json, score_to_json
 from pytest_llmdiff.errors import LLMDiffError, ScorerError
-from pytest_llmdiff.generation import Generation, Progress
+from pytest_llmdiff.generation import Generation
 from pytest_llmdiff.loading import third_party_warnings_ignored
 from pytest_llmdiff.planning import content_key, key_within, store_key
 from pytest_llmdiff.scorers import Embedder, Embedding, Scorer

@@ -120,7 +120,7 @@ class Session:
         # Not among what a recording holds: that is of the base and the tuned model.
         return Comparing(
             self, (tuned, served), opened, sides=("tuned", "served"),
-            turn=lambda: self.comparing.generation.turn,
+            turn=lambda: self.comparing.generation.holding.turn,
         )  # fmt: skip
 
     @property
@@ -269,7 +269,7 @@ class Session:
         for pair in reversed(self._pairs):
             if pair.opened:
                 notes += pair.notes
-                found = pair.generation.resolved()
+                found = pair.generation.holding.resolved()
                 served = {f"served {key}": found[key] for key in ("dtype",) if key in found}
                 resolved |= found if pair.tuning else served
         self.sayings.leave(

@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmdiff.answering import Progress
 from pytest_llmdiff.comparison import Comparison, Reply
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, MissingPackageError, ScorerError
 from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
 from pytest_llmdiff.formats.factory_data import Dataset, Example
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.formats.prompts import LONGEST_COMPARED, asked, likeness, normalised
-from pytest_llmdiff.generation import Generation, Progress
+from pytest_llmdiff.generation import Generation
 from pytest_llmdiff.neighbours import CANDIDATES, SHOWN, Neighbours
 from pytest_llmdiff.probes import make_probe
 from pytest_llmdiff.reports.failure import failure_text

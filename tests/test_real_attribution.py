@@ -46,7 +46,7 @@ class RealLab(Lab):
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
     made = RealLab(tmp_path_factory.mktemp("store"))
     yield made
-    made.generation.close()
+    made.generation.holding.close()
 
 
 def test_the_word_that_was_asked_about_counts_for_most(lab: RealLab) -> None:

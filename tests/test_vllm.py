@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.engines.opening import Pair, check_pair, check_spec, open_pair
+from pytest_llmdiff.engines.opening import Pair, open_pair
+from pytest_llmdiff.engines.spec_checks import check_pair, check_spec
 from pytest_llmdiff.engines.vllm_arguments import (
     OURS,
     check_arguments,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.judgement import Question
-from pytest_llmdiff.options import BASELINE
+from pytest_llmdiff.option_values import BASELINE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,84 @@
+"""What options accept: from a string or a native TOML value to the value, or any exception."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+BASELINE = "baseline"  # in place of a suite's limit: take it from the baseline
+
+
+def text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(value)
+    return value
+
+
+def one_of(*choices: str) -> Callable[[Any], Any]:
+    def parse(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(value)
+        return str(value)
+
+    return parse
+
+
+def whole(minimum: int) -> Callable[[Any], Any]:
+    def parse(value: Any) -> int:
+        if isinstance(value, bool) or (found := int(str(value))) < minimum:
+            raise ValueError(value)
+        return found
+
+    return parse
+
+
+def batch_size(value: Any) -> int | None:
+    return None if value == "auto" else int(whole(1)(value))
+
+
+def number(low: float, high: float) -> Callable[[Any], Any]:
+    def parse(value: Any) -> float:
+        found = float(value)
+        if isinstance(value, bool) or not math.isfinite(found) or not low <= found <= high:
+            raise ValueError(value)
+        return found
+
+    return parse
+
+
+def flag(value: Any) -> bool:
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    return words[str(value).strip().lower()]
+
+
+def json_object(value: Any) -> Mapping[str, Any]:
+    found = json.loads(value)
+    if not isinstance(found, dict):
+        raise ValueError(value)
+    return found
+
+
+def margins(value: Any) -> Mapping[str, float]:
+    allowed = number(0.0, math.inf)
+    return {str(name): float(allowed(margin)) for name, margin in json_object(value).items()}
+
+
+def suite_limits(value: Any) -> Mapping[str, float | str]:
+    allowed = number(0.0, math.inf)
+    return {
+        name: limit if limit == BASELINE else float(allowed(limit))
+        for name, limit in json_object(value).items()
+    }
+
+
+temperature = number(0.0, math.inf)
+top_p = number(1e-6, 1.0)
+
+
+def device(value: Any) -> str:
+    if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(value)) is None:
+        raise ValueError(value)
+    return str(value)
