@@ -44,6 +44,7 @@ def test_plain_pytest_loads_nothing_heavy(pytester: pytest.Pytester) -> None:
         "pytest_llmdiff",
         "pytest_llmdiff.errors",
         "pytest_llmdiff.fixtures",
+        "pytest_llmdiff.option_values",
         "pytest_llmdiff.options",
         "pytest_llmdiff.parametrize",
         "pytest_llmdiff.plugin",
