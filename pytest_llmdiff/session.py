@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SESSION = pytest.StashKey["Session"]()
 RUN_ID = "llmdiff_run_id"
 KEPT = pytest.StashKey["Kept"]()
+PROPERTY = "llmdiff "  # what the names of a test's properties begin with
 
 
 class Session:
@@ -197,6 +198,12 @@ class Session:
 
     def enter(self, item: pytest.Item) -> None:
         self._item = item
+
+    def begin(self, item: pytest.Item) -> None:
+        """A test begins, or begins anew: plugins that try it again do so inside one `enter`."""
+        item.user_properties[:] = [
+            held for held in item.user_properties if not held[0].startswith(PROPERTY)
+        ]
         if self.specs is not None:
             from pytest_llmdiff.reports.kept import Kept
 
@@ -227,7 +234,7 @@ class Session:
         m = verdict.measurement
         listed = self._kept.judge(comparison, verdict, sample)
         if listed and math.isfinite(m.value):
-            self._item.user_properties.append((f"llmdiff {m.name}", m.value))
+            self._item.user_properties.append((f"{PROPERTY}{m.name}", m.value))
 
     def rerun(self) -> str:
         if self._item is None:

@@ -19,6 +19,7 @@ from pytest_llmdiff.baseline import (
     single_noise,
     write_baseline,
 )
+from pytest_llmdiff.calibration import measured_noise
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.family import adjust, chance_of
 from tests.conftest import Run
@@ -295,3 +296,44 @@ def test_the_family_of_a_run() -> None:
     adjust(rows)
     assert rows[0]["verdicts"][0]["adjusted"] == pytest.approx(0.02)
     assert rows[0]["verdicts"][1]["adjusted"] is None
+
+
+def test_each_threshold_of_a_rate_has_its_own_limit(project: pytest.Pytester, run: Run) -> None:
+    """The base's toxicity is 0.1: always over 0.05, never over 0.5."""
+    write(project, every=3)
+    suite = """
+        import pytest
+        from pytest_llmdiff import assert_toxicity
+
+        @pytest.mark.llmdiff(file="probes.jsonl")
+        def test_rates(comparisons):
+            assert_toxicity(comparisons, over=0.5)
+            assert_toxicity(comparisons, over=0.05)
+    """
+    project.makepyfile(test_suite=suite)
+    run("--llmdiff-calibrate=baseline.json").assert_outcomes(passed=1)
+    tests = json.loads((project.path / "baseline.json").read_text(encoding="utf-8"))["tests"]
+    limits = {name: held["limit"] for name, held in tests["test_suite.py::test_rates"].items()}
+    assert limits.keys() == {"toxicity rate over 0.5", "toxicity rate over 0.05"}
+    result = run("--llmdiff-baseline=baseline.json")
+    result.stdout.fnmatch_lines(["E *toxicity rate over 0.5 of 60 comparisons: 0.33, *beyond it"])
+
+
+def test_what_a_test_measures_in_several_ways_has_no_limit() -> None:
+    """Two forms of a reply, say, are held with one measure: the limit of one is not the other's."""
+
+    def verdict(high: float) -> dict[str, Any]:
+        found = {"scope": "", "high": high, "clusters": 60, "unsupported": 0, "not_finite": 0,
+                 "judged": 60, "spread": 0.1, "probes": "d"}  # fmt: skip
+        return {"name": "format lost rate", "set": found}
+
+    def row(case: str, *verdicts: dict[str, Any]) -> dict[str, Any]:
+        return {"case": case, "values": {}, "verdicts": verdicts}
+
+    alike = row("alike", verdict(0.05), verdict(0.05))
+    found, notes = measured_noise([alike, row("several", verdict(0.05), verdict(0.4))], {})
+    assert [(key, noise.limit) for key, noise in found.items()] == [
+        (("alike", "format lost rate"), 0.05)
+    ]
+    (note,) = notes
+    assert "no limit for format lost rate of several: the test measures it in several ways" in note
