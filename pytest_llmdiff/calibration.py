@@ -59,7 +59,9 @@ def measured_noise(
             # Another form, say, or a case with other probes: the limit of one is not the other's.
             without[case, measure] = "the test measures it in several ways; give it there"
     found = {key: noise for key, noise in found.items() if key not in without}
-    notes = [f"  no limit for {measure} of {case}: {why}" for (case, measure), why in without.items()]
+    notes = [
+        f"  no limit for {measure} of {case}: {why}" for (case, measure), why in without.items()
+    ]
     return found, notes
 
 

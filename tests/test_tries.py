@@ -87,9 +87,7 @@ def test_the_last_try_is_what_reports_have(project: pytest.Pytester, run: Run) -
 
 
 @pytest.mark.parametrize("ending", ['raise RuntimeError("gone")', 'pytest.skip("gone")'])
-def test_a_tear_down_hides_no_regression(
-    project: pytest.Pytester, run: Run, ending: str
-) -> None:
+def test_a_tear_down_hides_no_regression(project: pytest.Pytester, run: Run, ending: str) -> None:
     project.makepyfile(
         f"""
         import pytest
