@@ -15,6 +15,7 @@ MARKER = (
     "for the fixtures comparison and comparisons; a prompt is a string or a list of chat messages"
 )
 PROBED = ("comparison", "comparisons")
+FIXTURES = "pytest_llmdiff.fixtures"
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
@@ -25,6 +26,9 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         CollectError: a marker or a probe file is unusable.
     """
     asked = [name for name in PROBED if name in metafunc.fixturenames]
+    if asked:
+        taken = _parametrized(metafunc.definition)
+        asked = [name for name in asked if name not in taken and is_ours(metafunc.definition, name)]
     if not asked:
         return
     from pytest_llmdiff.errors import LLMDiffError
@@ -57,6 +61,24 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(asked[0], [probes], ids=[pytest.HIDDEN_PARAM], indirect=True)
 
 
+def _parametrized(item: pytest.Item) -> set[str]:
+    """The arguments that a project's own `parametrize` marks name."""
+    marks = item.iter_markers("parametrize")
+    given = [mark.args[0] if mark.args else mark.kwargs.get("argnames", ()) for mark in marks]
+    listed = [names.split(",") if isinstance(names, str) else names for names in given]
+    return {name.strip() for names in listed for name in names}
+
+
+def is_ours(item: pytest.Item, name: str) -> bool:
+    """Whether a fixture of that name is the one from here: projects may have their own. One that
+    asks for the other of its name has that one's values."""
+    known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    for found in reversed(known.get(name, ())):
+        if name not in found.argnames:
+            return getattr(found.func, "__module__", None) == FIXTURES
+    return False
+
+
 def asks_for_divergence(test: object) -> bool:
     """Whether a test's code names the divergence. A hint for the order of work, no more: what is
     not foreseen is computed when it is asked for."""
@@ -66,7 +88,7 @@ def asks_for_divergence(test: object) -> bool:
 
 def is_set(item: pytest.Item) -> bool:
     """Whether a test case has all of its probes as one set."""
-    return "comparisons" in getattr(item, "fixturenames", ())
+    return "comparisons" in getattr(item, "fixturenames", ()) and is_ours(item, "comparisons")
 
 
 def probes_of(item: pytest.Item) -> Sequence[Probe]:

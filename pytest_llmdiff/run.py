@@ -11,7 +11,7 @@ import pytest
 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
 from pytest_llmdiff.fixtures import MODEL_FIXTURES
-from pytest_llmdiff.parametrize import asks_for_divergence, is_set, probes_of
+from pytest_llmdiff.parametrize import asks_for_divergence, is_ours, is_set, probes_of
 from pytest_llmdiff.session import KEPT, SESSION, Session, case_of
 from pytest_llmdiff.settings import read_settings
 
@@ -170,7 +170,7 @@ def expect(session: Session, items: Sequence[pytest.Item]) -> None:
 
         sets = {case_of(item): probes for item, probes in probed if is_set(item)}
         session.closing += outlook(session, sets)
-    uses = sum(not MODEL_FIXTURES.isdisjoint(getattr(i, "fixturenames", ())) for i in items)
+    uses = sum(map(uses_models, items))
     if session.specs is None and not session.config.getoption("collectonly"):
         session.skipped = uses
 
@@ -197,9 +197,15 @@ def collected(session: Session, items: Sequence[pytest.Item]) -> None:
         )
 
 
+def uses_models(item: pytest.Item) -> bool:
+    """Whether a test asks for any of the fixtures of models."""
+    asked = MODEL_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    return any(is_ours(item, name) for name in asked)
+
+
 def attach(report: pytest.TestReport, item: pytest.Item) -> pytest.TestReport:
     """Let the facts of a test that used the models travel with its last report."""
-    if not MODEL_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+    if uses_models(item):
         facts: dict[str, Any] = {"uses_models": True}
         kept = item.stash.get(KEPT, None)
         if report.when == "call" and report.passed and kept is not None:

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmdiff import Comparison, Probe, Reply, retention
-from pytest_llmdiff.comparison import PassagesOf
 from pytest_llmdiff.metrics.answers import contains, options_of
 from pytest_llmdiff.metrics.retention import lost
 from pytest_llmdiff.passages import Likelihood
@@ -106,11 +105,9 @@ def test_the_options_of_a_choice() -> None:
 class Broken:
     """A run whose tuned model has no number to give, as one with NaN among its weights."""
 
-    def likelihoods(
-        self, side: str, comparisons: Sequence[Comparison], passages_of: PassagesOf
-    ) -> list[Likelihood]:
+    def likelihoods(self, side: str, *_: object) -> list[Likelihood]:
         values = [-1.0, -2.0, -2.0] if side == "base" else [math.nan] * 3
-        return [Likelihood(token_logprobs=(value,)) for value in values for _ in comparisons]
+        return [Likelihood(token_logprobs=(value,)) for value in values]
 
 
 def test_a_model_without_numbers_knows_no_answer() -> None:
