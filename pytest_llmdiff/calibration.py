@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_llmdiff.baseline import Baseline, Noise, role_of, single_noise, write_baseline
 from pytest_llmdiff.errors import LLMDiffError
+from pytest_llmdiff.estimates import NO_METHOD
 from pytest_llmdiff.intervals import MIN_UNITS
 from pytest_llmdiff.session import Session
 from pytest_llmdiff.verdicts import label
@@ -87,7 +88,7 @@ def _of_set(verdict: Mapping[str, Any], margins: Mapping[str, float]) -> tuple[s
     found = verdict["set"]
     measure = label(verdict["name"], found["scope"])
     high = found["high"]
-    few = found["clusters"] < MIN_UNITS
+    few = found["clusters"] < MIN_UNITS or found["method"].startswith(NO_METHOD)
     if high is None or few or found["unsupported"] or found["not_finite"]:
         why = f"a set of {found['judged']} judged probes bounds it by nothing"
         if found["unsupported"]:
