@@ -90,7 +90,7 @@ def set_failure_text(
     for verdict, sample in found:
         lines += [f"  - {printable(p)}" for p in verdict.measurement.details.get("problems", ())]
         for value, comparison in worst_shown(verdict, sample):
-            lines.append(f"  worst    {number(value)} {comparison.probe.id}")
+            lines.append(f"  worst    {number(value)} {printable(comparison.probe.id)}")
             explanation = explained.get(id(comparison), Explanation())
             lines += [f"  {line}" for line in _member_lines(comparison, explanation)]
     notes = (n for verdict, _ in found for n in verdict.measurement.details.get("notes", ()))
@@ -148,8 +148,8 @@ def _set_text(verdict: Verdict, evidence: Evidence) -> str:
     m, estimate = verdict.measurement, evidence.estimate
     questions = f" ({estimate.clusters} questions)" if estimate.clusters < estimate.n else ""
     text = (
-        f"{evidence.label} of {estimate.n} comparisons{questions}: {number(estimate.value)}, "
-        f"{INTERVAL} {number(estimate.low)} to {number(estimate.high)}"
+        f"{printable(evidence.label)} of {estimate.n} comparisons{questions}: "
+        f"{number(estimate.value)}, {INTERVAL} {number(estimate.low)} to {number(estimate.high)}"
     )
     if evidence.not_finite:
         return f"{text}; {evidence.not_finite} values are no number, which keeps no limit"
