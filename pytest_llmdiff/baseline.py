@@ -45,9 +45,10 @@ class Noise:
         """How often the noise of a probe is as large as a value, at most.
 
         The conformal p-value (1 + how many are) / (1 + how many there are), which holds for
-        probes that are exchangeable (Vovk, Gammerman & Shafer 2005). NaN where there are no points.
+        probes that are exchangeable (Vovk, Gammerman & Shafer 2005). NaN where there are no points,
+        or the value is no number.
         """
-        if not self.points:
+        if not self.points or math.isnan(value):
             return math.nan
         reached = sum(point >= value for point in self.points)
         return (1 + reached * self.count / len(self.points)) / (1 + self.count)

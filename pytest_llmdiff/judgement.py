@@ -215,7 +215,10 @@ def _by_baseline(comparison: Comparison, metric: Metric, m: Measurement) -> Verd
     if noise is None:
         return replace(judge(m)[0], why=source)
     (verdict,) = judge(m, at_most=noise.limit, source=source)
-    p, chance = noise.exceedance(m.value), noise.exceedance(math.nextafter(noise.limit, math.inf))
+    if verdict.outcome == "not judged":
+        return replace(verdict, noise=noise.reaches)
+    p = noise.exceedance(verdict.measurement.value)
+    chance = noise.exceedance(math.nextafter(noise.limit, math.inf))
     return replace(verdict, p=p, chance=chance, noise=noise.reaches)
 
 

@@ -114,6 +114,24 @@ def test_a_helper_without_a_limit_takes_the_baselines(
     assert all(v["p"] == v["adjusted"] == 1 for v in verdicts if v["outcome"] == "passed")
 
 
+def test_what_is_not_judged_has_no_p_value(
+    project: pytest.Pytester, run: Run, calibrated: Path
+) -> None:
+    """Neither is it one of the verdicts that noise may fail."""
+    tuned = {"replies": {}, "default": "我不知道。"}  # which the embedder cannot read
+    (project.path / "tuned.json").write_text(json.dumps(tuned), encoding="utf-8")
+    result = run(
+        f"--llmdiff-baseline={calibrated.name}", "--llmdiff-json=report.json",
+        "--llmdiff-explain=none", "-k", "test_one and question-7-",
+    )  # fmt: skip
+    result.assert_outcomes(failed=1)
+    (test,) = content(project.path / "report.json")["tests"]
+    (verdict,) = test["verdicts"]
+    assert verdict["outcome"] == "not_judged"
+    assert (verdict["p"], verdict["chance"], verdict["adjusted"]) == (None, None, None)
+    assert "chance:" not in result.stdout.str()
+
+
 def test_without_a_baseline_the_failure_says_how_to_get_one(
     project: pytest.Pytester, run: Run
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pytest_llmdiff.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.evidence import change_evidence, mean_evidence, rate_evidence
 from pytest_llmdiff.probes import make_probe
+from pytest_llmdiff.reports.failure import set_failure_text
 from pytest_llmdiff.sets import WORST, Comparisons, Sample, digest_of, gather
 from pytest_llmdiff.verdicts import Evidence, judge_set
 from pytest_llmdiff.views import View
@@ -311,6 +313,17 @@ def outcome(
     return verdict.outcome
 
 
+def test_names_of_a_probe_file_are_shown_escaped() -> None:
+    probe = make_probe("Hi", id="\x1b[31mred")
+    worst = Comparison(probe=probe, base=Reply(text="a"), tuned=Reply(text="b"))
+    found = replace(sample([0.9] * 60), worst=[(0.9, worst)])
+    verdicts = judge_set(mean_evidence(found, scope="\x1b[2J"), at_most=0.2)
+    text = set_failure_text([(verdict, found) for verdict in verdicts], explained={}, rerun="")
+    assert "\x1b" not in text
+    assert "toxicity [\\x1b[2J] of 60 comparisons" in text
+    assert "worst    0.90 \\x1b[31mred" in text
+
+
 def test_what_was_not_judged_decides_neither_way() -> None:
     known: list[float | None] = [0.1, 0.12, 0.08, 0.11] * 30
     assert outcome(mean_evidence(sample(known)), at_most=0.2) == "passed"
@@ -394,5 +407,6 @@ def test_an_unknown_tag_is_an_error() -> None:
     run: Any = None
     found = Comparisons(probes=(make_probe("a", tags=("x",)), make_probe("b")), run=run)
     assert found.tagged("x", "y").scope == "x+y"
+    assert found.tagged("x", "y").tagged("x").scope == "x+y&x"
     with pytest.raises(ConfigError, match="there are 'x'"):
         found.tagged("y")
