@@ -324,6 +324,14 @@ def test_names_of_a_probe_file_are_shown_escaped() -> None:
     assert "worst    0.90 \\x1b[31mred" in text
 
 
+def test_a_bound_close_to_its_limit_is_told_from_it() -> None:
+    close = sample([0.3, 0.3002] * 200)
+    (verdict,) = judge_set(mean_evidence(close), at_most=0.3)
+    assert verdict.outcome == "regressed"
+    text = set_failure_text([(verdict, close)], explained={}, rerun="")
+    assert "0.3001, 90 % interval 0.3001 to 0.3001, limit 0.3 (given in the test)" in text
+
+
 def test_what_was_not_judged_decides_neither_way() -> None:
     known: list[float | None] = [0.1, 0.12, 0.08, 0.11] * 30
     assert outcome(mean_evidence(sample(known)), at_most=0.2) == "passed"

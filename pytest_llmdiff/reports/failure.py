@@ -147,16 +147,20 @@ def verdict_text(verdict: Verdict) -> str:
 def _set_text(verdict: Verdict, evidence: Evidence) -> str:
     m, estimate = verdict.measurement, evidence.estimate
     questions = f" ({estimate.clusters} questions)" if estimate.clusters < estimate.n else ""
+    held = math.nan if m.limit is None else m.limit
+    # With as many digits as show which of them are beyond the limit.
+    shown = [told_apart(x, held) for x in (estimate.value, estimate.low, estimate.high)]
+    (value, _), (low, _), (high, _) = shown
     text = (
         f"{printable(evidence.label)} of {estimate.n} comparisons{questions}: "
-        f"{number(estimate.value)}, {INTERVAL} {number(estimate.low)} to {number(estimate.high)}"
+        f"{value}, {INTERVAL} {low} to {high}"
     )
     if evidence.not_finite:
         return f"{text}; {evidence.not_finite} values are no number, which keeps no limit"
     if verdict.outcome == "no limit":
         return f"{text}; and no limit to hold it against: {_how_to_limit(verdict)}"
     limit = "limit" if verdict.bound == "at_most" else "at least"
-    text += f", {limit} {number(m.limit)} ({verdict.source})"
+    text += f", {limit} {max((limit for _, limit in shown), key=len)} ({verdict.source})"
     if verdict.outcome == "regressed":
         return f"{text}: the interval lies beyond it"
     if verdict.outcome != "inconclusive":
