@@ -260,7 +260,7 @@ def test_a_large_cluster_beside_small_ones_tells_little() -> None:
 
 
 def test_units_of_one_size_are_their_number() -> None:
-    values = np.arange(60) % 7.0
+    values = np.asarray([n % 7 for n in range(60)], dtype=np.float64)
     assert effective_units(values, None) == 60
     assert effective_units(values, [str(n // 5) for n in range(60)]) == pytest.approx(12)
     # One of 30 paraphrases and 30 questions: hardly more than the one.
