@@ -21,6 +21,7 @@ from pytest_llmdiff.baseline import (
 )
 from pytest_llmdiff.calibration import measured_noise
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.estimates import NO_METHOD
 from pytest_llmdiff.family import adjust, chance_of
 from tests.conftest import Run
 from tests.test_sets import write
@@ -340,9 +341,9 @@ def test_each_threshold_of_a_rate_has_its_own_limit(project: pytest.Pytester, ru
 def test_what_a_test_measures_in_several_ways_has_no_limit() -> None:
     """Two forms of a reply, say, are held with one measure: the limit of one is not the other's."""
 
-    def verdict(high: float) -> dict[str, Any]:
+    def verdict(high: float, method: str = "exact (Clopper-Pearson)") -> dict[str, Any]:
         found = {"scope": "", "high": high, "clusters": 60, "unsupported": 0, "not_finite": 0,
-                 "judged": 60, "spread": 0.1, "probes": "d"}  # fmt: skip
+                 "judged": 60, "spread": 0.1, "probes": "d", "method": method}  # fmt: skip
         return {"name": "format lost rate", "set": found}
 
     def row(case: str, *verdicts: dict[str, Any]) -> dict[str, Any]:
@@ -355,3 +356,6 @@ def test_what_a_test_measures_in_several_ways_has_no_limit() -> None:
     ]
     (note,) = notes
     assert "no limit for format lost rate of several: the test measures it in several ways" in note
+    # The end of the support is no limit.
+    found, _ = measured_noise([row("few", verdict(2.0, f"{NO_METHOD} for fewer than 5"))], {})
+    assert not found
