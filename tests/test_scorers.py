@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import math
 import pickle
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -650,3 +652,20 @@ def test_a_spoiled_checkpoint_is_refused(
     spec = spoiled(checkpoint, tmp_path / "spoiled.ckpt", change)
     with pytest.raises(ScorerError, match=message):
         open_it("toxicity", spec).score([("you",)])
+
+
+def test_an_embedder_computes_in_float32(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In the bfloat16 that some are saved in, a text's vector depends on the texts beside it."""
+    asked: list[Any] = []
+
+    def load(*_: Any, model_kwargs: dict[str, Any], **__: Any) -> Any:
+        asked.append(model_kwargs["dtype"])
+        raise OSError("nothing there")
+
+    monkeypatch.setitem(
+        sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=load)
+    )
+    scorer = CosineDistance(name="e", path=tmp_path, hashes=dict, device=lambda: "cpu")
+    with pytest.raises(ScorerError, match="cannot be loaded: nothing there"):
+        scorer.embed(["a"])
+    assert asked == [torch.float32]
