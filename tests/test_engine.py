@@ -24,11 +24,13 @@ from pytest_llmdiff.engines.completion import Completion
 from pytest_llmdiff.engines.divergence import pair_divergences
 from pytest_llmdiff.engines.huggingface import TransformersEngine
 from pytest_llmdiff.engines.opening import Pair, open_pair
+from pytest_llmdiff.engines.rendering import Renderer, with_template
 from pytest_llmdiff.engines.scripted import ScriptedEngine
 from pytest_llmdiff.engines.serving import Service, service_of
 from pytest_llmdiff.engines.sources import template_note
 from pytest_llmdiff.errors import ConfigError, MissingPackageError, ModelError
 from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.formats.template_source import TemplateSource
 from pytest_llmdiff.generation import Generation
 from pytest_llmdiff.holding import Holding
 from pytest_llmdiff.options import OPTIONS
@@ -304,6 +306,16 @@ def test_a_template_with_a_token_that_the_model_has_not(folder: Path, tmp_path: 
     )
     (found,) = replies(both.tuned, [request("Hi")])
     assert "the prompt holds '<|new|>'" in str(found.error)
+
+
+def test_another_template_leaves_the_rest_as_it_is(folder: Path) -> None:
+    """The code of a tokenizer, say, runs there too where it may."""
+    template = TemplateSource(name="x", jinja="x")
+    for trusted in (True, False):
+        ours = Renderer(folder / "base", kwargs={"a": 1}, trust_remote_code=trusted)
+        other = with_template(ours, template)
+        assert (other.path, other.kwargs) == (ours.path, ours.kwargs)
+        assert other.trust_remote_code is trusted
 
 
 def test_a_base_without_a_template_is_asked_in_the_tuned_one_s(
