@@ -60,13 +60,15 @@ class Elsewhere(torch.Tensor):
         others = [each for each in args if isinstance(each, torch.Tensor) and type(each) is not cls]
         if others:
             raise RuntimeError("Expected all tensors to be on the same device")
-        return super().__torch_function__(func, types, args, kwargs or {})
+        return super().__torch_function__(  # type: ignore[no-untyped-call]
+            func, types, args, kwargs or {}
+        )
 
 
 def test_logits_of_models_on_different_devices() -> None:
     """Of two models on two GPUs, the one that is spread has its output layer on the last."""
     base, tuned = torch.randn(3, 8), torch.randn(3, 8)
-    apart = tuned.as_subclass(Elsewhere)  # type: ignore[no-untyped-call]
+    apart = tuned.as_subclass(Elsewhere)
     with pytest.raises(RuntimeError, match="same device"):
         torch.sub(base, apart)
     assert movement(base, apart) == movement(base, tuned)
