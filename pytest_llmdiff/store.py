@@ -164,9 +164,11 @@ class Store:
 
         try:
             return action(self._open())
-        except sqlite3.OperationalError:
-            raise  # locked, disk full, read-only: not a damaged file
         except sqlite3.DatabaseError as error:
+            # The kinds below it tell of no damage: locked, disk full, a value that is too long, a
+            # connection in another thread than its own.
+            if type(error) is not sqlite3.DatabaseError:
+                raise
             self._rebuild(str(error))
             return action(self._open())
 

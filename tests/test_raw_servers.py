@@ -466,6 +466,16 @@ def test_tokens_are_read_beside_probabilities() -> None:
     assert raw_completion_of({"choices": [choice]}).token_ids == (5, 6)
 
 
+def test_a_stop_that_the_tokenizer_has_no_text_for(server: TokenServer, tmp_path: Path) -> None:
+    """Some models stop at ids in the padding of their vocabulary."""
+    save_model(tmp_path / "base", generation={"eos_token_id": [2, 300]})
+    engine = raw(server, tmp_path)
+    assert engine.stop_ids() == (2, 300)
+    (found,) = replies(engine, [request("Hi")])
+    assert found.reply is not None
+    assert server.bodies[-1]["stop"] == ["<|im_end|>"]
+
+
 def test_the_prompts_of_the_fingerprint_are_remembered(server: TokenServer, folder: Path) -> None:
     kept: dict[str, Any] = {}
 

@@ -144,16 +144,19 @@ def _values(file: Path) -> tuple[list[str], bool]:
     LoRA begins with B = 0 and stays there if no step ran.
     """
     import torch
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     not_finite, zeros, others = [], [], []
-    with safe_open(file, framework="pt") as tensors:
-        for name in tensors.keys():  # noqa: SIM118  it is no mapping
-            tensor = tensors.get_tensor(name)
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                not_finite.append(name)
-            if "lora_B" in name or "lora_embedding_B" in name:
-                zeros.append(not bool(tensor.count_nonzero()))
-            elif "lora_" not in name:
-                others.append(name)
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118  it is no mapping
+                tensor = tensors.get_tensor(name)
+                if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                    not_finite.append(name)
+                if "lora_B" in name or "lora_embedding_B" in name:
+                    zeros.append(not bool(tensor.count_nonzero()))
+                elif "lora_" not in name:
+                    others.append(name)
+    except SafetensorError as error:
+        raise ModelError(f"{file} cannot be read: {error}") from error
     return sorted(not_finite), bool(zeros) and all(zeros) and not others

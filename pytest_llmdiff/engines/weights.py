@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
 QUANTIZED_BYTES = {"8bit": 1.1, "4bit": 0.65}  # with scales and the layers left as they are
 
+# What transformers and PEFT raise where files are not what they take them for. safetensors has an
+# error of its own for one that is cut short.
+UNLOADABLE = (OSError, ValueError, KeyError, RuntimeError)
+
 
 def resolve_device(requested: str) -> str:
     """The type of the device: `auto` is cuda, else mps, else cpu.
@@ -183,24 +187,26 @@ class Weights:
         return self._read(self.path.parent, **options)
 
     def _read(self, folder: Path, **more: Any) -> Any:
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM
 
         options = dict(self._load_options())
         try:
             with quiet():
                 return AutoModelForCausalLM.from_pretrained(folder, **options, **more)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        except (*UNLOADABLE, ImportError, SafetensorError) as error:
             raise ModelError(f"{self.path} cannot be loaded: {error}") from error
 
     def _load_adapter(self, model: Any) -> Any:
         from peft import PeftModel
+        from safetensors import SafetensorError
 
         try:
             with quiet():
                 return PeftModel.from_pretrained(
                     model, str(self.adapter), torch_device=self._place().name
                 )
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        except (*UNLOADABLE, TypeError, SafetensorError) as error:
             raise ModelError(
                 f"the adapter {self.adapter} does not fit the base {self.path}: {error}"
             ) from error

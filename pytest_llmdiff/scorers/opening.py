@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -109,7 +110,7 @@ def open_scorer(
 
 
 def _custom(role: str, name: str, found: Any) -> Scorer:
-    identity = _identity(found) if name.startswith("python:") else uuid.uuid4().hex
+    identity = _identity(name, found) if name.startswith("python:") else uuid.uuid4().hex
     if role == "embedder":
         if not hasattr(found, "encode"):
             raise ConfigError(f"the embedder {name} needs a method encode(texts)")
@@ -123,16 +124,22 @@ def _custom(role: str, name: str, found: Any) -> Scorer:
     return CustomScorer(name=name, scorer=found, identity=identity)
 
 
-def _identity(found: Any) -> str:
-    """Content hash of the source of a named object.
+def _identity(name: str, found: Any) -> str:
+    """Content hash of the sources of a named object: where it is defined, and the module that names
+    it, which may only set what comes from elsewhere (`functools.partial`, a library's class).
 
     An object given by hand has none: two functions of one test file are different scorers.
     """
     try:
-        source = inspect.getsourcefile(found if inspect.isroutine(found) else type(found))
+        defined = inspect.getsourcefile(found if inspect.isroutine(found) else type(found))
     except TypeError:
-        source = None
-    return content_key(Path(source).read_text(encoding="utf-8") if source else repr(type(found)))
+        defined = None
+    module = sys.modules[name.removeprefix("python:").partition(":")[0]]
+    files = {defined, getattr(module, "__file__", None)} - {None}
+    sources = sorted(
+        Path(str(file)).read_text(encoding="utf-8", errors="replace") for file in files
+    )
+    return content_key([*sources, repr(type(found))])
 
 
 def _encoder_folder(spec: str, folder: Path) -> Path:
