@@ -189,7 +189,7 @@ class Weights:
         try:
             with quiet():
                 return AutoModelForCausalLM.from_pretrained(folder, **options, **more)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        except Exception as error:  # what the libraries below it raise is of every kind
             raise ModelError(f"{self.path} cannot be loaded: {error}") from error
 
     def _load_adapter(self, model: Any) -> Any:
@@ -200,7 +200,7 @@ class Weights:
                 return PeftModel.from_pretrained(
                     model, str(self.adapter), torch_device=self._place().name
                 )
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        except Exception as error:  # as above
             raise ModelError(
                 f"the adapter {self.adapter} does not fit the base {self.path}: {error}"
             ) from error
