@@ -1,4 +1,4 @@
-"""Odd circumstances: what cannot be written, a full disk, damaged models and recordings, misuse."""
+"""Odd circumstances: what cannot be written, damaged recordings and models, misuse."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.engines.artifacts import generation_stop_ids, parameter_count, safetensors_header
+from pytest_llmdiff.engines.artifacts import (
+    generation_stop_ids,
+    parameter_count,
+    safetensors_header,
+)
 from pytest_llmdiff.engines.rendering import load_tokenizer
 from pytest_llmdiff.errors import ConfigError, ModelError
 from pytest_llmdiff.judgement import Question
-from pytest_llmdiff.metrics.toxicity import TOXICITY
+from pytest_llmdiff.views import View
 from tests.conftest import Run
 
 PASSING = """
@@ -43,20 +47,16 @@ def test_a_report_that_cannot_be_written_fails_the_run_and_no_other_report(
     assert (project.path / "run.md").exists()
 
 
-def test_a_full_disk_is_told_of(project: pytest.Pytester, run: Run) -> None:
-    pytest.importorskip("resource")
-    project.makeconftest(
-        """
-        import resource
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-        """
-    )
+def test_a_store_that_cannot_be_opened(project: pytest.Pytester, run: Run) -> None:
+    (project.path / ".llmdiff" / "store.sqlite3").mkdir(parents=True)
     project.makepyfile(PASSING)
-    result = run("--llmdiff-record=run.jsonl")
+    result = run("--llmdiff-json=run.json")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["E *StoreError: the store *.llmdiff cannot be used (*); make room*"])
+    result.stdout.fnmatch_lines(["E *StoreError: the store *.llmdiff cannot be used (*); make*"])
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
+    outcomes = json.loads((project.path / "run.json").read_text(encoding="utf-8"))["summary"]
+    assert outcomes["error"] == 2
 
 
 def test_collecting_needs_no_place_to_write(project: pytest.Pytester, run: Run) -> None:
@@ -121,7 +121,46 @@ def test_a_comparison_that_is_asked_for_too_late(project: pytest.Pytester, run: 
 def test_what_is_no_limit(place: str, limit: object) -> None:
     values: dict[str, Any] = {place: limit}
     with pytest.raises(ConfigError, match="a limit is a finite number, not"):
-        Question(view=TOXICITY, **values)
+        Question(view=View(support=(0.0, 1.0)), **values)
+
+
+# Engines of the user's own
+
+ENGINE = """
+from pytest_llmdiff.comparison import Reply
+from pytest_llmdiff.engines import Generated
+
+class Engine:
+    def fingerprint(self): return "mine"
+    def render(self, messages): return [1]
+    def close(self): pass
+    def generate(self, requests):
+        return {outcomes}
+
+def reply(text):
+    known = dict(token_ids=(1,), finish_reason="stop", prompt_tokens=1)
+    return Generated(reply=Reply(text=text, **known), prompt_ids=(1,))
+"""
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        "None", "iter(())", "[(0, 'x')]", "[(0, Generated())]", "[(0, reply(None))]",
+        "[(0, reply(5))]", "[(9, reply('x'))]", "[(-1, reply('x'))]", "[reply('x')]",
+    ],
+)  # fmt: skip
+def test_an_engine_that_keeps_no_protocol(project: pytest.Pytester, outcomes: str) -> None:
+    (project.path / "engines.py").write_text(ENGINE.format(outcomes=outcomes), encoding="utf-8")
+    project.makepyfile(PASSING)
+    result = project.runpytest_subprocess(
+        "--llm-base=python:engines:Engine",
+        "--llm-tuned=scripted:tuned.json",
+        "--llmdiff-html=x.html",
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["E *ModelError: the engine of the base gave *"])
 
 
 # Damaged recordings
@@ -144,8 +183,8 @@ def edited(kind: str, name: str, value: object) -> Callable[[bytes], bytes]:
         (lambda data: data[: data.rindex(b'"request"')], "*replay:*line *expected a file written*"),
         (lambda data: data + b"\xff\xfe\n", "*replay:*line *expected a file written*"),
         (lambda data: data + b"[" * 100_000, "*replay:*line *expected a file written*"),
-        (edited("reply", "reply", 5), "*run.jsonl is damaged at 'How do I get a refund?'*"),
-        (edited("reply", "prompt_ids", "%%%"), "*run.jsonl is damaged at *"),
+        (edited("reply", "reply", 5), "*run.jsonl is damaged at '*"),
+        (edited("reply", "prompt_ids", "AAA="), "*run.jsonl is damaged at *"),
         (edited("reply", "side", []), "*replay:*line * is damaged (TypeError*record it again"),
         (edited("score", "inputs", 5), None),
     ],
@@ -170,9 +209,13 @@ def test_a_damaged_recording(
 # Damaged models
 
 
+LENGTH = b"\0" * 7
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"\x01", b"\xff" * 100, b"\x02" + b"\0" * 7 + b"[]", b"\x08" + b"\0" * 7 + b'{"a": 3}']
-)  # fmt: skip
+    "content",
+    [b"", b"\x01", b"\xff" * 100, b"\x02" + LENGTH + b"[]", b"\x08" + LENGTH + b'{"a": 3}'],
+)
 def test_a_damaged_safetensors_header(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "model.safetensors"
     file.write_bytes(content)
@@ -200,5 +243,5 @@ def test_a_damaged_tokenizer(tmp_path: Path, content: str) -> None:
     pytest.importorskip("transformers")
     (tmp_path / "tokenizer.json").write_text(content, encoding="utf-8")
     (tmp_path / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
-    with pytest.raises(ModelError, match="the tokenizer of .* cannot be loaded"):
+    with pytest.raises(ModelError, match=r"the tokenizer of .* cannot be loaded"):
         load_tokenizer(tmp_path)

@@ -96,7 +96,10 @@ CASES: list[tuple[list[str], str]] = [
     (["--llm-base=python:engines:none", TUNED], "--llm-base: 'engines' has no 'none'*"),
     (["--llm-base=python:engines:nothing", TUNED], "*is no engine: it needs the methods*"),
     (["--llm-base=python:engines:broken", TUNED], "*raised RuntimeError when it was called *no d*"),
-    (["--llm-base=python:raising:x", TUNED], "*'raising' raised RuntimeError on import: no licence"),
+    (
+        ["--llm-base=python:raising:x", TUNED],
+        "*'raising' raised RuntimeError on im*: no licence",
+    ),
     (["--llm-base=weights_list", TUNED], "*config.json, line 1: expected a JSON object"),
     ([f"--llm-base={'n' * 300}", TUNED], "*cannot be used as a path (File name too long)"),
     (["--llm-base=scripted:~nobody-here/x.json", TUNED], "*cannot be used as a path (*home*"),
@@ -115,7 +118,10 @@ CASES: list[tuple[list[str], str]] = [
     ([BASE, TUNED, f"--llmdiff-train-data={'n' * 300}#x"], "--llmdiff-train-data: *too long)"),
     ([BASE, TUNED, f"--llmdiff-json={'n' * 300}"], "--llmdiff-json: *name too long)"),
     ([BASE, TUNED, f"--llmdiff-device={'n' * 3000}"], f"*: '{'n' * 199}… is not auto, cpu, *"),
-    ([BASE, TUNED, f"--llmdiff-vllm={'[' * 100_000}"], "--llmdiff-vllm: '*… is not a JSON object *"),
+    (
+        [BASE, TUNED, f"--llmdiff-vllm={'[' * 100_000}"],
+        "--llmdiff-vllm: '*… is not a JSON ob*",
+    ),
     ([BASE, TUNED, "--llmdiff-json=file.txt/x"], "*there can be no *x, since *file.txt is a file"),
     ([BASE, TUNED, "--llmdiff-store=file.txt/x"], "--llmdiff-store: *since *file.txt is a file"),
     ([BASE, TUNED, "--llmdiff-store=file.txt"], "--llmdiff-store: *file.txt is a file; give a f*"),

@@ -80,7 +80,14 @@ def open_scorer(
     check_scorer(role, spec, folder)
     if spec.startswith("python:"):
         found = load_object(spec.removeprefix("python:"), what=f"--llmdiff-{role}")
-        return _custom(role, spec, found() if isinstance(found, type) else found)
+        try:
+            scorer = found() if isinstance(found, type) else found
+        except Exception as error:  # a user's code may raise anything
+            raise ScorerError(
+                f"--llmdiff-{role}: {spec} raised {type(error).__name__} when it was called "
+                f"without arguments: {error}"
+            ) from error
+        return _custom(role, spec, scorer)
     if spec == "profanity-check":
         if installed_version("alt-profanity-check") is None:
             raise MissingPackageError(
