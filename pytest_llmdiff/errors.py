@@ -35,6 +35,10 @@ class ScorerError(LLMDiffError):
     """A scorer cannot be loaded, or returned something that is not a score."""
 
 
+class StoreError(LLMDiffError):
+    """The store's folder cannot be read or written: no right, a full disk, a file in its place."""
+
+
 class MissingPackageError(ConfigError):
     """An optional package is needed; the message names its `pip install` line."""
 

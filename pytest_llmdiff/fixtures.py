@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,7 +23,7 @@ NO_SERVED = "no served model: give --llm-served SPEC"
 @pytest.fixture
 def comparison(request: pytest.FixtureRequest) -> Comparison:
     """Both models' replies to the probe of this test case (see `@pytest.mark.llmdiff`)."""
-    (found,) = _session(request).comparing.compare([request.param])
+    (found,) = _session(request).comparing.compare([_param(request)])
     return found
 
 
@@ -32,7 +32,7 @@ def comparisons(request: pytest.FixtureRequest) -> Comparisons:
     """Both models' replies to all probes of this test, made as they are read."""
     from pytest_llmdiff.sets import Comparisons
 
-    return Comparisons(probes=tuple(request.param), run=_session(request).comparing)
+    return Comparisons(probes=tuple(_param(request)), run=_session(request).comparing)
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +68,18 @@ def llm_pair(request: pytest.FixtureRequest) -> ModelPair:
     from pytest_llmdiff.models import ModelPair
 
     return ModelPair(_session(request).comparing)
+
+
+def _param(request: pytest.FixtureRequest) -> Any:
+    """What `parametrize` made of the markers."""
+    from pytest_llmdiff.errors import ConfigError
+
+    if not hasattr(request, "param"):
+        raise ConfigError(
+            f"{request.fixturename} is asked for while the test runs: name it among the arguments "
+            "of the test or of a fixture, so that its probes are known beforehand"
+        )
+    return request.param
 
 
 def _session(request: pytest.FixtureRequest) -> Session:

@@ -23,13 +23,20 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     for `comparisons` all of them in one case.
 
     Raises:
-        CollectError: a marker or a probe file is unusable.
+        CollectError: a marker or a probe file is unusable, or the test has no use for its marker.
     """
     asked = [name for name in PROBED if name in metafunc.fixturenames]
     if asked:
         taken = _parametrized(metafunc.definition)
         asked = [name for name in asked if name not in taken and is_ours(metafunc.definition, name)]
     if not asked:
+        # Of a class or a module, a marker is for those of its tests that ask for the comparison.
+        if any(mark.name == "llmdiff" for mark in metafunc.definition.own_markers):
+            raise pytest.Collector.CollectError(
+                f"{metafunc.definition.nodeid} has @pytest.mark.llmdiff and asks for neither "
+                "comparison nor comparisons, so that its prompts are put to no model: name one of "
+                "them among its arguments, or remove the marker"
+            )
         return
     from pytest_llmdiff.errors import LLMDiffError
     from pytest_llmdiff.probes import probes_of_marker, unique_ids

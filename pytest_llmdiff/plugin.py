@@ -80,7 +80,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist tells the controller that this worker is done
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    run.finish(session.config)
+    run.finish(session)
 
 
 @pytest.hookimpl(trylast=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.errors import ConfigError, LLMDiffError
+from pytest_llmdiff.errors import ConfigError, LLMDiffError, StoreError
 from pytest_llmdiff.fixtures import MODEL_FIXTURES
 from pytest_llmdiff.parametrize import asks_for_divergence, is_ours, is_set, probes_of
 from pytest_llmdiff.session import KEPT, SESSION, Session, case_of
@@ -232,17 +232,29 @@ def tolerate(report: pytest.TestReport, inconclusive: Sequence[str], how: str) -
         report.__dict__["wasxfail"] = f"inconclusive: {', '.join(dict.fromkeys(inconclusive))}"
 
 
-def finish(config: pytest.Config) -> None:
-    """Free the models; on the controller, write the files that were asked for."""
+def finish(ended: pytest.Session) -> None:
+    """Free the models; on the controller, write the files that were asked for.
+
+    A run that could not write one has failed, whatever its tests did.
+    """
+    config = ended.config
     session = config.stash[SESSION]
-    session.finish()
+    try:
+        session.finish()
+        if hasattr(config, "workerinput") or session.specs is None:
+            return
+        if config.pluginmanager.hasplugin("dsession"):
+            session.stop.forget()
+    except StoreError as error:
+        session.warnings.append(str(error))
     if hasattr(config, "workerinput") or session.specs is None:
         return
-    if config.pluginmanager.hasplugin("dsession"):
-        session.stop.forget()
     from pytest_llmdiff.outputs import write_outputs
 
-    session.closing += write_outputs(session, session.specs)
+    lines, whole = write_outputs(session, session.specs)
+    session.closing += lines
+    if not whole and ended.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        ended.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def release(config: pytest.Config) -> None:

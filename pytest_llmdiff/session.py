@@ -279,13 +279,15 @@ class Session:
                 found = pair.generation.holding.resolved()
                 served = {f"served {key}": found[key] for key in ("dtype",) if key in found}
                 resolved |= found if pair.tuning else served
-        self.sayings.leave(
-            notes=list(dict.fromkeys(notes)), warnings=[*self.store.warnings, *self.warnings],
-            resolved=resolved,
-        )  # fmt: skip
-        if self._used is not None:
-            self._used.flush()
-        self._close()
+        try:
+            self.sayings.leave(
+                notes=list(dict.fromkeys(notes)), warnings=[*self.store.warnings, *self.warnings],
+                resolved=resolved,
+            )  # fmt: skip
+            if self._used is not None:
+                self._used.flush()
+        finally:
+            self._close()
 
     @cached_property
     def sayings(self) -> Sayings:
@@ -298,7 +300,7 @@ class Session:
         from pytest_llmdiff.reports.facts import Facts
 
         adjust(self.rows.values())
-        said = self.sayings if self.rows and self.specs is not None else None
+        said = self._said()
         own = [*self.store.warnings, *self.warnings] if self.rows else []
         return Facts(
             settings=self.settings,
@@ -310,6 +312,19 @@ class Session:
             chance=chance_of(self.rows.values()),
             options=self.rerun_options,
         )
+
+    def _said(self) -> Sayings | None:
+        """What the processes of the run left for the reports, if there is anything to report."""
+        from pytest_llmdiff.errors import StoreError
+
+        if not self.rows or self.specs is None:
+            return None
+        try:
+            _ = self.sayings.notes
+        except StoreError as error:  # whose tests have failed of it; the others have a report still
+            self.warnings.append(str(error))
+            return None
+        return self.sayings
 
     @cached_property
     def run_id(self) -> str:

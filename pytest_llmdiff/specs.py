@@ -10,7 +10,7 @@ from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from pytest_llmdiff.errors import ConfigError, MissingPackageError
-from pytest_llmdiff.loading import package_path
+from pytest_llmdiff.loading import given_path, package_path
 from pytest_llmdiff.settings import Settings
 
 Kind = Literal["weights", "adapter", "gguf", "replay", "scripted", "python", "server"]
@@ -69,7 +69,7 @@ def parse_spec(text: str, *, option: str, folder: Path) -> Spec:
             f"{option} is empty (an unset variable?); it takes {FORMS}. "
             "Leave the option out to run without models."
         )
-    path = _path(text, option, folder)
+    path = given_path(text, folder, what=option)
     if path.is_dir():
         return _folder(text, path, option)
     if path.suffix == ".gguf" and path.is_file():
@@ -83,7 +83,7 @@ def parse_spec(text: str, *, option: str, folder: Path) -> Spec:
             return Spec(text=text, kind="gguf", path=inner)
         raise ConfigError(f"{option}: {text} is neither a folder nor a .gguf file")
     if colon and scheme in ("replay", "scripted"):
-        file = _path(rest, option, folder)
+        file = given_path(rest, folder, what=option)
         if not file.is_file():
             raise ConfigError(f"{option}: {text}: there is no file {file}")
         return Spec(text=text, kind="replay" if scheme == "replay" else "scripted", path=file)
@@ -106,7 +106,7 @@ def parse_tokenizer(text: str, *, option: str, folder: Path) -> Path:
     Raises:
         ConfigError: none is there.
     """
-    path = _path(text, option, folder)
+    path = given_path(text, folder, what=option)
     if text.startswith("package:"):
         path = package_path(text.removeprefix("package:"), what=option)
     if not path.exists() and HUB_ID.fullmatch(text):
@@ -126,13 +126,6 @@ def given_tokenizer(settings: Settings) -> Path | None:
         return None
     folder = settings.folder_of("tokenizer")
     return parse_tokenizer(settings.tokenizer, option="--llmdiff-tokenizer", folder=folder)
-
-
-def _path(text: str, option: str, folder: Path) -> Path:
-    try:
-        return folder / Path(text).expanduser()
-    except RuntimeError as error:  # ~NAME of somebody who is not there
-        raise ConfigError(f"{option}: {text}: {error}") from error
 
 
 def _vllm(text: str, location: str, option: str, folder: Path) -> Spec:

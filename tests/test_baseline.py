@@ -231,6 +231,16 @@ def test_nothing_is_written_where_a_test_failed_of_itself(
     assert not (project.path / "baseline.json").exists()
 
 
+def noisy(**changes: object) -> str:
+    """A baseline with one limit, which has something else in places."""
+    entry = {
+        "limit": 0.5, "reaches": 0.5, "margin": 0.0, "count": 2, "points": "0.4 0.5",
+        "spread": None, "questions": None, "probes": "abc",
+    }  # fmt: skip
+    tests = {"test_suite.py::test_one": {"toxicity": entry | changes}}
+    return json.dumps({"schema": "pytest-llmdiff-baseline/1", "conditions": {}, "tests": tests})
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -241,6 +251,14 @@ def test_nothing_is_written_where_a_test_failed_of_itself(
             '{"schema": "pytest-llmdiff-baseline/1", "conditions": {}, "tests": {"t": {"x": {}}}}',
             "is damaged *",
         ),
+        (noisy(limit="0.5"), "is damaged *"),
+        (noisy(limit=True), "is damaged (a limit is True)*"),
+        (noisy(limit=1e999), "is damaged (a limit is inf)*"),
+        (noisy(limit=10**400), "is damaged *"),
+        (noisy(count=-1), "is damaged (its points or their count are no measured values)*"),
+        (noisy(count="9"), "is damaged *"),
+        (noisy(points="0.1 nan"), "is damaged (its points or their count *"),
+        ("[" * 100_000, "is no JSON file*"),
     ],
 )
 def test_a_bad_baseline_is_a_usage_error(

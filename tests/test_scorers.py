@@ -259,6 +259,7 @@ def test_classes_go_to_the_details() -> None:
     "given_values",
     [
         [], [0.1, 0.2], [math.nan], [math.inf], [-math.inf], ["rude"], [[0.5]],
+        [-0.1], [1.1], [10**400],
         [{"insult": 0.5}], [{"toxicity": "high"}], [{"toxicity": math.nan}], None,
     ],
 )  # fmt: skip

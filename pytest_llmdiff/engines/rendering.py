@@ -221,7 +221,7 @@ def load_tokenizer(
             return AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=trust_remote_code, **more
             )
-        except (OSError, ValueError, KeyError, ImportError) as error:
+        except Exception as error:  # what the libraries below it raise is of every kind
             raise ModelError(f"the tokenizer of {path} cannot be loaded: {error}") from error
 
     def expand() -> Any:

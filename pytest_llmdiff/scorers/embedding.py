@@ -192,7 +192,7 @@ class CustomEmbedder:
         try:
             given = self.encoder.encode(readable) if readable else []
             found = [[float(x) for x in vector] for vector in given]
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ScorerError(
                 f"the embedder {self.name} gave something that is no list of vectors: {error}"
             ) from error
