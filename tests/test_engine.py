@@ -593,6 +593,25 @@ def test_weights_that_are_cut_short_are_an_error_of_the_model(
         replies(engine, [request("Hi")])
 
 
+@pytest.mark.parametrize("layers", [1, 3])
+def test_a_configuration_with_other_layers_than_the_weights(
+    folder: Path, tmp_path: Path, layers: int
+) -> None:
+    """transformers makes up what is missing and leaves out what is too much, with a warning."""
+    shutil.copytree(folder / "base", tmp_path / "base")
+    config = tmp_path / "base" / "config.json"
+    told = json.loads(config.read_text(encoding="utf-8")) | {"num_hidden_layers": layers}
+    config.write_text(json.dumps(told), encoding="utf-8")
+    both = pair(tmp_path, "base", "base", tmp_path / "store")
+    if layers == 3:
+        with pytest.raises(ModelError, match=r"would stand in for them: 9, such as model\.layers\.2"):
+            replies(both.base, [request("Hi")])
+        return
+    replies(both.base, [request("Hi")])
+    (note,) = both.notes
+    assert "base: weights that its configuration has no place for are not used: 9" in note
+
+
 def test_a_prompt_without_tokens_fails_alone(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "bare.jinja").write_text("{{ messages[0].content }}", encoding="utf-8")
     both = pair(folder, "base", "adapter", tmp_path, template=str(tmp_path / "bare.jinja"))
