@@ -604,7 +604,9 @@ def test_a_configuration_with_other_layers_than_the_weights(
     config.write_text(json.dumps(told), encoding="utf-8")
     both = pair(tmp_path, "base", "base", tmp_path / "store")
     if layers == 3:
-        with pytest.raises(ModelError, match=r"would stand in for them: 9, such as model\.layers\.2"):
+        with pytest.raises(
+            ModelError, match=r"would stand in for them: 9, such as model\.layers\.2"
+        ):
             replies(both.base, [request("Hi")])
         return
     replies(both.base, [request("Hi")])
