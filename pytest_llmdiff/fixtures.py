@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.session import SESSION, Session
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ NO_SERVED = "no served model: give --llm-served SPEC"
 @pytest.fixture
 def comparison(request: pytest.FixtureRequest) -> Comparison:
     """Both models' replies to the probe of this test case (see `@pytest.mark.llmdiff`)."""
-    (found,) = _session(request).comparing.compare([request.param])
+    (found,) = _session(request).comparing.compare([_param(request)])
     return found
 
 
@@ -32,7 +33,7 @@ def comparisons(request: pytest.FixtureRequest) -> Comparisons:
     """Both models' replies to all probes of this test, made as they are read."""
     from pytest_llmdiff.sets import Comparisons
 
-    return Comparisons(probes=tuple(request.param), run=_session(request).comparing)
+    return Comparisons(probes=tuple(_param(request)), run=_session(request).comparing)
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +69,18 @@ def llm_pair(request: pytest.FixtureRequest) -> ModelPair:
     from pytest_llmdiff.models import ModelPair
 
     return ModelPair(_session(request).comparing)
+
+
+def _param(request: pytest.FixtureRequest) -> Any:
+    """What the marker made test cases of."""
+    __tracebackhide__ = True
+    if not hasattr(request, "param"):
+        raise ConfigError(
+            f"the fixture {request.fixturename} has no probe here: pytest makes test cases of the "
+            "marker's prompts where a plain test function asks for it, not for methods of "
+            "unittest.TestCase nor for getfixturevalue(); take llm_pair.compare(prompt) there"
+        )
+    return request.param
 
 
 def _session(request: pytest.FixtureRequest) -> Session:

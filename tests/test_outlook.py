@@ -45,7 +45,7 @@ def test_only_what_is_selected_is_planned(project: pytest.Pytester, run: Run) ->
     write(project, every=3)
     project.makepyfile(test_suite=SUITE)
     result = run("--llmdiff-plan", "-k", "question-59")
-    result.stdout.fnmatch_lines(["plan: 1 requests to each model"])
+    result.stdout.fnmatch_lines(["plan: 1 request to each model"])
     result.stdout.no_fnmatch_line("*test_set*")
 
 

@@ -14,6 +14,7 @@ from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
 from pytest_llmdiff.reports.origins import carried_lines, learnt_lines
 from pytest_llmdiff.reports.text import (
     INTERVAL,
+    counted,
     first_difference,
     marked,
     number,
@@ -146,10 +147,12 @@ def verdict_text(verdict: Verdict) -> str:
 
 def _set_text(verdict: Verdict, evidence: Evidence) -> str:
     m, estimate = verdict.measurement, evidence.estimate
-    questions = f" ({estimate.clusters} questions)" if estimate.clusters < estimate.n else ""
+    besides = [f"{estimate.clusters} questions"] * (estimate.clusters < estimate.n)
+    besides += [f"{evidence.missing} more could not be judged"] * bool(evidence.missing)
+    told = f" ({', '.join(besides)})" if besides else ""
     text = (
-        f"{evidence.label} of {estimate.n} comparisons{questions}: {number(estimate.value)}, "
-        f"{INTERVAL} {number(estimate.low)} to {number(estimate.high)}"
+        f"{evidence.label} of {counted(estimate.n, 'comparison')}{told}: "
+        f"{number(estimate.value)}, {INTERVAL} {number(estimate.low)} to {number(estimate.high)}"
     )
     if evidence.not_finite:
         return f"{text}; {evidence.not_finite} values are no number, which keeps no limit"

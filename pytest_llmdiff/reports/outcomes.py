@@ -36,7 +36,9 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
             "line": None if line is None else line + 1,
         }  # fmt: skip
     skipped_as = "xfailed" if hasattr(report, "wasxfail") else report.outcome
-    row["phases"][report.when] = skipped_as
+    # Reports of subtests come first, and pytest fails their test only after this has seen it.
+    if row["phases"].get(report.when) != "failed":
+        row["phases"][report.when] = skipped_as
     if report.failed and row["message"] is None:
         crash = getattr(report.longrepr, "reprcrash", None)
         row["message"] = str(crash.message if crash is not None else report.longrepr)
