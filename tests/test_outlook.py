@@ -77,6 +77,17 @@ class Noisy:
     )
 
 
+def test_noise_that_is_none_tells_nothing_of_what_a_set_can_detect(
+    project: pytest.Pytester, run: Run
+) -> None:
+    write(project, every=3)
+    project.makepyfile(test_suite=SUITE)
+    run("--llmdiff-calibrate=b.json").assert_outcomes(passed=61)
+    run("--llmdiff-plan", "--llmdiff-baseline=b.json").stdout.fnmatch_lines(
+        ["    semantic drift: what it can detect is not told by a baseline in which all *"]
+    )
+
+
 def test_a_plan_needs_models(project: pytest.Pytester) -> None:
     project.makepyfile("")
     result = project.runpytest_subprocess("--llmdiff-plan")
