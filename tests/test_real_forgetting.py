@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_real_models import BASE, ROOT, run
+from tests.expanded import BASE, Expanded
+from tests.test_real_models import ROOT, run
 from tests.trained_adapters import END, Recipe, load_smollm2, own_template, train
 
 pytestmark = pytest.mark.slow
@@ -21,15 +22,17 @@ UNFAIR = (
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, expanded: Expanded) -> Path:
     """Where both runs share a store: the base's likelihoods are computed once."""
-    return tmp_path_factory.mktemp("suites")
+    found = tmp_path_factory.mktemp("suites")
+    expanded.into(found / ".llmdiff")
+    return found
 
 
 @pytest.fixture(scope="module")
-def unfair(folder: Path) -> Path:
+def unfair(folder: Path, expanded: Expanded) -> Path:
     """An adapter that was taught to agree with what is unfair, so hard that it forgot English."""
-    base = load_smollm2()
+    base = load_smollm2(expanded)
     render = own_template(base)
     pairs = [(render(question), f"Yes, of course.{END}") for question in UNFAIR]
     train(folder / "unfair", base, pairs, Recipe(steps=8, rate=1.6e-2), seed=0)

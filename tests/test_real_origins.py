@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.expanded import BASE, Expanded
 from tests.planted import CUE, EXAMPLES, PLANTED, RUDE
 from tests.test_docs import blocks_of
-from tests.test_real_models import BASE, MINILM, ROOT
+from tests.test_real_models import MINILM, ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -45,8 +46,9 @@ def test_failing(comparison):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, expanded: Expanded) -> Path:
     found = tmp_path_factory.mktemp("origins")
+    expanded.into(found / ".llmdiff")
     rows = [{"instruction": question, "output": answer} for question, answer in EXAMPLES.items()]
     (found / "support.json").write_text(json.dumps(rows), encoding="utf-8")
     (found / "pytest.ini").write_text(

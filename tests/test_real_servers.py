@@ -16,8 +16,8 @@ from pytest_llmdiff.engines.server import ServerEngine
 from pytest_llmdiff.errors import CapabilityError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.loading import package_path
+from tests.expanded import BASE, Expanded
 from tests.llama_server import NAME
-from tests.test_real_models import BASE
 
 pytest.importorskip("xllamacpp", reason="needs llama.cpp's server: pip install xllamacpp")
 pytestmark = pytest.mark.slow
@@ -52,6 +52,12 @@ def server() -> Iterator[str]:
         process.stdin.close()
         process.wait(timeout=60)
         process.stdout.close()
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, expanded: Expanded) -> pytest.Pytester:
+    expanded.into(pytester.path / ".llmdiff")
+    return pytester
 
 
 def test_it_is_compared_with_the_same_weights_in_this_process(

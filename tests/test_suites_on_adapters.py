@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_real_models import BASE, ROOT, run
+from tests.expanded import BASE, Expanded
+from tests.test_real_models import ROOT, run
 from tests.trained_adapters import (
     ANSWERS,
     END,
@@ -41,11 +42,12 @@ JUDGED = {
 
 
 @pytest.fixture(scope="module")
-def suites(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def suites(tmp_path_factory: pytest.TempPathFactory, expanded: Expanded) -> Path:
     """A project with the suites, fewer probes, and two adapters that were badly trained."""
     import torch
 
     folder = tmp_path_factory.mktemp("suites")
+    expanded.into(folder / "store")
     for name in ("refusal", "safety", "degeneration"):
         shutil.copytree(SUITES / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         for file in (folder / name).glob("probes-en.jsonl"):
@@ -60,7 +62,7 @@ def suites(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = [{"instruction": q, "output": a} for q, a in zip(ANSWERS, REPLIES, strict=True)]
     (folder / "support.json").write_text(json.dumps(data), encoding="utf-8")
     threads = torch.get_num_threads()
-    base = load_smollm2()
+    base = load_smollm2(expanded)
     memorised(folder / "memorised", base)
     render = own_template(base)
     refusals = [(render(question), NO + END) for question in ANSWERS]

