@@ -200,7 +200,8 @@ def _judged(
 def _limits(at_most: float | None, at_least: float | None) -> list[tuple[Bound, float]]:
     __tracebackhide__ = True
     given: list[tuple[Bound, float | None]] = [("at_most", at_most), ("at_least", at_least)]
-    for _, limit in given:
+    limits: tuple[Any, ...] = (at_most, at_least)  # as they come from a test
+    for limit in limits:
         if limit is not None and not isinstance(limit, Real):
             raise ConfigError(f"the limit {limit!r} is no number: give one, such as 0.3")
     return [(bound, limit) for bound, limit in given if limit is not None]
