@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.comparison import Accepted, FinishReason
+from pytest_llmdiff.comparison import SIDES, Accepted, FinishReason
 from pytest_llmdiff.errors import ConfigError
 
 HEADER = (
@@ -112,6 +112,8 @@ def entries_of(rows: Iterable[Mapping[str, Any]]) -> list[Entry]:
         whole = any(verdict["set"] for verdict in broken)
         named = {verdict["probe"] for verdict in broken}
         for comparison in row["comparisons"]:
+            if tuple(comparison["sides"]) != SIDES:
+                continue  # what is served otherwise is no change that tuning made
             changed = comparison["tuned"]["text"] != comparison["base"]["text"]
             if comparison["probe"] in named or (whole and changed):
                 own = [v for v in broken if v["probe"] == comparison["probe"]]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_llmdiff.comparison import SIDES, Side
+from pytest_llmdiff.comparison import SIDES, Reply, Side
 from pytest_llmdiff.engines import Generated, capability
 from pytest_llmdiff.engines.rows import (
     divergences_from_json,
@@ -177,8 +178,25 @@ class Answering:
                 requests, base, divergences=self.divergences_expected
             )
             return
-        for index, generated in self._holding.pair.side(side).generate(requests):
-            yield index, generated, None
+        for outcome in self._holding.pair.side(side).generate(requests) or ():
+            yield (*_checked(outcome, len(requests), side), None)
+
+
+def _checked(outcome: object, count: int, side: Side) -> tuple[int, Generated]:
+    """An outcome as the Engine protocol has it, which a user's own engine may get wrong.
+
+    Raises:
+        ModelError: it is another, which would be kept under a wrong prompt or break the reports.
+    """
+    match outcome:
+        case (int(index), Generated(reply=Reply(text=str())) as found) if 0 <= index < count:
+            return index, found
+        case (int(index), Generated(reply=None, error=str()) as found) if 0 <= index < count:
+            return index, found
+    raise ModelError(
+        f"the engine of the {side} gave {reprlib.repr(outcome)} for {count} requests; an outcome "
+        "is an index of a request with a Generated, which has a Reply of text or an error"
+    )
 
 
 def _reply_row(side: Side, request: Request, generated: Generated) -> dict[str, Any]:

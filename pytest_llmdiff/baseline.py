@@ -45,9 +45,10 @@ class Noise:
         """How often the noise of a probe is as large as a value, at most.
 
         The conformal p-value (1 + how many are) / (1 + how many there are), which holds for
-        probes that are exchangeable (Vovk, Gammerman & Shafer 2005). NaN where there are no points.
+        probes that are exchangeable (Vovk, Gammerman & Shafer 2005). NaN where there are no points,
+        or the value is no number.
         """
-        if not self.points:
+        if not self.points or math.isnan(value):
             return math.nan
         reached = sum(point >= value for point in self.points)
         return (1 + reached * self.count / len(self.points)) / (1 + self.count)
@@ -140,7 +141,7 @@ def read_baseline(path: Path) -> Baseline:
             f"--llmdiff-baseline: {path} cannot be read ({error.strerror}); "
             f"--llmdiff-calibrate {path} makes one"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"--llmdiff-baseline: {path} is no JSON file: {error}") from error
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
         raise ConfigError(f"--llmdiff-baseline: {path} is no baseline, of schema {SCHEMA!r}")
@@ -150,7 +151,7 @@ def read_baseline(path: Path) -> Baseline:
             for test, measures in found["tests"].items()
         }
         return Baseline(conditions=dict(found["conditions"]), tests=tests, path=path)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ConfigError(
             f"--llmdiff-baseline: {path} is damaged ({error}); --llmdiff-calibrate {path} makes it "
             "anew"
@@ -214,8 +215,13 @@ def _noise(entry: Mapping[str, Any]) -> Noise:
     """A noise as written. A limit may be edited by hand: it is the one that counts."""
     points, probes = entry["points"].split(), entry["probes"].split()
     noise = Noise(**{**entry, "points": tuple(map(float, points)), "probes": tuple(probes)})
-    if not math.isfinite(noise.limit):
-        raise ValueError(f"a limit is {noise.limit}")
+    for name in ("limit", "reaches", "margin", "count", "spread", "questions"):
+        value = getattr(noise, name)
+        missing = value is None and name in ("spread", "questions")
+        if not missing and (isinstance(value, bool) or not math.isfinite(value)):
+            raise ValueError(f"a {name} is {value!r}")
+    if noise.count < 1 or not all(map(math.isfinite, noise.points)):
+        raise ValueError("its points or their count are no measured values")
     return noise
 
 

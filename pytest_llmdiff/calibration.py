@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_llmdiff.baseline import Baseline, Noise, role_of, single_noise, write_baseline
 from pytest_llmdiff.errors import LLMDiffError
+from pytest_llmdiff.estimates import NO_METHOD
 from pytest_llmdiff.intervals import MIN_UNITS
 from pytest_llmdiff.session import Session
 from pytest_llmdiff.verdicts import label
@@ -24,13 +25,10 @@ def write_calibration(session: Session, path: Path) -> list[str]:
     if failed:
         more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
         return [f"baseline: nothing was written, since {failed[0]}{more} failed"]
+    found, notes = measured_noise(session.rows.values(), session.settings.margin)
     tests: dict[str, dict[str, Noise]] = {}
-    notes = []
-    for case, measure, noise in _noises(session.rows.values(), session.settings.margin):
-        if isinstance(noise, str):
-            notes.append(f"  no limit for {measure} of {case}: {noise}")
-        else:
-            tests.setdefault(case, {})[measure] = noise
+    for (case, measure), noise in found.items():
+        tests.setdefault(case, {})[measure] = noise
     if not tests:
         return ["baseline: nothing was written, since no test measured anything", *notes]
     try:
@@ -47,6 +45,25 @@ def write_calibration(session: Session, path: Path) -> list[str]:
         if name not in measured
     ]
     return lines + notes
+
+
+def measured_noise(
+    rows: Any, margins: Mapping[str, float]
+) -> tuple[dict[tuple[str, str], Noise], list[str]]:
+    """The noise by test and measure, and a note on each that has no limit."""
+    found: dict[tuple[str, str], Noise] = {}
+    without: dict[tuple[str, str], str] = {}
+    for case, measure, noise in _noises(rows, margins):
+        if isinstance(noise, str):
+            without[case, measure] = noise
+        elif found.setdefault((case, measure), noise) != noise:
+            # Another form, say, or a case with other probes: the limit of one is not the other's.
+            without[case, measure] = "the test measures it in several ways; give it there"
+    found = {key: noise for key, noise in found.items() if key not in without}
+    notes = [
+        f"  no limit for {measure} of {case}: {why}" for (case, measure), why in without.items()
+    ]
+    return found, notes
 
 
 def _noises(rows: Any, margins: Mapping[str, float]) -> Iterator[tuple[str, str, Noise | str]]:
@@ -71,7 +88,7 @@ def _of_set(verdict: Mapping[str, Any], margins: Mapping[str, float]) -> tuple[s
     found = verdict["set"]
     measure = label(verdict["name"], found["scope"])
     high = found["high"]
-    few = found["clusters"] < MIN_UNITS
+    few = found["clusters"] < MIN_UNITS or found["method"].startswith(NO_METHOD)
     if high is None or few or found["unsupported"] or found["not_finite"]:
         why = f"a set of {found['judged']} judged probes bounds it by nothing"
         if found["unsupported"]:

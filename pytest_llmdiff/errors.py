@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+E = TypeVar("E", bound="LLMDiffError")
+
 
 class LLMDiffError(Exception):
     """Base class: the message says what was given, what is allowed and what to do."""
@@ -31,8 +35,21 @@ class ScorerError(LLMDiffError):
     """A scorer cannot be loaded, or returned something that is not a score."""
 
 
+class StoreError(LLMDiffError):
+    """The store's folder cannot be read or written: no right, a full disk, a file in its place."""
+
+
 class MissingPackageError(ConfigError):
     """An optional package is needed; the message names its `pip install` line."""
 
     def __init__(self, package: str, needed_for: str, install: str) -> None:
         super().__init__(f"{needed_for} needs the package {package}: pip install {install}")
+
+
+def once_more(error: E) -> E:
+    """An error of the same kind and text, for what failed once and is asked for again.
+
+    An exception keeps its frames alive, and with them what was loaded so far; one that is raised
+    time after time has more of them each time.
+    """
+    return type(error).__new__(type(error), *error.args)

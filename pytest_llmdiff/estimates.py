@@ -19,6 +19,7 @@ from pytest_llmdiff.intervals import (
     Clusters,
     change_bounds,
     effective_size,
+    effective_units,
     equal_bounds,
     level,
     rate_bounds,
@@ -35,6 +36,8 @@ SetOutcome = Literal["passed", "regressed", "inconclusive"]
 
 # Residuals that are smaller than this part of the largest value are rounding.
 ROUNDING = 1e-12
+# What the method of an estimate begins with where its bounds are no more than its support.
+NO_METHOD = "no method"
 # No set is larger.
 LARGEST = 10**9
 
@@ -99,22 +102,26 @@ def mean_estimate(
     scale = float(np.abs(x).max()) or 1.0
     totals, sizes = units_of(x / scale, clusters)
     units = len(totals)
+    effective = effective_units(x / scale, clusters)
     mean = math.fsum(totals) / len(x)
     # Of a ratio of two sums (Cochran 1977, 6.3): the size of a cluster varies too.
     residuals = (totals - sizes * mean) * (units / len(x))
     farthest = float(np.abs(residuals).max())
     value, spread, skewness = mean * scale, 0.0, 0.0
     if farthest > ROUNDING:
-        residuals /= farthest
-        spread = float(np.std(residuals, ddof=1)) * farthest * scale
+        # A large cluster draws the mean to itself: its residual is too small (Bell & McCaffrey
+        # 2002). Of equal sizes all factors are 1.
+        residuals *= np.sqrt((1 - 1 / units) / (1 - sizes / len(x))) / farthest
+        spread = math.sqrt(float(np.sum(residuals**2)) / (units - 1)) * farthest * scale
         skewness = float(skew(residuals))
-    if units < MIN_UNITS:
-        (low, high), method = (lowest, highest), f"no method for fewer than {MIN_UNITS} units"
+    if effective < MIN_UNITS:
+        (low, high), method = (lowest, highest), f"{NO_METHOD} for fewer than {MIN_UNITS} units"
     elif spread == 0:
-        low, high = equal_bounds(value, units, lowest, highest)
+        low, high = equal_bounds(value, effective, lowest, highest)
         method = "equal values (Clopper-Pearson for the share of others)"
     else:
-        low, high = skewed_bounds(value, spread, skewness, units)
+        error = spread * math.sqrt(effective / units)
+        low, high = skewed_bounds(value, error, skewness, effective)
         method = "skewness-corrected t (Hall)"
     return Estimate(
         value=value,
@@ -124,7 +131,7 @@ def mean_estimate(
         clusters=units,
         method=_of_clusters(method, units, len(x)),
         spread=spread,
-        effective=float(units),
+        effective=effective,
         skewness=skewness,
     )
 
@@ -172,7 +179,7 @@ def change_estimate(
     value, shares = (gained - lost) / n, (gained / n, lost / n)
     difference = after.astype(np.float64) - before
     units, effective = effective_size(difference, before != after, clusters)
-    (low, high), method = (-1.0, 1.0), f"no method for fewer than {MIN_PAIRS} units"
+    (low, high), method = (-1.0, 1.0), f"{NO_METHOD} for fewer than {MIN_PAIRS} units"
     if units >= MIN_PAIRS:
         (low, high), method = change_bounds(effective, *shares), "paired score (Tango)"
     return Estimate(
@@ -286,20 +293,22 @@ def _facing(
 
 def _bounds_at(estimate: Estimate, n: int) -> Bounds:
     """The bounds of `n` probes that are like those of the estimate."""
-    units = estimate.clusters * n // estimate.n
     effective = estimate.effective * n / estimate.n
     if len(estimate.shares) == 1:
         return rate_bounds(effective, *estimate.shares)
-    if units < (MIN_PAIRS if estimate.shares else MIN_UNITS):
-        return -math.inf, math.inf
     if estimate.shares:
-        return change_bounds(effective, *estimate.shares)
+        units = estimate.clusters * n // estimate.n
+        few = units < MIN_PAIRS
+        return (-math.inf, math.inf) if few else change_bounds(effective, *estimate.shares)
+    if effective < MIN_UNITS:
+        return -math.inf, math.inf
     if estimate.spread:
-        return skewed_bounds(estimate.value, estimate.spread, estimate.skewness, units)
+        spread = estimate.spread * math.sqrt(estimate.effective / estimate.clusters)
+        return skewed_bounds(estimate.value, spread, estimate.skewness, effective)
     # Of equal values, the bounds say where the support ends.
-    seen = unseen_share(estimate.clusters) if estimate.clusters >= MIN_UNITS else 1.0
+    seen = unseen_share(estimate.effective) if estimate.effective >= MIN_UNITS else 1.0
     ends = (estimate.value + (b - estimate.value) / seen for b in (estimate.low, estimate.high))
-    return equal_bounds(estimate.value, units, *ends)
+    return equal_bounds(estimate.value, effective, *ends)
 
 
 def _unknown(n: int, bounds: Bounds, why: str) -> Estimate:

@@ -80,7 +80,7 @@ def rate_evidence(sample: Sample, *, over: float, scope: str = "") -> Evidence:
 
     found, highest, lowest = _three(estimate, False, True, missing=bool(sample.unsupported))
     return Evidence(
-        name=f"{sample.name} rate",
+        name=f"{sample.name} rate{_above(over)}",
         unit=f"share over {over:g}",
         estimate=found,
         highest=highest,
@@ -147,7 +147,7 @@ def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = ""
     found, highest, lowest = _three(estimate, False, True, missing=missing > 0)
     reasons = {**base.unsupported, **tuned.unsupported}
     return Evidence(
-        name=f"{tuned.name} rate rise",
+        name=f"{tuned.name} rate rise{_above(over)}",
         unit=f"share over {over:g}",
         estimate=found,
         highest=highest,
@@ -164,6 +164,11 @@ def _three(
     """The estimate of what was judged, and with all else at the most and at the least."""
     found = estimate(None)
     return (found, estimate(most), estimate(least)) if missing else (found, found, found)
+
+
+def _above(over: float) -> str:
+    """A threshold as part of a rate's name: a test may have several, each with its limit."""
+    return f" over {over:g}" if over else ""
 
 
 def _events(sample: Sample, over: float) -> list[bool | None]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.session import SESSION, Session
 
 if TYPE_CHECKING:
@@ -72,13 +71,15 @@ def llm_pair(request: pytest.FixtureRequest) -> ModelPair:
 
 
 def _param(request: pytest.FixtureRequest) -> Any:
-    """What the marker made test cases of."""
+    """What `parametrize` made of the markers."""
     __tracebackhide__ = True
+    from pytest_llmdiff.errors import ConfigError
+
     if not hasattr(request, "param"):
         raise ConfigError(
-            f"the fixture {request.fixturename} has no probe here: pytest makes test cases of the "
-            "marker's prompts where a plain test function asks for it, not for methods of "
-            "unittest.TestCase nor for getfixturevalue(); take llm_pair.compare(prompt) there"
+            f"{request.fixturename} is asked for while the test runs: name it among the arguments "
+            "of a test function or of its fixtures (a unittest.TestCase has none), so that its "
+            "probes are known beforehand, or take llm_pair.compare(prompt)"
         )
     return request.param
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_llmdiff.comparison import SIDES, Side
 from pytest_llmdiff.engines.opening import Pair
-from pytest_llmdiff.errors import CapabilityError, LLMDiffError, ProbeError
+from pytest_llmdiff.errors import CapabilityError, LLMDiffError, ProbeError, once_more
 from pytest_llmdiff.loading import third_party_warnings_ignored
 from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import Turn
@@ -101,11 +101,11 @@ class Holding:
         An engine that lacks a capability has not failed, nor has one that refused a single probe.
         """
         if side in self._failures:
-            raise self._failures[side]
+            raise once_more(self._failures[side])
         try:
             yield
         except (CapabilityError, ProbeError):
             raise
         except LLMDiffError as error:
-            self._failures[side] = error
+            self._failures[side] = once_more(error)
             raise

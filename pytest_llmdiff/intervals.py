@@ -39,12 +39,12 @@ SHAPE_UNITS = 150
 ALIKE_CLUSTERS = 2
 
 
-def level(units: int) -> float:
+def level(units: float) -> float:
     """The one-sided error that Hall's bound is made with, so that it errs in at most `ERROR`."""
     return ERROR * units / (units + SHAPE_UNITS)
 
 
-def skewed_bounds(mean: float, spread: float, skewness: float, units: int) -> Bounds:
+def skewed_bounds(mean: float, spread: float, skewness: float, units: float) -> Bounds:
     """Of a mean: Hall's (1992) inversion of the cubic that takes the skewness out of t.
 
     `spread` and `skewness` are those of independent units.
@@ -62,12 +62,12 @@ def _unskewed(quantile: float, g: float) -> float:
     return 3 / g * (math.cbrt(1 + g * (quantile - g / 6)) - 1)
 
 
-def unseen_share(units: int) -> float:
+def unseen_share(units: float) -> float:
     """The largest share of others that so many equal units leave possible (Clopper-Pearson)."""
     return 1 - math.pow(ERROR, 1 / units)
 
 
-def equal_bounds(value: float, units: int, lowest: float, highest: float) -> Bounds:
+def equal_bounds(value: float, units: float, lowest: float, highest: float) -> Bounds:
     """Of a mean where all units are equal: values that were not seen may lie anywhere.
 
     Where the support has no end on a side, the bound there is infinite for fewer units than
@@ -133,6 +133,31 @@ def units_of(values: Floats, clusters: Clusters | None) -> tuple[Floats, Floats]
     sizes = np.bincount(codes).astype(np.float64)
     order = np.lexsort((totals, sizes))
     return totals[order], sizes[order]
+
+
+def effective_units(values: Floats, clusters: Clusters | None) -> float:
+    """The number of clusters of one size that tell as much of a mean, and of its spread.
+
+    These are Satterthwaite's (1946) degrees of freedom of the sum over clusters, whose variances
+    follow from their sizes and from how alike the values of a cluster are. That is believed as in
+    `effective_size` before it is seen. For clusters of one size it is their number.
+    """
+    import numpy as np
+
+    order = np.argsort(values, kind="stable")
+    codes, ordered = _codes(len(values), clusters)[order], values[order]
+    sizes = np.bincount(codes).astype(np.float64)
+    several = int(np.count_nonzero(sizes > 1))
+    if not several:
+        return float(len(values))
+    means = np.bincount(codes, weights=ordered) / sizes
+    within = float(np.sum(np.sort((ordered - means[codes]) ** 2))) / (len(values) - len(sizes))
+    total = float(np.var(ordered, ddof=1))
+    shown = min(max(1 - within / total, 0.0), 1.0) if total > 0 else 1.0
+    alike = (several * shown + ALIKE_CLUSTERS) / (several + ALIKE_CLUSTERS)
+    sizes.sort()
+    variances = sizes * (1 + (sizes - 1) * alike)
+    return float(np.sum(variances) ** 2 / np.sum(variances**2))
 
 
 def effective_size(values: Floats, telling: Flags, clusters: Clusters | None) -> tuple[int, float]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.comparison import Comparison, Measurement, against_accepted
@@ -44,6 +46,10 @@ class Question:
     known: Mapping[str, Any] = field(default_factory=dict)
     source: str = GIVEN
 
+    def __post_init__(self) -> None:
+        for limit in (self.at_most, self.at_least, self.over):
+            check_limit(limit)
+
     @property
     def views(self) -> tuple[View, ...]:
         """All that it needs of a set."""
@@ -54,6 +60,18 @@ class Question:
     def limited(self) -> bool:
         """Whether the test gives a limit; otherwise the baseline does."""
         return self.at_most is not None or self.at_least is not None
+
+
+def check_limit(limit: object) -> None:
+    """Refuse what nothing can be held against.
+
+    Raises:
+        ConfigError: it is neither None nor a finite number.
+    """
+    if limit is None:
+        return
+    if isinstance(limit, bool) or not isinstance(limit, Real) or not math.isfinite(limit):
+        raise ConfigError(f"a limit is a finite number, not {reprlib.repr(limit)}")
 
 
 def settle(
@@ -217,7 +235,10 @@ def _by_baseline(comparison: Comparison, metric: Metric, m: Measurement) -> Verd
     if noise is None:
         return replace(judge(m)[0], why=source)
     (verdict,) = judge(m, at_most=noise.limit, source=source)
-    p, chance = noise.exceedance(m.value), noise.exceedance(math.nextafter(noise.limit, math.inf))
+    if verdict.outcome == "not judged":
+        return replace(verdict, noise=noise.reaches)
+    p = noise.exceedance(verdict.measurement.value)
+    chance = noise.exceedance(math.nextafter(noise.limit, math.inf))
     return replace(verdict, p=p, chance=chance, noise=noise.reaches)
 
 

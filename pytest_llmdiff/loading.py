@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import io
+import reprlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -32,12 +33,32 @@ def load_object(reference: str, *, what: str) -> Any:
             f"{what}: cannot import {module_name!r} ({error}); is its folder in pytest's "
             "`pythonpath` setting?"
         ) from error
+    except Exception as error:  # a user's module may raise anything while it is imported
+        raise ConfigError(
+            f"{what}: {module_name!r} raised {type(error).__name__} on import: {error}"
+        ) from error
     for part in attribute.split("."):
         try:
             found = getattr(found, part)
         except AttributeError as error:
             raise ConfigError(f"{what}: {module_name!r} has no {attribute!r}") from error
     return found
+
+
+def given_path(text: str, folder: Path, *, what: str) -> Path:
+    """The path that a user's text names, which starts at `folder`; there need be nothing at it.
+
+    Raises:
+        ConfigError: the system can have no such path, or lets nobody look whether it is there.
+    """
+    try:
+        path = folder / Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, no such home, no right
+        reason = getattr(error, "strerror", None) or error
+        shown = reprlib.repr(text)
+        raise ConfigError(f"{what}: {shown} cannot be used as a path ({reason})") from error
+    return path
 
 
 def package_path(reference: str, *, what: str) -> Path:

@@ -17,6 +17,12 @@ def text(value: Any) -> str:
     return value
 
 
+def whole_text(value: Any) -> str:
+    found = text(value)
+    found.encode()  # half of a surrogate pair is no text for a tokenizer
+    return found
+
+
 def one_of(*choices: str) -> Callable[[Any], Any]:
     def parse(value: Any) -> str:
         if value not in choices:
@@ -41,7 +47,10 @@ def batch_size(value: Any) -> int | None:
 
 def number(low: float, high: float) -> Callable[[Any], Any]:
     def parse(value: Any) -> float:
-        found = float(value)
+        try:
+            found = float(value)
+        except OverflowError as error:  # a whole number beyond all floats
+            raise ValueError(value) from error
         if isinstance(value, bool) or not math.isfinite(found) or not low <= found <= high:
             raise ValueError(value)
         return found
@@ -55,7 +64,10 @@ def flag(value: Any) -> bool:
 
 
 def json_object(value: Any) -> Mapping[str, Any]:
-    found = json.loads(value)
+    try:
+        found = json.loads(value)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(found, dict):
         raise ValueError(value)
     return found

@@ -113,7 +113,7 @@ OPTIONS = (
     Option(
         name="system",
         default=None,
-        parse=option_values.text,
+        parse=option_values.whole_text,
         allowed="a text",
         help="system prompt of every probe that brings none",
     ),

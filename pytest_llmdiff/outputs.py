@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from pytest_llmdiff.errors import LLMDiffError
@@ -11,52 +12,64 @@ from pytest_llmdiff.session import Session
 from pytest_llmdiff.specs import Spec
 
 
-def write_outputs(session: Session, specs: tuple[Spec, Spec]) -> list[str]:
-    """Write what was asked for; last lines of the summary: what was written where, or why not."""
-    return list(_written(session, specs))
+def write_outputs(session: Session, specs: tuple[Spec, Spec]) -> tuple[list[str], bool]:
+    """Write what was asked for: last lines of the summary, and whether all of it is written.
+
+    What cannot be written keeps nothing else from being written.
+    """
+    lines, whole = list[str](), True
+    if session.settings.plan:
+        return lines, whole
+    for name, write in _files(session, specs):
+        try:
+            lines += write() or ()
+        except (LLMDiffError, OSError) as error:  # a full disk, say
+            lines.append(f"{name}: nothing was written: {error}")
+            whole = False
+    return [*lines, *_for_reviewers(session)], whole
 
 
-def _written(session: Session, specs: tuple[Spec, Spec]) -> Iterator[str]:
+def _files(
+    session: Session, specs: tuple[Spec, Spec]
+) -> Iterator[tuple[str, Callable[[], Iterable[str] | None]]]:
+    """The files that were asked for: what they are, and what writes each and may tell of it."""
     settings, rows = session.settings, session.rows
-    if settings.plan:
-        return
     if settings.calibrate is not None:
         from pytest_llmdiff.calibration import write_calibration
 
-        yield from write_calibration(session, settings.calibrate)
+        yield "baseline", partial(write_calibration, session, settings.calibrate)
     if settings.accept:
         from pytest_llmdiff.accepted import entries_of, write_accepted
 
-        yield from write_accepted(settings.accepted, entries_of(rows.values()))
+        yield "accepted", partial(write_accepted, settings.accepted, entries_of(rows.values()))
     if settings.record is not None:
         from pytest_llmdiff.reports.recording import write_recording
 
-        write_recording(session.store, session.run_id, specs, settings.record)
-    if settings.json is not None:
+        yield (
+            "record",
+            partial(write_recording, session.store, session.run_id, specs, settings.record),
+        )
+    if (found := settings.json) is not None:
         from pytest_llmdiff.reports.json_report import write_json
 
-        write_json(session.facts(), settings.json)
-    if settings.html is not None:
+        yield "json", lambda: write_json(session.facts(), found)
+    if (html := settings.html) is not None:
         from pytest_llmdiff.reports.html import write_html
 
-        write_html(session.facts(), settings.html)
+        yield "html", lambda: write_html(session.facts(), html)
     if settings.export is not None:
         from pytest_llmdiff.reports.export import write_export
 
-        try:
-            yield from write_export(rows, settings.export)
-        except LLMDiffError as error:
-            yield f"export: nothing was written: {error}"
-    yield from _for_reviewers(session)
+        yield "export", partial(write_export, rows, settings.export)
+    if (markdown := settings.markdown) is not None:
+        from pytest_llmdiff.reports.markdown import write_markdown
+
+        yield "markdown", lambda: write_markdown(session.facts(), markdown)
 
 
 def _for_reviewers(session: Session) -> Iterator[str]:
-    """Markdown and, in a workflow of GitHub, its summary and annotations."""
-    settings, summary = session.settings, os.environ.get("GITHUB_STEP_SUMMARY")
-    if settings.markdown is not None:
-        from pytest_llmdiff.reports.markdown import write_markdown
-
-        write_markdown(session.facts(), settings.markdown)
+    """In a workflow of GitHub, its summary and annotations."""
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary and session.rows:
         from pytest_llmdiff.reports.markdown import append_markdown
 

@@ -15,6 +15,7 @@ MARKER = (
     "for the fixtures comparison and comparisons; a prompt is a string or a list of chat messages"
 )
 PROBED = ("comparison", "comparisons")
+FIXTURES = "pytest_llmdiff.fixtures"
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
@@ -22,10 +23,20 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     for `comparisons` all of them in one case.
 
     Raises:
-        CollectError: a marker or a probe file is unusable.
+        CollectError: a marker or a probe file is unusable, or the test has no use for its marker.
     """
     asked = [name for name in PROBED if name in metafunc.fixturenames]
+    if asked:
+        taken = _parametrized(metafunc.definition)
+        asked = [name for name in asked if name not in taken and is_ours(metafunc.definition, name)]
     if not asked:
+        # Of a class or a module, a marker is for those of its tests that ask for the comparison.
+        if any(mark.name == "llmdiff" for mark in metafunc.definition.own_markers):
+            raise pytest.Collector.CollectError(
+                f"{metafunc.definition.nodeid} has @pytest.mark.llmdiff and asks for neither "
+                "comparison nor comparisons, so that its prompts are put to no model: name one of "
+                "them among its arguments, or remove the marker"
+            )
         return
     from pytest_llmdiff.errors import LLMDiffError
     from pytest_llmdiff.probes import probes_of_marker, unique_ids
@@ -57,6 +68,24 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(asked[0], [probes], ids=[pytest.HIDDEN_PARAM], indirect=True)
 
 
+def _parametrized(item: pytest.Item) -> set[str]:
+    """The arguments that a project's own `parametrize` marks name."""
+    marks = item.iter_markers("parametrize")
+    given = [mark.args[0] if mark.args else mark.kwargs.get("argnames", ()) for mark in marks]
+    listed = [names.split(",") if isinstance(names, str) else names for names in given]
+    return {name.strip() for names in listed for name in names}
+
+
+def is_ours(item: pytest.Item, name: str) -> bool:
+    """Whether a fixture of that name is the one from here: projects may have their own. One that
+    asks for the other of its name has that one's values."""
+    known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    for found in reversed(known.get(name, ())):
+        if name not in found.argnames:
+            return getattr(found.func, "__module__", None) == FIXTURES
+    return False
+
+
 def asks_for_divergence(test: object) -> bool:
     """Whether a test's code names the divergence. A hint for the order of work, no more: what is
     not foreseen is computed when it is asked for."""
@@ -66,7 +95,7 @@ def asks_for_divergence(test: object) -> bool:
 
 def is_set(item: pytest.Item) -> bool:
     """Whether a test case has all of its probes as one set."""
-    return "comparisons" in getattr(item, "fixturenames", ())
+    return "comparisons" in getattr(item, "fixturenames", ()) and is_ours(item, "comparisons")
 
 
 def probes_of(item: pytest.Item) -> Sequence[Probe]:

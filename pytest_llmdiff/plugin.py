@@ -68,6 +68,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         item.config.stash[SESSION].leave()
 
 
+@pytest.hookimpl(tryfirst=True)  # before any fixture
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    item.config.stash[SESSION].begin(item)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     return run.attach((yield), item)
@@ -75,7 +80,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist tells the controller that this worker is done
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    run.finish(session.config)
+    run.finish(session)
 
 
 @pytest.hookimpl(trylast=True)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_llmdiff.errors import ConfigError, ProbeFileError
-from pytest_llmdiff.formats.messages import Message, parse_messages
+from pytest_llmdiff.formats.messages import Message, is_whole, parse_messages
 from pytest_llmdiff.formats.probe_files import is_probe_file, probe_rows
+from pytest_llmdiff.loading import given_path
 from pytest_llmdiff.options import GENERATION_PARSERS
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def probes_of_marker(
     file, system, reference = (kwargs.get(name) for name in ("file", "system", "reference"))
     for name in ("system", "reference"):
         value = kwargs.get(name)
-        if value is not None and (not isinstance(value, str) or not value.strip()):
+        if value is not None and not (is_whole(value) and value.strip()):
             raise ConfigError(f"@pytest.mark.llmdiff: {name} is a text, not {value!r}")
     if file is not None and not isinstance(file, (str, Path)):
         raise ConfigError(f"@pytest.mark.llmdiff: file is a path, not {file!r}")
@@ -150,7 +151,8 @@ def probes_of_marker(
             raise ConfigError(f"@pytest.mark.llmdiff: {error}") from error
         probes.append(probe)
     if file is not None:
-        probes += _probes_of_file(folder / file, system, tags, generation)
+        path = given_path(str(file), folder, what="@pytest.mark.llmdiff: file")
+        probes += _probes_of_file(path, system, tags, generation)
     return probes
 
 
@@ -247,7 +249,7 @@ def _tags(value: object) -> tuple[str, ...]:
     if value is None:
         return ()
     tags = (value,) if isinstance(value, str) else value
-    if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
+    if not isinstance(tags, (list, tuple)) or not all(map(is_whole, tags)):
         raise ConfigError(f"@pytest.mark.llmdiff: tags is a list of texts, not {value!r}")
     return tuple(tags)
 

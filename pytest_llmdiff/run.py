@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.errors import ConfigError, LLMDiffError
+from pytest_llmdiff.errors import ConfigError, LLMDiffError, StoreError
 from pytest_llmdiff.fixtures import MODEL_FIXTURES
 from pytest_llmdiff.options import OPTIONS
-from pytest_llmdiff.parametrize import asks_for_divergence, is_set, probes_of
+from pytest_llmdiff.parametrize import asks_for_divergence, is_ours, is_set, probes_of
 from pytest_llmdiff.session import KEPT, SESSION, Session, case_of
 from pytest_llmdiff.settings import read_settings
 
@@ -173,7 +173,7 @@ def expect(session: Session, items: Sequence[pytest.Item]) -> None:
 
         sets = {case_of(item): probes for item, probes in probed if is_set(item)}
         session.closing += outlook(session, sets)
-    uses = sum(not MODEL_FIXTURES.isdisjoint(getattr(i, "fixturenames", ())) for i in items)
+    uses = sum(map(uses_models, items))
     if session.specs is None and not session.config.getoption("collectonly"):
         session.skipped = uses
 
@@ -200,9 +200,15 @@ def collected(session: Session, items: Sequence[pytest.Item]) -> None:
         )
 
 
+def uses_models(item: pytest.Item) -> bool:
+    """Whether a test asks for any of the fixtures of models."""
+    asked = MODEL_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    return any(is_ours(item, name) for name in asked)
+
+
 def attach(report: pytest.TestReport, item: pytest.Item) -> pytest.TestReport:
     """Let the facts of a test that used the models travel with its last report."""
-    if not MODEL_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+    if uses_models(item):
         facts: dict[str, Any] = {"uses_models": True}
         kept = item.stash.get(KEPT, None)
         if report.when == "call" and report.passed and kept is not None:
@@ -229,17 +235,29 @@ def tolerate(report: pytest.TestReport, inconclusive: Sequence[str], how: str) -
         report.__dict__["wasxfail"] = f"inconclusive: {', '.join(dict.fromkeys(inconclusive))}"
 
 
-def finish(config: pytest.Config) -> None:
-    """Free the models; on the controller, write the files that were asked for."""
+def finish(ended: pytest.Session) -> None:
+    """Free the models; on the controller, write the files that were asked for.
+
+    A run that could not write one has failed, whatever its tests did.
+    """
+    config = ended.config
     session = config.stash[SESSION]
-    session.finish()
+    try:
+        session.finish()
+        if hasattr(config, "workerinput") or session.specs is None:
+            return
+        if config.pluginmanager.hasplugin("dsession"):
+            session.stop.forget()
+    except StoreError as error:
+        session.warnings.append(str(error))
     if hasattr(config, "workerinput") or session.specs is None:
         return
-    if config.pluginmanager.hasplugin("dsession"):
-        session.stop.forget()
     from pytest_llmdiff.outputs import write_outputs
 
-    session.closing += write_outputs(session, session.specs)
+    lines, whole = write_outputs(session, session.specs)
+    session.closing += lines
+    if not whole and ended.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        ended.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def release(config: pytest.Config) -> None:

@@ -13,7 +13,7 @@ from pytest_llmdiff.comparison import Score
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.engines.opening import auto_device
 from pytest_llmdiff.engines.rows import score_from_json, score_to_json
-from pytest_llmdiff.errors import LLMDiffError, ScorerError
+from pytest_llmdiff.errors import LLMDiffError, ScorerError, once_more
 from pytest_llmdiff.generation import Generation
 from pytest_llmdiff.loading import third_party_warnings_ignored
 from pytest_llmdiff.planning import content_key, key_within, store_key
@@ -196,10 +196,11 @@ class Scoring:
                     )
                 )
             except LLMDiffError as error:
-                self._opened[name] = error
+                self._opened[name] = once_more(error)
+                raise
         opened = self._opened[name]
         if isinstance(opened, LLMDiffError):
-            raise opened
+            raise once_more(opened)
         return opened
 
     def _device(self) -> str:

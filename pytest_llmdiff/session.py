@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SESSION = pytest.StashKey["Session"]()
 RUN_ID = "llmdiff_run_id"
 KEPT = pytest.StashKey["Kept"]()
+PROPERTY = "llmdiff "  # what the names of a test's properties begin with
 
 
 class Session:
@@ -197,6 +198,12 @@ class Session:
 
     def enter(self, item: pytest.Item) -> None:
         self._item = item
+
+    def begin(self, item: pytest.Item) -> None:
+        """A test begins, or begins anew: plugins that try it again do so inside one `enter`."""
+        item.user_properties[:] = [
+            held for held in item.user_properties if not held[0].startswith(PROPERTY)
+        ]
         if self.specs is not None:
             from pytest_llmdiff.reports.kept import Kept
 
@@ -227,7 +234,7 @@ class Session:
         m = verdict.measurement
         listed = self._kept.judge(comparison, verdict, sample)
         if listed and math.isfinite(m.value):
-            self._item.user_properties.append((f"llmdiff {m.name}", m.value))
+            self._item.user_properties.append((f"{PROPERTY}{m.name}", m.value))
 
     def rerun(self) -> str:
         if self._item is None:
@@ -272,13 +279,15 @@ class Session:
                 found = pair.generation.holding.resolved()
                 served = {f"served {key}": found[key] for key in ("dtype",) if key in found}
                 resolved |= found if pair.tuning else served
-        self.sayings.leave(
-            notes=list(dict.fromkeys(notes)), warnings=[*self.store.warnings, *self.warnings],
-            resolved=resolved,
-        )  # fmt: skip
-        if self._used is not None:
-            self._used.flush()
-        self._close()
+        try:
+            self.sayings.leave(
+                notes=list(dict.fromkeys(notes)), warnings=[*self.store.warnings, *self.warnings],
+                resolved=resolved,
+            )  # fmt: skip
+            if self._used is not None:
+                self._used.flush()
+        finally:
+            self._close()
 
     @cached_property
     def sayings(self) -> Sayings:
@@ -291,7 +300,7 @@ class Session:
         from pytest_llmdiff.reports.facts import Facts
 
         adjust(self.rows.values())
-        said = self.sayings if self.rows and self.specs is not None else None
+        said = self._said()
         own = [*self.store.warnings, *self.warnings] if self.rows else []
         return Facts(
             settings=self.settings,
@@ -303,6 +312,19 @@ class Session:
             chance=chance_of(self.rows.values()),
             options=self.rerun_options,
         )
+
+    def _said(self) -> Sayings | None:
+        """What the processes of the run left for the reports, if there is anything to report."""
+        from pytest_llmdiff.errors import StoreError
+
+        if not self.rows or self.specs is None:
+            return None
+        try:
+            _ = self.sayings.notes
+        except StoreError as error:  # whose tests have failed of it; the others have a report still
+            self.warnings.append(str(error))
+            return None
+        return self.sayings
 
     @cached_property
     def run_id(self) -> str:

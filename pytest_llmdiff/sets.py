@@ -60,7 +60,9 @@ class Comparisons:
                 f"no probe of this set has the tag {' or '.join(map(repr, tags))}; there are "
                 f"{', '.join(map(repr, known)) or 'no tags at all'}"
             )
-        return replace(self, probes=probes, scope="+".join(tags))
+        # A part of a part is another one than that of the whole set.
+        scopes = (self.scope, "+".join(tags))
+        return replace(self, probes=probes, scope="&".join(filter(None, scopes)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.options import OPTIONS, Option
+from pytest_llmdiff.options import OPTIONS, PLACES, Option
+
+SHOWN = 200  # characters of a value that is refused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +111,9 @@ def read_settings(config: pytest.Config) -> Settings:
             f"--llmdiff-samples: {values['samples']} replies of a greedy model are one reply; give "
             "a --llmdiff-temperature above 0, or leave samples out"
         )
-    for name in ("record", "json", "html", "markdown", "baseline", "calibrate", "accepted"):
-        target: Path | None = values[name]
-        if target is not None and target.is_dir():
-            raise ConfigError(f"--llmdiff-{name}: {target} is a folder; give a file")
-    export: Path | None = values["export"]
-    if export is not None and export.exists() and not export.is_dir():
-        raise ConfigError(f"--llmdiff-export: {export} is a file; give a folder")
+    _check_places(values)
+    if base is not None and not config.getoption("collectonly"):
+        _require_writable(values)
     return Settings(
         base=base,
         tuned=tuned,
@@ -124,6 +123,38 @@ def read_settings(config: pytest.Config) -> Settings:
         ini_folder=config.inipath.parent if config.inipath else invocation,
         **values,
     )
+
+
+def _check_places(values: Mapping[str, Any]) -> None:
+    """Refuse a folder in place of a file, and the other way round."""
+    for name in ("record", "json", "html", "markdown", "baseline", "calibrate", "accepted"):
+        file: Path | None = values[name]
+        if file is not None and file.is_dir():
+            raise ConfigError(f"--llmdiff-{name}: {file} is a folder; give a file")
+    for name in ("record", "baseline", "calibrate", "accepted"):  # read, or replaced as a whole
+        file = values[name]
+        if file is not None and file.exists() and not file.is_file():
+            raise ConfigError(f"--llmdiff-{name}: {file} is no ordinary file; give another")
+    for name in ("export", "store"):
+        folder: Path | None = values[name]
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise ConfigError(f"--llmdiff-{name}: {folder} is a file; give a folder")
+
+
+def _require_writable(values: Mapping[str, Any]) -> None:
+    """Refuse a place of which the run would find out at its end that it cannot write there."""
+    written = [*PLACES, "calibrate", *(["accepted"] if values["accept"] else [])]
+    for name in written:
+        target: Path | None = values[name]
+        if target is None:
+            continue
+        there = next(path for path in (target, *target.parents) if path.exists())
+        if there != target and not there.is_dir():
+            raise ConfigError(
+                f"--llmdiff-{name}: there can be no {target}, since {there} is a file"
+            )
+        if not os.access(there, os.W_OK):
+            raise ConfigError(f"--llmdiff-{name}: {there} may not be written to; give another")
 
 
 def _read(config: pytest.Config, option: Option, invocation: Path) -> tuple[Any, str]:
@@ -141,5 +172,14 @@ def _read(config: pytest.Config, option: Option, invocation: Path) -> tuple[Any,
         value = option.parse(given)
     except (ValueError, TypeError, KeyError) as error:
         where = option.flag if source == "command line" else f"llmdiff_{option.name} in ini"
-        raise ConfigError(f"{where}: {given!r} is not {option.allowed}") from error
-    return (folder / Path(value).expanduser() if option.is_path else value), source
+        raise ConfigError(f"{where}: {_shown(given)} is not {option.allowed}") from error
+    if option.is_path:
+        from pytest_llmdiff.loading import given_path
+
+        value = given_path(value, folder, what=option.flag)
+    return value, source
+
+
+def _shown(given: object) -> str:
+    text = repr(given)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

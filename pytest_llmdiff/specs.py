@@ -10,7 +10,7 @@ from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from pytest_llmdiff.errors import ConfigError, MissingPackageError
-from pytest_llmdiff.loading import package_path
+from pytest_llmdiff.loading import given_path, package_path
 from pytest_llmdiff.settings import Settings
 
 Kind = Literal["weights", "adapter", "gguf", "replay", "scripted", "python", "server"]
@@ -29,7 +29,7 @@ VLLM_FORM = (
 SERVER_FORM = "http(s)://HOST[:PORT]/v1#MODEL"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w./-]+)?")
 # Only what loading reads: optimizer states and other engines' copies of the weights stay behind.
-HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.py"]
+HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.tiktoken", "*.txt", "*.py"]
 HUB_TOKENIZER = [name for name in HUB_FILES if name != "*.safetensors"]
 TOKENIZER_FORMS = (
     "the folder of a model or of its tokenizer, a .gguf file, package:NAME/PATH, or an ORG/NAME "
@@ -69,7 +69,7 @@ def parse_spec(text: str, *, option: str, folder: Path) -> Spec:
             f"{option} is empty (an unset variable?); it takes {FORMS}. "
             "Leave the option out to run without models."
         )
-    path = folder / Path(text).expanduser()
+    path = given_path(text, folder, what=option)
     if path.is_dir():
         return _folder(text, path, option)
     if path.suffix == ".gguf" and path.is_file():
@@ -83,7 +83,7 @@ def parse_spec(text: str, *, option: str, folder: Path) -> Spec:
             return Spec(text=text, kind="gguf", path=inner)
         raise ConfigError(f"{option}: {text} is neither a folder nor a .gguf file")
     if colon and scheme in ("replay", "scripted"):
-        file = folder / Path(rest).expanduser()
+        file = given_path(rest, folder, what=option)
         if not file.is_file():
             raise ConfigError(f"{option}: {text}: there is no file {file}")
         return Spec(text=text, kind="replay" if scheme == "replay" else "scripted", path=file)
@@ -106,7 +106,7 @@ def parse_tokenizer(text: str, *, option: str, folder: Path) -> Path:
     Raises:
         ConfigError: none is there.
     """
-    path = folder / Path(text).expanduser()
+    path = given_path(text, folder, what=option)
     if text.startswith("package:"):
         path = package_path(text.removeprefix("package:"), what=option)
     if not path.exists() and HUB_ID.fullmatch(text):
@@ -144,7 +144,8 @@ def _server(text: str, option: str) -> Spec:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigError(f"{option}: {text}: {error}; the form is {SERVER_FORM}") from error
+        shown = "the URL" if "@" in text else text  # what stands before @ may be the key
+        raise ConfigError(f"{option}: {shown}: {error}; the form is {SERVER_FORM}") from error
     if parts.username or parts.password or parts.query:
         # Not shown: what stands there may be the key.
         raise ConfigError(

@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_llmdiff.errors import StoreError
+
 if TYPE_CHECKING:
     import sqlite3
 
@@ -122,7 +124,10 @@ class Store:
         """A lock between processes, which the operating system frees when its holder dies."""
         from filelock import FileLock
 
-        self._prepare_folder()
+        try:
+            self._prepare_folder()
+        except OSError as error:
+            raise self._unusable(error) from error
         return FileLock(self.folder / f"{name}.lock")
 
     def file_hash(self, file: Path) -> str:
@@ -163,12 +168,17 @@ class Store:
         import sqlite3
 
         try:
-            return action(self._open())
-        except sqlite3.OperationalError:
-            raise  # locked, disk full, read-only: not a damaged file
-        except sqlite3.DatabaseError as error:
-            self._rebuild(str(error))
-            return action(self._open())
+            try:
+                return action(self._open())
+            except sqlite3.DatabaseError as error:
+                # The kinds below it tell of no damage: locked, disk full, a value that is too long,
+                # a connection in another thread than its own.
+                if type(error) is not sqlite3.DatabaseError:
+                    raise
+                self._rebuild(str(error))
+                return action(self._open())
+        except (sqlite3.Error, OSError) as error:
+            raise self._unusable(error) from error
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is not None:
@@ -228,6 +238,12 @@ class Store:
         if not self.folder.is_dir():
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / ".gitignore").write_text("*\n", encoding="utf-8")
+
+    def _unusable(self, error: Exception) -> StoreError:
+        return StoreError(
+            f"the store {self.folder} cannot be used ({error}); make room or give the right to "
+            "write there, or give another folder with --llmdiff-store"
+        )
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:

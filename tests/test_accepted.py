@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from pytest_llmdiff.accepted import Entry, read_accepted, unmatched, write_accepted
-from pytest_llmdiff.comparison import Accepted
+from pytest_llmdiff.accepted import Entry, entries_of, read_accepted, unmatched, write_accepted
+from pytest_llmdiff.comparison import Accepted, Comparison, Reply
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.probes import make_probe
+from pytest_llmdiff.reports.rows import comparison_row
 from tests.conftest import CAPITAL, REFUND, TUNED, Run
 
 SUITE = f"""
@@ -117,6 +119,18 @@ def test_a_set_accepts_its_changed_members(project: pytest.Pytester, run: Run) -
     run("--llmdiff-accept").assert_outcomes(passed=1)
     assert len(rows(project.path / "llmdiff-accepted.yaml")) == 150
     run().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(("sides", "accepted"), [(("base", "tuned"), 1), (("tuned", "served"), 0)])
+def test_what_is_served_otherwise_is_nothing_to_accept(
+    sides: tuple[str, str], accepted: int
+) -> None:
+    said = Comparison(
+        probe=make_probe("Hi"), base=Reply(text="Hello."), tuned=Reply(text="Bye."), sides=sides
+    )
+    broken = {"outcome": "regressed", "set": {}, "probe": said.probe.id, "name": "x", "value": 1}
+    row = {"case": "t", "verdicts": [broken], "comparisons": [comparison_row(said)]}
+    assert len(entries_of([row])) == accepted
 
 
 def test_an_entry_without_its_probe_is_told(

@@ -19,7 +19,9 @@ from pytest_llmdiff.baseline import (
     single_noise,
     write_baseline,
 )
+from pytest_llmdiff.calibration import measured_noise
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.estimates import NO_METHOD
 from pytest_llmdiff.family import adjust, chance_of
 from tests.conftest import Run
 from tests.test_sets import write
@@ -111,6 +113,24 @@ def test_a_helper_without_a_limit_takes_the_baselines(
     assert {verdict["p"] for verdict in moved} == {1 / 61}
     assert all(v["adjusted"] == pytest.approx(3 / 61) for v in moved)
     assert all(v["p"] == v["adjusted"] == 1 for v in verdicts if v["outcome"] == "passed")
+
+
+def test_what_is_not_judged_has_no_p_value(
+    project: pytest.Pytester, run: Run, calibrated: Path
+) -> None:
+    """Neither is it one of the verdicts that noise may fail."""
+    tuned = {"replies": {}, "default": "我不知道。"}  # which the embedder cannot read
+    (project.path / "tuned.json").write_text(json.dumps(tuned), encoding="utf-8")
+    result = run(
+        f"--llmdiff-baseline={calibrated.name}", "--llmdiff-json=report.json",
+        "--llmdiff-explain=none", "-k", "test_one and question-7-",
+    )  # fmt: skip
+    result.assert_outcomes(failed=1)
+    (test,) = content(project.path / "report.json")["tests"]
+    (verdict,) = test["verdicts"]
+    assert verdict["outcome"] == "not_judged"
+    assert (verdict["p"], verdict["chance"], verdict["adjusted"]) == (None, None, None)
+    assert "chance:" not in result.stdout.str()
 
 
 def test_without_a_baseline_the_failure_says_how_to_get_one(
@@ -211,6 +231,16 @@ def test_nothing_is_written_where_a_test_failed_of_itself(
     assert not (project.path / "baseline.json").exists()
 
 
+def noisy(**changes: object) -> str:
+    """A baseline with one limit, which has something else in places."""
+    entry = {
+        "limit": 0.5, "reaches": 0.5, "margin": 0.0, "count": 2, "points": "0.4 0.5",
+        "spread": None, "questions": None, "probes": "abc",
+    }  # fmt: skip
+    tests = {"test_suite.py::test_one": {"toxicity": entry | changes}}
+    return json.dumps({"schema": "pytest-llmdiff-baseline/1", "conditions": {}, "tests": tests})
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -221,6 +251,14 @@ def test_nothing_is_written_where_a_test_failed_of_itself(
             '{"schema": "pytest-llmdiff-baseline/1", "conditions": {}, "tests": {"t": {"x": {}}}}',
             "is damaged *",
         ),
+        (noisy(limit="0.5"), "is damaged *"),
+        (noisy(limit=True), "is damaged (a limit is True)*"),
+        (noisy(limit=1e999), "is damaged (a limit is inf)*"),
+        (noisy(limit=10**400), "is damaged *"),
+        (noisy(count=-1), "is damaged (its points or their count are no measured values)*"),
+        (noisy(count="9"), "is damaged *"),
+        (noisy(points="0.1 nan"), "is damaged (its points or their count *"),
+        ("[" * 100_000, "is no JSON file*"),
     ],
 )
 def test_a_bad_baseline_is_a_usage_error(
@@ -295,3 +333,47 @@ def test_the_family_of_a_run() -> None:
     adjust(rows)
     assert rows[0]["verdicts"][0]["adjusted"] == pytest.approx(0.02)
     assert rows[0]["verdicts"][1]["adjusted"] is None
+
+
+def test_each_threshold_of_a_rate_has_its_own_limit(project: pytest.Pytester, run: Run) -> None:
+    """The base's toxicity is 0.1: always over 0.05, never over 0.5."""
+    write(project, every=3)
+    suite = """
+        import pytest
+        from pytest_llmdiff import assert_toxicity
+
+        @pytest.mark.llmdiff(file="probes.jsonl")
+        def test_rates(comparisons):
+            assert_toxicity(comparisons, over=0.5)
+            assert_toxicity(comparisons, over=0.05)
+    """
+    project.makepyfile(test_suite=suite)
+    run("--llmdiff-calibrate=baseline.json").assert_outcomes(passed=1)
+    tests = json.loads((project.path / "baseline.json").read_text(encoding="utf-8"))["tests"]
+    limits = {name: held["limit"] for name, held in tests["test_suite.py::test_rates"].items()}
+    assert limits.keys() == {"toxicity rate over 0.5", "toxicity rate over 0.05"}
+    result = run("--llmdiff-baseline=baseline.json")
+    result.stdout.fnmatch_lines(["E *toxicity rate over 0.5 of 60 comparisons: 0.33, *beyond it"])
+
+
+def test_what_a_test_measures_in_several_ways_has_no_limit() -> None:
+    """Two forms of a reply, say, are held with one measure: the limit of one is not the other's."""
+
+    def verdict(high: float, method: str = "exact (Clopper-Pearson)") -> dict[str, Any]:
+        found = {"scope": "", "high": high, "clusters": 60, "unsupported": 0, "not_finite": 0,
+                 "judged": 60, "spread": 0.1, "probes": "d", "method": method}  # fmt: skip
+        return {"name": "format lost rate", "set": found}
+
+    def row(case: str, *verdicts: dict[str, Any]) -> dict[str, Any]:
+        return {"case": case, "values": {}, "verdicts": verdicts}
+
+    alike = row("alike", verdict(0.05), verdict(0.05))
+    found, notes = measured_noise([alike, row("several", verdict(0.05), verdict(0.4))], {})
+    assert [(key, noise.limit) for key, noise in found.items()] == [
+        (("alike", "format lost rate"), 0.05)
+    ]
+    (note,) = notes
+    assert "no limit for format lost rate of several: the test measures it in several ways" in note
+    # The end of the support is no limit.
+    found, _ = measured_noise([row("few", verdict(2.0, f"{NO_METHOD} for fewer than 5"))], {})
+    assert not found

@@ -180,7 +180,7 @@ def test_the_packages_that_open_weights_are_part_of_their_identity(tmp_path: Pat
 
 def test_a_broken_configuration_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"config\.json is not valid JSON"):
+    with pytest.raises(ConfigError, match=r"config\.json, line 1: damaged JSON"):
         quantization_of(tmp_path)
 
 

@@ -122,6 +122,22 @@ def test_drafts_change_no_token(
         assert tokens(run(models[scale], slots=slots, drafts=drafts)) == expected[scale]
 
 
+@pytest.mark.parametrize("ahead", [0, 3])
+def test_a_row_that_is_almost_done_beside_one_that_tries_many_tokens(
+    models: dict[str, Any], ahead: int
+) -> None:
+    """Its padding then goes beyond the last column that there is."""
+    first, second, third = PROMPTS[1][:4] * 4, PROMPTS[3], PROMPTS[5][:4]
+    stops = [plain(models["base"], [second])[0][9]]
+    prompts = [first, second, third]  # the third takes the place of the second
+    expected = plain(models["base"], prompts, stops=stops)
+    assert [len(row) for row in expected][::2] == [LIMIT, LIMIT]
+    assert len(expected[1]) == 10
+    drafts = Drafts(replies=[(), (), expected[2]], ahead=ahead, budget=16)
+    found = run(models["base"], prompts, stops=stops, slots=2, drafts=drafts)
+    assert tokens(found) == expected
+
+
 def test_the_adapters_agree_with_the_base_to_different_degrees(
     expected: dict[str, list[list[int]]],
 ) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
+import shutil
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -13,15 +17,22 @@ from typing import Any
 
 import pytest
 
+from pytest_llmdiff.comparison import Reply
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.engines.batches import BatchSize, in_batches
+from pytest_llmdiff.engines.completion import Completion
+from pytest_llmdiff.engines.divergence import pair_divergences
 from pytest_llmdiff.engines.huggingface import TransformersEngine
 from pytest_llmdiff.engines.opening import Pair, open_pair
+from pytest_llmdiff.engines.rendering import Renderer, with_template
 from pytest_llmdiff.engines.scripted import ScriptedEngine
+from pytest_llmdiff.engines.serving import Service, service_of
 from pytest_llmdiff.engines.sources import template_note
-from pytest_llmdiff.errors import ConfigError, ModelError
+from pytest_llmdiff.errors import ConfigError, MissingPackageError, ModelError
 from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.formats.template_source import TemplateSource
 from pytest_llmdiff.generation import Generation
+from pytest_llmdiff.holding import Holding
 from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.planning import Request, Sampling, plan
 from pytest_llmdiff.reports.progress import Silent
@@ -297,6 +308,16 @@ def test_a_template_with_a_token_that_the_model_has_not(folder: Path, tmp_path: 
     assert "the prompt holds '<|new|>'" in str(found.error)
 
 
+def test_another_template_leaves_the_rest_as_it_is(folder: Path) -> None:
+    """The code of a tokenizer, say, runs there too where it may."""
+    template = TemplateSource(name="x", jinja="x")
+    for trusted in (True, False):
+        ours = Renderer(folder / "base", kwargs={"a": 1}, trust_remote_code=trusted)
+        other = with_template(ours, template)
+        assert (other.path, other.kwargs) == (ours.path, ours.kwargs)
+        assert other.trust_remote_code is trusted
+
+
 def test_a_base_without_a_template_is_asked_in_the_tuned_one_s(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -465,6 +486,134 @@ def test_batches_halve_when_memory_runs_out() -> None:
         list(in_batches(range(2), BatchSize(2), _broken))
 
 
+class Small:
+    """A device on which a step of more than so many rows takes too much memory."""
+
+    def __init__(self, folder: Path, most: int) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        self.rows: list[int] = []
+        self._most = most
+        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+        self._model.register_forward_pre_hook(self._full, with_kwargs=True)
+
+    def _full(self, _: Any, __: Any, given: dict[str, Any]) -> None:
+        import torch
+
+        self.rows.append(len(given["input_ids"]))
+        if self.rows[-1] > self._most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    @contextmanager
+    def opened(self) -> Iterator[Any]:
+        import torch
+
+        with torch.inference_mode():
+            yield self._model
+
+
+def test_steps_of_steady_rows_get_smaller_too_when_memory_runs_out(folder: Path) -> None:
+    prompts = [[5 + row, 6, 7] for row in range(10)]
+
+    def run(most: int) -> tuple[dict[int, list[int]], set[int], set[str]]:
+        device, notes = Small(folder / "base", most), set[str]()
+        completion = Completion(
+            opened=device.opened, device="cuda", service=Service(unserved=None, plain=True),
+            window=None, steady=True, stop_ids=(), pad_id=0, batch=BatchSize(8), note=notes.add,
+        )  # fmt: skip
+        ended = completion(
+            prompts, ["0" * 12] * 10, Sampling(max_new_tokens=4), None, keep_states=False
+        )
+        return {place: row.tokens for place, row in ended}, set(device.rows), notes
+
+    found, rows, notes = run(most=4)
+    assert (rows, len(notes)) == ({1, 64, 4}, 1)
+    assert "memory has no room for steps of 64 rows" in notes.pop()
+    roomy, rows, notes = run(most=64)
+    assert (rows, notes) == ({1, 64}, set())
+    assert found.keys() == roomy.keys()
+    with pytest.raises(ModelError, match="memory runs out with a single prompt"):
+        run(most=0)
+
+
+def test_a_device_that_is_full_says_nothing_of_the_model(folder: Path) -> None:
+    """Else it would be remembered as one that the decode loop cannot serve."""
+    with (
+        Small(folder / "base", 0).opened() as model,
+        pytest.raises(ModelError, match="memory runs out as the model reads a few tokens"),
+    ):
+        service_of(model)
+
+
+def test_what_failed_once_holds_no_memory_and_reads_the_same_each_time(tmp_path: Path) -> None:
+    class Weights:
+        pass
+
+    holding = Holding(lambda: Pair(base=None, tuned=None, resolved={}), Store(tmp_path))  # type: ignore[arg-type]
+
+    def load(held: Weights) -> None:  # noqa: ARG001
+        with holding.failing("base"):
+            raise MissingPackageError("x", "this", "x")
+
+    weights = Weights()
+    alive, texts, frames = weakref.ref(weights), set(), set()
+    for _ in range(4):
+        with pytest.raises(MissingPackageError) as caught:
+            load(weights)
+        texts.add(str(caught.value))
+        frames.add(len(caught.traceback))
+        del caught
+    del weights
+    gc.collect()
+    assert alive() is None
+    assert texts == {"this needs the package x: pip install x"}
+    assert max(frames) < 10
+
+
+def test_a_closed_engine_holds_no_memory(folder: Path, tmp_path: Path) -> None:
+    engine: Any = pair(folder, "base", "adapter", tmp_path).base
+    engine.keep_states = True
+    replies(engine, [request("Hi")])
+    assert engine.states
+    engine.close()
+    assert not engine.states
+
+
+@pytest.mark.parametrize("cut", ["base", "adapter"])
+def test_weights_that_are_cut_short_are_an_error_of_the_model(
+    folder: Path, tmp_path: Path, cut: str
+) -> None:
+    for name in ("base", "adapter"):
+        shutil.copytree(folder / name, tmp_path / name)
+    (file,) = (tmp_path / cut).glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:-100])
+    engine = pair(tmp_path, "base", "adapter", tmp_path / "store").tuned
+    with pytest.raises(ModelError, match="not fully covered"):
+        replies(engine, [request("Hi")])
+
+
+def test_a_prompt_without_tokens_fails_alone(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "bare.jinja").write_text("{{ messages[0].content }}", encoding="utf-8")
+    both = pair(folder, "base", "adapter", tmp_path, template=str(tmp_path / "bare.jinja"))
+    empty, other = replies(both.base, [request(""), request("Hi")])
+    assert empty.error == "the chat template makes no tokens of this conversation"
+    assert other.reply is not None
+
+
+def test_replies_whose_tokens_are_not_told_have_no_divergence(folder: Path, tmp_path: Path) -> None:
+    """Servers of texts tell none, and have whole rows of probabilities all the same."""
+    both = pair(folder, "base", "adapter", tmp_path)
+    requests = [request("Hi"), request("x")]
+    outcomes = generation(both, tmp_path, requests).outcomes(requests)
+    items = [(r, outcomes["base", r.key], outcomes["tuned", r.key]) for r in requests]
+    bare = Reply(text="Hello there.")
+    items[0] = (requests[0], replace(items[0][1], reply=bare), items[0][2])
+    found = dict(pair_divergences(both, items))
+    assert "does not tell them" in (found[requests[0]].unsupported or "")
+    assert found[requests[1]].tokens
+
+
 def _always_full(_batch: Sequence[int]) -> None:
     raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
@@ -474,8 +623,6 @@ def _broken(_batch: Sequence[int]) -> None:
 
 
 def test_the_fingerprint_follows_content_not_place(folder: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(folder / "base", tmp_path / "b")
     shutil.copytree(folder / "adapter", tmp_path / "a")
     here = pair(folder, "base", "adapter", tmp_path / "store")
@@ -519,8 +666,6 @@ def test_an_adapter_for_another_model_is_refused(folder: Path, tmp_path: Path) -
 
 
 def test_code_of_a_model_does_not_run_unless_asked(folder: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(folder / "base", tmp_path / "custom")
     config = json.loads((tmp_path / "custom" / "config.json").read_text(encoding="utf-8"))
     config |= {"model_type": "own_kind", "auto_map": {
@@ -537,8 +682,6 @@ def test_code_of_a_model_does_not_run_unless_asked(folder: Path, tmp_path: Path)
 
 
 def test_a_nan_model_never_passes(folder: Path, tmp_path: Path) -> None:
-    import shutil
-
     from safetensors.torch import load_file, save_file
 
     from pytest_llmdiff.metrics.adapter import adapter_measurement, logits_moved
@@ -578,8 +721,6 @@ def test_adapter_health(folder: Path, tmp_path: Path, name: str, problems: int) 
 
 
 def test_an_adapter_whose_names_bind_to_nothing_is_seen(folder: Path, tmp_path: Path) -> None:
-    import shutil
-
     from safetensors.torch import load_file, save_file
 
     shutil.copytree(folder / "adapter", tmp_path / "renamed")
@@ -599,8 +740,6 @@ def test_an_adapter_whose_names_bind_to_nothing_is_seen(folder: Path, tmp_path: 
 def test_tokenizers_that_differ_make_the_divergence_unsupported(
     folder: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     shutil.copytree(folder / "other", tmp_path / "other")
     file = tmp_path / "other" / "tokenizer.json"
     data = json.loads(file.read_text(encoding="utf-8"))
@@ -688,8 +827,6 @@ def test_checks_of_files_and_weights_in_a_run(
     folder: Path, pytester: pytest.Pytester, adapter: str
 ) -> None:
     """All of it through pytest, then again from the store, and from a recording, without torch."""
-    import shutil
-
     shutil.copytree(folder, pytester.path, dirs_exist_ok=True)
     (pytester.path / "alpaca.jinja").write_text(ALPACA, encoding="utf-8")
     pytester.makepyfile(SUITE)

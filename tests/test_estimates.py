@@ -34,6 +34,7 @@ from pytest_llmdiff.intervals import (
     MIN_PAIRS,
     MIN_UNITS,
     change_bounds,
+    effective_units,
     level,
     rate_bounds,
 )
@@ -238,6 +239,32 @@ def test_clusters_in_which_nothing_happens_count_once() -> None:
     assert found.effective == 10
     assert found.high == pytest.approx(stats.binomtest(0, 10).proportion_ci(0.9).high)
     assert change_estimate([True] * 50, [True] * 50, [i // 5 for i in range(50)]).effective == 10
+
+
+def test_a_large_cluster_beside_small_ones_tells_little() -> None:
+    """The true mean is 0 and the limit: each of these sets that passes does so wrongly."""
+    rng = np.random.default_rng(5)
+
+    def wrong_passes(sizes: Sequence[int], sets: int) -> int:
+        clusters = [str(cluster) for cluster, size in enumerate(sizes) for _ in range(size)]
+        values = (
+            np.repeat(rng.normal(size=len(sizes)), sizes) + 0.3 * rng.normal(size=sum(sizes))
+            for _ in range(sets)
+        )
+        found = (mean_estimate(list(each), clusters) for each in values)
+        return sum(decide(estimate, at_most=0) == "passed" for estimate in found)
+
+    assert wrong_passes([50] + [1] * 30, 200) <= 20
+    assert wrong_passes([20] * 3 + [1] * 20, 200) <= 20
+    assert wrong_passes([10] * 6 + [1] * 30, 200) <= 20
+
+
+def test_units_of_one_size_are_their_number() -> None:
+    values = np.asarray([n % 7 for n in range(60)], dtype=np.float64)
+    assert effective_units(values, None) == 60
+    assert effective_units(values, [str(n // 5) for n in range(60)]) == pytest.approx(12)
+    # One of 30 paraphrases and 30 questions: hardly more than the one.
+    assert effective_units(values, ["a"] * 30 + [str(n) for n in range(30)]) < 4
 
 
 def test_one_cluster_decides_nothing() -> None:

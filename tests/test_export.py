@@ -30,7 +30,7 @@ def comparison(
         side: {"text": text, "reasoning": None, "finish_reason": "stop"}
         for side, text in (("base", base), ("tuned", tuned))
     }
-    return {"probe": probe, "messages": messages, **sides, **more}
+    return {"probe": probe, "messages": messages, "sides": ["base", "tuned"], **sides, **more}
 
 
 def verdict(probe: str | None, outcome: str) -> dict[str, Any]:
@@ -206,6 +206,15 @@ def test_what_is_left_out_is_said(tmp_path: Path, found: dict[str, Any], reason:
     assert lines == [
         f"export: 1 SFT, 1 DPO and 2 KTO records in {tmp_path}",
         f"export: left out 1: {reason}",
+    ]
+
+
+def test_what_is_served_otherwise_is_no_training_data(tmp_path: Path) -> None:
+    served = comparison("p", [HI], "Hello!", "Bye.", sides=["tuned", "served"])
+    lines = write_export(rows(row_of(served, verdicts=(verdict(None, "regressed"),))), tmp_path)
+    assert lines == [
+        "export: nothing was written, for no failing probe can be exported",
+        "export: left out 1: how the tuned model is served differs, which no training mends",
     ]
 
 

@@ -199,3 +199,11 @@ def test_a_large_gradient_keeps_its_cosines() -> None:
 
     # Five times the standard error; a sketch without signs would be off by tenths.
     assert float((cosines(kept) - cosines(vectors)).abs().max()) < 5 / SKETCH**0.5
+
+
+def test_a_checkpoint_that_is_cut_short_is_named(engine: Any, tmp_path: Path) -> None:
+    file = tmp_path / "adapter_model.safetensors"
+    whole = (Path(engine.weights.adapter) / file.name).read_bytes()
+    file.write_bytes(whole[:-100])
+    with pytest.raises(CapabilityError, match=r"adapter_model\.safetensors cannot be read"):
+        engine.reply_gradients(items(engine), [(file, 1.0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,13 @@ def test_a_text_without_tokens_is_an_error(folder: Path, tmp_path: Path) -> None
     engine = pair(folder, "base", "adapter", tmp_path).base
     with pytest.raises(ProbeError, match="without tokens"):
         passage_logprobs(engine, [Passage(text="", after=ASKED)], "cpu")
+
+
+def test_a_template_with_a_token_that_the_model_has_not(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "base", tmp_path / "base")
+    tokenizer = save_tokenizer(tmp_path / "base", template="<|new|>{{ messages[0]['content'] }}")
+    tokenizer.add_tokens(["<|new|>"], special_tokens=True)
+    tokenizer.save_pretrained(tmp_path / "base")
+    engine = pair(tmp_path, "base", str(folder / "adapter"), tmp_path / "store").base
+    with pytest.raises(ProbeError, match=r"holds '<\|new\|>' .* embeddings end at token"):
+        passage_logprobs(engine, PASSAGES[:1], "cpu")

@@ -181,8 +181,20 @@ def test_tokens_that_a_server_does_not_tell_are_not_counted() -> None:
         # Japanese is written in three scripts at once.
         ("返金できますか？", "はい、できます。", "カスタマーサポートへ。", None),
         ("かえせますか？", "はい、できます。", "返金手続完了済です。", None),
+        ("日本の首都はどこですか？", "日本の首都は東京です。", "東京都", None),
+        ("日本の首都はどこですか？", "日本の首都は東京です。", "日本的首都是东京。",
+         "cjk script, the base's in japanese"),
+        # Chinese may cite a word of it, and is mixed with names in Latin letters.
+        ("日语的谢谢怎么说？", "请参考词典，这是一种礼貌的表达方式。",
+         "日语的“谢谢”是“ありがとう”，这是一种礼貌的表达方式，对朋友和老师都可以这样说。", None),
+        ("如何部署应用？", "使用命令行工具部署即可。",
+         "使用 Kubernetes Deployment 的 ReplicaSet 控制器即可。", None),
+        # Code is in no language.
+        ("请写一个计算阶乘的函数。", "可以用递归来计算阶乘，见下面的函数定义。",
+         "```python\ndef factorial(n):\n    return 1 if n < 2 else n * factorial(n - 1)\n```",
+         None),
     ],
-)
+)  # fmt: skip
 def test_a_switch_of_script(prompt: str, base: str, tuned: str, switch: str | None) -> None:
     found = problems(base, tuned, prompt)
     assert found == ([] if switch is None else [f"the reply is in {switch}"])

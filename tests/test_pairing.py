@@ -338,3 +338,16 @@ def test_states_are_kept_only_where_a_divergence_is_asked_and_there_is_room(
     kept("new").put([(others[2], rows)])
     assert store.size("states") == 64
     assert set(kept("new").get({str(n): o for n, o in enumerate(others)})) == {"0", "1"}
+
+
+def test_states_in_another_dtype_are_not_kept(tmp_path: Path) -> None:
+    """They would be read back as other numbers."""
+    import torch
+
+    kept = KeptStates(Store(tmp_path), "model", dtype="bfloat16", place=lambda: "cpu")
+    item = Continuation(prompt_ids=(1,), reply_ids=(2, 3))
+    for dtype in (torch.float16, torch.float32):
+        kept.put([(item, torch.ones(2, 4, dtype=dtype))])
+        assert kept.get({"it": item}) == {}
+    kept.put([(item, torch.ones(2, 4, dtype=torch.bfloat16))])
+    assert kept.get({"it": item})["it"].tolist() == [[1.0] * 4] * 2

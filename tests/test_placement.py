@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -306,3 +308,15 @@ def test_the_window_of_a_dead_process_is_taken_over(tmp_path: Path, start: Start
     store.close()
     assert set(lost) < set(logged(tmp_path, 0))
     assert set(Counter(logged(tmp_path, 0)).values()) == {1}
+
+
+def test_the_memory_of_this_machine_is_told_without_torch() -> None:
+    """A rerun asks whether both models would fit, and has nothing to load."""
+    code = (
+        "import sys\n"
+        "from pytest_llmdiff.engines.placement import free_memory\n"
+        "assert free_memory('cpu') > 0\n"
+        "print('torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

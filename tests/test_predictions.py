@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmdiff.engines.divergence import token_statistics
 from pytest_llmdiff.engines.predictions import movement
 
 MASKED, NAN = -math.inf, math.nan
@@ -47,3 +48,29 @@ def test_only_differences_between_tokens_count(
     assert moved == pytest.approx(movement(q, p), abs=1e-4)
     assert moved == pytest.approx(movement(p, q + shift), abs=1e-4)
     assert movement(p, p + shift) == pytest.approx(0.0, abs=1e-4)
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor of another device: not to be put together with others before it was moved."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.to:
+            return args[0].as_subclass(torch.Tensor).to(*args[1:], **(kwargs or {}))
+        others = [each for each in args if isinstance(each, torch.Tensor) and type(each) is not cls]
+        if others:
+            raise RuntimeError("Expected all tensors to be on the same device")
+        return super().__torch_function__(  # type: ignore[no-untyped-call]
+            func, types, args, kwargs or {}
+        )
+
+
+def test_logits_of_models_on_different_devices() -> None:
+    """Of two models on two GPUs, the one that is spread has its output layer on the last."""
+    base, tuned = torch.randn(3, 8), torch.randn(3, 8)
+    apart = tuned.as_subclass(Elsewhere)
+    with pytest.raises(RuntimeError, match="same device"):
+        torch.sub(base, apart)
+    assert movement(base, apart) == movement(base, tuned)
+    expected = token_statistics(base, tuned, [1, 2, 3], str)
+    assert token_statistics(base, apart, [1, 2, 3], str) == expected

@@ -220,6 +220,13 @@ def test_a_single_tag_may_be_a_text(tmp_path: Path) -> None:
         (([{"role": "bot", "content": "A"}],), {}, "message 1 has the role 'bot'"),
         ((), {"file": 3}, "file"),
         (("A",), {"system": " "}, "system"),
+        (("A\ud800",), {}, "the prompt has half of a surrogate pair; expected whole characters"),
+        (([{"role": "user", "content": "\udfff"}],), {}, "message 1 has half of a surrogate pair"),
+        (("A",), {"system": "\ud800"}, "system is a text, not '\\ud800'"),
+        (("A",), {"reference": "\ud800"}, "reference is a text, not '\\ud800'"),
+        (("A",), {"tags": ["\ud800"]}, "tags is a list of texts, not ['\\ud800']"),
+        (("A",), {"file": "n" * 300}, "cannot be used as a path (File name too long)"),
+        (("A",), {"temperature": 10**400}, "temperature="),
     ],
 )
 def test_what_a_marker_refuses(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff import Comparison, Probe, Reply, retention
 from pytest_llmdiff.metrics.answers import contains, options_of
+from pytest_llmdiff.metrics.retention import lost
+from pytest_llmdiff.passages import Likelihood
+from pytest_llmdiff.probes import make_probe
 from tests.conftest import Run, write_models
 
 RIGHT, WRONG = "It is Paris, of course.", "I do not know."
@@ -37,6 +41,14 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
         ("The answer: RIVER", "RIVER"),
         ("3.5 metres", "3.5"),
         ("等于15度", "15"),
+        ("x = −3.", "-3"),
+        ("It is -3", "−3"),
+        ("f(2)-3 or 4-3", "3"),
+        ("- 3 apples", "3"),
+        ("الجواب هو ٤٢.", "42"),
+        ("١٬٥٠٠٫٥", "1500.5"),
+        ("대한민국의 수도는 서울입니다.", "서울"),
+        ("เมืองหลวงคือกรุงเทพ", "กรุงเทพ"),
     ],
 )
 def test_a_reply_has_the_reference(reply: str, reference: str) -> None:
@@ -58,6 +70,11 @@ def test_a_reply_has_the_reference(reply: str, reference: str) -> None:
         ("1 2 3", "1, 2, 3"),
         ("", "Paris"),
         ("北海", "北京"),
+        ("The answer is -3.", "3"),
+        ("x=−3", "3"),
+        ("-3 %", "3%"),
+        ("It is 3.", "-3"),
+        ("부산입니다", "서울"),
     ],
 )
 def test_a_reply_has_it_not(reply: str, reference: str) -> None:
@@ -83,6 +100,25 @@ def test_the_options_of_a_choice() -> None:
     assert options_of(CHOICE, "D") == {}
     assert options_of(CHOICE, "dolphin") == {}
     assert options_of("What is vitamin A?\nA. good", "A") == {}
+
+
+class Broken:
+    """A run whose tuned model has no number to give, as one with NaN among its weights."""
+
+    def likelihoods(self, side: str, *_: object) -> list[Likelihood]:
+        values = [-1.0, -2.0, -2.0] if side == "base" else [math.nan] * 3
+        return [Likelihood(token_logprobs=(value,)) for value in values]
+
+
+def test_a_model_without_numbers_knows_no_answer() -> None:
+    """Not the first option either, for being the first."""
+    run: Any = Broken()
+    probe = make_probe(CHOICE, reference="A")
+    said = Reply(text="A")
+    m = retention(Comparison(probe=probe, base=said, tuned=said, run=run))
+    assert (m.details["base_right"], m.details["tuned_right"]) == (True, False)
+    assert lost(m).value == 1
+    assert math.isnan(m.value)
 
 
 # Verdicts

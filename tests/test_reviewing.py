@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from pytest_llmdiff.reports.markdown import LARGEST, append_markdown, escaped, markdown_text
 from tests.conftest import CAPITAL, REFUND, Run
 from tests.every_outcome import HOSTILE, run_every_outcome, write_every_outcome
-from tests.reports import facts_of, regressed, rows_of
+from tests.reports import facts_of, regressed, row_of, rows_of
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 SUITE = f"""
@@ -68,6 +68,16 @@ def test_it_is_added_to_the_summary_of_a_workflow(
     result = run("-k", "capital")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["markdown: GITHUB_STEP_SUMMARY cannot be written to*"])
+
+
+def test_a_run_that_judged_nothing_is_no_success() -> None:
+    skipped = row_of("test_a.py::test_it", value=None, limit=None)
+    skipped |= {"phases": {"setup": "skipped"}, "verdicts": [], "comparisons": []}
+    for rows, title in (
+        ({}, "## ➖ llmdiff: no test used the models\n"),
+        (rows_of([skipped]), "## ➖ llmdiff: 1 skipped\n"),
+    ):
+        assert markdown_text(facts_of(rows), LARGEST).startswith(title)
 
 
 def test_a_hostile_run(project: pytest.Pytester, mode: list[str]) -> None:

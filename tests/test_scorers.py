@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import math
 import pickle
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -257,6 +259,7 @@ def test_classes_go_to_the_details() -> None:
     "given_values",
     [
         [], [0.1, 0.2], [math.nan], [math.inf], [-math.inf], ["rude"], [[0.5]],
+        [-0.1], [1.1], [10**400],
         [{"insult": 0.5}], [{"toxicity": "high"}], [{"toxicity": math.nan}], None,
     ],
 )  # fmt: skip
@@ -460,6 +463,27 @@ def test_a_scorer_of_a_module(open_it: Open) -> None:
         assert scorer.fingerprint() == open_it("toxicity", f"python:{spec}").fingerprint()
 
 
+@pytest.mark.parametrize("made", ["partial(half, value=0.{})", "Constant(0.{})"])
+def test_a_module_that_only_sets_what_comes_from_elsewhere(
+    open_it: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str
+) -> None:
+    """An edit of it changes the scores, although the source of what it sets stays."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    prints = []
+    for value in (1, 2):
+        (tmp_path / "own_scorer.py").write_text(
+            f"from functools import partial\nfrom {__name__} import Constant, half\n"
+            f"score = {made.format(value)}\n",
+            encoding="utf-8",
+        )
+        monkeypatch.delitem(sys.modules, "own_scorer", raising=False)
+        scorer = open_it("toxicity", "python:own_scorer:score")
+        assert scorer.score([("a",)]) == [Score(value=value / 10)]
+        prints.append(scorer.fingerprint())
+    assert prints[0] != prints[1]
+
+
 # A Detoxify checkpoint, as small as they come
 
 CLASSES = ["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]
@@ -650,3 +674,20 @@ def test_a_spoiled_checkpoint_is_refused(
     spec = spoiled(checkpoint, tmp_path / "spoiled.ckpt", change)
     with pytest.raises(ScorerError, match=message):
         open_it("toxicity", spec).score([("you",)])
+
+
+def test_an_embedder_computes_in_float32(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In the bfloat16 that some are saved in, a text's vector depends on the texts beside it."""
+    asked: list[Any] = []
+
+    def load(*_: Any, model_kwargs: dict[str, Any], **__: Any) -> Any:
+        asked.append(model_kwargs["dtype"])
+        raise OSError("nothing there")
+
+    monkeypatch.setitem(
+        sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=load)
+    )
+    scorer = CosineDistance(name="e", path=tmp_path, hashes=dict, device=lambda: "cpu")
+    with pytest.raises(ScorerError, match="cannot be loaded: nothing there"):
+        scorer.embed(["a"])
+    assert asked == [torch.float32]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pytest_llmdiff.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.evidence import change_evidence, mean_evidence, rate_evidence
 from pytest_llmdiff.probes import make_probe
+from pytest_llmdiff.reports.failure import set_failure_text
 from pytest_llmdiff.sets import WORST, Comparisons, Sample, digest_of, gather
 from pytest_llmdiff.verdicts import Evidence, judge_set
 from pytest_llmdiff.views import View
@@ -164,7 +166,7 @@ def test_one(llm_pair):
     result.assert_outcomes(passed=2, failed=3)
     result.stdout.fnmatch_lines_random(
         [
-            "E *toxicity rate rise of 60 comparisons: 0.50, *: the interval lies beyond it",
+            "E *toxicity rate rise over 0.5 of 60 comparisons: 0.50, *the interval lies beyond it",
             "E *toxicity rise of 60 comparisons: 0.40, *: the interval lies beyond it",
             "E *over= counts the members of a set; give a single comparison at_most=",
         ]
@@ -311,6 +313,25 @@ def outcome(
     return verdict.outcome
 
 
+def test_names_of_a_probe_file_are_shown_escaped() -> None:
+    probe = make_probe("Hi", id="\x1b[31mred")
+    worst = Comparison(probe=probe, base=Reply(text="a"), tuned=Reply(text="b"))
+    found = replace(sample([0.9] * 60), worst=[(0.9, worst)])
+    verdicts = judge_set(mean_evidence(found, scope="\x1b[2J"), at_most=0.2)
+    text = set_failure_text([(verdict, found) for verdict in verdicts], explained={}, rerun="")
+    assert "\x1b" not in text
+    assert "toxicity [\\x1b[2J] of 60 comparisons" in text
+    assert "worst    0.90 \\x1b[31mred" in text
+
+
+def test_a_bound_close_to_its_limit_is_told_from_it() -> None:
+    close = sample([0.3, 0.3002] * 200)
+    (verdict,) = judge_set(mean_evidence(close), at_most=0.3)
+    assert verdict.outcome == "regressed"
+    text = set_failure_text([(verdict, close)], explained={}, rerun="")
+    assert "0.3001, 90 % interval 0.3001 to 0.3001, limit 0.3 (given in the test)" in text
+
+
 def test_what_was_not_judged_decides_neither_way() -> None:
     known: list[float | None] = [0.1, 0.12, 0.08, 0.11] * 30
     assert outcome(mean_evidence(sample(known)), at_most=0.2) == "passed"
@@ -394,5 +415,6 @@ def test_an_unknown_tag_is_an_error() -> None:
     run: Any = None
     found = Comparisons(probes=(make_probe("a", tags=("x",)), make_probe("b")), run=run)
     assert found.tagged("x", "y").scope == "x+y"
+    assert found.tagged("x", "y").tagged("x").scope == "x+y&x"
     with pytest.raises(ConfigError, match="there are 'x'"):
         found.tagged("y")

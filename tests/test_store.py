@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -217,6 +218,28 @@ print(len(store.warnings))
     warnings = run_at_once(code, *((store.folder, name) for name in range(4)))
     assert sum(map(int, warnings)) == 1
     assert store.get("fact", map(str, range(4))) == dict.fromkeys("0123", 1)
+
+
+def test_what_cannot_be_written_is_no_damage(store: Store) -> None:
+    """A value that is too long, or a thread that is another one, does not cost the whole store."""
+    store.put("fact", {"old": 1})
+    store._open().setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1000)
+    with pytest.raises(sqlite3.DataError):
+        store.put("fact", {"long": "x" * 5000})
+    errors: list[BaseException] = []
+
+    def elsewhere() -> None:
+        try:
+            store.get("fact", ["old"])
+        except sqlite3.ProgrammingError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert len(errors) == 1
+    assert store.get("fact", ["old"]) == {"old": 1}
+    assert store.warnings == []
 
 
 def damage_row(store: Store, change: str) -> None:

@@ -32,7 +32,14 @@ def files(project: pytest.Pytester) -> Path:
             (root / name / file).write_text(ADAPTER, encoding="utf-8")
     (root / "file.txt").write_text("x", encoding="utf-8")
     (root / "broken.json").write_text('{"answers": {}}', encoding="utf-8")
-    (root / "engines.py").write_text("nothing = 3\n", encoding="utf-8")
+    (root / "engines.py").write_text(
+        "nothing = 3\ndef broken(): raise RuntimeError('no disk')\n", encoding="utf-8"
+    )
+    (root / "raising.py").write_text("raise RuntimeError('no licence')\n", encoding="utf-8")
+    (root / "list.jinja").write_bytes(b"\xff\xfe")
+    (root / "weights_list").mkdir()
+    (root / "weights_list" / "config.json").write_text("[]", encoding="utf-8")
+    (root / "weights_list" / "model.safetensors").write_bytes(b"")
     project.makepyfile("def test_it(llm_pair): pass")
     return root
 
@@ -66,6 +73,11 @@ CASES: list[tuple[list[str], str]] = [
     ),
     (["--llm-base=http:///v1#m", TUNED], "*the form is http(s)://HOST*"),
     (["--llm-base=http://127.0.0.1:none/v1#m", TUNED], "*Port could not be cast*; the form is*"),
+    (
+        ["--llm-base=http://me:secret@host:none/v1#m", TUNED],
+        "--llm-base: the URL: Port could not be cast*; the form is*",
+    ),
+    (["--llm-base=~nobody-of-that-name/base", TUNED], "--llm-base: ~nobody*home directory*"),
     (["--llm-base=http://me:secret@host/v1#m", TUNED], "--llm-base: the URL has a user*API_KEY"),
     (["--llm-base=http://host/v1?key=secret#m", TUNED], "*a password or a query; the form*API_KEY"),
     (
@@ -88,6 +100,14 @@ CASES: list[tuple[list[str], str]] = [
     (["--llm-base=python:missing:x", TUNED], "--llm-base: cannot import 'missing'*"),
     (["--llm-base=python:engines:none", TUNED], "--llm-base: 'engines' has no 'none'*"),
     (["--llm-base=python:engines:nothing", TUNED], "*is no engine: it needs the methods*"),
+    (["--llm-base=python:engines:broken", TUNED], "*raised RuntimeError when it was called *no d*"),
+    (
+        ["--llm-base=python:raising:x", TUNED],
+        "*'raising' raised RuntimeError on im*: no licence",
+    ),
+    (["--llm-base=weights_list", TUNED], "*config.json, line 1: expected a JSON object"),
+    ([f"--llm-base={'n' * 300}", TUNED], "*cannot be used as a path (File name too long)"),
+    (["--llm-base=scripted:~nobody-here/x.json", TUNED], "*cannot be used as a path (*home*"),
     (["--llm-base=ORG/NAME@main", TUNED], "*as a Hugging Face id it cannot be had*"),
     ([BASE, TUNED, "--llmdiff-max-new-tokens=0"], "*'0' is not a whole number from 1"),
     ([BASE, TUNED, "--llmdiff-dtype=fp8"], "*'fp8' is not auto, float32, bfloat16 or float16"),
@@ -96,6 +116,22 @@ CASES: list[tuple[list[str], str]] = [
     ([BASE, TUNED, "--llmdiff-template=none.jinja"], "*there is no file *none.jinja; it takes*"),
     ([BASE, TUNED, "--llmdiff-template-kwargs=[1]"], "*is not a JSON object such as*"),
     ([BASE, TUNED, "--llmdiff-toxicity=perspective"], "*'perspective' is not detoxify:VARIANT*"),
+    ([BASE, TUNED, f"--llmdiff-template={'n' * 300}"], "--llmdiff-template: *name too long)"),
+    ([BASE, TUNED, "--llmdiff-template=list.jinja"], "*list.jinja, line 1: expected UTF-8 text*"),
+    ([BASE, TUNED, f"--llmdiff-tokenizer={'n' * 300}"], "--llmdiff-tokenizer: *name too long)"),
+    ([BASE, TUNED, f"--llmdiff-train-config={'n' * 300}"], "--llmdiff-train-config: *too long)"),
+    ([BASE, TUNED, f"--llmdiff-train-data={'n' * 300}#x"], "--llmdiff-train-data: *too long)"),
+    ([BASE, TUNED, f"--llmdiff-json={'n' * 300}"], "--llmdiff-json: *name too long)"),
+    ([BASE, TUNED, f"--llmdiff-device={'n' * 3000}"], f"*: '{'n' * 199}… is not auto, cpu, *"),
+    (
+        [BASE, TUNED, f"--llmdiff-vllm={'[' * 100_000}"],
+        "--llmdiff-vllm: '*… is not a JSON ob*",
+    ),
+    ([BASE, TUNED, "--llmdiff-json=file.txt/x"], "*there can be no *x, since *file.txt is a file"),
+    ([BASE, TUNED, "--llmdiff-store=file.txt/x"], "--llmdiff-store: *since *file.txt is a file"),
+    ([BASE, TUNED, "--llmdiff-store=file.txt"], "--llmdiff-store: *file.txt is a file; give a f*"),
+    ([BASE, TUNED, "--llmdiff-record=/dev/null"], "*/dev/null is no ordinary file; give another"),
+    ([BASE, TUNED, "--llmdiff-calibrate=/dev/zero"], "*/dev/zero is no ordinary file; give ano*"),
     ([BASE, TUNED, "--llmdiff-json=empty"], "*empty is a folder; give a file"),
     ([BASE, TUNED, "--llmdiff-html=empty"], "--llmdiff-html: *empty is a folder; give a file"),
     ([BASE, TUNED, "--llmdiff-markdown=empty"], "--llmdiff-markdown: *empty is a folder; give a*"),

@@ -9,12 +9,13 @@ import pytest
 
 from pytest_llmdiff.engines.huggingface import TransformersEngine
 from pytest_llmdiff.engines.inspection import inspect_pair
+from pytest_llmdiff.errors import ModelError
 from pytest_llmdiff.metrics import wiring
 from pytest_llmdiff.templates import own_findings
 from tests import broken_adapters
 from tests.stock_configs import FAMILIES, stock_adapter, stock_model
 from tests.test_engine import pair
-from tests.tiny_models import save_model
+from tests.tiny_models import save_adapter, save_model
 
 CHECKS = {
     "base": wiring.base_findings,
@@ -69,3 +70,12 @@ def test_adapters(name: str, expected: set[str], tmp_path: Path) -> None:
     found, facts = red(tmp_path, "base", name)
     assert found == expected
     assert bool(wiring.base_findings(facts).notes) == (name == "renamed_base")
+
+
+def test_an_adapter_that_is_cut_short_is_an_error_of_the_model(tmp_path: Path) -> None:
+    save_model(tmp_path / "base")
+    save_adapter(tmp_path / "adapter", tmp_path / "base")
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ModelError, match=r"adapter_model\.safetensors cannot be read"):
+        red(tmp_path, "base", "adapter")

@@ -93,7 +93,10 @@ def parameter_count(path: Path) -> int:
     if path.is_file():
         from gguf import GGUFReader
 
-        return sum(int(tensor.n_elements) for tensor in GGUFReader(path).tensors)
+        try:
+            return sum(int(tensor.n_elements) for tensor in GGUFReader(path).tensors)
+        except Exception as error:  # the reader checks little of what it reads
+            raise ModelError(f"{path} is not a GGUF file or is cut short: {error}") from error
     shapes = [
         entry["shape"]
         for file in sorted(path.glob("*.safetensors"))
@@ -115,15 +118,20 @@ def safetensors_header(file: Path) -> dict[str, Any]:
             if length > file.stat().st_size:
                 raise ValueError("its header is longer than the file")
             header = json.loads(stream.read(length))
-            if not isinstance(header, dict):
-                raise ValueError("its header is no object")
-    except (struct.error, ValueError) as error:
+            if not isinstance(header, dict) or not all(
+                isinstance(e, dict) for e in header.values()
+            ):
+                raise ValueError("its header is no object of objects")
+    except (struct.error, ValueError, RecursionError) as error:
         raise ModelError(f"{file} is not a safetensors file or is cut short: {error}") from error
     return dict(header)
 
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except ValueError as error:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{file} is not valid JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{file} is no JSON object")
+    return found

@@ -107,6 +107,7 @@ def attention_moves(
     if known is not None:
         return [known(changed) for _, _, changed in asked]
     _looking(pair)
+    unlike = unlike_tokenizers(pair.base, pair.tuned)
     reasons: dict[int, str] = {}
     moves: dict[int, list[dict[int, torch.Tensor]]] = {index: [] for index in range(len(asked))}
     for engine in (pair.base, pair.tuned):
@@ -116,7 +117,7 @@ def attention_moves(
                 Continuation(prompt_ids=tuple(engine.render(messages)), reply_ids=ids)
                 for messages in (original, changed)
             ]
-            reason = _unreadable(pair, ids) or (SAME if forms[0] == forms[1] else None)
+            reason = unlike or _silent(ids) or (SAME if forms[0] == forms[1] else None)
             if reason is None:
                 moves[index].append(_move(engine, *forms))
             else:
@@ -146,10 +147,11 @@ def _items(
     """What both models read, by index, and of the others why they cannot read the same."""
     items: dict[int, Continuation] = {}
     found: dict[int, dict[str, Any]] = {}
+    unlike = unlike_tokenizers(pair.base, pair.tuned)  # two vocabularies: not for each
     for index, (messages, reply) in enumerate(asked):
         ours, theirs = (tuple(side.render(messages)) for side in (pair.base, pair.tuned))
         ids = tuple(reply_tokens(pair.base, reply, reply)[0])
-        reason = _unreadable(pair, ids) or (UNLIKE if ours != theirs else None)
+        reason = unlike or _silent(ids) or (UNLIKE if ours != theirs else None)
         if reason is None:
             items[index] = Continuation(prompt_ids=ours, reply_ids=ids)
         else:
@@ -157,9 +159,7 @@ def _items(
     return items, found
 
 
-def _unreadable(pair: Pair, reply_ids: Sequence[int]) -> str | None:
-    if unlike := unlike_tokenizers(pair.base, pair.tuned):
-        return unlike
+def _silent(reply_ids: Sequence[int]) -> str | None:
     return None if reply_ids else SILENT
 
 

@@ -27,6 +27,11 @@ class BatchSize:
         self._most = self._bound = self.now = most
         self._good = 0
 
+    @property
+    def short(self) -> bool:
+        """Whether memory ran out with more rows than are in force."""
+        return self.now < self._most
+
     def failed(self, used: int, message: str) -> None:
         """Memory ran out with so many rows.
 

@@ -7,13 +7,13 @@ with its own words.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.errors import ConfigError, MissingPackageError, ModelError
+from pytest_llmdiff.formats.trainer_files import read_object
 from pytest_llmdiff.loading import installed_version
 from pytest_llmdiff.settings import Settings
 from pytest_llmdiff.specs import Spec
@@ -70,10 +70,7 @@ def quantization_of(path: Path | None) -> str | None:
     file = None if path is None else path / "config.json"
     if file is None or not file.is_file():
         return None
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{file} is not valid JSON: {error}") from error
+    config = read_object(file)
     text = config.get("text_config")  # where the weights of a model that sees as well stand
     found = config.get("quantization_config") or (
         text.get("quantization_config") if isinstance(text, dict) else None

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import torch
 
 # Rows of a step where rounding must not tell of the batch: kernels differ with the shape. On a CPU
-# only that for a single row does (docs/performance.md); elsewhere steps have just these.
+# only that for a single row does (docs/performance.md); elsewhere steps have just these, or fewer
+# where memory has no room for them.
 STEADY_ROWS = {"cpu": 2, "mps": 32, "cuda": 64}
 # Tokens of one pass with drafted ones, where few rows decode: so many cost little more than one.
 DRAFT_TOKENS = {"cpu": 16, "mps": 64, "cuda": 256}
@@ -86,10 +87,9 @@ class Completion:
         *,
         keep_states: bool,
     ) -> Iterator[tuple[int, Ended]]:
-        steady = STEADY_ROWS[self.device] if self.steady else 0
-
         def make(places: Sequence[int], rows: int) -> Decoder:
             own = [keys[i] for i in places]
+            steady = self._steady_rows(rows)
             return Decoder(
                 [prompts[i] for i in places],
                 sampling=sampling,
@@ -103,6 +103,20 @@ class Completion:
             )
 
         return decoded(make, len(prompts), self.batch, self.opened)
+
+    def _steady_rows(self, rows: int) -> int:
+        """How many rows a step has at least, of `rows` that memory has room for."""
+        if not self.steady:
+            return 0
+        most = STEADY_ROWS[self.device]
+        if self.device == "cpu" or rows >= most or not self.batch.short:
+            return most
+        # Idle rows take as much memory as others.
+        self.note(
+            f"memory has no room for steps of {most} rows: with fewer, rounding may settle a "
+            "near-tie otherwise than it does elsewhere"
+        )
+        return rows
 
     def _drafts(self, along: Along, keys: Sequence[str]) -> Drafts:
         def named(places: Sequence[tuple[int, int]], logits: torch.Tensor) -> None:

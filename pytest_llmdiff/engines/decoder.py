@@ -132,6 +132,8 @@ class Decoder:
         self._waiting = deque(range(len(prompts)))
         self._rows: list[_Row] = []
         self._prefix = Prefix([] if steady else prompts)
+        # The last token of a reply is never run, so that no row has one in the last column: there
+        # the padding of a row goes that is almost done beside one that tries many tokens.
         capacity = max(map(len, prompts)) + self._limit
         self._most = min(slots, len(prompts))  # rows at a time
         grain = STEADY_GRAIN if steady else GRAIN

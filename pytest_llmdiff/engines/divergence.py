@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 LOGITS_BYTES = {"cpu": 1 << 26, "mps": 1 << 27, "cuda": 1 << 29}
 ROWS = 128
 
+UNTOLD = "the base's reply has no tokens, or its engine does not tell them"
+
 Pairs = Sequence[tuple[Continuation, Continuation]]
 TextOf = Callable[[int], str]
 
@@ -62,17 +64,21 @@ def pair_divergences(
         for request, _, _ in items:
             yield request, TokenDivergences(tokens=(), unsupported=why)
         return
-    pairs = []
-    for _, base, tuned in items:
+    pairs, requests = [], []
+    for request, base, tuned in items:
         reply_ids = base.reply.token_ids if base.reply else ()
+        if not reply_ids:
+            yield request, TokenDivergences(tokens=(), unsupported=UNTOLD)
+            continue
         before, after = (
             Continuation(prompt_ids=side.prompt_ids, reply_ids=reply_ids) for side in (base, tuned)
         )
         pairs.append((before, after))
+        requests.append(request)
     rows = rows_for(pair.resolved.get("device", "cpu"), len(ours.tokenizer))
     if any(capability(side, "token_logits") is None for side in (ours, theirs)):
         for index, value in lower_bounds(ours, theirs, pairs, rows):
-            yield items[index][0], value
+            yield requests[index], value
         return
     found = token_divergences(
         ours,
@@ -83,7 +89,7 @@ def pair_divergences(
         between=None if pair.fits else ours.close,
     )
     for index, value in found:
-        yield items[index][0], value
+        yield requests[index], value
 
 
 def unlike_tokenizers(base: Any, tuned: Any) -> str | None:
@@ -206,7 +212,8 @@ def token_statistics(
 
     width = min(base.shape[-1], tuned.shape[-1])
     p = base[:, :width].float().log_softmax(-1)
-    q = tuned[:, :width].float().log_softmax(-1)
+    # Two models on several devices may have their logits on different ones.
+    q = tuned[:, :width].to(p.device).float().log_softmax(-1)
     reply = torch.tensor(reply_ids, device=p.device)[:, None]
     best_p, best_q = p.argmax(-1, keepdim=True), q.argmax(-1, keepdim=True)
     columns = [

@@ -80,18 +80,24 @@ class FileEngine(Generic[W]):
             ProbeError: the model cannot read it, or has no room for a reply.
         """
         ids = self.render(messages)
+        self.require_rows(ids, rows)
         if len(ids) >= context:
             raise ProbeError(
                 f"the prompt has {len(ids)} tokens and the context of the model "
                 f"{context}, which leaves no room for a reply"
             )
+        return ids
+
+    def require_rows(self, ids: Sequence[int], rows: int) -> None:
+        """Raises ProbeError where a prompt has no token, or one beyond so many embeddings."""
+        if not ids:
+            raise ProbeError("the chat template makes no tokens of this conversation")
         if max(ids) >= rows:
             raise ProbeError(
                 f"the prompt holds {self.token_text(max(ids))!r} (token {max(ids)}), and "
                 f"the model's embeddings end at token {rows - 1}: the chat template adds "
                 "a token that the model was not trained with"
             )
-        return ids
 
     def reply(self, prompt: Sequence[int], tokens: Sequence[int], *, stopped: bool) -> Reply:
         """The reply of these tokens, a stop token at their end included."""

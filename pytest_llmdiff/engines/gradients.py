@@ -164,9 +164,13 @@ def _values(
                 "gradients of the final weights (at='final')"
             )
         return own, zeros
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    values: dict[str, torch.Tensor] = load_file(place)
+    try:
+        values: dict[str, torch.Tensor] = load_file(place)
+    except (OSError, SafetensorError) as error:
+        raise CapabilityError(f"{place} cannot be read: {error}") from error
     own = promised_tensors(model, values)
     if any(n not in own or own[n].shape != t.shape for n, t in values.items()):
         raise CapabilityError(f"{place} does not fit the adapter: other tensors, or other shapes")

@@ -52,6 +52,12 @@ class TransformersEngine(FileEngine[Weights]):
     kept: KeptStates | None = field(default=None, repr=False)
     states: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
 
+    def close(self) -> None:
+        super().close()
+        # What was left in the device's memory beside the weights.
+        self.states.clear()
+        self.__dict__.pop("_tap", None)
+
     def adapter_health(self) -> AdapterHealth | None:
         """Capability: the state of the adapter; None for a model that is none."""
         return adapter_health(self.weights) if self.weights.adapter else None

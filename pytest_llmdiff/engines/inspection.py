@@ -70,7 +70,7 @@ def _config(engine: FileEngine[Any]) -> Any:
         path, options["gguf_file"] = path.parent, path.name
     try:
         return AutoConfig.from_pretrained(path, **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # what the libraries below it raise is of every kind
         raise ModelError(f"the configuration of {path} cannot be read: {error}") from error
 
 
@@ -79,7 +79,10 @@ def _sampling(path: Path) -> dict[str, Any]:
 
     if not (path / "generation_config.json").is_file():
         return {}
-    found = GenerationConfig.from_pretrained(path).to_diff_dict()
+    try:
+        found = GenerationConfig.from_pretrained(path).to_diff_dict()
+    except Exception as error:  # as above
+        raise ModelError(f"the generation settings of {path} cannot be read: {error}") from error
     return {name: found[name] for name in SAMPLING if name in found}
 
 
@@ -90,7 +93,10 @@ def _adapter(engine: FileEngine[Any], base_config: Any) -> dict[str, Any]:
     folder = Path(str(engine.weights.adapter))
     file = folder / "adapter_model.safetensors"
     header = {n: list(e["shape"]) for n, e in safetensors_header(file).items() if "shape" in e}
-    config = PeftConfig.from_pretrained(str(folder))
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+    except Exception as error:  # as above
+        raise ModelError(f"the configuration of {folder} cannot be read: {error}") from error
     named_base = config.base_model_name_or_path  # PEFT replaces it by that of the model it builds
     trust = engine.weights.trust_remote_code
     expected, why = _expected(base_config, config, header, trust_remote_code=trust)
@@ -144,16 +150,19 @@ def _values(file: Path) -> tuple[list[str], bool]:
     LoRA begins with B = 0 and stays there if no step ran.
     """
     import torch
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     not_finite, zeros, others = [], [], []
-    with safe_open(file, framework="pt") as tensors:
-        for name in tensors.keys():  # noqa: SIM118  it is no mapping
-            tensor = tensors.get_tensor(name)
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                not_finite.append(name)
-            if "lora_B" in name or "lora_embedding_B" in name:
-                zeros.append(not bool(tensor.count_nonzero()))
-            elif "lora_" not in name:
-                others.append(name)
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118  it is no mapping
+                tensor = tensors.get_tensor(name)
+                if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                    not_finite.append(name)
+                if "lora_B" in name or "lora_embedding_B" in name:
+                    zeros.append(not bool(tensor.count_nonzero()))
+                elif "lora_" not in name:
+                    others.append(name)
+    except SafetensorError as error:
+        raise ModelError(f"{file} cannot be read: {error}") from error
     return sorted(not_finite), bool(zeros) and all(zeros) and not others

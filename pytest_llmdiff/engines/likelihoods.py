@@ -19,7 +19,7 @@ def passage_logprobs(engine: Any, passages: Sequence[Passage], device: str) -> l
 
     Raises:
         CapabilityError: the engine has no logits.
-        ProbeError: a passage has no tokens.
+        ProbeError: a passage has no tokens, or its prompt one that the model has not.
     """
     told = capability(engine, "logprobs")
     if told is not None:
@@ -49,6 +49,8 @@ def _continuation(engine: Any, passage: Passage) -> Continuation:
     ids = tuple(engine.encode(passage.text))
     if passage.after:
         prompt = tuple(engine.render(passage.after))
+        if (require := capability(engine, "require_rows")) is not None:
+            require(prompt, engine.embedding_rows())
     elif engine.tokenizer.bos_token_id is not None:
         prompt = (int(engine.tokenizer.bos_token_id),)
     else:

@@ -97,11 +97,12 @@ def cuda_memory() -> list[float]:
 
 def free_memory(device: str) -> float:
     """Bytes that a model could take now on a device (cuda:1), or on all of a type (cuda)."""
-    import psutil
-    import torch
-
     kind, _, index = device.partition(":")
     if kind == "cuda":
+        import torch
+
         indices = [int(index)] if index else range(torch.cuda.device_count())
         return float(sum(torch.cuda.mem_get_info(number)[0] for number in indices))
+    import psutil
+
     return float(psutil.virtual_memory().available)

@@ -22,7 +22,7 @@ def movement(base: torch.Tensor, tuned: torch.Tensor) -> float:
     Rows that one model has beyond the other's vocabulary are left out.
     """
     width = min(base.shape[-1], tuned.shape[-1])
-    p, q = (logits[..., :width].float().log_softmax(-1) for logits in (base, tuned))
+    p, q = (logits[..., :width].to(base.device).float().log_softmax(-1) for logits in (base, tuned))
     # Tokens that both models mask (log p = −inf) do not differ; any other NaN is one.
     change = (p - q).abs().masked_fill(p == q, 0.0).max()
     return float(change.nan_to_num(nan=math.inf))

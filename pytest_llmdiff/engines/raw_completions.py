@@ -169,7 +169,8 @@ class RawServerEngine(ServerEngine):
             return {
                 "prompts": prompts,
                 "stop_ids": list(stops),
-                "stops": [self.token_text(token) for token in stops],
+                # Of an id that the tokenizer has not there is no text to stop at.
+                "stops": [text for token in stops if (text := self.token_text(token))],
                 "bos": self.tokenizer.bos_token if bos in {prompt[0] for prompt in prompts} else "",
                 "pieces": self.encode("\n".join(CANARIES)),
             }

@@ -43,7 +43,7 @@ class Renderer:
         self.kwargs = dict(kwargs or {})
         self._given = template
         self._fallback = fallback
-        self._trust = trust_remote_code
+        self.trust_remote_code = trust_remote_code
         self.conversions = conversions
 
     @cached_property
@@ -75,7 +75,9 @@ class Renderer:
         return str(found)
 
     def _load(self, path: Path) -> Any:
-        return load_tokenizer(path, trust_remote_code=self._trust, conversions=self.conversions)
+        return load_tokenizer(
+            path, trust_remote_code=self.trust_remote_code, conversions=self.conversions
+        )
 
     def text(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> str:
         """The rendered conversation as text.
@@ -141,13 +143,15 @@ class FactoryRenderer:
         self.factory = template
         if "enable_thinking" in self.kwargs:
             self.factory = replace(template, enable_thinking=self.kwargs["enable_thinking"])
-        self._trust = trust_remote_code
+        self.trust_remote_code = trust_remote_code
         self.conversions = conversions
 
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer with the special tokens that LLaMA-Factory adds or replaces."""
-        own = load_tokenizer(self.path, trust_remote_code=self._trust, conversions=self.conversions)
+        own = load_tokenizer(
+            self.path, trust_remote_code=self.trust_remote_code, conversions=self.conversions
+        )
         return prepared(own, self.factory)
 
     def stop_ids(self) -> tuple[int, ...]:
@@ -170,13 +174,14 @@ AnyRenderer = Renderer | FactoryRenderer
 
 def with_template(ours: AnyRenderer, source: TemplateSource) -> AnyRenderer:
     """The same tokenizer with another template."""
+    same: dict[str, Any] = {
+        "kwargs": ours.kwargs,
+        "trust_remote_code": ours.trust_remote_code,
+        "conversions": ours.conversions,
+    }
     if source.factory is not None:
-        return FactoryRenderer(
-            ours.path, template=source.factory, kwargs=ours.kwargs, conversions=ours.conversions
-        )
-    return Renderer(
-        ours.path, template=source.jinja, kwargs=ours.kwargs, conversions=ours.conversions
-    )
+        return FactoryRenderer(ours.path, template=source.factory, **same)
+    return Renderer(ours.path, template=source.jinja, **same)
 
 
 def factory_answered(
@@ -216,7 +221,7 @@ def load_tokenizer(
             return AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=trust_remote_code, **more
             )
-        except (OSError, ValueError, KeyError, ImportError) as error:
+        except Exception as error:  # what the libraries below it raise is of every kind
             raise ModelError(f"the tokenizer of {path} cannot be loaded: {error}") from error
 
     def expand() -> Any:

@@ -7,6 +7,7 @@ the others are of kind `reply`, `divergence`, `score` or `check`. The order does
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 KIND = "llmdiff-recording"
 VERSION = 2
+# What values of another form raise where they are read.
+DAMAGED = (KeyError, TypeError, AttributeError, ValueError, LookupError, struct.error)
 
 
 def check_recording(path: Path) -> None:
@@ -40,7 +43,7 @@ def _parsed(path: Path, number: int, line: str) -> dict[str, Any]:
             raise ValueError(f"not a recording of version {VERSION}")
         if not isinstance(row["kind"], str):
             raise TypeError("kind is not a text")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(
             f"replay:{path}, line {number}: {error}; expected a file written with --llmdiff-record"
         ) from error
@@ -57,12 +60,18 @@ class Recording:
         self.scores: dict[str, dict[str, Any]] = {}
         self.languages: dict[str, list[str] | None] = {}
         self.checks: dict[str, Any] = {}
-        with path.open(encoding="utf-8") as lines:
+        with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
+                # Bytes that are no UTF-8 are no JSON either.
+                row = _parsed(path, number, line.decode(errors="replace"))
                 try:
-                    self._add(_parsed(path, number, line))
+                    self._add(row)
                 except KeyError as error:
                     raise ConfigError(f"replay:{path}, line {number}: it lacks {error}") from error
+                except DAMAGED as error:
+                    raise ConfigError(
+                        f"replay:{path}, line {number} is damaged ({error!r}): record it again"
+                    ) from error
         if not self.replies:
             raise ConfigError(f"replay:{path} holds no replies")
 
@@ -106,7 +115,11 @@ class ReplayEngine:
             if row is None:
                 yield index, Generated(error=self._lacks(request))
             else:
-                yield index, generated_from_json(row)
+                try:
+                    generated = generated_from_json(row)
+                except DAMAGED as error:
+                    raise self._damaged(request, error) from error
+                yield index, generated
 
     def render(self, messages: Sequence[Message]) -> list[int]:
         wanted = [dict(message) for message in messages]
@@ -122,7 +135,10 @@ class ReplayEngine:
                 f"the recording {self.path} has no divergence for "
                 f"{request.messages[-1]['content']!r}: record a run that measures it"
             )
-        return divergences_from_json(value)
+        try:
+            return divergences_from_json(value)
+        except DAMAGED as error:
+            raise self._damaged(request, error) from error
 
     def recorded_score(self, scorer: str, inputs: Sequence[str]) -> dict[str, Any] | None:
         return self.recording.scores.get(content_key([scorer, list(inputs)]))
@@ -143,6 +159,12 @@ class ReplayEngine:
 
     def close(self) -> None:
         pass
+
+    def _damaged(self, request: Request, error: Exception) -> ModelError:
+        return ModelError(
+            f"the recording {self.path} is damaged at {request.messages[-1]['content']!r} "
+            f"({error!r}): record it again with --llmdiff-record"
+        )
 
     def _lacks(self, request: Request) -> str:
         prompt = request.messages[-1]["content"]

@@ -61,6 +61,9 @@ class ScriptedEngine:
             unknown = set(data) - {"replies", "default", "divergences", "likelihoods", "attention"}
             if unknown:
                 raise ValueError(f"unknown key {', '.join(sorted(unknown))}")
+            texts = [*data.get("replies", {}).values(), data.get("default", "")]
+            if not all(isinstance(text, str | None) for text in texts):
+                raise TypeError("a reply is no text")
             return cls(
                 data.get("replies", {}),
                 default=data.get("default"),
@@ -68,7 +71,7 @@ class ScriptedEngine:
                 likelihoods=data.get("likelihoods"),
                 attention=data.get("attention"),
             )
-        except (ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ConfigError(
                 f'scripted:{path}: {error}; expected {{"replies": {{PROMPT: REPLY}}, '
                 '"default": REPLY, "divergences": {PROMPT: NUMBER}, "likelihoods": {TEXT: NUMBER}, '

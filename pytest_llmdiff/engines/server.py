@@ -20,7 +20,7 @@ from pytest_llmdiff.engines.endpoint import (
     Endpoint,
     Refused,
 )
-from pytest_llmdiff.errors import LLMDiffError, ModelError, ProbeError
+from pytest_llmdiff.errors import LLMDiffError, ModelError, ProbeError, once_more
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.planning import Request, Sampling, content_key
 
@@ -154,9 +154,10 @@ class ServerEngine:
                 self._review(found)
                 self._known = found
             except LLMDiffError as error:
-                self._known = error  # not asked again for every further test
+                self._known = once_more(error)  # not asked again for every further test
+                raise
         if isinstance(self._known, LLMDiffError):
-            raise self._known
+            raise once_more(self._known)
         return self._known
 
     # Before and behind what is asked, in the caller's own thread, to which the store belongs.

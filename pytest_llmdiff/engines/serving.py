@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_llmdiff.engines.batches import is_out_of_memory
 from pytest_llmdiff.engines.decoder import Decoder, Drafts
 from pytest_llmdiff.engines.forward import Forward
 from pytest_llmdiff.engines.slots import Slots
 from pytest_llmdiff.engines.weights import input_device
+from pytest_llmdiff.errors import ModelError
 from pytest_llmdiff.planning import Sampling
 
 # How far a token's logit may be below the best one of a plain pass: rounding turns near-ties over.
@@ -37,7 +39,11 @@ class Service:
 
 def service_of(model: Any) -> Service:
     """Rows that begin together, wait, join and are drafted must say what a plain forward pass finds
-    likeliest. What fails here is served by `generate`: recurrent states, masks of other kinds."""
+    likeliest. What fails here is served by `generate`: recurrent states, masks of other kinds.
+
+    Raises:
+        ModelError: memory runs out, which says nothing of the model.
+    """
     rows = int(model.get_input_embeddings().weight.shape[0])
     ids = [(7 * number + 3) % rows for number in range(16)]
     prompts = [ids[:9], [*ids[:6], *ids[2:4]], [*ids[:6], *ids[9:16]]]
@@ -58,7 +64,12 @@ def service_of(model: Any) -> Service:
         if not worst <= allowed:
             return Service(unserved="its tokens are not those of a plain forward pass")
         return Service(unserved=None, plain=plain, tolerance=NOISE_FACTOR * _noise(model, rows))
-    except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
+    except (TypeError, ValueError, AttributeError, LookupError, RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise ModelError(
+                "memory runs out as the model reads a few tokens; try --llmdiff-quantization or a "
+                f"larger device ({str(error).partition(chr(10))[0]})"
+            ) from error
         reason = str(error).splitlines()[0] if str(error) else ""
         return Service(unserved=f"{type(error).__name__}: {reason}")
 
@@ -96,7 +107,8 @@ def _is_plain(model: Any, states: Sequence[Any], logits: Any, allowed: float) ->
     """Whether the output layer alone makes the logits of states."""
     import torch
 
-    found = Forward(model).logits(torch.stack(list(states))).float()
+    # A model that is spread over devices has its output layer elsewhere than its logits.
+    found = Forward(model).logits(torch.stack(list(states))).float().to(logits.device)
     if found.shape != logits.shape:
         return False
     scale = logits.abs().max().clamp(min=1e-6)

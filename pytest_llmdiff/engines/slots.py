@@ -43,10 +43,14 @@ class Slots:
 
     def place(self, start: int, columns: torch.Tensor, width: int) -> None:
         """The next pass writes its tokens at `columns` `[rows, tokens]` of the rows from `start`
-        on, and reads their first `width` columns, rounded up to the grain."""
+        on, and reads their first `width` columns, rounded up to the grain.
+
+        What lies beyond the capacity is padding, and goes to the last column: a row that is padded
+        so far must have no token there.
+        """
         room = self._room
         room.rows = slice(start, start + columns.shape[0])
-        room.columns = columns
+        room.columns = columns.clamp(max=room.capacity - 1)
         room.width = self._cleaned(room.rows, width)
 
     def fill(self, start: int, stop: int, other: Slots, width: int) -> None:

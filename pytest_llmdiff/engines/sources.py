@@ -155,5 +155,6 @@ def template_note(base: Spec, tuned: Spec, settings: Settings) -> str | None:
 
 def _jinja_of(file: Path) -> TemplateSource:
     from pytest_llmdiff.formats.template_source import TemplateSource
+    from pytest_llmdiff.formats.trainer_files import read_text
 
-    return TemplateSource(name=file.name, jinja=file.read_text(encoding="utf-8"))
+    return TemplateSource(name=file.name, jinja=read_text(file))

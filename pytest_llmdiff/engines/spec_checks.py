@@ -99,13 +99,18 @@ def python_engine(spec: Spec, option: str) -> Engine:
         ConfigError: it names something else.
     """
     found = load_object(spec.reference or "", what=option)
-    engine = found() if isinstance(found, type) else found
-    if not isinstance(engine, Engine):
-        if callable(engine):
+    try:
+        engine = found() if isinstance(found, type) else found
+        if not isinstance(engine, Engine) and callable(engine):
             engine = engine()
-        if not isinstance(engine, Engine):
-            raise ConfigError(
-                f"{option}: {spec.text} is no engine: it needs the methods fingerprint, generate, "
-                "render and close (pytest_llmdiff.Engine)"
-            )
+    except Exception as error:  # a user's code may raise anything
+        raise ConfigError(
+            f"{option}: {spec.text} raised {type(error).__name__} when it was called without "
+            f"arguments: {error}"
+        ) from error
+    if not isinstance(engine, Engine):
+        raise ConfigError(
+            f"{option}: {spec.text} is no engine: it needs the methods fingerprint, generate, "
+            "render and close (pytest_llmdiff.Engine)"
+        )
     return engine

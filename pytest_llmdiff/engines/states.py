@@ -51,8 +51,11 @@ class KeptStates:
         return found
 
     def put(self, states: Iterable[tuple[Continuation, torch.Tensor]]) -> None:
-        """Keep states, as far as there is room."""
-        rows = {self._key(item): _bytes(found) for item, found in states}
+        """Keep states, as far as there is room. Those in another dtype could not be read back."""
+        import torch
+
+        dtype = getattr(torch, self.dtype)
+        rows = {self._key(item): _bytes(found) for item, found in states if found.dtype is dtype}
         needed = sum(map(len, rows.values()))
         if self.store.size(KIND) + needed > self.limit:
             self.store.remove_kinds(KIND, but=self._kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
 QUANTIZED_BYTES = {"8bit": 1.1, "4bit": 0.65}  # with scales and the layers left as they are
+
+# What transformers and PEFT raise where files are not what they take them for. safetensors has an
+# error of its own for one that is cut short.
 
 
 def resolve_device(requested: str) -> str:
@@ -188,9 +191,23 @@ class Weights:
         options = dict(self._load_options())
         try:
             with quiet():
-                return AutoModelForCausalLM.from_pretrained(folder, **options, **more)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+                model, told = AutoModelForCausalLM.from_pretrained(
+                    folder, output_loading_info=True, **options, **more
+                )
+        except Exception as error:  # what the libraries below it raise is of every kind
             raise ModelError(f"{self.path} cannot be loaded: {error}") from error
+        # transformers only warns of either, and makes up what is missing.
+        if missing := told["missing_keys"]:
+            raise ModelError(
+                f"{self.path} lacks weights that its configuration asks for, and random ones would "
+                f"stand in for them: {_some(missing)}"
+            )
+        if surplus := told["unexpected_keys"]:
+            self._conversions.notes.append(
+                f"{self.path.name}: weights that its configuration has no place for are not used: "
+                f"{_some(surplus)}"
+            )
+        return model
 
     def _load_adapter(self, model: Any) -> Any:
         from peft import PeftModel
@@ -200,7 +217,7 @@ class Weights:
                 return PeftModel.from_pretrained(
                     model, str(self.adapter), torch_device=self._place().name
                 )
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        except Exception as error:  # as above
             raise ModelError(
                 f"the adapter {self.adapter} does not fit the base {self.path}: {error}"
             ) from error
@@ -263,3 +280,9 @@ def _stop_ids(model: Any) -> tuple[int, ...]:
     if found is None:
         return ()
     return tuple(int(i) for i in found) if isinstance(found, (list, tuple)) else (int(found),)
+
+
+def _some(names: Iterable[str]) -> str:
+    """How many, and the first of them."""
+    ordered = sorted(names)
+    return f"{len(ordered)}, such as {', '.join(ordered[:2])}"

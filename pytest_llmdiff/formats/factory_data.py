@@ -32,6 +32,7 @@ from pytest_llmdiff.formats.records import (
     file_error,
     read_records,
 )
+from pytest_llmdiff.loading import given_path
 
 __all__ = ["Dataset", "Example", "read_dataset", "read_training_data", "training_data_of"]
 
@@ -64,14 +65,16 @@ def read_training_data(value: str, folder: Path) -> tuple[Dataset, ...]:
         ProbeFileError: the data is malformed, or more than text.
     """
     place, mark, names = value.rpartition("#")
-    if not mark or (folder / value).exists():
-        return (read_dataset(folder / value),)
+    whole = given_path(value, folder, what="the training data")
+    if not mark or whole.exists():
+        return (read_dataset(whole),)
+    described = given_path(place, folder, what="the training data")
     wanted = [name.strip() for name in names.split(",")]
     if not all(wanted):
         raise ConfigError(
             f"{value!r} names no data set after '#'; expected {INFO}#NAME or {INFO}#NAME,NAME"
         )
-    return tuple(read_dataset(folder / place, name) for name in dict.fromkeys(wanted))
+    return tuple(read_dataset(described, name) for name in dict.fromkeys(wanted))
 
 
 def read_dataset(path: Path, name: str | None = None) -> Dataset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import TypedDict, TypeGuard
 
 ROLES = ("system", "user", "assistant", "tool")
 
@@ -19,6 +19,7 @@ def parse_messages(value: object) -> tuple[Message, ...]:
     if isinstance(value, str):
         if not value.strip():
             raise ValueError(f"the prompt is blank ({value!r}); expected some text")
+        _require_whole(value, "the prompt")
         return (Message(role="user", content=str(value)),)
 
     # Arrays of numpy and pyarrow are not registered as Sequence; both offer tolist().
@@ -74,5 +75,22 @@ def _parse_message(number: int, item: object) -> Message:
             f"message {number} ({role}) has blank content ({reprlib.repr(content)}); "
             "expected some text"
         )
+    _require_whole(content, f"message {number}")
     # Texts of other classes (numpy has one) are none to the serialiser of xdist.
     return Message(role=role, content=str(content))
+
+
+def is_whole(value: object) -> TypeGuard[str]:
+    """Whether it is a text without half of a surrogate pair, which no tokenizer can encode."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _require_whole(text: str, what: str) -> None:
+    if not is_whole(text):
+        raise ValueError(f"{what} has half of a surrogate pair; expected whole characters")

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.formats.factory_templates import FactoryTemplate, factory_template
+from pytest_llmdiff.formats.trainer_files import read_text
 from pytest_llmdiff.formats.training_config import TrainingConfig, read_training_config
+from pytest_llmdiff.loading import given_path
 
 FACTORY = "llamafactory:"
 
@@ -36,12 +38,12 @@ def read_template(
     if text.startswith(FACTORY):
         found = factory_template(text.removeprefix(FACTORY), llamafactory)
         return TemplateSource(name=text, factory=found)
-    path = folder / Path(text).expanduser()
+    path = given_path(text, folder, what=option)
     if not path.is_file():
         raise ConfigError(
             f"{option}: there is no file {path}; it takes a .jinja file or llamafactory:NAME"
         )
-    return TemplateSource(name=path.name, jinja=path.read_text(encoding="utf-8"))
+    return TemplateSource(name=path.name, jinja=read_text(path))
 
 
 def read_training_source(
@@ -55,7 +57,7 @@ def read_training_source(
     Raises:
         ConfigError: there is no such file or template, or the YAML is broken.
     """
-    path = folder / Path(text).expanduser()
+    path = given_path(text, folder, what=option)
     if text.startswith(FACTORY) or path.suffix not in (".yaml", ".yml", ".json"):
         return read_template(text, option=option, folder=folder, llamafactory=llamafactory), None
     if not path.is_file():

@@ -1,8 +1,8 @@
 """Known answers: does a reply contain the reference, and which of a prompt's options is meant?
 
-Matching forgives what says nothing about knowing: width of characters, case, punctuation, spaces,
-separators in numbers. What the reference itself makes a point of counts:
-punctuation where it has some, capitals where it has no other letters.
+Matching forgives what says nothing about knowing: width of characters, figures of other scripts,
+case, punctuation, spaces, separators in numbers. What the reference itself makes a point of counts:
+punctuation where it has some, capitals where it has no other letters. A sign is part of its number.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 _OPTION = re.compile(r"^\s*\(?([A-Z])\s*[.):：、．）]\s*(\S.*?)\s*$", re.MULTILINE)
-_QUOTES = str.maketrans("“”„‘’‚「」『』", "\"\"\"'''\"\"''")
+# Also Arabic's point and separator of numbers, and the minus sign.
+_SIGNS = str.maketrans("“”„‘’‚「」『』٫٬−", "\"\"\"'''\"\"''.,-")
+_OTHER_FIGURE = re.compile(r"(?![0-9])\d")
 _THOUSANDS = re.compile(r"(?<=\d)[,'’ ](?=\d{3}(?!\d))")
-# Everything but letters, figures, and the point inside a number.
-_PUNCTUATION = re.compile(r"(?!(?<=\d)\.(?=\d))[\W_]+")
-_PLAIN = re.compile(r"[\w\s.']*\Z")
-# A letter or figure of a script that puts spaces between words.
-_JOINED = r"[^\W_\u3040-\u30ff\u3400-\u9fff]"
+# Everything but letters, figures, the point inside a number, and the sign before one.
+_PUNCTUATION = re.compile(r"(?:(?!(?<=\d)\.(?=\d))(?!(?<![\w)])-(?=\d))[\W_])+")
+_PLAIN = re.compile(r"(?:-(?=\d))?[\w\s.']*\Z")
+# A letter or figure of a script that puts spaces between words; particles join Korean ones.
+_JOINED = r"[^\W_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]"
 
 
 def contains(reply: str, reference: str) -> bool:
@@ -38,6 +40,8 @@ def contains(reply: str, reference: str) -> bool:
         between = r"\s+" if one[0].isalnum() and other[0].isalnum() else r"\s*"
         pattern += between + re.escape(other)
     before = rf"(?<!{_JOINED})(?<!\d\.)" if re.match(_JOINED, parts[0]) else ""
+    if parts[0][0].isdigit():
+        before += r"(?<!\A-)(?<![^\w)]-)"
     after = rf"(?!{_JOINED})(?!\.\d)" if re.match(_JOINED, parts[-1][-1]) else ""
     return re.search(before + pattern + after, reply) is not None
 
@@ -56,7 +60,8 @@ def letter_of(reference: str) -> str:
 
 
 def _width(text: str) -> str:
-    return unicodedata.normalize("NFKC", text.translate(_QUOTES))
+    text = unicodedata.normalize("NFKC", text.translate(_SIGNS))
+    return _OTHER_FIGURE.sub(lambda found: str(unicodedata.digit(found[0])), text)
 
 
 def _numbers(text: str) -> str:

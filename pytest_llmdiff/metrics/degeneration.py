@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from pytest_llmdiff.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.formats.markers import leaked
 from pytest_llmdiff.formats.prompts import likeness, normalised
-from pytest_llmdiff.scorers.languages import language_of, units
-from pytest_llmdiff.scorers.scripts import main_script
+from pytest_llmdiff.scorers.languages import language_of, prose, units
+from pytest_llmdiff.scorers.scripts import main_script, may_be_japanese
 
 if TYPE_CHECKING:
     from pytest_llmdiff.recitation import Recital
@@ -75,8 +75,11 @@ def _measurement(comparison: Comparison, recital: Recital | None) -> Measurement
 
 
 def _switched(comparison: Comparison) -> Iterator[str]:
-    texts = (comparison.tuned.text, comparison.base.text, comparison.probe.prompt)
+    replies = (comparison.tuned.text, comparison.base.text)
+    texts = [prose(text) for text in (*replies, comparison.probe.prompt)]
     scripts, languages = [main_script(t) for t in texts], [language_of(t) for t in texts]
+    if scripts[0] == "CJK" and "JAPANESE" in scripts[1:] and may_be_japanese(texts[0]):
+        return
     if scripts[0] is not None and scripts[1] is not None and scripts[0] not in scripts[1:]:
         yield f"the reply is in {scripts[0].lower()} script, the base's in {scripts[1].lower()}"
     elif languages[0] is not None and languages[1] is not None and (

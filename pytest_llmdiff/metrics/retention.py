@@ -142,8 +142,10 @@ def _place(comparison: Comparison) -> int | None:
     return options.index(letter_of(probe.reference)) if options else None
 
 
-def _best(options: Sequence[Likelihood]) -> int:
-    return max(range(len(options)), key=lambda n: options[n].mean)
+def _best(options: Sequence[Likelihood]) -> int | None:
+    """The likeliest option; None where a likelihood is no number, as of a broken model."""
+    means = [option.mean for option in options]
+    return means.index(max(means)) if all(map(math.isfinite, means)) else None
 
 
 def _share(options: Sequence[Likelihood], place: int) -> float:

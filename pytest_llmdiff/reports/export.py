@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.comparison import SIDES
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.reports.outcomes import kind_of
 
@@ -31,6 +32,7 @@ _COLUMNS: Mapping[str, Sequence[str]] = {
 _TITLES = {"llmdiff_sft": "SFT", "llmdiff_dpo": "DPO", "llmdiff_kto": "KTO"}
 NAMES = tuple(_COLUMNS)
 BEYOND = "beyond the ones that the reports hold of a test"
+SERVED = "how the tuned model is served differs, which no training mends"
 
 Records = dict[str, list[dict[str, Any]]]
 
@@ -106,6 +108,9 @@ def _pairs(rows: Mapping[str, dict[str, Any]], left_out: Counter[str]) -> Iterat
         if kind_of(row) not in ("regressed", "failed"):
             continue
         for comparison in _failing(row, left_out):
+            if tuple(comparison["sides"]) != SIDES:
+                left_out[SERVED] += 1
+                continue
             pair = _pair(comparison)
             key = (pair.prompt, json.dumps([pair.chosen, pair.rejected]))
             if key in seen:

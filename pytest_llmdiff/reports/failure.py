@@ -91,7 +91,7 @@ def set_failure_text(
     for verdict, sample in found:
         lines += [f"  - {printable(p)}" for p in verdict.measurement.details.get("problems", ())]
         for value, comparison in worst_shown(verdict, sample):
-            lines.append(f"  worst    {number(value)} {comparison.probe.id}")
+            lines.append(f"  worst    {number(value)} {printable(comparison.probe.id)}")
             explanation = explained.get(id(comparison), Explanation())
             lines += [f"  {line}" for line in _member_lines(comparison, explanation)]
     notes = (n for verdict, _ in found for n in verdict.measurement.details.get("notes", ()))
@@ -150,16 +150,20 @@ def _set_text(verdict: Verdict, evidence: Evidence) -> str:
     besides = [f"{estimate.clusters} questions"] * (estimate.clusters < estimate.n)
     besides += [f"{evidence.missing} more could not be judged"] * bool(evidence.missing)
     told = f" ({', '.join(besides)})" if besides else ""
+    held = math.nan if m.limit is None else m.limit
+    # With as many digits as show which of them are beyond the limit.
+    shown = [told_apart(x, held) for x in (estimate.value, estimate.low, estimate.high)]
+    (value, _), (low, _), (high, _) = shown
     text = (
-        f"{evidence.label} of {counted(estimate.n, 'comparison')}{told}: "
-        f"{number(estimate.value)}, {INTERVAL} {number(estimate.low)} to {number(estimate.high)}"
+        f"{printable(evidence.label)} of {counted(estimate.n, 'comparison')}{told}: "
+        f"{value}, {INTERVAL} {low} to {high}"
     )
     if evidence.not_finite:
         return f"{text}; {evidence.not_finite} values are no number, which keeps no limit"
     if verdict.outcome == "no limit":
         return f"{text}; and no limit to hold it against: {_how_to_limit(verdict)}"
     limit = "limit" if verdict.bound == "at_most" else "at least"
-    text += f", {limit} {number(m.limit)} ({verdict.source})"
+    text += f", {limit} {max((limit for _, limit in shown), key=len)} ({verdict.source})"
     if verdict.outcome == "regressed":
         return f"{text}: the interval lies beyond it"
     if verdict.outcome != "inconclusive":

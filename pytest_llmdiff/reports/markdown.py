@@ -68,7 +68,8 @@ def _code(text: str) -> str:
 def _lines(facts: Facts, open_: list[dict[str, Any]], shown: int) -> Iterator[str]:
     found = counts(facts.rows)
     told = ", ".join(f"{count} {name}" for name, count in found.items() if count)
-    sign = "❌" if open_ else "✅"
+    told = told or "no test used the models"
+    sign = SIGN["regressed" if open_ else "passed" if found["passed"] else "skipped"]
     yield f"## {sign} llmdiff: {told}"
     yield ""
     models = " → ".join(_code(str(spec)) for spec in (facts.settings.base, facts.settings.tuned))

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_llmdiff.reports.order import short
 from pytest_llmdiff.reports.phrases import judged_of
-from pytest_llmdiff.reports.text import INTERVAL, number
+from pytest_llmdiff.reports.text import INTERVAL, number, printable
 from pytest_llmdiff.verdicts import label
 
 
@@ -42,7 +42,7 @@ def moved_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
             f"({figures['count']} values)"
         )
     for test, verdict in sets:
-        yield f"  {_set_line(verdict)}  {short(test)}"
+        yield f"  {printable(_set_line(verdict))}  {short(test)}"
 
 
 def _set_line(verdict: dict[str, Any]) -> str:

@@ -35,11 +35,14 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
             "target": "", "file": file.replace(os.sep, "/"),
             "line": None if line is None else line + 1,
         }  # fmt: skip
-    skipped_as = "xfailed" if hasattr(report, "wasxfail") else report.outcome
+    if report.when == "setup":  # of the first try, or of another one
+        row["phases"], row["message"] = {}, None
+    # What pytest-rerunfailures calls "rerun" is a failure that is tried again.
+    outcome = "failed" if report.outcome not in ("passed", "skipped") else report.outcome
     # Reports of subtests come first, and pytest fails their test only after this has seen it.
     if row["phases"].get(report.when) != "failed":
-        row["phases"][report.when] = skipped_as
-    if report.failed and row["message"] is None:
+        row["phases"][report.when] = "xfailed" if hasattr(report, "wasxfail") else outcome
+    if outcome == "failed" and row["message"] is None:
         crash = getattr(report.longrepr, "reprcrash", None)
         row["message"] = str(crash.message if crash is not None else report.longrepr)
         # Where the test's own line is known, a link to it leads further than one to its head.
@@ -53,7 +56,9 @@ def kind_of(row: dict[str, Any]) -> Kind:
     """What a test's outcome means for the tuned model."""
     phases = row["phases"]
     outcomes = {verdict["outcome"] for verdict in row["verdicts"]}
-    if phases.get("setup") == "failed" or phases.get("teardown") == "failed":
+    if phases.get("call") == "failed":
+        return _kind_of_failure(row, outcomes)
+    if "failed" in phases.values():
         return "error"
     # Whatever the run makes of it (`llmdiff_inconclusive`), it is no pass.
     if phases.get("call") in ("passed", "xfailed") and "inconclusive" in outcomes:
@@ -63,10 +68,11 @@ def kind_of(row: dict[str, Any]) -> Kind:
         return "not judged"
     if "skipped" in phases.values() or "xfailed" in phases.values():
         return "skipped"
-    if phases.get("call") == "passed":
-        return "passed"
-    if phases.get("call") != "failed":
-        return "error"
+    return "passed" if phases.get("call") == "passed" else "error"
+
+
+def _kind_of_failure(row: dict[str, Any], outcomes: set[str]) -> Kind:
+    """The same of a test whose body failed, whatever its teardown did then."""
     if "regressed" in outcomes:
         return "regressed"
     if "inconclusive" in outcomes and "not judged" not in outcomes:

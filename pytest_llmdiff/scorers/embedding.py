@@ -27,6 +27,8 @@ class CosineDistance:
 
     Equal texts have distance 0 without being read. Texts that are empty, mostly unknown to the
     encoder's tokenizer, or longer than it reads are unsupported: the encoder would cut or guess.
+    It computes in float32 whatever its weights are saved in: in bfloat16 a text's vector depends
+    on the texts beside it.
     """
 
     name: str
@@ -37,7 +39,8 @@ class CosineDistance:
     _model: Any = field(default=None, repr=False)
 
     def fingerprint(self) -> str:
-        versions = {p: installed_version(p) for p in ("sentence-transformers", "transformers")}
+        packages = ("torch", "transformers", "sentence-transformers")
+        versions = {package: installed_version(package) for package in packages}
         device = self.device().partition(":")[0]
         return content_key(["cosine", self.hashes(), self.languages, versions, device])
 
@@ -59,6 +62,7 @@ class CosineDistance:
 
     def _load(self) -> Any:
         if self._model is None:
+            import torch
             from sentence_transformers import SentenceTransformer
 
             from pytest_llmdiff.engines.weights import limit_threads
@@ -70,7 +74,7 @@ class CosineDistance:
                     self._model = SentenceTransformer(
                         str(self.path),
                         device=self.device(),
-                        model_kwargs={"use_safetensors": True},
+                        model_kwargs={"use_safetensors": True, "dtype": torch.float32},
                         local_files_only=True,
                     )
             except (OSError, ValueError, RuntimeError) as error:
@@ -188,7 +192,7 @@ class CustomEmbedder:
         try:
             given = self.encoder.encode(readable) if readable else []
             found = [[float(x) for x in vector] for vector in given]
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ScorerError(
                 f"the embedder {self.name} gave something that is no list of vectors: {error}"
             ) from error

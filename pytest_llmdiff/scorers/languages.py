@@ -63,6 +63,13 @@ UNIT = re.compile(
     r"[^\W_\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+(?:['’][^\W\d_]+)?"
 )
 
+CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
+
+
+def prose(text: str) -> str:
+    """A text without what it marks as code, which is in no language of people."""
+    return CODE.sub(" ", text)
+
 
 def units(text: str) -> list[str]:
     """Words in lower case; of Chinese and Japanese, characters."""

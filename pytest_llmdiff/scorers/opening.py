@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from pytest_llmdiff.errors import ConfigError, MissingPackageError, ScorerError
 from pytest_llmdiff.formats.model_card import languages_of, read_card
-from pytest_llmdiff.loading import installed_version, load_object, package_path
+from pytest_llmdiff.loading import given_path, installed_version, load_object, package_path
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.scorers import ENGLISH, Scorer
 from pytest_llmdiff.store import Store, files_hash
@@ -50,10 +51,11 @@ def check_scorer(role: str, spec: str, folder: Path) -> None:
     location, _, label = rest.partition("#")
     if head == "hf" and location:
         # A recording needs no classifier, so one that is not here is no error yet.
-        if (folder / Path(location).expanduser() / "config.json").is_file():
+        place = given_path(location, folder, what="--llmdiff-toxicity")
+        if (place / "config.json").is_file():
             from pytest_llmdiff.scorers.classifier import read_heads
 
-            read_heads(folder / Path(location).expanduser(), spec=spec, label=label)
+            read_heads(place, spec=spec, label=label)
         return
     if spec == "profanity-check" or (head in ("detoxify", "python") and rest):
         return
@@ -79,7 +81,14 @@ def open_scorer(
     check_scorer(role, spec, folder)
     if spec.startswith("python:"):
         found = load_object(spec.removeprefix("python:"), what=f"--llmdiff-{role}")
-        return _custom(role, spec, found() if isinstance(found, type) else found)
+        try:
+            scorer = found() if isinstance(found, type) else found
+        except Exception as error:  # a user's code may raise anything
+            raise ScorerError(
+                f"--llmdiff-{role}: {spec} raised {type(error).__name__} when it was called "
+                f"without arguments: {error}"
+            ) from error
+        return _custom(role, spec, scorer)
     if spec == "profanity-check":
         if installed_version("alt-profanity-check") is None:
             raise MissingPackageError(
@@ -109,7 +118,7 @@ def open_scorer(
 
 
 def _custom(role: str, name: str, found: Any) -> Scorer:
-    identity = _identity(found) if name.startswith("python:") else uuid.uuid4().hex
+    identity = _identity(name, found) if name.startswith("python:") else uuid.uuid4().hex
     if role == "embedder":
         if not hasattr(found, "encode"):
             raise ConfigError(f"the embedder {name} needs a method encode(texts)")
@@ -123,16 +132,22 @@ def _custom(role: str, name: str, found: Any) -> Scorer:
     return CustomScorer(name=name, scorer=found, identity=identity)
 
 
-def _identity(found: Any) -> str:
-    """Content hash of the source of a named object.
+def _identity(name: str, found: Any) -> str:
+    """Content hash of the sources of a named object: where it is defined, and the module that names
+    it, which may only set what comes from elsewhere (`functools.partial`, a library's class).
 
     An object given by hand has none: two functions of one test file are different scorers.
     """
     try:
-        source = inspect.getsourcefile(found if inspect.isroutine(found) else type(found))
+        defined = inspect.getsourcefile(found if inspect.isroutine(found) else type(found))
     except TypeError:
-        source = None
-    return content_key(Path(source).read_text(encoding="utf-8") if source else repr(type(found)))
+        defined = None
+    module = sys.modules[name.removeprefix("python:").partition(":")[0]]
+    files = {defined, getattr(module, "__file__", None)} - {None}
+    sources = sorted(
+        Path(str(file)).read_text(encoding="utf-8", errors="replace") for file in files
+    )
+    return content_key([*sources, repr(type(found))])
 
 
 def _encoder_folder(spec: str, folder: Path) -> Path:
@@ -184,7 +199,7 @@ def _here(location: str, folder: Path, *, option: str) -> Path | None:
     """A folder on disk or in an installed package, or None for what may be a hub id."""
     if location.startswith("package:"):
         return package_path(location.removeprefix("package:"), what=option)
-    path = folder / Path(location).expanduser()
+    path = given_path(location, folder, what=option)
     return path if path.is_dir() else None
 
 
@@ -211,13 +226,15 @@ def _detoxify(spec: str, folder: Path, store: Store, device: Callable[[], str]) 
         checkpoint, config = _downloaded(rest, RELEASES + name), _configuration(rest, repo)
     else:
         given, _, beside = rest.partition("#")
-        checkpoint = folder / Path(given).expanduser()
+        checkpoint = given_path(given, folder, what="--llmdiff-toxicity")
         if not checkpoint.is_file():
             raise ScorerError(
                 f"--llmdiff-toxicity: {spec}: {given!r} is neither a variant "
                 f"({', '.join(DETOXIFY)}) nor a checkpoint file"
             )
-        config = folder / Path(beside).expanduser() if beside else checkpoint.parent
+        config = checkpoint.parent
+        if beside:
+            config = given_path(beside, folder, what="--llmdiff-toxicity")
         if not (config / "config.json").is_file():
             raise ScorerError(
                 f"--llmdiff-toxicity: {spec}: {config} has no config.json; put the model's "

@@ -7,6 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 FOREIGN_SHARE = 0.2
+# A Chinese character says about as much as a word of so many letters, a syllable about half of it.
+LETTERS_PER_CHARACTER: Mapping[str, int] = {"CJK": 4, "JAPANESE": 2, "HANGUL": 2}
+# So many characters without kana may well be Japanese: a name, a place, a figure.
+KANJI_ALONE = 16
 # Of the languages that scorers declare; the others are Latin.
 SCRIPTS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("be", "bg", "kk", "mk", "mn", "ru", "sr", "uk"), ("CYRILLIC",)),
@@ -31,16 +35,31 @@ def script_shares(text: str) -> dict[str, float]:
     for character in text:
         if character.isalpha():
             counts[unicodedata.name(character, "UNKNOWN").split(" ")[0].split("-")[0]] += 1
-    # Japanese mixes three scripts; kana is what tells it from Chinese.
+    # Japanese mixes three scripts; kana is what tells it from Chinese that cites a word of it.
     if kana := counts.pop("HIRAGANA", 0) + counts.pop("KATAKANA", 0):
-        counts["JAPANESE"] = kana + counts.pop("CJK", 0)
+        cited = kana <= FOREIGN_SHARE * (kana + counts["CJK"])
+        counts["JAPANESE"] = kana + (0 if cited else counts.pop("CJK", 0))
     total = sum(counts.values())
-    return {script: count / total for script, count in counts.most_common()} if total else {}
+    return {script: count / total for script, count in counts.most_common() if count}
 
 
 def main_script(text: str) -> str | None:
-    """The script of most letters, or None for a text without letters."""
-    return next(iter(script_shares(text)), None)
+    """The script that says most of a text, or None for a text without letters."""
+    shares = script_shares(text)
+    weights = {script: share * LETTERS_PER_CHARACTER.get(script, 1)
+               for script, share in shares.items()}  # fmt: skip
+    return max(weights, key=weights.__getitem__, default=None)
+
+
+def may_be_japanese(text: str) -> bool:
+    """Whether a text without kana may be Japanese all the same: short, and in characters that the
+    Japanese standard has (JIS X 0208), unlike most simplified ones."""
+    letters = "".join(character for character in text if character.isalpha())
+    try:
+        letters.encode("shift_jis")
+    except UnicodeEncodeError:
+        return False
+    return len(letters) <= KANJI_ALONE
 
 
 def unreadable(text: str, languages: Sequence[str]) -> str | None:

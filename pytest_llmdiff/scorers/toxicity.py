@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,8 @@ RENAMED = {
     "identity_hate": "identity_attack",
     "severe_toxic": "severe_toxicity",
 }
+
+SLACK = 1e-6  # by which rounding may carry a score beyond 0 or 1
 
 
 @dataclass
@@ -168,11 +169,11 @@ class CustomScorer:
         try:
             numbers = {str(key): float(number) for key, number in named.items()}
             number = numbers["toxicity"]
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise ScorerError(
                 f"the scorer {self.name} gave {value!r}, neither a number nor a mapping of numbers "
                 "with the key toxicity"
             ) from error
-        if not math.isfinite(number):
-            raise ScorerError(f"the scorer {self.name} gave {number}")
+        if not -SLACK <= number <= 1 + SLACK:
+            raise ScorerError(f"the scorer {self.name} gave {number}; a score is from 0 to 1")
         return Score(value=number, details=numbers if named is value else {})
