@@ -143,9 +143,16 @@ class Comparison:
     margin: float | None = None
     near_tie: bool = False
     accepted: Accepted | None = None
-    original: Comparison | None = field(default=None, repr=False)
+    original: Comparison | None = None
     sides: tuple[str, str] = ("base", "tuned")
-    run: Run | None = field(default=None, repr=False, compare=False)
+    run: Run | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        """What was asked and said: pytest shows the first and the last 120 characters above a
+        failure, where the fields' own would be token ids."""
+        first, second = self.sides
+        replies = f"{first}={self.base.text!r}, {second}={self.tuned.text!r}"
+        return f"Comparison({self.probe.prompt!r}, {replies})"
 
     @property
     def given(self) -> Passage | None:

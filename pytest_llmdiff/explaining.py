@@ -96,7 +96,7 @@ class Explaining:
         """What was left out for its cost, and what the others took."""
         if bounded := [kind for kind in self._shown if kind in self._left]:
             counts = ", ".join(f"{kind.most} {kind.name}" for kind in bounded)
-            yield f"failures that are shown: {counts}; --llmdiff-explain=all shows all"
+            yield f"only so many failures are explained: {counts}; --llmdiff-explain=all has all"
         took = sum(self._seconds.values())
         if took >= TOLD:
             shown = [(kind, self._seconds[kind]) for kind in self._shown]

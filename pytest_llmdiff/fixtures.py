@@ -72,12 +72,14 @@ def llm_pair(request: pytest.FixtureRequest) -> ModelPair:
 
 def _param(request: pytest.FixtureRequest) -> Any:
     """What `parametrize` made of the markers."""
+    __tracebackhide__ = True
     from pytest_llmdiff.errors import ConfigError
 
     if not hasattr(request, "param"):
         raise ConfigError(
             f"{request.fixturename} is asked for while the test runs: name it among the arguments "
-            "of the test or of a fixture, so that its probes are known beforehand"
+            "of a test function or of its fixtures (a unittest.TestCase has none), so that its "
+            "probes are known beforehand, or take llm_pair.compare(prompt)"
         )
     return request.param
 

@@ -126,10 +126,12 @@ def members_of(subject: object) -> Iterable[Comparison]:
     Raises:
         ConfigError: it is none.
     """
+    __tracebackhide__ = True
     if isinstance(subject, Iterable) and not isinstance(subject, (str, bytes, dict)):
         return subject
     raise ConfigError(
-        f"this helper takes a comparison, or a set of them such as the fixture comparisons, not "
+        "this helper takes a comparison (the fixture of that name, llm_pair.compare(prompt)) or a "
+        "set of them (the fixture comparisons, llm_pair.compare_all(prompts)), not "
         f"{type(subject).__name__}"
     )
 

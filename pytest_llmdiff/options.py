@@ -335,7 +335,9 @@ def add_options(parser: pytest.Parser) -> None:
     )
     for option in OPTIONS:
         shown = "auto" if option.name == "batch_size" else option.default
-        text = f"{option.help} ({option.allowed}; default: {shown})".replace("%", "%%")
+        # What has none says in its text what happens then, if anything does.
+        default = "" if shown in (None, {}) else f"; default: {shown}"
+        text = f"{option.help} ({option.allowed}{default})".replace("%", "%%")
         if option.is_flag:
             group.addoption(
                 option.flag, dest=f"llmdiff_{option.name}", action="store_const", const="true",

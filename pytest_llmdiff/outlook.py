@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_llmdiff.baseline import Baseline
 from pytest_llmdiff.comparison import SIDES
 from pytest_llmdiff.estimates import smallest_effect
 from pytest_llmdiff.probes import Probe
+from pytest_llmdiff.reports.text import counted
 from pytest_llmdiff.session import Session
 
 
@@ -19,7 +21,7 @@ def outlook(session: Session, sets: Mapping[str, Sequence[Probe]]) -> list[str]:
 def _requests(session: Session) -> Iterator[str]:
     generation = session.comparing.generation
     total = generation.planned
-    yield f"plan: {total} requests to each model"
+    yield f"plan: {counted(total, 'request')} to each model"
     for side in SIDES:
         fresh = generation.answering.missing(side)
         yield f"  {side:<6} {total - fresh} from the store, {fresh} to answer"
@@ -28,14 +30,22 @@ def _requests(session: Session) -> Iterator[str]:
 def _effects(sets: Mapping[str, Sequence[Probe]], baseline: Baseline | None) -> Iterator[str]:
     for test, probes in sets.items():
         questions = len({probe.question for probe in probes})
-        yield f"  {test}: {len(probes)} probes, {questions} questions"
+        yield f"  {test}: {counted(len(probes), 'probe')}, {counted(questions, 'question')}"
         measured = {} if baseline is None else baseline.tests.get(test, {})
         known = False
         for name, noise in measured.items():
             if noise.spread is None or not noise.questions:
                 continue
             known = True
-            effect = smallest_effect(noise.spread, noise.questions)
-            yield f"    {name}: detects a rise of {effect:.2g} (with a power of 80 %)"
+            yield f"    {name}: {_detects(noise.spread, noise.questions)}"
         if not known:
             yield "    what it can detect is told with a baseline that has this test"
+
+
+def _detects(spread: float, questions: int) -> str:
+    if spread == 0:
+        return "what it can detect is not told by a baseline in which all values are equal"
+    effect = smallest_effect(spread, questions)
+    if math.isinf(effect):
+        return f"{questions} questions are too few to detect any rise"
+    return f"detects a rise of {effect:.2g} (with a power of 80 %)"

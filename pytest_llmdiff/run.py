@@ -11,6 +11,7 @@ import pytest
 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, StoreError
 from pytest_llmdiff.fixtures import MODEL_FIXTURES
+from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.parametrize import asks_for_divergence, is_ours, is_set, probes_of
 from pytest_llmdiff.session import KEPT, SESSION, Session, case_of
 from pytest_llmdiff.settings import read_settings
@@ -46,7 +47,8 @@ def require_ini_found(config: pytest.Config) -> None:
 
     Before it knows a plugin's options, pytest takes `--llm-tuned PATH` for an option without a
     value and a test path, and looks for its configuration from there. A model outside the project
-    would silently switch every setting off; `--llm-tuned=PATH` cannot be misread.
+    would silently switch every setting off; `--llm-tuned=PATH` cannot be misread. The same goes
+    for every option that may name a file.
 
     Raises:
         ConfigError: that has happened.
@@ -56,7 +58,8 @@ def require_ini_found(config: pytest.Config) -> None:
     if config.inipath is not None or config.getoption("inifilename"):
         return
     words = list(config.invocation_params.args)
-    for flag in ("--llm-base", "--llm-tuned", "--llm-served"):
+    valued = (option.flag for option in OPTIONS if not option.is_flag)
+    for flag in ("--llm-base", "--llm-tuned", "--llm-served", *valued):
         if flag not in words[:-1]:
             continue
         value = words[words.index(flag) + 1]

@@ -213,4 +213,4 @@ def test_the_rerun_command_writes_nothing(project: pytest.Pytester, run: Run) ->
                        "    assert_semantic_drift(llm_pair.compare('Hi'))\n")  # fmt: skip
     result = run("--llmdiff-accept", "--llmdiff-export=out", "--llmdiff-seed=3")
     result.assert_outcomes(passed=3, failed=1)  # a missing limit is nothing to accept
-    result.stdout.fnmatch_lines(["E *rerun    pytest *test_none* --llmdiff-seed 3"])
+    result.stdout.fnmatch_lines(["E *rerun    pytest *test_none* --llmdiff-seed=3"])

@@ -287,7 +287,7 @@ def test_many_failures_are_not_all_shown(project: pytest.Pytester) -> None:
     models = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"]
     result = project.runpytest_subprocess(*models, "--llmdiff-json=report.json")
     result.assert_outcomes(failed=22)
-    note = "failures that are shown: 20 with their attention; --llmdiff-explain=all*"
+    note = "only so many failures are explained: 20 with their attention; --llmdiff-explain=all*"
     result.stdout.fnmatch_lines([note])
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     looked = [c["attention"] for test in report["tests"] for c in test["comparisons"]]

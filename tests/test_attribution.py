@@ -428,7 +428,7 @@ def test_a_set_explains_its_worst_and_many_failures_are_not_all_shown(
         [
             "E *worst *",
             f"E         {LINE}",
-            "failures that are shown: *5 word by word; --llmdiff-explain=all*",
+            "only so many failures are explained: *5 word by word; --llmdiff-explain=all*",
         ]
     )
     assert sum(line.endswith(LINE) for line in result.outlines) == 5

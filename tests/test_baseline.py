@@ -104,7 +104,7 @@ def test_a_helper_without_a_limit_takes_the_baselines(
             f"E *semantic drift 0.*, limit 0.1* (baseline {calibrated})",
             "chance: of 60 single-probe verdicts under calibrated limits, noise alone would fail "
             "at most 0.98",
-            "  semantic drift 0.* > 0.1* (p 0.016, in this run 0.049)*",
+            "  semantic drift 0.* > 0.1* (p 0.016, adjusted for the run 0.049)*",
         ]
     )
     rows = content(project.path / "report.json")["tests"]

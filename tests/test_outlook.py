@@ -45,7 +45,7 @@ def test_only_what_is_selected_is_planned(project: pytest.Pytester, run: Run) ->
     write(project, every=3)
     project.makepyfile(test_suite=SUITE)
     result = run("--llmdiff-plan", "-k", "question-59")
-    result.stdout.fnmatch_lines(["plan: 1 requests to each model"])
+    result.stdout.fnmatch_lines(["plan: 1 request to each model"])
     result.stdout.no_fnmatch_line("*test_set*")
 
 
@@ -74,6 +74,17 @@ class Noisy:
     result = run("--llmdiff-plan", "--llmdiff-baseline=b.json")
     result.stdout.fnmatch_lines_random(
         ["    semantic drift: detects a rise of 0.* (with a power of 80 %)"]
+    )
+
+
+def test_noise_that_is_none_tells_nothing_of_what_a_set_can_detect(
+    project: pytest.Pytester, run: Run
+) -> None:
+    write(project, every=3)
+    project.makepyfile(test_suite=SUITE)
+    run("--llmdiff-calibrate=b.json").assert_outcomes(passed=61)
+    run("--llmdiff-plan", "--llmdiff-baseline=b.json").stdout.fnmatch_lines(
+        ["    semantic drift: what it can detect is not told by a baseline in which all *"]
     )
 
 

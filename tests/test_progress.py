@@ -112,7 +112,7 @@ def test_plain_lines_come_now_and_then_and_at_the_end() -> None:
         window(shown, clock, BASE, 64, 16.0)
     assert reporter.drawn == []
     assert len(reporter.lines) == 160 // EVERY + 1
-    assert reporter.lines[0] == "llmdiff: base replies 121/640 in 16.0 s, about 3 min left"
+    assert reporter.lines[0] == "llmdiff: base replies 121/640 in 30.2 s, about 3 min left"
     assert reporter.lines[-1] == "llmdiff: base replies 640/640 in 160.0 s"
 
 

@@ -315,3 +315,9 @@ def test_hostile_text_stays_in_its_lines(prompt: str, base: str, tuned: str) -> 
     )
     assert len(found.splitlines()) in (5, 6)
     assert not {unicodedata.category(c) for c in found.replace("\n", "")} & {"Cc", "Cs"}
+
+
+def test_pytest_shows_a_comparison_by_what_was_asked_and_said() -> None:
+    assert repr(comparison("Yes.", "No.\n", "Well?")) == (
+        "Comparison('Well?', base='Yes.', tuned='No.\\n')"
+    )

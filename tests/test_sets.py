@@ -105,7 +105,7 @@ def test_what_becomes_of_the_inconclusive(
     assert result.ret == ret
     # However it is taken, it is told.
     assert json.loads((project.path / "report.json").read_text())["summary"]["inconclusive"] == 1
-    result.stdout.fnmatch_lines(["1 tests with models: 1 inconclusive"])
+    result.stdout.fnmatch_lines(["1 test with models: 1 inconclusive"])
 
 
 @pytest.mark.parametrize("how", ["xfail", "pass"])
@@ -234,7 +234,7 @@ def test_sets_of_run_time_and_by_hand(project: pytest.Pytester, run: Run) -> Non
     result.stdout.fnmatch_lines_random(
         [
             "E *the set is empty: there is no comparison to judge",
-            "E *this helper takes a comparison, or a set of them *, not str",
+            "E *this helper takes a comparison (*) or a set of them (*), not str",
         ]
     )
 

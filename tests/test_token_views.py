@@ -220,7 +220,7 @@ def test_many_failures_are_not_all_shown(project: pytest.Pytester) -> None:
     models = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"]
     result = project.runpytest_subprocess(*models, "--llmdiff-json=report.json")
     result.assert_outcomes(failed=53)
-    told = "failures that are shown: 50 token by token; --llmdiff-explain=all*"
+    told = "only so many failures are explained: 50 token by token; --llmdiff-explain=all*"
     result.stdout.fnmatch_lines([told])
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     views = [c["seen"] for test in report["tests"] for c in test["comparisons"]]

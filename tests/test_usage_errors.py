@@ -165,6 +165,9 @@ def test_a_model_outside_the_project_must_not_hide_its_settings(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*has not read *pytest.toml; write --llm-tuned={outside}"])
     assert project.runpytest_subprocess(BASE, f"--llm-tuned={outside}").ret == 0
+    result = project.runpytest_subprocess(BASE, TUNED, "--llmdiff-embedder", str(outside))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*has not read *pytest.toml; write --llmdiff-embedder={outside}"])
 
 
 def test_an_unknown_option_of_a_later_version_is_refused(project: pytest.Pytester) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_llmdiff.reports.text import counted
+
 # Beginnings of measures, and what to do where one of them broke, in the order of doing it. Of a
 # measure with several the first one counts.
 _BROKEN: Sequence[tuple[tuple[str, ...], str]] = (
@@ -88,16 +90,23 @@ def advice(rows: Sequence[Mapping[str, Any]], found: Mapping[str, int]) -> Itera
             v["decides"] for row in rows for verdict in row["verdicts"]
             if (v := verdict["set"]) and v["decides"]
         ]  # fmt: skip
-        more = f"{min(needed)} or more probes like theirs would decide, or" if needed else "take"
+        more = f"about {_range(needed)} probes like theirs would decide, or" if needed else "take"
         yield (
-            f"{found['inconclusive']} test(s) are inconclusive: {more} a wider limit; "
-            "llmdiff_inconclusive says what becomes of them"
+            f"inconclusive, {counted(found['inconclusive'], 'test')}: {more} a wider limit; "
+            "llmdiff_inconclusive says what becomes of such tests"
         )
     if found["not judged"]:
         yield (
-            f"{found['not judged']} test(s) were not judged: each says why; --llmdiff-embedder and "
-            "--llmdiff-toxicity choose other scorers where one does not know the language or length"
+            f"not judged, {counted(found['not judged'], 'test')}: each says why; "
+            "--llmdiff-embedder and --llmdiff-toxicity choose other scorers where one does not "
+            "know the language or length"
         )
+
+
+def _range(sizes: Sequence[int]) -> str:
+    """How many probes decide one test, or the first and the last of several."""
+    least, most = min(sizes), max(sizes)
+    return str(least) if least == most else f"{least} to {most}"
 
 
 def _all_same(rows: Sequence[Mapping[str, Any]]) -> bool:

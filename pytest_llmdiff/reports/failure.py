@@ -14,6 +14,7 @@ from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
 from pytest_llmdiff.reports.origins import carried_lines, learnt_lines
 from pytest_llmdiff.reports.text import (
     INTERVAL,
+    counted,
     first_difference,
     marked,
     number,
@@ -146,13 +147,15 @@ def verdict_text(verdict: Verdict) -> str:
 
 def _set_text(verdict: Verdict, evidence: Evidence) -> str:
     m, estimate = verdict.measurement, evidence.estimate
-    questions = f" ({estimate.clusters} questions)" if estimate.clusters < estimate.n else ""
+    besides = [f"{estimate.clusters} questions"] * (estimate.clusters < estimate.n)
+    besides += [f"{evidence.missing} more could not be judged"] * bool(evidence.missing)
+    told = f" ({', '.join(besides)})" if besides else ""
     held = math.nan if m.limit is None else m.limit
     # With as many digits as show which of them are beyond the limit.
     shown = [told_apart(x, held) for x in (estimate.value, estimate.low, estimate.high)]
     (value, _), (low, _), (high, _) = shown
     text = (
-        f"{printable(evidence.label)} of {estimate.n} comparisons{questions}: "
+        f"{printable(evidence.label)} of {counted(estimate.n, 'comparison')}{told}: "
         f"{value}, {INTERVAL} {low} to {high}"
     )
     if evidence.not_finite:

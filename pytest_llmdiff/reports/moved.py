@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 from pytest_llmdiff.reports.order import short
+from pytest_llmdiff.reports.phrases import judged_of
 from pytest_llmdiff.reports.text import INTERVAL, number, printable
 from pytest_llmdiff.verdicts import label
 
@@ -49,4 +50,4 @@ def _set_line(verdict: dict[str, Any]) -> str:
     ends = [number(found[end]) if found[end] is not None else "?" for end in ("low", "high")]
     value = number(verdict["value"]) if verdict["value"] is not None else "not finite"
     name = label(verdict["name"], found["scope"])
-    return f"{name} {value} ({INTERVAL} {ends[0]} to {ends[1]}) over {found['judged']}"
+    return f"{name} {value} ({INTERVAL} {ends[0]} to {ends[1]}) over {judged_of(found)}"

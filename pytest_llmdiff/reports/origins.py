@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_llmdiff.origins import Carriers, Influences
-from pytest_llmdiff.reports.text import number, printable, shortened
+from pytest_llmdiff.reports.text import counted, number, printable, shortened
 
 EXAMPLES = 3  # that are named in a line
 PARTS = 6
@@ -46,17 +46,15 @@ def carried_lines(found: Carriers | None) -> list[str]:
     if found is None or not found.fewest:
         return []
     kinds = ", ".join(f"{part.name} {percent(part.alone)}" for part in found.kinds[:EXAMPLES])
-    return [
-        f"  carried  {percent(found.kept)} of the change by {layers_text(found.fewest)} of "
-        f"{len(found.layers)}; alone {kinds}"
-    ]
+    layers = layers_text(found.fewest, len(found.layers))
+    return [f"  carried  {percent(found.kept)} of the change by {layers}; alone {kinds}"]
 
 
-def layers_text(names: tuple[str, ...] | list[str]) -> str:
-    """The names of layers, those that matter most first."""
+def layers_text(names: Sequence[str], of: int) -> str:
+    """How many layers out of so many, and their names, those that matter most first."""
     shown = ", ".join(printable(name) for name in names[:PARTS])
     more = f" and {len(names) - PARTS} more" if len(names) > PARTS else ""
-    return f"layer{'s' * (len(names) > 1)} {shown}{more}"
+    return f"{len(names)} of {counted(of, 'layer')}: {shown}{more}"
 
 
 def percent(share: float | None) -> str:

@@ -39,7 +39,9 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
         row["phases"], row["message"] = {}, None
     # What pytest-rerunfailures calls "rerun" is a failure that is tried again.
     outcome = "failed" if report.outcome not in ("passed", "skipped") else report.outcome
-    row["phases"][report.when] = "xfailed" if hasattr(report, "wasxfail") else outcome
+    # Reports of subtests come first, and pytest fails their test only after this has seen it.
+    if row["phases"].get(report.when) != "failed":
+        row["phases"][report.when] = "xfailed" if hasattr(report, "wasxfail") else outcome
     if outcome == "failed" and row["message"] is None:
         crash = getattr(report.longrepr, "reprcrash", None)
         row["message"] = str(crash.message if crash is not None else report.longrepr)

@@ -44,7 +44,13 @@ def interval_of(verdict: Mapping[str, Any]) -> str:
     if found is None:
         return ""
     low, high = (number(found[end]) if found[end] is not None else "?" for end in ("low", "high"))
-    return f"{INTERVAL} {low} to {high} over {found['judged']}"
+    return f"{INTERVAL} {low} to {high} over {judged_of(found)}"
+
+
+def judged_of(found: Mapping[str, Any]) -> str:
+    """How many members of a set were judged, and of how many where that is not all."""
+    left = found["unsupported"]
+    return f"{found['judged']} of {found['judged'] + left}" if left else str(found["judged"])
 
 
 def phrase_of(verdict: Mapping[str, Any]) -> str:

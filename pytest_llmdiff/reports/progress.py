@@ -158,8 +158,9 @@ class Pace:
         return done, done + self._left[what]
 
     def seconds(self, what: str) -> float:
-        """Spent so far; a window in progress counts once it is finished."""
-        return self._seconds.get(what, 0.0)
+        """Spent so far, on a window in progress too."""
+        running = self._clock() - self._started if what == self._what and self._window else 0.0
+        return self._seconds.get(what, 0.0) + running
 
     def time_left(self) -> float | None:
         """Seconds for all that is to come; None before anything is known about the speed.

@@ -47,17 +47,21 @@ def _path(path: Path, here: Path) -> str:
 
 def rerun_options(config: pytest.Config, settings: Settings) -> str:
     """The options that are the same for every test of a run."""
-    words = []
+    words: list[str] = []
     specs = {"base": settings.base, "tuned": settings.tuned, "served": settings.served}
     for side, value in specs.items():
-        flag = f"--llm-{side}"
         if value is not None:
-            # As the user wrote it: see `require_ini_found` for when the two forms differ.
-            joined = f"{flag}={value}" in config.invocation_params.args
-            words += [f"{flag}={shlex.quote(value)}"] if joined else [flag, shlex.quote(value)]
+            words += _valued(config, f"--llm-{side}", value)
     for option in OPTIONS:
         given = config.getoption(f"llmdiff_{option.name}")
         if given is None or option.name in ONCE:
             continue
-        words += [option.flag] if option.is_flag else [option.flag, shlex.quote(str(given))]
+        words += [option.flag] if option.is_flag else _valued(config, option.flag, str(given))
     return " ".join(words)
+
+
+def _valued(config: pytest.Config, flag: str, value: str) -> list[str]:
+    """In two words where the user wrote two, else in the form that cannot be misread: see
+    `require_ini_found` for when they differ."""
+    apart = flag in config.invocation_params.args
+    return [flag, shlex.quote(value)] if apart else [f"{flag}={shlex.quote(value)}"]

@@ -14,7 +14,7 @@ from pytest_llmdiff.reports.moved import moved_lines
 from pytest_llmdiff.reports.order import OPEN, broken_ones, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.remarks import chance_lines, remarks
-from pytest_llmdiff.reports.text import printable, shortened
+from pytest_llmdiff.reports.text import counted, printable, shortened
 from pytest_llmdiff.settings import Settings
 
 
@@ -43,8 +43,9 @@ def write_summary(reporter: Any, facts: Facts) -> None:
     for warning in facts.warnings:
         reporter.write_line(f"llmdiff: warning: {warning}", yellow=True)
     if facts.skipped:
+        need = "needs models and was" if facts.skipped == 1 else "need models and were"
         reporter.write_line(
-            f"llmdiff: {facts.skipped} test(s) need models and were skipped: "
+            f"llmdiff: {counted(facts.skipped, 'test')} {need} skipped: "
             "give --llm-base SPEC --llm-tuned SPEC"
         )
     if facts.rows and facts.settings.has_models:
@@ -60,7 +61,7 @@ def summary_lines(facts: Facts, width: int) -> Iterator[Line]:
     style = "bad" if any(found[kind] for kind in OPEN) else "good"
     yield Line(
         pieces=(
-            Piece(text=f"{len(rows)} tests with models: "),
+            Piece(text=f"{counted(len(rows), 'test')} with models: "),
             Piece(text=", ".join(parts), style=style),
         )
     )

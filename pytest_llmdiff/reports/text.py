@@ -23,6 +23,11 @@ def number(value: float | None) -> str:
     return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 test`, `2 tests`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def told_apart(value: float, limit: float) -> tuple[str, str]:
     """Both numbers with as few digits as show on which side of the limit the value is."""
     shown = number(value), number(limit)

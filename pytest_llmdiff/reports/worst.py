@@ -44,7 +44,7 @@ def worst_lines(broken: Sequence[Broken], width: int) -> Iterator[Line]:
 def _p(verdict: Mapping[str, Any]) -> str:
     if verdict["p"] is None:
         return ""
-    return f" (p {number(verdict['p'])}, in this run {number(verdict['adjusted'])})"
+    return f" (p {number(verdict['p'])}, adjusted for the run {number(verdict['adjusted'])})"
 
 
 def _shown(comparison: Mapping[str, Any], width: int) -> Iterator[Line]:

@@ -216,10 +216,8 @@ def _learnt_folds(learnt: Mapping[str, Any]) -> Iterator[Block]:
 
 def _carried_folds(carried: Mapping[str, Any]) -> Iterator[Block]:
     """Which layers and kinds of modules carry the change."""
-    yield lines(
-        "Where in the adapter",
-        [f"{percent(carried['kept'])} of the change by {layers_text(carried['fewest'])}"],
-    )
+    layers = layers_text(carried["fewest"], len(carried["layers"]))
+    yield lines("Where in the adapter", [f"{percent(carried['kept'])} of the change by {layers}"])
     for title, key in (("Layers alone", "layers"), ("Kinds of modules alone", "kinds")):
         shares = [(name, percent(share)) for name, share in carried[key]]
         yield table(title, ("part", "share of the change"), shares)

@@ -68,7 +68,7 @@
       ["limit", (v) => v.limit || "none"],
       ...(some("interval") ? [["interval", (v) => v.interval || ""]] : []),
       ...(some("noise") ? [["noise reaches", (v) => number(v.noise)]] : []),
-      ...(some("p") ? [["p, in this run", (v) => (v.p === undefined ? "" : `${number(v.p)}, ${number(v.adjusted)}`)]] : []),
+      ...(some("p") ? [["p, adjusted for the run", (v) => (v.p === undefined ? "" : `${number(v.p)}, ${number(v.adjusted)}`)]] : []),
       ...(some("decides") ? [["probes to decide", (v) => v.decides === undefined ? "" : `about ${v.decides}`]] : []),
       ["limit from", (v) => v.source || ""],
     ];
