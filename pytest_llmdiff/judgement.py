@@ -46,10 +46,6 @@ class Question:
     known: Mapping[str, Any] = field(default_factory=dict)
     source: str = GIVEN
 
-    def __post_init__(self) -> None:
-        for limit in (self.at_most, self.at_least, self.over):
-            check_limit(limit)
-
     @property
     def views(self) -> tuple[View, ...]:
         """All that it needs of a set."""
@@ -62,18 +58,6 @@ class Question:
         return self.at_most is not None or self.at_least is not None
 
 
-def check_limit(limit: object) -> None:
-    """Refuse what nothing can be held against.
-
-    Raises:
-        ConfigError: it is neither None nor a finite number.
-    """
-    if limit is None:
-        return
-    if isinstance(limit, bool) or not isinstance(limit, Real) or not math.isfinite(limit):
-        raise ConfigError(f"a limit is a finite number, not {reprlib.repr(limit)}")
-
-
 def settle(
     subject: Comparison | Iterable[Comparison], metric: Metric, questions: Sequence[Question]
 ) -> None:
@@ -82,13 +66,28 @@ def settle(
     Raises:
         AssertionError: a limit is broken, or none is there, or the subject cannot be judged, or
             (unless `llmdiff_inconclusive` says otherwise) a set is too small to tell.
-        ConfigError: the subject is no comparison and no set of them, or the set is empty.
+        ConfigError: the subject is no comparison and no set of them, or the set is empty; or a
+            limit is none.
     """
     __tracebackhide__ = True
+    for question in questions:
+        for limit in (question.at_most, question.at_least, question.over):
+            _check_limit(limit)
     if isinstance(subject, Comparison):
         _settle_one(subject, metric, questions)
     else:
         _settle_set(subject, metric, questions)
+
+
+def _check_limit(limit: object) -> None:
+    """Refuse what nothing can be held against, before anything is measured."""
+    __tracebackhide__ = True
+    if limit is None:
+        return
+    if isinstance(limit, bool) or not isinstance(limit, Real) or not math.isfinite(limit):
+        raise ConfigError(
+            f"a limit is a finite number, not {reprlib.repr(limit)}: give one, such as 0.3"
+        )
 
 
 def settle_problems(subject: Comparison | Iterable[Comparison], metric: Metric) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_llmdiff.assertions.toxicity import TOXICITY
 from pytest_llmdiff.engines.artifacts import (
     generation_stop_ids,
     parameter_count,
@@ -16,8 +17,8 @@ from pytest_llmdiff.engines.artifacts import (
 )
 from pytest_llmdiff.engines.rendering import load_tokenizer
 from pytest_llmdiff.errors import ConfigError, ModelError
-from pytest_llmdiff.judgement import Question
-from pytest_llmdiff.views import View
+from pytest_llmdiff.judgement import Question, settle
+from pytest_llmdiff.metrics.toxicity import Toxicity
 from tests.conftest import Run
 
 PASSING = """
@@ -121,7 +122,7 @@ def test_a_comparison_that_is_asked_for_too_late(project: pytest.Pytester, run: 
 def test_what_is_no_limit(place: str, limit: object) -> None:
     values: dict[str, Any] = {place: limit}
     with pytest.raises(ConfigError, match="a limit is a finite number, not"):
-        Question(view=View(support=(0.0, 1.0)), **values)
+        settle([], Toxicity(), [Question(view=TOXICITY, **values)])
 
 
 # Engines of the user's own

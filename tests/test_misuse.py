@@ -37,8 +37,9 @@ class TestUnit(unittest.TestCase):
     def test_unit(self): pass
 
 @pytest.mark.llmdiff({REFUND!r})
-def test_by_name(request):
-    request.getfixturevalue("comparisons")
+class TestNamed:
+    def test_by_name(self, request):
+        request.getfixturevalue("comparisons")
 
 @pytest.mark.llmdiff({REFUND!r})
 def test_text_for_a_limit(comparison):
@@ -55,9 +56,9 @@ def test_each_is_told(project: pytest.Pytester, run: Run) -> None:
     result = run("--llmdiff-json=report.json")
     result.stdout.fnmatch_lines_random(
         [
-            "E *ConfigError: comparison is asked for while the test runs: *llm_pair.compare(prompt)",
+            "E *ConfigError: comparison is asked for while the test runs: *.compare(prompt)",
             "E *ConfigError: comparisons is asked for while the test runs: *",
-            "E *ConfigError: the limit '0.3' is no number: give one, such as 0.3",
+            "E *ConfigError: a limit is a finite number, not '0.3': give one, such as 0.3",
             "E *semantic drift of 1 comparison (1 more could not be judged): *",
             "  semantic drift 0.* (90 % interval *) over 1 of 2  *test_partly_judged",
         ]
