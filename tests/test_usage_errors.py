@@ -77,7 +77,7 @@ CASES: list[tuple[list[str], str]] = [
         ["--llm-base=http://me:secret@host:none/v1#m", TUNED],
         "--llm-base: the URL: Port could not be cast*; the form is*",
     ),
-    (["--llm-base=~nobody-of-that-name/base", TUNED], "--llm-base: ~nobody*home directory*"),
+    (["--llm-base=~nobody-of-that-name/base", TUNED], "--llm-base: *~nobody*home directory*"),
     (["--llm-base=http://me:secret@host/v1#m", TUNED], "--llm-base: the URL has a user*API_KEY"),
     (["--llm-base=http://host/v1?key=secret#m", TUNED], "*a password or a query; the form*API_KEY"),
     (
