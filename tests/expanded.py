@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pytest_llmdiff.engines.opening import open_pair
 from pytest_llmdiff.specs import parse_spec
@@ -28,8 +29,9 @@ class Expanded:
         store = Store(self.folder)
         with store.lock("expanding"):
             if not (self.folder / "converted").is_dir():
-                base = open_pair(spec, spec, settings(self.folder, device="cpu"), store).base
-                assert base.tokenizer, base.weights.load()  # type: ignore[attr-defined]
+                base: Any = open_pair(spec, spec, settings(self.folder, device="cpu"), store).base
+                assert base.tokenizer.vocab_size
+                base.weights.load()
                 base.close()
 
     @property
