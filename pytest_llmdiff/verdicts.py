@@ -158,8 +158,8 @@ def _judged(
     if broken or (known and decide(for_, **held) == "regressed"):
         outcome = "regressed"
         if not evidence.estimate.n and evidence.bounded:
-            # Nothing but what the values are no less than, and that is enough.
-            evidence = replace(evidence, estimate=for_)
+            # Nothing but what the values are no less than, and that is enough: so all are judged.
+            evidence = replace(evidence, estimate=for_, unsupported={})
             measurement = replace(measurement, value=for_.value)
             source += BY_BOUND
     elif evidence.estimate.n == 0 and evidence.missing:
