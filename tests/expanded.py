@@ -36,7 +36,7 @@ class Expanded:
 
     @property
     def model(self) -> Path:
-        (found,) = (self.folder / "converted").glob("*-weights-*")
+        (found,) = (self.folder / "converted").glob("*-float32-weights-*")
         return found
 
     @property
