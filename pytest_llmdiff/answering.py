@@ -174,9 +174,7 @@ class Answering:
         if side == "tuned" and pairing.possible:
             stored = self.stored(requests)
             base = {r.key: stored["base", r.key] for r in requests if ("base", r.key) in stored}
-            yield from self._holding.pairing.tuned(
-                requests, base, divergences=self.divergences_expected
-            )
+            yield from pairing.tuned(requests, base, divergences=self.divergences_expected)
             return
         for outcome in self._holding.pair.side(side).generate(requests) or ():
             yield (*_checked(outcome, len(requests), side), None)

@@ -8,13 +8,13 @@ import importlib.util
 import io
 import reprlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.errors import ConfigError, LLMDiffError
 
 
 def load_object(reference: str, *, what: str) -> Any:
@@ -43,6 +43,16 @@ def load_object(reference: str, *, what: str) -> Any:
         except AttributeError as error:
             raise ConfigError(f"{what}: {module_name!r} has no {attribute!r}") from error
     return found
+
+
+def called(made: Callable[[], Any], *, what: str, error: type[LLMDiffError] = ConfigError) -> Any:
+    """What a user's object gives when it is called; whatever that raises is an `error`."""
+    try:
+        return made()
+    except Exception as raised:  # a user's code may raise anything
+        raise error(
+            f"{what} raised {type(raised).__name__} when it was called without arguments: {raised}"
+        ) from raised
 
 
 def given_path(text: str, folder: Path, *, what: str) -> Path:

@@ -242,19 +242,18 @@ def finish(ended: pytest.Session) -> None:
     """
     config = ended.config
     session = config.stash[SESSION]
+    specs = None if hasattr(config, "workerinput") else session.specs
     try:
         session.finish()
-        if hasattr(config, "workerinput") or session.specs is None:
-            return
-        if config.pluginmanager.hasplugin("dsession"):
+        if specs is not None and config.pluginmanager.hasplugin("dsession"):
             session.stop.forget()
     except StoreError as error:
         session.warnings.append(str(error))
-    if hasattr(config, "workerinput") or session.specs is None:
+    if specs is None:
         return
     from pytest_llmdiff.outputs import write_outputs
 
-    lines, whole = write_outputs(session, session.specs)
+    lines, whole = write_outputs(session, specs)
     session.closing += lines
     if not whole and ended.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         ended.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytest_llmdiff.engines import Engine
 from pytest_llmdiff.engines.scripted import ScriptedEngine
 from pytest_llmdiff.errors import ConfigError, MissingPackageError
-from pytest_llmdiff.loading import installed_version, load_object
+from pytest_llmdiff.loading import called, installed_version, load_object
 from pytest_llmdiff.settings import Settings
 from pytest_llmdiff.specs import FILE_KINDS, Spec
 
@@ -99,18 +99,13 @@ def python_engine(spec: Spec, option: str) -> Engine:
         ConfigError: it names something else.
     """
     found = load_object(spec.reference or "", what=option)
-    try:
-        engine = found() if isinstance(found, type) else found
-        if not isinstance(engine, Engine) and callable(engine):
-            engine = engine()
-    except Exception as error:  # a user's code may raise anything
-        raise ConfigError(
-            f"{option}: {spec.text} raised {type(error).__name__} when it was called without "
-            f"arguments: {error}"
-        ) from error
+    what = f"{option}: {spec.text}"
+    engine = called(found, what=what) if isinstance(found, type) else found
+    if not isinstance(engine, Engine) and callable(engine):
+        engine = called(engine, what=what)
     if not isinstance(engine, Engine):
         raise ConfigError(
-            f"{option}: {spec.text} is no engine: it needs the methods fingerprint, generate, "
+            f"{what} is no engine: it needs the methods fingerprint, generate, "
             "render and close (pytest_llmdiff.Engine)"
         )
     return engine

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
 QUANTIZED_BYTES = {"8bit": 1.1, "4bit": 0.65}  # with scales and the layers left as they are
 
-# What transformers and PEFT raise where files are not what they take them for. safetensors has an
-# error of its own for one that is cut short.
-
 
 def resolve_device(requested: str) -> str:
     """The type of the device: `auto` is cuda, else mps, else cpu.

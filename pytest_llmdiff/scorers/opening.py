@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_llmdiff.errors import ConfigError, MissingPackageError, ScorerError
 from pytest_llmdiff.formats.model_card import languages_of, read_card
-from pytest_llmdiff.loading import given_path, installed_version, load_object, package_path
+from pytest_llmdiff.loading import called, given_path, installed_version, load_object, package_path
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.scorers import ENGLISH, Scorer
 from pytest_llmdiff.store import Store, files_hash
@@ -81,14 +81,9 @@ def open_scorer(
     check_scorer(role, spec, folder)
     if spec.startswith("python:"):
         found = load_object(spec.removeprefix("python:"), what=f"--llmdiff-{role}")
-        try:
-            scorer = found() if isinstance(found, type) else found
-        except Exception as error:  # a user's code may raise anything
-            raise ScorerError(
-                f"--llmdiff-{role}: {spec} raised {type(error).__name__} when it was called "
-                f"without arguments: {error}"
-            ) from error
-        return _custom(role, spec, scorer)
+        if isinstance(found, type):
+            found = called(found, what=f"--llmdiff-{role}: {spec}", error=ScorerError)
+        return _custom(role, spec, found)
     if spec == "profanity-check":
         if installed_version("alt-profanity-check") is None:
             raise MissingPackageError(
