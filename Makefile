@@ -8,7 +8,7 @@ TORCH ?= 2.13.0
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test lint vllm clean
+.PHONY: demo test search lint vllm clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/python example_suites/demo.py
@@ -19,6 +19,10 @@ demo: $(VENV)/demo.done
 test: $(VENV)/dev.done
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q --collect-only >/dev/null || true
 	$(BIN)/python -m pytest -n2 --dist loadfile $(ARGS)
+
+# Looks for counterexamples: the tests over generated inputs, with new and many more of them.
+search: $(VENV)/dev.done
+	$(BIN)/python -m pytest -n2 -m hypothesis --hypothesis-profile=search $(ARGS)
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check .

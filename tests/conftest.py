@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Wall-clock limits on examples fail on a busy machine and find nothing.
-settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Wall-clock limits on examples fail on a busy machine and find nothing. A gate tries the same examples
+# each time; new ones are looked for by `make search`.
+settings.register_profile(
+    "steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+settings.register_profile(
+    "search", settings.get_profile("steady"), derandomize=False, max_examples=5000, print_blob=True
+)
 settings.load_profile("steady")
 
 # Set before anything imports transformers: nothing may be looked up on a hub.
