@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Wall-clock limits on examples fail on a busy machine and find nothing. A gate tries the same examples
-# each time; new ones are looked for by `make search`.
+# Wall-clock limits on examples fail on a busy machine and find nothing. A gate tries the same
+# examples each time; new ones are looked for by `make search`.
 settings.register_profile(
     "steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )

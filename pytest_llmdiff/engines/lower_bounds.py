@@ -92,7 +92,7 @@ def least_divergence(base: Row, tuned: Row) -> float:
             break
         terms.append(each * (p - most))
         left, beside = left - each, max(beside - math.exp(most), UNTOLD)
-    # x log(x / beside) is least at beside / e: of what rounding allows, as near to that as it comes.
+    # x log(x / beside) is least at beside / e: what rounding allows that is nearest to it.
     rest = sorted((left - UNTOLD, beside / math.e, left + UNTOLD))[1]
     terms.append(rest * math.log(rest / beside))
     return max(math.fsum(terms), 0.0)
