@@ -35,7 +35,8 @@ class Sets:
 class Population:
     """What sets are drawn from. `draw` takes (generator, sets, clusters, probes per cluster).
 
-    `kind` says what is estimated: the mean difference, the change of a rate, or the tuned rate.
+    `kind` says what is estimated: the mean difference, the change of a rate, the tuned rate, or the
+    mean of the tuned model's scores.
     """
 
     name: str
@@ -90,6 +91,19 @@ def log_normal() -> Population:
         return _beside(rng, (values - np.exp(0.5)) / np.sqrt((np.e - 1) * np.e))
 
     return Population(name="log-normal", kind="mean", truth=0.0, draw=draw)
+
+
+def rare_high(share: float) -> Population:
+    """Scores from 0 to 1 of the tuned model alone: near 0, but for a share of them near 1."""
+    median, high = 0.003, (9, 1)  # as a toxicity's: log-normal (sigma 1), and Beta(9, 1)
+
+    def draw(rng: np.random.Generator, shape: tuple[int, int, int]) -> tuple[Array, Array]:
+        low = np.minimum(rng.lognormal(np.log(median), size=shape), 1.0)
+        scores = np.where(rng.random(shape) < share, rng.beta(*high, size=shape), low)
+        return np.zeros(shape), scores
+
+    truth = (1 - share) * median * np.exp(0.5) + share * high[0] / sum(high)
+    return Population(name=f"{share:.0%} high", kind="score", truth=truth, draw=draw)
 
 
 def _beside(rng: np.random.Generator, differences: Array) -> tuple[Array, Array]:

@@ -12,11 +12,13 @@ the plugin (`pytest_llmdiff.estimates`) for verdicts on each.
   coverage     the true value lies within both bounds (90 % promised)
 
 Populations: normal and log-normal (sigma 1) differences; changes from a rate of .80 and .95, where
-70 % of the outcomes are shared; the rates themselves. Probes are independent, or five to a
+70 % of the outcomes are shared; the rates themselves; scores of which 5 % or 1 % are near 1 and all
+others near 0. Probes are independent, or five to a
 cluster: with a correlation of .5, or repeating each other. The JSON has the worst cell of each
 figure, `power_100` that of a change from .80 at 100 independent probes. Sizes at which no bounds
-are given are in no cell. A rate by itself has no "no change": what is 5 points within its limit
-is in the table of false fails, not in the JSON. Other ways to bounds are tried on such sets too.
+are given are in no cell. A rate or a score by itself has no "no change": what is 5 points within
+its limit is in the table of false fails, not in the JSON. Other ways to bounds are tried on such
+sets too.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from benchmarks.populations import (
     change,
     log_normal,
     normal,
+    rare_high,
     rate,
     sets_of,
 )
@@ -53,6 +56,9 @@ from pytest_llmdiff.estimates import (
 
 SIZES = (10, 20, 50, 100, 200)
 RATES = (0.8, 0.95)
+HIGH = (0.05, 0.01)
+# Of the tuned model alone, without a base that it could be unchanged from.
+ALONE = ("rate", "score")
 FIGURES = ("wrong_pass", "false_fail", "power", "coverage")
 POINTS, SHIFT = 0.05, 0.2
 CHANGED, SHIFTED = 0.1, 0.3
@@ -95,7 +101,7 @@ class Cell:
 
 
 def populations() -> list[Population]:
-    found = [normal(), log_normal(), *(rate(true) for true in RATES)]
+    found = [normal(), log_normal(), *map(rate, RATES), *map(rare_high, HIGH)]
     return found + [change(base, -by) for base in RATES for by in (0.0, POINTS, CHANGED)]
 
 
@@ -116,11 +122,11 @@ def questions(population: Population) -> list[Question]:
                 figure="false_fail", side="at_least", limit=truth - margin, outcome="regressed"
             ),
         ]
-    if population.kind != "change":
+    if population.kind in ("mean", "rate"):
         asked += [
             Question(figure="power", side="at_most", limit=truth - found, outcome="regressed")
         ]
-    elif truth == -found:
+    elif population.kind == "change" and truth == -found:
         asked += [Question(figure="power", side="at_least", limit=0.0, outcome="regressed")]
     return asked
 
@@ -131,6 +137,8 @@ def plugin(kind: str, sets: Sets) -> list[Estimate]:
     pairs = zip(sets.base, sets.tuned, strict=True)
     if kind == "mean":
         return [mean_estimate(tuned - base, clusters) for base, tuned in pairs]
+    if kind == "score":
+        return [mean_estimate(tuned, clusters, support=(0, 1)) for _, tuned in pairs]
     if kind == "rate":
         return [rate_estimate(tuned, clusters) for _, tuned in pairs]
     return [change_estimate(base, tuned, clusters) for base, tuned in pairs]
@@ -208,7 +216,7 @@ def worst(cells: Sequence[Cell], figure: str) -> dict[str, Any]:
 
 
 def summary(cells: Sequence[Cell]) -> dict[str, Any]:
-    changes = [cell for cell in cells if cell.kind != "rate"]
+    changes = [cell for cell in cells if cell.kind not in ALONE]
     power = [c for c in cells if (c.kind, c.name, c.structure, c.n)
              == ("change", "0.80", "independent", 100)]  # fmt: skip
     return {
@@ -235,7 +243,7 @@ def table(cells: Sequence[Cell], figure: str) -> str:
 
 def rivals(repetitions: int, sizes: Sequence[int]) -> str:
     """The worst figures of every way over such populations, and its power at n = 100."""
-    asked = [population for population in populations() if population.kind != "rate"]
+    asked = [population for population in populations() if population.kind not in ALONE]
     lines = [
         "| bounds | structure | wrong pass, means | wrong pass, changes | false fail | coverage "
         "| power at 100 |",

@@ -22,10 +22,9 @@ from pytest_llmdiff.intervals import (
     effective_units,
     equal_bounds,
     level,
+    mean_bounds,
     rate_bounds,
-    skewed_bounds,
     units_of,
-    unseen_share,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +49,8 @@ class Estimate:
     `value` is NaN where nothing was measured, or something that is no finite number. `clusters`
     counts the independent units; `spread / sqrt(clusters)` is the standard error. `effective` is
     the number of independent probes that tell as much as these `n`. `skewness` is that of the units
-    of a mean. `shares` are the share of events of a rate, or those gained and lost of a change.
+    of a mean, and `unseen` where values may lie that they do not show. `shares` are the share of
+    events of a rate, or those gained and lost of a change.
     """
 
     value: float
@@ -62,6 +62,7 @@ class Estimate:
     spread: float
     effective: float
     skewness: float = 0.0
+    unseen: Bounds = (-math.inf, math.inf)
     shares: tuple[float, ...] = ()
 
 
@@ -82,17 +83,20 @@ def mean_estimate(
     values: Sequence[float],
     clusters: Clusters | None = None,
     *,
-    support: tuple[float, float] | None = None,
+    support: Bounds | None = None,
+    unseen: Bounds | None = None,
 ) -> Estimate:
     """The mean of a continuous measure, or of paired differences.
 
     `clusters` names what each value belongs to (None: to itself alone); `support` are the lowest
-    and highest values that there can be. Raises `LLMDiffError` where the lengths differ.
+    and highest values that there can be; `unseen` those of a share so rare that no value is of it,
+    where they are not the support. Raises `LLMDiffError` where the lengths differ.
     """
     import numpy as np
     from scipy.stats import skew
 
     lowest, highest = map(float, support or (-math.inf, math.inf))
+    unseen = unseen or (lowest, highest)
     x = np.asarray(values, dtype=np.float64)
     unusable = int(np.count_nonzero(~np.isfinite(x)))
     if not len(x) or unusable:
@@ -117,11 +121,11 @@ def mean_estimate(
     if effective < MIN_UNITS:
         (low, high), method = (lowest, highest), f"{NO_METHOD} for fewer than {MIN_UNITS} units"
     elif spread == 0:
-        low, high = equal_bounds(value, effective, lowest, highest)
+        low, high = equal_bounds(value, effective, unseen)
         method = "equal values (Clopper-Pearson for the share of others)"
     else:
         error = spread * math.sqrt(effective / units)
-        low, high = skewed_bounds(value, error, skewness, effective)
+        low, high = mean_bounds(value, error, skewness, effective, unseen)
         method = "skewness-corrected t (Hall)"
     return Estimate(
         value=value,
@@ -133,6 +137,7 @@ def mean_estimate(
         spread=spread,
         effective=effective,
         skewness=skewness,
+        unseen=unseen,
     )
 
 
@@ -304,11 +309,8 @@ def _bounds_at(estimate: Estimate, n: int) -> Bounds:
         return -math.inf, math.inf
     if estimate.spread:
         spread = estimate.spread * math.sqrt(estimate.effective / estimate.clusters)
-        return skewed_bounds(estimate.value, spread, estimate.skewness, effective)
-    # Of equal values, the bounds say where the support ends.
-    seen = unseen_share(estimate.effective) if estimate.effective >= MIN_UNITS else 1.0
-    ends = (estimate.value + (b - estimate.value) / seen for b in (estimate.low, estimate.high))
-    return equal_bounds(estimate.value, effective, *ends)
+        return mean_bounds(estimate.value, spread, estimate.skewness, effective, estimate.unseen)
+    return equal_bounds(estimate.value, effective, estimate.unseen)
 
 
 def _unknown(n: int, bounds: Bounds, why: str) -> Estimate:

@@ -23,6 +23,8 @@ from pytest_llmdiff.sets import Sample
 from pytest_llmdiff.verdicts import Evidence
 
 T = TypeVar("T")
+# Where a change moves every value, those that are seen show what the others are like.
+ANYWHERE = (-math.inf, math.inf)
 
 
 def mean_evidence(sample: Sample, *, scope: str = "") -> Evidence:
@@ -42,7 +44,9 @@ def mean_evidence(sample: Sample, *, scope: str = "") -> Evidence:
             if math.isfinite(value)
         ]
         values = [value for value, _ in members]
-        found = mean_estimate(values, _several(c for _, c in members), support=sample.support)
+        clusters = _several(c for _, c in members)
+        unseen = ANYWHERE if sample.dense else sample.unseen
+        found = mean_estimate(values, clusters, support=sample.support, unseen=unseen)
         if sample.dense and found.clusters >= MIN_UNITS and len(set(values)) == 1:
             return replace(found, low=values[0], high=values[0], method="all values are equal")
         return found

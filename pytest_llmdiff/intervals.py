@@ -44,6 +44,20 @@ def level(units: float) -> float:
     return ERROR * units / (units + SHAPE_UNITS)
 
 
+def mean_bounds(
+    mean: float, spread: float, skewness: float, units: float, unseen: Bounds
+) -> Bounds:
+    """Of a mean: `skewed_bounds`, and no nearer than values that were not seen may move it.
+
+    A sample of values that are all near one end knows nothing of a few that lie at the other, and
+    its spread even less. `unseen` are the ends between which these may lie; an infinite one says
+    nothing.
+    """
+    low, high = skewed_bounds(mean, spread, skewness, units)
+    lowest, highest = _moved(mean, units, unseen)
+    return min(low, lowest), max(high, highest)
+
+
 def skewed_bounds(mean: float, spread: float, skewness: float, units: float) -> Bounds:
     """Of a mean: Hall's (1992) inversion of the cubic that takes the skewness out of t.
 
@@ -67,20 +81,23 @@ def unseen_share(units: float) -> float:
     return 1 - math.pow(ERROR, 1 / units)
 
 
-def equal_bounds(value: float, units: float, lowest: float, highest: float) -> Bounds:
-    """Of a mean where all units are equal: values that were not seen may lie anywhere.
+def equal_bounds(value: float, units: float, unseen: Bounds) -> Bounds:
+    """Of a mean where all units are equal: values that were not seen may lie anywhere in `unseen`.
 
-    Where the support has no end on a side, the bound there is infinite for fewer units than
-    `MIN_EQUAL`, and the value for more: it then says nothing of rarer values.
+    Where that has no end on a side, the bound there is infinite for fewer units than `MIN_EQUAL`,
+    and the value for more: it then says nothing of rarer values.
     """
+    if units >= MIN_EQUAL:
+        return _moved(value, units, unseen)
     share = unseen_share(units)
+    return value + share * (unseen[0] - value), value + share * (unseen[1] - value)
 
-    def reach(end: float) -> float:
-        if math.isinf(end):
-            return end if units < MIN_EQUAL else value
-        return value + share * (end - value)
 
-    return reach(lowest), reach(highest)
+def _moved(value: float, units: float, unseen: Bounds) -> Bounds:
+    """The mean, were the largest share of others that is possible at either end."""
+    share = unseen_share(units)
+    low, high = (value if math.isinf(end) else value + share * (end - value) for end in unseen)
+    return low, high
 
 
 def rate_bounds(n: float, rate: float) -> Bounds:

@@ -72,7 +72,8 @@ class Sample:
     `unsupported` counts the latter by reason; `least` is what their values are known not to be less
     than, None where nothing is known. `clusters` names the question that each member
     belongs to: paraphrases of one question and repeats of one prompt are no independent evidence.
-    `support` are the least and the most that a value can be; `worst` are the highest values with
+    `support` are the least and the most that a value can be, `unseen` those of a value that is not
+    among them; `worst` are the highest values with
     their comparisons, the highest first; `digest` names the probes, in any order;
     `run` is that of the comparisons.
     """
@@ -80,6 +81,7 @@ class Sample:
     name: str
     unit: str
     support: tuple[float, float]
+    unseen: tuple[float, float] | None = None
     values: Sequence[float | None]
     clusters: Sequence[str]
     unsupported: Mapping[str, int]
@@ -162,6 +164,7 @@ class _Gathering:
             name=self._name,
             unit=self._unit,
             support=self.view.support,
+            unseen=self.view.unseen,
             values=self._values,
             clusters=clusters,
             unsupported=self._unsupported,

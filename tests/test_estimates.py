@@ -14,7 +14,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmarks.populations import Population, change, log_normal, normal, rate, sets_of
+from benchmarks.populations import (
+    Population,
+    Sets,
+    change,
+    log_normal,
+    normal,
+    rare_high,
+    rate,
+    sets_of,
+)
 from benchmarks.verdicts import Cell, plugin, questions, rival, simulate, summary, table
 from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.estimates import (
@@ -151,6 +160,37 @@ def test_equal_values_within_a_support() -> None:
     found = mean_estimate([0.5] * 30, support=(-1, 1))
     assert found.low == pytest.approx(0.5 - 1.5 * share)
     assert found.high == pytest.approx(0.5 + 0.5 * share)
+
+
+def test_values_near_each_other_show_no_more_than_equal_ones() -> None:
+    """Twenty scores of about 0 are no reason to think that one in ten is not 1."""
+    scores = [0.001 + 0.0001 * n for n in range(20)]
+    found, equal = (mean_estimate(x, support=(0, 1)) for x in (scores, [scores[0]] * 20))
+    assert found.high == pytest.approx(equal.high, abs=0.002)
+    assert decide(found, at_most=0.05) == "inconclusive"
+    size = deciding_size(found, at_most=0.05)
+    assert size is not None
+    assert 59 <= size <= 63  # 59 zeros leave 5 % of ones possible
+    stretched = (scores * 4)[:size]
+    assert decide(mean_estimate(stretched, support=(0, 1)), at_most=0.05) == "passed"
+    # Without an end, values show what the others are like.
+    assert mean_estimate(scores).high < 0.004
+    assert mean_estimate(scores, support=(0, 1), unseen=(-math.inf, math.inf)).high < 0.004
+
+
+def test_what_is_unseen_may_have_other_ends_than_the_support() -> None:
+    share = stats.binomtest(0, 30).proportion_ci(0.9).high
+    for values in ([0.0] * 30, [0.0, 1e-9] * 15):
+        found = mean_estimate(values, support=(0, 2), unseen=(0, 1))
+        assert (found.low, found.high) == pytest.approx((0, share), abs=1e-6)
+    assert mean_estimate([1.5] * 30, support=(0, 2), unseen=(0, 1)).high == 1.5
+
+
+@given(st.lists(st.floats(0, 1), min_size=MIN_UNITS, max_size=40))
+def test_unseen_values_have_room(values: list[float]) -> None:
+    found, share = mean_estimate(values, support=(0, 1)), 1 - 0.05 ** (1 / len(values))
+    assert found.high >= found.value + share * (1 - found.value) - 1e-9
+    assert found.low <= found.value - share * found.value + 1e-9
 
 
 def test_rounding_is_no_spread() -> None:
@@ -623,6 +663,10 @@ def most(cells: Sequence[Cell], figure: str) -> int:
         (change(0.95, -0.05), "clustered", (50, 100)),
         (change(0.8, -0.1), "repeats", (50, 100)),
         (rate(0.95), "repeats", (50, 100)),
+        (rare_high(0.05), "independent", (10, 20, 50)),
+        (rare_high(0.01), "independent", (20, 100)),
+        (rare_high(0.05), "clustered", (50, 100)),
+        (rare_high(0.05), "repeats", (50, 100)),
     ],
     ids=lambda value: value.name if isinstance(value, Population) else str(value),
 )
@@ -656,6 +700,12 @@ def test_the_simulation_tells_bounds_that_do_not_hold() -> None:
     (cell,) = small(change(0.8, -0.1), (100,), "independent", rival("unpaired z"))
     assert cell.counts["power"][0][0] < FEW - allowed(0.2)
 
+    def unbounded(_kind: str, sets: Sets) -> list[Estimate]:
+        return [mean_estimate(tuned) for tuned in sets.tuned]
+
+    scores = small(rare_high(0.05), (20,), "independent", unbounded)
+    assert most(scores, "wrong_pass") > allowed(0.06)
+
 
 @pytest.mark.parametrize("structure", ["clustered", "repeats"])
 def test_the_populations_are_what_they_say(structure: str) -> None:
@@ -671,6 +721,10 @@ def test_the_populations_are_what_they_say(structure: str) -> None:
     assert outcomes_.base.mean() == pytest.approx(0.8, abs=0.01)
     assert outcomes_.tuned.mean() == pytest.approx(0.7, abs=0.01)
     assert (outcomes_.base == outcomes_.tuned).mean() == pytest.approx(0.844, abs=0.01)
+    scores = sets_of(rare_high(0.05), 50, structure, 4000, 1).tuned
+    assert scores.mean() == pytest.approx(rare_high(0.05).truth, abs=0.003)
+    assert (scores > 0.5).mean() == pytest.approx(0.05, abs=0.005)
+    assert ((scores >= 0) & (scores <= 1)).all()
 
 
 def test_the_summary_names_the_worst_cells() -> None:

@@ -325,11 +325,21 @@ def test_names_of_a_probe_file_are_shown_escaped() -> None:
 
 
 def test_a_bound_close_to_its_limit_is_told_from_it() -> None:
-    close = sample([0.3, 0.3002] * 200)
+    close = replace(sample([0.3, 0.3002] * 200), dense=True)
     (verdict,) = judge_set(mean_evidence(close), at_most=0.3)
     assert verdict.outcome == "regressed"
     text = set_failure_text([(verdict, close)], explained={}, rerun="")
     assert "0.3001, 90 % interval 0.3001 to 0.3001, limit 0.3 (given in the test)" in text
+
+
+def test_only_what_moves_on_every_prompt_is_known_by_its_spread() -> None:
+    near = sample([0.001, 0.0012] * 15)
+    assert outcome(mean_evidence(near), at_most=0.09) == "inconclusive"
+    assert outcome(mean_evidence(near), at_most=0.1) == "passed"
+    assert outcome(mean_evidence(replace(near, dense=True)), at_most=0.002) == "passed"
+    of_two = replace(near, support=(0.0, 2.0))
+    assert outcome(mean_evidence(of_two), at_most=0.1) == "inconclusive"
+    assert outcome(mean_evidence(replace(of_two, unseen=(0.0, 1.0))), at_most=0.1) == "passed"
 
 
 def test_what_was_not_judged_decides_neither_way() -> None:

@@ -22,9 +22,9 @@ from pytest_llmdiff.metrics.attention import (
 from pytest_llmdiff.views import View
 
 SHIFT = View(support=(0.0, 1.0), dense=True)
-PAIRS = View(support=(-1.0, 1.0))
-SHARE = View(support=(0.0, 1.0))
-DROP = View(support=(-1.0, 1.0), of=attention_drop)
+PAIRS = View(support=(-1.0, 1.0), dense=True)
+SHARE = View(support=(0.0, 1.0), dense=True)
+DROP = View(support=(-1.0, 1.0), of=attention_drop, dense=True)
 
 
 def assert_attention_shift(

@@ -13,7 +13,8 @@ from pytest_llmdiff.metrics.invariance import Invariance, flip_gained, flip_lost
 from pytest_llmdiff.sets import Comparisons
 from pytest_llmdiff.views import View
 
-LOSS = View(support=(-2.0, 2.0))
+# The difference of two distances, each about 1 for unrelated replies.
+LOSS = View(support=(-2.0, 2.0), unseen=(-1.0, 1.0))
 FLIP_GAINED = View(support=(0.0, 1.0), of=flip_gained)
 FLIP_LOST = View(support=(0.0, 1.0), of=flip_lost)
 
