@@ -127,6 +127,8 @@ def mean_estimate(
         error = spread * math.sqrt(effective / units)
         low, high = mean_bounds(value, error, skewness, effective, unseen)
         method = "skewness-corrected t (Hall)"
+        if any(map(math.isfinite, unseen)):
+            method += ", no nearer than the share of others (Clopper-Pearson)"
     return Estimate(
         value=value,
         low=min(value, max(low, lowest)),

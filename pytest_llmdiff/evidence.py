@@ -47,8 +47,8 @@ def mean_evidence(sample: Sample, *, scope: str = "") -> Evidence:
         clusters = _several(c for _, c in members)
         unseen = ANYWHERE if sample.dense else sample.unseen
         found = mean_estimate(values, clusters, support=sample.support, unseen=unseen)
-        if sample.dense and found.clusters >= MIN_UNITS and len(set(values)) == 1:
-            return replace(found, low=values[0], high=values[0], method="all values are equal")
+        if sample.dense and found.clusters >= MIN_UNITS and found.spread == 0:
+            return replace(found, low=found.value, high=found.value, method="all values are equal")
         return found
 
     found, highest, lowest = _three(estimate, *sample.support, missing=bool(sample.unsupported))

@@ -23,7 +23,7 @@ from pytest_llmdiff.views import View
 
 SHIFT = View(support=(0.0, 1.0), dense=True)
 PAIRS = View(support=(-1.0, 1.0), dense=True)
-SHARE = View(support=(0.0, 1.0), dense=True)
+SHARE = View(support=(0.0, 1.0))
 DROP = View(support=(-1.0, 1.0), of=attention_drop, dense=True)
 
 
