@@ -46,10 +46,10 @@ from benchmarks.populations import (
     sets_of,
 )
 from benchmarks.rival_bounds import RIVALS
+from pytest_llmdiff.decisions import decide
 from pytest_llmdiff.estimates import (
     Estimate,
     change_estimate,
-    decide,
     mean_estimate,
     rate_estimate,
 )

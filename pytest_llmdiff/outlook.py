@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_llmdiff.baseline import Baseline
 from pytest_llmdiff.comparison import SIDES
-from pytest_llmdiff.estimates import smallest_effect
+from pytest_llmdiff.decisions import smallest_effect
 from pytest_llmdiff.probes import Probe
 from pytest_llmdiff.reports.text import counted
 from pytest_llmdiff.session import Session

@@ -144,7 +144,7 @@ def judge_set(
 def _judged(
     evidence: Evidence, measurement: Measurement, bound: Bound, limit: float, source: str
 ) -> Verdict:
-    from pytest_llmdiff.estimates import decide, deciding_size  # of sets alone
+    from pytest_llmdiff.decisions import decide, deciding_size  # of sets alone
 
     # Keyword arguments of one name cannot be passed on by a variable alone.
     held: dict[str, float] = {bound: limit}

@@ -25,18 +25,16 @@ from benchmarks.populations import (
     sets_of,
 )
 from benchmarks.verdicts import Cell, plugin, questions, rival, simulate, summary, table
+from pytest_llmdiff.decisions import decide, deciding_size, smallest_effect
 from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.estimates import (
     Estimate,
     Flips,
     adjusted,
     change_estimate,
-    decide,
-    deciding_size,
     flips,
     mean_estimate,
     rate_estimate,
-    smallest_effect,
 )
 from pytest_llmdiff.intervals import (
     MIN_EQUAL,
