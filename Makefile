@@ -13,12 +13,12 @@ export HF_HUB_OFFLINE := 1
 demo: $(VENV)/demo.done
 	$(BIN)/python example_suites/demo.py
 
-# Collecting once with bytecode written spares the tests' thousand processes a compilation each,
-# where the environment forbids Python to write any. A file is one worker's: the models that its tests
-# share are made once.
+# Compiling once spares the tests' thousand processes a compilation each, where the environment
+# forbids Python to write bytecode. A file is one worker's: the models that its tests share are made
+# once. tests/conftest.py says in which order.
 test: $(VENV)/dev.done
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q --collect-only >/dev/null || true
-	$(BIN)/python -m pytest -n2 --dist loadfile $(ARGS)
+	$(BIN)/python -m compileall -q pytest_llmdiff
+	$(BIN)/python -m pytest -n2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Looks for counterexamples: the tests over generated inputs, with new and many more of them.
 search: $(VENV)/dev.done

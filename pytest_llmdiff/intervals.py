@@ -2,6 +2,8 @@
 
 Nothing is random, and nothing depends on the order of the values. docs/statistics.md names the
 sources and has the simulation that the constants were chosen by (benchmarks/verdicts.py).
+Distributions come from scipy.special: scipy.stats has the same, and takes longer to import than a
+verdict takes.
 """
 
 from __future__ import annotations
@@ -63,10 +65,10 @@ def skewed_bounds(mean: float, spread: float, skewness: float, units: float) -> 
 
     `spread` and `skewness` are those of independent units.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     error, g = spread / math.sqrt(units), skewness / math.sqrt(units)
-    quantile = float(t.isf(level(units), units - 1))
+    quantile = -float(stdtrit(units - 1, level(units)))
     return mean - _unskewed(quantile, g) * error, mean - _unskewed(-quantile, g) * error
 
 
@@ -102,10 +104,11 @@ def _moved(value: float, units: float, unseen: Bounds) -> Bounds:
 
 def rate_bounds(n: float, rate: float) -> Bounds:
     """Of a rate: Clopper and Pearson (1934), for effective sizes by Korn and Graubard (1998)."""
-    from statsmodels.stats.proportion import proportion_confint
+    from scipy.special import betainccinv, betaincinv
 
-    low, high = proportion_confint(rate * n, n, alpha=2 * ERROR, method="beta")
-    return float(low), float(high)
+    events, others = rate * n, n - rate * n
+    low = float(betaincinv(events, others + 1, ERROR)) if events > 0 else 0.0
+    return low, float(betainccinv(events + 1, others, ERROR)) if others > 0 else 1.0
 
 
 def change_bounds(n: float, gained: float, lost: float) -> Bounds:
@@ -115,9 +118,9 @@ def change_bounds(n: float, gained: float, lost: float) -> Bounds:
     it errs too often where few outcomes change.
     """
     from scipy.optimize import brentq
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    z, change = float(norm.isf(ERROR)), gained - lost
+    z, change = -float(ndtri(ERROR)), gained - lost
 
     def beyond(delta: float, sign: float) -> float:
         """By how much a true change of `delta` is out of reach on its side."""

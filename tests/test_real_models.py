@@ -187,8 +187,8 @@ def test_gguf_toggled_equals_loaded_separately(pair: Pair) -> None:
     assert found["base"][0].reply.text == "The capital of France is Paris."
     assert isinstance(pair.base, TransformersEngine)
     file = pair.base.weights.path
+    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
     for side, adapter in (("base", None), ("tuned", SUITE / "adapters" / "good")):
-        model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
         model = loaded(model, adapter)
         for index, r in enumerate(requests):
             ids = torch.tensor([pair.base.render(r.messages)])

