@@ -14,8 +14,8 @@ demo: $(VENV)/demo.done
 	$(BIN)/python example_suites/demo.py
 
 # Compiling once spares the tests' thousand processes a compilation each, where the environment
-# forbids Python to write bytecode. A file is one worker's: the models that its tests share are made
-# once. tests/conftest.py says in which order.
+# forbids Python to write bytecode. A file is one worker's, as the models that its tests share;
+# tests/conftest.py says in which order.
 test: $(VENV)/dev.done
 	$(BIN)/python -m compileall -q pytest_llmdiff
 	$(BIN)/python -m pytest -n2 --dist loadfile --no-loadscope-reorder $(ARGS)
