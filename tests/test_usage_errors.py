@@ -141,6 +141,26 @@ CASES: list[tuple[list[str], str]] = [
     ([BASE, TUNED, "--llmdiff-store=file.txt"], "--llmdiff-store: *file.txt is a file; give a f*"),
     ([BASE, TUNED, "--llmdiff-record=/dev/null"], "*/dev/null is no ordinary file; give another"),
     ([BASE, TUNED, "--llmdiff-calibrate=/dev/zero"], "*/dev/zero is no ordinary file; give ano*"),
+    (
+        [BASE, TUNED, "--llmdiff-json=x", "--llmdiff-html=empty/../x"],
+        "--llmdiff-html: *x is the file of --llmdiff-json too, which would be lost*",
+    ),
+    (
+        [BASE, TUNED, "--llmdiff-calibrate=x", "--llmdiff-record=x"],
+        "--llmdiff-calibrate: *x is the file of --llmdiff-record too*",
+    ),
+    (
+        [BASE, TUNED, "--llmdiff-json=llmdiff-accepted.yaml"],
+        "--llmdiff-json: *is the file of --llmdiff-accepted too*",
+    ),
+    (
+        [BASE, TUNED, "--llmdiff-baseline=b.json", "--llmdiff-markdown=b.json"],
+        "--llmdiff-markdown: *b.json is the file of --llmdiff-baseline too*",
+    ),
+    (
+        [BASE, TUNED, "--llmdiff-json=tuned.json"],
+        "--llmdiff-json: *tuned.json is the file of --llm-tuned too*",
+    ),
     ([BASE, TUNED, "--llmdiff-json=empty"], "*empty is a folder; give a file"),
     ([BASE, TUNED, "--llmdiff-html=empty"], "--llmdiff-html: *empty is a folder; give a file"),
     ([BASE, TUNED, "--llmdiff-markdown=empty"], "--llmdiff-markdown: *empty is a folder; give a*"),
