@@ -15,11 +15,12 @@ from pytest_llmdiff.engines.artifacts import (
     parameter_count,
     safetensors_header,
 )
-from pytest_llmdiff.engines.rendering import load_tokenizer
-from pytest_llmdiff.errors import ConfigError, ModelError
+from pytest_llmdiff.engines.rendering import Renderer, load_tokenizer
+from pytest_llmdiff.errors import ConfigError, ModelError, ProbeError
 from pytest_llmdiff.judgement import Question, settle
 from pytest_llmdiff.metrics.toxicity import Toxicity
 from tests.conftest import Run
+from tests.tiny_models import save_tokenizer
 
 PASSING = """
 import pytest
@@ -311,3 +312,20 @@ def test_a_damaged_tokenizer(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
     with pytest.raises(ModelError, match=r"the tokenizer of .* cannot be loaded"):
         load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for i in range(1000000) %}x{% endfor %}",
+        "{{ 1 // 0 }}",
+        "{{ messages[0]['content'].none() }}",
+        "{{ raise_exception('no system role') }}",
+        "{% for",
+        "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}",
+    ],
+)
+def test_a_template_that_cannot_render(tmp_path: Path, template: str) -> None:
+    save_tokenizer(tmp_path, template=template)
+    with pytest.raises(ProbeError, match="the chat template refuses this conversation: "):
+        Renderer(tmp_path).ids(({"role": "user", "content": "Hi!"},))
