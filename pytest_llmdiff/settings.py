@@ -141,6 +141,11 @@ def _check_places(values: Mapping[str, Any]) -> None:
         folder: Path | None = values[name]
         if folder is not None and folder.exists() and not folder.is_dir():
             raise ConfigError(f"--llmdiff-{name}: {folder} is a file; give a folder")
+    factory: Path | None = values["llamafactory"]
+    if factory is not None and not factory.exists():
+        raise ConfigError(
+            f"--llmdiff-llamafactory: there is no {factory}; give a checkout's folder"
+        )
 
 
 def require_apart(values: Mapping[str, Any], models: Mapping[str, Path | None]) -> None:

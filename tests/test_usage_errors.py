@@ -141,6 +141,7 @@ CASES: list[tuple[list[str], str]] = [
     ([BASE, TUNED, "--llmdiff-store=file.txt"], "--llmdiff-store: *file.txt is a file; give a f*"),
     ([BASE, TUNED, "--llmdiff-record=/dev/null"], "*/dev/null is no ordinary file; give another"),
     ([BASE, TUNED, "--llmdiff-calibrate=/dev/zero"], "*/dev/zero is no ordinary file; give ano*"),
+    ([BASE, TUNED, "--llmdiff-llamafactory=nowhere"], "--llmdiff-llamafactory: there is no *nowh*"),
     (
         [BASE, TUNED, "--llmdiff-json=x", "--llmdiff-html=empty/../x"],
         "--llmdiff-html: *x is the file of --llmdiff-json too, which would be lost*",
