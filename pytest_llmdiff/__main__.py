@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_llmdiff.changes import changes_between, read_report
-from pytest_llmdiff.errors import LLMDiffError
+from pytest_llmdiff.errors import ConfigError, LLMDiffError
 from pytest_llmdiff.reports.changes import changes_lines
 
 CODES = (
@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         changes = changes_between(read_report(given.old), read_report(given.new))
+        if not changes.tests[0]:
+            raise ConfigError(f"{given.old} has no tests: there is nothing to compare with")
     except LLMDiffError as error:
         print(f"llmdiff: {error}", file=sys.stderr)
         return 2

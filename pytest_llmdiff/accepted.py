@@ -38,7 +38,7 @@ def read_accepted(path: Path) -> dict[str, Entry]:
 
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8")) or []
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"--llmdiff-accepted: {path} cannot be read: {error}") from error
     if not isinstance(found, list):
         raise ConfigError(f"--llmdiff-accepted: {path} is no list of entries")

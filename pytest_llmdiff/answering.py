@@ -6,9 +6,10 @@ import reprlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
-from pytest_llmdiff.comparison import SIDES, Reply, Side
+from pytest_llmdiff.comparison import SIDES, FinishReason, Reply, Side
 from pytest_llmdiff.engines import Generated, capability
 from pytest_llmdiff.engines.rows import (
     divergences_from_json,
@@ -25,6 +26,9 @@ from pytest_llmdiff.store import Store
 
 if TYPE_CHECKING:
     from pytest_llmdiff.divergences import TokenDivergences
+
+
+FINISHED = get_args(FinishReason)
 
 
 class Progress(Protocol):
@@ -187,14 +191,28 @@ def _checked(outcome: object, count: int, side: Side) -> tuple[int, Generated]:
         ModelError: it is another, which would be kept under a wrong prompt or break the reports.
     """
     match outcome:
-        case (int(index), Generated(reply=Reply(text=str())) as found) if 0 <= index < count:
+        case (int(index), Generated(reply=Reply(text=str()) as reply) as found) if (
+            0 <= index < count
+            and isinstance(reply.reasoning, (str, NoneType))
+            and reply.finish_reason in FINISHED
+            and type(reply.prompt_tokens) is int
+            and all(map(_are_ids, (reply.token_ids, found.prompt_ids)))
+        ):
             return index, found
         case (int(index), Generated(reply=None, error=str()) as found) if 0 <= index < count:
             return index, found
     raise ModelError(
         f"the engine of the {side} gave {reprlib.repr(outcome)} for {count} requests; an outcome "
-        "is an index of a request with a Generated, which has a Reply of text or an error"
+        "is an index of a request with a Generated, which has a Reply of text or an error; token "
+        f"ids are plain integers, and finish_reason is one of {', '.join(FINISHED)}"
     )
+
+
+def _are_ids(ids: object) -> bool:
+    """Whether they are kept as they are (`rows.packed`); numpy's integers are not plain ones."""
+    if not isinstance(ids, (tuple, list)):
+        return False
+    return not ids or (set(map(type, ids)) == {int} and min(ids) >= 0 and max(ids) < 2**32)
 
 
 def _reply_row(side: Side, request: Request, generated: Generated) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.formats.records import unique_keys
 
 SCHEMA = "pytest-llmdiff-baseline/1"
 # Of the noise of single probes: the limit is the value that one in a hundred exceeds.
@@ -135,7 +136,7 @@ def read_baseline(path: Path) -> Baseline:
         ConfigError: there is no such file, or it is no baseline of this form.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_keys)
     except OSError as error:
         raise ConfigError(
             f"--llmdiff-baseline: {path} cannot be read ({error.strerror}); "

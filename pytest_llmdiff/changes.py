@@ -110,7 +110,7 @@ def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> Chan
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
-    old, new = ({test["test"]: test for test in report["tests"]} for report in (before, after))
+    old, new = _tests(before), _tests(after)
     both = [
         Changed(test=test, before=old[test]["outcome"], after=new[test]["outcome"])
         for test in new
@@ -138,6 +138,15 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
         settings=tuple(_settings(before, after)),
         replies={side: _replies(side, old, new) for side in ("base", "tuned")},
     )
+
+
+def _tests(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    for test in report["tests"]:
+        if not isinstance(test["test"], str) or test["test"] in found:
+            raise ValueError(f"the test {test['test']!r} is no name, or is there twice")
+        found[test["test"]] = test
+    return found
 
 
 def _severity(outcome: str | None) -> int:

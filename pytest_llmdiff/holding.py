@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from pytest_llmdiff.comparison import SIDES, Side
 from pytest_llmdiff.engines.opening import Pair
-from pytest_llmdiff.errors import CapabilityError, LLMDiffError, ProbeError, once_more
+from pytest_llmdiff.errors import (
+    CapabilityError,
+    LLMDiffError,
+    ModelError,
+    ProbeError,
+    once_more,
+)
 from pytest_llmdiff.loading import third_party_warnings_ignored
 from pytest_llmdiff.store import Store
 from pytest_llmdiff.turns import Turn
@@ -67,10 +73,12 @@ class Holding:
         return self._held and self.turn.wanted()
 
     def close(self) -> None:
-        if self.opened:
-            self.pair.close()
-        if self._held:
-            self.turn.release()
+        try:
+            if self.opened:
+                self.pair.close()
+        finally:
+            if self._held:
+                self.turn.release()
 
     def make_room(self, side: Side) -> None:
         """Have the other side's model out of memory where both do not fit."""
@@ -80,7 +88,13 @@ class Holding:
     def fingerprint(self, side: Side) -> str:
         # Taken once: a run's model does not change under it.
         if side not in self._fingerprints:
-            self._fingerprints[side] = self.pair.side(side).fingerprint()
+            found: object = self.pair.side(side).fingerprint()
+            if not isinstance(found, str) or not found:  # all such models would be taken for one
+                raise ModelError(
+                    f"the engine of the {side} gave the fingerprint {found!r}; it is a text that "
+                    "tells this model from every other one"
+                )
+            self._fingerprints[side] = found
         return self._fingerprints[side]
 
     def fingerprints(self) -> list[str]:

@@ -14,7 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
+
+# What a user's code may raise. Those of pytest and `sys.exit()` are no `Exception`, and outside a
+# test they would end the run as an internal error. An interrupt and `pytest.exit` pass.
+RAISED = (Exception, SystemExit, pytest.skip.Exception, pytest.fail.Exception)
 
 
 def load_object(reference: str, *, what: str) -> Any:
@@ -33,7 +39,7 @@ def load_object(reference: str, *, what: str) -> Any:
             f"{what}: cannot import {module_name!r} ({error}); is its folder in pytest's "
             "`pythonpath` setting?"
         ) from error
-    except Exception as error:  # a user's module may raise anything while it is imported
+    except RAISED as error:
         raise ConfigError(
             f"{what}: {module_name!r} raised {type(error).__name__} on import: {error}"
         ) from error
@@ -49,7 +55,7 @@ def called(made: Callable[[], Any], *, what: str, error: type[LLMDiffError] = Co
     """What a user's object gives when it is called; whatever that raises is an `error`."""
     try:
         return made()
-    except Exception as raised:  # a user's code may raise anything
+    except RAISED as raised:
         raise error(
             f"{what} raised {type(raised).__name__} when it was called without arguments: {raised}"
         ) from raised

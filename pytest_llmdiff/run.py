@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.errors import ConfigError, LLMDiffError, StoreError
+from pytest_llmdiff.errors import ConfigError, LLMDiffError
 from pytest_llmdiff.fixtures import MODEL_FIXTURES
 from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.parametrize import asks_for_divergence, is_ours, is_set, probes_of
 from pytest_llmdiff.session import KEPT, SESSION, Session, case_of
-from pytest_llmdiff.settings import read_settings
+from pytest_llmdiff.settings import read_settings, require_apart
 
 # Those that are pytest's alone; the others may hold no pytest settings.
 INI_FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
@@ -94,6 +94,8 @@ def checked_specs(session: Session) -> Any:
     if settings.served is not None:
         session.served = parse_spec(settings.served, option="--llm-served", folder=settings.folder)
         check_spec(session.served, "--llm-served", base, settings)
+    served = None if session.served is None else session.served.path
+    require_apart(vars(settings), {"base": base.path, "tuned": tuned.path, "served": served})
     session.check_files()
     check_scorer("toxicity", settings.toxicity, settings.folder_of("toxicity"))
     if settings.template is not None:
@@ -247,7 +249,7 @@ def finish(ended: pytest.Session) -> None:
         session.finish()
         if specs is not None and config.pluginmanager.hasplugin("dsession"):
             session.stop.forget()
-    except StoreError as error:
+    except LLMDiffError as error:
         session.warnings.append(str(error))
     if specs is None:
         return

@@ -13,6 +13,7 @@ import pytest
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.options import OPTIONS, PLACES, Option
 
+WRITTEN = ("accepted", "record", "json", "html", "markdown", "calibrate")
 SHOWN = 200  # characters of a value that is refused
 
 
@@ -112,6 +113,7 @@ def read_settings(config: pytest.Config) -> Settings:
             "a --llmdiff-temperature above 0, or leave samples out"
         )
     _check_places(values)
+    require_apart(values, {})
     if base is not None and not config.getoption("collectonly"):
         _require_writable(values)
     return Settings(
@@ -139,6 +141,34 @@ def _check_places(values: Mapping[str, Any]) -> None:
         folder: Path | None = values[name]
         if folder is not None and folder.exists() and not folder.is_dir():
             raise ConfigError(f"--llmdiff-{name}: {folder} is a file; give a folder")
+    factory: Path | None = values["llamafactory"]
+    if factory is not None and not factory.exists():
+        raise ConfigError(
+            f"--llmdiff-llamafactory: there is no {factory}; give a checkout's folder"
+        )
+
+
+def require_apart(values: Mapping[str, Any], models: Mapping[str, Path | None]) -> None:
+    """Refuse a file that is written by two options, or over one that the run reads.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    taken = {f"--llm-{name}": path for name, path in models.items()}
+    if values["calibrate"] is None:  # which may measure the baseline anew
+        taken["--llmdiff-baseline"] = values["baseline"]
+    files = {path.resolve(): name for name, path in taken.items() if path is not None}
+    for name in WRITTEN:
+        target: Path | None = values[name]
+        # A terminal or a null device takes all that is written to it.
+        if target is None or (target.exists() and not target.is_file()):
+            continue
+        other = files.setdefault(target.resolve(), f"--llmdiff-{name}")
+        if other != f"--llmdiff-{name}":
+            raise ConfigError(
+                f"--llmdiff-{name}: {target} is the file of {other} too, which would be lost; give "
+                "another"
+            )
 
 
 def _require_writable(values: Mapping[str, Any]) -> None:

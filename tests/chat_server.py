@@ -62,9 +62,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.unknown_key():
             return
-        self.send_json(
-            {"data": [{"id": name, "created": time.time()} for name in self.chat.listed]}
-        )
+        listed: Any = self.chat.listed
+        if isinstance(listed, tuple):
+            listed = [{"id": name, "created": time.time()} for name in listed]
+        self.send_json({"data": listed})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))

@@ -150,6 +150,7 @@ def test_an_entry_without_its_probe_is_told(
     ("text", "said"),
     [
         ("- [", "*llmdiff-accepted.yaml cannot be read*"),
+        ("[" * 20_000, "*llmdiff-accepted.yaml cannot be read*"),
         ("a: b", "*llmdiff-accepted.yaml is no list of entries"),
         ("- probe: a", "*llmdiff-accepted.yaml, entry 1: KeyError*expected digest, probe, test*"),
         ("- !!python/object:os.system {}", "*llmdiff-accepted.yaml cannot be read*"),

@@ -15,11 +15,12 @@ from pytest_llmdiff.engines.artifacts import (
     parameter_count,
     safetensors_header,
 )
-from pytest_llmdiff.engines.rendering import load_tokenizer
-from pytest_llmdiff.errors import ConfigError, ModelError
+from pytest_llmdiff.engines.rendering import Renderer, load_tokenizer
+from pytest_llmdiff.errors import ConfigError, ModelError, ProbeError
 from pytest_llmdiff.judgement import Question, settle
 from pytest_llmdiff.metrics.toxicity import Toxicity
 from tests.conftest import Run
+from tests.tiny_models import save_tokenizer
 
 PASSING = """
 import pytest
@@ -128,6 +129,7 @@ def test_what_is_no_limit(place: str, limit: object) -> None:
 # Engines of the user's own
 
 ENGINE = """
+from dataclasses import replace
 from pytest_llmdiff.comparison import Reply
 from pytest_llmdiff.engines import Generated
 
@@ -138,9 +140,9 @@ class Engine:
     def generate(self, requests):
         return {outcomes}
 
-def reply(text):
+def reply(text, **other):
     known = dict(token_ids=(1,), finish_reason="stop", prompt_tokens=1)
-    return Generated(reply=Reply(text=text, **known), prompt_ids=(1,))
+    return Generated(reply=Reply(text=text, **known | other), prompt_ids=(1,))
 """
 
 
@@ -149,6 +151,10 @@ def reply(text):
     [
         "None", "iter(())", "[(0, 'x')]", "[(0, Generated())]", "[(0, reply(None))]",
         "[(0, reply(5))]", "[(9, reply('x'))]", "[(-1, reply('x'))]", "[reply('x')]",
+        "[(0, reply('x', token_ids=(-1,)))]", "[(0, reply('x', token_ids=(2**40,)))]",
+        "[(0, reply('x', token_ids=(1.5,)))]", "[(0, reply('x', token_ids=(True,)))]",
+        "[(0, reply('x', reasoning=5))]", "[(0, reply('x', finish_reason='why'))]",
+        "[(0, reply('x', prompt_tokens='7'))]", "[(0, replace(reply('x'), prompt_ids=None))]",
     ],
 )  # fmt: skip
 def test_an_engine_that_keeps_no_protocol(project: pytest.Pytester, outcomes: str) -> None:
@@ -164,7 +170,42 @@ def test_an_engine_that_keeps_no_protocol(project: pytest.Pytester, outcomes: st
     result.stdout.fnmatch_lines(["E *ModelError: the engine of the base gave *"])
 
 
+@pytest.mark.parametrize("given", ["3", "None", "''"])
+def test_a_fingerprint_that_tells_no_model(project: pytest.Pytester, given: str) -> None:
+    code = ENGINE.format(outcomes="[]").replace('"mine"', given)
+    (project.path / "engines.py").write_text(code, encoding="utf-8")
+    project.makepyfile(PASSING)
+    result = project.runpytest_subprocess(
+        "--llm-base=python:engines:Engine", "--llm-tuned=scripted:tuned.json"
+    )
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines([f"E *ModelError: *gave the fingerprint {given}; it is a text*"])
+
+
+@pytest.mark.parametrize("raised", ["SystemExit(2)", "ValueError('2')"])
+def test_an_engine_that_cannot_be_closed(project: pytest.Pytester, run: Run, raised: str) -> None:
+    code = ENGINE.format(outcomes="((i, reply('x')) for i, _ in enumerate(requests))")
+    code = code.replace("def close(self): pass", f"def close(self): raise {raised}")
+    (project.path / "engines.py").write_text(code, encoding="utf-8")
+    project.makepyfile(PASSING)
+    result = run("--llm-base=python:engines:Engine", "--llmdiff-json=report.json")
+    result.assert_outcomes(passed=2)
+    assert result.ret == 0
+    assert (project.path / "report.json").is_file()
+
+
 # Damaged recordings
+
+
+def twice(kind: str, name: str, value: object) -> Callable[[bytes], bytes]:
+    """The rows of a kind once more, with another value."""
+
+    def edit(data: bytes) -> bytes:
+        rows = [row for row in map(json.loads, data.splitlines()) if row["kind"] == kind]
+        more = [{**row, "value": {**row["value"], name: value}} for row in rows]
+        return data + b"".join(json.dumps(row).encode() + b"\n" for row in more)
+
+    return edit
 
 
 def edited(kind: str, name: str, value: object) -> Callable[[bytes], bytes]:
@@ -178,6 +219,9 @@ def edited(kind: str, name: str, value: object) -> Callable[[bytes], bytes]:
     return edit
 
 
+SCORE: dict[str, Any] = {"value": 0.5, "unsupported": None, "details": {}}
+
+
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
@@ -187,9 +231,31 @@ def edited(kind: str, name: str, value: object) -> Callable[[bytes], bytes]:
         (edited("reply", "reply", 5), "*run.jsonl is damaged at '*"),
         (edited("reply", "prompt_ids", "AAA="), "*run.jsonl is damaged at *"),
         (edited("reply", "side", []), "*replay:*line * is damaged (TypeError*record it again"),
+        (edited("reply", "prompt_ids", "!!!"), "*run.jsonl is damaged at *"),
         (edited("score", "inputs", 5), None),
+        (edited("score", "value", "x"), "*replay:*line * is damaged *record it again"),
+        (edited("score", "value", {**SCORE, "value": "x"}), "*replay:*line * is damaged *"),
+        (edited("score", "value", {**SCORE, "unsupported": 7}), "*replay:*line * is damaged *"),
+        (edited("score", "value", {**SCORE, "details": None}), "*replay:*line * is damaged *"),
+        (twice("score", "value", 0.0), "*replay:*holds two values of a score of *"),
+        (twice("score", "value", None), "*replay:*holds two values of a score of *"),
     ],
-    ids=["cut", "bytes", "deep", "reply", "ids", "side", "score"],
+    ids=[
+        "cut",
+        "bytes",
+        "deep",
+        "reply",
+        "ids",
+        "side",
+        "letters",
+        "score",
+        "no score",
+        "text",
+        "reason",
+        "details",
+        "two scores",
+        "one score",
+    ],
 )
 def test_a_damaged_recording(
     project: pytest.Pytester, edit: Callable[[bytes], bytes], said: str | None
@@ -246,3 +312,20 @@ def test_a_damaged_tokenizer(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
     with pytest.raises(ModelError, match=r"the tokenizer of .* cannot be loaded"):
         load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for i in range(1000000) %}x{% endfor %}",
+        "{{ 1 // 0 }}",
+        "{{ messages[0]['content'].none() }}",
+        "{{ raise_exception('no system role') }}",
+        "{% for",
+        "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}",
+    ],
+)
+def test_a_template_that_cannot_render(tmp_path: Path, template: str) -> None:
+    save_tokenizer(tmp_path, template=template)
+    with pytest.raises(ProbeError, match="the chat template refuses this conversation: "):
+        Renderer(tmp_path).ids(({"role": "user", "content": "Hi!"},))

@@ -259,6 +259,10 @@ def noisy(**changes: object) -> str:
         (noisy(count="9"), "is damaged *"),
         (noisy(points="0.1 nan"), "is damaged (its points or their count *"),
         ("[" * 100_000, "is no JSON file*"),
+        (
+            noisy().replace('"limit": ', '"limit": 9.0, "limit": '),
+            "is no JSON file: the key 'limit' is given twice*",
+        ),
     ],
 )
 def test_a_bad_baseline_is_a_usage_error(

@@ -168,13 +168,15 @@ def test_long_lists_are_cut_and_nothing_steers_a_terminal(
         ('{"schema": "pytest-llmdiff/2"}', "(it has 'pytest-llmdiff/2')"),
         ('{"schema": "pytest-llmdiff/1"}', "is damaged: KeyError: 'tests'"),
         ('{"schema": "pytest-llmdiff/1", "tests": [3]}', "is damaged: TypeError"),
+        (json.dumps({**report({}), "tests": report({"x": "failed"})["tests"] * 2}), "there twice"),
+        (json.dumps({**report({}), "tests": [{"test": 5}]}), "is no name"),
     ],
-    ids=["none", "half", "deep", "list", "other schema", "empty", "damaged"],
+    ids=["none", "half", "deep", "list", "other schema", "empty", "damaged", "twice", "no name"],
 )
 def test_files_that_are_no_reports(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, said: str
 ) -> None:
-    (tmp_path / "good.json").write_text(json.dumps(report({})), encoding="utf-8")
+    (tmp_path / "good.json").write_text(json.dumps(report({"x": "passed"})), encoding="utf-8")
     if content is not None:
         (tmp_path / "bad.json").write_text(content, encoding="utf-8")
     for order in (("good", "bad"), ("bad", "good")):
@@ -183,6 +185,16 @@ def test_files_that_are_no_reports(
         assert found.out == ""
         assert said in found.err
         assert len(found.err.splitlines()) == 1
+
+
+def test_a_run_before_without_tests_is_nothing_to_compare_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, tests in (("none", {}), ("good", {"x": "passed"})):
+        (tmp_path / f"{name}.json").write_text(json.dumps(report(tests)), encoding="utf-8")
+    for new in ("none", "good"):
+        assert main(["compare", str(tmp_path / "none.json"), str(tmp_path / f"{new}.json")]) == 2
+        assert "has no tests" in capsys.readouterr().err
 
 
 def test_a_command_that_is_none(tmp_path: Path) -> None:

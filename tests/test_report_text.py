@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.divergences import TokenDivergence, TokenDivergences
+from pytest_llmdiff.errors import ModelError
 from pytest_llmdiff.explanation import Explanation
 from pytest_llmdiff.probes import make_probe
 from pytest_llmdiff.reports.failure import failure_text, verdict_text
@@ -20,6 +21,7 @@ from pytest_llmdiff.reports.text import (
     MARK,
     columns,
     first_difference,
+    hidden,
     marked,
     number,
     printable,
@@ -315,6 +317,29 @@ def test_hostile_text_stays_in_its_lines(prompt: str, base: str, tuned: str) -> 
     )
     assert len(found.splitlines()) in (5, 6)
     assert not {unicodedata.category(c) for c in found.replace("\n", "")} & {"Cc", "Cs"}
+
+
+@given(anything)
+@example("x" * 1_000_000)
+@example("\x1b[31m\u202e\ud800\u2028" * 10_000)
+def test_an_error_is_bounded_and_steers_no_terminal(said: str) -> None:
+    shown = str(ModelError(f"the server says {said}; look there"))
+    assert shown.startswith("the server says ")
+    assert shown.endswith("; look there")
+    assert len(shown) < 30_000
+    assert not any(hidden(character) for character in shown.replace("\n", ""))
+    if len(said) < 1000 and said.isprintable():
+        assert said in shown
+
+
+def test_a_long_line_of_a_failure_says_where_it_is_whole() -> None:
+    unsupported = Measurement(name="x", value=math.nan, unit="", unsupported="why " * 100_000)
+    listed = Measurement(
+        name="y", value=2.0, unit="problems", details={"problems": ["p" * 100_000]}
+    )
+    text = failure_text([*judge(unsupported, at_most=1.0), *judge(listed, at_most=0.0)])
+    assert len(text) < 5000
+    assert text.count("(whole in the JSON report, --llmdiff-json)") == 2
 
 
 def test_pytest_shows_a_comparison_by_what_was_asked_and_said() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -383,6 +384,9 @@ TWO = {**ANSWER, "choices": ANSWER["choices"] * 2}
         (says({"error": "overloaded"}), "answered with no chat completion.*overloaded"),
         (says([]), r"no chat completion.*\[\]"),
         (says(None), "no chat completion.*None"),
+        (says(b"[" * 100_000), "answered with what is no JSON"),
+        (says({"choices": [{"message": {"content": "x"}}]}), "it lacks 'finish_reason'"),
+        (says(completion("base", "x", message={"content": "x", "reasoning": 5})), "no text: '5'"),
         (says({"choices": []}), "no chat completion"),
         (says(TWO), "no chat completion with one choice"),
         (says(completion("base", "x", message={"content": [1]})), "completion without text"),
@@ -409,6 +413,112 @@ def test_a_server_that_is_not_there_is_asked_once(chat: ChatServer) -> None:
         list(nobody.generate(requests("one")))
     assert str(first.value) == str(second.value)
     assert not chat.asked
+
+
+def test_a_server_that_has_never_answered_is_given_up_after_a_timeout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pytest_llmdiff.engines.endpoint.PAUSES", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and reads nothing
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        model = ServerEngine(Endpoint(url=url, model="m", role="base"), timeout=0.5)
+        with pytest.raises(ModelError, match="it takes requests, and has answered nothing in "):
+            model.fingerprint()
+
+
+def silent_on(prompt: str, ended: threading.Event) -> Fault:
+    def wait(*_: Any) -> bool:
+        return ended.wait(timeout=60)
+
+    return on(prompt, wait)
+
+
+def test_a_server_that_falls_silent_is_given_up_after_two_timeouts(
+    chat: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_llmdiff.engines.endpoint.PAUSES", 1.0)
+    ended = threading.Event()
+    chat.faults = (silent_on("three", ended),)
+    found: dict[int, Any] = {}
+    try:
+        with pytest.raises(ModelError, match="timed out: it takes requests, and has answered not"):
+            found.update(engine(chat, timeout=0.5, in_flight=2).generate(requests(*PROMPTS)))
+    finally:
+        ended.set()
+    assert chat.asked["base", "three"] == 2
+
+
+def test_a_server_that_answers_others_is_waited_for(
+    chat: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is busy: more than two timeouts of one request are made up for by other answers."""
+    monkeypatch.setattr("pytest_llmdiff.engines.endpoint.PAUSES", 0.0)
+    timeout = 1.0
+
+    def late(*_: Any) -> bool:
+        time.sleep(1.5 * timeout)  # the client has hung up by then
+        return True
+
+    def slow(*_: Any) -> bool:
+        time.sleep(0.2)
+        return False
+
+    chat.faults = (on("three", times(2, late)), slow)
+    prompts = ["three", *map(str, range(25))]
+    found = texts(engine(chat, timeout=timeout, in_flight=2).generate(requests(*prompts)))
+    assert found == {n: f"base on {p}" for n, p in enumerate(prompts)}
+    assert chat.asked["base", "three"] == 3
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "sk-secret\n", " sk-secret", "sk\nsecret"])
+def test_a_key_that_no_header_can_hold_is_not_shown(
+    chat: ChatServer, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("LLMDIFF_BASE_API_KEY", key)
+    with pytest.raises(ModelError, match="the key in LLMDIFF_BASE_API_KEY has a char") as raised:
+        engine(chat).fingerprint()
+    assert "secret" not in str(raised.value)
+    assert not chat.asked
+
+
+@pytest.mark.parametrize(
+    ("name", "proxy", "said"),
+    [
+        (
+            "HTTP_PROXY",
+            "http://me:word@127.0.0.1:9",
+            "the proxy of HTTP_PROXY, and past it with NO_PROXY=",
+        ),
+        (
+            "ALL_PROXY",
+            "http://me:word@127.0.0.1:9",
+            "the proxy of ALL_PROXY, and past it with NO_PROXY=",
+        ),
+        ("HTTP_PROXY", "socks4://127.0.0.1:9", "is a proxy meant"),
+    ],
+)
+def test_a_proxy_in_the_way_is_named(
+    chat: ChatServer, monkeypatch: pytest.MonkeyPatch, name: str, proxy: str, said: str
+) -> None:
+    monkeypatch.setenv(name, proxy)
+    with pytest.raises(ModelError, match=said) as raised:
+        engine(chat, retries=0).fingerprint()
+    assert "word" not in str(raised.value)
+    if "NO_PROXY" in said:
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert engine(chat).fingerprint()
+
+
+def test_a_list_of_models_that_is_none_says_nothing(chat: ChatServer) -> None:
+    chat.listed = 5  # type: ignore[assignment]
+    assert texts(engine(chat).generate(requests("one"))) == {0: "base on one"}
+
+
+def test_a_servers_words_do_not_steer_a_terminal(chat: ChatServer) -> None:
+    chat.listed = ("\x1b[31mred\u202e", *map(str, range(10_000)))
+    with pytest.raises(ModelError, match=r"it has \\x1b\[31mred\\u202e, 0") as raised:
+        engine(chat).fingerprint()
+    assert len(str(raised.value)) < 3000
 
 
 def test_a_model_that_the_server_has_not_is_named_beside_those_it_has(chat: ChatServer) -> None:
@@ -439,6 +549,7 @@ def test_fingerprints_tell_models_apart_and_stay(chat: ChatServer) -> None:
         ({}, "text", None, "stop"),
         ({"finish_reason": "length"}, "text", None, "length"),
         ({"finish_reason": "tool_calls", "message": {"content": None}}, "", None, "stop"),
+        ({"message": {"tool_calls": [{"id": "1"}]}}, "", None, "stop"),
         ({"message": {"content": "<think>Hm.</think>Yes."}}, "Yes.", "Hm.", "stop"),
         ({"message": {"content": "Yes.", "reasoning_content": "Hm."}}, "Yes.", "Hm.", "stop"),
         ({"message": {"content": "Yes.", "reasoning": "Hm."}}, "Yes.", "Hm.", "stop"),
@@ -456,6 +567,13 @@ def test_tokens_are_taken_where_a_server_tells_them() -> None:
     found = generated_of(told)
     assert found.reply is not None
     assert (found.prompt_ids, found.reply.token_ids) == ((1, 2, 3), (5, 6))
+
+
+@pytest.mark.parametrize("ids", [[-1], [2**40], [True], ["5"]])
+def test_tokens_that_are_none_are_not_taken(ids: list[Any]) -> None:
+    reply = generated_of(completion("m", "text", token_ids=ids)).reply
+    assert reply is not None
+    assert reply.token_ids == ()
 
 
 def test_a_filtered_reply_is_no_reply() -> None:

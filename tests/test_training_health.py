@@ -207,6 +207,11 @@ def test_tokens_where_they_were_counted(tmp_path: Path) -> None:
         ("trainer_state.json", '{"log_history": [1]}', ": log_history"),
         ("trainer_state.json", '{"global_step": "x"}', ": global_step"),
         ("trainer_state.json", '{"log_history": [{"step": 1, "loss": "x"}]}', ": loss is 'x'"),
+        (
+            "trainer_state.json",
+            f'{{"log_history": [{{"step": 1, "loss": {"9" * 400}}}]}}',
+            ": loss",
+        ),
         ("trainer_log.jsonl", '{"current_steps": 1, "loss": 1}\n{"curr', ", line 2"),
         ("trainer_log.jsonl", '\n{"loss": 1.0}\n', ", line 2"),
         ("all_results.json", "", ", line 1"),

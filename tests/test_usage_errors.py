@@ -33,9 +33,15 @@ def files(project: pytest.Pytester) -> Path:
     (root / "file.txt").write_text("x", encoding="utf-8")
     (root / "broken.json").write_text('{"answers": {}}', encoding="utf-8")
     (root / "engines.py").write_text(
-        "nothing = 3\ndef broken(): raise RuntimeError('no disk')\n", encoding="utf-8"
+        "nothing = 3\ndef broken(): raise RuntimeError('no disk')\n"
+        "def leaving(): raise SystemExit('bye')\n",
+        encoding="utf-8",
     )
     (root / "raising.py").write_text("raise RuntimeError('no licence')\n", encoding="utf-8")
+    (root / "leaving.py").write_text("import sys; sys.exit(3)\n", encoding="utf-8")
+    (root / "skipping.py").write_text(
+        "import pytest; pytest.importorskip('nowhere')\n", encoding="utf-8"
+    )
     (root / "list.jinja").write_bytes(b"\xff\xfe")
     (root / "weights_list").mkdir()
     (root / "weights_list" / "config.json").write_text("[]", encoding="utf-8")
@@ -105,6 +111,9 @@ CASES: list[tuple[list[str], str]] = [
         ["--llm-base=python:raising:x", TUNED],
         "*'raising' raised RuntimeError on im*: no licence",
     ),
+    (["--llm-base=python:leaving:x", TUNED], "*'leaving' raised SystemExit on import: 3"),
+    (["--llm-base=python:skipping:x", TUNED], "*'skipping' raised Skipped on import: *nowhere*"),
+    (["--llm-base=python:engines:leaving", TUNED], "*raised SystemExit when it was called *bye"),
     (["--llm-base=weights_list", TUNED], "*config.json, line 1: expected a JSON object"),
     ([f"--llm-base={'n' * 300}", TUNED], "*cannot be used as a path (File name too long)"),
     (["--llm-base=scripted:~nobody-here/x.json", TUNED], "*cannot be used as a path (*home*"),
@@ -132,6 +141,27 @@ CASES: list[tuple[list[str], str]] = [
     ([BASE, TUNED, "--llmdiff-store=file.txt"], "--llmdiff-store: *file.txt is a file; give a f*"),
     ([BASE, TUNED, "--llmdiff-record=/dev/null"], "*/dev/null is no ordinary file; give another"),
     ([BASE, TUNED, "--llmdiff-calibrate=/dev/zero"], "*/dev/zero is no ordinary file; give ano*"),
+    ([BASE, TUNED, "--llmdiff-llamafactory=nowhere"], "--llmdiff-llamafactory: there is no *nowh*"),
+    (
+        [BASE, TUNED, "--llmdiff-json=x", "--llmdiff-html=empty/../x"],
+        "--llmdiff-html: *x is the file of --llmdiff-json too, which would be lost*",
+    ),
+    (
+        [BASE, TUNED, "--llmdiff-calibrate=x", "--llmdiff-record=x"],
+        "--llmdiff-calibrate: *x is the file of --llmdiff-record too*",
+    ),
+    (
+        [BASE, TUNED, "--llmdiff-json=llmdiff-accepted.yaml"],
+        "--llmdiff-json: *is the file of --llmdiff-accepted too*",
+    ),
+    (
+        [BASE, TUNED, "--llmdiff-baseline=b.json", "--llmdiff-markdown=b.json"],
+        "--llmdiff-markdown: *b.json is the file of --llmdiff-baseline too*",
+    ),
+    (
+        [BASE, TUNED, "--llmdiff-json=tuned.json"],
+        "--llmdiff-json: *tuned.json is the file of --llm-tuned too*",
+    ),
     ([BASE, TUNED, "--llmdiff-json=empty"], "*empty is a folder; give a file"),
     ([BASE, TUNED, "--llmdiff-html=empty"], "--llmdiff-html: *empty is a folder; give a file"),
     ([BASE, TUNED, "--llmdiff-markdown=empty"], "--llmdiff-markdown: *empty is a folder; give a*"),

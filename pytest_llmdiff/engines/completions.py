@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 from pytest_llmdiff.comparison import FinishReason, Reply
@@ -22,8 +23,13 @@ def generated_of(answer: Any) -> Generated:
     try:
         (choice,) = answer["choices"]
         message = choice["message"]
-        content, reason = message["content"], choice["finish_reason"]
-    except (KeyError, TypeError, ValueError) as error:
+        # Of a message with nothing but tool calls some servers leave the text out.
+        content = message.get("content") if message.get("tool_calls") else message["content"]
+        reason = choice["finish_reason"]
+    except KeyError as error:
+        shown = f"{str(answer)[:SHOWN]!r}"
+        raise ValueError(f"no chat completion: it lacks {error}: {shown}") from error
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"no chat completion with one choice: {str(answer)[:SHOWN]!r}") from error
     if reason == "content_filter":
         return Generated(error="the server's content filter has cut the reply")
@@ -31,6 +37,8 @@ def generated_of(answer: Any) -> Generated:
         raise ValueError(f"a chat completion without text: {str(content)[:SHOWN]!r}")
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     text = content or ""
+    if not isinstance(reasoning, (str, NoneType)):
+        raise ValueError(f"a reasoning that is no text: {str(reasoning)[:SHOWN]!r}")
     if not reasoning:
         text, reasoning = split_reasoning(text, prompt_tail="", special_tokens=())
     finish: FinishReason = "length" if reason == "length" else "stop"
@@ -86,7 +94,9 @@ def _ids_beside(logprobs: Any) -> tuple[int, ...]:
 
 def ids_of(given: Any) -> tuple[int, ...]:
     """Token ids, where the server tells them (vLLM's `return_token_ids`)."""
-    known = isinstance(given, Sequence) and all(isinstance(each, int) for each in given)
+    known = isinstance(given, Sequence) and all(
+        type(each) is int and 0 <= each < 2**32 for each in given
+    )
     return tuple(given) if known else ()
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from pytest_llmdiff.engines.background import Put, as_they_come
 from pytest_llmdiff.errors import LLMDiffError, ModelError
@@ -28,6 +31,11 @@ ROUNDS = 16
 RETRIES = 16
 FIRST_RETRIES = 4
 TIMEOUT = 600.0  # seconds for one reply
+# Timeouts after which a server that has answered nothing meanwhile is given up, and one that has
+# never answered. One that answers other requests is slow or busy, and is waited for.
+SILENCES = 2
+FIRST_SILENCES = 1
+PAUSES = 30.0  # seconds, for those between tries
 ABSENT = (404, 405)
 
 
@@ -77,6 +85,7 @@ class Connection:
         self._in_flight = in_flight or IN_FLIGHT
         self._retries = retries
         self._timeout = timeout
+        self._heard: float | None = None  # when the server last answered
         self._absent: set[str] = set()  # paths at the root that the server has said not to know
 
     def each(
@@ -91,6 +100,7 @@ class Connection:
         One that fails ends the sending; what is under way already may still come, and the error
         is raised behind it.
         """
+        made = self._client(self._retries)  # of a half-made one a running loop would tell on stderr
         width = min(self._in_flight, len(jobs), at_most or len(jobs))
 
         async def work(put: Put[tuple[int, Result]]) -> None:
@@ -106,7 +116,7 @@ class Connection:
                     if errors:
                         return
 
-            async with self._client(self._retries) as client, asyncio.TaskGroup() as tasks:
+            async with made as client, asyncio.TaskGroup() as tasks:
                 for _ in range(width):
                     tasks.create_task(send(client))
             if errors:
@@ -117,8 +127,10 @@ class Connection:
     def first(self, ask: Callable[[AsyncOpenAI], Coroutine[Any, Any, Result]]) -> Result:
         """The outcome of a first question: with few retries, since nobody may be there."""
 
+        made = self._client(min(FIRST_RETRIES, self._retries))
+
         async def work(put: Put[Result]) -> None:
-            async with self._client(min(FIRST_RETRIES, self._retries)) as client:
+            async with made as client:
                 put(await _found(ask(client)))
 
         (found,) = as_they_come(work)
@@ -152,7 +164,7 @@ class Connection:
         raw = (await self._answered(sent)).content
         try:
             return json.loads(raw)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(
                 f"{self.endpoint} answered with what is no JSON: {raw[:80]!r}"
             ) from error
@@ -163,7 +175,7 @@ class Connection:
 
         endpoint = self.endpoint
         try:
-            return await sent
+            return await self._patiently(sent)
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
             raise Refused(f"{endpoint} refuses the request: {_said(error)}") from error
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
@@ -174,22 +186,78 @@ class Connection:
         except openai.OpenAIError as error:
             if getattr(error, "status_code", None) in ABSENT:
                 raise Absent(f"{endpoint}: not found: {_said(error)}") from error
-            raise ModelError(f"{endpoint} cannot be asked: {_said(error)}") from error
+            hint = _proxied(endpoint.url) if isinstance(error, openai.APIConnectionError) else ""
+            raise ModelError(f"{endpoint} cannot be asked: {_said(error)}{hint}") from error
+
+    async def _patiently(self, sent: Any) -> Any:
+        """The outcome of a request, which is tried again for as long as the server answers any.
+
+        Raises:
+            ModelError: nothing comes from it.
+        """
+        import openai
+
+        asking, since = asyncio.ensure_future(sent), time.monotonic()
+        try:
+            while not asking.done():
+                heard = since if self._heard is None else max(since, self._heard)
+                silences = FIRST_SILENCES if self._heard is None else SILENCES
+                left = heard + silences * self._timeout + PAUSES - time.monotonic()
+                if left <= 0:
+                    raise ModelError(
+                        f"{self.endpoint} cannot be asked: timed out: it takes requests, and has "
+                        f"answered nothing in {time.monotonic() - heard:.0f} seconds"
+                    )
+                await asyncio.wait({asking}, timeout=left)
+        finally:
+            if not asking.done():
+                asking.cancel()
+                await asyncio.wait({asking})
+        if not isinstance(asking.exception(), openai.APIConnectionError):
+            self._heard = time.monotonic()
+        return asking.result()
 
     def _client(self, retries: int) -> AsyncOpenAI:
         import openai
 
-        key = next((os.environ[n] for n in self.endpoint.key_names if os.environ.get(n)), "none")
-        return openai.AsyncOpenAI(
-            base_url=self.endpoint.url, api_key=key, max_retries=retries, timeout=self._timeout
-        )
+        name = next((n for n in self.endpoint.key_names if os.environ.get(n)), None)
+        key = "none" if name is None else os.environ[name]
+        if not key.isascii() or not key.isprintable() or key != key.strip():
+            # Said here and not by the client, which would show the key.
+            raise ModelError(
+                f"{self.endpoint}: the key in {name} has a character that no header can hold (a "
+                "line end or space at its end, say): set it to the key alone"
+            )
+        try:
+            return openai.AsyncOpenAI(
+                base_url=self.endpoint.url, api_key=key, max_retries=retries, timeout=self._timeout
+            )
+        except (ImportError, ValueError) as error:  # of a proxy of another kind
+            raise ModelError(
+                f"{self.endpoint} cannot be asked: {error}; is a proxy meant? See the environment "
+                "variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY"
+            ) from error
 
 
 async def _found(asked: Coroutine[Any, Any, Result]) -> Result:
     try:
         return await asked
     except Absent as error:
-        raise ModelError(str(error)) from error
+        raise ModelError(
+            f"{error}; is the part before # the address up to the version, http://HOST:PORT/v1?"
+        ) from error
+
+
+def _proxied(url: str) -> str:
+    """What is to be said of a proxy, if requests go through one; its own address may hold a key."""
+    scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
+    found = getproxies()
+    name = next((n for n in (scheme, "all") if found.get(n)), None)
+    if name is None or proxy_bypass(host):
+        return ""
+    return (
+        f"; requests go through the proxy of {name.upper()}_PROXY, and past it with NO_PROXY={host}"
+    )
 
 
 def _said(error: Exception) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.engines import Engine, capability
 from pytest_llmdiff.engines.scripted import ScriptedEngine
 from pytest_llmdiff.engines.spec_checks import python_engine
-from pytest_llmdiff.loading import installed_version
+from pytest_llmdiff.errors import ModelError
+from pytest_llmdiff.loading import RAISED, installed_version
 from pytest_llmdiff.planning import content_key, store_key
 from pytest_llmdiff.settings import Settings
 from pytest_llmdiff.specs import FILE_KINDS, Spec, fetch
@@ -70,8 +71,17 @@ class Pair:
         return all(capability(side, "steady") or False for side in sides)
 
     def close(self) -> None:
-        self.base.close()
-        self.tuned.close()
+        """Raises ModelError where an engine of the user's cannot be closed; the other one is."""
+        failed: BaseException | None = None
+        for engine in (self.base, self.tuned):
+            try:
+                engine.close()
+            except RAISED as error:
+                failed = error
+        if failed is not None:
+            raise ModelError(
+                f"an engine raised {type(failed).__name__} when it was closed: {failed}"
+            ) from failed
 
 
 def open_pair(

@@ -7,10 +7,12 @@ the others are of kind `reply`, `divergence`, `score` or `check`. The order does
 from __future__ import annotations
 
 import json
+import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.comparison import Reply
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 KIND = "llmdiff-recording"
 VERSION = 2
+LIKE = 1e-3  # by which a score of one text may differ between two machines
 # What values of another form raise where they are read.
 DAMAGED = (KeyError, TypeError, AttributeError, ValueError, LookupError, struct.error)
 
@@ -86,12 +89,51 @@ class Recording:
                     "engines that answer differently each time, cannot be joined"
                 )
         elif kind == "divergence":
-            self.divergences[row["request"]] = row["value"]
+            known = self.divergences.setdefault(row["request"], row["value"])
+            if known != row["value"]:
+                was, now = (
+                    sum((token.kl for token in _divergences(value).tokens), 0.0)
+                    for value in (known, row["value"])
+                )
+                self._require_like(was, now, what="divergence along one reply")
         elif kind == "score":
-            self.scores[content_key([row["scorer"], row["inputs"]])] = row["value"]
+            _check_score(row["value"])
+            key = content_key([row["scorer"], row["inputs"]])
+            known = self.scores.setdefault(key, row["value"])
+            self._require_like(
+                known["value"], row["value"]["value"], what=f"score of {row['scorer']}"
+            )
             self.languages.setdefault(row["scorer"], row.get("languages"))
         elif kind == "check":
             self.checks[content_key([row["side"], row["what"], row["about"]])] = row["value"]
+
+    def _require_like(self, a: float | None, b: float | None, *, what: str) -> None:
+        """Of values that are there twice neither is to be guessed; rounding may differ."""
+        if repr(a) == repr(b):
+            return
+        if a is None or b is None or not math.isclose(a, b, rel_tol=LIKE, abs_tol=LIKE):
+            raise ConfigError(
+                f"replay:{self.path} holds two values of a {what}, {a} and {b}: recordings of "
+                "different scorers or models cannot be joined"
+            )
+
+
+def _check_score(value: Mapping[str, Any]) -> None:
+    if not (
+        isinstance(value["value"], (float, int, NoneType))
+        and isinstance(value["unsupported"], (str, NoneType))
+        and isinstance(value["details"], dict)
+    ):
+        raise TypeError(f"a score is {value!r:.80}")
+
+
+def _divergences(value: Mapping[str, Any]) -> TokenDivergences:
+    """Raises one of DAMAGED where it is of another form."""
+    found = divergences_from_json(value)
+    for name, held in ((n, h) for token in found.tokens for n, h in vars(token).items()):
+        if not isinstance(held, str if name.endswith("text") else (float, int)):
+            raise TypeError(f"{name} is {held!r:.80}")
+    return found
 
 
 class ReplayEngine:
@@ -136,7 +178,7 @@ class ReplayEngine:
                 f"{request.messages[-1]['content']!r}: record a run that measures it"
             )
         try:
-            return divergences_from_json(value)
+            return _divergences(value)
         except DAMAGED as error:
             raise self._damaged(request, error) from error
 

@@ -48,7 +48,7 @@ def packed(ids: Sequence[int]) -> str:
 
 
 def unpacked(text: str) -> tuple[int, ...]:
-    data = b64decode(text)
+    data = b64decode(text, validate=True)
     return struct.unpack(f"<{len(data) // 4}I", data)
 
 

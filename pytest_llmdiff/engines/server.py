@@ -193,7 +193,8 @@ class ServerEngine:
         except Absent:
             return {}
         rows = answer.get("data") if isinstance(answer, dict) else None
-        known = [row for row in rows or () if isinstance(row, dict) and "id" in row]
+        rows = rows if isinstance(rows, list) else []
+        known = [row for row in rows if isinstance(row, dict) and "id" in row]
         if not known:
             return {}
         for row in known:
@@ -268,6 +269,6 @@ class ServerEngine:
         return generated_of(answer)
 
     def _check_model(self, name: object) -> None:
-        note = f"{self.endpoint}: the server says that {name!r} answered"
+        note = f"{self.endpoint}: the server says that {name!r:.200} answered"
         if isinstance(name, str) and name != self.endpoint.model and note not in self.notes:
             self.notes.append(note)

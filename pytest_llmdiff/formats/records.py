@@ -288,8 +288,8 @@ def _loads(text: str) -> object:
     return json.loads(text) if text.startswith("\ufeff") else _STRICT.decode(text)
 
 
-def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    # json keeps the last of two equal keys and says nothing.
+def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """For `json`, which keeps the last of two equal keys and says nothing. Raises ValueError."""
     values: dict[str, object] = {}
     for key, value in pairs:
         if key in values:
@@ -299,7 +299,7 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 # Made once: `json.loads` makes one for every call that has a hook.
-_STRICT = json.JSONDecoder(object_pairs_hook=_unique_keys)
+_STRICT = json.JSONDecoder(object_pairs_hook=unique_keys)
 
 
 def _object(place: str, value: object, kind: Kind) -> dict[str, object]:

@@ -229,9 +229,11 @@ def _number(file: Path, row: Row, name: str) -> float | None:
     try:
         if value is None or (isinstance(value, (int, float, str)) and not isinstance(value, bool)):
             return None if value is None else float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
-    raise ConfigError(f"{file}: {name} is {value!r} (step {row.get('step')}); expected a number")
+    raise ConfigError(
+        f"{file}: {name} is {value!r:.80} (step {row.get('step')}); expected a number"
+    )
 
 
 def _finite(file: Path, row: Row, name: str) -> float | None:

@@ -14,6 +14,7 @@ from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
 from pytest_llmdiff.reports.origins import carried_lines, learnt_lines
 from pytest_llmdiff.reports.text import (
     INTERVAL,
+    bounded,
     counted,
     first_difference,
     marked,
@@ -74,7 +75,7 @@ def failure_text(
     for verdict in verdicts:
         lines += [f"  - {printable(p)}" for p in verdict.measurement.details.get("problems", ())]
         lines += [f"  next     {printable(s)}" for s in verdict.measurement.details.get("next", ())]
-    lines = list(dict.fromkeys(lines))
+    lines = list(dict.fromkeys(map(bounded, lines)))
     if comparison is not None:
         lines += _comparison_lines(comparison, explanation.divergences)
         lines += _explained_lines(comparison, explanation)
@@ -95,7 +96,7 @@ def set_failure_text(
             explanation = explained.get(id(comparison), Explanation())
             lines += [f"  {line}" for line in _member_lines(comparison, explanation)]
     notes = (n for verdict, _ in found for n in verdict.measurement.details.get("notes", ()))
-    lines += [f"  note     {printable(note)}" for note in dict.fromkeys(notes)]
+    lines = [*map(bounded, lines), *(f"  note     {printable(n)}" for n in dict.fromkeys(notes))]
     if rerun:
         lines.append(f"  rerun    {rerun}")
     return "\n".join(lines)

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 
 LONGEST = 400
+LINE = 2000  # columns of a line that may quote a prompt whole
 MARK = "▸"
 INTERVAL = "90 % interval"  # each end is a one-sided bound at 95 %
 
@@ -84,6 +85,12 @@ def shortened(text: str, length: int = LONGEST) -> str:
             break
         kept += 1
     return text[:kept].rstrip() + "…"
+
+
+def bounded(line: str) -> str:
+    """A line of a failure; a cut one says where it is whole."""
+    cut = shortened(line, LINE)
+    return line if cut == line else f"{cut} (whole in the JSON report, --llmdiff-json)"
 
 
 def marked(text: str, at: int | None) -> str:

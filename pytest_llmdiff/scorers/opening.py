@@ -115,12 +115,12 @@ def open_scorer(
 def _custom(role: str, name: str, found: Any) -> Scorer:
     identity = _identity(name, found) if name.startswith("python:") else uuid.uuid4().hex
     if role == "embedder":
-        if not hasattr(found, "encode"):
+        if not callable(getattr(found, "encode", None)):
             raise ConfigError(f"the embedder {name} needs a method encode(texts)")
         from pytest_llmdiff.scorers.embedding import CustomEmbedder
 
         return CustomEmbedder(name=name, encoder=found, identity=identity)
-    if not (callable(found) or hasattr(found, "score")):
+    if not callable(getattr(found, "score", found)):
         raise ConfigError(f"the scorer {name} must be callable with a list of texts")
     from pytest_llmdiff.scorers.toxicity import CustomScorer
 
