@@ -13,6 +13,7 @@ from pytest_llmdiff import option_values
 DEFAULT_EMBEDDER = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 # Options that say where a run keeps and writes things, which has no bearing on what it finds.
 PLACES = ("store", "record", "json", "html", "markdown", "export")
+WRITTEN = ("record", "json", "html", "markdown", "calibrate")  # files that a run replaces
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.options import OPTIONS, PLACES, Option
+from pytest_llmdiff.options import OPTIONS, PLACES, WRITTEN, Option
 
 SHOWN = 200  # characters of a value that is refused
+# pytest's options that list or set up the tests and run none.
+LISTING = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +115,7 @@ def read_settings(config: pytest.Config) -> Settings:
             "a --llmdiff-temperature above 0, or leave samples out"
         )
     _check_places(values)
-    if base is not None and not config.getoption("collectonly"):
+    if base is not None and runs_tests(config):
         _require_writable(values)
     return Settings(
         base=base,
@@ -125,12 +128,33 @@ def read_settings(config: pytest.Config) -> Settings:
     )
 
 
+def only_plans(config: pytest.Config) -> bool:
+    """Whether `--llmdiff-plan` or its ini option is set; asked ahead of the other settings.
+
+    Raises:
+        ConfigError: the value in ini is neither true nor false.
+    """
+    (plan,) = (option for option in OPTIONS if option.name == "plan")
+    return bool(_read(config, plan, Path(config.invocation_params.dir))[0])
+
+
+def runs_tests(config: pytest.Config) -> bool:
+    """Whether this run has outcomes: what only lists tests must not replace a run's reports."""
+    return not any(config.getoption(name, False) for name in LISTING)
+
+
 def _check_places(values: Mapping[str, Any]) -> None:
     """Refuse a folder in place of a file, and the other way round."""
     for name in ("record", "json", "html", "markdown", "baseline", "calibrate", "accepted"):
         file: Path | None = values[name]
         if file is not None and file.is_dir():
             raise ConfigError(f"--llmdiff-{name}: {file} is a folder; give a file")
+    for first, second in combinations((*WRITTEN, "accepted", "baseline"), 2):
+        one, other = values[first], values[second]
+        if (first, second) != ("calibrate", "baseline") and is_same_file(one, other):
+            raise ConfigError(
+                f"--llmdiff-{second}: {other} is the file of --llmdiff-{first} as well; give two"
+            )
     for name in ("record", "baseline", "calibrate", "accepted"):  # read, or replaced as a whole
         file = values[name]
         if file is not None and file.exists() and not file.is_file():
@@ -139,6 +163,13 @@ def _check_places(values: Mapping[str, Any]) -> None:
         folder: Path | None = values[name]
         if folder is not None and folder.exists() and not folder.is_dir():
             raise ConfigError(f"--llmdiff-{name}: {folder} is a file; give a folder")
+
+
+def is_same_file(one: Path | None, other: Path | None) -> bool:
+    """Whether two paths, of which neither need exist, are of one file; a device is for all."""
+    if one is None or other is None or os.path.realpath(one) != os.path.realpath(other):
+        return False
+    return one.is_file() or not one.exists()
 
 
 def _require_writable(values: Mapping[str, Any]) -> None:

@@ -135,6 +135,18 @@ CASES: list[tuple[list[str], str]] = [
     ([BASE, TUNED, "--llmdiff-json=empty"], "*empty is a folder; give a file"),
     ([BASE, TUNED, "--llmdiff-html=empty"], "--llmdiff-html: *empty is a folder; give a file"),
     ([BASE, TUNED, "--llmdiff-markdown=empty"], "--llmdiff-markdown: *empty is a folder; give a*"),
+    (
+        [BASE, TUNED, "--llmdiff-json=out", "--llmdiff-html=empty/../out"],
+        "--llmdiff-html: * is the file of --llmdiff-json as well; give two",
+    ),
+    (
+        [BASE, TUNED, "--llmdiff-calibrate=llmdiff-accepted.yaml"],
+        "--llmdiff-accepted: * is the file of --llmdiff-calibrate as well; give two",
+    ),
+    (
+        [BASE, TUNED, "--llmdiff-record=tuned.json"],
+        "--llmdiff-record: *tuned.json is what --llm-tuned reads, and would be replaced *",
+    ),
     ([BASE, TUNED, "-o", "llmdiff_seed=-1"], "llmdiff_seed in ini: '-1' is not a whole number*"),
     (["-o", "llmdiff_required=true"], "llmdiff_required is set and no models are given*"),
 ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pytest_llmdiff.engines import Engine
 from pytest_llmdiff.engines.scripted import ScriptedEngine
 from pytest_llmdiff.errors import ConfigError, MissingPackageError
 from pytest_llmdiff.loading import called, installed_version, load_object
-from pytest_llmdiff.settings import Settings
+from pytest_llmdiff.options import WRITTEN
+from pytest_llmdiff.settings import Settings, is_same_file
 from pytest_llmdiff.specs import FILE_KINDS, Spec
 
 
@@ -47,6 +50,13 @@ def check_spec(spec: Spec, option: str, base: Spec, settings: Settings) -> None:
             f"{option}: {spec.text} is a PEFT adapter, which needs the weights of its base in "
             f"--llm-base; {base.text} has none"
         )
+    for name in WRITTEN:
+        file: Path | None = getattr(settings, name)
+        if is_same_file(spec.path, file):
+            raise ConfigError(
+                f"--llmdiff-{name}: {file} is what {option} reads, and would be replaced by what "
+                "this run makes of it; give another file"
+            )
     served = settings.served_quantization if option == "--llm-served" else None
     quantization = served or settings.quantization
     if spec.runtime == "vllm":
