@@ -40,11 +40,24 @@ def configure(config: pytest.Config) -> None:
     except LLMDiffError as error:
         raise pytest.UsageError(f"llmdiff: {error}") from error
     config.stash[SESSION] = session
-    if session.specs is None or hasattr(config, "workerinput") or not runs_tests(config):
+    if hasattr(config, "workerinput") or not runs_tests(config):
+        return
+    if session.specs is None:
+        config.pluginmanager.register(WithoutModels(session), GATHERING)
         return
     from pytest_llmdiff.gathering import Gathering
 
     config.pluginmanager.register(Gathering(session), GATHERING)
+
+
+class WithoutModels:
+    """Counts the tests that were skipped for want of models, in whatever process."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.session.skipped += report.skipped and hasattr(report, "llmdiff")
 
 
 def require_ini_found(config: pytest.Config) -> None:
@@ -151,9 +164,6 @@ def expect(session: Session, items: Sequence[pytest.Item]) -> None:
 
         sets = {case_of(item): probes for item, probes in probed if is_set(item)}
         session.closing += outlook(session, sets)
-    uses = sum(map(uses_models, items))
-    if session.specs is None and not session.config.getoption("collectonly"):
-        session.skipped = uses
 
 
 def collected(session: Session, items: Sequence[pytest.Item]) -> None:
