@@ -9,16 +9,18 @@ from pathlib import Path
 
 from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.session import Session
+from pytest_llmdiff.settings import runs_tests
 from pytest_llmdiff.specs import Spec
 
 
 def write_outputs(session: Session, specs: tuple[Spec, Spec]) -> tuple[list[str], bool]:
     """Write what was asked for: last lines of the summary, and whether all of it is written.
 
-    What cannot be written keeps nothing else from being written.
+    What cannot be written keeps nothing else from being written. A run that only lists its tests
+    writes nothing.
     """
     lines, whole = list[str](), True
-    if session.settings.plan:
+    if not runs_tests(session.config):
         return lines, whole
     for name, write in _files(session, specs):
         try:

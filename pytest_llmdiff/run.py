@@ -14,8 +14,9 @@ from pytest_llmdiff.fixtures import MODEL_FIXTURES
 from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.parametrize import asks_for_divergence, is_ours, is_set, probes_of
 from pytest_llmdiff.session import KEPT, SESSION, Session, case_of
-from pytest_llmdiff.settings import read_settings, require_apart
+from pytest_llmdiff.settings import only_plans, read_settings, require_apart, runs_tests
 
+GATHERING = "llmdiff-gathering"
 # Those that are pytest's alone; the others may hold no pytest settings.
 INI_FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
 
@@ -39,7 +40,24 @@ def configure(config: pytest.Config) -> None:
     except LLMDiffError as error:
         raise pytest.UsageError(f"llmdiff: {error}") from error
     config.stash[SESSION] = session
-    config.pluginmanager.register(Collected(session), "llmdiff-session")
+    if hasattr(config, "workerinput") or not runs_tests(config):
+        return
+    if session.specs is None:
+        config.pluginmanager.register(WithoutModels(session), GATHERING)
+        return
+    from pytest_llmdiff.gathering import Gathering
+
+    config.pluginmanager.register(Gathering(session), GATHERING)
+
+
+class WithoutModels:
+    """Counts the tests that were skipped for want of models, in whatever process."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.session.skipped += report.skipped and hasattr(report, "llmdiff")
 
 
 def require_ini_found(config: pytest.Config) -> None:
@@ -73,8 +91,11 @@ def require_ini_found(config: pytest.Config) -> None:
 
 def prepare(config: pytest.Config) -> None:
     """A run that only plans collects and goes no further, in this process alone."""
-    if config.getoption("llmdiff_plan"):
-        config.option.collectonly = True
+    try:
+        if only_plans(config):
+            config.option.collectonly = True
+    except ConfigError as error:
+        raise pytest.UsageError(f"llmdiff: {error}") from error
 
 
 def checked_specs(session: Session) -> Any:
@@ -123,36 +144,6 @@ def check_training(session: Session) -> None:
         given_train_data(settings)  # read whole: once is enough
 
 
-class Collected:
-    """Gathers the rows of finished tests where the reports are written."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-
-    @pytest.hookimpl(tryfirst=True)  # before the properties go into a JUnit file
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        config = self.session.config
-        if not hasattr(report, "llmdiff") or hasattr(config, "workerinput"):
-            return
-        from pytest_llmdiff.reports.outcomes import add_report
-
-        add_report(self.session.rows, report)
-        if report.when == "teardown" and config.getoption("xmlpath", None):
-            from pytest_llmdiff.reports.junit import properties
-
-            options = self.session.rerun_options
-            report.user_properties += properties(self.session.rows[report.nodeid], options)
-
-    def pytest_runtest_logfinish(self) -> None:
-        """Tell xdist's workers where the run ends early (`-x`): they may be at all its replies."""
-        plugins = self.session.config.pluginmanager
-        run: Any = plugins.getplugin("session")
-        if not (run.shouldfail or run.shouldstop) or self.session.specs is None:
-            return
-        if plugins.hasplugin("dsession"):
-            self.session.stop.tell()
-
-
 def header(session: Session) -> list[str]:
     if session.specs is None:
         return []
@@ -175,9 +166,6 @@ def expect(session: Session, items: Sequence[pytest.Item]) -> None:
 
         sets = {case_of(item): probes for item, probes in probed if is_set(item)}
         session.closing += outlook(session, sets)
-    uses = sum(map(uses_models, items))
-    if session.specs is None and not session.config.getoption("collectonly"):
-        session.skipped = uses
 
 
 def collected(session: Session, items: Sequence[pytest.Item]) -> None:
@@ -253,6 +241,9 @@ def finish(ended: pytest.Session) -> None:
         session.warnings.append(str(error))
     if specs is None:
         return
+    session.exit_code = int(ended.exitstatus)
+    if ended.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
+        session.warnings.append("the run ended before all of its tests had run")
     from pytest_llmdiff.outputs import write_outputs
 
     lines, whole = write_outputs(session, specs)
@@ -265,7 +256,8 @@ def release(config: pytest.Config) -> None:
     """Let go of the run: pytest's last garbage collections look at all that is still alive."""
     session = config.stash.get(SESSION, None)
     if session is not None:
-        config.pluginmanager.unregister(name="llmdiff-session")
+        if config.pluginmanager.hasplugin(GATHERING):
+            config.pluginmanager.unregister(name=GATHERING)
         del config.stash[SESSION]
         session.release()
 

@@ -43,6 +43,7 @@ class Session:
         self.served: Spec | None = None
         self.rows: dict[str, dict[str, Any]] = {}
         self.skipped = 0
+        self.exit_code = 0
         self.note: str | None = None
         self.warnings: list[str] = []
         self.closing: list[str] = []  # last lines of the summary: what was written where
@@ -311,6 +312,7 @@ class Session:
             skipped=self.skipped,
             chance=chance_of(self.rows.values()),
             options=self.rerun_options,
+            exit_code=self.exit_code,
         )
 
     def _said(self) -> Sayings | None:

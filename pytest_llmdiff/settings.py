@@ -15,6 +15,8 @@ from pytest_llmdiff.options import OPTIONS, PLACES, Option
 
 WRITTEN = ("accepted", "record", "json", "html", "markdown", "calibrate")
 SHOWN = 200  # characters of a value that is refused
+# pytest's options that list or set up the tests and run none.
+LISTING = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +116,7 @@ def read_settings(config: pytest.Config) -> Settings:
         )
     _check_places(values)
     require_apart(values, {})
-    if base is not None and not config.getoption("collectonly"):
+    if base is not None and runs_tests(config):
         _require_writable(values)
     return Settings(
         base=base,
@@ -125,6 +127,21 @@ def read_settings(config: pytest.Config) -> Settings:
         ini_folder=config.inipath.parent if config.inipath else invocation,
         **values,
     )
+
+
+def only_plans(config: pytest.Config) -> bool:
+    """Whether `--llmdiff-plan` or its ini option is set; asked ahead of the other settings.
+
+    Raises:
+        ConfigError: the value in ini is neither true nor false.
+    """
+    (plan,) = (option for option in OPTIONS if option.name == "plan")
+    return bool(_read(config, plan, Path(config.invocation_params.dir))[0])
+
+
+def runs_tests(config: pytest.Config) -> bool:
+    """Whether this run has outcomes: what only lists tests must not replace a run's reports."""
+    return not any(config.getoption(name, False) for name in LISTING)
 
 
 def _check_places(values: Mapping[str, Any]) -> None:

@@ -330,18 +330,22 @@ def test_it(comparison):
 
 
 @pytest.mark.parametrize(
-    ("summary", "merged"),
+    ("summary", "exit_code", "merged"),
     [
-        ({"passed": 3, "regressed": 0, "skipped": 1}, True),
-        ({"passed": 0, "regressed": 0, "skipped": 4}, False),
-        ({"passed": 3, "inconclusive": 1}, False),
-        ({"passed": 3, "error": 1}, False),
+        ({"passed": 3, "regressed": 0, "skipped": 1}, 0, True),
+        ({"passed": 0, "regressed": 0, "skipped": 4}, 0, False),
+        ({"passed": 3, "inconclusive": 1}, 0, False),
+        ({"passed": 3, "error": 1}, 1, False),
+        ({"passed": 3, "regressed": 0}, 2, False),
     ],
 )
-def test_the_gate_of_the_docs(tmp_path: Path, summary: dict[str, int], merged: bool) -> None:
+def test_the_gate_of_the_docs(
+    tmp_path: Path, summary: dict[str, int], exit_code: int, merged: bool
+) -> None:
     (block,) = (block for block in BLOCKS if block.file == "gate.py")
     (tmp_path / "gate.py").write_text(block.text, encoding="utf-8")
-    (tmp_path / "llmdiff.json").write_text(json.dumps({"summary": summary}), encoding="utf-8")
+    report = {"summary": summary, "exit_code": exit_code}
+    (tmp_path / "llmdiff.json").write_text(json.dumps(report), encoding="utf-8")
     found = subprocess.run(
         [sys.executable, "gate.py"], cwd=tmp_path, check=False, capture_output=True, text=True
     )

@@ -41,6 +41,18 @@ def test_requests_from_the_store_and_fresh(project: pytest.Pytester, run: Run) -
     run("--llmdiff-plan").stdout.fnmatch_lines(["  base   11 from the store, 49 to answer"])
 
 
+def test_a_plan_that_ini_asks_for_runs_nothing_either(project: pytest.Pytester, run: Run) -> None:
+    write(project, every=3)
+    project.makepyfile(test_suite=SUITE)
+    result = run("-o", "llmdiff_plan=true")
+    result.stdout.fnmatch_lines(["plan: 60 requests to each model"])
+    result.assert_outcomes()
+    run("-o", "llmdiff_plan=no").assert_outcomes(passed=61)
+    result = run("-o", "llmdiff_plan=perhaps")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: llmdiff: llmdiff_plan in ini: 'perhaps' is not true or *"])
+
+
 def test_only_what_is_selected_is_planned(project: pytest.Pytester, run: Run) -> None:
     write(project, every=3)
     project.makepyfile(test_suite=SUITE)

@@ -448,8 +448,7 @@ def test_without_models_tests_are_skipped_with_a_summary(
     result.assert_outcomes(passed=1, skipped=3)
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*no models: give --llm-base SPEC --llm-tuned SPEC"])
-    if not mode:  # the controller of xdist collects nothing itself
-        result.stdout.fnmatch_lines(["llmdiff: 3 tests need models and were skipped*"])
+    result.stdout.fnmatch_lines(["llmdiff: 3 tests need models and were skipped*"])
 
 
 def test_header_shows_requested_values_and_their_sources(

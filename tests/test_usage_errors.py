@@ -162,6 +162,14 @@ CASES: list[tuple[list[str], str]] = [
         [BASE, TUNED, "--llmdiff-json=tuned.json"],
         "--llmdiff-json: *tuned.json is the file of --llm-tuned too*",
     ),
+    (
+        [BASE, TUNED, "--llmdiff-calibrate=llmdiff-accepted.yaml"],
+        "--llmdiff-calibrate: * is the file of --llmdiff-accepted too*",
+    ),
+    (
+        [BASE, TUNED, "--llmdiff-record=tuned.json"],
+        "--llmdiff-record: *tuned.json is the file of --llm-tuned too*",
+    ),
     ([BASE, TUNED, "--llmdiff-json=empty"], "*empty is a folder; give a file"),
     ([BASE, TUNED, "--llmdiff-html=empty"], "--llmdiff-html: *empty is a folder; give a file"),
     ([BASE, TUNED, "--llmdiff-markdown=empty"], "--llmdiff-markdown: *empty is a folder; give a*"),

@@ -16,7 +16,8 @@ class Facts:
     """A finished run: its settings, what `auto` came out as, and one row per test.
 
     `skipped` counts the tests that needed models in a run without any; `chance` is what
-    noise alone would fail. `options` are those of the command that runs one test again.
+    noise alone would fail. `options` are those of the command that runs one test again. `exit_code`
+    is pytest's, from before the reports are written.
     """
 
     settings: Settings
@@ -27,6 +28,7 @@ class Facts:
     skipped: int
     chance: Chance
     options: str
+    exit_code: int = 0
 
 
 def rerun_of(row: Mapping[str, Any], facts: Facts) -> str:

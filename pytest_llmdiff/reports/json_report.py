@@ -32,6 +32,7 @@ def report(facts: Facts) -> dict[str, Any]:
         },
         "notes": list(facts.notes),
         "warnings": list(facts.warnings),
+        "exit_code": facts.exit_code,
         "summary": {name.replace(" ", "_"): count for name, count in found.items()},
         "tests": [
             {

@@ -13,6 +13,7 @@ import pytest
 # failed: an assertion of the test's own. error: no verdict was reached (set-up failed, a model or
 # scorer could not be had).
 Kind = Literal["passed", "regressed", "inconclusive", "not judged", "failed", "error", "skipped"]
+DIED = "???"  # what plugins call the phase of a test whose process died
 FACTS = ("verdicts", "comparisons", "compared", "same", "many", "values", "case", "target")
 KINDS: tuple[Kind, ...] = (
     "passed", "regressed", "inconclusive", "not judged", "failed", "error", "skipped",
@@ -20,12 +21,10 @@ KINDS: tuple[Kind, ...] = (
 
 
 def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> None:
-    """Take one phase of a test into its row; tests that use no models have none."""
-    facts = getattr(report, "llmdiff", None)
+    """Take one phase of a test into its row, or that the test's process died (no facts)."""
+    facts = getattr(report, "llmdiff", {})
     if isinstance(facts, str):  # from another process
         facts = json.loads(facts)
-    if not isinstance(facts, dict):
-        return
     row = rows.get(report.nodeid)
     if row is None:
         file, line, _ = report.location
@@ -35,7 +34,8 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
             "target": "", "file": file.replace(os.sep, "/"),
             "line": None if line is None else line + 1,
         }  # fmt: skip
-    if report.when == "setup":  # of the first try, or of another one
+    # Of the first try, or of another one; that a process died no later try makes good.
+    if report.when == "setup" and DIED not in row["phases"]:
         row["phases"], row["message"] = {}, None
     # What pytest-rerunfailures calls "rerun" is a failure that is tried again.
     outcome = "failed" if report.outcome not in ("passed", "skipped") else report.outcome
