@@ -19,7 +19,7 @@ from pytest_llmdiff.comparison import SIDES, Comparison, InputsOf, Reply, Score,
 from pytest_llmdiff.errors import ProbeError, ScorerError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.generation import Generation
-from pytest_llmdiff.likelihoods import likelihoods
+from pytest_llmdiff.likelihoods import all_likelihoods
 from pytest_llmdiff.passages import Passage
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.probes import Probe
@@ -156,7 +156,7 @@ def _likelihoods(
     """Log-likelihoods (nats) of one side's reply after the prompt with each text."""
     reply = getattr(subject.comparison, of).text
     passages = [Passage(text=reply, after=subject.messages(text)) for text in texts]
-    return [found.log_likelihood for found in likelihoods(run.generation, side, passages)]
+    return [found.log_likelihood for found in all_likelihoods(run.generation, side, passages)]
 
 
 def _probes(subject: Subject, texts: list[str]) -> list[Probe]:

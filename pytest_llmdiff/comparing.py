@@ -320,7 +320,7 @@ class Comparing:
 
     def likelihoods(
         self, side: Side, comparisons: Sequence[Comparison], passages_of: PassagesOf
-    ) -> list[Likelihood]:
+    ) -> list[Likelihood | str]:
         from pytest_llmdiff.likelihoods import likelihoods
 
         own = [passage for comparison in comparisons for passage in passages_of(comparison)]

@@ -66,8 +66,8 @@ class Run(Protocol):
 
     def likelihoods(
         self, side: Side, comparisons: Sequence[Comparison], passages_of: PassagesOf
-    ) -> list[Likelihood]:
-        """How likely one side finds the given texts of the comparisons, in order.
+    ) -> list[Likelihood | str]:
+        """How likely one side finds the given texts of the comparisons, or why not, in order.
 
         Raises:
             CapabilityError: the engine of that side cannot tell.

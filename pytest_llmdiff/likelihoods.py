@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pytest_llmdiff.comparison import Side
+from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.generation import Generation
 from pytest_llmdiff.passages import Likelihood, Passage
@@ -18,19 +19,19 @@ def likelihoods(
     side: Side,
     passages: Sequence[Passage],
     around: Callable[[], Sequence[Passage]] = list,
-) -> list[Likelihood]:
-    """Likelihoods of the passages; where any is missing, those `around` are computed as well.
+) -> list[Likelihood | str]:
+    """Likelihoods of the passages, or why one has none (`passage_logprobs`). Where any is missing,
+    those `around` are computed as well.
 
     Raises:
         CapabilityError: the engine has no logits, or a recording lacks a passage.
-        ProbeError: a passage has no tokens.
     """
     own = list(map(_about, passages))
     if not own:
         return []
     device = generation.pair.resolved.get("device", "cpu")
 
-    def compute(engine: Any, asked: list[Any]) -> list[list[float]]:
+    def compute(engine: Any, asked: list[Any]) -> list[list[float] | str]:
         from pytest_llmdiff.engines.likelihoods import passage_logprobs
 
         return passage_logprobs(engine, list(map(_passage, asked)), device)
@@ -43,7 +44,27 @@ def likelihoods(
         around=lambda: list(map(_about, around())),
         alone=True,
     )
-    return [Likelihood(token_logprobs=tuple(found)) for found in values]
+    return [
+        found if isinstance(found, str) else Likelihood(token_logprobs=tuple(found))
+        for found in values
+    ]
+
+
+def all_likelihoods(
+    generation: Generation, side: Side, passages: Sequence[Passage]
+) -> list[Likelihood]:
+    """Likelihoods of passages that are given one by one.
+
+    Raises:
+        CapabilityError: as `likelihoods`.
+        ProbeError: a passage has none.
+    """
+    known = []
+    for found in likelihoods(generation, side, passages):
+        if isinstance(found, str):
+            raise ProbeError(found)
+        known.append(found)
+    return known
 
 
 def _about(passage: Passage) -> list[Any]:

@@ -12,7 +12,7 @@ from pytest_llmdiff.engines import capability, lacks_logits
 from pytest_llmdiff.errors import CapabilityError, ConfigError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.generation import Generation
-from pytest_llmdiff.likelihoods import likelihoods
+from pytest_llmdiff.likelihoods import all_likelihoods
 from pytest_llmdiff.passages import Likelihood, Passage
 from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.pools import Pool, pool_of
@@ -74,7 +74,7 @@ class Model:
 
         Raises:
             CapabilityError: the engine has no logits to give.
-            ProbeError: the reply has no tokens.
+            ProbeError: the reply has no tokens, or too many for the context.
         """
         return self.score_all([(prompt, reply)])[0]
 
@@ -84,13 +84,13 @@ class Model:
 
         Raises:
             CapabilityError: the engine has no logits to give.
-            ProbeError: a reply has no tokens.
+            ProbeError: a reply has no tokens, or too many for the context.
         """
         passages = []
         for prompt, reply in pairs:
             (probe,) = map(self.run.with_system, probes_of(prompt))
             passages.append(Passage(text=reply, after=probe.messages))
-        return likelihoods(self.run.generation, self.side, passages)
+        return all_likelihoods(self.run.generation, self.side, passages)
 
     def render(self, messages: Prompt) -> list[int]:
         """Prompt token ids under the template in force, generation prompt included.

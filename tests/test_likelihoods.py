@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff.engines.likelihoods import passage_logprobs
-from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.formats.messages import Message
 from pytest_llmdiff.passages import Passage
 from tests.test_engine import pair
@@ -76,8 +76,19 @@ def test_the_sides_differ_and_each_text_is_its_own(folder: Path, tmp_path: Path)
 
 def test_a_text_without_tokens_is_an_error(folder: Path, tmp_path: Path) -> None:
     engine = pair(folder, "base", "adapter", tmp_path).base
-    with pytest.raises(ProbeError, match="without tokens"):
-        passage_logprobs(engine, [Passage(text="", after=ASKED)], "cpu")
+    none, some = passage_logprobs(engine, [Passage(text="", after=ASKED), PASSAGES[0]], "cpu")
+    assert none == "a text without tokens to score cannot be scored: ''"
+    assert [some] == passage_logprobs(engine, PASSAGES[:1], "cpu")
+
+
+def test_a_text_beyond_the_context_is_no_likelihood(folder: Path, tmp_path: Path) -> None:
+    engine: Any = pair(folder, "base", "adapter", tmp_path).base
+    room = engine.context_length() - len(engine.render(ASKED))
+    long, longest = (Passage(text="x" * count, after=ASKED) for count in (room + 1, room))
+    beyond, within = passage_logprobs(engine, [long, longest], "cpu")
+    assert isinstance(beyond, str)
+    assert f"a text of {room + 1} tokens behind a prompt" in beyond
+    assert len(within) == room
 
 
 def test_a_template_with_a_token_that_the_model_has_not(folder: Path, tmp_path: Path) -> None:
@@ -86,5 +97,6 @@ def test_a_template_with_a_token_that_the_model_has_not(folder: Path, tmp_path: 
     tokenizer.add_tokens(["<|new|>"], special_tokens=True)
     tokenizer.save_pretrained(tmp_path / "base")
     engine = pair(tmp_path, "base", str(folder / "adapter"), tmp_path / "store").base
-    with pytest.raises(ProbeError, match=r"holds '<\|new\|>' .* embeddings end at token"):
-        passage_logprobs(engine, PASSAGES[:1], "cpu")
+    (found,) = passage_logprobs(engine, PASSAGES[:1], "cpu")
+    assert isinstance(found, str)
+    assert re.search(r"holds '<\|new\|>' .* embeddings end at token", found)

@@ -5,6 +5,7 @@ No GPU is needed: what torch would say of them is faked, and nothing is computed
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmdiff.engines.control_groups import memory_left
 from pytest_llmdiff.engines.huggingface import TransformersEngine
 from pytest_llmdiff.engines.opening import Pair
 from pytest_llmdiff.engines.placement import Placement, free_memory, placed
@@ -308,6 +310,48 @@ def test_the_window_of_a_dead_process_is_taken_over(tmp_path: Path, start: Start
     store.close()
     assert set(lost) < set(logged(tmp_path, 0))
     assert set(Counter(logged(tmp_path, 0)).values()) == {1}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_containers_limit_is_the_memory_that_there_is(tmp_path: Path, version: int) -> None:
+    limit, use, stat = {
+        2: ("memory.max", "memory.current", "inactive_file"),
+        1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    }[version]
+    root = tmp_path if version == 2 else tmp_path / "memory"
+
+    def group(path: str, most: object, used: int, droppable: int) -> None:
+        folder = root / path
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / limit).write_text(f"{most}\n", encoding="ascii")
+        (folder / use).write_text(f"{used}\n", encoding="ascii")
+        (folder / "memory.stat").write_text(f"anon 1\n{stat} {droppable}\n", encoding="ascii")
+
+    member = tmp_path / "cgroup"
+    member.write_text(
+        "1:cpu,cpuacct:/\n" + ("0::/a/b\n" if version == 2 else "4:memory:/a/b\n"), encoding="utf-8"
+    )
+    assert memory_left(member, tmp_path) == math.inf
+    group("", "max" if version == 2 else 2**63 - 4096, 9000, 0)
+    assert memory_left(member, tmp_path) > 1e15
+    group("a/b", 5000, 4000, 500)
+    assert memory_left(member, tmp_path) == 1500
+    group("a", 6000, 5000, 0)  # the group above, which others are in too
+    assert memory_left(member, tmp_path) == 1000
+    group("a", 6000, 7000, 0)
+    assert memory_left(member, tmp_path) == 0
+    member.write_text("0::/\n" if version == 2 else "4:memory:/elsewhere\n", encoding="utf-8")
+    group("", 8000, 1000, 0)  # inside a container
+    assert memory_left(member, tmp_path) == 7000
+    assert memory_left(tmp_path / "none", tmp_path) == math.inf
+
+
+def test_free_memory_knows_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = free_memory("cpu")
+    assert plain > 4096
+    left = "pytest_llmdiff.engines.control_groups.memory_left"
+    monkeypatch.setattr(left, lambda: 4096.0)
+    assert free_memory("cpu") == 4096
 
 
 def test_the_memory_of_this_machine_is_told_without_torch() -> None:

@@ -338,6 +338,7 @@ def expected(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[fl
     (scored,) = passage_logprobs(
         both.tuned, [Passage(text="Paris", after=(Message(role="user", content="Hi"),))], "cpu"
     )
+    assert not isinstance(scored, str)
     return found.mean, sum(scored) / len(scored)
 
 

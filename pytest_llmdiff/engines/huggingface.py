@@ -91,7 +91,7 @@ class TransformersEngine(FileEngine[Weights]):
         self, requests: Sequence[Request], along: Along | None
     ) -> Iterator[tuple[int, Generated]]:
         """Capability: replies like those of `generate`, found along those of the other side."""
-        context, embeddings = _context_length(self.weights.load()), self.embedding_rows()
+        context, embeddings = self.context_length(), self.embedding_rows()
         self.states.clear()
         prompts: dict[int, list[int]] = {}
         for index, request in enumerate(requests):
@@ -205,6 +205,11 @@ class TransformersEngine(FileEngine[Weights]):
         """How many token ids the model's embeddings have a row for."""
         return int(self.weights.load().get_input_embeddings().weight.shape[0])
 
+    def context_length(self) -> int:
+        """How many tokens the model reads at once, those that it writes included."""
+        config = self.weights.load().config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", None) or 1 << 30)
+
     def _generated(self, prompt: list[int], ended: Ended, stop_ids: Sequence[int]) -> Generated:
         row = ended.tokens
         return Generated(
@@ -217,12 +222,6 @@ class TransformersEngine(FileEngine[Weights]):
     def _pad_id(self) -> int:
         pad = self.tokenizer.pad_token_id
         return int(pad if pad is not None else (self.tokenizer.eos_token_id or 0))
-
-
-def _context_length(model: Any) -> int:
-    config = model.config.get_text_config()
-    length = getattr(config, "max_position_embeddings", None)
-    return int(length) if length else 1 << 30
 
 
 def _stacked(states: Sequence[torch.Tensor]) -> torch.Tensor:

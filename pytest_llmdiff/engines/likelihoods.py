@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_llmdiff.engines import Continuation, capability, lacks_logits
@@ -11,33 +11,43 @@ from pytest_llmdiff.errors import CapabilityError, ProbeError
 from pytest_llmdiff.passages import Passage
 
 
-def passage_logprobs(engine: Any, passages: Sequence[Passage], device: str) -> list[list[float]]:
-    """Log-probabilities (nats) of each passage's tokens.
+def passage_logprobs(
+    engine: Any, passages: Sequence[Passage], device: str
+) -> list[list[float] | str]:
+    """Log-probabilities (nats) of each passage's tokens, or why this one has none: no tokens, more
+    than the context takes, or a prompt with one that the model has not.
 
     An answer follows the prompt as the engine renders it. A text by itself follows the tokenizer's
     BOS; where there is none, its first token is only what the others follow.
 
     Raises:
         CapabilityError: the engine has no logits.
-        ProbeError: a passage has no tokens, or its prompt one that the model has not.
     """
     told = capability(engine, "logprobs")
-    if told is not None:
-        return [list(told(passage)) for passage in passages]
-    require_logits(engine)
-    items = [_continuation(engine, passage) for passage in passages]
-    rows = rows_for(device, len(engine.tokenizer))
-    found: dict[int, list[float]] = {}
-    for part in _parts(items):
-        for position, logprobs in reply_logprobs(engine, [items[i] for i in part], rows):
-            found[part[position]] = logprobs
-    return [found[index] for index in range(len(items))]
+    if told is None:
+        require_logits(engine)
+    items: dict[int, Continuation] = {}
+    found: dict[int, list[float] | str] = {}
+    for index, passage in enumerate(passages):
+        try:
+            if told is not None:
+                found[index] = list(told(passage))
+            else:
+                items[index] = _continuation(engine, passage)
+        except ProbeError as error:
+            found[index] = str(error)
+    if items:
+        rows = rows_for(device, len(engine.tokenizer))
+        for part in _parts(items):
+            for position, logprobs in reply_logprobs(engine, [items[i] for i in part], rows):
+                found[part[position]] = logprobs
+    return [found[index] for index in range(len(passages))]
 
 
-def _parts(items: Sequence[Continuation]) -> list[list[int]]:
+def _parts(items: Mapping[int, Continuation]) -> list[list[int]]:
     """What is run together: the answers to one prompt, which is read once then, and all others."""
     by_prompt: dict[tuple[int, ...], list[int]] = {}
-    for index, item in enumerate(items):
+    for index, item in items.items():
         by_prompt.setdefault(item.prompt_ids, []).append(index)
     several = [part for ids, part in by_prompt.items() if len(part) > 1 and len(ids) > 1]
     alone = [part[0] for part in by_prompt.values() if len(part) == 1]
@@ -57,6 +67,12 @@ def _continuation(engine: Any, passage: Passage) -> Continuation:
         prompt, ids = ids[:1], ids[1:]
     if not ids:
         raise ProbeError(f"a text without tokens to score cannot be scored: {passage.text!r}")
+    context = capability(engine, "context_length")
+    if context is not None and len(prompt) + len(ids) > context():
+        raise ProbeError(
+            f"a text of {len(ids)} tokens behind a prompt of {len(prompt)} cannot be scored: the "
+            f"context of the model is {context()}"
+        )
     return Continuation(prompt_ids=prompt, reply_ids=ids)
 
 

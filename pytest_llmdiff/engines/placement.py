@@ -105,4 +105,6 @@ def free_memory(device: str) -> float:
         return float(sum(torch.cuda.mem_get_info(number)[0] for number in indices))
     import psutil
 
-    return float(psutil.virtual_memory().available)
+    from pytest_llmdiff.engines.control_groups import memory_left
+
+    return min(float(psutil.virtual_memory().available), memory_left())

@@ -34,8 +34,12 @@ class VLLMEngine(FileEngine[VLLMRuntime]):
         """How many token ids the model's embeddings have a row for."""
         return self.weights.vocabulary
 
+    def context_length(self) -> int:
+        """How many tokens it reads at once, those that it writes included."""
+        return self.weights.context
+
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
-        context, rows = self.weights.context, self.embedding_rows()
+        context, rows = self.context_length(), self.embedding_rows()
         self._tell_of_batches()
         places: list[int] = []
         asked: list[Asked] = []

@@ -37,9 +37,16 @@ def likelihoods_of(comparisons: Sequence[Comparison], passages_of: PassagesOf) -
         return [_untold(count, str(error)) for count in counts]
     found = []
     for count in counts:
-        base, tuned = (tuple(islice(side, count)) for side in sides)
-        found.append(Told(base=base, tuned=tuned))
+        found.append(_told(*(list(islice(side, count)) for side in sides)))
     return found
+
+
+def _told(base: list[Likelihood | str], tuned: list[Likelihood | str]) -> Told:
+    reasons = [why for why in (*base, *tuned) if isinstance(why, str)]
+    if reasons:
+        return Told(unsupported=reasons[0])
+    known = (tuple(x for x in side if not isinstance(x, str)) for side in (base, tuned))
+    return Told(base=next(known), tuned=next(known))
 
 
 def _untold(count: int, reason: str) -> Told:
