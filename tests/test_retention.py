@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmdiff import Comparison, Probe, Reply, retention
+from pytest_llmdiff.comparison import PassagesOf
 from pytest_llmdiff.metrics.answers import contains, options_of
-from pytest_llmdiff.metrics.retention import lost
+from pytest_llmdiff.metrics.retention import Retention, lost
 from pytest_llmdiff.passages import Likelihood
 from pytest_llmdiff.probes import make_probe
 from tests.conftest import Run, write_models
@@ -119,6 +120,28 @@ def test_a_model_without_numbers_knows_no_answer() -> None:
     assert (m.details["base_right"], m.details["tuned_right"]) == (True, False)
     assert lost(m).value == 1
     assert math.isnan(m.value)
+
+
+class Short:
+    """A run whose tuned model has no room for one of the texts."""
+
+    def likelihoods(
+        self, side: str, comparisons: Sequence[Comparison], passages_of: PassagesOf
+    ) -> list[Likelihood | str]:
+        texts = [p.text for comparison in comparisons for p in passages_of(comparison)]
+        known = Likelihood(token_logprobs=(-1.0,))
+        return [f"no room on {side}" if side == "tuned" and t == "long" else known for t in texts]
+
+
+def test_a_text_without_a_likelihood_keeps_the_others() -> None:
+    run: Any = Short()
+    said = Reply(text="?")
+    probes = [make_probe("Which?", reference=text) for text in ("first", "long", "last")]
+    subject = [Comparison(probe=probe, base=said, tuned=said, run=run) for probe in probes]
+    first, long, last = Retention().measure(subject)
+    assert (first.value, last.value) == (0, 0)
+    assert first.unsupported is last.unsupported is None
+    assert long.unsupported == "no room on tuned"
 
 
 # Verdicts
