@@ -68,6 +68,27 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(asked[0], [probes], ids=[pytest.HIDDEN_PARAM], indirect=True)
 
 
+def require_read(item: pytest.Item) -> None:
+    """Refuse a marker of a `unittest.TestCase`, for which pytest makes no cases.
+
+    Raises:
+        ConfigError: it would put its prompts to no model.
+    """
+    group = item.getparent(pytest.Class)
+    marks = [*item.own_markers, *(group.own_markers if group is not None else ())]
+    if group is None or all(mark.name != "llmdiff" for mark in marks):
+        return
+    from unittest import TestCase
+
+    from pytest_llmdiff.errors import ConfigError
+
+    if issubclass(group.obj, TestCase):
+        raise ConfigError(
+            f"{item.nodeid} has @pytest.mark.llmdiff and is of a unittest.TestCase, whose tests "
+            "get no prompts from pytest: write it as a test function that asks for comparison"
+        )
+
+
 def _parametrized(item: pytest.Item) -> set[str]:
     """The arguments that a project's own `parametrize` marks name."""
     marks = item.iter_markers("parametrize")

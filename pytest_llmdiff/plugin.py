@@ -17,7 +17,7 @@ from pytest_llmdiff.fixtures import (
     llm_tuned,
 )
 from pytest_llmdiff.options import add_options
-from pytest_llmdiff.parametrize import MARKER, parametrize
+from pytest_llmdiff.parametrize import MARKER, parametrize, require_read
 from pytest_llmdiff.session import RUN_ID, SESSION
 
 __all__ = ["comparison", "comparisons", "llm_base", "llm_pair", "llm_served", "llm_tuned"]
@@ -70,6 +70,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(tryfirst=True)  # before any fixture
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    require_read(item)
     item.config.stash[SESSION].begin(item)
 
 

@@ -93,6 +93,30 @@ def test_a_marker_that_nothing_reads(
     result.stdout.fnmatch_lines([said])
 
 
+def test_a_marker_of_a_unittest_is_an_error(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(
+        """
+        import unittest
+        import pytest
+        @pytest.mark.llmdiff("x")
+        class TestMarked(unittest.TestCase):
+            def test_marked(self): pass
+        class TestPlain(unittest.TestCase):
+            @pytest.mark.llmdiff("x")
+            def test_one(self): pass
+            def test_plain(self): pass
+        """
+    )
+    result = run()
+    result.assert_outcomes(errors=2, passed=1)
+    result.stdout.fnmatch_lines_random(
+        [
+            "E *ConfigError: *TestMarked::test_marked has @pytest.mark.llmdiff *unittest.TestCase*",
+            "E *ConfigError: *TestPlain::test_one has @pytest.mark.llmdiff *unittest.TestCase*",
+        ]
+    )
+
+
 def test_a_marker_of_a_class_is_for_the_tests_that_ask(project: pytest.Pytester, run: Run) -> None:
     project.makepyfile(
         """

@@ -28,7 +28,6 @@ def test_good_subtests(comparison, subtests):
     with subtests.test("drift"):
         assert_semantic_drift(comparison, at_most=0.01)
 
-@pytest.mark.llmdiff({REFUND!r})
 class TestUnit(unittest.TestCase):
     @pytest.fixture(autouse=True)
     def found(self, comparison):
