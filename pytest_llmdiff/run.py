@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.errors import ConfigError, LLMDiffError
+from pytest_llmdiff.errors import ConfigError, LLMDiffError, StoreError
 from pytest_llmdiff.fixtures import MODEL_FIXTURES
 from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.parametrize import asks_for_divergence, is_ours, is_set, probes_of
@@ -237,7 +237,7 @@ def finish(ended: pytest.Session) -> None:
         session.finish()
         if specs is not None and config.pluginmanager.hasplugin("dsession"):
             session.stop.forget()
-    except LLMDiffError as error:
+    except StoreError as error:
         session.warnings.append(str(error))
     if specs is None:
         return

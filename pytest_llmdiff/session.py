@@ -257,9 +257,17 @@ class Session:
             self._close()
 
     def _close(self) -> None:
-        """Free all models, and let go of the right to hold them."""
+        """Free all models, and let go of the right to hold them.
+
+        That one cannot be closed is told at the end: no test is at fault.
+        """
+        from pytest_llmdiff.errors import ModelError
+
         for pair in self._pairs:
-            pair.close()
+            try:
+                pair.close()
+            except ModelError as error:
+                self.warnings.append(str(error))
 
     # The end
 
@@ -280,15 +288,13 @@ class Session:
                 found = pair.generation.holding.resolved()
                 served = {f"served {key}": found[key] for key in ("dtype",) if key in found}
                 resolved |= found if pair.tuning else served
-        try:
-            self.sayings.leave(
-                notes=list(dict.fromkeys(notes)), warnings=[*self.store.warnings, *self.warnings],
-                resolved=resolved,
-            )  # fmt: skip
-            if self._used is not None:
-                self._used.flush()
-        finally:
-            self._close()
+        self._close()
+        self.sayings.leave(
+            notes=list(dict.fromkeys(notes)), warnings=[*self.store.warnings, *self.warnings],
+            resolved=resolved,
+        )  # fmt: skip
+        if self._used is not None:
+            self._used.flush()
 
     @cached_property
     def sayings(self) -> Sayings:
