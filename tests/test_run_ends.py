@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,6 +151,19 @@ class Slow:
                 time.sleep(120)
             yield index, Generated(reply=Reply(text="x"), prompt_ids=(1,))
 """
+# The report of a test is on its way to the controller for a while.
+HEARD = """
+import pathlib
+
+class Heard:
+    def pytest_runtest_logreport(self, report):
+        if report.when == "teardown":
+            pathlib.Path("heard").touch()
+
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Heard())
+"""
 WAITING = """
 import pathlib
 
@@ -168,6 +182,7 @@ def test_a_cancelled_run_reports_what_it_has(
     project: pytest.Pytester, mode: list[str], name: str
 ) -> None:
     (project.path / "engines.py").write_text(SLOW, encoding="utf-8")
+    project.makeconftest(HEARD)
     project.makepyfile(WAITING)
     models = ("--llm-base=python:engines:Slow", "--llm-tuned=python:engines:Slow")
     run = subprocess.Popen(
@@ -188,7 +203,8 @@ def test_a_cancelled_run_reports_what_it_has(
     )
     try:
         until = time.monotonic() + 60
-        while not (project.path / "waiting").exists() and time.monotonic() < until:
+        awaited = [project.path / "waiting", project.path / "heard"]
+        while not all(map(Path.exists, awaited)) and time.monotonic() < until:
             time.sleep(0.05)
         os.killpg(run.pid, getattr(signal, name))  # as a runner does: the workers as well
         out, _ = run.communicate(timeout=60)
