@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff.assertions.toxicity import TOXICITY
+from pytest_llmdiff.divergences import TokenDivergence
 from pytest_llmdiff.engines.artifacts import (
     generation_stop_ids,
     parameter_count,
@@ -19,7 +20,7 @@ from pytest_llmdiff.engines.rendering import Renderer, load_tokenizer
 from pytest_llmdiff.errors import ConfigError, ModelError, ProbeError
 from pytest_llmdiff.judgement import Question, settle
 from pytest_llmdiff.metrics.toxicity import Toxicity
-from tests.conftest import Run
+from tests.conftest import CAPITAL, Run
 from tests.tiny_models import save_tokenizer
 
 PASSING = """
@@ -293,6 +294,48 @@ def test_a_damaged_recording(
     result = project.runpytest_subprocess(*replay, "--llmdiff-store=fresh")
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
     if said is not None:
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        result.stdout.fnmatch_lines([f"E {said}"])
+
+
+@pytest.mark.parametrize(
+    ("put", "said"),
+    [
+        (0.5, "*replay:*holds two values of a divergence along one reply, *cannot be joined"),
+        ("x", "*replay:*line * is damaged *record it again"),
+        (1e-6, None),  # rounding of another machine
+    ],
+)
+def test_a_divergence_that_is_there_twice(
+    project: pytest.Pytester, put: float | str, said: str | None
+) -> None:
+    kl = list(TokenDivergence.__dataclass_fields__).index("kl")
+    project.makepyfile(
+        f"""
+        import pytest
+        from pytest_llmdiff import assert_divergence
+
+        @pytest.mark.llmdiff({CAPITAL!r})
+        def test_it(comparison):
+            assert_divergence(comparison, at_most=9)
+        """
+    )
+    models = ("--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json")
+    assert project.runpytest_subprocess(*models, "--llmdiff-record=run.jsonl").ret == 0
+    file = project.path / "run.jsonl"
+    (row,) = (
+        row for row in map(json.loads, file.read_text("utf-8").splitlines())
+        if row["kind"] == "divergence"
+    )  # fmt: skip
+    first = row["value"]["tokens"][0]
+    first[kl] = put if isinstance(put, str) else first[kl] + put
+    with file.open("a", encoding="utf-8") as out:
+        out.write(json.dumps(row) + "\n")
+    replay = ("--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl")
+    result = project.runpytest_subprocess(*replay, "--llmdiff-store=fresh")
+    if said is None:
+        result.assert_outcomes(passed=1)
+    else:
         assert result.ret == pytest.ExitCode.TESTS_FAILED
         result.stdout.fnmatch_lines([f"E {said}"])
 
