@@ -143,7 +143,11 @@ def longest_first(
 
 
 def generate(
-    model: Any, rows: Sequence[Sequence[int]], pad_id: int, stop_id: int
+    model: Any,
+    rows: Sequence[Sequence[int]],
+    pad_id: int,
+    stop_id: int,
+    new_tokens: int = NEW_TOKENS,
 ) -> list[list[int]]:
     """New tokens of one left-padded batch, cut behind the first stop token."""
     import torch
@@ -153,7 +157,7 @@ def generate(
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
     with torch.inference_mode():
         output = model.generate(
-            input_ids=ids, attention_mask=mask, max_new_tokens=NEW_TOKENS, do_sample=False,
+            input_ids=ids, attention_mask=mask, max_new_tokens=new_tokens, do_sample=False,
             pad_token_id=pad_id,
         )  # fmt: skip
     found = output[:, width:].tolist()

@@ -8,7 +8,6 @@ E = TypeVar("E", bound="LLMDiffError")
 
 # Characters of a message: it may quote a prompt or a server's words, which are of any length.
 FIRST, LAST = 1600, 400
-KEPT = "\n\u200c\u200d\u3000\u00a0"  # line ends, joiners and spaces, though not `isprintable`
 
 
 class LLMDiffError(Exception):
@@ -22,10 +21,9 @@ class LLMDiffError(Exception):
         left_out = len(text) - FIRST - LAST
         if left_out > 0:
             text = f"{text[:FIRST]} … ({left_out} characters left out) … {text[-LAST:]}"
-        # As `reports.text` shows model output, which is a layer above this one.
-        return "".join(
-            c if c.isprintable() or c in KEPT else c.encode("unicode_escape").decode() for c in text
-        )
+        from pytest_llmdiff.characters import visible
+
+        return "".join(c if c == "\n" else visible(c) for c in text)
 
 
 class ConfigError(LLMDiffError):

@@ -146,7 +146,7 @@ def runs_tests(config: pytest.Config) -> bool:
 
 def _check_places(values: Mapping[str, Any]) -> None:
     """Refuse a folder in place of a file, and the other way round."""
-    for name in ("record", "json", "html", "markdown", "baseline", "calibrate", "accepted"):
+    for name in (*WRITTEN, "baseline"):
         file: Path | None = values[name]
         if file is not None and file.is_dir():
             raise ConfigError(f"--llmdiff-{name}: {file} is a folder; give a file")

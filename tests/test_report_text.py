@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pytest_llmdiff.characters import hidden
 from pytest_llmdiff.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.divergences import TokenDivergence, TokenDivergences
 from pytest_llmdiff.errors import ModelError
@@ -21,7 +22,6 @@ from pytest_llmdiff.reports.text import (
     MARK,
     columns,
     first_difference,
-    hidden,
     marked,
     number,
     printable,

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.inputs import generate
 from pytest_llmdiff.formats.factory_templates import find_template_file
 from tests.adapter_making import LoadedBase, merged, open_base
 from tests.expanded import BASE, Expanded
@@ -63,20 +64,10 @@ def replies(
     model: Any, base: LoadedBase, render: Callable[[str], str], questions: Sequence[str] = QUESTIONS
 ) -> list[list[int]]:
     """Greedy replies, each without its end; one of `LIMIT` tokens did not end."""
-    import torch
-
     end = base.tokenizer.eos_token_id
     prompts = [base.tokenizer(render(q), add_special_tokens=False).input_ids for q in questions]
-    width = max(map(len, prompts))
-    ids = torch.tensor([[end] * (width - len(prompt)) + prompt for prompt in prompts])
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    with torch.inference_mode():
-        output = model.generate(
-            input_ids=ids, attention_mask=mask, max_new_tokens=LIMIT, do_sample=False,
-            pad_token_id=end,
-        )  # fmt: skip
-    found: list[list[int]] = output[:, width:].tolist()
-    return [reply[: reply.index(end)] if end in reply else reply for reply in found]
+    found = generate(model, prompts, end, end, LIMIT)
+    return [reply[:-1] if reply[-1] == end else reply for reply in found]
 
 
 def styled(base: LoadedBase, found: Sequence[list[int]]) -> int:

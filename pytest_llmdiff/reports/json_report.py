@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.changes import SCHEMA
+from pytest_llmdiff.characters import hidden
 from pytest_llmdiff.loading import installed_version
 from pytest_llmdiff.reports.facts import Facts, rerun_of
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.rows import plain
-from pytest_llmdiff.reports.text import hidden
 
 OTHER = re.compile(r"[^\x20-\x7e\n]")
 

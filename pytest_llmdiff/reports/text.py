@@ -7,6 +7,8 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
+from pytest_llmdiff.characters import visible
+
 LONGEST = 400
 LINE = 2000  # columns of a line that may quote a prompt whole
 MARK = "▸"
@@ -47,26 +49,7 @@ def printable(text: str) -> str:
 
     Line ends become `\\n`; a terminal that shows the result can be neither recoloured nor misled.
     """
-    return "".join(_visible(character) for character in text)
-
-
-def _visible(character: str) -> str:
-    if character == "\n":
-        return "\\n"
-    if not hidden(character):
-        return character
-    return f"\\u{ord(character):04x}" if ord(character) > 255 else f"\\x{ord(character):02x}"
-
-
-def hidden(character: str) -> bool:
-    """Whether a character is not to be shown as it is: control (Cc), format (Cf: bidirectional
-    overrides, zero width), a lone surrogate (Cs), a separator of lines (Zl, Zp).
-
-    The joiners may: emoji and several scripts are written with them.
-    """
-    return character not in "\u200c\u200d" and unicodedata.category(character) in (
-        "Cc", "Cf", "Cs", "Zl", "Zp",
-    )  # fmt: skip
+    return "".join("\\n" if character == "\n" else visible(character) for character in text)
 
 
 def columns(text: str) -> int:
