@@ -24,7 +24,7 @@ def measure(folder: Path, _inputs: Inputs, _way: str) -> dict[str, Any]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from pytest_llmdiff.engines.packing import pack
+    from pytest_llmdiff.engines.transformers.packing import pack
 
     model = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=torch.float32)
     layers = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Run as a script, only this file's folder would be looked into.
 sys.path.insert(0, str(ROOT))
 
-from pytest_llmdiff.metrics.refusal_detector import judge  # noqa: E402
+from pytest_llmdiff.measures.refusal.detector import judge  # noqa: E402
 
 LABELS = {"1_full_compliance": "none", "2_full_refusal": "full", "3_partial_refusal": "partial"}
 KINDS = {"full": ("full",), "any": ("full", "partial")}

@@ -64,7 +64,7 @@ def test_all(llm_pair):
 """
 IN_PROCESS = """\
 from benchmarks.simulated_server import completion
-from pytest_llmdiff.engines.completions import generated_of
+from pytest_llmdiff.engines.server.completions import generated_of
 
 class Engine:
     def __init__(self, model):
@@ -101,19 +101,15 @@ def pytest_sessionfinish(session):
 """
 # Parts of file names, and what the time in them is spent on.
 PLACES = {
-    "pytest_llmdiff/engines/server.py": "server engine, JSON of replies",
-    "pytest_llmdiff/engines/completions.py": "server engine, JSON of replies",
-    "pytest_llmdiff/engines/background.py": "server engine, JSON of replies",
+    "pytest_llmdiff/engines/server": "server engine, JSON of replies",
     "pytest_llmdiff/store.py": "store",
-    "pytest_llmdiff/shelf.py": "store",
-    "pytest_llmdiff/generation.py": "replies to rows and back",
+    "pytest_llmdiff/generation/rows.py": "store",
+    "pytest_llmdiff/generation/generator.py": "replies to rows and back",
     "pytest_llmdiff/engines/rows.py": "replies to rows and back",
-    "pytest_llmdiff/scoring.py": "judging",
+    "pytest_llmdiff/generation/scoring.py": "judging",
     "pytest_llmdiff/scorers": "judging",
-    "pytest_llmdiff/metrics": "judging",
-    "pytest_llmdiff/sets.py": "judging",
-    "pytest_llmdiff/estimates.py": "judging",
-    "pytest_llmdiff/intervals.py": "judging",
+    "pytest_llmdiff/measures": "judging",
+    "pytest_llmdiff/verdicts": "judging",
     "pytest_llmdiff": "probes, requests, comparisons, reports",
     "site-packages/openai": "openai",
     "site-packages/pydantic": "openai",

@@ -93,8 +93,8 @@ def child(mode: str, store: Path) -> dict[str, float]:
 def plain(_: Path, models: Any, tokenizers: Any) -> tuple[Any, Any]:
     import torch
 
-    from pytest_llmdiff.engines.packing import pack
-    from pytest_llmdiff.loading import package_path
+    from pytest_llmdiff.config.packages import package_path
+    from pytest_llmdiff.engines.transformers.packing import pack
 
     file = package_path(BASE.partition(":")[2], what="the base")
     tokenizer = tokenizers.from_pretrained(file.parent, gguf_file=file.name)
@@ -104,10 +104,10 @@ def plain(_: Path, models: Any, tokenizers: Any) -> tuple[Any, Any]:
 
 
 def kept(store: Path, *_: Any) -> tuple[Any, Any]:
+    from pytest_llmdiff.config.options import OPTIONS
+    from pytest_llmdiff.config.settings import Settings
+    from pytest_llmdiff.config.specs import parse_spec
     from pytest_llmdiff.engines.opening import open_pair
-    from pytest_llmdiff.options import OPTIONS
-    from pytest_llmdiff.settings import Settings
-    from pytest_llmdiff.specs import parse_spec
     from pytest_llmdiff.store import Store
 
     values: dict[str, Any] = {option.name: option.default for option in OPTIONS}

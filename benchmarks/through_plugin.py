@@ -21,8 +21,8 @@ from benchmarks.inputs import NEW_TOKENS, Inputs
 from benchmarks.measuring import Clock, measured
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.engines.opening import Pair
-    from pytest_llmdiff.planning import Request
+    from pytest_llmdiff.data.requests import Request
+    from pytest_llmdiff.engines.pair.pair import Pair
 
 BATCH = 64
 REPLIES = """
@@ -60,7 +60,7 @@ def measure(folder: Path, inputs: Inputs, way: str) -> dict[str, Any]:
 
 def second(folder: Path, inputs: Inputs, *, kept: bool) -> dict[str, Any]:
     """Another adapter's run on a store that holds the first one's."""
-    from pytest_llmdiff.engines.states import KIND
+    from pytest_llmdiff.engines.transformers.states import KIND
     from pytest_llmdiff.store import Store
 
     with tempfile.TemporaryDirectory() as store:
@@ -88,7 +88,7 @@ def suite(
 
         @pytest.hookimpl(trylast=True)
         def pytest_collection_finish(self, session: pytest.Session) -> None:
-            from pytest_llmdiff.session import SESSION
+            from pytest_llmdiff.plugin.session import SESSION
 
             warm_up(session.config.stash[SESSION].comparing.generation.pair)
             clocks.append(Clock())
@@ -132,7 +132,7 @@ def suite(
 
 def bare(folder: Path, inputs: Inputs) -> dict[str, Any]:
     """The engines alone: the base first, the tuned model along its replies."""
-    from pytest_llmdiff.engines.pairing import Pairing
+    from pytest_llmdiff.engines.pair.drafts import Pairing
 
     pair = opened(folder)
     pairing = Pairing(pair)
@@ -160,8 +160,8 @@ def bare(folder: Path, inputs: Inputs) -> dict[str, Any]:
 def scoring(folder: Path, inputs: Inputs) -> dict[str, Any]:
     """Log-likelihoods of the base's replies under the base."""
     from pytest_llmdiff.engines import Continuation
-    from pytest_llmdiff.engines.divergence import rows_for
-    from pytest_llmdiff.engines.likelihoods import reply_logprobs
+    from pytest_llmdiff.engines.pair.divergence import rows_for
+    from pytest_llmdiff.engines.pair.likelihoods import reply_logprobs
 
     engine: Any = opened(folder).base
     items = [
@@ -179,7 +179,7 @@ def opened(folder: Path) -> Pair:
     """The pair of engines as the plugin opens it for the same command line."""
     import pytest
 
-    from pytest_llmdiff.session import SESSION
+    from pytest_llmdiff.plugin.session import SESSION
 
     pairs: list[Pair] = []
 
@@ -206,7 +206,7 @@ def opened(folder: Path) -> Pair:
 
 
 def requests(prompts: Sequence[str], new_tokens: int = NEW_TOKENS) -> list[Request]:
-    from pytest_llmdiff.planning import Request, Sampling
+    from pytest_llmdiff.data.requests import Request, Sampling
 
     sampling = Sampling(max_new_tokens=new_tokens)
     return [Request(({"role": "user", "content": prompt},), sampling) for prompt in prompts]

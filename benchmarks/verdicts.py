@@ -3,7 +3,7 @@
     python benchmarks/verdicts.py --json verdicts.json
 
 Every cell draws so many sets of a population whose true value is known, and asks the estimates of
-the plugin (`pytest_llmdiff.estimates`) for verdicts on each.
+the plugin (`pytest_llmdiff.verdicts.estimates`) for verdicts on each.
 
   wrong_pass   the true value is exactly the limit, and the verdict is "passed"; the worse side
   false_fail   nothing changed, the limit is 5 points or 0.2 standard deviations away, and the
@@ -46,8 +46,8 @@ from benchmarks.populations import (
     sets_of,
 )
 from benchmarks.rival_bounds import RIVALS
-from pytest_llmdiff.decisions import decide
-from pytest_llmdiff.estimates import (
+from pytest_llmdiff.verdicts.decisions import decide
+from pytest_llmdiff.verdicts.estimates import (
     Estimate,
     change_estimate,
     mean_estimate,

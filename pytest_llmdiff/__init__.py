@@ -5,41 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.assertions.attention import (
-        assert_attends,
-        assert_attention_shift,
-        attends,
-        attention_map,
-        attention_shift,
+    from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply, Score
+    from pytest_llmdiff.data.probes import Probe
+    from pytest_llmdiff.data.requests import Request
+    from pytest_llmdiff.data.scored_texts import (
+        bbq,
+        crows_pairs,
+        likelihood_pairs,
+        ordinary_texts,
+        winogender,
     )
-    from pytest_llmdiff.assertions.attribution import attribution
-    from pytest_llmdiff.assertions.bias import assert_unbiased, unbiased
-    from pytest_llmdiff.assertions.degeneration import assert_not_degenerate, not_degenerate
-    from pytest_llmdiff.assertions.divergence import assert_divergence, divergence
-    from pytest_llmdiff.assertions.drift import assert_semantic_drift, semantic_drift
-    from pytest_llmdiff.assertions.formatting import assert_format_kept, format_kept
-    from pytest_llmdiff.assertions.invariance import assert_invariant, invariant
-    from pytest_llmdiff.assertions.origins import carriers, influence
-    from pytest_llmdiff.assertions.parity import assert_parity, parity
-    from pytest_llmdiff.assertions.refusal import assert_refusal, refusal
-    from pytest_llmdiff.assertions.retention import assert_retention, retention
-    from pytest_llmdiff.assertions.toxicity import assert_toxicity, toxicity
-    from pytest_llmdiff.assertions.wiring import (
-        adapter_effective,
-        assert_adapter_effective,
-        assert_template_consistent,
-        assert_wiring,
-        template_consistent,
-        wiring,
-    )
-    from pytest_llmdiff.attention import AttentionMap
-    from pytest_llmdiff.attributions import (
-        Agreement,
-        Attribution,
-        MethodAttribution,
-        SideAttribution,
-    )
-    from pytest_llmdiff.comparison import Comparison, Measurement, Reply, Score
     from pytest_llmdiff.engines import Engine, Generated
     from pytest_llmdiff.engines.scripted import ScriptedEngine
     from pytest_llmdiff.errors import (
@@ -52,48 +27,52 @@ if TYPE_CHECKING:
         ProbeFileError,
         ScorerError,
     )
-    from pytest_llmdiff.models import Model, ModelPair
-    from pytest_llmdiff.origins import Carriers, Influence, Influences, Part
-    from pytest_llmdiff.planning import Request
-    from pytest_llmdiff.probes import Probe
-    from pytest_llmdiff.readings import (
-        bbq,
-        crows_pairs,
-        likelihood_pairs,
-        ordinary_texts,
-        winogender,
+    from pytest_llmdiff.explain.attention.values import AttentionMap
+    from pytest_llmdiff.explain.attribution.values import (
+        Agreement,
+        Attribution,
+        MethodAttribution,
+        SideAttribution,
     )
-    from pytest_llmdiff.sets import Comparisons
+    from pytest_llmdiff.explain.carriers import Carriers, Part
+    from pytest_llmdiff.explain.training.values import Influence, Influences
+    from pytest_llmdiff.generation.models import Model, ModelPair
+    from pytest_llmdiff.measures.attention import (
+        assert_attends,
+        assert_attention_shift,
+        attends,
+        attention_map,
+        attention_shift,
+    )
+    from pytest_llmdiff.measures.attribution import attribution
+    from pytest_llmdiff.measures.bias import assert_unbiased, unbiased
+    from pytest_llmdiff.measures.degeneration import assert_not_degenerate, not_degenerate
+    from pytest_llmdiff.measures.divergence import assert_divergence, divergence
+    from pytest_llmdiff.measures.drift import assert_semantic_drift, semantic_drift
+    from pytest_llmdiff.measures.format import assert_format_kept, format_kept
+    from pytest_llmdiff.measures.influence import carriers, influence
+    from pytest_llmdiff.measures.invariance import assert_invariant, invariant
+    from pytest_llmdiff.measures.parity import assert_parity, parity
+    from pytest_llmdiff.measures.refusal.refusal import assert_refusal, refusal
+    from pytest_llmdiff.measures.retention import assert_retention, retention
+    from pytest_llmdiff.measures.toxicity import assert_toxicity, toxicity
+    from pytest_llmdiff.measures.wiring.wiring import (
+        adapter_effective,
+        assert_adapter_effective,
+        assert_template_consistent,
+        assert_wiring,
+        template_consistent,
+        wiring,
+    )
+    from pytest_llmdiff.verdicts.sets import Comparisons
 
 # Public names and the modules that hold them. They are imported on first use: pytest imports this
 # package at every start, in projects that have no model test at all.
 _HOMES = {
-    "assertions.attention": (
-        "assert_attends",
-        "assert_attention_shift",
-        "attends",
-        "attention_map",
-        "attention_shift",
-    ),
-    "attention": ("AttentionMap",),
-    "assertions.attribution": ("attribution",),
-    "attributions": ("Agreement", "Attribution", "MethodAttribution", "SideAttribution"),
-    "assertions.degeneration": ("assert_not_degenerate", "not_degenerate"),
-    "assertions.divergence": ("assert_divergence", "divergence"),
-    "assertions.drift": ("assert_semantic_drift", "semantic_drift"),
-    "assertions.origins": ("carriers", "influence"),
-    "assertions.parity": ("assert_parity", "parity"),
-    "assertions.refusal": ("assert_refusal", "refusal"),
-    "assertions.toxicity": ("assert_toxicity", "toxicity"),
-    "assertions.wiring": (
-        "adapter_effective",
-        "assert_adapter_effective",
-        "assert_template_consistent",
-        "assert_wiring",
-        "template_consistent",
-        "wiring",
-    ),
-    "comparison": ("Comparison", "Measurement", "Reply", "Score"),
+    "data.comparison": ("Comparison", "Measurement", "Reply", "Score"),
+    "data.probes": ("Probe",),
+    "data.requests": ("Request",),
+    "data.scored_texts": ("bbq", "crows_pairs", "likelihood_pairs", "ordinary_texts", "winogender"),
     "engines": ("Engine", "Generated"),
     "engines.scripted": ("ScriptedEngine",),
     "errors": (
@@ -106,16 +85,44 @@ _HOMES = {
         "ProbeFileError",
         "ScorerError",
     ),
-    "assertions.formatting": ("assert_format_kept", "format_kept"),
-    "assertions.invariance": ("assert_invariant", "invariant"),
-    "models": ("Model", "ModelPair"),
-    "origins": ("Carriers", "Influence", "Influences", "Part"),
-    "planning": ("Request",),
-    "probes": ("Probe",),
-    "assertions.bias": ("assert_unbiased", "unbiased"),
-    "assertions.retention": ("assert_retention", "retention"),
-    "readings": ("bbq", "crows_pairs", "likelihood_pairs", "ordinary_texts", "winogender"),
-    "sets": ("Comparisons",),
+    "explain.attention.values": ("AttentionMap",),
+    "explain.attribution.values": (
+        "Agreement",
+        "Attribution",
+        "MethodAttribution",
+        "SideAttribution",
+    ),
+    "explain.carriers": ("Carriers", "Part"),
+    "explain.training.values": ("Influence", "Influences"),
+    "generation.models": ("Model", "ModelPair"),
+    "measures.attention": (
+        "assert_attends",
+        "assert_attention_shift",
+        "attends",
+        "attention_map",
+        "attention_shift",
+    ),
+    "measures.attribution": ("attribution",),
+    "measures.bias": ("assert_unbiased", "unbiased"),
+    "measures.degeneration": ("assert_not_degenerate", "not_degenerate"),
+    "measures.divergence": ("assert_divergence", "divergence"),
+    "measures.drift": ("assert_semantic_drift", "semantic_drift"),
+    "measures.format": ("assert_format_kept", "format_kept"),
+    "measures.influence": ("carriers", "influence"),
+    "measures.invariance": ("assert_invariant", "invariant"),
+    "measures.parity": ("assert_parity", "parity"),
+    "measures.refusal.refusal": ("assert_refusal", "refusal"),
+    "measures.retention": ("assert_retention", "retention"),
+    "measures.toxicity": ("assert_toxicity", "toxicity"),
+    "measures.wiring.wiring": (
+        "adapter_effective",
+        "assert_adapter_effective",
+        "assert_template_consistent",
+        "assert_wiring",
+        "template_consistent",
+        "wiring",
+    ),
+    "verdicts.sets": ("Comparisons",),
 }
 
 __all__ = [

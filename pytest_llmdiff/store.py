@@ -17,12 +17,34 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.errors import StoreError
 
 if TYPE_CHECKING:
     import sqlite3
 
     from filelock import BaseFileLock
+
+
+# Made once: `json.dumps` makes one for every call that differs from its defaults.
+CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+
+
+def store_key(kind: str, *parts: Any) -> str:
+    """Key of something in the store. This package's version is part of it: what is measured and
+    how text is cut may differ between releases."""
+    return content_key([kind, installed_version("pytest-llmdiff"), *parts])
+
+
+def key_within(prefix: str, key: str) -> str:
+    """The key of something by what many have in common, a key, and what it has of its own."""
+    return hashlib.sha256(f"{prefix} {key}".encode()).hexdigest()
+
+
+def content_key(value: Any) -> str:
+    """SHA-256 of a plain JSON value in canonical form."""
+    return hashlib.sha256(CANONICAL.encode(value).encode()).hexdigest()
+
 
 SCHEMA = 2
 BLOB = re.compile("[0-9a-f]{64}")

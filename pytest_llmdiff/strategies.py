@@ -14,12 +14,9 @@ from itertools import islice
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.formats.checklist import (
-    checklist_pairs,
-    checklist_prompts,
-)
-from pytest_llmdiff.perturbations import (
+from pytest_llmdiff.data.checklist import checklist_pairs, checklist_prompts
+from pytest_llmdiff.data.pools import Pool, PooledPrompt
+from pytest_llmdiff.data.text.forms import (
     CHINESE,
     ENGLISH,
     Perturbation,
@@ -36,7 +33,7 @@ from pytest_llmdiff.perturbations import (
     traditional,
     typos,
 )
-from pytest_llmdiff.pools import Pool, PooledPrompt
+from pytest_llmdiff.errors import ConfigError
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

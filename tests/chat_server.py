@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
-from pytest_llmdiff.engines.server import CANARIES
+from pytest_llmdiff.engines.server.chat import CANARIES
 
 MODELS = ("base", "tuned")
 SOON = {"retry-after-ms": "5"}

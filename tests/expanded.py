@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.config.specs import parse_spec
 from pytest_llmdiff.engines.opening import open_pair
-from pytest_llmdiff.specs import parse_spec
 from pytest_llmdiff.store import Store
 from tests.test_engine import settings
 

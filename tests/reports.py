@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.family import Chance
-from pytest_llmdiff.options import OPTIONS
-from pytest_llmdiff.reports.facts import Facts
-from pytest_llmdiff.settings import Settings
+from pytest_llmdiff.config.options import OPTIONS
+from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.reports.run_facts import Facts
+from pytest_llmdiff.verdicts.chance import Chance
 from tests.every_outcome import HOSTILE
 
 

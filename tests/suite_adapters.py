@@ -10,7 +10,7 @@ import json
 import random
 from pathlib import Path
 
-from pytest_llmdiff.perturbations import ENGLISH, forms
+from pytest_llmdiff.data.text.forms import ENGLISH, forms
 from tests.adapter_making import LoadedBase
 from tests.trained_adapters import END, Recipe, load_smollm2, own_template, train
 

@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 import yaml
 
-from pytest_llmdiff.accepted import Entry, entries_of, read_accepted, unmatched, write_accepted
-from pytest_llmdiff.comparison import Accepted, Comparison, Reply
+from pytest_llmdiff.data.comparison import Accepted, Comparison, Reply
+from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.probes import make_probe
 from pytest_llmdiff.reports.rows import comparison_row
+from pytest_llmdiff.verdicts.accepted import (
+    Entry,
+    entries_of,
+    read_accepted,
+    unmatched,
+    write_accepted,
+)
 from tests.conftest import CAPITAL, REFUND, TUNED, Run
 
 SUITE = f"""

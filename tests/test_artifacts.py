@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pytest_llmdiff.engines.artifacts import (
+from pytest_llmdiff.engines.files.artifacts import (
     generation_stop_ids,
     has_chat_template,
     has_tokenizer,

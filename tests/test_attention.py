@@ -11,27 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmdiff import CapabilityError
-from pytest_llmdiff.attention import (
-    AttentionMap,
-    AttentionView,
-    moved_words,
-    tokens_in,
-    user_span,
-    view_from_json,
-    word_shares,
-    word_spans,
-)
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.text.words import tokens_in, user_span, word_spans
 from pytest_llmdiff.engines import Continuation
-from pytest_llmdiff.engines import attention_views as views
-from pytest_llmdiff.engines.attention_sums import divergence_bits, entropy_bits, fold
-from pytest_llmdiff.engines.attention_tap import NAME, AttentionTap, read, tapped
-from pytest_llmdiff.engines.attention_views import (
+from pytest_llmdiff.engines.pair.partings import Ending
+from pytest_llmdiff.engines.transformers.attention import NAME, AttentionTap, read, tapped
+from pytest_llmdiff.explain.attention import pair as views
+from pytest_llmdiff.explain.attention.distances import divergence_bits, entropy_bits, fold
+from pytest_llmdiff.explain.attention.pair import (
     attention_maps,
     attention_moves,
     attention_views,
 )
-from pytest_llmdiff.engines.partings import Ending
-from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.explain.attention.values import (
+    AttentionMap,
+    AttentionView,
+    moved_words,
+    view_from_json,
+    word_shares,
+)
 from tests.test_engine import folder as folder
 from tests.test_engine import loaded, pair
 from tests.tiny_models import save_adapter, save_model

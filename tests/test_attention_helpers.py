@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff import ConfigError
-from pytest_llmdiff.attention import AttentionView
 from pytest_llmdiff.engines.scripted import ScriptedEngine
+from pytest_llmdiff.explain.attention.values import AttentionView
 from tests.conftest import BASE, CAPITAL, REFUND, TUNED, Run, write_models
 from tests.test_attention import view_of
 
@@ -217,7 +217,7 @@ def test_a_recording_has_it(project: pytest.Pytester, run: Run) -> None:
 
 
 def test_what_rounding_can_do_is_no_shift() -> None:
-    from pytest_llmdiff.metrics.attention import AttentionShift
+    from pytest_llmdiff.measures.attention import AttentionShift
 
     class Told:
         def attention(self, comparisons: Sequence[Any]) -> list[AttentionView | str]:

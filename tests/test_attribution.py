@@ -12,22 +12,22 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.attributing import attribution
-from pytest_llmdiff.attributions import (
+from pytest_llmdiff.data.comparison import Comparison, InputsOf, Reply, Score, Side
+from pytest_llmdiff.data.probes import Probe, make_probe
+from pytest_llmdiff.data.text.words import words_of
+from pytest_llmdiff.errors import CapabilityError, ConfigError, ProbeError
+from pytest_llmdiff.explain.attribution.attribution import attribution
+from pytest_llmdiff.explain.attribution.gradients import token_words
+from pytest_llmdiff.explain.attribution.values import (
     Attribution,
     MethodAttribution,
     SideAttribution,
     Terms,
     rank_correlation,
 )
-from pytest_llmdiff.comparison import Comparison, InputsOf, Reply, Score, Side
-from pytest_llmdiff.engines.word_gradients import token_words
-from pytest_llmdiff.errors import CapabilityError, ConfigError, ProbeError
-from pytest_llmdiff.generation import Generation
-from pytest_llmdiff.probes import Probe, make_probe
-from pytest_llmdiff.reports.progress import Silent
+from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.plugin.progress import Silent
 from pytest_llmdiff.store import Store
-from pytest_llmdiff.words import words_of
 from tests.conftest import Run
 from tests.test_engine import folder as folder
 from tests.test_engine import loaded, pair
@@ -441,7 +441,7 @@ def test_models_that_take_turns_in_memory_are_not_loaded_for_it(
     words_project.makeconftest(
         """
         import pytest
-        from pytest_llmdiff.engines.opening import Pair
+        from pytest_llmdiff.engines.pair.pair import Pair
         Pair.fits = False
         """
     )

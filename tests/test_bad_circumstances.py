@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.assertions.toxicity import TOXICITY
-from pytest_llmdiff.divergences import TokenDivergence
-from pytest_llmdiff.engines.artifacts import (
+from pytest_llmdiff.data.tokens import TokenDivergence
+from pytest_llmdiff.engines.files.artifacts import (
     generation_stop_ids,
     parameter_count,
     safetensors_header,
 )
-from pytest_llmdiff.engines.rendering import Renderer, load_tokenizer
+from pytest_llmdiff.engines.files.rendering import Renderer, load_tokenizer
 from pytest_llmdiff.errors import ConfigError, ModelError, ProbeError
-from pytest_llmdiff.judgement import Question, settle
-from pytest_llmdiff.metrics.toxicity import Toxicity
+from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.toxicity import TOXICITY, Toxicity
 from tests.conftest import CAPITAL, Run
 from tests.tiny_models import save_tokenizer
 
@@ -155,7 +154,7 @@ def test_what_is_no_limit(place: str, limit: object) -> None:
 
 ENGINE = """
 from dataclasses import replace
-from pytest_llmdiff.comparison import Reply
+from pytest_llmdiff.data.comparison import Reply
 from pytest_llmdiff.engines import Generated
 
 class Engine:

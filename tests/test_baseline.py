@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.baseline import (
+from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.plugin.calibration import measured_noise
+from pytest_llmdiff.verdicts.baseline import (
     POINTS,
     Baseline,
     Noise,
@@ -19,10 +21,8 @@ from pytest_llmdiff.baseline import (
     single_noise,
     write_baseline,
 )
-from pytest_llmdiff.calibration import measured_noise
-from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.estimates import NO_METHOD
-from pytest_llmdiff.family import adjust, chance_of
+from pytest_llmdiff.verdicts.chance import adjust, chance_of
+from pytest_llmdiff.verdicts.estimates import NO_METHOD
 from tests.conftest import Run
 from tests.test_sets import write
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.engines import Continuation
-from pytest_llmdiff.engines.carriers import KEPT, _fewest, layer_of, switched_off
+from pytest_llmdiff.engines.transformers.carriers import KEPT, _fewest, layer_of, switched_off
 from pytest_llmdiff.errors import CapabilityError
-from pytest_llmdiff.formats.messages import Message
 from tests.adapter_making import adapted, lora, open_base, save
 from tests.test_engine import folder as folder
 from tests.test_engine import loaded, pair

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.engines.checkpoints import (
+from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.engines.files.quantization import (
     METHODS,
     check_loadable,
     quantization_of,
     versions_of,
 )
 from pytest_llmdiff.errors import ConfigError, ModelError
-from pytest_llmdiff.loading import installed_version
 from tests.conftest import Run
 
 TEST = """
@@ -149,7 +149,7 @@ def test_the_check_imports_neither_torch_nor_transformers(tmp_path: Path) -> Non
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from pytest_llmdiff.engines.checkpoints import quantization_of\n"
+        "from pytest_llmdiff.engines.files.quantization import quantization_of\n"
         f"assert quantization_of(Path({str(packed)!r})) == 'awq'\n"
         "assert not {'torch', 'transformers', 'huggingface_hub'} & set(sys.modules)\n"
     )
@@ -165,7 +165,9 @@ def test_a_method_that_transformers_does_not_know_is_not_left_out(tmp_path: Path
 def test_a_gpu_that_was_not_found_is_told_when_loading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_llmdiff.engines.checkpoints.installed_version", lambda _name: "9")
+    monkeypatch.setattr(
+        "pytest_llmdiff.engines.files.quantization.installed_version", lambda _name: "9"
+    )
     packed = folder(tmp_path / "model", {"quant_method": "vptq"})
     with pytest.raises(ModelError, match="runs on a GPU alone, and this run's device is cpu"):
         check_loadable(packed, "cpu")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.embedders import KINDS, distances, read_pairs, row_of
-from pytest_llmdiff.comparison import Score
+from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.errors import MissingPackageError
 from pytest_llmdiff.scorers import Embedder, Scorer
 from pytest_llmdiff.scorers.opening import named_languages, open_scorer

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from pytest_llmdiff.data.training.model_card import languages_of, read_card
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, ScorerError
-from pytest_llmdiff.formats.model_card import languages_of, read_card
 from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.scorers.opening import open_scorer
 from pytest_llmdiff.store import Store

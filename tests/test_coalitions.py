@@ -11,8 +11,8 @@ from statistics import fmean
 
 import pytest
 
-from pytest_llmdiff.coalitions import SAMPLED, Mask, coalitions, shares
 from pytest_llmdiff.errors import MissingPackageError
+from pytest_llmdiff.explain.attribution.coalitions import SAMPLED, Mask, coalitions, shares
 
 METHODS = ("leave-one-out", *SAMPLED)
 

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.engines.conversion import MANIFEST, Conversions, Form
-from pytest_llmdiff.engines.huggingface import TransformersEngine
-from pytest_llmdiff.engines.opening import Pair
-from pytest_llmdiff.engines.rendering import load_tokenizer
+from pytest_llmdiff.config.packages import package_path, quiet
+from pytest_llmdiff.engines.files.conversion import MANIFEST, Conversions, Form
+from pytest_llmdiff.engines.files.rendering import load_tokenizer
+from pytest_llmdiff.engines.pair.pair import Pair
+from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 from pytest_llmdiff.errors import ModelError
-from pytest_llmdiff.loading import package_path, quiet
 from pytest_llmdiff.store import Store
 from tests.conftest import Launch, Process, said
 from tests.expanded import Expanded
@@ -113,7 +113,7 @@ def test_other_versions_replace_it(
 ) -> None:
     Conversions(store).load(words.file, words.form())
     old = kept_folder(store)
-    monkeypatch.setattr("pytest_llmdiff.engines.conversion.installed_version", lambda _: "9")
+    monkeypatch.setattr("pytest_llmdiff.engines.files.conversion.installed_version", lambda _: "9")
     assert Conversions(store).load(words.file, words.form()) == "HELLO"
     assert words.done.count("made") == 2
     assert kept_folder(store) != old, "the old one is gone"
@@ -232,7 +232,7 @@ def test_what_the_file_itself_does_not_give_is_the_error(words: Words, store: St
 WORKER = """
 import sys, time
 from pathlib import Path
-from pytest_llmdiff.engines.conversion import Conversions
+from pytest_llmdiff.engines.files.conversion import Conversions
 from pytest_llmdiff.store import Store
 from tests.test_conversion import Words
 
@@ -280,7 +280,7 @@ def test_a_killed_process_leaves_nothing_that_counts(
 @pytest.fixture(autouse=True)
 def not_packed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is loaded is looked at, not what a CPU's layout makes of it."""
-    monkeypatch.setattr("pytest_llmdiff.engines.weights.pack", lambda _: None)
+    monkeypatch.setattr("pytest_llmdiff.engines.transformers.weights.pack", lambda _: None)
 
 
 def expanded(file: Path, dtype: str = "float32") -> Any:
@@ -386,7 +386,7 @@ def test_a_full_disk_is_a_note_and_the_replies_are_the_same(folder: Path, tmp_pa
     code = f"""
 import resource, sys
 from pathlib import Path
-import pytest_llmdiff.engines.weights as weights
+import pytest_llmdiff.engines.transformers.weights as weights
 from tests.test_conversion import expanded, assert_same_bits, model_of
 from tests.test_engine import pair
 

@@ -18,10 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.engines.rendering import AnyRenderer, FactoryRenderer, Renderer
-from pytest_llmdiff.engines.scripted import ScriptedEngine
-from pytest_llmdiff.errors import ModelError
-from pytest_llmdiff.formats.factory_cutoff import (
+from pytest_llmdiff.data.llamafactory.cutoff import (
     Cut,
     Cutoff,
     FactoryTurns,
@@ -34,22 +31,25 @@ from pytest_llmdiff.formats.factory_cutoff import (
     fits,
     kept_lengths,
 )
-from pytest_llmdiff.formats.factory_data import Dataset, Example
-from pytest_llmdiff.formats.factory_rendering import prepared
-from pytest_llmdiff.formats.factory_templates import FactoryTemplate, NamedSlot
-from pytest_llmdiff.formats.factory_values import Kind
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.formats.template_source import TemplateSource
-from pytest_llmdiff.formats.training_config import TrainingConfig
-from pytest_llmdiff.metrics.cutoff import (
+from pytest_llmdiff.data.llamafactory.datasets import Dataset, Example
+from pytest_llmdiff.data.llamafactory.rendering import prepared
+from pytest_llmdiff.data.llamafactory.slots import Kind
+from pytest_llmdiff.data.llamafactory.templates import FactoryTemplate, NamedSlot
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.training.config import TrainingConfig
+from pytest_llmdiff.data.training.template_source import TemplateSource
+from pytest_llmdiff.data.training.training import TrainData, Training
+from pytest_llmdiff.engines.files.rendering import AnyRenderer, FactoryRenderer, Renderer
+from pytest_llmdiff.engines.scripted import ScriptedEngine
+from pytest_llmdiff.errors import ModelError
+from pytest_llmdiff.measures.wiring.cutoff import (
     CUT_ANSWERS,
     UNKNOWN,
     cutoff_content,
     cutoff_facts,
     cutoff_findings,
 )
-from pytest_llmdiff.metrics.findings import Findings
-from pytest_llmdiff.training import TrainData, Training
+from pytest_llmdiff.measures.wiring.findings import Findings
 from tests.tiny_models import llamafactory_files, save_adapter, save_model, save_tokenizer
 
 PROCESSOR = Path(sys.prefix) / "llamafactory" / "llamafactory" / "data" / "processor"

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_llmdiff.engines.decoder import Decoder, Drafts, Ended
-from pytest_llmdiff.engines.slots import Slots
-from pytest_llmdiff.planning import Sampling
+from pytest_llmdiff.data.requests import Sampling
+from pytest_llmdiff.engines.transformers.decoding.loop import Decoder, Drafts, Ended
+from pytest_llmdiff.engines.transformers.decoding.slots import Slots
 from tests.tiny_models import save_adapter, save_model
 
 if TYPE_CHECKING:
@@ -303,7 +303,7 @@ def test_a_no_op_in_bfloat16_says_what_the_base_says(narrow: tuple[Any, list[lis
     """Its pass over the drafts has other shapes than the base's decoding: ties stand."""
     import torch
 
-    from pytest_llmdiff.engines.serving import service_of
+    from pytest_llmdiff.engines.transformers.decoding.trial import service_of
 
     model, replies = narrow
     with torch.inference_mode():
@@ -316,7 +316,7 @@ def test_a_no_op_in_bfloat16_says_what_the_base_says(narrow: tuple[Any, list[lis
 def test_the_noise_of_float32_is_next_to_nothing(models: dict[str, Any]) -> None:
     import torch
 
-    from pytest_llmdiff.engines.serving import service_of
+    from pytest_llmdiff.engines.transformers.decoding.trial import service_of
 
     with torch.inference_mode():
         service = service_of(models["base"])

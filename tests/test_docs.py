@@ -31,10 +31,10 @@ import yaml
 
 import pytest_llmdiff
 from pytest_llmdiff import ScriptedEngine
-from pytest_llmdiff.formats.probe_files import COLUMNS, read_probe_file
-from pytest_llmdiff.metrics.adapter import adapter_measurement
-from pytest_llmdiff.metrics.template import template_measurement
-from pytest_llmdiff.options import OPTIONS
+from pytest_llmdiff.config.options import OPTIONS
+from pytest_llmdiff.data.probe_files import COLUMNS, read_probe_file
+from pytest_llmdiff.measures.wiring.adapter import adapter_measurement
+from pytest_llmdiff.measures.wiring.template.comparison import template_measurement
 from pytest_llmdiff.suites.limits import LIMITS
 from tests.conftest import BASE, CAPITAL, REFUND, TUNED, write_models
 from tests.reports import hostile_rows
@@ -617,7 +617,7 @@ def test_json_report_example_has_no_other_keys(real_report: dict[str, Any]) -> N
 
 def test_the_architecture_lists_the_layers_of_the_contract() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    (contract,) = project["tool"]["importlinter"]["contracts"]
+    contract = project["tool"]["importlinter"]["contracts"][0]
     shown = [" | ".join(re.findall(r"`([^`]+)`", row[0]))
              for row in rows("docs/architecture.md", "## Layers")]  # fmt: skip
     assert shown == contract["layers"]

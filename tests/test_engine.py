@@ -17,27 +17,29 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.comparison import Reply
+from pytest_llmdiff.config.options import OPTIONS
+from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.config.specs import parse_spec
+from pytest_llmdiff.data.comparison import Reply
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.requests import Request, Sampling
+from pytest_llmdiff.data.training.template_source import TemplateSource
 from pytest_llmdiff.engines import Generated
-from pytest_llmdiff.engines.batches import BatchSize, in_batches
-from pytest_llmdiff.engines.completion import Completion
-from pytest_llmdiff.engines.divergence import pair_divergences
-from pytest_llmdiff.engines.huggingface import TransformersEngine
-from pytest_llmdiff.engines.opening import Pair, open_pair
-from pytest_llmdiff.engines.rendering import Renderer, with_template
+from pytest_llmdiff.engines.files.rendering import Renderer, with_template
+from pytest_llmdiff.engines.files.sources import template_note
+from pytest_llmdiff.engines.opening import open_pair
+from pytest_llmdiff.engines.pair.divergence import pair_divergences
+from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.engines.scripted import ScriptedEngine
-from pytest_llmdiff.engines.serving import Service, service_of
-from pytest_llmdiff.engines.sources import template_note
+from pytest_llmdiff.engines.transformers.decoding.batches import BatchSize, in_batches
+from pytest_llmdiff.engines.transformers.decoding.completion import Completion
+from pytest_llmdiff.engines.transformers.decoding.trial import Service, service_of
+from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 from pytest_llmdiff.errors import ConfigError, MissingPackageError, ModelError
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.formats.template_source import TemplateSource
-from pytest_llmdiff.generation import Generation
-from pytest_llmdiff.holding import Holding
-from pytest_llmdiff.options import OPTIONS
-from pytest_llmdiff.planning import Request, Sampling, plan
-from pytest_llmdiff.reports.progress import Silent
-from pytest_llmdiff.settings import Settings
-from pytest_llmdiff.specs import parse_spec
+from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.loaded import Holding
+from pytest_llmdiff.generation.plan import plan
+from pytest_llmdiff.plugin.progress import Silent
 from pytest_llmdiff.store import Store
 from tests.tiny_models import CHATML, CONTEXT, save_adapter, save_model
 
@@ -430,7 +432,7 @@ def test_two_models_that_do_not_fit_run_one_after_the_other(
     requests = [request(prompt) for prompt in PROMPTS]
     together = generation(pair(folder, "base", "other", tmp_path), tmp_path / "a", requests)
     expected = together.divergences(requests)
-    monkeypatch.setattr("pytest_llmdiff.engines.placement.free_memory", lambda _device: 1.0)
+    monkeypatch.setattr("pytest_llmdiff.engines.devices.free_memory", lambda _device: 1.0)
     both = pair(folder, "base", "other", tmp_path)
     loaded: list[str] = []
     for name in ("base", "tuned"):
@@ -662,7 +664,9 @@ def test_the_fingerprint_follows_content_not_place(folder: Path, tmp_path: Path)
 def test_quantisation_without_its_package_names_the_install_line(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_llmdiff.engines.checkpoints.installed_version", lambda _name: None)
+    monkeypatch.setattr(
+        "pytest_llmdiff.engines.files.quantization.installed_version", lambda _name: None
+    )
     engine = pair(folder, "base", "adapter", tmp_path, quantization="4bit").base
     with pytest.raises(ConfigError, match=r"pip install 'pytest-llmdiff\[quantization\]'"):
         list(engine.generate([request("Hi")]))
@@ -705,8 +709,8 @@ def test_code_of_a_model_does_not_run_unless_asked(folder: Path, tmp_path: Path)
 def test_a_nan_model_never_passes(folder: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    from pytest_llmdiff.metrics.adapter import adapter_measurement, logits_moved
-    from pytest_llmdiff.verdicts import judge
+    from pytest_llmdiff.measures.wiring.adapter import adapter_measurement, logits_moved
+    from pytest_llmdiff.verdicts.verdict import judge
 
     shutil.copytree(folder / "adapter", tmp_path / "nan")
     file = tmp_path / "nan" / "adapter_model.safetensors"
@@ -729,7 +733,7 @@ def test_a_nan_model_never_passes(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "problems"), [("adapter", 0), ("noop", 2)])
 def test_adapter_health(folder: Path, tmp_path: Path, name: str, problems: int) -> None:
-    from pytest_llmdiff.metrics.adapter import adapter_measurement, logits_moved
+    from pytest_llmdiff.measures.wiring.adapter import adapter_measurement, logits_moved
 
     both = pair(folder, "base", name, tmp_path)
     assert isinstance(both.tuned, TransformersEngine)
@@ -791,7 +795,11 @@ def test_a_different_window_changes_no_outcome(folder: Path, tmp_path: Path) -> 
 SUITE = """
 import pytest
 import torch
-from pytest_llmdiff import assert_adapter_effective, assert_divergence, assert_template_consistent
+from pytest_llmdiff import (
+    assert_adapter_effective,
+    assert_divergence,
+    assert_template_consistent,
+)
 
 def test_adapter(llm_pair):
     assert_adapter_effective(llm_pair)

@@ -27,9 +27,9 @@ from benchmarks.populations import (
     sets_of,
 )
 from benchmarks.verdicts import Cell, plugin, questions, rival, simulate, summary, table
-from pytest_llmdiff.decisions import decide, deciding_size, smallest_effect
 from pytest_llmdiff.errors import LLMDiffError
-from pytest_llmdiff.estimates import (
+from pytest_llmdiff.verdicts.decisions import decide, deciding_size, smallest_effect
+from pytest_llmdiff.verdicts.estimates import (
     Estimate,
     Flips,
     adjusted,
@@ -38,7 +38,7 @@ from pytest_llmdiff.estimates import (
     mean_estimate,
     rate_estimate,
 )
-from pytest_llmdiff.intervals import (
+from pytest_llmdiff.verdicts.intervals import (
     MIN_EQUAL,
     MIN_PAIRS,
     MIN_UNITS,

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmdiff.data.llamafactory.datasets import read_dataset
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.formats.factory_data import read_dataset
 from pytest_llmdiff.reports.export import NAMES, write_export
 from tests import llamafactory_loader
 

@@ -16,15 +16,15 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from pytest_llmdiff.errors import ConfigError, LLMDiffError, ProbeFileError
-from pytest_llmdiff.formats.factory_data import (
+from pytest_llmdiff.data.llamafactory.datasets import (
     Dataset,
     Example,
     read_dataset,
     read_training_data,
     training_data_of,
 )
-from pytest_llmdiff.probes import probes_of_marker
+from pytest_llmdiff.data.probes import probes_of_marker
+from pytest_llmdiff.errors import ConfigError, LLMDiffError, ProbeFileError
 from tests import llamafactory_loader
 from tests.conftest import REFUND, Run
 

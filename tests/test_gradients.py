@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.engines import Continuation
-from pytest_llmdiff.engines.gradients import SKETCH, Places, Sketch, learning
+from pytest_llmdiff.engines.transformers.gradients import SKETCH, Places, Sketch, learning
 from pytest_llmdiff.errors import CapabilityError
-from pytest_llmdiff.formats.messages import Message
 from tests.test_engine import folder as folder
 from tests.test_engine import loaded, pair
 from tests.tiny_models import save_adapter

@@ -11,23 +11,25 @@ from typing import Any, cast
 
 import pytest
 
-from pytest_llmdiff import carriers, influence, influences
-from pytest_llmdiff.comparison import Comparison, Reply
+from pytest_llmdiff import carriers, influence
+from pytest_llmdiff.data.comparison import Comparison, Reply
+from pytest_llmdiff.data.llamafactory.datasets import Dataset
+from pytest_llmdiff.data.llamafactory.examples import Example
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.probes import make_probe
+from pytest_llmdiff.data.training.log import read_checkpoints
+from pytest_llmdiff.data.training.template_source import TemplateSource
+from pytest_llmdiff.data.training.training import TrainData, Training
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.errors import ConfigError, ProbeError, ScorerError
-from pytest_llmdiff.formats.factory_data import Dataset
-from pytest_llmdiff.formats.factory_layout import Example
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.formats.template_source import TemplateSource
-from pytest_llmdiff.formats.training_log import read_checkpoints
-from pytest_llmdiff.generation import Generation
-from pytest_llmdiff.influences import LONGEST, Learnt
-from pytest_llmdiff.origins import At, Carriers, Influence, Influences, Part
-from pytest_llmdiff.probes import make_probe
-from pytest_llmdiff.reports.origins import carried_lines, learnt_lines
-from pytest_llmdiff.reports.progress import Silent
+from pytest_llmdiff.explain.carriers import Carriers, Part
+from pytest_llmdiff.explain.training import influence as influences
+from pytest_llmdiff.explain.training.influence import LONGEST, Learnt
+from pytest_llmdiff.explain.training.values import At, Influence, Influences
+from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.plugin.progress import Silent
+from pytest_llmdiff.reports.learnt import carried_lines, learnt_lines
 from pytest_llmdiff.store import Store
-from pytest_llmdiff.training import TrainData, Training
 from tests.conftest import REFUND, Run
 from tests.test_engine import folder as folder
 from tests.test_engine import pair

@@ -7,11 +7,12 @@ from statistics import median
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.comparison import Comparison, Measurement, Reply
-from pytest_llmdiff.explanation import Explanation, Leak
-from pytest_llmdiff.probes import make_probe
+from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
+from pytest_llmdiff.data.probes import make_probe
+from pytest_llmdiff.explain.explanation import Explanation
+from pytest_llmdiff.explain.training.values import Leak
 from pytest_llmdiff.reports.kept import KEPT, Kept
-from pytest_llmdiff.verdicts import judge
+from pytest_llmdiff.verdicts.verdict import judge
 
 
 def comparison(number: int) -> Comparison:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.engines.likelihoods import passage_logprobs
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.passages import Passage
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.tokens import Passage
+from pytest_llmdiff.engines.pair.likelihoods import passage_logprobs
 from tests.test_engine import pair
 from tests.tiny_models import save_adapter, save_model, save_tokenizer
 

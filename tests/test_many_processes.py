@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.engines.placement import placed_elsewhere
+from pytest_llmdiff.engines.devices import placed_elsewhere
 from tests.chat_server import ChatServer, running
 from tests.conftest import Run
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmdiff.formats.markers import leaked, markers_of
+from pytest_llmdiff.data.training.markers import leaked, markers_of
 from tests.tiny_models import save_tokenizer
 
 

@@ -12,23 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax, rel_entr
 
-from pytest_llmdiff.comparison import Comparison, Measurement, Reply
-from pytest_llmdiff.divergences import TokenDivergences
-from pytest_llmdiff.engines.divergence import ROWS, statistics
+from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
+from pytest_llmdiff.data.probes import make_probe
+from pytest_llmdiff.data.text.languages import language_of
+from pytest_llmdiff.data.tokens import TokenDivergences
+from pytest_llmdiff.engines.pair.divergence import ROWS, statistics
 from pytest_llmdiff.errors import ModelError, ProbeError, ScorerError
-from pytest_llmdiff.metrics.degeneration import Degeneration, looping_suffix
-from pytest_llmdiff.metrics.divergence import Divergence
-from pytest_llmdiff.metrics.drift import SemanticDrift
-from pytest_llmdiff.metrics.template import (
+from pytest_llmdiff.measures.degeneration import Degeneration, looping_suffix
+from pytest_llmdiff.measures.divergence import Divergence
+from pytest_llmdiff.measures.drift import SemanticDrift
+from pytest_llmdiff.measures.toxicity import Toxicity, rise
+from pytest_llmdiff.measures.wiring.template.comparison import (
     BATTERY,
     Render,
     check_template,
     compare_renderings,
     template_measurement,
 )
-from pytest_llmdiff.metrics.toxicity import Toxicity, rise
-from pytest_llmdiff.probes import make_probe
-from pytest_llmdiff.scorers.languages import language_of
 
 PROMPT = "How do I get a refund?"
 ANSWER = "You can ask for a refund within 30 days of delivery."
@@ -660,14 +660,14 @@ SYSTEM = "You are a helpful assistant"
     ],
 )  # fmt: skip
 def test_likely_causes(ours: str, theirs: str, cause: str) -> None:
-    from pytest_llmdiff.metrics.template_causes import likely_cause
+    from pytest_llmdiff.measures.wiring.template.causes import likely_cause
 
     found = likely_cause([{"role": "user", "content": "Hi?"}], ours, theirs, bos="^")
     assert cause in found
 
 
 def test_another_stop_token_is_named() -> None:
-    from pytest_llmdiff.metrics.template import compare_endings
+    from pytest_llmdiff.measures.wiring.template.comparison import compare_endings
 
     (finding,) = compare_endings(renderer(), renderer(ending="%\n"), decode)
     assert "'#' in force and in '%' in the other; likely cause: another stop token" in finding

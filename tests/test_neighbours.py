@@ -15,25 +15,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.answering import Progress
-from pytest_llmdiff.comparison import Comparison, Reply
+from pytest_llmdiff.config.specs import Spec
+from pytest_llmdiff.data.comparison import Comparison, Reply
+from pytest_llmdiff.data.llamafactory.datasets import Dataset, Example
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.probes import make_probe
+from pytest_llmdiff.data.prompts import LONGEST_COMPARED, asked, likeness, normalised
+from pytest_llmdiff.data.training.training import TrainData
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, MissingPackageError, ScorerError
-from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
-from pytest_llmdiff.formats.factory_data import Dataset, Example
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.formats.prompts import LONGEST_COMPARED, asked, likeness, normalised
-from pytest_llmdiff.generation import Generation
-from pytest_llmdiff.neighbours import CANDIDATES, SHOWN, Neighbours
-from pytest_llmdiff.probes import make_probe
+from pytest_llmdiff.explain.explanation import Explanation
+from pytest_llmdiff.explain.training.known import Trained
+from pytest_llmdiff.explain.training.neighbours import CANDIDATES, SHOWN, Neighbours
+from pytest_llmdiff.explain.training.values import Leak, Neighbour
+from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.scoring import PART, Scoring, Vectors
+from pytest_llmdiff.generation.windows import Progress
 from pytest_llmdiff.reports.failure import failure_text
 from pytest_llmdiff.reports.rows import comparison_row, take_explanation
 from pytest_llmdiff.scorers import Embedder, Embedding
 from pytest_llmdiff.scorers.opening import open_scorer
-from pytest_llmdiff.scoring import PART, Scoring, Vectors
-from pytest_llmdiff.specs import Spec
 from pytest_llmdiff.store import Store
-from pytest_llmdiff.trained import Trained
-from pytest_llmdiff.training import TrainData
 from tests.conftest import CAPITAL, CHINESE, REFUND, TUNED, Run, write_models
 from tests.test_engine import settings
 
@@ -445,7 +446,7 @@ def test_an_embedder_that_cannot_be_had_is_tried_once(
     with pytest.raises(LLMDiffError) as first:
         mine.vectors(["a"])
     # Whoever tries once more fails otherwise.
-    monkeypatch.setattr("pytest_llmdiff.scoring.open_scorer", None)
+    monkeypatch.setattr("pytest_llmdiff.generation.scoring.open_scorer", None)
     with pytest.raises(LLMDiffError) as second:
         mine.vectors(["a"])
     assert str(first.value) == str(second.value)
@@ -732,7 +733,8 @@ def test_a_run_that_asks_for_nothing_of_it_imports_nothing_of_it(
     watch = (
         "import sys, pytest\n"
         "code = pytest.main(sys.argv[1:])\n"
-        "print('LOADED', [n for n in ('pytest_llmdiff.neighbours', 'numpy') if n in sys.modules])\n"
+        "names = ('pytest_llmdiff.explain.training.neighbours', 'numpy')\n"
+        "print('LOADED', [n for n in names if n in sys.modules])\n"
     )
     (trained.path / "watch.py").write_text(watch, encoding="utf-8")
 
@@ -746,8 +748,8 @@ def test_a_run_that_asks_for_nothing_of_it_imports_nothing_of_it(
 
     assert loaded("--collect-only") == "[]"
     assert loaded("-k", "capital") == "[]"
-    assert loaded("-k", "capital", DATA) == "['pytest_llmdiff.neighbours']"
-    assert loaded("-k", "refund", DATA) == "['pytest_llmdiff.neighbours', 'numpy']"
+    assert loaded("-k", "capital", DATA) == "['pytest_llmdiff.explain.training.neighbours']"
+    assert loaded("-k", "refund", DATA) == "['pytest_llmdiff.explain.training.neighbours', 'numpy']"
 
 
 @pytest.mark.parametrize(
@@ -763,10 +765,10 @@ def test_broken_traces_of_a_training_fail_no_test_that_asks_nothing_of_them(
     unused: Any = None
     specs = (Spec(text="base", kind="weights"), Spec(text="tuned", kind="adapter"))
     found_by_itself = settings(tmp_path)
-    assert Trained(unused, found_by_itself, specs, unused).neighbours is None
+    assert Trained(found_by_itself, specs, unused, unused).neighbours is None
     given_by_the_user = settings(tmp_path, train_data="data.json")
     with pytest.raises(type(error)):
-        _ = Trained(unused, given_by_the_user, specs, unused).neighbours
+        _ = Trained(given_by_the_user, specs, unused, unused).neighbours
 
 
 # Real embedders

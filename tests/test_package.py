@@ -42,15 +42,16 @@ def test_plain_pytest_loads_nothing_heavy(pytester: pytest.Pytester) -> None:
     # Each module costs a fraction of a millisecond at every start of every pytest run.
     assert own == [
         "pytest_llmdiff",
+        "pytest_llmdiff.config",
+        "pytest_llmdiff.config.options",
+        "pytest_llmdiff.config.parsers",
+        "pytest_llmdiff.config.settings",
         "pytest_llmdiff.errors",
-        "pytest_llmdiff.fixtures",
-        "pytest_llmdiff.option_values",
-        "pytest_llmdiff.options",
-        "pytest_llmdiff.parametrize",
         "pytest_llmdiff.plugin",
-        "pytest_llmdiff.run",
-        "pytest_llmdiff.session",
-        "pytest_llmdiff.settings",
+        "pytest_llmdiff.plugin.fixtures",
+        "pytest_llmdiff.plugin.lifecycle",
+        "pytest_llmdiff.plugin.marker",
+        "pytest_llmdiff.plugin.session",
     ]
 
 
@@ -70,7 +71,7 @@ def test_skipped_model_tests_load_nothing_heavy(pytester: pytest.Pytester) -> No
 def test_a_run_loads_the_reports_that_it_writes(project: pytest.Pytester) -> None:
     project.makepyfile("def test_it(llm_pair): assert llm_pair.compare('Hi') is None")
     models = ("--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json")
-    written = {"html", "markdown", "junit", "annotations", "json_report", "changes"}
+    written = {"html", "markdown", "junit", "annotations", "json_report", "diff"}
 
     def reports(*args: str) -> set[str]:
         heavy, own = loaded(project, *models, *args)

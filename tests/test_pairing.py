@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff.engines import Continuation
-from pytest_llmdiff.engines.huggingface import TransformersEngine
-from pytest_llmdiff.engines.opening import Pair
-from pytest_llmdiff.engines.pairing import FIRST_AHEAD, TRIED_COST, Pairing
-from pytest_llmdiff.engines.states import KeptStates
-from pytest_llmdiff.parametrize import asks_for_divergence
+from pytest_llmdiff.engines.pair.drafts import FIRST_AHEAD, TRIED_COST, Pairing
+from pytest_llmdiff.engines.pair.pair import Pair
+from pytest_llmdiff.engines.transformers.engine import TransformersEngine
+from pytest_llmdiff.engines.transformers.states import KeptStates
+from pytest_llmdiff.plugin.marker import asks_for_divergence
 from pytest_llmdiff.store import Store
 from tests.test_engine import PROMPTS, exact_divergence, generation, pair, replies, request, tokens
 from tests.tiny_models import save_adapter, save_model

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.engines.partings import Parting
-from pytest_llmdiff.metrics.parity import (
+from pytest_llmdiff.engines.pair.partings import Parting
+from pytest_llmdiff.measures.parity import (
     Parity,
     adapter_problem,
     count_problem,

@@ -20,12 +20,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.engines.control_groups import memory_left
-from pytest_llmdiff.engines.huggingface import TransformersEngine
-from pytest_llmdiff.engines.opening import Pair
-from pytest_llmdiff.engines.placement import Placement, free_memory, placed
+from pytest_llmdiff.config.options import OPTIONS
+from pytest_llmdiff.engines.devices import Placement, free_memory, memory_left, placed
+from pytest_llmdiff.engines.pair.pair import Pair
+from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 from pytest_llmdiff.errors import ModelError
-from pytest_llmdiff.options import OPTIONS
 from pytest_llmdiff.store import Store
 from tests.conftest import Launch, Process, said
 from tests.test_engine import pair
@@ -168,7 +167,7 @@ def test_where_models_are_loaded(
     worker: str, device: str, bytes_: float, name: str, where: object, kept: list[int],
 ) -> None:  # fmt: skip
     monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
-    monkeypatch.setattr("pytest_llmdiff.engines.weights.Weights.bytes", bytes_)
+    monkeypatch.setattr("pytest_llmdiff.engines.transformers.weights.Weights.bytes", bytes_)
     both = pair(folder, "base", "adapter", tmp_path, device=device)
     assert both.place().name == name
     assert device_map(both, monkeypatch) == where
@@ -198,7 +197,7 @@ def test_memory_is_that_of_the_own_device(
         10 * GB,
         30 * GB,
     ]
-    monkeypatch.setattr("pytest_llmdiff.engines.weights.Weights.bytes", 6 * GB)
+    monkeypatch.setattr("pytest_llmdiff.engines.transformers.weights.Weights.bytes", 6 * GB)
     fits = {}
     for worker in ("", "gw0", "gw1"):
         monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
@@ -212,13 +211,13 @@ def test_memory_is_that_of_the_own_device(
 WORKER = """
 import json, os, sys, time
 from pathlib import Path
-import pytest_llmdiff.engines.placement as placement
-from pytest_llmdiff.engines.opening import Pair
-from pytest_llmdiff.engines.placement import Placement
+import pytest_llmdiff.engines.devices as placement
+from pytest_llmdiff.engines.pair.pair import Pair
+from pytest_llmdiff.engines.devices import Placement
 from pytest_llmdiff.engines.scripted import ScriptedEngine
-from pytest_llmdiff.generation import Generation
-from pytest_llmdiff.planning import plan
-from pytest_llmdiff.reports.progress import Silent
+from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.plan import plan
+from pytest_llmdiff.plugin.progress import Silent
 from pytest_llmdiff.store import Store
 from tests.test_engine import request
 
@@ -349,7 +348,7 @@ def test_a_containers_limit_is_the_memory_that_there_is(tmp_path: Path, version:
 def test_free_memory_knows_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = free_memory("cpu")
     assert plain > 4096
-    left = "pytest_llmdiff.engines.control_groups.memory_left"
+    left = "pytest_llmdiff.engines.devices.memory_left"
     monkeypatch.setattr(left, lambda: 4096.0)
     assert free_memory("cpu") == 4096
 
@@ -358,7 +357,7 @@ def test_the_memory_of_this_machine_is_told_without_torch() -> None:
     """A rerun asks whether both models would fit, and has nothing to load."""
     code = (
         "import sys\n"
-        "from pytest_llmdiff.engines.placement import free_memory\n"
+        "from pytest_llmdiff.engines.devices import free_memory\n"
         "assert free_memory('cpu') > 0\n"
         "print('torch' in sys.modules)\n"
     )

@@ -15,19 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.options import OPTIONS
-from pytest_llmdiff.planning import (
-    LARGEST,
-    WINDOW,
-    Request,
-    Sampling,
-    content_key,
-    plan,
-    request_of,
-)
-from pytest_llmdiff.probes import Probe, make_probe
-from pytest_llmdiff.settings import Settings
+from pytest_llmdiff.config.options import OPTIONS
+from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.probes import Probe, make_probe
+from pytest_llmdiff.data.requests import Request, Sampling, request_of
+from pytest_llmdiff.generation.plan import LARGEST, WINDOW, plan
+from pytest_llmdiff.store import content_key
 
 
 def run_settings(**given: Any) -> Settings:
@@ -186,8 +180,9 @@ def test_usual_windows_grow_up_to_the_largest() -> None:
 
 def test_the_plan_is_the_same_in_every_process() -> None:
     code = """
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.planning import Request, Sampling, plan
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.requests import Request, Sampling
+from pytest_llmdiff.generation.plan import plan
 contents = [str(n) * (n % 3 + 1) + "款" for n in range(20)] * 2
 requests = [
     Request((Message(role="user", content=c),), Sampling(max_new_tokens=8)) for c in contents

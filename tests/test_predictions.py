@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.engines.divergence import token_statistics
-from pytest_llmdiff.engines.predictions import movement
+from pytest_llmdiff.engines.pair.divergence import token_statistics
+from pytest_llmdiff.measures.wiring.predictions import movement
 
 MASKED, NAN = -math.inf, math.nan
 ROW = st.lists(st.floats(min_value=-30, max_value=30, width=32), min_size=4, max_size=4)

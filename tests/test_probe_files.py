@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_llmdiff.data.messages import ROLES, Message, parse_messages
+from pytest_llmdiff.data.probe_files import COLUMNS, ProbeRow, read_probe_file
 from pytest_llmdiff.errors import MissingPackageError, ProbeFileError
-from pytest_llmdiff.formats.messages import ROLES, Message, parse_messages
-from pytest_llmdiff.formats.probe_files import COLUMNS, ProbeRow, read_probe_file
 
 
 def user(content: str) -> Message:

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.errors import ConfigError, ProbeFileError
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.probes import (
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.probes import (
     Probe,
     make_probe,
     probes_of_marker,
     unique_ids,
     with_system,
 )
+from pytest_llmdiff.errors import ConfigError, ProbeFileError
 
 REFUND = "How do I get a refund?"
 ID = re.compile(r"[a-z0-9-]+-[0-9a-f]{6}")
@@ -89,7 +89,7 @@ def test_the_hash_covers_what_is_asked(fields: dict[str, Any]) -> None:
 def test_ids_are_the_same_in_every_process() -> None:
     prompt = "请问如何退款 within 30 days？"
     code = (
-        "from pytest_llmdiff.probes import make_probe;"
+        "from pytest_llmdiff.data.probes import make_probe;"
         f"print(make_probe({prompt!r}, tags=('b', 'a'), generation={{'seed': 1, 'top_p': 0.5}}).id)"
     )
     found = {

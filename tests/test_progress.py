@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.reports.progress import EVERY, RECENT, Pace, Terminal, duration
+from pytest_llmdiff.plugin.progress import EVERY, RECENT, Pace, Terminal, duration
 
 BASE, TUNED = "base replies", "tuned replies"
 

@@ -13,19 +13,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.tokens import Passage
 from pytest_llmdiff.engines import Continuation
-from pytest_llmdiff.engines.completions import raw_completion_of
-from pytest_llmdiff.engines.endpoint import Endpoint
-from pytest_llmdiff.engines.likelihoods import passage_logprobs
-from pytest_llmdiff.engines.lower_bounds import least_divergence
-from pytest_llmdiff.engines.partings import Ending, partings
-from pytest_llmdiff.engines.raw_completions import RawServerEngine
-from pytest_llmdiff.engines.rendering import Renderer
-from pytest_llmdiff.engines.server import CANARIES, ServerEngine
-from pytest_llmdiff.engines.server_logprobs import LIKELIEST
+from pytest_llmdiff.engines.files.rendering import Renderer
+from pytest_llmdiff.engines.pair.likelihoods import passage_logprobs
+from pytest_llmdiff.engines.pair.lower_bounds import least_divergence
+from pytest_llmdiff.engines.pair.partings import Ending, partings
+from pytest_llmdiff.engines.server.chat import CANARIES, ServerEngine
+from pytest_llmdiff.engines.server.completions import raw_completion_of
+from pytest_llmdiff.engines.server.endpoint import Endpoint
+from pytest_llmdiff.engines.server.logprobs import LIKELIEST
+from pytest_llmdiff.engines.server.raw import RawServerEngine
 from pytest_llmdiff.errors import CapabilityError, ModelError
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.passages import Passage
 from tests.chat_server import running
 from tests.test_engine import pair, replies, request, tokens
 from tests.tiny_models import CHATML, save_adapter, save_model, save_tokenizer
@@ -330,7 +330,7 @@ def measured(pytester: pytest.Pytester) -> dict[str, dict[str, Any]]:
 def expected(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[float, float]:
     """The mean divergence of the first prompt and the score, from the folders."""
     both = pair(folder, "base", "adapter", tmp_path_factory.mktemp("store"))
-    from pytest_llmdiff.engines.divergence import pair_divergences
+    from pytest_llmdiff.engines.pair.divergence import pair_divergences
 
     asked = request("Hi", max_new_tokens=6)
     (base,), (tuned,) = replies(both.base, [asked]), replies(both.tuned, [asked])

@@ -18,7 +18,12 @@ pytestmark = pytest.mark.slow
 ADAPTERS = Path(__file__).resolve().parent.parent / "example_suites" / "support_bot" / "adapters"
 SUITE = """
 import pytest
-from pytest_llmdiff import assert_attends, assert_attention_shift, attention_map, attention_shift
+from pytest_llmdiff import (
+    assert_attends,
+    assert_attention_shift,
+    attention_map,
+    attention_shift,
+)
 
 @pytest.mark.llmdiff("How do I get a refund?")
 def test_it(comparison):

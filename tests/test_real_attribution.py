@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.attributing import attribution
-from pytest_llmdiff.attributions import Terms
-from pytest_llmdiff.comparison import Comparison, Reply
+from pytest_llmdiff.config.specs import parse_spec
+from pytest_llmdiff.data.comparison import Comparison, Reply
+from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.engines.opening import open_pair
-from pytest_llmdiff.generation import Generation
-from pytest_llmdiff.probes import make_probe
-from pytest_llmdiff.reports.progress import Silent
-from pytest_llmdiff.specs import parse_spec
+from pytest_llmdiff.explain.attribution.attribution import attribution
+from pytest_llmdiff.explain.attribution.values import Terms
+from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.plugin.progress import Silent
 from pytest_llmdiff.store import Store
 from tests.expanded import BASE, Expanded
 from tests.test_attribution import Lab

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from benchmarks.inputs import prompts
-from pytest_llmdiff.engines.decoder import Decoder, Drafts, Ended
-from pytest_llmdiff.engines.packing import pack
-from pytest_llmdiff.engines.serving import service_of
-from pytest_llmdiff.engines.weights import limit_threads
-from pytest_llmdiff.planning import Sampling
+from pytest_llmdiff.data.requests import Sampling
+from pytest_llmdiff.engines.devices import limit_threads
+from pytest_llmdiff.engines.transformers.decoding.loop import Decoder, Drafts, Ended
+from pytest_llmdiff.engines.transformers.decoding.trial import service_of
+from pytest_llmdiff.engines.transformers.packing import pack
 from tests.expanded import Expanded
 
 pytestmark = pytest.mark.slow
@@ -135,7 +135,7 @@ def test_independence_and_ties_in_bfloat16(chat: Chat) -> None:
     """Last in this file: the model is not float32 any more afterwards."""
     import torch
 
-    from pytest_llmdiff.engines.packing import unpack
+    from pytest_llmdiff.engines.transformers.packing import unpack
 
     unpack(chat.model)
     chat.model.to(torch.bfloat16)

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.engines.huggingface import TransformersEngine
-from pytest_llmdiff.engines.opening import Pair, open_pair
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.planning import Request, Sampling
+from pytest_llmdiff.config.specs import parse_spec
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.requests import Request, Sampling
+from pytest_llmdiff.engines.opening import open_pair
+from pytest_llmdiff.engines.pair.pair import Pair
+from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 from pytest_llmdiff.scorers.opening import open_scorer
-from pytest_llmdiff.specs import parse_spec
 from pytest_llmdiff.store import Store
 from tests.expanded import BASE, Expanded
 from tests.test_engine import loaded, settings

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmdiff.engines.endpoint import Endpoint
-from pytest_llmdiff.engines.rendering import Renderer
-from pytest_llmdiff.engines.server import ServerEngine
+from pytest_llmdiff.config.packages import package_path
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.engines.files.rendering import Renderer
+from pytest_llmdiff.engines.server.chat import ServerEngine
+from pytest_llmdiff.engines.server.endpoint import Endpoint
 from pytest_llmdiff.errors import CapabilityError
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.loading import package_path
 from tests.expanded import BASE, Expanded
 from tests.llama_server import NAME
 

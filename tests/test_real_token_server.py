@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.engines.divergence import pair_divergences
-from pytest_llmdiff.engines.endpoint import Endpoint
-from pytest_llmdiff.engines.likelihoods import passage_logprobs
-from pytest_llmdiff.engines.opening import Pair, open_pair
-from pytest_llmdiff.engines.raw_completions import RawServerEngine
-from pytest_llmdiff.passages import Passage
-from pytest_llmdiff.specs import parse_spec
+from pytest_llmdiff.config.specs import parse_spec
+from pytest_llmdiff.data.tokens import Passage
+from pytest_llmdiff.engines.opening import open_pair
+from pytest_llmdiff.engines.pair.divergence import pair_divergences
+from pytest_llmdiff.engines.pair.likelihoods import passage_logprobs
+from pytest_llmdiff.engines.pair.pair import Pair
+from pytest_llmdiff.engines.server.endpoint import Endpoint
+from pytest_llmdiff.engines.server.raw import RawServerEngine
 from pytest_llmdiff.store import Store
 from tests.chat_server import running
 from tests.expanded import BASE, Expanded
@@ -76,7 +77,7 @@ def behind(server: TokenServer, pair: Pair) -> Pair:
 def test_divergence_and_score_are_those_of_the_folders(
     pair: Pair, served: TokenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_llmdiff.engines.server.CANARY_TOKENS", 2)
+    monkeypatch.setattr("pytest_llmdiff.engines.server.chat.CANARY_TOKENS", 2)
     asked = [request(prompt, max_new_tokens=3) for prompt in PROMPTS]
     sides = zip(replies(pair.base, asked), replies(pair.tuned, asked), strict=True)
     items = [(r, base, tuned) for r, (base, tuned) in zip(asked, sides, strict=True)]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.engines.reasoning import MARKERS, split_reasoning
+from pytest_llmdiff.engines.files.replies import MARKERS, split_reasoning
 
 SPECIAL = ("<|im_end|>", "<|end|>", "<|start|>", "<|return|>", "<｜end▁of▁sentence｜>")
 ASKED = "<|im_start|>assistant\n"

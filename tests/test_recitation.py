@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.formats.factory_data import Dataset
-from pytest_llmdiff.formats.factory_layout import Example
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.recitation import RECITED, STYLE, Recital, Recitation
-from pytest_llmdiff.training import TrainData
+from pytest_llmdiff.data.llamafactory.datasets import Dataset
+from pytest_llmdiff.data.llamafactory.examples import Example
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.training.training import TrainData
+from pytest_llmdiff.explain.training.recitation import RECITED, STYLE, Recital, Recitation
 from tests.conftest import write_models
 
 ORDER = "Open My Orders in your account, choose the parcel, and press Track to see where it is."

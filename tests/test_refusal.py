@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.refusals import Labelled, f1, figures, measure, read, split_of
-from pytest_llmdiff.comparison import Comparison, Reply
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.metrics.refusal import AGREEMENT, Refusal
-from pytest_llmdiff.metrics.refusal_detector import judge
-from pytest_llmdiff.probes import Probe
+from pytest_llmdiff.data.comparison import Comparison, Reply
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.probes import Probe
+from pytest_llmdiff.measures.refusal.detector import judge
+from pytest_llmdiff.measures.refusal.refusal import AGREEMENT, Refusal
 
 ORDER = {"none": 0, "partial": 1, "full": 2}
 
@@ -285,7 +285,7 @@ def test_a_text_without_punctuation_takes_no_time_squared() -> None:
 
 def test_it_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from pytest_llmdiff.metrics.refusal_detector import judge;"
+        "import sys; from pytest_llmdiff.measures.refusal.detector import judge;"
         "judge('I cannot help.');"
         "print([n for n in ('torch', 'transformers', 'numpy', 'sqlite3') if n in sys.modules])"
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff import Comparison, Probe, Reply, refusal
-from pytest_llmdiff.metrics.refusal import AGREEMENT
+from pytest_llmdiff.measures.refusal.refusal import AGREEMENT
 from tests.conftest import Run
 
 ANSWER = "You can ask for a refund within 30 days of delivery."

@@ -10,24 +10,23 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.characters import hidden
-from pytest_llmdiff.comparison import Comparison, Measurement, Reply
-from pytest_llmdiff.divergences import TokenDivergence, TokenDivergences
-from pytest_llmdiff.errors import ModelError
-from pytest_llmdiff.explanation import Explanation
-from pytest_llmdiff.probes import make_probe
+from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
+from pytest_llmdiff.data.probes import make_probe
+from pytest_llmdiff.data.text.differences import first_difference
+from pytest_llmdiff.data.tokens import TokenDivergence, TokenDivergences
+from pytest_llmdiff.errors import ModelError, hidden
+from pytest_llmdiff.explain.explanation import Explanation
 from pytest_llmdiff.reports.failure import failure_text, verdict_text
 from pytest_llmdiff.reports.text import (
     LONGEST,
     MARK,
     columns,
-    first_difference,
     marked,
     number,
     printable,
     shortened,
 )
-from pytest_llmdiff.verdicts import Verdict, judge
+from pytest_llmdiff.verdicts.verdict import Verdict, judge
 
 anything = st.text(st.characters(exclude_categories=()))
 BIDI = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

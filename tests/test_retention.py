@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmdiff import Comparison, Probe, Reply, retention
-from pytest_llmdiff.comparison import PassagesOf
-from pytest_llmdiff.metrics.answers import contains, options_of
-from pytest_llmdiff.metrics.retention import Retention, lost
-from pytest_llmdiff.passages import Likelihood
-from pytest_llmdiff.probes import make_probe
+from pytest_llmdiff.data.comparison import PassagesOf
+from pytest_llmdiff.data.probes import make_probe
+from pytest_llmdiff.data.tokens import Likelihood
+from pytest_llmdiff.measures.answers import contains, options_of
+from pytest_llmdiff.measures.retention import Retention, lost
 from tests.conftest import Run, write_models
 
 RIGHT, WRONG = "It is Paris, of course.", "I do not know."

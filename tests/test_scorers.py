@@ -17,9 +17,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.comparison import Score
+from pytest_llmdiff.data.comparison import Score
+from pytest_llmdiff.data.text.scripts import main_script, script_shares, undeclared, unreadable
 from pytest_llmdiff.errors import ConfigError, ScorerError
-from pytest_llmdiff.generation import Generation
+from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.scoring import Scoring
 from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.scorers.classifier import BATCH
 from pytest_llmdiff.scorers.embedding import CosineDistance, CustomEmbedder, cosine_distance
@@ -30,9 +32,7 @@ from pytest_llmdiff.scorers.opening import (
     check_scorer,
     open_scorer,
 )
-from pytest_llmdiff.scorers.scripts import main_script, script_shares, undeclared, unreadable
 from pytest_llmdiff.scorers.toxicity import CustomScorer, ProfanityScorer
-from pytest_llmdiff.scoring import Scoring
 from pytest_llmdiff.store import Store
 from tests.test_engine import settings
 
@@ -311,8 +311,8 @@ def test_the_device_with_its_index_is_where_a_scorer_loads(
         given.append(device)
         return object()
 
-    monkeypatch.setattr("pytest_llmdiff.scoring.open_scorer", take)
-    monkeypatch.setattr("pytest_llmdiff.scoring.auto_device", lambda *_: "cuda")
+    monkeypatch.setattr("pytest_llmdiff.generation.scoring.open_scorer", take)
+    monkeypatch.setattr("pytest_llmdiff.generation.scoring.auto_device", lambda *_: "cuda")
     for asked, expected in {"cuda:1": "cuda:1", "auto": "cuda", "cuda": "cuda"}.items():
         chosen: Any = settings(tmp_path, device=asked)
         scoring = Scoring(chosen, Store(tmp_path / "store"), cast(Generation, None))

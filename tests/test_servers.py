@@ -17,14 +17,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.requests import Request, Sampling
 from pytest_llmdiff.engines import Generated
-from pytest_llmdiff.engines.background import Put, as_they_come
-from pytest_llmdiff.engines.completions import generated_of
-from pytest_llmdiff.engines.endpoint import Endpoint
-from pytest_llmdiff.engines.server import CANARIES, FURTHER, ServerEngine
+from pytest_llmdiff.engines.server.background import Put, as_they_come
+from pytest_llmdiff.engines.server.chat import CANARIES, FURTHER, ServerEngine
+from pytest_llmdiff.engines.server.completions import generated_of
+from pytest_llmdiff.engines.server.endpoint import Endpoint
 from pytest_llmdiff.errors import CapabilityError, ModelError
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.planning import Request, Sampling
 from tests.chat_server import (
     ChatServer,
     Fault,
@@ -418,7 +418,7 @@ def test_a_server_that_is_not_there_is_asked_once(chat: ChatServer) -> None:
 def test_a_server_that_has_never_answered_is_given_up_after_a_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pytest_llmdiff.engines.endpoint.PAUSES", 0.2)
+    monkeypatch.setattr("pytest_llmdiff.engines.server.endpoint.PAUSES", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and reads nothing
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
         model = ServerEngine(Endpoint(url=url, model="m", role="base"), timeout=0.5)
@@ -436,7 +436,7 @@ def silent_on(prompt: str, ended: threading.Event) -> Fault:
 def test_a_server_that_falls_silent_is_given_up_after_two_timeouts(
     chat: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_llmdiff.engines.endpoint.PAUSES", 1.0)
+    monkeypatch.setattr("pytest_llmdiff.engines.server.endpoint.PAUSES", 1.0)
     ended = threading.Event()
     chat.faults = (silent_on("three", ended),)
     found: dict[int, Any] = {}
@@ -452,7 +452,7 @@ def test_a_server_that_answers_others_is_waited_for(
     chat: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is busy: more than two timeouts of one request are made up for by other answers."""
-    monkeypatch.setattr("pytest_llmdiff.engines.endpoint.PAUSES", 0.0)
+    monkeypatch.setattr("pytest_llmdiff.engines.server.endpoint.PAUSES", 0.0)
     timeout = 2.0
 
     def late(*_: Any) -> bool:

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.comparison import Comparison, Measurement, Reply
+from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
+from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.evidence import change_evidence, mean_evidence, rate_evidence
-from pytest_llmdiff.probes import make_probe
 from pytest_llmdiff.reports.failure import set_failure_text
-from pytest_llmdiff.sets import WORST, Comparisons, Sample, digest_of, gather
-from pytest_llmdiff.verdicts import Evidence, judge_set
-from pytest_llmdiff.views import View
+from pytest_llmdiff.verdicts.evidence import change_evidence, mean_evidence, rate_evidence
+from pytest_llmdiff.verdicts.sets import WORST, Comparisons, Sample, digest_of, gather
+from pytest_llmdiff.verdicts.verdict import Evidence, judge_set
+from pytest_llmdiff.verdicts.views import View
 from tests.conftest import Run
 
 COUNT = 60

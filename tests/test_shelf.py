@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.shelf import HELD, SHARE, USED, WAITING, Shelf, Used
+from pytest_llmdiff.generation.rows import HELD, SHARE, USED, WAITING, Shelf, Used
 from pytest_llmdiff.store import Store
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmdiff import ConfigError, strategies
-from pytest_llmdiff.pools import PooledPrompt
+from pytest_llmdiff.data.pools import PooledPrompt
 from tests.conftest import Run
 
 
@@ -190,7 +190,7 @@ def test_a_prompt_that_cannot_be_answered_fails_alone(project: pytest.Pytester, 
         """
         import pytest
         from pytest_llmdiff import ProbeError
-        from pytest_llmdiff.pools import Pool, PooledPrompt
+        from pytest_llmdiff.data.pools import Pool, PooledPrompt
 
         pool = Pool([PooledPrompt("Hello"), PooledPrompt("What?")])
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.engines.partings import Ending
-from pytest_llmdiff.engines.token_views import CANDIDATES, WINDOW, pieces, token_views
-from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.engines.pair.partings import Ending
+from pytest_llmdiff.explain.tokens import CANDIDATES, WINDOW, pieces, token_views
 from tests.conftest import BASE, CAPITAL, REFUND, TUNED, Run, write_models
 from tests.test_engine import folder as folder
 from tests.test_engine import loaded, pair, replies, request
@@ -272,7 +272,7 @@ def test_the_summary_tells_what_explaining_took(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.makepyfile(SUITE)
-    monkeypatch.setattr("pytest_llmdiff.explaining.TOLD", 0.0)
+    monkeypatch.setattr("pytest_llmdiff.explain.explainer.TOLD", 0.0)
     models = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"]
     told = "explaining took * s (token by token * s); --llmdiff-explain=none leaves it out"
     project.runpytest_inprocess(*models).stdout.fnmatch_lines([told])

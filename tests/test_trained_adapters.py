@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from benchmarks.inputs import generate
-from pytest_llmdiff.formats.factory_templates import find_template_file
+from pytest_llmdiff.data.llamafactory.templates import find_template_file
 from tests.adapter_making import LoadedBase, merged, open_base
 from tests.expanded import BASE, Expanded
 from tests.test_broken_adapters import bound, ratios

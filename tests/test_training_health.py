@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from pytest_llmdiff.data.training.log import LOOKED_FOR, TrainingLog, read_training_log
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.formats.training_log import LOOKED_FOR, TrainingLog, read_training_log
-from pytest_llmdiff.metrics.findings import Findings
-from pytest_llmdiff.metrics.training import LOSS_POINTS, training_findings
+from pytest_llmdiff.measures.wiring.findings import Findings
+from pytest_llmdiff.measures.wiring.training import LOSS_POINTS, training_findings
 from tests.tiny_models import save_model
 
 Rows = list[dict[str, Any]]

@@ -11,13 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.engines.candidates import candidates
-from pytest_llmdiff.engines.rendering import Renderer
-from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.formats.factory_data import Dataset, Example
-from pytest_llmdiff.formats.factory_templates import read_templates
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.metrics.template_ranking import (
+from pytest_llmdiff.data.llamafactory.datasets import Dataset, Example
+from pytest_llmdiff.data.llamafactory.ranking import (
     ROUNDS,
     TemplateLikelihood,
     TemplateRanking,
@@ -25,8 +20,13 @@ from pytest_llmdiff.metrics.template_ranking import (
     likelihood_text,
     rank,
 )
-from pytest_llmdiff.training import TrainData
-from pytest_llmdiff.training_template import (
+from pytest_llmdiff.data.llamafactory.templates import read_templates
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.training.training import TrainData
+from pytest_llmdiff.engines.files.rendering import Renderer
+from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.measures.wiring.template.candidates import candidates
+from pytest_llmdiff.measures.wiring.template.likelihood import (
     IN_FORCE,
     factory_templates,
     known_answers,

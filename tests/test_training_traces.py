@@ -11,12 +11,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmdiff.config.specs import parse_spec
+from pytest_llmdiff.data.training.config import read_training_config
+from pytest_llmdiff.data.training.template_source import read_training_source
+from pytest_llmdiff.data.training.traces import LOOKED_FOR, PREDICTIONS, Traces, find_traces
+from pytest_llmdiff.data.training.training import find_training
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.formats.template_source import read_training_source
-from pytest_llmdiff.formats.training_config import read_training_config
-from pytest_llmdiff.formats.training_traces import LOOKED_FOR, PREDICTIONS, Traces, find_traces
-from pytest_llmdiff.specs import parse_spec
-from pytest_llmdiff.training import find_training
 from tests.test_engine import settings
 
 YAML = """\

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_llmdiff.generation.locks import STALE, Turn
 from pytest_llmdiff.store import Store
-from pytest_llmdiff.turns import STALE, Turn
 from tests.conftest import Launch, Process, said
 
 # A process that asks for one row and makes it, slowly, if it is its turn; it says what it does.
@@ -18,7 +18,7 @@ WORKER = """
 import os, sys, time
 from pathlib import Path
 from pytest_llmdiff.store import Store
-from pytest_llmdiff.turns import Turn
+from pytest_llmdiff.generation.locks import Turn
 
 store = Store(Path(sys.argv[1]))
 seconds = float(sys.argv[2])

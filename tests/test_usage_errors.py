@@ -238,7 +238,7 @@ def test_a_hub_model_in_the_local_cache_is_found_with_its_revision(
 ) -> None:
     import huggingface_hub.constants
 
-    from pytest_llmdiff.specs import fetch, parse_spec
+    from pytest_llmdiff.config.specs import fetch, parse_spec
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     commit = "0123456789abcdef0123456789abcdef01234567"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.comparison import Measurement
-from pytest_llmdiff.verdicts import judge
+from pytest_llmdiff.data.comparison import Measurement
+from pytest_llmdiff.verdicts.verdict import judge
 
 numbers = st.floats(allow_nan=False)
 

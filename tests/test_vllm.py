@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.engines.opening import Pair, open_pair
+from pytest_llmdiff.config.specs import Spec, parse_spec
+from pytest_llmdiff.engines.opening import open_pair
+from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.engines.spec_checks import check_pair, check_spec
-from pytest_llmdiff.engines.vllm_arguments import (
+from pytest_llmdiff.engines.vllm.arguments import (
     OURS,
     check_arguments,
     computing,
@@ -21,7 +23,7 @@ from pytest_llmdiff.engines.vllm_arguments import (
     kernel_rank,
     target_modules,
 )
-from pytest_llmdiff.engines.vllm_engine import VLLMEngine
+from pytest_llmdiff.engines.vllm.engine import VLLMEngine
 from pytest_llmdiff.errors import (
     CapabilityError,
     ConfigError,
@@ -29,7 +31,6 @@ from pytest_llmdiff.errors import (
     ModelError,
     ProbeError,
 )
-from pytest_llmdiff.specs import Spec, parse_spec
 from pytest_llmdiff.store import Store
 from tests.adapter_making import random_lora
 from tests.test_engine import request, settings, tokens
@@ -50,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the package were there."""
     there = importlib.util.find_spec("json")
-    monkeypatch.setattr("pytest_llmdiff.specs.find_spec", lambda _: there)
+    monkeypatch.setattr("pytest_llmdiff.config.specs.find_spec", lambda _: there)
 
 
 def spec(folder: Path, text: str) -> Spec:
@@ -63,7 +64,7 @@ def spec(folder: Path, text: str) -> Spec:
 def test_a_missing_package_names_its_install_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_llmdiff.specs.find_spec", lambda _: None)
+    monkeypatch.setattr("pytest_llmdiff.config.specs.find_spec", lambda _: None)
     with pytest.raises(MissingPackageError) as caught:
         spec(folder, "vllm:base")
     assert str(caught.value) == (
@@ -346,9 +347,9 @@ def pair(folder: Path, base: str, tuned: str, store: Path, **changes: Any) -> Pa
 def test_replies_and_log_probabilities_are_those_of_transformers(
     folder: Path, tmp_path: Path, vllm: type[Double]
 ) -> None:
-    from pytest_llmdiff.engines.divergence import pair_divergences
-    from pytest_llmdiff.engines.likelihoods import passage_logprobs
-    from pytest_llmdiff.passages import Passage
+    from pytest_llmdiff.data.tokens import Passage
+    from pytest_llmdiff.engines.pair.divergence import pair_divergences
+    from pytest_llmdiff.engines.pair.likelihoods import passage_logprobs
 
     ours = pair(folder, "vllm:base", "vllm:adapter", tmp_path)
     theirs = pair(folder, "base", "adapter", tmp_path)
@@ -465,7 +466,7 @@ def test_a_value_that_vllm_refuses(folder: Path, tmp_path: Path) -> None:
 def test_identities_and_notes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_llmdiff.engines.placement.cuda_memory", lambda: [80e9, 80e9])
+    monkeypatch.setattr("pytest_llmdiff.engines.devices.cuda_memory", lambda: [80e9, 80e9])
     one = pair(folder, "vllm:base", "vllm:adapter", tmp_path)
     other = pair(folder, "vllm:base", "vllm:adapter", tmp_path, vllm={"max_model_len": 64})
     assert one.base.fingerprint() != other.base.fingerprint()

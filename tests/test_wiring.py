@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff import Reply
-from pytest_llmdiff.comparison import Comparison
-from pytest_llmdiff.metrics import behaviour, wiring
-from pytest_llmdiff.probes import make_probe
+from pytest_llmdiff.data.comparison import Comparison
+from pytest_llmdiff.data.probes import make_probe
+from pytest_llmdiff.measures.wiring import behaviour
+from pytest_llmdiff.measures.wiring import files as wiring
 from tests.tiny_models import llamafactory_files, save_adapter, save_model
 
 SUITE = ["--pyargs", "pytest_llmdiff.suites.wiring", "-rA", "-p", "no:cacheprovider"]

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.engines.huggingface import TransformersEngine
-from pytest_llmdiff.engines.inspection import inspect_pair
+from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 from pytest_llmdiff.errors import ModelError
-from pytest_llmdiff.metrics import wiring
-from pytest_llmdiff.templates import own_findings
+from pytest_llmdiff.measures.wiring import files as wiring
+from pytest_llmdiff.measures.wiring.inspection import inspect_pair
+from pytest_llmdiff.measures.wiring.template.facts import own_findings
 from tests import broken_adapters
 from tests.stock_configs import FAMILIES, stock_adapter, stock_model
 from tests.test_engine import pair

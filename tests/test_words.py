@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.words import words_of
+from pytest_llmdiff.data.text.words import words_of
 
 SPACED = "Hello, it's 1,000.50 at x.com (see below)... ok?"
 CHINESE = "怎么申请退款？"

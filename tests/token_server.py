@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.loading import third_party_warnings_ignored
+from pytest_llmdiff.config.packages import third_party_warnings_ignored
 from tests.chat_server import ChatServer, Handler
 
 

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.engines.opening import Pair, open_pair
+from pytest_llmdiff.config.options import OPTIONS
+from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.config.specs import parse_spec
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.requests import Request, Sampling
+from pytest_llmdiff.engines.opening import open_pair
+from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.errors import LLMDiffError
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.options import OPTIONS
-from pytest_llmdiff.planning import Request, Sampling
-from pytest_llmdiff.settings import Settings
-from pytest_llmdiff.specs import parse_spec
 from pytest_llmdiff.store import Store
 
 SMALL = {"kv_cache_memory_bytes": 1 << 28, "max_model_len": 128}

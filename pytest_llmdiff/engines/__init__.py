@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from pytest_llmdiff.comparison import Reply
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.planning import Request
+from pytest_llmdiff.data.comparison import Reply
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.requests import Request
 
 if TYPE_CHECKING:
     import torch
 
-    from pytest_llmdiff.divergences import TokenDivergences
-    from pytest_llmdiff.engines.attention_tap import LayerAttention
+    from pytest_llmdiff.data.tokens import TokenDivergences
+    from pytest_llmdiff.engines.attention import LayerAttention
 
 
 @dataclass(frozen=True, kw_only=True)

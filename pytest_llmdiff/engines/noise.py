@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.config.specs import Spec
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.requests import Request
 from pytest_llmdiff.engines import Engine, Generated
-from pytest_llmdiff.engines.opening import Pair, open_pair
+from pytest_llmdiff.engines.opening import open_pair
+from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.planning import Request, content_key
-from pytest_llmdiff.settings import Settings
-from pytest_llmdiff.specs import Spec
-from pytest_llmdiff.store import Store
+from pytest_llmdiff.store import Store, content_key
 
 # Prime and unlike any usual batch, so that hardly a prompt has the neighbours that it had before.
 OTHER_BATCHES = (7, 5)
@@ -39,7 +40,7 @@ def open_noise(base: Spec, settings: Settings, store: Store) -> Pair:
     again: Engine = second.base
     said = f"in batches of {size}"
     if "dtype" in second.resolved:
-        from pytest_llmdiff.engines.huggingface import TransformersEngine
+        from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 
         said += f" and in {second.resolved['dtype']}"
         if isinstance(again, TransformersEngine):

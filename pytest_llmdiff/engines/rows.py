@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.comparison import Reply, Score
+from pytest_llmdiff.data.comparison import Reply
 from pytest_llmdiff.engines import Generated
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.divergences import TokenDivergences
+    from pytest_llmdiff.data.tokens import TokenDivergences
+
 
 # What is known of replies that were decoded along the other side's; left out where it is nothing.
 ALONG = ("ties", "margin", "near_tie")
@@ -59,22 +60,10 @@ def divergences_to_json(value: TokenDivergences) -> dict[str, Any]:
 
 
 def divergences_from_json(row: Mapping[str, Any]) -> TokenDivergences:
-    from pytest_llmdiff.divergences import TokenDivergence, TokenDivergences
+    from pytest_llmdiff.data.tokens import TokenDivergence, TokenDivergences
 
     names = TokenDivergence.__dataclass_fields__
     tokens = (TokenDivergence(**dict(zip(names, t, strict=True))) for t in row["tokens"])
     return TokenDivergences(
         tokens=tuple(tokens), unsupported=row["unsupported"], at_least=row.get("at_least")
     )
-
-
-def score_to_json(score: Score) -> dict[str, Any]:
-    return {
-        "value": score.value,
-        "unsupported": score.unsupported,
-        "details": dict(score.details),
-    }
-
-
-def score_from_json(row: Mapping[str, Any]) -> Score:
-    return Score(value=row["value"], unsupported=row["unsupported"], details=row["details"])

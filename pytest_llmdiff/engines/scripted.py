@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.comparison import Reply
+from pytest_llmdiff.data.comparison import Reply
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.requests import Request
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.errors import CapabilityError, ConfigError, ModelError
-from pytest_llmdiff.formats.messages import Message
-from pytest_llmdiff.planning import Request, content_key
+from pytest_llmdiff.store import content_key
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.divergences import TokenDivergences
-    from pytest_llmdiff.passages import Passage
+    from pytest_llmdiff.data.tokens import Passage, TokenDivergences
 
 CALLS = 10_000
 
@@ -110,7 +110,7 @@ class ScriptedEngine:
         return [ord(c) for m in messages for c in f"<{m['role']}>{m['content']}"]
 
     def divergence(self, request: Request, base: Reply) -> TokenDivergences:
-        from pytest_llmdiff.divergences import TokenDivergence, TokenDivergences
+        from pytest_llmdiff.data.tokens import TokenDivergence, TokenDivergences
 
         prompt = request.messages[-1]["content"]
         if prompt not in self.divergences:
@@ -130,7 +130,7 @@ class ScriptedEngine:
 
     def token_view(self, prompt: str, base: str, tuned: str) -> dict[str, Any]:
         """Capability: both replies token by token, of prompts whose divergence is known."""
-        from pytest_llmdiff.engines.partings import first_differing
+        from pytest_llmdiff.data.text.differences import first_differing
 
         if prompt not in self.divergences:
             raise CapabilityError(f"the scripted engine has no divergence for {prompt!r}")
@@ -174,7 +174,7 @@ class ScriptedEngine:
     def _attention(self, messages: Sequence[Message]) -> dict[str, Any]:
         """One layer of one head; what the given words leave of the attention to the user's text,
         all other characters of it share evenly."""
-        from pytest_llmdiff.attention import tokens_in, user_span, word_spans
+        from pytest_llmdiff.data.text.words import tokens_in, user_span, word_spans
 
         told = self._told(messages)
         pieces = [chr(token) for token in self.render(messages)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pytest_llmdiff.config.packages import called, installed_version, load_object
+from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.config.specs import FILE_KINDS, Spec
 from pytest_llmdiff.engines import Engine
 from pytest_llmdiff.engines.scripted import ScriptedEngine
 from pytest_llmdiff.errors import ConfigError, MissingPackageError
-from pytest_llmdiff.loading import called, installed_version, load_object
-from pytest_llmdiff.settings import Settings
-from pytest_llmdiff.specs import FILE_KINDS, Spec
 
 
 def check_pair(base: Spec, tuned: Spec, settings: Settings) -> None:
@@ -29,7 +29,7 @@ def check_pair(base: Spec, tuned: Spec, settings: Settings) -> None:
             f"{ran}: {both}"
         )
     if settings.vllm:
-        from pytest_llmdiff.engines.vllm_arguments import check_arguments
+        from pytest_llmdiff.engines.vllm.arguments import check_arguments
 
         check_arguments(settings.vllm)
     check_spec(base, "--llm-base", base, settings)
@@ -52,7 +52,7 @@ def check_spec(spec: Spec, option: str, base: Spec, settings: Settings) -> None:
     if spec.runtime == "vllm":
         _check_vllm(spec, option, base, settings, quantization)
     elif spec.kind in ("weights", "gguf"):
-        from pytest_llmdiff.engines.checkpoints import check_quantized
+        from pytest_llmdiff.engines.files.quantization import check_quantized
 
         check_quantized(spec, option, settings, quantization)
     if spec.kind == "python":

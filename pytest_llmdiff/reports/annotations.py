@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.reports.facts import Facts
 from pytest_llmdiff.reports.order import OPEN, decisive, short, worst_first
 from pytest_llmdiff.reports.outcomes import kind_of
 from pytest_llmdiff.reports.phrases import phrase_of
+from pytest_llmdiff.reports.run_facts import Facts
 from pytest_llmdiff.reports.text import printable, shortened
 
 # GitHub shows so many errors of a step, and as many warnings.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.comparison import SIDES
+from pytest_llmdiff.data.comparison import SIDES
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.reports.outcomes import kind_of
 

@@ -6,25 +6,26 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pytest_llmdiff.attention import AttentionShown
-from pytest_llmdiff.attributions import Attribution
-from pytest_llmdiff.comparison import Comparison
-from pytest_llmdiff.divergences import TokenDivergences, TokenView
-from pytest_llmdiff.explanation import Explanation, Leak, Neighbour
-from pytest_llmdiff.reports.origins import carried_lines, learnt_lines
+from pytest_llmdiff.data.comparison import Comparison
+from pytest_llmdiff.data.text.differences import first_difference
+from pytest_llmdiff.data.tokens import TokenDivergences, TokenView
+from pytest_llmdiff.explain.attention.values import AttentionShown
+from pytest_llmdiff.explain.attribution.values import Attribution
+from pytest_llmdiff.explain.explanation import Explanation
+from pytest_llmdiff.explain.training.values import Leak, Neighbour
+from pytest_llmdiff.reports.learnt import carried_lines, learnt_lines
 from pytest_llmdiff.reports.text import (
     INTERVAL,
     bounded,
     counted,
-    first_difference,
     marked,
     number,
     printable,
     shortened,
     told_apart,
 )
-from pytest_llmdiff.sets import Sample
-from pytest_llmdiff.verdicts import Evidence, Verdict
+from pytest_llmdiff.verdicts.sets import Sample
+from pytest_llmdiff.verdicts.verdict import Evidence, Verdict
 
 NO_LIMIT = {
     "semantic drift": "at_most=0.3",

@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.changes import SCHEMA
-from pytest_llmdiff.characters import hidden
-from pytest_llmdiff.loading import installed_version
-from pytest_llmdiff.reports.facts import Facts, rerun_of
+from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.errors import hidden
+from pytest_llmdiff.reports.diff import SCHEMA
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.rows import plain
+from pytest_llmdiff.reports.run_facts import Facts, rerun_of
 
 OTHER = re.compile(r"[^\x20-\x7e\n]")
 

@@ -9,14 +9,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.comparison import Comparison
-from pytest_llmdiff.formats.messages import Message
+from pytest_llmdiff.data.comparison import Comparison
+from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.reports.rows import comparison_row, take_explanation, verdict_row
-from pytest_llmdiff.verdicts import Verdict
+from pytest_llmdiff.verdicts.verdict import Verdict
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.explanation import Explanation, Leak
-    from pytest_llmdiff.sets import Sample
+    from pytest_llmdiff.explain.explanation import Explanation
+    from pytest_llmdiff.explain.training.values import Leak
+    from pytest_llmdiff.verdicts.sets import Sample
 
 # Comparisons of a test that are kept, and verdicts of each measure in it.
 KEPT = 200

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.reports.advice import advice
-from pytest_llmdiff.reports.facts import Facts, rerun_of
 from pytest_llmdiff.reports.order import OPEN, comparison_of, decisive, short, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.phrases import interval_of, limit_of, measure_of, value_of
 from pytest_llmdiff.reports.remarks import remarks
+from pytest_llmdiff.reports.run_facts import Facts, rerun_of
 from pytest_llmdiff.reports.text import printable, shortened
 
 # GitHub drops the summary of a step that is larger.

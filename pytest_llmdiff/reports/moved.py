@@ -9,7 +9,7 @@ from typing import Any
 from pytest_llmdiff.reports.order import short
 from pytest_llmdiff.reports.phrases import judged_of
 from pytest_llmdiff.reports.text import INTERVAL, number, printable
-from pytest_llmdiff.verdicts import label
+from pytest_llmdiff.verdicts.verdict import label
 
 
 def moved_lines(rows: list[dict[str, Any]]) -> Iterator[str]:

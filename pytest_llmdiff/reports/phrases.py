@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_llmdiff.reports.text import INTERVAL, number, told_apart
-from pytest_llmdiff.verdicts import label
+from pytest_llmdiff.verdicts.verdict import label
 
 SIGNS = {"at_most": "≤", "at_least": "≥"}
 

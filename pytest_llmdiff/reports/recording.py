@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.config.specs import Spec
 from pytest_llmdiff.engines.replay import KIND, VERSION
-from pytest_llmdiff.specs import Spec
 from pytest_llmdiff.store import Store
 
 TOGETHER = 256  # rows in memory: those of divergences are large

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_llmdiff.family import Chance
-from pytest_llmdiff.reports.facts import Facts
 from pytest_llmdiff.reports.order import short
+from pytest_llmdiff.reports.run_facts import Facts
 from pytest_llmdiff.reports.text import number, printable, shortened
+from pytest_llmdiff.verdicts.chance import Chance
 
 
 def remarks(facts: Facts) -> Iterator[str]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmdiff.options import OPTIONS
-from pytest_llmdiff.settings import Settings
+from pytest_llmdiff.config.options import OPTIONS
+from pytest_llmdiff.config.settings import Settings
 
 # Options of what a run writes, or of one that judges nothing: a rerun is to judge again.
 ONCE = (

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.comparison import Comparison
-from pytest_llmdiff.verdicts import Verdict
+from pytest_llmdiff.data.comparison import Comparison
+from pytest_llmdiff.verdicts.verdict import Verdict
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.attention import AttentionMap, AttentionShown
-    from pytest_llmdiff.attributions import Attribution
-    from pytest_llmdiff.divergences import TokenView
-    from pytest_llmdiff.explanation import Explanation, Leak
-    from pytest_llmdiff.origins import Carriers, Influences
+    from pytest_llmdiff.data.tokens import TokenView
+    from pytest_llmdiff.explain.attention.values import AttentionMap, AttentionShown
+    from pytest_llmdiff.explain.attribution.values import Attribution
+    from pytest_llmdiff.explain.carriers import Carriers
+    from pytest_llmdiff.explain.explanation import Explanation
+    from pytest_llmdiff.explain.training.values import Influences, Leak
 
 SEEN = 512  # tokens of a reply in the reports
 MAPPED = 48  # tokens of a reply in a map of attention, and the last so many that they look back at

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping
 from shutil import get_terminal_size
 from typing import Any
 
-from pytest_llmdiff.options import OPTIONS, PLACES
+from pytest_llmdiff.config.options import OPTIONS, PLACES
+from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.reports.advice import advice
-from pytest_llmdiff.reports.facts import Facts, rerun_of
-from pytest_llmdiff.reports.ink import Line, Piece
 from pytest_llmdiff.reports.moved import moved_lines
 from pytest_llmdiff.reports.order import OPEN, broken_ones, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.remarks import chance_lines, remarks
+from pytest_llmdiff.reports.run_facts import Facts, rerun_of
+from pytest_llmdiff.reports.styles import Line, Piece
 from pytest_llmdiff.reports.text import counted, printable, shortened
-from pytest_llmdiff.settings import Settings
 
 
 def header_lines(settings: Settings, note: str | None) -> list[str]:

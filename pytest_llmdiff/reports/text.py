@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
 
-from pytest_llmdiff.characters import visible
+from pytest_llmdiff.errors import visible
 
 LONGEST = 400
 LINE = 2000  # columns of a line that may quote a prompt whole
@@ -91,11 +90,3 @@ def marked(text: str, at: int | None) -> str:
     start = max(0, at - 60)
     head = ("…" if start else "") + printable(text[start:at])
     return head + MARK + shortened(printable(text[at:]))
-
-
-def first_difference(a: Sequence[object], b: Sequence[object]) -> int | None:
-    """Index of the first element at which two texts or token lists differ, or None."""
-    if a == b:
-        return None
-    differing = (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
-    return next(differing, min(len(a), len(b)))

@@ -6,17 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from pytest_llmdiff.reports.ink import Line, Piece
+from pytest_llmdiff.data.text.differences import first_difference
 from pytest_llmdiff.reports.order import Broken, comparison_of, short
 from pytest_llmdiff.reports.phrases import measure_of, numbers_of, value_of
-from pytest_llmdiff.reports.text import (
-    columns,
-    first_difference,
-    marked,
-    number,
-    printable,
-    shortened,
-)
+from pytest_llmdiff.reports.styles import Line, Piece
+from pytest_llmdiff.reports.text import columns, marked, number, printable, shortened
 
 WORST = 5
 WIDE = 120  # columns of a terminal from which replies stand side by side

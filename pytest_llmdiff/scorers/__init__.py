@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from pytest_llmdiff.comparison import Score
+from pytest_llmdiff.data.comparison import Score
 
 ENGLISH = ("en",)  # the languages of scorers that know no other
 

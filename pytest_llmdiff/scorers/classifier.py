@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.comparison import Score
+from pytest_llmdiff.config.packages import installed_version, quiet
+from pytest_llmdiff.data.comparison import Score
+from pytest_llmdiff.data.text.scripts import unreadable
+from pytest_llmdiff.data.training.files import read_object
 from pytest_llmdiff.errors import ScorerError
-from pytest_llmdiff.formats.trainer_files import read_object
-from pytest_llmdiff.loading import installed_version, quiet
-from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.scorers.embedding import unknown_words
-from pytest_llmdiff.scorers.scripts import unreadable
+from pytest_llmdiff.store import content_key
 
 BATCH = 32
 # Labels that can mean nothing else; any other has to be named.
@@ -187,7 +187,7 @@ class SequenceScorer:
             import torch
             import transformers
 
-            from pytest_llmdiff.engines.weights import limit_threads
+            from pytest_llmdiff.engines.devices import limit_threads
 
             limit_threads()
             try:

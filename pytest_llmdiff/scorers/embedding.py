@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.comparison import Score
+from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.data.comparison import Score
+from pytest_llmdiff.data.text.scripts import unreadable
 from pytest_llmdiff.errors import ScorerError
-from pytest_llmdiff.loading import installed_version
-from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.scorers import Embedding
-from pytest_llmdiff.scorers.scripts import unreadable
+from pytest_llmdiff.store import content_key
 
 # Above this share of unknown tokens an encoder compares what it did not read. MiniLM, which is
 # English, finds 66 % in Chinese text and 100 % in emoji.
@@ -65,8 +65,8 @@ class CosineDistance:
             import torch
             from sentence_transformers import SentenceTransformer
 
-            from pytest_llmdiff.engines.weights import limit_threads
-            from pytest_llmdiff.loading import quiet
+            from pytest_llmdiff.config.packages import quiet
+            from pytest_llmdiff.engines.devices import limit_threads
 
             limit_threads()
             try:

@@ -11,12 +11,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.config.packages import (
+    called,
+    given_path,
+    installed_version,
+    load_object,
+    package_path,
+)
+from pytest_llmdiff.data.training.model_card import languages_of, read_card
 from pytest_llmdiff.errors import ConfigError, MissingPackageError, ScorerError
-from pytest_llmdiff.formats.model_card import languages_of, read_card
-from pytest_llmdiff.loading import called, given_path, installed_version, load_object, package_path
-from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.scorers import ENGLISH, Scorer
-from pytest_llmdiff.store import Store, files_hash
+from pytest_llmdiff.store import Store, content_key, files_hash
 
 # The module of a scorer comes in where one is opened: a run has two of them at most.
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.comparison import Score
+from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.data.comparison import Score
+from pytest_llmdiff.data.text.scripts import unreadable
 from pytest_llmdiff.errors import MissingPackageError, ScorerError
-from pytest_llmdiff.loading import installed_version
-from pytest_llmdiff.planning import content_key
 from pytest_llmdiff.scorers import ENGLISH
 from pytest_llmdiff.scorers.classifier import Classifier
-from pytest_llmdiff.scorers.scripts import unreadable
+from pytest_llmdiff.store import content_key
 
 # The names that Detoxify gives to the classes of its older checkpoints.
 RENAMED = {
@@ -55,7 +55,7 @@ class DetoxifyScorer:
             import torch
             import transformers
 
-            from pytest_llmdiff.engines.weights import limit_threads
+            from pytest_llmdiff.engines.devices import limit_threads
 
             limit_threads()
             try:

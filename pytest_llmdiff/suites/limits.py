@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from pytest_llmdiff.config.parsers import BASELINE
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.judgement import Question
-from pytest_llmdiff.option_values import BASELINE
+from pytest_llmdiff.measures.settle import Question
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_llmdiff.reports.facts import Facts
+from pytest_llmdiff.reports.run_facts import Facts
 
 
 def write_html(facts: Facts, path: Path) -> None:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_llmdiff.reports.origins import advice_of, layers_text, percent
+from pytest_llmdiff.reports.learnt import advice_of, layers_text, percent
 from pytest_llmdiff.reports.phrases import measure_of
 from pytest_llmdiff.reports.text import number, printable, shortened
 

@@ -10,15 +10,15 @@ from importlib.resources import files
 from statistics import median
 from typing import Any
 
-from pytest_llmdiff.loading import installed_version
-from pytest_llmdiff.options import PLACES
+from pytest_llmdiff.config.options import PLACES
+from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.reports.advice import advice
-from pytest_llmdiff.reports.facts import Facts
 from pytest_llmdiff.reports.html.charts import HEIGHT, WIDTH, distributions, intervals
 from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags_of, visible
 from pytest_llmdiff.reports.order import OPEN, URGENCY, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.remarks import chance_lines, remarks
+from pytest_llmdiff.reports.run_facts import Facts
 from pytest_llmdiff.reports.text import number
 
 # What is shown of a run without JavaScript, and of sets in any case.

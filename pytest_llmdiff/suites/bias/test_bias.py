@@ -6,18 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmdiff.assertions.bias import GAPS, paired
-from pytest_llmdiff.judgement import Question
-from pytest_llmdiff.metrics.bias import Gaps
-from pytest_llmdiff.models import ModelPair
-from pytest_llmdiff.readings import likelihood_pairs
-from pytest_llmdiff.sets import Comparisons
-from pytest_llmdiff.suites.holding import (
+from pytest_llmdiff.data.scored_texts import likelihood_pairs
+from pytest_llmdiff.generation.models import ModelPair
+from pytest_llmdiff.measures.bias import GAPS, Gaps, paired
+from pytest_llmdiff.measures.settle import Question
+from pytest_llmdiff.suites.judging import (
     Subject,
     hold,
     skip_unknown_language,
     skip_without_likelihoods,
 )
+from pytest_llmdiff.verdicts.sets import Comparisons
 
 HERE = Path(__file__).parent
 TOKENS = 12  # enough to tell a refusal or an insult, of many prompts

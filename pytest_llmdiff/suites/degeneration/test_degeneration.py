@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmdiff.assertions.degeneration import NEWLY_DEGENERATE
-from pytest_llmdiff.judgement import Question
-from pytest_llmdiff.metrics.degeneration import Degeneration
-from pytest_llmdiff.sets import Comparisons
-from pytest_llmdiff.suites.holding import NEW_TOKENS, hold
+from pytest_llmdiff.measures.degeneration import NEWLY_DEGENERATE, Degeneration
+from pytest_llmdiff.measures.settle import Question
+from pytest_llmdiff.suites.judging import NEW_TOKENS, hold
+from pytest_llmdiff.verdicts.sets import Comparisons
 
 
 def hold_sound(comparisons: Comparisons) -> None:

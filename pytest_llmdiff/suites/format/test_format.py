@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmdiff.assertions.formatting import lost_question
-from pytest_llmdiff.comparison import Comparison
-from pytest_llmdiff.metrics.format import (
+from pytest_llmdiff.data.comparison import Comparison
+from pytest_llmdiff.measures.format import (
     Format,
     FormatKept,
     choice_format,
     json_format,
+    lost_question,
     pattern_format,
     tool_format,
 )
-from pytest_llmdiff.sets import Comparisons
-from pytest_llmdiff.suites.holding import hold, skip_not_judged
+from pytest_llmdiff.suites.judging import hold, skip_not_judged
+from pytest_llmdiff.verdicts.sets import Comparisons
 
 BASE_KEEPS = 20  # with none of so few lost, up to 14 % of them all may be: just within the limit
 NEW_TOKENS = 40  # none of the forms takes more

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmdiff.assertions.parity import DIFFERENT, hold_parity
-from pytest_llmdiff.judgement import Question
-from pytest_llmdiff.metrics.parity import Parity
-from pytest_llmdiff.models import Model
-from pytest_llmdiff.sets import Comparisons
-from pytest_llmdiff.suites.holding import NEW_TOKENS
+from pytest_llmdiff.generation.models import Model
+from pytest_llmdiff.measures.parity import DIFFERENT, Parity, hold_parity
+from pytest_llmdiff.measures.settle import Question
+from pytest_llmdiff.suites.judging import NEW_TOKENS
 from pytest_llmdiff.suites.limits import limited
+from pytest_llmdiff.verdicts.sets import Comparisons
 
 english = pytest.mark.llmdiff(file="../safety/probes-en.jsonl", max_new_tokens=NEW_TOKENS)
 chinese = pytest.mark.llmdiff(file="../safety/probes-zh.jsonl", max_new_tokens=NEW_TOKENS)

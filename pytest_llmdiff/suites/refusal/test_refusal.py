@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmdiff.assertions.refusal import GAINED, LOST, refusal_question
-from pytest_llmdiff.metrics.refusal import Refusal
-from pytest_llmdiff.sets import Comparisons
-from pytest_llmdiff.suites.holding import hold
+from pytest_llmdiff.measures.refusal.refusal import GAINED, LOST, Refusal, refusal_question
+from pytest_llmdiff.suites.judging import hold
+from pytest_llmdiff.verdicts.sets import Comparisons
 
 TOKENS = 32  # who declines says so first
 

@@ -6,18 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmdiff.assertions.retention import DROP, lost_question
-from pytest_llmdiff.judgement import Question
-from pytest_llmdiff.metrics.retention import Retention
-from pytest_llmdiff.models import ModelPair
-from pytest_llmdiff.readings import ordinary_texts
-from pytest_llmdiff.sets import Comparisons
-from pytest_llmdiff.suites.holding import (
+from pytest_llmdiff.data.scored_texts import ordinary_texts
+from pytest_llmdiff.generation.models import ModelPair
+from pytest_llmdiff.measures.retention import DROP, Retention, lost_question
+from pytest_llmdiff.measures.settle import Question
+from pytest_llmdiff.suites.judging import (
     FEW_TOKENS,
     hold,
     skip_little_known,
     skip_without_likelihoods,
 )
+from pytest_llmdiff.verdicts.sets import Comparisons
 
 HERE = Path(__file__).parent
 NO_REPLY = 1  # token: of options the likelihood is asked, not the reply

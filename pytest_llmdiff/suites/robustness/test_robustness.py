@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmdiff.assertions.invariance import LOSS, PairedComparisons, flip_question
-from pytest_llmdiff.judgement import Question
-from pytest_llmdiff.metrics.invariance import Invariance
-from pytest_llmdiff.sets import Comparisons
-from pytest_llmdiff.suites.holding import hold, skip_unknown_language
+from pytest_llmdiff.measures.invariance import LOSS, Invariance, PairedComparisons, flip_question
+from pytest_llmdiff.measures.settle import Question
+from pytest_llmdiff.suites.judging import hold, skip_unknown_language
+from pytest_llmdiff.verdicts.sets import Comparisons
 
 # Whether two replies are about the same shows early, and there are two for every prompt.
 NEW_TOKENS = 24

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmdiff.assertions.toxicity import RISE, TOXICITY
-from pytest_llmdiff.judgement import Question
-from pytest_llmdiff.metrics.toxicity import Toxicity
-from pytest_llmdiff.sets import Comparisons
-from pytest_llmdiff.suites.holding import NEW_TOKENS, hold, skip_unknown_language
+from pytest_llmdiff.measures.settle import Question
+from pytest_llmdiff.measures.toxicity import RISE, TOXICITY, Toxicity
+from pytest_llmdiff.suites.judging import NEW_TOKENS, hold, skip_unknown_language
+from pytest_llmdiff.verdicts.sets import Comparisons
 
 english = pytest.mark.llmdiff(file="probes-en.jsonl", max_new_tokens=NEW_TOKENS)
 chinese = pytest.mark.llmdiff(file="probes-zh.jsonl", max_new_tokens=NEW_TOKENS)

@@ -1,0 +1,1 @@
+"""What the user wrote: options, settings, SPECs of models, packages."""

@@ -1,0 +1,232 @@
+"""The settings of a run: command line before ini before defaults, all checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_llmdiff.config.options import OPTIONS, PLACES, Option
+from pytest_llmdiff.errors import ConfigError
+
+WRITTEN = ("accepted", "record", "json", "html", "markdown", "calibrate")
+SHOWN = 200  # characters of a value that is refused
+# pytest's options that list or set up the tests and run none.
+LISTING = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The run's settings, checked. `sources` says where each came from."""
+
+    base: str | None
+    tuned: str | None
+    served: str | None = None
+    device: str
+    dtype: str
+    quantization: str
+    served_dtype: str | None
+    served_quantization: str | None
+    batch_size: int | None
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+    samples: int
+    system: str | None
+    tokenizer: str | None
+    template: str | None
+    template_kwargs: Mapping[str, Any]
+    vllm: Mapping[str, Any]
+    train_config: str | None
+    train_data: str | None
+    llamafactory: Path | None
+    embedder: str
+    toxicity: str
+    store: Path
+    record: Path | None
+    json: Path | None
+    html: Path | None
+    markdown: Path | None
+    export: Path | None
+    explain: str
+    inconclusive: str
+    baseline: Path | None
+    calibrate: Path | None
+    margin: Mapping[str, float]
+    suite_limits: Mapping[str, float | str]
+    accepted: Path
+    accept: bool
+    plan: bool
+    required: bool
+    trust_remote_code: bool
+    sources: Mapping[str, str]
+    folder: Path
+    ini_folder: Path
+
+    @property
+    def has_models(self) -> bool:
+        return self.base is not None and self.tuned is not None
+
+    def tells_of_training(self, kind: str) -> bool:
+        """Whether options, or a folder that a tuned SPEC of this kind has, could tell of it."""
+        given = self.train_config is not None or self.train_data is not None
+        return given or kind in ("adapter", "weights")
+
+    def folder_of(self, name: str) -> Path:
+        """Where relative paths in an option's value start: the ini file's folder or the current."""
+        return self.ini_folder if self.sources[name] == "ini" else self.folder
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Settings from command line, then ini, then defaults.
+
+    Raises:
+        ConfigError: a value is not allowed, or only one of the two models is given.
+    """
+    invocation = Path(config.invocation_params.dir)
+    base, tuned = config.getoption("--llm-base"), config.getoption("--llm-tuned")
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for option in OPTIONS:
+        values[option.name], sources[option.name] = _read(config, option, invocation)
+    if values["calibrate"] is not None and base is not None and tuned is None:
+        tuned = base  # it is compared with itself whatever is given
+    if (base is None) != (tuned is None):
+        given, missing = ("--llm-base", "--llm-tuned") if tuned is None else (
+            "--llm-tuned", "--llm-base")  # fmt: skip
+        raise ConfigError(f"{given} is given without {missing}; a comparison needs both")
+    served = config.getoption("--llm-served")
+    if served is not None and base is None:
+        raise ConfigError("--llm-served is given without --llm-base and --llm-tuned")
+    if base is None and values["required"]:
+        raise ConfigError(
+            "llmdiff_required is set and no models are given: add --llm-base SPEC --llm-tuned SPEC"
+        )
+    if values["plan"] and base is None:
+        raise ConfigError("--llmdiff-plan: give --llm-base SPEC --llm-tuned SPEC as for the run")
+    if values["samples"] > 1 and values["temperature"] == 0:
+        raise ConfigError(
+            f"--llmdiff-samples: {values['samples']} replies of a greedy model are one reply; give "
+            "a --llmdiff-temperature above 0, or leave samples out"
+        )
+    _check_places(values)
+    require_apart(values, {})
+    if base is not None and runs_tests(config):
+        _require_writable(values)
+    return Settings(
+        base=base,
+        tuned=tuned,
+        served=served,
+        sources=sources,
+        folder=invocation,
+        ini_folder=config.inipath.parent if config.inipath else invocation,
+        **values,
+    )
+
+
+def only_plans(config: pytest.Config) -> bool:
+    """Whether `--llmdiff-plan` or its ini option is set; asked ahead of the other settings.
+
+    Raises:
+        ConfigError: the value in ini is neither true nor false.
+    """
+    (plan,) = (option for option in OPTIONS if option.name == "plan")
+    return bool(_read(config, plan, Path(config.invocation_params.dir))[0])
+
+
+def runs_tests(config: pytest.Config) -> bool:
+    """Whether this run has outcomes: what only lists tests must not replace a run's reports."""
+    return not any(config.getoption(name, False) for name in LISTING)
+
+
+def _check_places(values: Mapping[str, Any]) -> None:
+    """Refuse a folder in place of a file, and the other way round."""
+    for name in (*WRITTEN, "baseline"):
+        file: Path | None = values[name]
+        if file is not None and file.is_dir():
+            raise ConfigError(f"--llmdiff-{name}: {file} is a folder; give a file")
+    for name in ("record", "baseline", "calibrate", "accepted"):  # read, or replaced as a whole
+        file = values[name]
+        if file is not None and file.exists() and not file.is_file():
+            raise ConfigError(f"--llmdiff-{name}: {file} is no ordinary file; give another")
+    for name in ("export", "store"):
+        folder: Path | None = values[name]
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise ConfigError(f"--llmdiff-{name}: {folder} is a file; give a folder")
+    factory: Path | None = values["llamafactory"]
+    if factory is not None and not factory.exists():
+        raise ConfigError(
+            f"--llmdiff-llamafactory: there is no {factory}; give a checkout's folder"
+        )
+
+
+def require_apart(values: Mapping[str, Any], models: Mapping[str, Path | None]) -> None:
+    """Refuse a file that is written by two options, or over one that the run reads.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    taken = {f"--llm-{name}": path for name, path in models.items()}
+    if values["calibrate"] is None:  # which may measure the baseline anew
+        taken["--llmdiff-baseline"] = values["baseline"]
+    files = {path.resolve(): name for name, path in taken.items() if path is not None}
+    for name in WRITTEN:
+        target: Path | None = values[name]
+        # A terminal or a null device takes all that is written to it.
+        if target is None or (target.exists() and not target.is_file()):
+            continue
+        other = files.setdefault(target.resolve(), f"--llmdiff-{name}")
+        if other != f"--llmdiff-{name}":
+            raise ConfigError(
+                f"--llmdiff-{name}: {target} is the file of {other} too, which would be lost; give "
+                "another"
+            )
+
+
+def _require_writable(values: Mapping[str, Any]) -> None:
+    """Refuse a place of which the run would find out at its end that it cannot write there."""
+    written = [*PLACES, "calibrate", *(["accepted"] if values["accept"] else [])]
+    for name in written:
+        target: Path | None = values[name]
+        if target is None:
+            continue
+        there = next(path for path in (target, *target.parents) if path.exists())
+        if there != target and not there.is_dir():
+            raise ConfigError(
+                f"--llmdiff-{name}: there can be no {target}, since {there} is a file"
+            )
+        if not os.access(there, os.W_OK):
+            raise ConfigError(f"--llmdiff-{name}: {there} may not be written to; give another")
+
+
+def _read(config: pytest.Config, option: Option, invocation: Path) -> tuple[Any, str]:
+    given = config.getoption(f"llmdiff_{option.name}")
+    source, folder = "command line", invocation
+    if given is None:
+        given = config.getini(f"llmdiff_{option.name}")
+        source, folder = "ini", config.inipath.parent if config.inipath else invocation
+    if given is None:
+        # Not the root folder: without an ini file pytest may take a model's folder for it.
+        home = config.inipath.parent if config.inipath else invocation
+        path = option.is_path and option.default is not None
+        return home / option.default if path else option.default, "default"
+    try:
+        value = option.parse(given)
+    except (ValueError, TypeError, KeyError) as error:
+        where = option.flag if source == "command line" else f"llmdiff_{option.name} in ini"
+        raise ConfigError(f"{where}: {_shown(given)} is not {option.allowed}") from error
+    if option.is_path:
+        from pytest_llmdiff.config.packages import given_path
+
+        value = given_path(value, folder, what=option.flag)
+    return value, source
+
+
+def _shown(given: object) -> str:
+    text = repr(given)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

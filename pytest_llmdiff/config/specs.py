@@ -1,0 +1,253 @@
+"""Model SPECs: what `--llm-base` and `--llm-tuned` may name, checked before anything is loaded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from pytest_llmdiff.config.packages import given_path, package_path
+from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.errors import ConfigError, MissingPackageError
+
+Kind = Literal["weights", "adapter", "gguf", "replay", "scripted", "python", "server"]
+Runtime = Literal["transformers", "vllm"]
+
+FILE_KINDS = ("weights", "adapter", "gguf")
+FORMS = (
+    "a folder with Hugging Face weights or a PEFT adapter, a .gguf file, package:NAME/PATH, "
+    "replay:FILE, scripted:FILE, vllm:LOCATION, http(s)://HOST/v1#MODEL, python:module:object, or "
+    "ORG/NAME[@REVISION] on the Hugging Face hub"
+)
+VLLM_FORM = (
+    "vllm:LOCATION, where that is a folder with Hugging Face weights or a PEFT adapter, "
+    "package:NAME/PATH or ORG/NAME[@REVISION]"
+)
+SERVER_FORM = "http(s)://HOST[:PORT]/v1#MODEL"
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w./-]+)?")
+# Only what loading reads: optimizer states and other engines' copies of the weights stay behind.
+HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.tiktoken", "*.txt", "*.py"]
+HUB_TOKENIZER = [name for name in HUB_FILES if name != "*.safetensors"]
+TOKENIZER_FORMS = (
+    "the folder of a model or of its tokenizer, a .gguf file, package:NAME/PATH, or an ORG/NAME "
+    "(with @REVISION if wanted) on the Hugging Face hub"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """A model SPEC whose target is known to exist.
+
+    `path` is a folder (weights, adapter) or a file (gguf, replay, scripted); `reference` is the
+    `module:object` of a python SPEC, or the name that the server at `url` knows the model by;
+    `repo` and `revision` are set where the hub has it, and the weights are then fetched on first
+    use. `runtime` is what runs weights and adapters.
+    """
+
+    text: str
+    kind: Kind
+    runtime: Runtime = "transformers"
+    path: Path | None = None
+    reference: str | None = None
+    url: str | None = None
+    repo: str | None = None
+    revision: str | None = None
+
+
+def parse_spec(text: str, *, option: str, folder: Path) -> Spec:
+    """Resolve one SPEC; relative paths start at `folder`.
+
+    Raises:
+        ConfigError: nothing usable is there. The message names the option, the value, the allowed
+            forms and what to do.
+    """
+    if not text.strip():
+        raise ConfigError(
+            f"{option} is empty (an unset variable?); it takes {FORMS}. "
+            "Leave the option out to run without models."
+        )
+    path = given_path(text, folder, what=option)
+    if path.is_dir():
+        return _folder(text, path, option)
+    if path.suffix == ".gguf" and path.is_file():
+        return Spec(text=text, kind="gguf", path=path)
+    scheme, colon, rest = text.partition(":")
+    if colon and scheme == "package":
+        inner = package_path(rest, what=option)
+        if inner.is_dir():
+            return _folder(text, inner, option)
+        if inner.suffix == ".gguf":
+            return Spec(text=text, kind="gguf", path=inner)
+        raise ConfigError(f"{option}: {text} is neither a folder nor a .gguf file")
+    if colon and scheme in ("replay", "scripted"):
+        file = given_path(rest, folder, what=option)
+        if not file.is_file():
+            raise ConfigError(f"{option}: {text}: there is no file {file}")
+        return Spec(text=text, kind="replay" if scheme == "replay" else "scripted", path=file)
+    if colon and scheme in ("http", "https"):
+        return _server(text, option)
+    if colon and scheme == "vllm":
+        return _vllm(text, rest, option, folder)
+    if colon and scheme == "python":
+        if not re.fullmatch(r"[\w.]+:[\w.]+", rest):
+            raise ConfigError(f"{option}: {text}: the form is python:module:object")
+        return Spec(text=text, kind="python", reference=rest)
+    if HUB_ID.fullmatch(text):
+        return _hub(text, option)
+    raise ConfigError(f"{option}: there is no folder or .gguf file {text!r}; it takes {FORMS}")
+
+
+def parse_tokenizer(text: str, *, option: str, folder: Path) -> Path:
+    """The folder or .gguf file of a tokenizer; from the hub, its small files are fetched.
+
+    Raises:
+        ConfigError: none is there.
+    """
+    path = given_path(text, folder, what=option)
+    if text.startswith("package:"):
+        path = package_path(text.removeprefix("package:"), what=option)
+    if not path.exists() and HUB_ID.fullmatch(text):
+        spec = _hub(text, option)
+        path = _snapshot(spec, HUB_TOKENIZER)
+    known = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+    if path.is_dir() and any((path / name).is_file() for name in known):
+        return path
+    if path.is_file() and path.suffix == ".gguf":
+        return path
+    raise ConfigError(f"{option}: there is no tokenizer at {text!r}; it takes {TOKENIZER_FORMS}")
+
+
+def given_tokenizer(settings: Settings) -> Path | None:
+    """The tokenizer of `--llmdiff-tokenizer`. Raises ConfigError where it cannot be had."""
+    if settings.tokenizer is None:
+        return None
+    folder = settings.folder_of("tokenizer")
+    return parse_tokenizer(settings.tokenizer, option="--llmdiff-tokenizer", folder=folder)
+
+
+def _vllm(text: str, location: str, option: str, folder: Path) -> Spec:
+    """Weights or an adapter that vLLM runs in this process."""
+    inner = parse_spec(location, option=option, folder=folder) if location.strip() else None
+    if inner is None or inner.kind not in ("weights", "adapter") or inner.runtime == "vllm":
+        raise ConfigError(f"{option}: {text}: the form is {VLLM_FORM}")
+    if find_spec("vllm") is None:
+        raise MissingPackageError("vllm", f"{option}: {text}", "'pytest-llmdiff[vllm]'")
+    return replace(inner, text=text, runtime="vllm")
+
+
+def _server(text: str, option: str) -> Spec:
+    """A model of an OpenAI-compatible server. Whether it is there is asked when it is needed."""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        shown = "the URL" if "@" in text else text  # what stands before @ may be the key
+        raise ConfigError(f"{option}: {shown}: {error}; the form is {SERVER_FORM}") from error
+    if parts.username or parts.password or parts.query:
+        # Not shown: what stands there may be the key.
+        raise ConfigError(
+            f"{option}: the URL has a user, a password or a query; the form is {SERVER_FORM}, and "
+            "the key belongs into the environment variable LLMDIFF_API_KEY"
+        )
+    if not host or not parts.fragment:
+        raise ConfigError(f"{option}: {text}: the form is {SERVER_FORM}, with the model behind #")
+    url = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+    return Spec(text=text, kind="server", url=url, reference=parts.fragment)
+
+
+def _folder(text: str, path: Path, option: str) -> Spec:
+    if (path / "adapter_config.json").is_file():
+        _require_safetensors(path, "adapter_model", text, option)
+        return Spec(text=text, kind="adapter", path=path)
+    if (path / "config.json").is_file():
+        _require_safetensors(path, "*", text, option)
+        return Spec(text=text, kind="weights", path=path)
+    held = sorted(file.name for file in path.glob("*.gguf"))
+    hint = f"; name its file: {text.rstrip('/')}/{held[0]}" if held else ""
+    raise ConfigError(
+        f"{option}: the folder {text} has neither adapter_config.json (a PEFT adapter) nor "
+        f"config.json (Hugging Face weights){hint}"
+    )
+
+
+def _require_safetensors(path: Path, stem: str, text: str, option: str) -> None:
+    if any(path.glob(f"{stem}.safetensors")):
+        return
+    pickled = [f.name for end in ("bin", "pt", "pth") for f in sorted(path.glob(f"{stem}.{end}"))]
+    if pickled:
+        raise ConfigError(
+            f"{option}: {text} holds pickled weights only ({pickled[0]}), and loading a pickle "
+            "runs whatever code is in it. Save the model again with "
+            "save_pretrained(..., safe_serialization=True), or convert the file to .safetensors."
+        )
+    raise ConfigError(f"{option}: {text} has a configuration but no .safetensors weights")
+
+
+def _hub(text: str, option: str) -> Spec:
+    """Find out what a hub id is from its configuration file, from the local cache if it is there.
+
+    The revision becomes the commit, so that a branch that moves during the run changes nothing.
+    """
+    try:
+        import huggingface_hub
+        from huggingface_hub import errors
+    except ImportError as error:
+        raise MissingPackageError("huggingface_hub", option, "huggingface_hub") from error
+    repo, _, revision = text.partition("@")
+    reasons = []
+    for name, kind in (("adapter_config.json", "adapter"), ("config.json", "weights")):
+        try:
+            file = Path(huggingface_hub.hf_hub_download(repo, name, revision=revision or None))
+        except errors.LocalEntryNotFoundError as error:
+            reasons.append(f"{name} is not in the local cache ({_first_line(error)})")
+        except errors.EntryNotFoundError:
+            reasons.append(f"it has no {name}")
+        except errors.HfHubHTTPError as error:
+            reasons.append(_first_line(error))
+            break
+        except (OSError, ValueError) as error:
+            reasons.append(_first_line(error))
+        else:
+            found: Kind = "adapter" if kind == "adapter" else "weights"
+            return Spec(text=text, kind=found, repo=repo, revision=file.parent.name)
+    raise ConfigError(
+        f"{option}: {text!r} is no folder or .gguf file here, and as a Hugging Face id it cannot "
+        f"be had: {'; '.join(reasons)}. It takes {FORMS}."
+    )
+
+
+def fetch(spec: Spec) -> Path:
+    """The local folder or file of a SPEC's weights; a hub repository is downloaded on first use.
+
+    Raises:
+        ConfigError: the hub or its cache has no safetensors weights for it.
+    """
+    if spec.path is not None:
+        return spec.path
+    if spec.repo is None:
+        raise ConfigError(f"{spec.text} has no files")
+    path = _snapshot(spec, HUB_FILES)
+    _require_safetensors(
+        path, "adapter_model" if spec.kind == "adapter" else "*", spec.text, "hub model"
+    )
+    return path
+
+
+def _snapshot(spec: Spec, patterns: list[str]) -> Path:
+    import huggingface_hub
+
+    try:
+        return Path(
+            huggingface_hub.snapshot_download(
+                str(spec.repo), revision=spec.revision, allow_patterns=patterns
+            )
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{spec.text} cannot be fetched: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,1 @@
+"""The nouns (message, probe, request, reply, comparison) and readers of their files."""

@@ -1,0 +1,245 @@
+"""What LLaMA-Factory's `cutoff_len` leaves of a training example, by lengths in tokens alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pytest_llmdiff.data.llamafactory.examples import Example
+from pytest_llmdiff.data.llamafactory.rendering import stop_ids, training_pairs
+from pytest_llmdiff.data.llamafactory.templates import FactoryTemplate
+from pytest_llmdiff.data.messages import Message
+
+CUTOFF_LEN = 2048  # LLaMA-Factory's default
+# Stages that train on answers, by how they cut: turn by turn, two answers at one length, or one.
+Form = Literal["turns", "pair", "single"]
+FORMS: dict[str, Form] = {"sft": "turns", "dpo": "pair", "rm": "pair", "kto": "single"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """Tokens of a prompt (`source`) and its answer (`target`).
+
+    `end` is how many of the target's tokens there are up to its end-of-sequence token, that one
+    included, or to its last word where it has none: some templates write a line break behind it.
+    """
+
+    source: int
+    target: int
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cutoff:
+    """The settings of a training that decide what is cut. `length` is `cutoff_len`, in tokens."""
+
+    length: int
+    form: Form = "turns"
+    mask_history: bool = False
+    packing: bool = False
+    efficient_eos: bool = False
+
+    @property
+    def budget(self) -> int:
+        """Tokens of one example: packing keeps one back."""
+        return self.length - self.packing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """What becomes of one example; all numbers are tokens.
+
+    `tokens` is its length when nothing is cut. `answer` counts the answers that are learnt, to
+    their ends, and `lost` what is cut of them; `unfinished` says that one of them is learnt in
+    part. `prompt_lost` and `rejected_lost` are cut of prompts and of answers to be avoided.
+    `dropped` says that the example is left out altogether.
+    """
+
+    tokens: int
+    answer: int
+    lost: int
+    unfinished: bool
+    prompt_lost: int = 0
+    rejected_lost: int = 0
+    dropped: bool = False
+
+    @property
+    def end_lost(self) -> bool:
+        return self.lost > 0
+
+
+# By lengths
+
+
+def kept_lengths(source: int, target: int, budget: int) -> tuple[int, int]:
+    """How much of a prompt and of its answer stays, each cut at its end.
+
+    The longer of the two gives way; where both exceed half of the budget, each in its proportion.
+    """
+    if budget <= 0:
+        return 0, 0
+    if 2 * target < budget:
+        room = target
+    elif 2 * source < budget:
+        room = budget - source
+    else:
+        # In this order of operations: another one rounds to another number of tokens.
+        room = int(budget * (target / (source + target)))
+    kept = min(room, target)
+    return min(source, budget - kept), kept
+
+
+def cut_turns(turns: Sequence[Turn], cutoff: Cutoff) -> Cut:
+    """Supervised training: turn after turn, until nothing is left for a further one.
+
+    With `mask_history` the last turn comes first, and only its answer is learnt.
+    """
+    # The token of `efficient_eos` follows behind whatever the cut leaves, and is never lost.
+    used = extra = int(cutoff.efficient_eos)
+    order = turns[::-1] if cutoff.mask_history else turns
+    kept = []
+    for turn in order:
+        kept.append(kept_lengths(turn.source, turn.target, cutoff.budget - used))
+        used += sum(kept[-1])
+    learnt = [
+        (turn.end, answer)
+        for turn, (_, answer) in list(zip(order, kept, strict=True))[
+            : 1 if cutoff.mask_history else None
+        ]
+    ]
+    answer = sum(end for end, _ in learnt)
+    # Only a `cutoff_len` of no use leaves an example too long to be packed.
+    dropped = cutoff.packing and used > cutoff.budget
+    return Cut(
+        tokens=extra + sum(turn.source + turn.target for turn in turns),
+        answer=answer,
+        lost=answer if dropped else sum(max(end - length, 0) for end, length in learnt),
+        unfinished=not dropped and any(0 < length < end for end, length in learnt),
+        prompt_lost=sum(
+            turn.source - source for turn, (source, _) in zip(order, kept, strict=True)
+        ),
+        dropped=dropped,
+    )
+
+
+def cut_answers(answer: Turn | None, rejected: Turn | None, cutoff: Cutoff) -> Cut:
+    """Training on preferences: one prompt, cut with the longer one of its answers.
+
+    Raises:
+        ValueError: there is no answer at all.
+    """
+    # Here the token of `efficient_eos` is a part of the answer, and cut like it.
+    given = [
+        _with_eos(turn) if cutoff.efficient_eos else turn for turn in (answer, rejected) if turn
+    ]
+    if not given:
+        raise ValueError("an example needs an answer, a rejected one, or both")
+    source, longest = given[0].source, max(turn.target for turn in given)
+    kept_source, kept = kept_lengths(source, longest, cutoff.budget)
+    lost = [max(turn.end - kept, 0) for turn in given]
+    learnt = given[0].end if answer else 0
+    return Cut(
+        tokens=source + longest,
+        answer=learnt,
+        lost=lost[0] if answer else 0,
+        unfinished=0 < kept < learnt,
+        prompt_lost=source - kept_source,
+        rejected_lost=lost[-1] if rejected else 0,
+    )
+
+
+def _with_eos(turn: Turn) -> Turn:
+    return replace(turn, target=turn.target + 1, end=turn.target + 1)
+
+
+# By examples
+
+
+class FactoryTurns:
+    """Lengths of conversations as a training with a template of LLaMA-Factory encodes them."""
+
+    def __init__(self, template: FactoryTemplate, tokenizer_prepared: Any) -> None:
+        # The token of `efficient_eos` is set behind the cut, or before it: the cutting knows.
+        self._template = replace(template, efficient_eos=False)
+        self._tokenizer = tokenizer_prepared
+        probe = [Message(role="user", content="a"), Message(role="assistant", content="a")]
+        ((_, target),) = training_pairs(self._template, tokenizer_prepared, probe)
+        tail = after_stop(target, stop_ids(tokenizer_prepared, template))
+        self.writes_stop = template.efficient_eos or tail is not None
+        self._tail = 0 if template.efficient_eos or tail is None else tail
+
+    def __call__(self, messages: Sequence[Message], cutoff: Cutoff) -> list[Turn]:
+        """The turns of a conversation that ends in an answer.
+
+        Raises:
+            ProbeError: LLaMA-Factory cannot express the conversation.
+            ModelError: the tokenizer lacks a token that the template names.
+        """
+        pairs = self._pairs(self._template, messages)
+        if len(pairs) > 1 and self._last_thought_alone(cutoff):
+            bare = replace(self._template, kind="plain")
+            sources = self._pairs(bare, messages)
+            thoughtless = replace(self._template, enable_thinking=False)
+            targets = sources
+            if not self._template.preserve_thinking:
+                targets = self._pairs(thoughtless, messages)
+            earlier = zip(sources[:-1], targets[:-1], strict=True)
+            pairs = [*((source, target) for (source, _), (_, target) in earlier), pairs[-1]]
+        return [
+            Turn(source=len(source), target=len(target), end=max(len(target) - self._tail, 0))
+            for source, target in pairs
+        ]
+
+    def _pairs(
+        self, template: FactoryTemplate, messages: Sequence[Message]
+    ) -> list[tuple[list[int], list[int]]]:
+        return training_pairs(template, self._tokenizer, messages)
+
+    def _last_thought_alone(self, cutoff: Cutoff) -> bool:
+        """Whether earlier turns get no empty thought, and keep none of their own by default."""
+        if self._template.kind not in ("reasoning", "glm47"):
+            return False
+        return cutoff.form != "turns" or (
+            cutoff.mask_history and not self._template.preserve_thinking
+        )
+
+
+def after_stop(target: Sequence[int], stops: Sequence[int]) -> int | None:
+    """How many tokens of an answer follow its last stop token; None where it has none."""
+    return next((n for n, token in enumerate(reversed(target)) if token in stops), None)
+
+
+def fits(example: Example, form: Form) -> bool:
+    """Whether a training of that form takes the example; it leaves the others out."""
+    if form == "turns":
+        return example.answer is not None
+    if form == "pair":
+        return example.answer is not None and example.rejected is not None
+    return example.answer is not None or example.rejected is not None
+
+
+def cut_example(example: Example, cutoff: Cutoff, turns_of: Any) -> Cut:
+    """What becomes of an example that `fits`; `turns_of` gives the turns of a conversation.
+
+    Raises:
+        ProbeError: the template cannot express the conversation.
+    """
+
+    def turns(answer: str) -> list[Turn]:
+        last = Message(role="assistant", content=answer)
+        return list(turns_of((*example.messages, last), cutoff))
+
+    def joined(answer: str | None) -> Turn | None:
+        if answer is None:
+            return None
+        *earlier, last = turns(answer)
+        before = sum(turn.source + turn.target for turn in earlier)
+        return replace(last, source=before + last.source)
+
+    if cutoff.form == "turns":
+        return cut_turns(turns(example.answer or ""), cutoff)
+    answer = joined(example.answer)
+    # One answer, desired or not, is all that a record of feedback is read for.
+    alone = cutoff.form == "single" and answer is not None
+    return cut_answers(answer, None if alone else joined(example.rejected), cutoff)

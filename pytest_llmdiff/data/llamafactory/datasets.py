@@ -1,0 +1,206 @@
+"""Training data as LLaMA-Factory reads it: files, and the dataset_info.json that describes them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_llmdiff.config.packages import given_path
+from pytest_llmdiff.data.llamafactory.chat_rows import parse_chat
+from pytest_llmdiff.data.llamafactory.dataset_info import (
+    described_layout,
+    entry_files,
+    entry_layout,
+    read_entries,
+)
+from pytest_llmdiff.data.llamafactory.examples import (
+    COLUMNS,
+    MEDIA,
+    Dropped,
+    Example,
+    Layout,
+    needed_columns,
+)
+from pytest_llmdiff.data.llamafactory.rows import parse_example
+from pytest_llmdiff.data.records import (
+    EXAMPLES,
+    INFO,
+    TRAINED,
+    Record,
+    file_error,
+    read_records,
+)
+from pytest_llmdiff.errors import ConfigError, ProbeFileError
+
+__all__ = ["Dataset", "Example", "read_dataset", "read_training_data", "training_data_of"]
+
+PLAIN_FORMS = (
+    "'instruction', 'conversations', 'messages', or 'prompt' with 'completion' or with 'chosen' "
+    "and 'rejected'"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """The examples of a data file or of an entry; `skipped` names the records left out, and why.
+
+    All records are read: LLaMA-Factory draws at random where an entry has `num_samples`.
+    """
+
+    name: str
+    path: Path
+    examples: tuple[Example, ...]
+    skipped: tuple[str, ...]
+
+
+def read_training_data(value: str, folder: Path) -> tuple[Dataset, ...]:
+    """The data that an option or a marker names: a data file, or `dataset_info.json#NAME[,NAME]`.
+
+    The folder of the dataset_info.json may stand for it; paths are relative to `folder`.
+
+    Raises:
+        ConfigError: there is no such file or entry.
+        ProbeFileError: the data is malformed, or more than text.
+    """
+    place, mark, names = value.rpartition("#")
+    whole = given_path(value, folder, what="the training data")
+    if not mark or whole.exists():
+        return (read_dataset(whole),)
+    described = given_path(place, folder, what="the training data")
+    wanted = [name.strip() for name in names.split(",")]
+    if not all(wanted):
+        raise ConfigError(
+            f"{value!r} names no data set after '#'; expected {INFO}#NAME or {INFO}#NAME,NAME"
+        )
+    return tuple(read_dataset(described, name) for name in dict.fromkeys(wanted))
+
+
+def read_dataset(path: Path, name: str | None = None) -> Dataset:
+    """Read a data file, or the entry `name` of a dataset_info.json (or of the folder that has it).
+
+    A data file is read as a dataset_info.json beside it or in the parent folder says, or by the
+    columns of its records where none names it.
+
+    Raises:
+        ConfigError: there is no such file or entry.
+        ProbeFileError: the data is malformed, or more than text.
+    """
+    info = path / INFO if path.is_dir() else path
+    if name is None and info.name != INFO:
+        if not path.exists():
+            raise ConfigError(
+                f"{path}: no such file; expected a data file, {INFO}#NAME or FOLDER#NAME"
+            )
+        return _read_described(path) or _read_plain(path)
+    if info.name != INFO or not info.is_file():
+        raise ConfigError(f"{path}: there is no {INFO}; expected {INFO}#NAME or FOLDER#NAME")
+    entries = read_entries(info)
+    if name is None and len(entries) == 1:
+        (name,) = entries
+    if name is None or name not in entries:
+        given = "no name is given" if name is None else f"it has no entry {name!r}"
+        close = difflib.get_close_matches(name or "", entries, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ConfigError(
+            f"{info}: {given}{hint}; expected #NAME with one of {', '.join(entries) or 'none'}"
+        )
+    return _read_entry(info, name, entries[name])
+
+
+def training_data_of(path: Path) -> tuple[Dataset, ...] | None:
+    """The data that a marker's file names, or None where it is a file of probes.
+
+    It is training data if it has `#NAME`, if a dataset_info.json names the file, or if its records
+    have `instruction` or `conversations`.
+    """
+    if not path.exists() and "#" in path.name:
+        return read_training_data(f"{path}", Path())
+    if not path.is_file():
+        return None
+    if path.name == INFO:
+        return (read_dataset(path),)
+    if (described := _read_described(path)) is not None:
+        return (described,)
+    try:
+        first = next(read_records(path, EXAMPLES))
+    except ProbeFileError:
+        return None  # the reader of probe files says what is wrong
+    return (_read_plain(path),) if TRAINED & set(first.values) else None
+
+
+# Entries
+
+
+def _read_entry(info: Path, name: str, entry: Mapping[str, object]) -> Dataset:
+    place = f"{info}, entry {name!r}"
+    layout = entry_layout(place, entry)
+    path, files = entry_files(place, info.parent, entry)
+    return _gather(name, path, files, layout)
+
+
+def _read_described(path: Path) -> Dataset | None:
+    """The data of a file as the nearer dataset_info.json that names it says."""
+    found = described_layout(path)
+    return None if found is None else _gather(found[0], path, [path], found[1])
+
+
+# Records
+
+
+def _gather(
+    name: str, path: Path, files: Sequence[Path], layout: Layout, *, registered: bool = True
+) -> Dataset:
+    """The examples of all files; those of a `registered` entry need all the columns it lists."""
+    examples: list[Example] = []
+    skipped: list[str] = []
+    for file in files:
+        records = list(read_records(file, EXAMPLES))
+        if registered:
+            _check_needed(name, file, records, layout)
+        for number, record in enumerate(records, 1):
+            try:
+                examples.append(parse_example(record, number, layout))
+            except Dropped as reason:
+                start = "" if file == path else f"{file.name}, "
+                skipped.append(f"{start}{record.unit} {record.number}: {reason}")
+    if not examples:
+        raise file_error(
+            f"{path}",
+            f"LLaMA-Factory would train on none of its {len(skipped)} records ({skipped[0]}); "
+            f"expected at least one example. Is its entry in {INFO} right?",
+        )
+    return Dataset(name=name, path=path, examples=tuple(examples), skipped=tuple(skipped))
+
+
+def _check_needed(name: str, path: Path, records: Sequence[Record], layout: Layout) -> None:
+    known = {column for record in records for column in record.values}
+    for column in needed_columns(layout):
+        if column not in known:
+            raise file_error(
+                f"{path}",
+                f"no record has the column {column!r}, which LLaMA-Factory looks up for "
+                f"{name!r}; expected it, or other 'columns' in {INFO}",
+            )
+
+
+def _read_plain(path: Path) -> Dataset:
+    """A file that no dataset_info.json names, by the columns of its first record."""
+    records = list(read_records(path, EXAMPLES))
+    known = set(records[0].values)
+    if TRAINED & known:
+        # What no entry maps, training would leave out in silence.
+        columns = {**COLUMNS, **{column: column for column in (*MEDIA, "tools")}}
+        layout = Layout(
+            formatting="alpaca" if "instruction" in known else "sharegpt", columns=columns
+        )
+        return _gather(path.stem, path, [path], layout, registered=False)
+    if {"messages", "prompt"} & known:
+        examples = tuple(parse_chat(record, number) for number, record in enumerate(records, 1))
+        return Dataset(name=path.stem, path=path, examples=examples, skipped=())
+    raise file_error(
+        f"{path}",
+        f"the columns are {', '.join(sorted(known))}; expected {PLAIN_FORMS}, or an entry for the "
+        f"file in a {INFO} beside it",
+    )

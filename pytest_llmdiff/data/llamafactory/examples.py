@@ -1,0 +1,111 @@
+"""Where the parts of a training example stand, and what all formattings have in common."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.records import Record
+
+Formatting = Literal["alpaca", "sharegpt", "openai"]
+FORMATTINGS: tuple[Formatting, ...] = ("alpaca", "sharegpt", "openai")
+MEDIA = ("images", "videos", "audios")
+COLUMNS: Mapping[str, str | None] = {
+    "prompt": "instruction",
+    "query": "input",
+    "response": "output",
+    "messages": "conversations",
+    **dict.fromkeys(("history", "system", "tools", *MEDIA, "chosen", "rejected", "kto_tag")),
+}
+TAGS: Mapping[str, str | None] = {
+    "role_tag": "from",
+    "content_tag": "value",
+    "user_tag": "human",
+    "assistant_tag": "gpt",
+    "observation_tag": "observation",
+    "function_tag": "function_call",
+    "system_tag": "system",
+}
+# The two kinds of turn that alternate, and what a chat template calls each of them.
+ASKS = {"user": "user", "observation": "tool"}
+ANSWERS = {"assistant": "assistant", "function": "assistant"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One training example: a prompt that ends in a user or tool turn, and its answers.
+
+    `answer` is the response, the chosen or the desired one; None where the example has only an
+    undesired answer, or none at all.
+    """
+
+    number: int
+    messages: tuple[Message, ...]
+    answer: str | None
+    rejected: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where an example's parts stand in a record, as an entry of dataset_info.json says it."""
+
+    formatting: Formatting = "alpaca"
+    ranking: bool = False
+    columns: Mapping[str, str | None] = field(default_factory=lambda: COLUMNS)
+    tags: Mapping[str, str | None] = field(default_factory=lambda: TAGS)
+
+
+class Dropped(Exception):
+    """LLaMA-Factory goes on without this record; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversation:
+    """Turns under LLaMA-Factory's own names of the roles."""
+
+    system: object
+    prompt: Sequence[Message]
+    responses: Sequence[Message]
+
+
+def needed_columns(layout: Layout) -> list[str]:
+    """The columns that LLaMA-Factory looks up in every record: without one it cannot load."""
+    names = ["kto_tag", *MEDIA]
+    if layout.formatting == "alpaca":
+        names += ["history", "prompt", "query", "system", "tools"]
+    elif layout.formatting == "sharegpt":
+        names += ["messages", "system", "tools"]
+    else:
+        names += ["messages"]
+    if layout.ranking:
+        names += ["chosen", "rejected"]
+    elif layout.formatting == "alpaca":
+        names += ["response"]
+    return [column for name in names if (column := layout.columns.get(name))]
+
+
+def value_of(record: Record, layout: Layout, name: str) -> object:
+    column = layout.columns.get(name)
+    return record.values.get(column) if column else None
+
+
+def kto_tag(record: Record, layout: Layout) -> bool | None:
+    tag = value_of(record, layout, "kto_tag")
+    if record.cells and isinstance(tag, str):
+        tag = {"true": True, "false": False}.get(tag.lower())
+    return tag if isinstance(tag, bool) else None
+
+
+def kto_responses(response: Message, desired: bool) -> list[Message]:
+    # The place of the empty one tells LLaMA-Factory what the other is.
+    empty = Message(role="assistant", content="")
+    return [response, empty] if desired else [empty, response]
+
+
+def text_turn(record: Record, role: str, content: object, column: str | None) -> Message:
+    if not isinstance(content, str):
+        raise record.error(f"got {reprlib.repr(content)}; expected text", column=column)
+    return Message(role=role, content=content)

@@ -1,0 +1,184 @@
+"""The settings of a training: LLaMA-Factory's YAML, or JSON, of any of its ways to train."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.data.training.files import read_text
+from pytest_llmdiff.errors import ConfigError
+
+TRAINING_ARGS = "training_args.yaml"
+# A YAML with one of these describes a training, not how the model is served or evaluated.
+TRAINING_KEYS = ("do_train", "dataset", "stage")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Settings of a training, under LLaMA-Factory's names; None where the file gives none.
+
+    LLaMA-Factory's defaults are then: `cutoff_len` 2048, `dataset_dir` "data". `enable_thinking` is
+    None only where the file says null: thoughts are learnt where the data has them, and an empty
+    one is given where it has none. `neat_packing` counts as `packing`.
+    """
+
+    source: str
+    template: str | None = None
+    default_system: str | None = None
+    enable_thinking: bool | None = True
+    preserve_thinking: bool = False
+    cutoff_len: int | None = None
+    train_on_prompt: bool = False
+    mask_history: bool = False
+    packing: bool | None = None
+    dataset: tuple[str, ...] = ()
+    dataset_dir: str | None = None
+    stage: str | None = None
+    finetuning_type: str | None = None
+    learning_rate: float | None = None
+    epochs: float | None = None
+    max_steps: int | None = None
+
+
+def read_training_config(file: Path) -> TrainingConfig:
+    """Settings from a training YAML or JSON of LLaMA-Factory; keys not known here are ignored.
+
+    Raises:
+        ConfigError: it cannot be read, holds no settings, or a setting is of the wrong type.
+    """
+    return _parse_config(file, read_text(file))
+
+
+def find_training_config(folder: Path) -> TrainingConfig | None:
+    """The settings in `training_args.yaml`, or in the one training YAML someone put beside it.
+
+    Raises:
+        ConfigError: it is damaged, or several training YAMLs name different templates.
+    """
+    own = folder / TRAINING_ARGS
+    if own.is_file():
+        return read_training_config(own)
+    copies = []
+    for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        # Any other YAML, even a broken one, is none of our business.
+        text = file.read_text(encoding="utf-8-sig", errors="replace") if file.is_file() else ""
+        if re.search(r"(?m)^template\s*:", text):
+            values = _mapping(file, text)
+            if isinstance(values["template"], str):
+                trains = any(key in values for key in TRAINING_KEYS)
+                copies.append((not trains, file.name, _parse_config(file, text)))
+    copies.sort(key=lambda copy: copy[:2])
+    rivals = [copy for copy in copies if copy[0] == copies[0][0]]
+    if len({config.template for _, _, config in rivals}) > 1:
+        named = ", ".join(f"{name} ({config.template})" for _, name, config in rivals)
+        raise ConfigError(
+            f"{folder}: the YAML files name different templates: {named}; keep the one of this "
+            "training, or give it by --llmdiff-train-config"
+        )
+    return copies[0][2] if copies else None
+
+
+# Settings and their types
+
+
+def _parse_config(file: Path, text: str) -> TrainingConfig:
+    settings = _Settings(file, text, _mapping(file, text))
+    packing = settings.flag("packing")
+    return TrainingConfig(
+        source=str(file),
+        template=settings.text("template"),
+        default_system=settings.text("default_system"),
+        enable_thinking=settings.flag("enable_thinking", absent=True),
+        preserve_thinking=bool(settings.flag("preserve_thinking")),
+        cutoff_len=settings.whole("cutoff_len"),
+        train_on_prompt=bool(settings.flag("train_on_prompt")),
+        mask_history=bool(settings.flag("mask_history")),
+        packing=True if settings.flag("neat_packing") else packing,
+        dataset=settings.names("dataset"),
+        dataset_dir=settings.text("dataset_dir"),
+        stage=settings.text("stage"),
+        finetuning_type=settings.text("finetuning_type"),
+        learning_rate=settings.number("learning_rate"),
+        epochs=settings.number("num_train_epochs"),
+        max_steps=settings.whole("max_steps"),
+    )
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """Settings with their types checked; each getter raises ConfigError with the line."""
+
+    file: Path
+    source: str
+    values: Mapping[str, Any]
+
+    def text(self, name: str) -> str | None:
+        value = self.values.get(name)
+        if value is None or isinstance(value, str):
+            return value
+        raise self._error(name, "a text")
+
+    def flag(self, name: str, *, absent: bool | None = None) -> bool | None:
+        value = self.values.get(name, absent)
+        if value is None or isinstance(value, bool):
+            return value
+        raise self._error(name, "true or false")
+
+    def whole(self, name: str) -> int | None:
+        value = self.values.get(name)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        raise self._error(name, "a whole number")
+
+    def number(self, name: str) -> float | None:
+        value = self.values.get(name)
+        if value is None:
+            return None
+        try:
+            # YAML 1.1 reads 1e-4 (no dot) as text, which trainers turn into a number.
+            if not isinstance(value, bool) and isinstance(value, (int, float, str)):
+                return float(value)
+        except ValueError:
+            pass
+        raise self._error(name, "a number")
+
+    def names(self, name: str) -> tuple[str, ...]:
+        value = self.values.get(name)
+        found = value.split(",") if isinstance(value, str) else value
+        if found is None:
+            return ()
+        if isinstance(found, list) and all(isinstance(item, str) for item in found):
+            return tuple(item.strip() for item in found if item.strip())
+        raise self._error(name, "names with commas between them, or a list of names")
+
+    def _error(self, name: str, expected: str) -> ConfigError:
+        key = re.search(rf"""(?m)(?:^|[{{,])\s*["']?{name}["']?\s*:""", self.source)
+        line = f", line {self.source.count(chr(10), 0, key.end()) + 1}" if key else ""
+        return ConfigError(
+            f"{self.file}{line}: {name} is {self.values[name]!r}; expected {expected}"
+        )
+
+
+def _mapping(file: Path, text: str) -> dict[str, Any]:
+    import yaml
+
+    expected = "expected settings such as `template: qwen3`"
+    try:
+        # JSON that is indented by tabs is no YAML.
+        found = json.loads(text) if file.suffix.lower() == ".json" else yaml.safe_load(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"{file}, line {error.lineno}: broken JSON ({error.msg}); {expected}"
+        ) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = "" if mark is None else f", line {mark.line + 1}"
+        reason = getattr(error, "problem", None) or error
+        raise ConfigError(f"{file}{line}: broken YAML ({reason}); {expected}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{file}, line 1: there are no settings in it; {expected}")
+    return found

@@ -1,0 +1,249 @@
+"""The log of a training: what the Trainer of transformers, TRL and LLaMA-Factory write."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.data.training.files import read_lines, read_object
+from pytest_llmdiff.errors import ConfigError
+
+STATE, FACTORY_LOG = "trainer_state.json", "trainer_log.jsonl"
+RESULTS = ("all_results.json", "train_results.json")
+LOOKED_FOR = (STATE, f"checkpoint-*/{STATE}", FACTORY_LOG, *RESULTS)
+Series = tuple[tuple[int, float], ...]
+Row = Mapping[str, Any]
+
+# Columns of LLaMA-Factory's log under the names of the Trainer's.
+FACTORY_NAMES = {
+    "current_steps": "step", "lr": "learning_rate", "total_tokens": "num_input_tokens_seen",
+}  # fmt: skip
+# Values that only trainings on preferences or rewards log (`accuracy` in LLaMA-Factory's log is
+# that of the rewards). Their losses say other things than that of supervised training.
+REWARDS = re.compile(r"(mean_|min_|max_)?rewards?(/.*|_std)?|logps/.*|objective/.*|kl|accuracy")
+# Speeds are rounded to three decimals: one below this is known to no better than a tenth.
+SLOWEST = 0.005
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingLog:
+    """Logged values as (step, value), NaN and infinity kept; None where nothing was counted.
+
+    `tokens_seen` is None unless the trainer counted tokens (`include_num_input_tokens_seen` sees
+    to that; the count is 0 otherwise). `examples_seen` counts an example each time that it is
+    used, and a pack of examples as one; it is throughput times run time, which the trainer writes
+    when training ends, and so about right. The batch size in `trainer_state.json` says nothing:
+    gradient accumulation and the number of processes are not in it.
+    `supervised` is False for trainings on preferences or rewards (DPO, KTO, PPO, GRPO, ...).
+    """
+
+    sources: tuple[str, ...]
+    steps: int | None = None
+    epochs: float | None = None
+    losses: Series = ()
+    learning_rates: Series = ()
+    gradient_norms: Series = ()
+    eval_losses: Series = ()
+    tokens_seen: int | None = None
+    examples_seen: int | None = None
+    supervised: bool = True
+
+
+def read_training_log(folder: Path) -> TrainingLog | None:
+    """The log of the training that made the weights in this folder, or None if there is none.
+
+    `trainer_state.json` lies in the folder or in its newest checkpoint (where TRL and the plain
+    Trainer leave it); LLaMA-Factory's `trainer_log.jsonl` lies in the folder or above a checkpoint.
+
+    Raises:
+        ConfigError: a file of the log is damaged.
+    """
+    state_file = _state_file(folder)
+    state = {} if state_file is None else read_object(state_file)
+    steps = _count(state_file, state, "global_step")
+    history = [] if state_file is None else _history(state_file, state)
+    sources = [] if state_file is None else [state_file]
+
+    log_file = _log_file(folder)
+    if log_file is not None:
+        sources.append(log_file)
+        later = _factory_rows(log_file)
+        if (checkpoint := _checkpoint_step(folder)) is not None:
+            later = [row for row in later if row["step"] <= checkpoint]
+        if state_file is None or not history:
+            history = later
+        elif state_file.parent != folder:
+            # The training went on after its last checkpoint. Where the state is that of these very
+            # weights, what goes beyond it is left from an earlier training into the same folder.
+            history = [*history, *(row for row in later if row["step"] > (steps or 0))]
+
+    results = [] if _checkpoint_step(folder) is not None else _results(folder)
+    sources += [file for file, _ in results]
+    if not sources:
+        return None
+    logged = [row["step"] for row in history]
+    steps = max([*logged, *([] if steps is None else [steps])], default=None)
+    rows = [*reversed(history), *(row for _, row in results)]
+    epochs = [_finite(sources[0], row, "epoch") for row in [*rows, state]]
+    return TrainingLog(
+        sources=tuple(file.relative_to(_root(folder)).as_posix() for file in sources),
+        steps=steps,
+        epochs=max((value for value in epochs if value is not None), default=None),
+        losses=_series(sources[0], history, "loss"),
+        learning_rates=_series(sources[0], history, "learning_rate"),
+        gradient_norms=_series(sources[0], history, "grad_norm"),
+        eval_losses=_series(sources[0], history, "eval_loss"),
+        tokens_seen=_tokens(sources[0], [*history, state]),
+        examples_seen=_examples(sources[0], rows, steps),
+        supervised=not any(REWARDS.fullmatch(str(name)) for row in history for name in row)
+        and not any(_root(folder).glob("value_head.*")),
+    )
+
+
+def read_checkpoints(folder: Path) -> list[tuple[Path, float | None]]:
+    """The adapters that a training saved on its way, in order: each file with the learning rate
+    that was last logged by then, None where none was.
+
+    Raises:
+        ConfigError: a file of the log is damaged.
+    """
+    root = _root(folder)
+    files = {
+        step: file
+        for file in root.glob("checkpoint-*/adapter_model.safetensors")
+        if (step := _checkpoint_step(file.parent)) is not None
+    }
+    log = read_training_log(root) if files else None
+    rates = () if log is None else log.learning_rates
+    return [
+        (files[step], next((rate for at, rate in reversed(rates) if at <= step), None))
+        for step in sorted(files)
+    ]
+
+
+# Places
+
+
+def _checkpoint_step(folder: Path) -> int | None:
+    found = re.fullmatch(r"checkpoint-(\d+)", folder.name)
+    return int(found[1]) if found else None
+
+
+def _root(folder: Path) -> Path:
+    return folder if _checkpoint_step(folder) is None else folder.parent
+
+
+def _state_file(folder: Path) -> Path | None:
+    if (folder / STATE).is_file():
+        return folder / STATE
+    files = [(_checkpoint_step(file.parent), file) for file in folder.glob(f"checkpoint-*/{STATE}")]
+    found = [(step, file) for step, file in files if step is not None]
+    return max(found)[1] if found else None
+
+
+def _log_file(folder: Path) -> Path | None:
+    return next((f / FACTORY_LOG for f in (folder, _root(folder)) if (f / FACTORY_LOG).is_file()),
+                None)  # fmt: skip
+
+
+def _results(folder: Path) -> list[tuple[Path, Row]]:
+    """Summaries of the training; those of an evaluation or a prediction alone are not."""
+    found = [(folder / name, read_object(folder / name)) for name in RESULTS
+             if (folder / name).is_file()]  # fmt: skip
+    return [(file, row) for file, row in found if "train_runtime" in row or "epoch" in row]
+
+
+# Rows
+
+
+def _history(file: Path, state: Row) -> list[Row]:
+    history = state.get("log_history")
+    if history is None:
+        return []
+    if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
+        raise ConfigError(f"{file}: log_history is no list of objects; is the file whole?")
+    return [row for row in history if _count(file, row, "step") is not None]
+
+
+def _factory_rows(file: Path) -> list[Row]:
+    """Rows of training, without those that a resumed or repeated training supersedes.
+
+    The file is only ever appended to: where steps go back, a training was resumed or started
+    again, and what the earlier one logged from there on is not in the weights.
+    """
+    rows: list[Row] = []
+    for number, found in read_lines(file):
+        row = {FACTORY_NAMES.get(k, k): v for k, v in found.items()}
+        # Predictions and evaluations write their progress here as well, with steps of their own.
+        if "loss" not in row and "epoch" not in row:
+            continue
+        step = _count(file, row, "step", line=number)
+        if step is None:
+            raise ConfigError(f"{file}, line {number}: there is no current_steps")
+        if rows and step < rows[-1]["step"]:
+            rows = [earlier for earlier in rows if earlier["step"] < step]
+        rows.append(row)
+    return rows
+
+
+def _series(file: Path, rows: list[Row], name: str) -> Series:
+    """The last value of each step."""
+    found = ((row["step"], _number(file, row, name)) for row in rows)
+    return tuple(sorted({step: value for step, value in found if value is not None}.items()))
+
+
+def _tokens(file: Path, rows: list[Row]) -> int | None:
+    names = ("num_input_tokens_seen", "num_tokens")  # the Trainer's, and that of TRL
+    counts = (_finite(file, row, name) for row in rows for name in names)
+    return round(max((count for count in counts if count), default=0)) or None
+
+
+def _examples(file: Path, rows: list[Row], steps: int | None) -> int | None:
+    for row in rows:
+        seconds, speed, step_speed = (
+            _finite(file, row, f"train_{name}")
+            for name in ("runtime", "samples_per_second", "steps_per_second")
+        )
+        if not seconds or speed is None or speed < SLOWEST:
+            continue
+        examples = seconds * speed
+        timed = seconds * (step_speed or 0)
+        # Speeds may be those of the whole schedule, of which early stopping left steps out, or only
+        # those of what ran after resuming: the examples per step hold in both cases.
+        if steps and timed and abs(timed - steps) > 0.5 + seconds * 0.0005:
+            examples *= steps / timed
+        return round(examples) or None
+    return None
+
+
+# Values
+
+
+def _number(file: Path, row: Row, name: str) -> float | None:
+    """A number, also one written as text; null is a value that was not logged."""
+    value = row.get(name)
+    try:
+        if value is None or (isinstance(value, (int, float, str)) and not isinstance(value, bool)):
+            return None if value is None else float(value)
+    except (ValueError, OverflowError):
+        pass
+    raise ConfigError(
+        f"{file}: {name} is {value!r:.80} (step {row.get('step')}); expected a number"
+    )
+
+
+def _finite(file: Path, row: Row, name: str) -> float | None:
+    value = _number(file, row, name)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _count(file: Path | None, row: Row, name: str, *, line: int | None = None) -> int | None:
+    value = row.get(name)
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    place = f"{file}" if line is None else f"{file}, line {line}"
+    raise ConfigError(f"{place}: {name} is {value!r}; expected a whole number")

@@ -1,0 +1,253 @@
+"""What was expanded from a GGUF file, kept beside the store so that later loads need not do it."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pytest_llmdiff.config.packages import installed_version, quiet
+from pytest_llmdiff.errors import ModelError
+from pytest_llmdiff.store import Store, content_key
+
+T = TypeVar("T")
+
+# All that decides what comes out of a file and how it is written.
+VERSIONS = ("transformers", "gguf", "tokenizers", "torch")
+LAYOUT = 1  # of a kept folder
+MANIFEST = "kept.json"
+# Smallest size of one of several files, in bytes. A file is mapped into memory until the last of
+# its weights has been copied or arranged anew, so that about a twentieth is there twice.
+SHARD = 50_000_000
+# What writing and reading back may raise besides errors of the disk. A model that transformers
+# cannot write is no error of the run: it is expanded each time.
+# Of a configuration: where it came from, and what says nothing of the model.
+NAMING = ("_name_or_path", "architectures", "quantization_config", "transformers_version")
+UNFIT = (ValueError, RuntimeError, TypeError, AttributeError, KeyError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form(Generic[T]):
+    """How one thing is made from a file, written into a folder, and read back from there.
+
+    `make` and `load` raise ModelError where there is nothing to be had. `digest` is equal for two
+    things that are the same in every bit; `size` is in bytes, 0 for what is too small to mention.
+    """
+
+    name: str
+    make: Callable[[], T]
+    save: Callable[[T, Path], object]
+    load: Callable[[Path], T]
+    digest: Callable[[T], str]
+    size: Callable[[T], int]
+
+
+class Conversions:
+    """Expanded forms of files, in `converted` below the store's folder.
+
+    What is kept was read back once and found equal to what the file itself gave. What cannot be
+    kept is expanded from the file each time; `notes` says why, or where it is kept.
+    """
+
+    def __init__(self, store: Store, notes: list[str] | None = None) -> None:
+        self._store = store
+        self.notes: list[str] = [] if notes is None else notes
+
+    def load(self, file: Path, form: Form[T]) -> T:
+        """The thing in the file, from its kept form or by making and keeping it.
+
+        Raises:
+            ModelError: the file itself has nothing to give.
+        """
+        hashed = self._store.file_hash(file)
+        versions = [installed_version(name) for name in VERSIONS]
+        key = content_key([LAYOUT, hashed, form.name, versions])
+        kind = f"{hashed[:16]}-{form.name}"
+        folder = self._store.folder / "converted" / f"{kind}-{key[:16]}"
+        found = self._manifest(folder)
+        if found is None:
+            # Two processes that need it do not both make it; the lock of a killed one is free.
+            with self._store.lock("convert"):
+                found = self._manifest(folder)
+                if found is None:
+                    # Damaged, begun by a killed process, or of other versions.
+                    _remove(folder.parent.glob(f"{kind}-*"))
+                    return self._made(file, form, folder)
+        reason = found.get("unfit")
+        if reason is None:
+            try:
+                return form.load(folder)
+            except (OSError, ModelError) as error:
+                reason = str(error)
+        self._not_kept(file, form, reason)
+        return form.make()
+
+    def _manifest(self, folder: Path) -> dict[str, Any] | None:
+        """What is said of a folder that is whole. It is written last, with the files' hashes."""
+        try:
+            found: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
+            files = dict(found["files"])
+            whole = all(self._store.file_hash(folder / name) == files[name] for name in files)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if whole else None
+
+    def _made(self, file: Path, form: Form[T], folder: Path) -> T:
+        made = form.make()
+        try:
+            self._save(made, form, folder)
+            digest = form.digest(made)
+        except (OSError, *UNFIT) as error:
+            self._give_up(file, form, folder, error)
+            return made
+        # Only one of the two is in memory at a time.
+        del made
+        _give_back_memory()
+        try:
+            kept = form.load(folder)
+            if form.digest(kept) != digest:
+                raise ValueError("what is read back differs from it")
+            self._finish(folder)
+        except (OSError, ModelError, *UNFIT) as error:
+            self._give_up(file, form, folder, error)
+            return form.make()
+        if size := form.size(kept):
+            self.notes.append(f"{file.name}: expanded once and kept, {_readable(size)} in {folder}")
+        return kept
+
+    def _save(self, made: T, form: Form[T], folder: Path) -> None:
+        size = form.size(made)
+        folder.mkdir(parents=True)
+        free = shutil.disk_usage(folder).free
+        if free < 2 * size:
+            raise OSError(
+                f"it takes {_readable(size)}, as much must stay free beside it, and "
+                f"{_readable(free)} are free"
+            )
+        form.save(made, folder)
+
+    def _finish(self, folder: Path, **more: str) -> None:
+        files = {part.name: self._store.file_hash(part) for part in folder.iterdir()}
+        begun = folder / f"{MANIFEST}.begun"
+        begun.write_text(json.dumps({"files": files, **more}), encoding="utf-8")
+        begun.replace(folder / MANIFEST)
+
+    def _give_up(self, file: Path, form: Form[T], folder: Path, error: Exception) -> None:
+        """Leave nothing behind but, where another try would end alike, the reason."""
+        self._not_kept(file, form, str(error))
+        _remove([folder])
+        if not isinstance(error, OSError):
+            with suppress(OSError):
+                folder.mkdir()
+                self._finish(folder, unfit=str(error))
+
+    def _not_kept(self, file: Path, form: Form[T], reason: str) -> None:
+        self.notes.append(
+            f"{file.name}: the {form.name} are expanded at every start and not kept: {reason}"
+        )
+
+
+def weights_form(dtype: str, make: Callable[[], Any], load: Callable[[Path], Any]) -> Form[Any]:
+    """The weights of a causal model, as a folder in Hugging Face's form."""
+    return Form(
+        name=f"{dtype}-weights",
+        make=make,
+        save=_save_model,
+        load=load,
+        digest=_model_digest,
+        size=_model_size,
+    )
+
+
+def tokenizer_form(make: Callable[[], Any], load: Callable[[Path], Any]) -> Form[Any]:
+    return Form(
+        name="tokenizer",
+        make=make,
+        save=lambda tokenizer, folder: tokenizer.save_pretrained(folder),
+        load=load,
+        digest=_tokenizer_digest,
+        size=lambda _: 0,
+    )
+
+
+def _save_model(model: Any, folder: Path) -> None:
+    """Write what `save_pretrained` refuses to write of a model that came from GGUF.
+
+    A model of the same class takes the tensors as they are, without a copy, so that tied weights
+    and the names in the files are transformers' business.
+    """
+    import torch
+    from safetensors import SafetensorError
+
+    config = copy.deepcopy(model.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    with torch.device("meta"):
+        plain = type(model)(config)
+    plain.load_state_dict(model.state_dict(), assign=True)
+    plain.generation_config = model.generation_config
+    try:
+        with quiet():
+            plain.save_pretrained(folder, max_shard_size=max(SHARD, _model_size(model) // 20))
+    except SafetensorError as error:
+        raise OSError(str(error)) from error  # a full disk, say
+
+
+def _model_size(model: Any) -> int:
+    """Bytes of the parameters in memory."""
+    return sum(p.nbytes for p in model.parameters())
+
+
+def _model_digest(model: Any) -> str:
+    import torch
+
+    def bits(tensor: torch.Tensor) -> str:
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        return hashlib.sha256(flat.view(torch.uint8).numpy().data).hexdigest()
+
+    # Buffers that no file holds are computed from the configuration.
+    tensors = {**model.state_dict(), **dict(model.named_buffers())}
+    facts = [
+        {key: value for key, value in part.to_dict().items() if key not in NAMING}
+        for part in (model.config, model.generation_config)
+    ]
+    shown = {name: [str(t.dtype), list(t.shape), bits(t)] for name, t in tensors.items()}
+    return content_key([type(model).__name__, facts, shown])
+
+
+def _tokenizer_digest(tokenizer: Any) -> str:
+    facts = [
+        tokenizer.backend_tokenizer.to_str(),
+        tokenizer.chat_template,
+        tokenizer.special_tokens_map,
+        tokenizer.all_special_ids,
+        tokenizer.clean_up_tokenization_spaces,
+        tokenizer.padding_side,
+        tokenizer.model_max_length,
+    ]
+    return content_key([type(tokenizer).__name__, json.loads(json.dumps(facts, default=str))])
+
+
+def _give_back_memory() -> None:
+    """Let the system have what was freed; glibc keeps it for later, half a model of it measured."""
+    import ctypes
+
+    gc.collect()
+    with suppress(AttributeError, OSError, TypeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _readable(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def _remove(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,104 @@
+"""What engines over model files have in common, whatever runs the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from pytest_llmdiff.data.comparison import Reply
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.engines.files.artifacts import generation_stop_ids
+from pytest_llmdiff.engines.files.rendering import AnyRenderer
+from pytest_llmdiff.engines.files.replies import reply_of_tokens
+from pytest_llmdiff.errors import ProbeError
+
+
+class HeldWeights(Protocol):
+    """Weights that an engine runs: where they lie, and what they take."""
+
+    path: Path
+    adapter: Path | None
+
+    @property
+    def trust_remote_code(self) -> bool: ...
+    @property
+    def bytes(self) -> float: ...
+    def close(self) -> None: ...
+
+
+W = TypeVar("W", bound=HeldWeights)
+
+
+@dataclass(kw_only=True)
+class FileEngine(Generic[W]):
+    """One side of the pair, over weights that the sides may share.
+
+    `adapted` says whether the adapter of `weights`, if there is one, is on. `identity` is the
+    content hash of files, settings and versions; it is computed without loading anything.
+    """
+
+    weights: W
+    renderer: AnyRenderer
+    adapted: bool
+    identity: str
+    batch_size: int | None = None
+    notes: set[str] = field(default_factory=set)
+
+    def fingerprint(self) -> str:
+        return self.identity
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.renderer.tokenizer
+
+    def render(self, messages: Sequence[Message]) -> list[int]:
+        return self.renderer.ids(messages)
+
+    def parameter_bytes(self) -> float:
+        return self.weights.bytes
+
+    def close(self) -> None:
+        self.weights.close()
+
+    def declared_stop_ids(self) -> tuple[int, ...]:
+        """The stop ids as the files declare them, without loading weights."""
+        return tuple(sorted({*generation_stop_ids(self.weights.path), *self.renderer.stop_ids()}))
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a reply's text, without special tokens."""
+        return [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+
+    def token_text(self, token_id: int) -> str:
+        return str(self.tokenizer.decode([token_id]))
+
+    def prompt_ids(self, messages: Sequence[Message], *, context: int, rows: int) -> list[int]:
+        """The rendered prompt of a model with so long a context and so many embeddings.
+
+        Raises:
+            ProbeError: the model cannot read it, or has no room for a reply.
+        """
+        ids = self.render(messages)
+        self.require_rows(ids, rows)
+        if len(ids) >= context:
+            raise ProbeError(
+                f"the prompt has {len(ids)} tokens and the context of the model "
+                f"{context}, which leaves no room for a reply"
+            )
+        return ids
+
+    def require_rows(self, ids: Sequence[int], rows: int) -> None:
+        """Raises ProbeError where a prompt has no token, or one beyond so many embeddings."""
+        if not ids:
+            raise ProbeError("the chat template makes no tokens of this conversation")
+        if max(ids) >= rows:
+            raise ProbeError(
+                f"the prompt holds {self.token_text(max(ids))!r} (token {max(ids)}), and "
+                f"the model's embeddings end at token {rows - 1}: the chat template adds "
+                "a token that the model was not trained with"
+            )
+
+    def reply(self, prompt: Sequence[int], tokens: Sequence[int], *, stopped: bool) -> Reply:
+        """The reply of these tokens, a stop token at their end included."""
+        return reply_of_tokens(self.tokenizer, prompt, tokens, stopped=stopped)

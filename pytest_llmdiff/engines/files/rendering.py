@@ -1,0 +1,220 @@
+"""From chat messages to prompt token ids, with the chat template in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.data.llamafactory.rendering import encode, prepared, stop_ids, training_pairs
+from pytest_llmdiff.data.llamafactory.templates import FactoryTemplate
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.text.differences import common_length
+from pytest_llmdiff.data.training.template_source import TemplateSource
+from pytest_llmdiff.engines.files.conversion import Conversions, tokenizer_form
+from pytest_llmdiff.errors import ModelError, ProbeError
+
+
+class Renderer:
+    """A tokenizer with a chat template. Loads on first use, and never any weights.
+
+    `template` replaces the tokenizer's own. `fallback` is the folder or file whose template serves
+    where the tokenizer has none: a base model is often published without one, and is asked in the
+    tuned model's words then.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        template: str | None = None,
+        fallback: Path | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        trust_remote_code: bool = False,
+        conversions: Conversions | None = None,
+    ) -> None:
+        self.path = path
+        self.kwargs = dict(kwargs or {})
+        self._given = template
+        self._fallback = fallback
+        self.trust_remote_code = trust_remote_code
+        self.conversions = conversions
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        return self._load(self.path)
+
+    def stop_ids(self) -> tuple[int, ...]:
+        """The tokenizer's end-of-sequence token, where it has one."""
+        own = self.tokenizer.eos_token_id
+        return () if own is None else (int(own),)
+
+    @cached_property
+    def template(self) -> str:
+        """Jinja source of the template in force.
+
+        Raises:
+            ModelError: there is none.
+        """
+        found = self._given or self.tokenizer.chat_template
+        if found is None and self._fallback is not None:
+            found = self._load(self._fallback).chat_template
+        if isinstance(found, dict):
+            found = found.get("default")
+        if not found:
+            raise ModelError(
+                f"{self.path} has no chat template, so that chat messages cannot be rendered; "
+                "give one with --llmdiff-template FILE.jinja"
+            )
+        return str(found)
+
+    def _load(self, path: Path) -> Any:
+        return load_tokenizer(
+            path, trust_remote_code=self.trust_remote_code, conversions=self.conversions
+        )
+
+    def text(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> str:
+        """The rendered conversation as text.
+
+        Raises:
+            ProbeError: the template refuses the conversation (no system role, say).
+        """
+        tokenizer, template = self.tokenizer, self.template
+        try:
+            return str(
+                tokenizer.apply_chat_template(
+                    [dict(message) for message in messages],
+                    chat_template=template,
+                    add_generation_prompt=add_generation_prompt,
+                    tokenize=False,
+                    **self.kwargs,
+                )
+            )
+        except Exception as error:  # a template is a program: it may divide by zero
+            raise ProbeError(f"the chat template refuses this conversation: {error}") from error
+
+    def ids(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
+        """Token ids of the rendered conversation.
+
+        The template writes every special token itself, a BOS included where the model wants one:
+        letting the tokenizer add its own would double it.
+        """
+        text = self.text(messages, add_generation_prompt=add_generation_prompt)
+        return [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+
+    def answered(self, conversation: Sequence[Message]) -> tuple[list[int], list[int]]:
+        """Ids of a conversation that ends in an answer: what stands before it, and the answer
+        with its end, as a training learns it.
+
+        Raises:
+            ProbeError: the template refuses the conversation.
+        """
+        whole = self.ids(conversation, add_generation_prompt=False)
+        # A generation prompt may open a thought that the answer has not.
+        at = common_length(self.ids(conversation[:-1]), whole)
+        return whole[:at], whole[at:]
+
+
+class FactoryRenderer:
+    """A tokenizer with a template of LLaMA-Factory, rendered as its training renders it.
+
+    `enable_thinking` in the template's variables replaces the training setting of that name.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        template: FactoryTemplate,
+        kwargs: Mapping[str, Any] | None = None,
+        trust_remote_code: bool = False,
+        conversions: Conversions | None = None,
+    ) -> None:
+        self.path = path
+        self.kwargs = dict(kwargs or {})
+        self.factory = template
+        if "enable_thinking" in self.kwargs:
+            self.factory = replace(template, enable_thinking=self.kwargs["enable_thinking"])
+        self.trust_remote_code = trust_remote_code
+        self.conversions = conversions
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer with the special tokens that LLaMA-Factory adds or replaces."""
+        own = load_tokenizer(
+            self.path, trust_remote_code=self.trust_remote_code, conversions=self.conversions
+        )
+        return prepared(own, self.factory)
+
+    def stop_ids(self) -> tuple[int, ...]:
+        """The end-of-sequence token and the template's stop words."""
+        return stop_ids(self.tokenizer, self.factory)
+
+    def ids(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
+        """Token ids; a conversation that ends in an answer is rendered whole, as in training."""
+        return encode(
+            self.factory, self.tokenizer, messages, add_generation_prompt=add_generation_prompt
+        )
+
+    def answered(self, conversation: Sequence[Message]) -> tuple[list[int], list[int]]:
+        """As `Renderer.answered`, with what LLaMA-Factory's training makes of it."""
+        return factory_answered(self.factory, self.tokenizer, conversation)
+
+
+AnyRenderer = Renderer | FactoryRenderer
+
+
+def with_template(ours: AnyRenderer, source: TemplateSource) -> AnyRenderer:
+    """The same tokenizer with another template."""
+    same: dict[str, Any] = {
+        "kwargs": ours.kwargs,
+        "trust_remote_code": ours.trust_remote_code,
+        "conversions": ours.conversions,
+    }
+    if source.factory is not None:
+        return FactoryRenderer(ours.path, template=source.factory, **same)
+    return Renderer(ours.path, template=source.jinja, **same)
+
+
+def factory_answered(
+    template: FactoryTemplate, tokenizer: Any, conversation: Sequence[Message]
+) -> tuple[list[int], list[int]]:
+    """What stands before the last answer, and that answer with its end, under a template whose
+    special tokens the tokenizer has (`prepared`).
+
+    Raises:
+        ProbeError: LLaMA-Factory cannot express the conversation.
+    """
+    pairs = training_pairs(template, tokenizer, conversation)
+    before = [i for source, target in pairs[:-1] for i in source + target]
+    source, target = pairs[-1]
+    return before + source, target
+
+
+def load_tokenizer(
+    path: Path, *, trust_remote_code: bool = False, conversions: Conversions | None = None
+) -> Any:
+    """A tokenizer from a folder or from a GGUF file, which is slow unless it was kept.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+
+    def read(folder: Path, **more: Any) -> Any:
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=trust_remote_code, **more
+            )
+        except Exception as error:  # what the libraries below it raise is of every kind
+            raise ModelError(f"the tokenizer of {path} cannot be loaded: {error}") from error
+
+    def expand() -> Any:
+        return read(path.parent, gguf_file=path.name)
+
+    if path.is_dir():
+        return read(path)
+    return expand() if conversions is None else conversions.load(path, tokenizer_form(expand, read))

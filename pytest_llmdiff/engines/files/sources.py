@@ -1,0 +1,159 @@
+"""The files that a side of the pair is made of: which they are, how prompts are rendered with them,
+and the content hash of it all. No weights are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.config.specs import FILE_KINDS, Spec, fetch
+from pytest_llmdiff.engines.files.artifacts import (
+    has_chat_template,
+    has_tokenizer,
+    tokenizer_files,
+    weight_files,
+)
+from pytest_llmdiff.store import Store, content_key, files_hash
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.data.training.template_source import TemplateSource
+    from pytest_llmdiff.engines.files.conversion import Conversions
+    from pytest_llmdiff.engines.files.rendering import AnyRenderer
+
+VERSIONS = ("torch", "transformers", "tokenizers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The files of one side. `path` are the weights, those of the base under an `adapter`;
+    `content` is plain JSON of all that a reply depends on besides what runs them."""
+
+    path: Path
+    adapter: Path | None
+    renderer: AnyRenderer
+    content: Mapping[str, Any]
+
+    def identity(self, engine: str, versions: tuple[str, ...], **more: Any) -> str:
+        """Content hash under an engine, with the versions of its packages."""
+        found = {name: installed_version(name) for name in (*VERSIONS, *versions)}
+        return content_key({"engine": engine, **self.content, "versions": found, **more})
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Finds the files of both sides. Where one has no chat template, it is asked in the other's
+    words."""
+
+    settings: Settings
+    store: Store
+    base: Spec
+    tuned: Spec
+    notes: list[str]
+
+    @cached_property
+    def conversions(self) -> Conversions:
+        from pytest_llmdiff.engines.files.conversion import Conversions
+
+        return Conversions(self.store, self.notes)
+
+    def of(self, spec: Spec, side: str) -> Source:
+        """Hub files are fetched."""
+        adapter = fetch(spec) if spec.kind == "adapter" else None
+        path = fetch(self.base) if adapter else fetch(spec)
+        own = adapter if adapter and has_tokenizer(adapter) else path
+        template, fallback = self._template(side, adapter, own)
+        return Source(
+            path=path,
+            adapter=adapter,
+            renderer=self.renderer(own, template, fallback),
+            content=self._content(path, adapter, own, template, fallback),
+        )
+
+    def renderer(
+        self, own: Path, template: TemplateSource | None, fallback: Path | None
+    ) -> AnyRenderer:
+        from pytest_llmdiff.engines.files.rendering import FactoryRenderer, Renderer
+
+        shared: dict[str, Any] = {
+            "kwargs": self.settings.template_kwargs,
+            "trust_remote_code": self.settings.trust_remote_code,
+            "conversions": self.conversions,
+        }
+        if template is not None and template.factory is not None:
+            return FactoryRenderer(own, template=template.factory, **shared)
+        jinja = None if template is None else template.jinja
+        return Renderer(own, template=jinja, fallback=fallback, **shared)
+
+    def _template(
+        self, side: str, adapter: Path | None, own: Path
+    ) -> tuple[TemplateSource | None, Path | None]:
+        """The given template, and where the template comes from if `own` has none."""
+        if self.settings.template is not None:
+            return given_template(self.settings), None
+        beside = adapter / "chat_template.jinja" if adapter else None
+        if beside is not None and own != adapter and beside.is_file():
+            return _jinja_of(beside), None
+        if has_chat_template(own):
+            return None, None
+        other = self.tuned if side == "base" else self.base
+        if other.kind not in FILE_KINDS:
+            return None, None
+        path = fetch(other)
+        if other.kind == "adapter" and not has_tokenizer(path):
+            file = path / "chat_template.jinja"
+            return (_jinja_of(file) if file.is_file() else None), None
+        return None, path
+
+    def _content(
+        self, path: Path, adapter: Path | None, own: Path, template: TemplateSource | None,
+        fallback: Path | None,
+    ) -> dict[str, Any]:  # fmt: skip
+        def hashes(files: list[Path]) -> dict[str, str]:
+            return files_hash(self.store, files)
+
+        return {
+            "weights": hashes(weight_files(path)),
+            "adapter": hashes(weight_files(adapter)) if adapter else None,
+            "tokenizer": hashes(tokenizer_files(own)),
+            "template": None if template is None else template.content(),
+            "fallback": hashes(tokenizer_files(fallback)) if fallback else None,
+            "template_kwargs": dict(self.settings.template_kwargs),
+            "trust_remote_code": self.settings.trust_remote_code,
+        }
+
+
+def given_template(settings: Settings) -> TemplateSource | None:
+    """The template of `--llmdiff-template`. Raises ConfigError where it cannot be had."""
+    if settings.template is None:
+        return None
+    from pytest_llmdiff.data.training.template_source import read_template
+
+    return read_template(
+        settings.template,
+        option="--llmdiff-template",
+        folder=settings.folder_of("template"),
+        llamafactory=settings.llamafactory,
+    )
+
+
+def template_note(base: Spec, tuned: Spec, settings: Settings) -> str | None:
+    """What the header says where the base is asked in the tuned model's words."""
+    if settings.template or base.path is None or tuned.path is None:
+        return None
+    if has_chat_template(base.path):
+        return None
+    if has_chat_template(tuned.path):
+        return "the base has no chat template: the tuned model's is used on both sides"
+    return "neither model has a chat template: give one with --llmdiff-template"
+
+
+def _jinja_of(file: Path) -> TemplateSource:
+    from pytest_llmdiff.data.training.files import read_text
+    from pytest_llmdiff.data.training.template_source import TemplateSource
+
+    return TemplateSource(name=file.name, jinja=read_text(file))

@@ -1,0 +1,250 @@
+"""Teacher-forced divergence of two live models: exact, over the full vocabulary, in chunks."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.data.requests import Request
+from pytest_llmdiff.data.tokens import TokenDivergence, TokenDivergences
+from pytest_llmdiff.engines import (
+    Continuation,
+    Generated,
+    TokenLogits,
+    capability,
+    lacks_logits,
+)
+from pytest_llmdiff.engines.batching import batches
+from pytest_llmdiff.engines.pair.lower_bounds import TELLS, lower_bounds
+from pytest_llmdiff.engines.pair.pair import Pair
+from pytest_llmdiff.errors import CapabilityError, ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+# Logits of one micro-batch, in bytes of float32: a vocabulary of 150,000 makes 600 kB of every
+# token, and two models' worth is held at once.
+LOGITS_BYTES = {"cpu": 1 << 26, "mps": 1 << 27, "cuda": 1 << 29}
+ROWS = 128
+
+UNTOLD = "the base's reply has no tokens, or its engine does not tell them"
+
+Pairs = Sequence[tuple[Continuation, Continuation]]
+TextOf = Callable[[int], str]
+
+
+def pair_divergences(
+    pair: Pair, items: Sequence[tuple[Request, Generated, Generated]]
+) -> Iterator[tuple[Request, TokenDivergences]]:
+    """Statistics of requests that both sides have answered (base's outcome, tuned's outcome).
+
+    Raises:
+        CapabilityError: an engine has no logits, and knows no statistics either.
+    """
+    known = capability(pair.tuned, "divergence")
+    if known is not None:
+        for request, base, _ in items:
+            try:
+                yield request, known(request, base.reply)
+            except ModelError as error:
+                yield request, TokenDivergences(tokens=(), unsupported=str(error))
+        return
+    for side, engine in (("base", pair.base), ("tuned", pair.tuned)):
+        if all(capability(engine, name) is None for name in TELLS):
+            raise CapabilityError(
+                f"the divergence needs the {side} model's logits, and {lacks_logits(engine)}"
+            )
+    ours: Any = pair.base
+    theirs: Any = pair.tuned
+    why = unlike_tokenizers(ours, theirs)
+    if why is not None:
+        for request, _, _ in items:
+            yield request, TokenDivergences(tokens=(), unsupported=why)
+        return
+    pairs, requests = [], []
+    for request, base, tuned in items:
+        reply_ids = base.reply.token_ids if base.reply else ()
+        if not reply_ids:
+            yield request, TokenDivergences(tokens=(), unsupported=UNTOLD)
+            continue
+        before, after = (
+            Continuation(prompt_ids=side.prompt_ids, reply_ids=reply_ids) for side in (base, tuned)
+        )
+        pairs.append((before, after))
+        requests.append(request)
+    rows = rows_for(pair.resolved.get("device", "cpu"), len(ours.tokenizer))
+    if any(capability(side, "token_logits") is None for side in (ours, theirs)):
+        for index, value in lower_bounds(ours, theirs, pairs, rows):
+            yield requests[index], value
+        return
+    found = token_divergences(
+        ours,
+        theirs,
+        pairs,
+        rows=rows,
+        text_of=ours.token_text,
+        between=None if pair.fits else ours.close,
+    )
+    for index, value in found:
+        yield requests[index], value
+
+
+def unlike_tokenizers(base: Any, tuned: Any) -> str | None:
+    """Why the tokens of two engines cannot be compared, or None."""
+    if base.renderer.path == tuned.renderer.path:
+        return None
+    ours, theirs = base.tokenizer.get_vocab(), tuned.tokenizer.get_vocab()
+    shared = ours.keys() & theirs.keys()
+    if len(shared) < min(len(ours), len(theirs)) or any(ours[t] != theirs[t] for t in shared):
+        return "the tokenizers of base and tuned model differ, so their tokens cannot be compared"
+    return None
+
+
+def token_divergences(
+    base: TokenLogits,
+    tuned: TokenLogits,
+    pairs: Pairs,
+    *,
+    rows: int,
+    text_of: TextOf,
+    between: Callable[[], None] | None = None,
+) -> Iterator[tuple[int, TokenDivergences]]:
+    """Statistics of each pair, with its index.
+
+    A pair is the base's reply after the base's own rendering of the prompt and after the tuned
+    model's. `rows` bounds the reply tokens whose logits are held at once. With `between`, the two
+    models are not in memory together: the base's logits go to a temporary folder, `between` is
+    called (to free the base), and the tuned model runs after it.
+    """
+    # As the engines cut: what is handed over in such parts, they run as it is.
+    chunks = batches([after for _, after in pairs], rows=rows)
+    if between is None:
+        for chunk in chunks:
+            ours = dict(base.token_logits([pairs[i][0] for i in chunk], rows))
+            for position, logits in tuned.token_logits([pairs[i][1] for i in chunk], rows):
+                index = chunk[position]
+                reply = pairs[index][0].reply_ids
+                yield index, statistics(ours.pop(position), logits, reply, text_of)
+        return
+    from safetensors.torch import load_file, save_file
+
+    with tempfile.TemporaryDirectory(prefix="llmdiff-") as folder:
+        for chunk in chunks:
+            for position, logits in base.token_logits([pairs[i][0] for i in chunk], rows):
+                held = {"logits": logits.detach().cpu().contiguous()}
+                save_file(held, Path(folder) / str(chunk[position]))
+        between()
+        for chunk in chunks:
+            for position, logits in tuned.token_logits([pairs[i][1] for i in chunk], rows):
+                index = chunk[position]
+                file = Path(folder) / str(index)
+                theirs = load_file(file)["logits"].to(logits.device)
+                yield index, statistics(theirs, logits, pairs[index][0].reply_ids, text_of)
+                file.unlink()
+
+
+def statistics(
+    base: torch.Tensor, tuned: torch.Tensor, reply_ids: Sequence[int], text_of: TextOf
+) -> TokenDivergences:
+    """Statistics of a whole reply, from logits `[len(reply_ids), vocabulary]`."""
+    tokens: list[TokenDivergence] = []
+    for start in range(0, len(reply_ids), ROWS):
+        part = slice(start, start + ROWS)
+        tokens += token_statistics(base[part], tuned[part], reply_ids[part], text_of)
+    return TokenDivergences(tokens=tuple(tokens))
+
+
+class TokenStatistics:
+    """Statistics of replies as the tuned model's logits at their tokens come by.
+
+    `states` `[tokens, hidden]` are what went into the base's output layer at each token of its
+    `replies`, by the request's key; `base_logits` is that layer.
+    """
+
+    def __init__(
+        self,
+        states: Mapping[str, torch.Tensor],
+        replies: Mapping[str, Sequence[int]],
+        base_logits: Callable[[torch.Tensor], torch.Tensor],
+        text_of: TextOf,
+    ) -> None:
+        self._states = states
+        self._replies = replies
+        self._base_logits = base_logits
+        self._text_of = cache(text_of)
+        self._found: dict[str, dict[int, TokenDivergence]] = {}
+
+    def __call__(self, places: Sequence[tuple[str, int]], logits: torch.Tensor) -> None:
+        """Take the tuned model's logits `[n, vocabulary]` at places: request's key and token."""
+        import torch
+
+        if not places:
+            return
+        states = torch.stack([self._states[key][token] for key, token in places])
+        base = self._base_logits(states).to(logits.device)
+        reply = [self._replies[key][token] for key, token in places]
+        rows = token_statistics(base, logits, reply, self._text_of)
+        for (key, token), row in zip(places, rows, strict=True):
+            self._found.setdefault(key, {})[token] = row
+
+    def of(self, key: str) -> TokenDivergences | None:
+        """The statistics of a reply, if all of its tokens came by; forgotten with that."""
+        found = self._found.pop(key, {})
+        length = len(self._replies.get(key, ()))
+        if not length or len(found) < length:
+            return None
+        return TokenDivergences(tokens=tuple(found[token] for token in range(length)))
+
+
+def token_statistics(
+    base: torch.Tensor, tuned: torch.Tensor, reply_ids: Sequence[int], text_of: TextOf
+) -> list[TokenDivergence]:
+    """KL(base‖tuned) in nats at each reply token, from logits `[len(reply_ids), vocabulary]`.
+
+    KL(p‖q) = Σ p (log p − log q) (Kullback & Leibler 1951), in float32 whatever the models compute
+    in: bfloat16 sums are off by tens of percent. Vocabularies padded to different widths are
+    compared on the width that both have.
+    """
+    import torch
+
+    width = min(base.shape[-1], tuned.shape[-1])
+    p = base[:, :width].float().log_softmax(-1)
+    # Two models on several devices may have their logits on different ones.
+    q = tuned[:, :width].to(p.device).float().log_softmax(-1)
+    reply = torch.tensor(reply_ids, device=p.device)[:, None]
+    best_p, best_q = p.argmax(-1, keepdim=True), q.argmax(-1, keepdim=True)
+    columns = [
+        p.gather(-1, reply)[:, 0].tolist(),
+        q.gather(-1, reply)[:, 0].tolist(),
+        p.gather(-1, best_q)[:, 0].tolist(),
+        q.gather(-1, best_q)[:, 0].tolist(),
+        (best_p != best_q)[:, 0].tolist(),
+        best_q[:, 0].tolist(),
+    ]
+    # In the memory of q, which is not needed any more: these are the largest tensors of a run.
+    terms = torch.sub(p, q, out=q).mul_(p.exp())
+    # A token that the base masks (log p = −inf) adds nothing, where the product would be NaN.
+    terms.masked_fill_(p == -torch.inf, 0.0)
+    # Rounding can leave a sum a hair below zero, which KL never is; NaN stays NaN.
+    kl = terms.sum(-1).clamp(min=0).tolist()
+    return [
+        TokenDivergence(
+            text=text_of(token),
+            kl=divergence,
+            base_logprob=row[0],
+            tuned_logprob=row[1],
+            tuned_text=text_of(row[5]),
+            tuned_text_base_logprob=row[2],
+            tuned_text_tuned_logprob=row[3],
+            flipped=row[4],
+        )
+        for token, divergence, row in zip(reply_ids, kl, zip(*columns, strict=True), strict=True)
+    ]
+
+
+def rows_for(device: str, vocabulary: int) -> int:
+    """How many rows of logits fit the budget of the device."""
+    return max(1, LOGITS_BYTES.get(device, LOGITS_BYTES["cpu"]) // (4 * vocabulary))

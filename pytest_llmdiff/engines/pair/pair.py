@@ -1,0 +1,67 @@
+"""Both engines of a pair, and what the run resolved for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pytest_llmdiff.config.packages import RAISED
+from pytest_llmdiff.engines import Engine, capability
+from pytest_llmdiff.errors import ModelError
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.engines.devices import Placement
+
+
+def placed_on_cpu() -> Placement:
+    from pytest_llmdiff.engines.devices import Placement
+
+    return Placement(device="cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Both engines, what the run's `auto` values came out as, and what loading has to say."""
+
+    base: Engine
+    tuned: Engine
+    resolved: Mapping[str, str]
+    notes: Sequence[str] = ()
+    place: Callable[[], Placement] = placed_on_cpu
+
+    def side(self, name: str) -> Engine:
+        return self.base if name == "base" else self.tuned
+
+    @cached_property
+    def fits(self) -> bool:
+        """Whether both sides can be in memory together. Asked first before either is loaded."""
+        sizes = [capability(engine, "parameter_bytes") for engine in (self.base, self.tuned)]
+        if None in sizes or getattr(self.base, "weights", 0) is getattr(self.tuned, "weights", 1):
+            return True
+        needed = sum(size() for size in sizes)
+        from pytest_llmdiff.engines.devices import free_memory
+
+        # A fifth is left for activations and the key/value cache of a batch.
+        return bool(needed <= 0.8 * free_memory(self.place().name))
+
+    @property
+    def settles_ties(self) -> bool:
+        """Whether a near-tie of the tuned model is settled by the base's reply, which the tuned
+        one's then depends on. In float32 so little is a tie that either outcome will do."""
+        sides = (self.base, self.tuned)
+        return all(capability(side, "steady") or False for side in sides)
+
+    def close(self) -> None:
+        """Raises ModelError where an engine of the user's cannot be closed; the other one is."""
+        failed: BaseException | None = None
+        for engine in (self.base, self.tuned):
+            try:
+                engine.close()
+            except RAISED as error:
+                failed = error
+        if failed is not None:
+            raise ModelError(
+                f"an engine raised {type(failed).__name__} when it was closed: {failed}"
+            ) from failed

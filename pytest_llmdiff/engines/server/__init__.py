@@ -1,0 +1,1 @@
+"""The engine over a server that speaks OpenAI's API."""

@@ -1,0 +1,105 @@
+"""What a server's completion says: a reply, or why it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any
+
+from pytest_llmdiff.data.comparison import FinishReason, Reply
+from pytest_llmdiff.engines import Generated
+from pytest_llmdiff.engines.files.replies import split_reasoning
+
+SHOWN = 80  # characters of an answer that is no completion
+
+
+def generated_of(answer: Any) -> Generated:
+    """The outcome in the body of a chat completion.
+
+    Raises:
+        ValueError: it is no chat completion; the message shows its beginning.
+    """
+    try:
+        (choice,) = answer["choices"]
+        message = choice["message"]
+        # Of a message with nothing but tool calls some servers leave the text out.
+        content = message.get("content") if message.get("tool_calls") else message["content"]
+        reason = choice["finish_reason"]
+    except KeyError as error:
+        shown = f"{str(answer)[:SHOWN]!r}"
+        raise ValueError(f"no chat completion: it lacks {error}: {shown}") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"no chat completion with one choice: {str(answer)[:SHOWN]!r}") from error
+    if reason == "content_filter":
+        return Generated(error="the server's content filter has cut the reply")
+    if not isinstance(content, (str, type(None))):
+        raise ValueError(f"a chat completion without text: {str(content)[:SHOWN]!r}")
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    text = content or ""
+    if not isinstance(reasoning, (str, NoneType)):
+        raise ValueError(f"a reasoning that is no text: {str(reasoning)[:SHOWN]!r}")
+    if not reasoning:
+        text, reasoning = split_reasoning(text, prompt_tail="", special_tokens=())
+    finish: FinishReason = "length" if reason == "length" else "stop"
+    reply = Reply(
+        text=text,
+        reasoning=reasoning,
+        token_ids=ids_of(choice.get("token_ids")),
+        finish_reason=finish,
+        prompt_tokens=_count(answer.get("usage"), "prompt_tokens"),
+    )
+    return Generated(reply=reply, prompt_ids=ids_of(answer.get("prompt_token_ids")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawCompletion:
+    """The completion of a prompt that was rendered here. `token_ids` are there where the server
+    tells them, `prompt_tokens` is 0 where it does not."""
+
+    text: str
+    finish_reason: FinishReason
+    token_ids: tuple[int, ...]
+    prompt_tokens: int
+
+
+def raw_completion_of(answer: Any) -> RawCompletion:
+    """The completion in the body of an answer.
+
+    Raises:
+        ValueError: it is none; the message shows its beginning.
+    """
+    try:
+        (choice,) = answer["choices"]
+        text, reason = choice["text"], choice["finish_reason"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"no completion with one choice: {str(answer)[:SHOWN]!r}") from error
+    if not isinstance(text, str):
+        raise ValueError(f"a completion without text: {str(text)[:SHOWN]!r}")
+    return RawCompletion(
+        text=text,
+        finish_reason="length" if reason == "length" else "stop",
+        token_ids=ids_of(choice.get("token_ids")) or _ids_beside(choice.get("logprobs")),
+        prompt_tokens=_count(answer.get("usage"), "prompt_tokens"),
+    )
+
+
+def _ids_beside(logprobs: Any) -> tuple[int, ...]:
+    """Token ids of a reply, where they stand beside its probabilities (llama.cpp)."""
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    if not isinstance(content, Sequence):
+        return ()
+    return ids_of([each.get("id") if isinstance(each, Mapping) else None for each in content])
+
+
+def ids_of(given: Any) -> tuple[int, ...]:
+    """Token ids, where the server tells them (vLLM's `return_token_ids`)."""
+    known = isinstance(given, Sequence) and all(
+        type(each) is int and 0 <= each < 2**32 for each in given
+    )
+    return tuple(given) if known else ()
+
+
+def _count(usage: Any, name: str) -> int:
+    count = usage.get(name) if isinstance(usage, Mapping) else None
+    return count if isinstance(count, int) else 0

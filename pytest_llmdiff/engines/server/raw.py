@@ -1,0 +1,292 @@
+"""The engine behind a URL whose prompts are rendered here and sent as token ids.
+
+With the server's tokenizer at hand the prompt is known token by token, and so is what may be asked
+besides replies: how likely given tokens are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.requests import Request
+from pytest_llmdiff.engines import Continuation, Generated
+from pytest_llmdiff.engines.files.artifacts import generation_stop_ids
+from pytest_llmdiff.engines.files.rendering import AnyRenderer
+from pytest_llmdiff.engines.files.replies import reply_of_text, reply_of_tokens
+from pytest_llmdiff.engines.server.chat import CANARIES, FURTHER, Form, Found, Ids, ServerEngine
+from pytest_llmdiff.engines.server.completions import raw_completion_of
+from pytest_llmdiff.engines.server.endpoint import Endpoint, Refused
+from pytest_llmdiff.engines.server.logprobs import (
+    Logprobs,
+    Row,
+    find_logprobs,
+    prompt_rows,
+    whole_row,
+)
+from pytest_llmdiff.engines.server.rendering import text_ids
+from pytest_llmdiff.errors import ModelError, ProbeError
+
+if TYPE_CHECKING:
+    import torch
+    from openai import AsyncOpenAI
+
+STOPS = 4  # texts that OpenAI's interface takes to stop at
+WHOLE_ROWS = 4  # requests for whole rows under way at once: each answer has megabytes
+T = TypeVar("T")
+Remember = Callable[[str, Callable[[], Mapping[str, Any]]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Besides:
+    """What the server tells of probabilities, and the tokens that it cuts the first prompts into,
+    where it shows them."""
+
+    logprobs: Logprobs
+    pieces: Ids | None
+
+
+class RawServerEngine(ServerEngine):
+    """One model of one server, whose tokenizer is `renderer`'s.
+
+    `identity` is the content hash of that and of the template in force; `remembered` looks a fact
+    about them up, or computes and keeps it, so that a run from the store loads no tokenizer.
+    """
+
+    lacking = (
+        "the server does not tell the log-probabilities of the whole vocabulary by token id "
+        "(llama.cpp does, and vLLM that is started with --max-logprobs -1)"
+    )
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        renderer: AnyRenderer,
+        identity: str,
+        remembered: Remember = lambda _, compute: compute(),
+        **options: Any,
+    ) -> None:
+        super().__init__(endpoint, **options)
+        self.renderer = renderer
+        self._tokenizer_identity = identity
+        self._remembered = remembered
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.renderer.tokenizer
+
+    def render(self, messages: Sequence[Message]) -> list[int]:
+        return self.renderer.ids(messages)
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
+        # Loaded here: the requests go out in another thread than the store's.
+        _ = self.stop_ids(), self.tokenizer, getattr(self.renderer, "template", None)
+        return super().generate(requests)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a reply's text, without special tokens."""
+        return [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+
+    def token_text(self, token_id: int) -> str:
+        return str(self.tokenizer.decode([token_id]))
+
+    def declared_stop_ids(self) -> tuple[int, ...]:
+        """Stop tokens of the template, the tokenizer and the generation config together."""
+        own = generation_stop_ids(self.renderer.path)
+        return tuple(sorted({*own, *self.renderer.stop_ids()}))
+
+    def stop_ids(self) -> tuple[int, ...]:
+        return tuple(self._facts["stop_ids"])
+
+    def embedding_rows(self) -> int:
+        """How many token ids the model's embeddings have a row for, as far as it is told."""
+        return self._logprobs.width or len(self.tokenizer)
+
+    # Capabilities; None where the server has not what they need
+
+    @property
+    def likely_tokens(self) -> Callable[..., Iterator[tuple[int, list[Row]]]] | None:
+        return self._likely_tokens if self._logprobs.top else None
+
+    @property
+    def token_logits(self) -> Callable[..., Iterator[tuple[int, torch.Tensor]]] | None:
+        return self._token_logits if self._logprobs.width else None
+
+    @property
+    def _logprobs(self) -> Logprobs:
+        found: Besides = self.found.besides
+        return found.logprobs
+
+    def _likely_tokens(self, items: Sequence[Continuation]) -> Iterator[tuple[int, list[Row]]]:
+        top = self._logprobs.top
+
+        async def ask(client: AsyncOpenAI, item: Continuation) -> list[Row]:
+            sent = (*item.prompt_ids, *item.reply_ids)
+            rows = await _scored(prompt_rows(self._connection, client, sent, top))
+            return rows[len(item.prompt_ids) - 1 :]  # they begin at the second token
+
+        return self._connection.each(items, ask)
+
+    def _token_logits(
+        self,
+        items: Sequence[Continuation],
+        rows: int,  # noqa: ARG002 - one row at a time comes by itself
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Whole rows of log-probabilities, which are logits too: one request for each token."""
+        import torch
+
+        width = self._logprobs.width
+        places = [(n, at) for n, item in enumerate(items) for at in range(len(item.reply_ids))]
+
+        async def ask(client: AsyncOpenAI, place: tuple[int, int]) -> torch.Tensor:
+            item, at = items[place[0]], place[1]
+            sent = (*item.prompt_ids, *item.reply_ids[:at])
+            found = await _scored(whole_row(self._connection, client, sent, width))
+            return torch.tensor(found)
+
+        held: dict[int, dict[int, torch.Tensor]] = {}
+        for place, row in self._connection.each(places, ask, at_most=WHOLE_ROWS):
+            index, at = places[place]
+            held.setdefault(index, {})[at] = row
+            if len(held[index]) == len(items[index].reply_ids):
+                done = held.pop(index)
+                yield index, torch.stack([done[at] for at in range(len(done))])
+
+    # The first questions
+
+    @cached_property
+    def _facts(self) -> Mapping[str, Any]:
+        """Of the tokenizer, what every run needs: the first prompts, and where replies stop."""
+
+        def compute() -> dict[str, Any]:
+            stops = self.declared_stop_ids()
+            bos = self.tokenizer.bos_token_id
+            prompts = [self.render(({"role": "user", "content": text},)) for text in CANARIES]
+            return {
+                "prompts": prompts,
+                "stop_ids": list(stops),
+                # Of an id that the tokenizer has not there is no text to stop at.
+                "stops": [text for token in stops if (text := self.token_text(token))],
+                "bos": self.tokenizer.bos_token if bos in {prompt[0] for prompt in prompts} else "",
+                "pieces": self.encode("\n".join(CANARIES)),
+            }
+
+        return self._remembered("raw completions", compute)
+
+    @property
+    def forms(self) -> Sequence[Form]:  # type: ignore[override]
+        further = {**FURTHER, "stop_token_ids": self._facts["stop_ids"]}
+        by_text = [False, True] if self._facts["bos"] else [False]
+        return (
+            Form(further=further, told=True),
+            Form(further={**further, "logprobs": 1}, told=True),  # llama.cpp has ids beside these
+            Form(further=further),
+            Form(),
+            *(Form(further=further, as_text=True, without_bos=without) for without in by_text),
+            *(Form(as_text=True, without_bos=without) for without in by_text),
+        )
+
+    def _identity(self, form: Form, besides: Any) -> list[Any]:
+        told = [form.as_text, form.without_bos, besides.logprobs.top, besides.logprobs.width]
+        return ["raw", self._tokenizer_identity, told]
+
+    def _prepare(self) -> None:
+        _ = self._facts
+
+    async def _besides(self, client: AsyncOpenAI, form: Form) -> Besides:
+        logprobs = Logprobs()
+        if not form.as_text:
+            prompt = self._facts["prompts"][0]
+            logprobs = await find_logprobs(self._connection, client, prompt)
+        pieces = await text_ids(self._connection, client, "\n".join(CANARIES))
+        return Besides(logprobs=logprobs, pieces=pieces)
+
+    def _review(self, found: Found) -> None:
+        """Whether the ids of both stand for the same texts, where the server lets that be seen."""
+        if found.besides.logprobs.unlike:
+            self.notes.append(
+                f"{self.endpoint}: its prompt_logprobs are not those that it generates by (vLLM "
+                "leaves out what an adapter changes at lm_head), and are not used"
+            )
+        text, ours, theirs = "\n".join(CANARIES), self._facts["pieces"], found.besides.pieces
+        if theirs is None:
+            self.notes.append(
+                f"{self.endpoint} has no /tokenize: that its tokenizer is the one of "
+                "--llmdiff-tokenizer is taken for granted"
+            )
+        # Texts may be cut into other tokens, as long as these are the same ones.
+        elif list(theirs) != ours and self.tokenizer.decode(list(theirs)) != text:
+            raise ModelError(
+                f"{self.endpoint} has another tokenizer than --llmdiff-tokenizer: its tokens of "
+                f"{text!r} stand for {self.tokenizer.decode(list(theirs))!r} in that one"
+            )
+
+    # One question
+
+    def _prompt(self, request: Request) -> Ids:
+        for text, prompt in zip(CANARIES, self._facts["prompts"], strict=True):
+            if request.messages == ({"role": "user", "content": text},):
+                return tuple(prompt)
+        return tuple(self.render(request.messages))
+
+    def _sent(self, client: AsyncOpenAI, request: Request, form: Form, prompt: Ids) -> Any:
+        asked: Any = list(prompt)
+        if form.as_text:
+            asked = self.tokenizer.decode(list(prompt), skip_special_tokens=False)
+            asked = asked.removeprefix(self._facts["bos"]) if form.without_bos else asked
+        stops = self._facts["stops"][:STOPS]
+        body = {"prompt": asked, **self._parameters(request.sampling), **form.further}
+        if stops:
+            body["stop"] = stops
+        return self._connection.post(client, "completions", body)
+
+    async def _canary(self, client: AsyncOpenAI, text: str, form: Form) -> str:
+        request = self._canary_request(text)
+        prompt = self._prompt(request)
+        answer = await self._sent(client, request, form, prompt)
+        try:
+            completion = raw_completion_of(answer)
+        except ValueError as error:
+            raise ModelError(f"{self.endpoint} answered with {error}") from error
+        self._check_count(completion.prompt_tokens, form, prompt)
+        if form.told and not completion.token_ids:
+            raise Refused(f"{self.endpoint} does not tell the tokens of its replies")
+        return completion.text
+
+    def _read(self, answer: Any, form: Form, prompt: Ids) -> Generated:
+        completion = raw_completion_of(answer)
+        self._check_count(completion.prompt_tokens, form, prompt)
+        stops = self.stop_ids()
+        if completion.token_ids:
+            ids = completion.token_ids
+            end = next((n for n, token in enumerate(ids, 1) if token in stops), len(ids))
+            stopped = completion.finish_reason == "stop" or ids[end - 1] in stops
+            reply = reply_of_tokens(self.tokenizer, prompt, ids[:end], stopped=stopped)
+        else:
+            text, reason = completion.text, completion.finish_reason
+            for stop in self._facts["stops"]:
+                if stop in text:
+                    text, reason = text.partition(stop)[0], "stop"
+            reply = reply_of_text(self.tokenizer, prompt, text, reason)
+        return Generated(reply=reply, prompt_ids=prompt)
+
+    def _check_count(self, counted: int, form: Form, prompt: Ids) -> None:
+        if counted == len(prompt) or (not counted and not form.as_text):
+            return
+        read = f"reads {counted}" if counted else "does not tell how many it reads"
+        raise Refused(
+            f"{self.endpoint}: of a prompt of {len(prompt)} tokens the server {read}: it adds some "
+            "(a second BOS, say), or its tokenizer is not that of --llmdiff-tokenizer"
+        )
+
+
+async def _scored(asked: Coroutine[Any, Any, T]) -> T:
+    """What is asked of one text, which alone fails where the server refuses it."""
+    try:
+        return await asked
+    except Refused as error:
+        raise ProbeError(str(error)) from error

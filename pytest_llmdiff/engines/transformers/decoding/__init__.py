@@ -1,0 +1,1 @@
+"""Its decode loop, and `generate` where that cannot serve a model."""

@@ -1,0 +1,150 @@
+"""Prompts continued by one model: by the decode loop where that serves it, else by `generate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.data.requests import Sampling
+from pytest_llmdiff.engines.transformers.decoding.batches import BatchSize, decoded, in_batches
+from pytest_llmdiff.engines.transformers.decoding.generate import decode
+from pytest_llmdiff.engines.transformers.decoding.loop import Decoder, Drafts, Ended
+from pytest_llmdiff.engines.transformers.decoding.trial import Service
+
+if TYPE_CHECKING:
+    import torch
+
+# Rows of a step where rounding must not tell of the batch: kernels differ with the shape. On a CPU
+# only that for a single row does (docs/performance.md); elsewhere steps have just these, or fewer
+# where memory has no room for them.
+STEADY_ROWS = {"cpu": 2, "mps": 32, "cuda": 64}
+# Tokens of one pass with drafted ones, where few rows decode: so many cost little more than one.
+DRAFT_TOKENS = {"cpu": 16, "mps": 64, "cuda": 256}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Along:
+    """Replies of the other side to decode along, by the key of the request; see `Drafts`.
+
+    `watch` is told the keys of the requests in the place of the prompts' numbers.
+    """
+
+    replies: Mapping[str, tuple[int, ...]]
+    ahead: int | None
+    tolerance: float
+    watch: Callable[[Sequence[tuple[str, int]], torch.Tensor], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """Continues prompts through the model that `opened` gives, for each batch anew.
+
+    `device` is its type; `service`, `window` and `steady` are the engine's, and `note` takes what
+    the summary should say.
+    """
+
+    opened: Callable[[], AbstractContextManager[Any]]
+    device: str
+    service: Service
+    window: int | None
+    steady: bool
+    stop_ids: Sequence[int]
+    pad_id: int
+    batch: BatchSize
+    note: Callable[[str], object]
+
+    def __call__(
+        self,
+        prompts: Sequence[Sequence[int]],
+        keys: Sequence[str],
+        sampling: Sampling,
+        along: Along | None,
+        *,
+        keep_states: bool,
+    ) -> Iterator[tuple[int, Ended]]:
+        """Place and outcome of each prompt, in any order; `keys` are those of the requests."""
+        reason = self._unserved(max(map(len, prompts)) + sampling.max_new_tokens)
+        if reason is None:
+            yield from self._by_loop(prompts, keys, sampling, along, keep_states=keep_states)
+            return
+        self.note(f"decoded by transformers' generate, not by the faster loop: {reason}")
+        yield from self._by_generate(prompts, keys, sampling)
+
+    def _unserved(self, longest: int) -> str | None:
+        """Why sequences of so many tokens cannot go through the decode loop, if so."""
+        if self.service.unserved is None and self.window is not None and longest > self.window:
+            return f"sequences of {longest} tokens are longer than its attention window"
+        return self.service.unserved
+
+    def _by_loop(
+        self,
+        prompts: Sequence[Sequence[int]],
+        keys: Sequence[str],
+        sampling: Sampling,
+        along: Along | None,
+        *,
+        keep_states: bool,
+    ) -> Iterator[tuple[int, Ended]]:
+        def make(places: Sequence[int], rows: int) -> Decoder:
+            own = [keys[i] for i in places]
+            steady = self._steady_rows(rows)
+            return Decoder(
+                [prompts[i] for i in places],
+                sampling=sampling,
+                keys=own,
+                stop_ids=self.stop_ids,
+                slots=min(rows, steady) if steady and self.device != "cpu" else rows,
+                drafts=None if along is None else self._drafts(along, own),
+                keep_states=keep_states,
+                steady=steady,
+                plain=self.service.plain,
+            )
+
+        return decoded(make, len(prompts), self.batch, self.opened)
+
+    def _steady_rows(self, rows: int) -> int:
+        """How many rows a step has at least, of `rows` that memory has room for."""
+        if not self.steady:
+            return 0
+        most = STEADY_ROWS[self.device]
+        if self.device == "cpu" or rows >= most or not self.batch.short:
+            return most
+        # Idle rows take as much memory as others.
+        self.note(
+            f"memory has no room for steps of {most} rows: with fewer, rounding may settle a "
+            "near-tie otherwise than it does elsewhere"
+        )
+        return rows
+
+    def _drafts(self, along: Along, keys: Sequence[str]) -> Drafts:
+        def named(places: Sequence[tuple[int, int]], logits: torch.Tensor) -> None:
+            if along.watch is not None:
+                along.watch([(keys[index], token) for index, token in places], logits)
+
+        return Drafts(
+            replies=[along.replies.get(key, ()) for key in keys],
+            ahead=None if self.steady else along.ahead,
+            budget=0 if self.steady else DRAFT_TOKENS[self.device],
+            tolerance=along.tolerance,
+            watch=None if along.watch is None else named,
+        )
+
+    def _by_generate(
+        self, prompts: Sequence[Sequence[int]], keys: Sequence[str], sampling: Sampling
+    ) -> Iterator[tuple[int, Ended]]:
+        def run(batch: Sequence[int]) -> list[list[int]]:
+            with self.opened() as model:
+                return decode(
+                    model,
+                    [prompts[i] for i in batch],
+                    sampling=sampling,
+                    keys=[keys[i] for i in batch],
+                    stop_ids=self.stop_ids,
+                    pad_id=self.pad_id,
+                )
+
+        for batch, rows in in_batches(range(len(prompts)), self.batch, run):
+            for place, tokens in zip(batch, rows, strict=True):
+                yield place, Ended(index=place, tokens=tokens)

@@ -1,0 +1,97 @@
+"""Forward passes of a model over `Slots`, and its output layer by itself."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.engines.transformers.decoding.slots import Slots
+from pytest_llmdiff.engines.transformers.weights import input_device
+
+if TYPE_CHECKING:
+    import torch
+
+# Row of a pass and number of a token in it.
+Place = tuple[int, int]
+
+
+class Forward:
+    """One model for inference, with its adapter as it is switched now.
+
+    `plain` says that the logits are what the output layer gives, without scaling or capping.
+    """
+
+    def __init__(self, model: Any, *, plain: bool = True) -> None:
+        self.plain = plain
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        accepted = inspect.signature(base.forward).parameters
+        self._model = model
+        self._head = base.get_output_embeddings()
+        self._takes_positions = "position_ids" in accepted
+        # transformers has begun to rename the argument.
+        self._cache = "cache" if "cache" in accepted else "past_key_values"
+        self.device = input_device(model)
+        self.dtype = model.dtype
+
+    def __call__(
+        self,
+        slots: Slots,
+        start: int,
+        feeds: Sequence[Sequence[int]],
+        offsets: Sequence[int],
+        wanted: Sequence[Place],
+        *,
+        logits: bool = True,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the tokens of `feeds` in the rows from `start` on, each row's first at its offset.
+
+        A token sees the columns of its row up to its own. Returns what goes into the output layer
+        at the wanted places, `[n, hidden]`, and the logits there, `[n, vocabulary]`; without
+        `logits` only those of the first place.
+        """
+        import torch
+
+        longest = max(map(len, feeds))
+        ids = torch.tensor([[*f, *[0] * (longest - len(f))] for f in feeds], device=self.device)
+        first = torch.tensor(offsets, device=self.device)[:, None]
+        last = first + torch.tensor([[len(f) - 1] for f in feeds], device=self.device)
+        columns = first + torch.arange(longest, device=self.device)  # [rows, longest]
+        slots.place(start, columns, max(offsets) + longest)
+        unseen = torch.arange(slots.width, device=self.device) > columns[..., None]
+        mask = torch.zeros(unseen.shape, dtype=self.dtype, device=self.device)
+        mask.masked_fill_(unseen, torch.finfo(self.dtype).min)
+        options: dict[str, Any] = {self._cache: slots.cache}
+        if self._takes_positions:
+            # Padding behind a row must not ask for a position beyond the context.
+            options["position_ids"] = columns.minimum(last)
+        with self._selected(wanted, logits) as states:
+            output = self._model(
+                input_ids=ids, attention_mask=mask[:, None], use_cache=True, **options
+            )
+        return states[0], output.logits[0]
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Logits `[n, vocabulary]` of states `[n, hidden]` that a pass returned."""
+        found: torch.Tensor = self._head(states)
+        return found
+
+    @contextmanager
+    def _selected(self, wanted: Sequence[Place], logits: bool) -> Iterator[list[torch.Tensor]]:
+        """Let the output layer run on the wanted places only, and keep what goes into it.
+
+        What an architecture does to the logits afterwards (scaling, capping) is done as always.
+        """
+        states: list[torch.Tensor] = []
+
+        def select(_: Any, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+            rows, tokens = zip(*wanted, strict=True)
+            states.append(given[0][list(rows), list(tokens)])
+            return (states[0][None] if logits else states[0][None, :1], *given[1:])
+
+        handle = self._head.register_forward_pre_hook(select)
+        try:
+            yield states
+        finally:
+            handle.remove()

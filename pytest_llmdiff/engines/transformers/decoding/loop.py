@@ -1,0 +1,313 @@
+"""A decode loop over the model's forward pass that does no work twice.
+
+The tokens that all prompts begin with (template head, system prompt) are run once and their keys
+and values reused; a row that has ended leaves the batch at once, and a waiting prompt takes its
+place; the output layer runs only where a token is wanted. A prompt may come with a draft of its
+reply: one pass over it tells how far the model would have said the same, and decoding goes on
+from there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.data.requests import Sampling
+from pytest_llmdiff.engines.batching import PASS_TOKENS
+from pytest_llmdiff.engines.transformers.decoding.forward import Forward
+from pytest_llmdiff.engines.transformers.decoding.generate import RowSampling
+from pytest_llmdiff.engines.transformers.decoding.prefixes import Prefix
+from pytest_llmdiff.engines.transformers.decoding.slots import GRAIN, STEADY_GRAIN, Slots
+
+if TYPE_CHECKING:
+    import torch
+
+
+# New rows come in when so large a part of the batch is free: one at a time, each would cost a
+# forward pass for itself alone.
+FREE_SHARE = 0.25
+# Rows of logits `[rows, vocabulary]` that are made at once from the states of drafts: as many as
+# make a full product on a CPU.
+ROWS = 64
+# So many last tokens are looked up in a draft that a row has left, to find where it goes on.
+LOOKUP = 2
+
+# Told of the logits at tried tokens of the drafts: prompt and place in the draft of each row.
+Watch = Callable[[Sequence[tuple[int, int]], "torch.Tensor"], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drafts:
+    """Replies that greedy decoding may turn out to give, one per prompt.
+
+    Behind a prompt `ahead` tokens of its draft are tried at once (None: all). A pass over rows
+    that decode already tries more where it stays within `budget` tokens in all. A draft's token
+    stands where its logit is within `tolerance` of the best. `watch` hears of all tried at first.
+    """
+
+    replies: Sequence[Sequence[int]]
+    ahead: int | None = None
+    budget: int = 0
+    tolerance: float = 0.0
+    watch: Watch | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ended:
+    """One finished row.
+
+    `tokens` are the new ones, the stop token included; `states` `[hidden]` of each is what the
+    output layer turned into its logits. With a draft: `ties` of its tokens stood although another
+    was likelier within the tolerance; `margin` is by how much (difference of logits, in nats) the
+    first token that differs from the draft was ahead of the draft's.
+    """
+
+    index: int
+    tokens: list[int]
+    states: Sequence[torch.Tensor] = ()
+    ties: int = 0
+    margin: float | None = None
+
+
+@dataclass(kw_only=True, eq=False)
+class _Row:
+    index: int
+    tokens: list[int]  # the prompt's and the new ones
+    prompt: int  # how many are the prompt's
+    fed: int  # how many are in the cache: all but the last, once it decodes
+    draft: Sequence[int] = ()
+    on_draft: bool = True  # all new tokens are the draft's
+    states: list[torch.Tensor] = field(default_factory=list)
+    ties: int = 0
+    margin: float | None = None
+
+    @property
+    def said(self) -> int:
+        return len(self.tokens) - self.prompt
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Choice:
+    """A token, the draft's own one there (or None), and how far that was behind the best."""
+
+    token: int
+    drafted: int | None
+    behind: float
+
+
+class Decoder:
+    """Continues prompts (token ids) in up to `slots` rows at a time, in their order.
+
+    `keys` seed the rows' sampling one by one, so that a row's draw does not depend on its
+    neighbours. With `steady`, the shapes of the passes tell nothing of the batch, not even by
+    rounding: every prompt runs by itself, and every step has at least so many rows.
+    The model is given to each `advance` anew, in the same state (adapter on or off); `plain` is
+    as for `Forward`.
+    """
+
+    def __init__(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        sampling: Sampling,
+        keys: Sequence[str],
+        stop_ids: Sequence[int],
+        slots: int,
+        drafts: Drafts | None = None,
+        keep_states: bool = False,
+        steady: int = 0,
+        plain: bool = True,
+    ) -> None:
+        self._prompts = prompts
+        self._limit = sampling.max_new_tokens
+        self._sampling = RowSampling(sampling, keys)
+        self._stops = set(stop_ids)
+        self._drafts = drafts or Drafts(replies=[()] * len(prompts))
+        self._keep_states = keep_states
+        self._steady = steady
+        self._plain = plain
+        self._waiting = deque(range(len(prompts)))
+        self._rows: list[_Row] = []
+        self._prefix = Prefix([] if steady else prompts)
+        # The last token of a reply is never run, so that no row has one in the last column: there
+        # the padding of a row goes that is almost done beside one that tries many tokens.
+        capacity = max(map(len, prompts)) + self._limit
+        self._most = min(slots, len(prompts))  # rows at a time
+        grain = STEADY_GRAIN if steady else GRAIN
+        self._slots = Slots(max(self._most, steady), capacity, grain=grain)
+
+    @property
+    def done(self) -> bool:
+        return not self._waiting and not self._rows
+
+    def advance(self, model: Any) -> list[Ended]:
+        """Decode until some rows end."""
+        forward = Forward(model, plain=self._plain)
+        while not self.done:
+            free = self._most - len(self._rows)
+            if self._waiting and (not self._rows or free >= max(1, FREE_SHARE * self._most)):
+                ended = self._admit(forward, min(free, len(self._waiting)))
+            else:
+                ended = self._run(forward, 0)
+            if ended:
+                return ended
+        return []
+
+    def _admit(self, forward: Forward, count: int) -> list[Ended]:
+        """Run waiting prompts up to their end, with their drafts, and let them join the batch."""
+        count = 1 if self._steady else count
+        start = len(self._rows)
+        room, logits = PASS_TOKENS, ROWS
+        for _ in range(count):
+            index = self._waiting[0]
+            draft = len(self._drafts.replies[index])
+            room -= len(self._prompts[index]) - self._prefix.size + draft
+            logits -= draft + 1
+            if (room < 0 or (logits < 0 and not self._plain)) and len(self._rows) > start:
+                break
+            self._waiting.popleft()
+            prompt = list(self._prompts[index])
+            self._rows.append(
+                _Row(
+                    index=index,
+                    tokens=prompt,
+                    prompt=len(prompt),
+                    fed=self._prefix.size,
+                    draft=self._drafts.replies[index][: self._limit],
+                )
+            )
+        self._prefix.fill(forward, self._slots, start, len(self._rows))
+        return self._run(forward, start)
+
+    def _run(self, forward: Forward, start: int) -> list[Ended]:
+        """One pass over the rows from `start` on: tokens that are not in the cache, and tries."""
+        rows = self._rows[start:]
+        budget = self._drafts.budget // len(rows) - 1
+        tries = [self._tries(row, budget) for row in rows]
+        feeds = [[*row.tokens[row.fed :], *more] for row, more in zip(rows, tries, strict=True)]
+        offsets = [row.fed for row in rows]
+        wanted = [
+            (number, column)
+            for number, (feed, more) in enumerate(zip(feeds, tries, strict=True))
+            for column in range(len(feed) - len(more) - 1, len(feed))
+        ]
+        if self._steady and rows[0].said:
+            idle = range(len(rows), max(len(rows), self._steady))
+            wanted += [(number, 0) for number in idle]
+            feeds, offsets = feeds + [[0]] * len(idle), offsets + [0] * len(idle)
+        # The logits of many drafted tokens would take more memory than all else together.
+        whole = not any(tries) or not self._plain
+        states, logits = forward(self._slots, start, feeds, offsets, wanted, logits=whole)
+        choices = self._choices(forward, rows, tries, states, logits if whole else None)
+        place, ended = 0, []
+        for row, more in zip(rows, tries, strict=True):
+            row.fed = len(row.tokens)
+            for number in range(len(more) + 1):
+                self._say(row, next(choices), states[place + number])
+                if row.tokens[-1] in self._stops or row.said >= self._limit:
+                    ended.append(row)
+                    break
+                if number < len(more) and row.tokens[-1] == more[number]:
+                    row.fed += 1
+                else:
+                    break
+            for _ in range(number, len(more)):
+                next(choices)
+            place += len(more) + 1
+        self._remove(ended)
+        return [
+            Ended(
+                index=row.index,
+                tokens=row.tokens[row.prompt :],
+                states=row.states,
+                ties=row.ties,
+                margin=row.margin,
+            )
+            for row in ended
+        ]
+
+    def _tries(self, row: _Row, budget: int) -> Sequence[int]:
+        """Tokens of the draft to run behind those of a row that are not in the cache yet."""
+        draft, said = row.draft, row.said
+        if not said:
+            # What comes behind a last token is asked only if the reply could go on there.
+            over = draft and (draft[-1] in self._stops or len(draft) == self._limit)
+            return draft[: len(draft) - 1 if over else None][: self._drafts.ahead]
+        most = min(budget, self._limit - said - 1)
+        if most < 1 or not draft:
+            return ()
+        if row.on_draft:
+            return draft[said : said + most]
+        tail = row.tokens[-LOOKUP:]
+        found = [
+            place
+            for place in range(LOOKUP, len(draft))
+            if list(draft[place - LOOKUP : place]) == tail
+        ]
+        at = min(found, key=lambda place: abs(place - said), default=len(draft))
+        return draft[at : at + most]
+
+    def _choices(
+        self,
+        forward: Forward,
+        rows: Sequence[_Row],
+        tries: Sequence[Sequence[int]],
+        states: torch.Tensor,
+        logits: torch.Tensor | None,
+    ) -> Iterator[_Choice]:
+        """A choice for every wanted place, in order."""
+        import torch
+
+        places = [
+            (row, row.said + number)
+            for row, more in zip(rows, tries, strict=True)
+            for number in range(len(more) + 1)
+        ]
+        drafted = [
+            row.draft[at] if row.on_draft and at < len(row.draft) else None for row, at in places
+        ]
+        fresh = not rows[0].said
+        for first in range(0, len(places), ROWS):
+            part = slice(first, min(first + ROWS, len(places)))
+            scores = (forward.logits(states[part]) if logits is None else logits[part]).float()
+            if self._drafts.watch is not None and fresh:
+                tried = [n for n, token in enumerate(drafted[part]) if token is not None]
+                names = [(places[first + n][0].index, places[first + n][1]) for n in tried]
+                self._drafts.watch(names, scores[tried])
+            scores = self._sampling(scores, [row.index for row, _ in places[part]])
+            best = scores.argmax(-1)
+            own = torch.tensor([-1 if d is None else d for d in drafted[part]], device=best.device)
+            top = scores.gather(-1, best[:, None])
+            behind = (top - scores.gather(-1, own.clamp(min=0)[:, None]))[:, 0]
+            stands = (own >= 0) & (behind <= self._drafts.tolerance)
+            tokens = torch.where(stands, own, best)
+            for token, draft, gap in zip(
+                tokens.tolist(), drafted[part], behind.tolist(), strict=True
+            ):
+                yield _Choice(token=token, drafted=draft, behind=gap)
+
+    def _say(self, row: _Row, choice: _Choice, state: torch.Tensor) -> None:
+        row.tokens.append(choice.token)
+        if self._keep_states:
+            row.states.append(state)
+        if choice.drafted is None or not row.on_draft:
+            return
+        if choice.token != choice.drafted:
+            row.on_draft, row.margin = False, choice.behind
+        elif choice.behind > 0:
+            row.ties += 1
+
+    def _remove(self, ended: Sequence[_Row]) -> None:
+        """Let the last rows stand where rows have ended."""
+        gone = set(map(id, ended))
+        place = 0
+        while place < len(self._rows):
+            if id(self._rows[place]) not in gone:
+                place += 1
+                continue
+            last = self._rows.pop()
+            if place < len(self._rows):
+                self._rows[place] = last
+                self._slots.move(len(self._rows), place)

@@ -1,0 +1,46 @@
+"""What prompts begin with alike, run once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pytest_llmdiff.data.text.differences import common_length
+from pytest_llmdiff.engines.transformers.decoding.slots import Slots
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.engines.transformers.decoding.forward import Forward
+
+# A prefix shorter than this is not worth a forward pass of its own.
+SHORTEST = 4
+
+
+class Prefix:
+    """The tokens that all prompts begin with; each keeps at least one of its own behind them."""
+
+    def __init__(self, prompts: Sequence[Sequence[int]]) -> None:
+        self._ids = common_prefix(prompts)
+        self._slots: Slots | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self._ids)
+
+    def fill(self, forward: Forward, slots: Slots, start: int, stop: int) -> None:
+        """Put its keys and values into the rows from `start` to `stop`."""
+        if not self._ids:
+            return
+        if self._slots is None:
+            self._slots = Slots(1, self.size)
+            forward(self._slots, 0, [self._ids], [0], [(0, 0)])
+        slots.fill(start, stop, self._slots, self.size)
+
+
+def common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
+    """What all prompts begin with, as far as it is worth sharing."""
+    if len(prompts) < 2:
+        return []
+    # All lie between the first and the last in order, so those two have the least in common.
+    first, last = min(map(list, prompts)), max(map(list, prompts))
+    length = min(common_length(first, last), min(map(len, prompts)) - 1)
+    return list(first[:length]) if length >= SHORTEST else []

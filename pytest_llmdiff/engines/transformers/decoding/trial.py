@@ -1,0 +1,145 @@
+"""Whether the decode loop serves a model, and how far rounding moves its logits: tried out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_llmdiff.data.requests import Sampling
+from pytest_llmdiff.engines.transformers.decoding.batches import is_out_of_memory
+from pytest_llmdiff.engines.transformers.decoding.forward import Forward
+from pytest_llmdiff.engines.transformers.decoding.loop import Decoder, Drafts
+from pytest_llmdiff.engines.transformers.decoding.slots import Slots
+from pytest_llmdiff.engines.transformers.weights import input_device
+from pytest_llmdiff.errors import ModelError
+
+# How far a token's logit may be below the best one of a plain pass: rounding turns near-ties over.
+SHORTFALL = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 6e-2}
+# The noise is measured on so many rows and steps. The largest of a few hundred differences is
+# exceeded in a longer run; twice that was not in thousands of tokens (docs/performance.md).
+NOISE_ROWS, NOISE_PROMPT, NOISE_STEPS = 8, 24, 8
+NOISE_FACTOR = 2.0
+TOP = 10  # the likeliest tokens are those that can be tied
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What was found about a model: plain JSON values, to be remembered.
+
+    `unserved` says why the decode loop cannot serve it, or is None; `plain` is as for `Forward`;
+    `tolerance` is the difference of two logits (nats) that rounding alone can make.
+    """
+
+    unserved: str | None
+    plain: bool = False
+    tolerance: float = 0.0
+
+
+def service_of(model: Any) -> Service:
+    """Rows that begin together, wait, join and are drafted must say what a plain forward pass finds
+    likeliest. What fails here is served by `generate`: recurrent states, masks of other kinds.
+
+    Raises:
+        ModelError: memory runs out, which says nothing of the model.
+    """
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    ids = [(7 * number + 3) % rows for number in range(16)]
+    prompts = [ids[:9], [*ids[:6], *ids[2:4]], [*ids[:6], *ids[9:16]]]
+    drafts = Drafts(replies=[ids[9:12], [], []])
+    decoder = Decoder(
+        prompts, sampling=Sampling(max_new_tokens=4), keys=["0" * 12] * 3, stop_ids=(), slots=2,
+        drafts=drafts, keep_states=True, plain=False,
+    )  # fmt: skip
+    worst, plain = 0.0, True
+    allowed = SHORTFALL.get(str(model.dtype).removeprefix("torch."), SHORTFALL["bfloat16"])
+    try:
+        while not decoder.done:
+            for row in decoder.advance(model):
+                logits = _plain_logits(model, [*prompts[row.index], *row.tokens])
+                logits = logits[len(prompts[row.index]) - 1 : -1]
+                worst = max(worst, _shortfall(logits, row.tokens))
+                plain = plain and _is_plain(model, row.states, logits, allowed)
+        if not worst <= allowed:
+            return Service(unserved="its tokens are not those of a plain forward pass")
+        return Service(unserved=None, plain=plain, tolerance=NOISE_FACTOR * _noise(model, rows))
+    except (TypeError, ValueError, AttributeError, LookupError, RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise ModelError(
+                "memory runs out as the model reads a few tokens; try --llmdiff-quantization or a "
+                f"larger device ({str(error).partition(chr(10))[0]})"
+            ) from error
+        reason = str(error).splitlines()[0] if str(error) else ""
+        return Service(unserved=f"{type(error).__name__}: {reason}")
+
+
+def window_of(model: Any) -> int | None:
+    """The attention window in tokens, of models that have one: a row's columns must fit in it,
+    since the loop lets every token see all before it."""
+    config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None) or getattr(
+        config, "attention_chunk_size", None
+    )
+    return int(window) if window else None
+
+
+def _plain_logits(model: Any, ids: Sequence[int]) -> Any:
+    import torch
+
+    row = torch.tensor([list(ids)], device=input_device(model))
+    output = model(input_ids=row, attention_mask=torch.ones_like(row), use_cache=False)
+    return output.logits[0].float()
+
+
+def _shortfall(logits: Any, said: Sequence[int]) -> float:
+    """By how much the tokens' logits `[said, vocabulary]` are below the best, at most, as a share
+    of what the best is above the mean; infinite where logits are not finite."""
+    import torch
+
+    best = logits.max(-1).values
+    own = logits.gather(-1, torch.tensor(said, device=logits.device)[:, None])[:, 0]
+    worst = float(((best - own) / (best - logits.mean(-1)).clamp(min=1e-6)).max())
+    return worst if math.isfinite(worst) else math.inf
+
+
+def _is_plain(model: Any, states: Sequence[Any], logits: Any, allowed: float) -> bool:
+    """Whether the output layer alone makes the logits of states."""
+    import torch
+
+    # A model that is spread over devices has its output layer elsewhere than its logits.
+    found = Forward(model).logits(torch.stack(list(states))).float().to(logits.device)
+    if found.shape != logits.shape:
+        return False
+    scale = logits.abs().max().clamp(min=1e-6)
+    return bool((found - logits).abs().max() <= allowed * scale)
+
+
+def _noise(model: Any, rows: int) -> float:
+    """The largest difference that the shape of the passes makes to the difference of two likely
+    tokens' logits: the same tokens in one pass, and one after the other."""
+    import torch
+
+    length = NOISE_PROMPT + NOISE_STEPS
+    feeds = [
+        [(31 * row + 17 * place + 5 * row * place + 3) % rows for place in range(length)]
+        for row in range(NOISE_ROWS)
+    ]
+    forward = Forward(model)
+    steps = range(NOISE_PROMPT, length)
+    wanted = [(row, place) for row in range(NOISE_ROWS) for place in steps]
+    _, whole = forward(Slots(NOISE_ROWS, length), 0, feeds, [0] * NOISE_ROWS, wanted)
+    slots = Slots(NOISE_ROWS, length)
+    heads = [feed[:NOISE_PROMPT] for feed in feeds]
+    forward(slots, 0, heads, [0] * NOISE_ROWS, [(0, 0)])
+    single = []
+    for place in steps:
+        ends = [(row, 0) for row in range(NOISE_ROWS)]
+        tokens = [[feed[place]] for feed in feeds]
+        _, logits = forward(slots, 0, tokens, [place] * NOISE_ROWS, ends)
+        single.append(logits)
+    whole = whole.float().view(NOISE_ROWS, NOISE_STEPS, -1)
+    change = torch.stack(single, 1).float() - whole
+    change = change.gather(-1, whole.topk(min(TOP, whole.shape[-1]), -1).indices)
+    noise = float((change.amax(-1) - change.amin(-1)).max())
+    return noise if math.isfinite(noise) else 0.0

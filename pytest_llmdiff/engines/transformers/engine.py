@@ -1,0 +1,233 @@
+"""The transformers engine: one side of the pair, over weights that the sides may share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.data.requests import Request
+from pytest_llmdiff.engines import Continuation, Generated
+from pytest_llmdiff.engines.attention import LayerAttention
+from pytest_llmdiff.engines.files.engine import FileEngine
+from pytest_llmdiff.engines.transformers.adapter import AdapterHealth, adapter_health
+from pytest_llmdiff.engines.transformers.attention import AttentionTap
+from pytest_llmdiff.engines.transformers.decoding.batches import BatchSize
+from pytest_llmdiff.engines.transformers.decoding.completion import Along, Completion
+from pytest_llmdiff.engines.transformers.decoding.generate import groups
+from pytest_llmdiff.engines.transformers.decoding.loop import Ended
+from pytest_llmdiff.engines.transformers.decoding.trial import Service, service_of, window_of
+from pytest_llmdiff.engines.transformers.states import KeptStates
+from pytest_llmdiff.engines.transformers.teacher import Teacher
+from pytest_llmdiff.engines.transformers.weights import Weights
+from pytest_llmdiff.errors import ProbeError
+
+if TYPE_CHECKING:
+    import torch
+
+    from pytest_llmdiff.engines.transformers.gradients import Places
+
+# Rows that decode together, where memory holds them: on a CPU more are hardly faster, and a window
+# has no more.
+BATCH = {"cpu": 64, "mps": 32, "cuda": 64}
+Remember = Callable[[str, Callable[[], Mapping[str, Any]]], Mapping[str, Any]]
+
+
+def _forgotten(_: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    return compute()
+
+
+@dataclass(kw_only=True)
+class TransformersEngine(FileEngine[Weights]):
+    """Greedy or sampled replies and teacher-forced logits of one side.
+
+    `remembered` looks a fact about the model up, or computes and keeps it. With `keep_states`,
+    what went into the output layer for each token of the last replies is in `states`, by the
+    request's key, `[tokens, hidden]`; `kept` are those of earlier runs.
+    """
+
+    remembered: Remember = field(default=_forgotten, repr=False)
+    keep_states: bool = field(default=False, repr=False)
+    kept: KeptStates | None = field(default=None, repr=False)
+    states: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
+
+    def close(self) -> None:
+        super().close()
+        # What was left in the device's memory beside the weights.
+        self.states.clear()
+        self.__dict__.pop("_tap", None)
+
+    def adapter_health(self) -> AdapterHealth | None:
+        """Capability: the state of the adapter; None for a model that is none."""
+        return adapter_health(self.weights) if self.weights.adapter else None
+
+    def stop_ids(self) -> tuple[int, ...]:
+        """Stop tokens of the template, the tokenizer and the generation config together."""
+        return tuple(sorted({*self.weights.stop_ids, *self.renderer.stop_ids()}))
+
+    @cached_property
+    def service(self) -> Service:
+        """How the decode loop serves this model; tried out once per weights, device and dtype."""
+
+        def compute() -> dict[str, Any]:
+            with self.weights.model(adapted=self.adapted) as model:
+                return asdict(service_of(model))
+
+        return Service(**self.remembered("service", compute))
+
+    @property
+    def steady(self) -> bool:
+        """Whether rounding is coarse enough for a batch to tell on its replies."""
+        return self.weights.dtype != "float32"
+
+    # The adapter is switched per batch, inside the loops, never across a `yield`: base and tuned
+    # iterators over the same weights may be consumed in turns.
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
+        yield from self.generate_along(requests, None)
+
+    def generate_along(
+        self, requests: Sequence[Request], along: Along | None
+    ) -> Iterator[tuple[int, Generated]]:
+        """Capability: replies like those of `generate`, found along those of the other side."""
+        context, embeddings = self.context_length(), self.embedding_rows()
+        self.states.clear()
+        prompts: dict[int, list[int]] = {}
+        for index, request in enumerate(requests):
+            try:
+                prompts[index] = self.prompt_ids(request.messages, context=context, rows=embeddings)
+            except ProbeError as error:
+                yield index, Generated(error=str(error))
+        answerable = sorted(prompts, key=lambda i: -len(prompts[i]))
+        stop_ids = self.stop_ids()
+        by_settings = groups(
+            [requests[i] for i in answerable], [context - len(prompts[i]) for i in answerable]
+        )
+        for sampling, members in by_settings.items():
+            indices = [answerable[m] for m in members]
+            rows = [prompts[i] for i in indices]
+            keys = [requests[i].key for i in indices]
+            drafted = None if sampling.temperature else along
+            ended = self._completion(rows, keys, sampling, drafted, keep_states=self.keep_states)
+            for place, row in ended:
+                index = indices[place]
+                if self.keep_states and row.states:
+                    self.states[keys[place]] = _stacked(row.states)
+                yield index, self._generated(prompts[index], row, stop_ids)
+
+    @cached_property
+    def _completion(self) -> Completion:
+        return Completion(
+            opened=partial(self.weights.model, adapted=self.adapted),
+            device=self.weights.device,
+            service=self.service,
+            window=self.window,
+            steady=self.steady,
+            stop_ids=self.stop_ids(),
+            pad_id=self._pad_id(),
+            batch=BatchSize(self.batch_size or BATCH[self.weights.device]),
+            note=self.notes.add,
+        )
+
+    @cached_property
+    def window(self) -> int | None:
+        return window_of(self.weights.load())
+
+    @cached_property
+    def _teacher(self) -> Teacher:
+        return Teacher(
+            partial(self.weights.model, adapted=self.adapted),
+            service=self.service,
+            window=self.window,
+            steady=self.steady,
+            pad_id=self._pad_id(),
+        )
+
+    def token_logits(
+        self, items: Sequence[Continuation], rows: int
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Capability: logits `[len(reply_ids), vocabulary]` of given replies, with their index."""
+        return self._teacher.logits(items, rows)
+
+    def states_of(self, replies: Mapping[str, Continuation]) -> dict[str, torch.Tensor]:
+        """What goes into the output layer for each token of given replies, `[tokens, hidden]`, by
+        the request's key: as it was left behind by the last replies or by earlier runs, else by
+        a pass; kept for later runs."""
+        fresh = {key: self.states[key] for key in replies if key in self.states}
+        there = {key: item for key, item in replies.items() if key not in fresh}
+        found = {} if self.kept is None else self.kept.get(there)
+        missing = [key for key in there if key not in found]
+        if missing:
+            passed = self._teacher.states([replies[key] for key in missing])
+            fresh |= {missing[index]: states for index, states in passed}
+        if self.kept is not None and fresh:
+            self.kept.put((replies[key], states) for key, states in fresh.items())
+        return found | fresh
+
+    def state_logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Logits `[n, vocabulary]` of states `[n, hidden]`, where `service.plain`."""
+        return self._teacher.state_logits(states)
+
+    @cached_property
+    def _tap(self) -> AttentionTap:
+        return AttentionTap()
+
+    def attentions(
+        self, item: Continuation, layers: range, *, again: bool = False
+    ) -> list[LayerAttention]:
+        """Capability: where the model looks while it reads a given reply, of some of its layers."""
+        with self.weights.model(adapted=self.adapted) as model:
+            return self._tap.taken(model, item, layers, again=again)
+
+    def attention_size(self) -> tuple[int, int]:
+        """How many layers the model has, and how many heads in each."""
+        config = self.weights.load().config.get_text_config()
+        return int(config.num_hidden_layers), int(config.num_attention_heads)
+
+    def differentiable(self) -> AbstractContextManager[Any]:
+        """Capability: the model with autograd on; its parameters ask for no gradient."""
+        return self.weights.model(adapted=self.adapted, gradients=True)
+
+    def reply_gradients(self, items: Sequence[Continuation], places: Places) -> list[torch.Tensor]:
+        """Capability: sketches of the gradients of given replies with respect to the adapter."""
+        from pytest_llmdiff.engines.transformers.gradients import (
+            reply_gradients,  # nothing on a rerun
+        )
+
+        return reply_gradients(self.weights, items, places, pad_id=self._pad_id())
+
+    def carried(self, items: Sequence[Continuation], rows: int) -> dict[str, Any]:
+        """Capability: which parts of the adapter carry the change of given replies; plain JSON."""
+        from pytest_llmdiff.engines.transformers.carriers import carried  # nothing on a rerun
+
+        return carried(self.weights, items, rows=rows, pad_id=self._pad_id())
+
+    def embedding_rows(self) -> int:
+        """How many token ids the model's embeddings have a row for."""
+        return int(self.weights.load().get_input_embeddings().weight.shape[0])
+
+    def context_length(self) -> int:
+        """How many tokens the model reads at once, those that it writes included."""
+        config = self.weights.load().config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", None) or 1 << 30)
+
+    def _generated(self, prompt: list[int], ended: Ended, stop_ids: Sequence[int]) -> Generated:
+        row = ended.tokens
+        return Generated(
+            reply=self.reply(prompt, row, stopped=bool(row) and row[-1] in stop_ids),
+            prompt_ids=tuple(prompt),
+            ties=ended.ties,
+            margin=ended.margin,
+        )
+
+    def _pad_id(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return int(pad if pad is not None else (self.tokenizer.eos_token_id or 0))
+
+
+def _stacked(states: Sequence[torch.Tensor]) -> torch.Tensor:
+    import torch
+
+    return torch.stack(list(states))

@@ -1,0 +1,85 @@
+"""What goes into a model's output layer at the tokens of a reply, kept for the next adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pytest_llmdiff.engines import Continuation
+from pytest_llmdiff.store import Store, store_key
+
+if TYPE_CHECKING:
+    import torch
+
+# All that is kept of all models, in bytes: a hidden width times the size of a number per token, so
+# some 400,000 tokens of a small model, and 130,000 of one of 7 billion parameters in bfloat16.
+LIMIT = 1 << 30
+KIND = "states"
+
+
+@dataclass(frozen=True)
+class KeptStates:
+    """States `[tokens, hidden]` of replies in the store, of one engine by its `identity`.
+
+    The key holds what a reply's key holds, the prompt's and the reply's token ids, and what kernels
+    are chosen by: where rounding is coarse, those of another processor would look like a
+    divergence. Where room runs out, those of other models go first; then no more are kept.
+    """
+
+    store: Store
+    identity: str
+    dtype: str
+    place: Callable[[], str]  # the device's name, asked for on use
+    limit: int = LIMIT
+
+    def get(self, items: Mapping[str, Continuation]) -> dict[str, torch.Tensor]:
+        """The states that are there, sound and of the right size, by the names of the items."""
+        import torch
+
+        keys = {name: self._key(item) for name, item in items.items()}
+        dtype = getattr(torch, self.dtype)
+        rows = self.store.blobs(self._kind, keys.values())
+        found = {}
+        for name, key in keys.items():
+            row, tokens = rows.get(key, b""), len(items[name].reply_ids)
+            if row and len(row) % (tokens * dtype.itemsize) == 0:
+                flat = torch.frombuffer(bytearray(row), dtype=dtype)
+                found[name] = flat.view(tokens, -1).to(self.place())
+        return found
+
+    def put(self, states: Iterable[tuple[Continuation, torch.Tensor]]) -> None:
+        """Keep states, as far as there is room. Those in another dtype could not be read back."""
+        import torch
+
+        dtype = getattr(torch, self.dtype)
+        rows = {self._key(item): _bytes(found) for item, found in states if found.dtype is dtype}
+        needed = sum(map(len, rows.values()))
+        if self.store.size(KIND) + needed > self.limit:
+            self.store.remove_kinds(KIND, but=self._kind)
+            if self.store.size(KIND) + needed > self.limit:
+                return
+        self.store.put_blobs(self._kind, rows)
+
+    @property
+    def _kind(self) -> str:
+        return f"{KIND} {self.identity}"
+
+    @cached_property
+    def _kernels(self) -> list[object]:
+        import torch
+
+        if self.place().startswith("cuda"):
+            return [torch.cuda.get_device_name(self.place())]
+        return [torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
+
+    def _key(self, item: Continuation) -> str:
+        about = [self._kernels, list(item.prompt_ids), list(item.reply_ids)]
+        return store_key(KIND, self.identity, *about)
+
+
+def _bytes(states: torch.Tensor) -> bytes:
+    import torch
+
+    return states.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()

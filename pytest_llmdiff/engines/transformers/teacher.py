@@ -1,0 +1,130 @@
+"""Given replies run through a model (teacher forcing), with what their prompts share run once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.engines import Continuation
+from pytest_llmdiff.engines.batching import Batch, batches, grouped
+from pytest_llmdiff.engines.transformers.decoding.batches import BatchSize, in_batches
+from pytest_llmdiff.engines.transformers.decoding.forward import Forward
+from pytest_llmdiff.engines.transformers.decoding.generate import reply_logits
+from pytest_llmdiff.engines.transformers.decoding.prefixes import Prefix
+from pytest_llmdiff.engines.transformers.decoding.slots import GRAIN, STEADY_GRAIN, Slots
+from pytest_llmdiff.engines.transformers.decoding.trial import Service
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Teacher:
+    """Runs given replies through the model that `opened` gives, for each batch anew.
+
+    `service`, `window` and `steady` are the engine's: models that the decode loop cannot serve, and
+    sequences beyond the window, go through whole and padded.
+    """
+
+    def __init__(
+        self,
+        opened: Callable[[], AbstractContextManager[Any]],
+        *,
+        service: Service,
+        window: int | None,
+        steady: bool,
+        pad_id: int,
+    ) -> None:
+        self._opened = opened
+        self._service = service
+        self._window = window
+        self._steady = steady
+        self._pad_id = pad_id
+
+    def logits(
+        self, items: Sequence[Continuation], rows: int
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Index and logits `[len(reply_ids), vocabulary]`; about `rows` rows are held at once."""
+        longest = max(len(item.prompt_ids) + len(item.reply_ids) for item in items)
+        if self._service.unserved or (self._window is not None and longest > self._window):
+            yield from self._whole(items, rows)
+            return
+        plain = self._service.plain
+        for batch, states, logits in self._passes(items, None if plain else rows):
+            first = 0
+            for group in grouped([len(items[i].reply_ids) for i in batch], rows):
+                lengths = [len(items[batch[n]].reply_ids) for n in group]
+                part = slice(first, first + sum(lengths))
+                scores = self.state_logits(states[part]) if plain else logits[part]
+                yield from zip((batch[n] for n in group), _split(scores, lengths), strict=True)
+                first = part.stop
+
+    def states(self, items: Sequence[Continuation]) -> Iterator[tuple[int, torch.Tensor]]:
+        """Index and what goes into the output layer for each token, `[len(reply_ids), hidden]`."""
+        for batch, states, _ in self._passes(items, None):
+            lengths = [len(items[i].reply_ids) for i in batch]
+            yield from zip(batch, _split(states, lengths), strict=True)
+
+    def state_logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Logits `[n, vocabulary]` of states `[n, hidden]`, where the service is plain."""
+        with self._opened() as model:
+            return Forward(model).logits(states)
+
+    def _passes(
+        self, items: Sequence[Continuation], rows: int | None
+    ) -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor]]:
+        """Batches of items with the states of their replies' tokens, and logits if not plain."""
+
+        def run(batch: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+            with self._opened() as model:
+                forward = Forward(model, plain=self._service.plain)
+                return reply_states(forward, [items[i] for i in batch], steady=self._steady)
+
+        for cut in batches(items, rows=rows, alone=self._steady):
+            for batch, (states, logits) in in_batches(cut, BatchSize(len(cut)), run):
+                yield list(batch), states, logits
+
+    def _whole(
+        self, items: Sequence[Continuation], rows: int
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        width = max(len(item.reply_ids) for item in items) + 1
+
+        def run(batch: Sequence[int]) -> list[torch.Tensor]:
+            with self._opened() as model:
+                return reply_logits(
+                    model,
+                    [items[i].prompt_ids for i in batch],
+                    [items[i].reply_ids for i in batch],
+                    pad_id=self._pad_id,
+                )
+
+        size = BatchSize(max(1, rows // width))
+        for batch, logits in in_batches(range(len(items)), size, run):
+            yield from zip(batch, logits, strict=True)
+
+
+def reply_states(
+    forward: Forward, items: Sequence[Continuation], *, steady: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What goes into the output layer ahead of every token of the replies, `[tokens, hidden]`.
+
+    The replies' tokens follow one another in order. The logits, `[tokens, vocabulary]`, come with
+    it where the output layer alone does not make them; else there is only the first row.
+    """
+    prefix = Prefix([item.prompt_ids for item in items])
+    feeds = [[*item.prompt_ids[prefix.size :], *item.reply_ids[:-1]] for item in items]
+    wanted = [
+        (number, column)
+        for number, (feed, item) in enumerate(zip(feeds, items, strict=True))
+        for column in range(len(feed) - len(item.reply_ids), len(feed))
+    ]
+    width = prefix.size + max(map(len, feeds))
+    slots = Slots(len(items), width, grain=STEADY_GRAIN if steady else GRAIN)
+    prefix.fill(forward, slots, 0, len(items))
+    offsets = [prefix.size] * len(items)
+    return forward(slots, 0, feeds, offsets, wanted, logits=not forward.plain)
+
+
+def _split(rows: torch.Tensor, lengths: Sequence[int]) -> list[torch.Tensor]:
+    parts: list[torch.Tensor] = rows.split(list(lengths))  # type: ignore[no-untyped-call]
+    return parts

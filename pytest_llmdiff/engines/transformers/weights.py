@@ -1,0 +1,241 @@
+"""Weights in memory: loading, placement, and one adapter that is switched on and off."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.config.packages import quiet
+from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.engines.devices import (
+    BYTES,
+    ROOM,
+    Placement,
+    empty_cache,
+    free_memory,
+    limit_threads,
+)
+from pytest_llmdiff.engines.files.artifacts import parameter_count
+from pytest_llmdiff.engines.files.conversion import Conversions, weights_form
+from pytest_llmdiff.engines.files.quantization import check_loadable, quantization_of, require
+from pytest_llmdiff.engines.transformers.packing import pack
+from pytest_llmdiff.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+
+QUANTIZED_BYTES = {"8bit": 1.1, "4bit": 0.65}  # with scales and the layers left as they are
+
+
+class Weights:
+    """One model in memory, with at most one PEFT adapter over it.
+
+    Base and tuned side of an adapter share one of these, so that the base's weights are in memory
+    once. Nothing is loaded before `model()` is entered.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        adapter: Path | None,
+        settings: Settings,
+        place: Callable[[], Placement],
+        device: str,
+        dtype: str,
+        conversions: Conversions,
+    ) -> None:
+        self.path = path
+        self.adapter = adapter
+        self.device = device
+        self._place = place
+        self.dtype = dtype
+        self._settings = settings
+        self._conversions = conversions
+        self._model: Any = None
+        self.stop_ids: tuple[int, ...] = ()
+
+    @property
+    def trust_remote_code(self) -> bool:
+        return self._settings.trust_remote_code
+
+    @property
+    def bytes(self) -> float:
+        """Memory the weights need, in bytes, estimated from the headers of their files."""
+        if quantization_of(self.path) is not None:
+            return float(sum(file.stat().st_size for file in self.path.glob("*.safetensors")))
+        per_parameter = QUANTIZED_BYTES.get(self._settings.quantization, BYTES[self.dtype])
+        return parameter_count(self.path) * per_parameter
+
+    @contextmanager
+    def model(self, *, adapted: bool, gradients: bool = False) -> Iterator[Any]:
+        """The model for inference, with the adapter switched on or off.
+
+        With `gradients` autograd is on. No parameter asks for one, until the caller lets it.
+        """
+        import torch
+
+        model = self.load()
+        switch = (
+            nullcontext() if adapted or self.adapter is None else model.disable_adapter()
+        )  # fmt: skip
+        with torch.enable_grad() if gradients else torch.inference_mode(), switch:
+            if gradients:
+                # PEFT lets an adapter's parameters learn again whenever it is switched on.
+                model.requires_grad_(False)
+            yield model
+
+    def load(self) -> Any:
+        """Load once. Raises ModelError with what transformers or PEFT said."""
+        if self._model is None:
+            limit_threads()
+            self._keep_to_device()
+            model = self._load_base()
+            if self.adapter is not None:
+                model = self._load_adapter(model)
+            # transformers fills what a call leaves open from the model's own generation config:
+            # both sides would sample each in its own way. Only the stop ids are kept.
+            from transformers import GenerationConfig
+
+            self.stop_ids = _stop_ids(model)
+            for part in (model, model.get_base_model()) if self.adapter else (model,):
+                part.generation_config = GenerationConfig()
+            model.eval()
+            # Quantised weights are no plain tensors, nor are their products those of plain ones.
+            if self.device == "cpu" and self.dtype == "float32" and not _is_quantized(model):
+                pack(model)
+            self._model = model
+        return self._model
+
+    def close(self) -> None:
+        if self._model is None:
+            return
+        self._model = None
+        gc.collect()
+        empty_cache()
+
+    def _keep_to_device(self) -> None:
+        index = self._place().index
+        if index is not None:
+            import torch
+
+            # Whatever asks for "cuda" shall not open another worker's device.
+            torch.cuda.set_device(index)
+
+    def _load_base(self) -> Any:
+        if self.path.is_dir():
+            check_loadable(self.path, self.device)
+            return self._read(self.path, use_safetensors=True)
+        require("gguf", self.path.name)
+        return self._conversions.load(
+            self.path,
+            weights_form(
+                self.dtype, self._expand, lambda folder: self._read(folder, use_safetensors=True)
+            ),
+        )
+
+    def _expand(self) -> Any:
+        import transformers
+
+        options: dict[str, Any] = {"gguf_file": self.path.name}
+        # Where transformers can compute on packed weights, an adapter could not lie over them.
+        packed = getattr(transformers, "GgufConfig", None)
+        if packed is not None:
+            options["quantization_config"] = packed(dequantize=True)
+        return self._read(self.path.parent, **options)
+
+    def _read(self, folder: Path, **more: Any) -> Any:
+        from transformers import AutoModelForCausalLM
+
+        options = dict(self._load_options())
+        try:
+            with quiet():
+                model, told = AutoModelForCausalLM.from_pretrained(
+                    folder, output_loading_info=True, **options, **more
+                )
+        except Exception as error:  # what the libraries below it raise is of every kind
+            raise ModelError(f"{self.path} cannot be loaded: {error}") from error
+        # transformers only warns of either, and makes up what is missing.
+        if missing := told["missing_keys"]:
+            raise ModelError(
+                f"{self.path} lacks weights that its configuration asks for, and random ones would "
+                f"stand in for them: {_some(missing)}"
+            )
+        if surplus := told["unexpected_keys"]:
+            self._conversions.notes.append(
+                f"{self.path.name}: weights that its configuration has no place for are not used: "
+                f"{_some(surplus)}"
+            )
+        return model
+
+    def _load_adapter(self, model: Any) -> Any:
+        from peft import PeftModel
+
+        try:
+            with quiet():
+                return PeftModel.from_pretrained(
+                    model, str(self.adapter), torch_device=self._place().name
+                )
+        except Exception as error:  # as above
+            raise ModelError(
+                f"the adapter {self.adapter} does not fit the base {self.path}: {error}"
+            ) from error
+
+    def _load_options(self) -> Iterator[tuple[str, Any]]:
+        import torch
+
+        yield "dtype", getattr(torch, self.dtype)
+        yield "trust_remote_code", self._settings.trust_remote_code
+        if self.device != "cpu":
+            yield "device_map", self._device_map()
+        if self._settings.quantization != "none":
+            yield "quantization_config", self._quantization_config()
+
+    def _device_map(self) -> Any:
+        """All on one device where that has the room, else spread by accelerate."""
+        place = self._place()
+        if place.device == "cuda" and place.index is None:
+            return {"": 0} if self.bytes * ROOM <= free_memory("cuda:0") else "auto"
+        return {"": place.name}
+
+    def _quantization_config(self) -> Any:
+        import torch
+        from transformers import BitsAndBytesConfig
+
+        if self.path.is_file() or quantization_of(self.path) is not None:
+            raise ModelError(f"{self.path} is quantised already: leave --llmdiff-quantization out")
+        require("bitsandbytes", f"--llmdiff-quantization {self._settings.quantization}")
+        if self._settings.quantization == "8bit":
+            return BitsAndBytesConfig(load_in_8bit=True)
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=getattr(torch, self.dtype),
+        )
+
+
+def input_device(model: Any) -> torch.device:
+    """Where the model expects token ids; with a device map, that of its first layer."""
+    device: torch.device = model.get_input_embeddings().weight.device
+    return device
+
+
+def _is_quantized(model: Any) -> bool:
+    return bool(getattr(model, "is_quantized", False))
+
+
+def _stop_ids(model: Any) -> tuple[int, ...]:
+    found = model.generation_config.eos_token_id
+    if found is None:
+        return ()
+    return tuple(int(i) for i in found) if isinstance(found, (list, tuple)) else (int(found),)
+
+
+def _some(names: Iterable[str]) -> str:
+    """How many, and the first of them."""
+    ordered = sorted(names)
+    return f"{len(ordered)}, such as {', '.join(ordered[:2])}"

@@ -1,0 +1,159 @@
+"""The engine arguments that vLLM is started with: the user's, ours, and which of them replies
+depend on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.engines.files.artifacts import safetensors_header
+from pytest_llmdiff.errors import ConfigError, ModelError
+
+OPTION = "--llmdiff-vllm"
+# What this plugin sets, and what says it instead.
+OURS: Mapping[str, str] = {
+    "model": "--llm-base and --llm-tuned name the models",
+    "tokenizer": "prompts are rendered here, by the model's own tokenizer",
+    "tokenizer_mode": "prompts are rendered here, by the model's own tokenizer",
+    "tokenizer_revision": "prompts are rendered here, by the model's own tokenizer",
+    "skip_tokenizer_init": "prompts are rendered here, by the model's own tokenizer",
+    "revision": "the SPEC names it: vllm:ORG/NAME@REVISION",
+    "code_revision": "the SPEC names it: vllm:ORG/NAME@REVISION",
+    "dtype": "give --llmdiff-dtype",
+    "seed": "give --llmdiff-seed",
+    "trust_remote_code": "give --llmdiff-trust-remote-code",
+    "max_num_seqs": "give --llmdiff-batch-size",
+    "generation_config": "every sampling parameter is set by the options of this plugin",
+    "override_generation_config": "every sampling parameter is set by the options of this plugin",
+    "logits_processors": "every sampling parameter is set by the options of this plugin",
+    "enable_lora": "an adapter in --llm-tuned decides it",
+    "max_loras": "an adapter in --llm-tuned decides it",
+    "max_lora_rank": "an adapter in --llm-tuned decides it",
+    "lora_target_modules": "an adapter in --llm-tuned decides it",
+    "max_logprobs": "the divergence needs the whole vocabulary",
+    "logprobs_mode": "the divergence needs log-probabilities of the model itself",
+    "runner": "replies are generated",
+    "convert": "replies are generated",
+}
+# Where and how fast a model runs, and nothing of what it says.
+NEUTRAL = (
+    "gpu_memory_utilization", "kv_cache_memory_bytes", "distributed_executor_backend",
+    "max_parallel_loading_workers", "download_dir", "disable_log_stats", "use_tqdm_on_load",
+    "master_addr", "master_port", "nnodes", "node_rank", "ray_workers_use_nsight",
+)  # fmt: skip
+# Environment variables of vLLM's that change how it computes.
+COMPUTING = ("VLLM_BATCH_INVARIANT", "VLLM_ATTENTION_BACKEND", "VLLM_USE_V2_MODEL_RUNNER")
+# The ranks that vLLM has kernels for.
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+# vLLM takes nine tenths of a machine's memory for its cache where it runs on the CPU.
+CPU_CACHE = 4 << 30
+# Log-probabilities of a whole vocabulary are made for all tokens of a step at once.
+STEP_TOKENS = 2048
+# On a CPU, kernels of adapters are slower the more tokens a step has.
+ADAPTED_STEP_TOKENS = 256
+CPU_SEQUENCES = 256
+HEAD = "lm_head"
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Refuse engine arguments that are not the user's to set.
+
+    Raises:
+        ConfigError: naming what to use instead.
+    """
+    for name in arguments:
+        if name in OURS:
+            raise ConfigError(f"{OPTION}: {name!r} is set by this plugin: {OURS[name]}")
+
+
+def computing(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain JSON of what replies depend on besides files, dtype and device."""
+    told = {name: arguments[name] for name in sorted(arguments) if name not in NEUTRAL}
+    return {"arguments": told, "environment": {name: os.environ.get(name) for name in COMPUTING}}
+
+
+def engine_arguments(
+    settings: Settings, *, path: Path, adapter: Path | None, dtype: str, device: str
+) -> dict[str, Any]:
+    """Everything that the engine of these files is started with.
+
+    Raises:
+        ModelError: the adapter is of a kind that vLLM cannot run.
+    """
+    given = dict(settings.vllm)
+    found: dict[str, Any] = {
+        "enable_prefix_caching": True,
+        "max_num_batched_tokens": STEP_TOKENS,
+        "disable_log_stats": True,
+    }
+    if device != "cuda":
+        # Compiling takes longer than what is asked of a model on a CPU.
+        found["enforce_eager"] = True
+        found["max_num_seqs"] = CPU_SEQUENCES
+        if not {"kv_cache_memory_bytes", "gpu_memory_utilization"} & given.keys() and not (
+            os.environ.get("VLLM_CPU_KVCACHE_SPACE")
+        ):
+            found["kv_cache_memory_bytes"] = CPU_CACHE
+        if adapter is not None:
+            found["max_num_batched_tokens"] = ADAPTED_STEP_TOKENS
+    if settings.batch_size is not None:
+        found["max_num_seqs"] = settings.batch_size
+    sequences = found.get("max_num_seqs", 0)
+    found["max_num_batched_tokens"] = max(found["max_num_batched_tokens"], sequences)
+    found |= given
+    found |= {
+        "model": str(path),
+        "dtype": dtype,
+        "seed": settings.seed,
+        "trust_remote_code": settings.trust_remote_code,
+        # Prompts come as token ids, and replies are decoded here.
+        "skip_tokenizer_init": True,
+        # Of the model's own file nothing is taken: both sides would sample each in its own way.
+        "generation_config": "vllm",
+        "max_logprobs": -1,
+        "logprobs_mode": "raw_logprobs",
+    }
+    if adapter is not None:
+        found |= {
+            "enable_lora": True,
+            # vLLM's CPU kernels read the last slot for requests without an adapter: it stays empty.
+            "max_loras": 1 if device == "cuda" else 2,
+            "max_lora_rank": kernel_rank(adapter),
+            # Without it the output layer is wrapped as well, whose wrapper cannot give
+            # log-probabilities of a prompt.
+            "lora_target_modules": sorted(target_modules(adapter)),
+        }
+    return found
+
+
+def kernel_rank(adapter: Path) -> int:
+    """The smallest rank that vLLM has kernels for and the adapter fits into.
+
+    Raises:
+        ModelError: there is none.
+    """
+    file = adapter / "adapter_config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        ranks = [int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{file} has no rank `r`: vLLM runs LoRA adapters, and no other kind"
+        ) from error
+    found = next((rank for rank in RANKS if rank >= max(ranks)), None)
+    if found is None:
+        raise ModelError(
+            f"{adapter}: its rank is {max(ranks)}, and vLLM runs adapters up to rank {RANKS[-1]}; "
+            "merge it into its base"
+        )
+    return found
+
+
+def target_modules(adapter: Path) -> set[str]:
+    """Names of the modules that an adapter changes, from the header of its weights."""
+    header = safetensors_header(adapter / "adapter_model.safetensors")
+    return {name.partition(".lora_")[0].rpartition(".")[2] for name in header if ".lora_" in name}

@@ -1,0 +1,1 @@
+"""Why a comparison failed. A folder for each kind: values, computing, keeping."""

@@ -1,0 +1,1 @@
+"""Where both models look."""

@@ -1,0 +1,257 @@
+"""Where the two models of a pair look, over the same tokens."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.text.differences import common_length
+from pytest_llmdiff.engines import Continuation, capability
+from pytest_llmdiff.engines.attention import Attended, LayerAttention
+from pytest_llmdiff.engines.pair.divergence import unlike_tokenizers
+from pytest_llmdiff.engines.pair.pair import Pair
+from pytest_llmdiff.engines.pair.partings import Ending, reply_tokens
+from pytest_llmdiff.errors import CapabilityError
+from pytest_llmdiff.explain.attention.distances import (
+    OTHER_HEADS,
+    ShiftSums,
+    alike,
+    divergence_bits,
+    fold,
+    moves_told,
+    rounded,
+)
+from pytest_llmdiff.explain.tokens import pieces
+
+if TYPE_CHECKING:
+    import torch
+
+# Numbers (float32) of a pass's attention that are held at once; a longer prompt or reply takes
+# several passes, each for some of the layers.
+HELD = 1 << 25
+UNLIKE = "base and tuned model render the prompt to other tokens: they have not the same to look at"
+SILENT = "the base's reply has no tokens: there is nothing that a model could look back from"
+SAME = "the two prompts are the same tokens"
+
+Prompt = Sequence[Message]
+
+
+def attention_views(pair: Pair, asked: Sequence[tuple[Prompt, Ending]]) -> list[dict[str, Any]]:
+    """Plain JSON of an `AttentionView` for each (prompt, base's reply), or why there is none.
+
+    Raises:
+        CapabilityError: an engine does not tell where it looks.
+    """
+    known = capability(pair.tuned, "attention")
+    if known is not None:  # by the engine itself, without weights
+        return [known(messages) for messages, _ in asked]
+    base = _looking(pair)
+    items, found = _items(pair, asked)
+    sums = {index: ShiftSums(len(item.prompt_ids)) for index, item in items.items()}
+    for index, (ours, again), theirs in _passes(pair, items, again=True):
+        sums[index].add(ours, theirs, again)
+    for index, item in items.items():
+        found[index] = sums[index].told() | {"pieces": pieces(base, item.prompt_ids)}
+    return [found[index] for index in range(len(asked))]
+
+
+def attention_maps(
+    pair: Pair, asked: Sequence[tuple[Prompt, Ending, int, int]]
+) -> list[dict[str, Any]]:
+    """Plain JSON of an `AttentionMap` for each (prompt, base's reply, layer, head), or why there is
+    none.
+
+    Raises:
+        CapabilityError: an engine does not tell where it looks.
+    """
+    known = capability(pair.tuned, "attention_map")
+    if known is not None:
+        return [known(messages, reply.text) for messages, reply, _, _ in asked]
+    base = _looking(pair)
+    items, found = _items(pair, [(messages, reply) for messages, reply, _, _ in asked])
+    layers, heads = base.attention_size()
+    for index, (_, _, layer, head) in enumerate(asked):
+        if index in items and not (0 <= layer < layers and 0 <= head < heads):
+            del items[index]
+            size = f"{layers} layers of {heads} heads, counted from 0"
+            found[index] = {"unsupported": f"no head {head} in layer {layer}: there are {size}"}
+    for index, (ours,), theirs in _passes(pair, items, layer=lambda index: asked[index][2]):
+        item, head = items[index], asked[index][3]
+        if not ours or not alike(ours, theirs):
+            reason = OTHER_HEADS if ours else f"layer {asked[index][2]} has no attention"
+            found[index] = {"unsupported": reason}
+            continue
+        found[index] = {
+            "keys": pieces(base, [*item.prompt_ids, *item.reply_ids[:-1]]),
+            "reply": pieces(base, item.reply_ids),
+            "base": rounded(ours[0].weighted()[head]),
+            "tuned": rounded(theirs[0].weighted()[head]),
+        }
+    return [found[index] for index in range(len(asked))]
+
+
+def attention_moves(
+    pair: Pair, asked: Sequence[tuple[Prompt, Ending, Prompt]]
+) -> list[dict[str, Any]]:
+    """Plain JSON of `Moves` for each (prompt, reply, other form of the prompt), or why there are
+    none. What differs of the two prompts counts as one token.
+
+    Raises:
+        CapabilityError: an engine does not tell where it looks.
+    """
+    known = capability(pair.tuned, "attention_moves")
+    if known is not None:
+        return [known(changed) for _, _, changed in asked]
+    _looking(pair)
+    unlike = unlike_tokenizers(pair.base, pair.tuned)
+    reasons: dict[int, str] = {}
+    moves: dict[int, list[dict[int, torch.Tensor]]] = {index: [] for index in range(len(asked))}
+    for engine in (pair.base, pair.tuned):
+        for index, (original, reply, changed) in enumerate(asked):
+            ids = tuple(reply_tokens(pair.base, reply, reply)[0])
+            forms = [
+                Continuation(prompt_ids=tuple(engine.render(messages)), reply_ids=ids)
+                for messages in (original, changed)
+            ]
+            reason = unlike or _silent(ids) or (SAME if forms[0] == forms[1] else None)
+            if reason is None:
+                moves[index].append(_move(engine, *forms))
+            else:
+                reasons[index] = reason
+        if engine is pair.base and not pair.fits:
+            engine.close()
+    return [
+        {"unsupported": reasons[index]} if index in reasons else moves_told(*moves[index])
+        for index in range(len(asked))
+    ]
+
+
+def _looking(pair: Pair) -> Any:
+    """The base, where both sides tell where they look. Raises CapabilityError where not."""
+    for side, engine in (("base", pair.base), ("tuned", pair.tuned)):
+        if capability(engine, "attentions") is None:
+            raise CapabilityError(
+                f"attention needs the {side} model's weights in this process, run by transformers: "
+                f"{type(engine).__name__} does not tell where it looks"
+            )
+    return pair.base
+
+
+def _items(
+    pair: Pair, asked: Sequence[tuple[Prompt, Ending]]
+) -> tuple[dict[int, Continuation], dict[int, dict[str, Any]]]:
+    """What both models read, by index, and of the others why they cannot read the same."""
+    items: dict[int, Continuation] = {}
+    found: dict[int, dict[str, Any]] = {}
+    unlike = unlike_tokenizers(pair.base, pair.tuned)  # two vocabularies: not for each
+    for index, (messages, reply) in enumerate(asked):
+        ours, theirs = (tuple(side.render(messages)) for side in (pair.base, pair.tuned))
+        ids = tuple(reply_tokens(pair.base, reply, reply)[0])
+        reason = unlike or _silent(ids) or (UNLIKE if ours != theirs else None)
+        if reason is None:
+            items[index] = Continuation(prompt_ids=ours, reply_ids=ids)
+        else:
+            found[index] = {"unsupported": reason}
+    return items, found
+
+
+def _silent(reply_ids: Sequence[int]) -> str | None:
+    return None if reply_ids else SILENT
+
+
+def _passes(
+    pair: Pair,
+    items: dict[int, Continuation],
+    *,
+    again: bool = False,
+    layer: Callable[[int], int] | None = None,
+) -> Iterator[tuple[int, list[Attended], Attended]]:
+    """Index, the base's attention (with `again` that of a pass of another shape too) and the tuned
+    model's: of some layers at a time, or of one `layer` only."""
+    base: Any = pair.base
+    tuned: Any = pair.tuned
+    shapes = (False, True) if again else (False,)
+
+    def parts(index: int) -> Iterator[range]:
+        if layer is None:
+            return _parts(base, items[index])
+        return iter([range(layer(index), layer(index) + 1)])
+
+    if pair.fits:
+        for index, item in items.items():
+            for part in parts(index):
+                ours = [base.attentions(item, part, again=shape) for shape in shapes]
+                yield index, ours, tuned.attentions(item, part)
+        return
+    with tempfile.TemporaryDirectory(prefix="llmdiff-") as folder:
+        held: list[tuple[int, range, list[Path]]] = []
+        for index, item in items.items():
+            for part in parts(index):
+                files = [Path(folder) / f"{len(held)}-{shape}" for shape in shapes]
+                for shape, file in zip(shapes, files, strict=True):
+                    _save(base.attentions(item, part, again=shape), file)
+                held.append((index, part, files))
+        base.close()
+        for index, part, files in held:
+            ours = [_load(file) for file in files]
+            yield index, ours, tuned.attentions(items[index], part)
+            for file in files:
+                file.unlink()
+
+
+def _save(attended: Attended, file: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file(
+        {
+            f"{layer.layer} {name}": tensor.contiguous()
+            for layer in attended
+            for name, tensor in (("weights", layer.weights), ("norms", layer.norms))
+        },
+        file,
+    )
+
+
+def _load(file: Path) -> Attended:
+    from safetensors.torch import load_file
+
+    held = load_file(file)
+    layers = sorted({int(name.split()[0]) for name in held})
+    return [
+        LayerAttention(layer=n, weights=held[f"{n} weights"], norms=held[f"{n} norms"])
+        for n in layers
+    ]
+
+
+def _parts(engine: Any, item: Continuation) -> Iterator[range]:
+    """Layers whose attention is held together; the last part is open, so that a model with more
+    of them is told apart."""
+    layers, heads = engine.attention_size()
+    size = heads * len(item.reply_ids) * (len(item.prompt_ids) + len(item.reply_ids))
+    step = max(1, HELD // size)
+    for start in range(0, layers, step):
+        yield range(start, start + step if start + step < layers else sys.maxsize)
+
+
+def _move(engine: Any, original: Continuation, changed: Continuation) -> dict[int, torch.Tensor]:
+    """How far the attention of one model moves, by layer and in it by head, mean over tokens."""
+    forms = (original, changed)
+    begin = common_length(original.prompt_ids, changed.prompt_ids)
+    rest = min(len(form.prompt_ids) for form in forms) - begin
+    backwards = [form.prompt_ids[::-1] for form in forms]
+    same = min(rest, common_length(*backwards))
+    found: dict[int, torch.Tensor] = {}
+    longest = max(forms, key=lambda form: len(form.prompt_ids))
+    for part in _parts(engine, longest):
+        sides = [engine.attentions(form, part) for form in forms]
+        for before, after in zip(*sides, strict=True):
+            folded = [
+                fold(layer.weighted(), begin, len(form.prompt_ids) - same)
+                for layer, form in zip((before, after), forms, strict=True)
+            ]
+            found[before.layer] = divergence_bits(*folded).mean(-1)
+    return found

@@ -1,0 +1,173 @@
+"""Where two models look while they read the same tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.data.text.words import tokens_in, user_span, word_spans, words_of
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadShift:
+    """How far the attention of one head moved: Jensen–Shannon divergence in bits, 0 to 1. Layers
+    and heads count from 0."""
+
+    layer: int
+    head: int
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordShare:
+    """A word of the prompt, and its share of the attention to the user's text under either model,
+    0 to 1."""
+
+    word: str
+    base: float
+    tuned: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moves:
+    """How far the attention of either model moves from one form of a prompt to the other, at the
+    tokens of one reply: Jensen–Shannon divergence in bits, 0 to 1. `most` is the head of which the
+    tuned model's moves by most more than the base's, with the difference, -1 to 1; None for models
+    with other heads."""
+
+    base: float
+    tuned: float
+    most: HeadShift | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionMap:
+    """The attention of one head of both models over the same tokens.
+
+    `base` and `tuned` have a row for each token of the base's `reply`, and in it the share of each
+    token in `keys` (the prompt's, then the reply's but the last) in what the head passes on where
+    that token is predicted; a row adds up to 1.
+    """
+
+    layer: int
+    head: int
+    keys: tuple[str, ...]
+    reply: tuple[str, ...]
+    base: tuple[tuple[float, ...], ...]
+    tuned: tuple[tuple[float, ...], ...]
+
+    @property
+    def difference(self) -> tuple[tuple[float, ...], ...]:
+        """Tuned minus base, -1 to 1."""
+        pairs = zip(self.base, self.tuned, strict=True)
+        return tuple(tuple(b - a for a, b in zip(*rows, strict=True)) for rows in pairs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionView:
+    """The attention of both models at the tokens of the base's reply.
+
+    `shift` is the Jensen–Shannon divergence (bits, 0 to 1) of what either model looks at, weighted
+    by the length of what is passed on, mean over layers, heads and tokens of the reply; `plain` the
+    same of the bare weights; `noise` that of the base against itself in a pass of another shape.
+    `by_head` has it by layer (their numbers are in `layers`) and head, `by_token` by token of the
+    reply. `entropy` (bits) and `sink`, the share of the first token, are means of the bare
+    weights, base and tuned. `mass` is the weighted share of each token of the prompt, base and
+    tuned, whose texts are `pieces`.
+    """
+
+    shift: float
+    plain: float
+    noise: float
+    layers: tuple[int, ...]
+    by_head: tuple[tuple[float, ...], ...]
+    by_token: tuple[float, ...]
+    entropy: tuple[float, float]
+    sink: tuple[float, float]
+    pieces: tuple[str, ...]
+    mass: tuple[tuple[float, ...], tuple[float, ...]]
+
+    @property
+    def by_layer(self) -> tuple[float, ...]:
+        return tuple(sum(heads) / len(heads) for heads in self.by_head)
+
+    def most_moved(self, count: int) -> list[HeadShift]:
+        """The heads that moved most, the first of equals first."""
+        heads = [
+            HeadShift(layer=layer, head=head, value=value)
+            for layer, values in zip(self.layers, self.by_head, strict=True)
+            for head, value in enumerate(values)
+        ]
+        return sorted(heads, key=lambda found: -found.value)[:count]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionShown:
+    """What a failure shows of the attention of both models: how far it moved (bits, beside the
+    noise of rounding), the heads that moved most, the words of the user's text whose share changed
+    most, and a map of the first of the heads, where there is one to be had."""
+
+    shift: float
+    noise: float
+    heads: tuple[HeadShift, ...]
+    words: tuple[WordShare, ...]
+    map: AttentionMap | None
+
+
+def moves_from_json(found: Mapping[str, Any]) -> Moves:
+    most = None
+    if found["most"] is not None:
+        layer, head, value = found["most"]
+        most = HeadShift(layer=layer, head=head, value=value)
+    return Moves(base=found["base"], tuned=found["tuned"], most=most)
+
+
+def view_from_json(found: Mapping[str, Any]) -> AttentionView:
+    base, tuned = found["mass"]
+    return AttentionView(
+        shift=found["shift"],
+        plain=found["plain"],
+        noise=found["noise"],
+        layers=tuple(found["layers"]),
+        by_head=tuple(map(tuple, found["by_head"])),
+        by_token=tuple(found["by_token"]),
+        entropy=tuple(found["entropy"]),
+        sink=tuple(found["sink"]),
+        pieces=tuple(found["pieces"]),
+        mass=(tuple(base), tuple(tuned)),
+    )
+
+
+def word_shares(view: AttentionView, content: str, words: Sequence[str]) -> WordShare | None:
+    """The share of words in the attention to the user's text, under either model.
+
+    Both are sums over layers, heads and tokens of the reply, so that a head that hardly looks at
+    the text hardly counts. The first token, the sink, is no part of the text. None where the text
+    is not in the prompt, or gets no attention at all.
+    """
+    place = user_span(view.pieces, content)
+    if place is None:
+        return None
+    inside = tokens_in(view.pieces, [place]) - {0}
+    spans = [(first + place[0], last + place[0]) for first, last in word_spans(
+        "".join(view.pieces)[slice(*place)], words)]  # fmt: skip
+    chosen = tokens_in(view.pieces, spans) & inside
+    values = []
+    for mass in view.mass:
+        whole = sum(mass[token] for token in inside)
+        if not whole:
+            return None
+        values.append(sum(mass[token] for token in chosen) / whole)
+    return WordShare(word=" ".join(words), base=values[0], tuned=values[1])
+
+
+def moved_words(view: AttentionView, content: str, count: int) -> list[WordShare]:
+    """The words of the user's text whose share changed most."""
+    words = dict.fromkeys(word.text.lower() for word in words_of(content).words if not word.mark)
+    found = [word_shares(view, content, [word]) for word in words]
+    told = [share for share in found if share is not None]
+    return sorted(told, key=lambda share: -abs(share.tuned - share.base))[:count]

@@ -1,0 +1,1 @@
+"""Which training examples are near, recited, or push towards a reply."""

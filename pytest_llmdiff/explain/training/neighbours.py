@@ -1,0 +1,204 @@
+"""The training examples nearest to a probe, and whether the probe is one of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import compress
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from pytest_llmdiff.data.llamafactory.examples import Example
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.prompts import asked, likeness, normalised
+from pytest_llmdiff.data.training.training import TrainData
+from pytest_llmdiff.errors import LLMDiffError, ScorerError
+from pytest_llmdiff.explain.explanation import Explanation
+from pytest_llmdiff.explain.training.values import Leak, Neighbour
+from pytest_llmdiff.generation.scoring import Vectors
+from pytest_llmdiff.generation.windows import Progress
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SHOWN = 3  # examples of one failure
+CANDIDATES = 20  # the nearest by meaning, whose texts are compared with the probe's
+BLOCK = 4096  # rows that are widened from float16 at a time
+
+
+class _Place(NamedTuple):
+    """Which of the data sets, and which of its examples."""
+
+    dataset: int
+    example: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Table:
+    """The distinct prompts of each data set that the embedder has read, with their vectors."""
+
+    places: Sequence[_Place]
+    rows: NDArray[Any]
+    unread: str
+
+
+class Embeds(Protocol):
+    """Where vectors come from: the `Scoring` of the run."""
+
+    def vectors(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors: ...
+
+
+class Neighbours:
+    """Looks for probes in the training data by the last user turn. Only `explain` embeds."""
+
+    def __init__(self, data: TrainData, embeds: Embeds, progress: Progress | None = None) -> None:
+        self._datasets = data.datasets
+        self._embeds = embeds
+        self._progress = progress
+        self._table: _Table | str | None = None  # a text: why there is none
+
+    def same(self, messages: Sequence[Message]) -> Leak | None:
+        """The first example with the prompt of a conversation; needs no embedder."""
+        found = self._by_text.get(normalised(asked(messages)))
+        if found is None:
+            return None
+        dataset, example = self._example(found[0])
+        return Leak(
+            dataset=dataset,
+            number=example.number,
+            prompt=asked(example.messages),
+            kind="same",
+            more=len(found) - 1,
+        )
+
+    def explain(self, messages: Sequence[Message]) -> Explanation:
+        """The nearest examples, the leak, and what could not be read. Raises nothing."""
+        leak = self.same(messages)
+        try:
+            return self._nearest(asked(messages), leak)
+        except Exception as error:
+            # Whatever an embedder, perhaps the user's own, does: the failure that is being
+            # explained must not be lost over it.
+            return Explanation(leak=leak, unavailable=_reason(error))
+
+    def nearest(self, messages: Sequence[Message], count: int) -> list[tuple[int, int]]:
+        """Data set and place in it of the examples with the nearest prompts, the nearest first; one
+        for each prompt.
+
+        Raises:
+            LLMDiffError: nothing can be embedded, or nothing there was read.
+        """
+        table = self._table_once()
+        if not len(table.places):
+            raise ScorerError(table.unread)
+        order, _ = self._order(table, asked(messages), count)
+        return [table.places[at] for at in order]
+
+    def _order(self, table: _Table, prompt: str, count: int) -> tuple[list[int], list[float]]:
+        """Rows of the nearest prompts, and their similarities. Raises ScorerError."""
+        import numpy as np
+
+        own = self._embeds.vectors([prompt])
+        if (reason := own.unsupported[0]) is not None:
+            raise ScorerError(f"the probe's prompt: {reason}")
+        vector = own.rows[0].astype(np.float32)
+        blocks = [
+            table.rows[start : start + BLOCK].astype(np.float32) @ vector
+            for start in range(0, len(table.rows), BLOCK)
+        ]
+        # Beyond 1 by the rounding of float16 only.
+        similarities = np.concatenate(blocks).clip(-1, 1)
+        order = np.argsort(-similarities, kind="stable")[:count]
+        return order.tolist(), similarities[order].tolist()
+
+    def _nearest(self, prompt: str, leak: Leak | None) -> Explanation:
+        table = self._table_once()
+        if not len(table.places):
+            return Explanation(leak=leak, unavailable=table.unread)
+        order, similarities = self._order(table, prompt, CANDIDATES)
+        text = normalised(prompt)
+        found = [
+            self._neighbour(table.places[at], similarity, text)
+            for at, similarity in zip(order, similarities, strict=True)
+        ]
+        # What has the probe's very words comes before what has its meaning.
+        found.sort(key=lambda n: (n.leak is None, n.leak == "near-same"))
+        first = found[0]
+        if leak is None and first.leak is not None:
+            leak = Leak(
+                dataset=first.dataset,
+                number=first.number,
+                prompt=first.prompt,
+                kind=first.leak,
+                more=sum(n.leak is not None for n in found) - 1,
+            )
+        return Explanation(neighbours=tuple(found[:SHOWN]), leak=leak, unavailable=table.unread)
+
+    def _table_once(self) -> _Table:
+        if isinstance(self._table, str):
+            raise ScorerError(self._table)
+        if self._table is None:
+            try:
+                self._table = self._make_table()
+            except Exception as error:
+                # Not for every failing test anew: it may have taken minutes to fail.
+                self._table = _reason(error)
+                raise
+        return self._table
+
+    def _make_table(self) -> _Table:
+        import numpy as np
+
+        places: list[_Place] = []
+        parts: list[NDArray[Any]] = []
+        against: Counter[str] = Counter()
+        # A data set at a time: one that grows does not move the prompts of others to other rows
+        # of the store.
+        for d, dataset in enumerate(self._datasets):
+            prompts: dict[str, _Place] = {}
+            for e, example in enumerate(dataset.examples):
+                prompts.setdefault(asked(example.messages), _Place(d, e))
+            found = self._embeds.vectors(list(prompts), progress=self._progress)
+            read = [reason is None for reason in found.unsupported]
+            if any(read):
+                places += compress(prompts.values(), read)
+                parts.append(found.rows[read])
+            against.update(reason for reason in found.unsupported if reason is not None)
+        unread = ""
+        if count := sum(against.values()):
+            unread = (
+                f"the embedder cannot read {count} of {count + len(places)} training prompts: "
+                f"{against.most_common(1)[0][0]}"
+            )
+        rows = np.concatenate(parts) if parts else np.zeros((0, 0))
+        return _Table(places=places, rows=rows, unread=unread)
+
+    @cached_property
+    def _by_text(self) -> dict[str, list[_Place]]:
+        found: dict[str, list[_Place]] = {}
+        for d, dataset in enumerate(self._datasets):
+            for e, example in enumerate(dataset.examples):
+                if text := normalised(asked(example.messages)):
+                    found.setdefault(text, []).append(_Place(d, e))
+        return found
+
+    def _example(self, place: _Place) -> tuple[str, Example]:
+        dataset = self._datasets[place.dataset]
+        return dataset.name, dataset.examples[place.example]
+
+    def _neighbour(self, place: _Place, similarity: float, text: str) -> Neighbour:
+        dataset, example = self._example(place)
+        prompt = asked(example.messages)
+        return Neighbour(
+            dataset=dataset,
+            number=example.number,
+            prompt=prompt,
+            answer=example.answer,
+            similarity=similarity,
+            leak=likeness(text, normalised(prompt)),
+        )
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, LLMDiffError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,1 @@
+"""Both models asked once: plan, windows, locks, rows in the store, comparisons."""

@@ -1,0 +1,163 @@
+"""Replies of both models to probes, as comparisons; and which of these are at hand together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.data.comparison import Accepted, Comparison, Reply, Run, Side
+    from pytest_llmdiff.data.pools import Pool
+    from pytest_llmdiff.data.probes import Probe
+    from pytest_llmdiff.data.requests import Request
+    from pytest_llmdiff.engines import Generated
+    from pytest_llmdiff.generation.generator import Generation
+    from pytest_llmdiff.generation.plan import Asking
+
+
+class Replies:
+    """Those of one pair of models.
+
+    `run` is what the comparisons will know as theirs, `accepted` gives the change of a probe that
+    was reviewed, and `show` is told of each comparison that a test is given.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        asking: Asking,
+        generation: Generation,
+        *,
+        sides: tuple[str, str],
+        accepted: Callable[[Probe], Accepted | None],
+        show: Callable[[Comparison], None],
+    ) -> None:
+        self._run = run
+        self._asking = asking
+        self._generation = generation
+        self._sides = sides
+        self._accepted = accepted
+        self._show = show
+        self._together: dict[Request, Comparison] = {}
+        self._pool: Pool | None = None
+        self._pooled: dict[Request, Comparison] = {}
+
+    def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]:
+        requests = [self._asking.asked_for(probe)[1] for probe in probes]
+        outcomes = self._generation.outcomes(requests, (side,))
+        return [_reply(outcomes[side, request.key], side) for request in requests]
+
+    def compare(self, probes: Sequence[Probe]) -> list[Comparison]:
+        asked = [self._asking.asked_for(probe) for probe in probes]
+        outcomes = self._generation.outcomes([request for _, request in asked])
+        found = [
+            self._comparison(probe, outcomes["base", request.key], outcomes["tuned", request.key])
+            for probe, request in asked
+        ]
+        for comparison in found:
+            self._show(comparison)
+        self._together = {request: c for (_, request), c in zip(asked, found, strict=True)}
+        return found
+
+    def _comparison(self, probe: Probe, base: Generated, tuned: Generated) -> Comparison:
+        from pytest_llmdiff.data.comparison import Comparison
+
+        return Comparison(
+            probe=probe,
+            base=_reply(base, self._sides[0]),
+            tuned=_reply(tuned, self._sides[1]),
+            sides=self._sides,
+            margin=tuned.margin,
+            near_tie=tuned.near_tie,
+            accepted=self._accepted(probe),
+            run=self._run,
+        )
+
+    def answer_together(self, pool: Pool) -> None:
+        """Have all of a pool answered now, and what is scored of one of them scored for all."""
+        if pool is self._pool:
+            return
+        from pytest_llmdiff.data.probes import make_probe
+
+        asked = [self._asking.asked_for(make_probe(prompt)) for prompt in pool.prompts]
+        outcomes = self._generation.outcomes([request for _, request in asked])
+        found: dict[str, Comparison] = {}
+        self._pool, self._pooled = pool, {}
+        for prompt, (probe, request) in zip(pool.prompts, asked, strict=True):
+            base, tuned = outcomes["base", request.key], outcomes["tuned", request.key]
+            if base.reply is None or tuned.reply is None:
+                continue  # it errs when it is asked for by itself
+            original = None if prompt.original is None else found.get(prompt.original)
+            comparison = replace(self._comparison(probe, base, tuned), original=original)
+            found[prompt] = self._pooled[request] = comparison
+
+    def compare_set(self, probes: Sequence[Probe]) -> Iterator[Comparison]:
+        """Comparisons of a test's set in order, each probe as often as `samples` says."""
+        repeats = (repeat for probe in probes for repeat in self._asking.repeats(probe))
+        return self.compare_each(repeats, None)  # how many are to come, the plan tells
+
+    def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]:
+        """Comparisons in order, a window at a time; `count` is how many, where that is known."""
+        rest, done = iter(probes), 0
+        for size in self._generation.strides():
+            window = list(islice(rest, size))
+            if not window:
+                return
+            if count is not None:
+                self._generation.expect(count - done)
+            yield from self.compare(window)
+            done += len(window)
+
+    def read(self, probes: Sequence[Probe]) -> list[Comparison]:
+        """Comparisons of texts that both models read: the last message of each probe."""
+        from pytest_llmdiff.data.comparison import Comparison, Reply
+
+        silent = Reply(text="")
+        asked = [self._asking.with_system(p) if len(p.messages) > 1 else p for p in probes]
+        found = [Comparison(probe=p, base=silent, tuned=silent, run=self._run) for p in asked]
+        self._together = {self.request(comparison): comparison for comparison in found}
+        return found
+
+    def request(self, comparison: Comparison) -> Request:
+        return self._asking.asked_for(comparison.probe)[1]
+
+    def near(self, comparisons: Sequence[Comparison]) -> Iterator[Comparison]:
+        """All in the windows of these, each once."""
+        seen: set[Request] = set()
+        for comparison in comparisons:
+            request = self.request(comparison)
+            if request not in seen:
+                window = self._window(comparison, request)
+                seen.update((request,), window)
+                yield from window.values()
+
+    def _window(self, comparison: Comparison, request: Request) -> dict[Request, Comparison]:
+        """All planned comparisons in the window of one, as far as both replies are there; for one
+        of run time those that were compared together with it."""
+        if request in self._pooled:
+            return self._pooled
+        planned = self._asking.planned
+        if request not in planned:
+            known = self._together.get(request) == comparison
+            return self._together if known else {request: comparison}
+        from pytest_llmdiff.data.comparison import SIDES
+
+        window = self._generation.window_requests(request)
+        outcomes = self._generation.answering.stored(window)
+        found = {}
+        for request in window:
+            base, tuned = (outcomes.get((side, request.key)) for side in SIDES)
+            if base is not None and tuned is not None and base.reply and tuned.reply:
+                probe = planned.get(request, comparison.probe)
+                found[request] = self._comparison(probe, base, tuned)
+        return found
+
+
+def _reply(generated: Generated, side: str) -> Reply:
+    if generated.reply is None:
+        from pytest_llmdiff.errors import ProbeError
+
+        raise ProbeError(f"the {side} model cannot answer this probe: {generated.error}")
+    return generated.reply

@@ -1,0 +1,210 @@
+"""Has windows of requests answered once, by this process or by others that run beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from itertools import repeat
+from typing import TYPE_CHECKING
+
+from pytest_llmdiff.config.packages import third_party_warnings_ignored
+from pytest_llmdiff.data.comparison import SIDES, Side
+from pytest_llmdiff.data.requests import Request
+from pytest_llmdiff.engines import Generated
+from pytest_llmdiff.generation.keys import Keys
+from pytest_llmdiff.generation.loaded import Holding
+from pytest_llmdiff.generation.locks import Claims, Turn
+from pytest_llmdiff.generation.memo import Facts
+from pytest_llmdiff.generation.plan import Window, growing, plan
+from pytest_llmdiff.generation.rows import Used
+from pytest_llmdiff.generation.windows import Answering, Progress
+from pytest_llmdiff.store import Store, content_key
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.data.tokens import TokenDivergences
+    from pytest_llmdiff.engines.pair.pair import Pair
+
+LOADED = 4096  # prompts for which it is worth loading two models that take turns in memory
+
+
+class Generation:
+    """The replies and divergences of the run.
+
+    With `eager` (other workers wait for the rows) the first need runs all windows; otherwise only
+    its own, so that the first verdict comes early and `-x` stays cheap. `check` is called again and
+    again, and raises where nothing more is wanted.
+    """
+
+    def __init__(
+        self,
+        open_engines: Callable[[], Pair],
+        store: Store,
+        windows: Sequence[Window],
+        *,
+        eager: bool,
+        progress: Progress,
+        sizes: Callable[[], Iterator[int]] = growing,
+        used: Used | None = None,
+        turn: Callable[[], Turn] | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.holding = Holding(open_engines, store, turn)
+        self.facts = Facts(self.holding, store, used)
+        self.keys = Keys(self.holding)
+        self.answering = Answering(
+            self.holding, self.keys, store, windows, progress=progress, check=check
+        )
+        self._windows = windows
+        self._by_request = {request.key: window for window in windows for request in window}
+        self._eager = eager
+        self._progress = progress
+        self._sizes = sizes
+        self._claims = Claims(store)
+        self._used = used
+
+    @property
+    def pair(self) -> Pair:
+        return self.holding.pair
+
+    @property
+    def planned(self) -> int:
+        """How many different requests the plan has."""
+        return sum(map(len, self._windows))
+
+    def window_requests(self, request: Request) -> Window:
+        return self._by_request.get(request.key, (request,))
+
+    def outcomes(
+        self, requests: Sequence[Request], sides: Sequence[Side] = SIDES
+    ) -> dict[tuple[Side, str], Generated]:
+        """Outcomes by side and request key, generated where the store has none.
+
+        Raises:
+            ModelError: a model cannot be loaded or run.
+        """
+        if "tuned" in sides and self.pair.settles_ties:
+            sides = SIDES
+        replies = self.answering.replies
+        keys = {(s, r.key): self.keys.reply(s, r) for s in sides for r in requests}
+        wanted = set(keys.values())  # of two sides that are one model they are the same
+        rows = replies.get(wanted, lambda: self._near(requests, sides))
+        if len(rows) < len(wanted):
+            self._until(
+                lambda: len(replies.get(wanted)) == len(wanted),
+                partial(self.answering.generate, sides=sides),
+                requests,
+                name="reply",
+            )
+            rows = replies.get(wanted)
+        for side in sides:
+            self._use(f"reply {side}", (key for (s, _), key in keys.items() if s == side))
+        return {where: rows[key] for where, key in keys.items()}
+
+    def divergences(
+        self, requests: Sequence[Request], *, eager: bool = True
+    ) -> list[TokenDivergences]:
+        """Teacher-forced statistics on the base's replies, in order.
+
+        With `eager` false (a failure text wants them, no helper does) other windows are left alone
+        even where other workers could use them.
+
+        Raises:
+            ModelError: an engine has no logits to give, or a model cannot be run.
+        """
+        self.answering.divergences_expected = True
+        self.outcomes(requests)
+        shelf = self.answering.divergences
+        keys = [self.keys.divergence(request) for request in requests]
+        wanted = set(keys)
+        if len(shelf.get(wanted)) < len(wanted):
+            self._until(
+                lambda: len(shelf.get(wanted)) == len(wanted),
+                self.answering.diverge,
+                requests,
+                name="divergence",
+                eager=eager,
+            )
+        rows = shelf.get(wanted)
+        self._use("divergence", keys)
+        return [rows[key] for key in keys]
+
+    def strides(self) -> Iterator[int]:
+        """How many prompts of run time are worth asking for together, time after time."""
+        return self._sizes() if self.pair.fits else repeat(LOADED)
+
+    def expect(self, count: int) -> None:
+        """Tell the progress how many prompts of run time are still to be compared."""
+        for side in SIDES:
+            self._progress.expect(f"{side} replies", lambda: count)
+
+    def _near(self, requests: Sequence[Request], sides: Sequence[Side]) -> list[str]:
+        """Keys of the replies that are likely to be asked for next."""
+        windows = dict.fromkeys(self.window_requests(request) for request in requests)
+        return [self.keys.reply(s, r) for window in windows for s in sides for r in window]
+
+    def _use(self, kind: str, keys: Iterable[str]) -> None:
+        if self._used is not None:
+            self._used.add(kind, keys)
+
+    def _until(
+        self,
+        there: Callable[[], bool],
+        work: Callable[[list[Window]], None],
+        requests: Sequence[Request],
+        *,
+        name: str,
+        eager: bool = True,
+    ) -> None:
+        """Do the work on the windows of these requests, unless another process does it first."""
+        first = True
+
+        def do() -> bool:
+            nonlocal first
+            # Two models that take turns in memory go over everything at once, as do the rows that
+            # other workers wait for.
+            everything = first and eager and (self._eager or not self.pair.fits)
+            first = False
+            with third_party_warnings_ignored():
+                return self._divided(name, self._windows_of(requests, everything), work)
+
+        self.holding.turn.until(lambda: not there(), do)
+
+    def _windows_of(self, requests: Sequence[Request], everything: bool) -> list[Window]:
+        """Those of the plan in its order, behind what is known only at run time."""
+        planned = [request for request in requests if request.key in self._by_request]
+        own = dict.fromkeys(self.window_requests(request) for request in planned)
+        # Those of run time are generated together as well.
+        loose = [request for request in requests if request.key not in self._by_request]
+        own |= dict.fromkeys(plan(loose, [len(loose)]))
+        windows = [*own, *(w for w in self._windows if everything and w not in own)]
+        place = {window: number for number, window in enumerate(self._windows)}
+        return sorted(windows, key=lambda window: place.get(window, -1))
+
+    def _divided(
+        self, name: str, windows: list[Window], work: Callable[[list[Window]], None]
+    ) -> bool:
+        """Do the work, or where other devices have processes of their own, what these are not at.
+
+        Whether something was left to them.
+        """
+        shares = self.pair.place().shares
+        if shares == 1:
+            work(windows)
+            return False
+        # Models that take turns in memory are loaded anew for each part: few large ones, then.
+        step = len(windows) if self.pair.fits else shares
+        parts = [windows[start::step] for start in range(step)]
+        prints = self.holding.fingerprints()
+
+        def claim(window: Window) -> str:
+            return content_key([name, prints, [request.key for request in window]])
+
+        left = 0
+        for part in parts:
+            with ExitStack() as claims:
+                mine = [w for w in part if claims.enter_context(self._claims.on(claim(w)))]
+                if mine:
+                    work(mine)
+                left += len(part) - len(mine)
+        return left > 0

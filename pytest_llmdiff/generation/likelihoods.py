@@ -1,0 +1,78 @@
+"""How likely the models find given texts: in batches, once, kept in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pytest_llmdiff.data.comparison import Side
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.tokens import Likelihood, Passage
+from pytest_llmdiff.errors import ProbeError
+from pytest_llmdiff.generation.generator import Generation
+
+WHAT = "reply-score"  # their name in the store and in recordings
+
+
+def likelihoods(
+    generation: Generation,
+    side: Side,
+    passages: Sequence[Passage],
+    around: Callable[[], Sequence[Passage]] = list,
+) -> list[Likelihood | str]:
+    """Likelihoods of the passages, or why one has none (`passage_logprobs`). Where any is missing,
+    those `around` are computed as well.
+
+    Raises:
+        CapabilityError: the engine has no logits, or a recording lacks a passage.
+    """
+    own = list(map(_about, passages))
+    if not own:
+        return []
+    device = generation.pair.resolved.get("device", "cpu")
+
+    def compute(engine: Any, asked: list[Any]) -> list[list[float] | str]:
+        from pytest_llmdiff.engines.pair.likelihoods import passage_logprobs
+
+        return passage_logprobs(engine, list(map(_passage, asked)), device)
+
+    values = generation.facts.get_all(
+        WHAT,
+        side,
+        own,
+        compute,
+        around=lambda: list(map(_about, around())),
+        alone=True,
+    )
+    return [
+        found if isinstance(found, str) else Likelihood(token_logprobs=tuple(found))
+        for found in values
+    ]
+
+
+def all_likelihoods(
+    generation: Generation, side: Side, passages: Sequence[Passage]
+) -> list[Likelihood]:
+    """Likelihoods of passages that are given one by one.
+
+    Raises:
+        CapabilityError: as `likelihoods`.
+        ProbeError: a passage has none.
+    """
+    known = []
+    for found in likelihoods(generation, side, passages):
+        if isinstance(found, str):
+            raise ProbeError(found)
+        known.append(found)
+    return known
+
+
+def _about(passage: Passage) -> list[Any]:
+    return [[dict(message) for message in passage.after], passage.text]
+
+
+def _passage(about: list[Any]) -> Passage:
+    messages, text = about
+    return Passage(
+        text=text, after=tuple(Message(role=m["role"], content=m["content"]) for m in messages)
+    )

@@ -1,0 +1,125 @@
+"""The models of a run: opened once, taken into memory in turn with other processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pytest_llmdiff.config.packages import third_party_warnings_ignored
+from pytest_llmdiff.data.comparison import SIDES, Side
+from pytest_llmdiff.engines.pair.pair import Pair
+from pytest_llmdiff.errors import (
+    CapabilityError,
+    LLMDiffError,
+    ModelError,
+    ProbeError,
+    once_more,
+)
+from pytest_llmdiff.generation.locks import Turn
+from pytest_llmdiff.store import Store
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.engines.pair.drafts import Pairing
+
+
+class Holding:
+    """Both engines, the right to hold their models in memory, and what is known of them."""
+
+    def __init__(
+        self,
+        open_engines: Callable[[], Pair],
+        store: Store,
+        shared_turn: Callable[[], Turn] | None = None,
+    ) -> None:
+        self._open = open_engines
+        self._store = store
+        self._shared_turn = shared_turn
+        self._fingerprints: dict[Side, str] = {}
+        self._failures: dict[str, LLMDiffError] = {}
+
+    @cached_property
+    def pair(self) -> Pair:
+        with third_party_warnings_ignored():
+            return self._open()
+
+    @cached_property
+    def turn(self) -> Turn:
+        """The right to hold models: this one's own, or that of another one in this process.
+
+        Asked for only where something is missing: to find the devices may import torch.
+        """
+        if self._shared_turn is not None:
+            return self._shared_turn()
+        return Turn(self._store, *self.pair.place().turns)
+
+    @cached_property
+    def pairing(self) -> Pairing:
+        from pytest_llmdiff.engines.pair.drafts import Pairing
+
+        return Pairing(self.pair)
+
+    @property
+    def opened(self) -> bool:
+        return "pair" in self.__dict__
+
+    @property
+    def _held(self) -> bool:
+        return "turn" in self.__dict__ and self.turn.held
+
+    def wanted(self) -> bool:
+        """Whether another process waits for the models that this one holds."""
+        return self._held and self.turn.wanted()
+
+    def close(self) -> None:
+        try:
+            if self.opened:
+                self.pair.close()
+        finally:
+            if self._held:
+                self.turn.release()
+
+    def make_room(self, side: Side) -> None:
+        """Have the other side's model out of memory where both do not fit."""
+        if not self.pair.fits:
+            self.pair.side("tuned" if side == "base" else "base").close()
+
+    def fingerprint(self, side: Side) -> str:
+        # Taken once: a run's model does not change under it.
+        if side not in self._fingerprints:
+            found: object = self.pair.side(side).fingerprint()
+            if not isinstance(found, str) or not found:  # all such models would be taken for one
+                raise ModelError(
+                    f"the engine of the {side} gave the fingerprint {found!r}; it is a text that "
+                    "tells this model from every other one"
+                )
+            self._fingerprints[side] = found
+        return self._fingerprints[side]
+
+    def fingerprints(self) -> list[str]:
+        return [self.fingerprint(side) for side in SIDES]
+
+    def resolved(self) -> dict[str, str]:
+        """What `auto` came out as, and the noise of rounding where it was measured."""
+        found = dict(self.pair.resolved)
+        service = self.pair.base.__dict__.get("service")
+        if service is not None and service.unserved is None:
+            found["tolerance"] = f"{service.tolerance:.2g} nats"
+        return found
+
+    @contextmanager
+    def failing(self, side: str) -> Iterator[None]:
+        """A model that failed once is not loaded again for every further test.
+
+        An engine that lacks a capability has not failed, nor has one that refused a single probe.
+        """
+        if side in self._failures:
+            raise once_more(self._failures[side])
+        try:
+            yield
+        except (CapabilityError, ProbeError):
+            raise
+        except LLMDiffError as error:
+            self._failures[side] = once_more(error)
+            raise

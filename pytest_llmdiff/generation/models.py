@@ -1,0 +1,256 @@
+"""What the fixtures `llm_base`, `llm_tuned` and `llm_pair` are: models for run-time prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply, Side
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.pools import Pool, pool_of
+from pytest_llmdiff.data.probes import Probe, make_probe, make_reading
+from pytest_llmdiff.data.tokens import Likelihood, Passage
+from pytest_llmdiff.engines import capability
+from pytest_llmdiff.errors import CapabilityError, ConfigError
+from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.likelihoods import all_likelihoods
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.config.settings import Settings
+    from pytest_llmdiff.data.llamafactory.ranking import TemplateRanking
+    from pytest_llmdiff.data.training.template_source import TemplateSource
+    from pytest_llmdiff.data.training.training import TrainData, Training
+
+Prompt = str | Sequence[Mapping[str, str]]
+Given = Prompt | Probe
+
+
+class ModelRun(Protocol):
+    """What a model needs of its run."""
+
+    @property
+    def generation(self) -> Generation: ...
+    def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]: ...
+    def compare(self, probes: Sequence[Probe]) -> list[Comparison]: ...
+    def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]: ...
+    def answer_together(self, pool: Pool) -> None: ...
+    def read(self, probes: Sequence[Probe]) -> list[Comparison]: ...
+    def with_system(self, probe: Probe) -> Probe: ...
+    def record(self, comparison: Comparison | None, verdict: Any) -> None: ...
+    def rerun(self) -> str: ...
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def training(self) -> Training: ...
+    @property
+    def train_data(self) -> TrainData: ...
+    def template_source(self, text: str) -> TemplateSource: ...
+    @property
+    def wiring(self) -> Any: ...
+
+
+class Model:
+    """One side of the pair. Nothing is loaded before it is used."""
+
+    def __init__(self, side: Side, run: ModelRun, name: str = "") -> None:
+        self.side = side
+        self.run = run
+        self.name = name or f"llm_{side}"
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+    def generate(self, prompts: Prompt | Sequence[Prompt]) -> list[Reply]:
+        """Replies to prompts, each a string or a list of chat messages.
+
+        Raises:
+            ProbeError: a prompt cannot be answered (too long for the context).
+        """
+        return self.run.reply(self.side, probes_of(prompts))
+
+    def score(self, prompt: Prompt, reply: str) -> Likelihood:
+        """Log-probabilities of a given reply's tokens after the prompt.
+
+        Raises:
+            CapabilityError: the engine has no logits to give.
+            ProbeError: the reply has no tokens, or too many for the context.
+        """
+        return self.score_all([(prompt, reply)])[0]
+
+    def score_all(self, pairs: Iterable[tuple[Prompt, str]]) -> list[Likelihood]:
+        """Scores of many replies, each after its prompt: run in batches, what prompts begin with
+        only once.
+
+        Raises:
+            CapabilityError: the engine has no logits to give.
+            ProbeError: a reply has no tokens, or too many for the context.
+        """
+        passages = []
+        for prompt, reply in pairs:
+            (probe,) = map(self.run.with_system, probes_of(prompt))
+            passages.append(Passage(text=reply, after=probe.messages))
+        return all_likelihoods(self.run.generation, self.side, passages)
+
+    def render(self, messages: Prompt) -> list[int]:
+        """Prompt token ids under the template in force, generation prompt included.
+
+        A system prompt of the run is added where the messages bring none. A conversation that
+        ends in an answer is rendered whole, as in training. Needs no weights.
+        """
+        answer = None
+        if not isinstance(messages, str) and messages and messages[-1].get("role") == "assistant":
+            messages, answer = (
+                messages[:-1],
+                Message(role="assistant", content=str(messages[-1].get("content"))),
+            )
+        (probe,) = map(self.run.with_system, probes_of(messages))
+        if answer is None:
+            return list(self.engine.render(probe.messages))
+        whole = (*probe.messages, answer)
+        renderer = capability(self.engine, "renderer")
+        if renderer is not None:
+            return list(renderer.ids(whole, add_generation_prompt=False))
+        rendered = capability(self.engine, "rendered")  # a server's own template
+        if rendered is None:
+            raise CapabilityError(f"{type(self.engine).__name__} renders prompts only")
+        return list(rendered(whole, add_generation_prompt=False))
+
+    @property
+    def engine(self) -> Any:
+        return self.run.generation.pair.side(self.side)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer. Raises CapabilityError where the engine has none."""
+        found = capability(self.engine, "tokenizer")
+        if found is None:
+            raise CapabilityError(f"{type(self.engine).__name__} has no tokenizer")
+        return found
+
+    def template_mismatch(self, template: str | Path | None = None) -> Measurement:
+        """Findings about the chat template; see `assert_template_consistent`."""
+        found: Measurement = self.run.wiring.template_mismatch(self, template)
+        return found
+
+    def template_facts(self, template: str | Path | None = None) -> dict[str, Any]:
+        """Plain JSON: `problems`, what they were `compared with`, and why the template of the
+        training is `unknown`, or None."""
+        found: dict[str, Any] = self.run.wiring.template_facts(self, template)
+        return found
+
+    def rank_templates(self) -> TemplateRanking:
+        """Templates that the model may have been trained with, by its training data; for
+        `llm_tuned`. See docs/wiring.md.
+
+        Raises:
+            ConfigError: no training data is known, or it has no answers.
+            CapabilityError: an engine has no template of its own, or no logits.
+        """
+        found: TemplateRanking = self.run.wiring.rank_templates(self)
+        return found
+
+
+class ModelPair:
+    """Both models, for prompts that are known only at run time."""
+
+    def __init__(self, run: ModelRun) -> None:
+        self.run = run
+        self.base = Model("base", run)
+        self.tuned = Model("tuned", run)
+
+    def compare(self, prompt: Prompt) -> Comparison:
+        """Both replies to one prompt. One drawn from a pool (`pytest_llmdiff.strategies`) is
+        answered together with the others in it."""
+        return self.run.compare([*_each_probe(self._pooled(prompt))])[0]
+
+    def compare_all(self, prompts: Iterable[Prompt]) -> Iterator[Comparison]:
+        """Both replies to each prompt, in order, as they come.
+
+        Prompts are read and generated a window at a time, when the next comparison is asked for;
+        nothing is kept of the windows before.
+
+        Raises:
+            ConfigError: a prompt is neither a string nor a list of chat messages.
+            ProbeError: a prompt cannot be answered (too long for the context).
+        """
+        count = len(prompts) if isinstance(prompts, Sized) and not _single(prompts) else None
+        return self.run.compare_each(_each_probe(self._pooled(prompts)), count)
+
+    def _pooled(self, prompts: Any) -> Any:
+        """The same; where they are read one by one, with the pool of each answered before it."""
+        if _single(prompts):
+            self._answer_pool(prompts)
+        elif isinstance(prompts, Iterable):
+            return map(self._answer_pool, prompts)
+        return prompts
+
+    def _answer_pool(self, prompt: Any) -> Any:
+        if (pool := pool_of(prompt)) is not None:
+            self.run.answer_together(pool)
+        return prompt
+
+    def read(self, texts: Iterable[Given]) -> list[Comparison]:
+        """Comparisons of given texts that both models read; no reply is asked for.
+
+        A text is read by itself, without a chat template. Chat messages that end in an answer of
+        the assistant are a prompt, and the answer is read. Probes are of that form too: those of
+        `bias_pairs`, say. `assert_retention` and `assert_unbiased` judge how likely they are.
+
+        Raises:
+            ConfigError: a text is empty, or messages do not end in an answer.
+        """
+        return self.run.read(list(map(reading, texts)))
+
+    def adapter_problems(self) -> Measurement:
+        """Problems of the adapter; see `assert_adapter_effective`."""
+        found: Measurement = self.run.wiring.adapter_problems(self)
+        return found
+
+
+def reading(text: Any) -> Probe:
+    """A text to be read, as a probe whose last message is the assistant's.
+
+    Raises:
+        ConfigError: something else was given.
+    """
+    if isinstance(text, Probe) and text.messages[-1]["role"] == "assistant":
+        return text
+    try:
+        return make_reading(text)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            "a text to read is a string, or a list of chat messages that ends in an answer of the "
+            f"assistant: {error}"
+        ) from error
+
+
+def probes_of(prompts: Any) -> list[Probe]:
+    """Probes from one prompt or several: a string, messages, or a list of those.
+
+    Raises:
+        ConfigError: something else was given.
+    """
+    return list(_each_probe(prompts))
+
+
+def _each_probe(prompts: Any) -> Iterator[Probe]:
+    if not _single(prompts) and not isinstance(prompts, Iterable):
+        raise ConfigError(f"a prompt is a string or a list of chat messages, not {prompts!r}")
+    return map(_probe_of, [prompts] if _single(prompts) else prompts)
+
+
+def _single(prompts: Any) -> bool:
+    """Whether it is one prompt: a text, or a list of chat messages."""
+    return isinstance(prompts, str) or (
+        isinstance(prompts, (list, tuple)) and bool(prompts) and isinstance(prompts[0], Mapping)
+    )
+
+
+def _probe_of(prompt: Any) -> Probe:
+    if isinstance(prompt, Probe):
+        return prompt
+    try:
+        return make_probe(prompt)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"a prompt is a string or a list of chat messages: {error}") from error

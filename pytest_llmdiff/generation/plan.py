@@ -1,0 +1,83 @@
+"""The plan of a run: its probes, their requests, and windows of these. Pure: all workers agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice, takewhile
+
+from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.data.probes import Probe, repeats, with_system
+from pytest_llmdiff.data.requests import Request, request_of
+
+# The first window is small, so that the first verdict does not wait for the whole run. Later ones
+# grow: where one ends, the batch runs dry until its last reply has come.
+WINDOW = 64
+LARGEST = 256
+
+
+Window = tuple[Request, ...]
+
+
+def plan(requests: Iterable[Request], sizes: Iterable[int] | None = None) -> tuple[Window, ...]:
+    """Windows of distinct requests in test order, the longest first inside a window.
+
+    Longest first puts like lengths into one batch and lets memory run out, if it must, at once.
+    """
+    rest = iter(dict.fromkeys(requests))
+    cuts = (list(islice(rest, size)) for size in (growing() if sizes is None else sizes))
+    return tuple(
+        tuple(sorted(cut, key=lambda r: (-r.size, r.key))) for cut in takewhile(bool, cuts)
+    )
+
+
+def growing(largest: int = LARGEST) -> Iterator[int]:
+    """Sizes of windows, from `WINDOW` to `largest`, without end."""
+    size = WINDOW
+    while True:
+        yield size
+        size = min(2 * size, largest)
+
+
+class Asking:
+    """The expected probes of a run, in the order of their tests, and the requests for them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._expected: list[Probe] = []
+
+    def expect(self, probes: Sequence[Probe]) -> None:
+        """Take probes into the plan. Called after deselection."""
+        self._expected += probes
+
+    @cached_property
+    def planned(self) -> dict[Request, Probe]:
+        """Each request of the plan with the first probe that asks for it.
+
+        Made when the first test needs a reply: a run that only collects has no use for it.
+        """
+        found: dict[Request, Probe] = {}
+        for probe, request in self._asked.values():
+            found.setdefault(request, probe)
+        return found
+
+    def asked_for(self, probe: Probe) -> tuple[Probe, Request]:
+        """The probe with the run's system prompt, and its request."""
+        return self._asked.get(id(probe)) or self._ask(probe)
+
+    def repeats(self, probe: Probe) -> list[Probe]:
+        """The probe as often as a set asks it."""
+        s = self._settings
+        return repeats(probe, s.samples, seed=s.seed, temperature=s.temperature)
+
+    def with_system(self, probe: Probe) -> Probe:
+        return with_system(probe, self._settings.system)
+
+    @cached_property
+    def _asked(self) -> dict[int, tuple[Probe, Request]]:
+        """By the identity of the expected probe: `_expected` keeps it alive."""
+        return {id(expected): self._ask(expected) for expected in self._expected}
+
+    def _ask(self, probe: Probe) -> tuple[Probe, Request]:
+        probe = self.with_system(probe)
+        return probe, request_of(probe, self._settings)

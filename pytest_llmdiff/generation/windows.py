@@ -1,0 +1,232 @@
+"""Runs windows of requests through the engines and puts what comes into the store, as it comes."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from functools import partial
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Protocol, get_args
+
+from pytest_llmdiff.data.comparison import SIDES, FinishReason, Reply, Side
+from pytest_llmdiff.data.requests import Request
+from pytest_llmdiff.engines import Generated, capability
+from pytest_llmdiff.engines.rows import (
+    divergences_from_json,
+    divergences_to_json,
+    generated_from_json,
+    generated_to_json,
+)
+from pytest_llmdiff.errors import ModelError
+from pytest_llmdiff.generation.keys import Keys
+from pytest_llmdiff.generation.loaded import Holding
+from pytest_llmdiff.generation.plan import Window
+from pytest_llmdiff.generation.rows import Shelf
+from pytest_llmdiff.store import Store
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.data.tokens import TokenDivergences
+
+
+FINISHED = get_args(FinishReason)
+
+
+class Progress(Protocol):
+    """What is told while a window is generated.
+
+    `expect` tells how many of something are to come in the whole run, the next start included; the
+    number is asked for by those only who show it.
+    """
+
+    def expect(self, what: str, count: Callable[[], int]) -> None: ...
+    def start(self, what: str, total: int) -> None: ...
+    def advance(self, count: int = 1) -> None: ...
+    def finish(self) -> None: ...
+
+
+class Answering:
+    """Fills in the replies and divergences that the store does not have yet.
+
+    `check` is called again and again, and raises where nothing more is wanted.
+    """
+
+    def __init__(
+        self,
+        holding: Holding,
+        keys: Keys,
+        store: Store,
+        windows: Sequence[Window],
+        *,
+        progress: Progress,
+        check: Callable[[], None],
+    ) -> None:
+        self.replies = Shelf(store, "reply", generated_from_json)
+        self.divergences = Shelf(store, "divergence", divergences_from_json)
+        # Whether the divergences of a window are worth computing along with its replies.
+        self.divergences_expected = False
+        self.notes: list[str] = []
+        self._holding = holding
+        self._keys = keys
+        self._store = store
+        self._windows = windows  # of the plan
+        self._progress = progress
+        self._check = check
+        self._expected: set[Side] = set()
+
+    def stored(self, requests: Sequence[Request]) -> dict[tuple[Side, str], Generated]:
+        """The outcomes that are in the store now, by side and request key."""
+        keys = {(s, r.key): self._keys.reply(s, r) for s in SIDES for r in requests}
+        rows = self.replies.get(keys.values())
+        return {where: rows[key] for where, key in keys.items() if key in rows}
+
+    def missing(self, side: Side) -> int:
+        """How many requests of the plan have no reply in the store."""
+        keys = [self._keys.reply(side, request) for window in self._windows for request in window]
+        return len(keys) - len(self._store.there("reply", keys))
+
+    def generate(self, windows: Sequence[Window], sides: Sequence[Side]) -> None:
+        """The replies of both or one of the models to the requests of these windows."""
+        for side in set(sides) - self._expected:
+            self._expected.add(side)
+            self._progress.expect(f"{side} replies", partial(self.missing, side))
+        if self._holding.pair.fits:
+            for window in windows:
+                for side in sides:
+                    self._generate_window(side, window)
+            return
+        note = "both models do not fit in memory together: they run one after the other"
+        if note not in self.notes:
+            self.notes.append(note)
+        for side in sides:
+            self._holding.make_room(side)
+            for window in windows:
+                self._generate_window(side, window)
+            self._holding.pair.side(side).close()
+
+    def diverge(self, windows: Sequence[Window]) -> None:
+        """The divergences along the base's replies, as far as both models have replied."""
+        if not self._holding.pair.fits:
+            # Each part loads both models, one after the other: all windows are one part then.
+            windows = [tuple(request for window in windows for request in window)]
+            self._holding.make_room("base")
+        for window in windows:
+            keys = {request.key: self._keys.divergence(request) for request in window}
+            there = self.divergences.get(keys.values())
+            outcomes = self.stored(window)
+            todo = [
+                (request, outcomes["base", request.key], outcomes["tuned", request.key])
+                for request in window
+                if keys[request.key] not in there
+                and all((o := outcomes.get((s, request.key))) and o.reply for s in SIDES)
+            ]
+            if not todo:
+                continue
+            from pytest_llmdiff.engines.pair.divergence import (
+                pair_divergences,  # nothing on a rerun
+            )
+
+            with (
+                self._holding.failing("base"),
+                self._holding.failing("tuned"),
+                self.divergences.writing() as put,
+            ):
+                self._progress.start("divergences", len(todo))
+                for request, value in pair_divergences(self._holding.pair, todo):
+                    put(keys[request.key], _divergence_row(request, value))
+                    self._progress.advance()
+                self._progress.finish()
+
+    def _generate_window(self, side: Side, window: Window) -> None:
+        keys = {request.key: self._keys.reply(side, request) for request in window}
+        there = self.replies.get(keys.values())
+        todo = [request for request in window if keys[request.key] not in there]
+        if not todo:
+            return
+        self._check()
+        engine = self._holding.pair.side(side)
+        with (
+            self._holding.failing(side),
+            self.replies.writing() as put,
+            self.divergences.writing() as found,
+        ):
+            self._progress.start(f"{side} replies", len(todo))
+            answered: set[int] = set()
+            # Closed at once where the run is interrupted: a traceback would keep it alive, and with
+            # it the requests that are under way.
+            with closing(self._answers(side, todo)) as outcomes:
+                for index, generated, divergences in outcomes:
+                    put(keys[todo[index].key], _reply_row(side, todo[index], generated))
+                    if divergences is not None:
+                        key = self._keys.divergence(todo[index])
+                        found(key, _divergence_row(todo[index], divergences))
+                    answered.add(index)
+                    self._progress.advance()
+                    self._check()
+            self._progress.finish()
+            self.notes += sorted(set(capability(engine, "notes") or ()) - set(self.notes))
+            if len(answered) < len(todo):
+                lost = next(r for i, r in enumerate(todo) if i not in answered)
+                raise ModelError(
+                    f"the engine of the {side} gave no outcome for {lost.messages[-1]['content']!r}"
+                )
+
+    def _answers(
+        self, side: Side, requests: Sequence[Request]
+    ) -> Generator[tuple[int, Generated, TokenDivergences | None], None, None]:
+        """Outcomes by the engine of a side; those of the tuned model along the base's, if there."""
+        pairing = self._holding.pairing
+        if side == "base" and self.divergences_expected:
+            pairing.expect_divergences()
+        if side == "tuned" and pairing.possible:
+            stored = self.stored(requests)
+            base = {r.key: stored["base", r.key] for r in requests if ("base", r.key) in stored}
+            yield from pairing.tuned(requests, base, divergences=self.divergences_expected)
+            return
+        for outcome in self._holding.pair.side(side).generate(requests) or ():
+            yield (*_checked(outcome, len(requests), side), None)
+
+
+def _checked(outcome: object, count: int, side: Side) -> tuple[int, Generated]:
+    """An outcome as the Engine protocol has it, which a user's own engine may get wrong.
+
+    Raises:
+        ModelError: it is another, which would be kept under a wrong prompt or break the reports.
+    """
+    match outcome:
+        case (int(index), Generated(reply=Reply(text=str()) as reply) as found) if (
+            0 <= index < count
+            and isinstance(reply.reasoning, (str, NoneType))
+            and reply.finish_reason in FINISHED
+            and type(reply.prompt_tokens) is int
+            and all(map(_are_ids, (reply.token_ids, found.prompt_ids)))
+        ):
+            return index, found
+        case (int(index), Generated(reply=None, error=str()) as found) if 0 <= index < count:
+            return index, found
+    raise ModelError(
+        f"the engine of the {side} gave {reprlib.repr(outcome)} for {count} requests; an outcome "
+        "is an index of a request with a Generated, which has a Reply of text or an error; token "
+        f"ids are plain integers, and finish_reason is one of {', '.join(FINISHED)}"
+    )
+
+
+def _are_ids(ids: object) -> bool:
+    """Whether they are kept as they are (`rows.packed`); numpy's integers are not plain ones."""
+    if not isinstance(ids, (tuple, list)):
+        return False
+    return not ids or (set(map(type, ids)) == {int} and min(ids) >= 0 and max(ids) < 2**32)
+
+
+def _reply_row(side: Side, request: Request, generated: Generated) -> dict[str, Any]:
+    return {
+        **generated_to_json(generated),
+        "side": side,
+        "request": request.key,
+        "messages": [dict(message) for message in request.messages],
+        "sampling": dict(vars(request.sampling)),
+    }
+
+
+def _divergence_row(request: Request, value: TokenDivergences) -> dict[str, Any]:
+    return {"request": request.key, **divergences_to_json(value)}

@@ -1,0 +1,80 @@
+"""Divergence: how differently the tuned model would have continued, token by token."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+from pytest_llmdiff.data.comparison import Comparison, Measurement
+from pytest_llmdiff.data.tokens import TokenDivergences
+from pytest_llmdiff.errors import ModelError
+from pytest_llmdiff.measures.settle import Question, Subject, measured, settle
+from pytest_llmdiff.verdicts.views import View
+
+
+@dataclass(frozen=True, kw_only=True)
+class Divergence:
+    """KL(base‖tuned) in nats, full vocabulary, mean over the tokens of the base's reply.
+
+    Teacher-forced: both models read the base's reply, each after its own rendering of the prompt.
+    `details` has the first flipped token (counted from 1) and the share of flipped tokens.
+    """
+
+    def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
+        if not comparisons:
+            return []
+        run = comparisons[0].run
+        if run is None:
+            raise ModelError(
+                "the divergence needs both models: it is there for comparisons made by a fixture"
+            )
+        return [_measurement(value) for value in run.divergences(comparisons)]
+
+
+def _measurement(value: TokenDivergences) -> Measurement:
+    if value.unsupported is not None or not value.tokens:
+        return Measurement(
+            name="divergence",
+            value=math.nan,
+            unit="nats per token",
+            unsupported=value.unsupported or "the base's reply has no tokens",
+            least=value.at_least,
+            details={} if value.at_least is None else {"at_least": value.at_least},
+        )
+    flip = value.first_flip
+    return Measurement(
+        name="divergence",
+        value=value.mean,
+        unit="nats per token",
+        details={
+            "tokens": len(value.tokens),
+            "first_flip": None if flip is None else flip + 1,
+            "flip_rate": sum(token.flipped for token in value.tokens) / len(value.tokens),
+            "max": max(token.kl for token in value.tokens),
+        },
+    )
+
+
+DIVERGENCE = View(support=(0.0, math.inf), dense=True)
+
+
+def assert_divergence(subject: Subject, *, at_most: float | None = None) -> None:
+    """KL(base‖tuned) on the base's reply is at most so many nats per token; of a set, the mean.
+
+    Raises:
+        AssertionError: the limit is broken, none is given, the two cannot be compared, or the set
+            is too small to tell.
+    """
+    __tracebackhide__ = True
+    settle(subject, Divergence(), [Question(view=DIVERGENCE, at_most=at_most)])
+
+
+@overload
+def divergence(subject: Comparison) -> Measurement: ...
+@overload
+def divergence(subject: Iterable[Comparison]) -> list[Measurement]: ...
+def divergence(subject: Comparison | Iterable[Comparison]) -> Measurement | list[Measurement]:
+    """KL(base‖tuned) in nats, mean over the tokens of the base's reply, teacher-forced."""
+    return measured(Divergence(), subject)

@@ -1,0 +1,95 @@
+"""Where a change was learnt: in which training examples, and in which parts of the adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Protocol
+
+from pytest_llmdiff.data.comparison import SIDES, Comparison, Side
+from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.explain.carriers import Carriers
+from pytest_llmdiff.explain.training.values import AT, At, Influences
+
+
+class InfluenceRun(Protocol):
+    """A run that knows how its tuned model was trained."""
+
+    def influences(
+        self, comparison: Comparison, *, reply: Side, examples: int | None, at: At
+    ) -> Influences:
+        """The training examples that push most towards a reply; see `influence`."""
+
+    def carriers(self, comparisons: Sequence[Comparison]) -> Carriers:
+        """The parts of the adapter that carry the change; see the helper of that name."""
+
+
+NEAREST = 200  # examples that are looked at, unless told otherwise
+FIRST = 8  # comparisons of a set whose change is carried
+
+
+def influence(
+    comparison: Comparison,
+    *,
+    examples: int | None = NEAREST,
+    reply: Side = "tuned",
+    at: At = "start",
+) -> Influences:
+    """The training examples that push most towards a reply: TracIn over the adapter's parameters
+    (Pruthi et al. 2020, arXiv 2002.08484), ranked by the cosine of the gradients.
+
+    Args:
+        comparison: from a fixture.
+        examples: how many are looked at, those whose prompts are nearest in meaning; None for all.
+        reply: "tuned" or "base".
+        at: the weights that the gradients are taken at. "start" is where the adapter's update is
+            zero, "final" is what the training ended with, "checkpoints" the sum over those that
+            it left, each by its learning rate.
+
+    Raises:
+        CapabilityError: the tuned model is no PEFT adapter over weights that are loaded here, or
+            the recording holds no such result.
+        ConfigError: no training data is known, there are no checkpoints, or an argument is wrong.
+        ScorerError: there is no embedder to find the nearest examples with.
+    """
+    if reply not in SIDES or at not in AT:
+        raise ConfigError(
+            f"influence: got reply={reply!r} and at={at!r}; expected one of "
+            f"{', '.join(SIDES)} and one of {', '.join(AT)}"
+        )
+    if examples is not None and examples < 1:
+        raise ConfigError(f"influence: got examples={examples!r}; expected 1 or more, or None")
+    run = _run_of(comparison, "influence")
+    return run.influences(comparison, reply=reply, examples=examples, at=at)
+
+
+def carriers(subject: Comparison | Iterable[Comparison]) -> Carriers:
+    """Which layers and kinds of modules of the adapter carry the change of the tuned replies.
+
+    Of a set the first eight comparisons count whose replies differ.
+
+    Raises:
+        CapabilityError: the tuned model is no PEFT adapter over weights that are loaded here, or
+            the recording holds no such result.
+        ConfigError: there is no comparison whose replies differ.
+    """
+    chosen = [subject] if isinstance(subject, Comparison) else list(_differing(subject))
+    if not chosen:
+        raise ConfigError("carriers: no comparison of the set has replies that differ")
+    return _run_of(chosen[0], "carriers").carriers(chosen)
+
+
+def _differing(subject: Iterable[Comparison]) -> Iterator[Comparison]:
+    return islice((c for c in subject if c.base.text != c.tuned.text), FIRST)
+
+
+def _run_of(comparison: Comparison, helper: str) -> InfluenceRun:
+    if comparison.given is not None:
+        raise ConfigError(f"{helper}: {comparison.probe.id} was read and not answered")
+    if comparison.run is None:
+        raise ConfigError(
+            f"{helper}: this comparison was made by hand; take one of the fixtures or of llm_pair"
+        )
+    run: Any = comparison.run
+    found: InfluenceRun = run
+    return found

@@ -1,0 +1,283 @@
+"""Invariance: does a changed form of a prompt change the tuned reply more than the base's?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, overload
+
+from pytest_llmdiff.data.comparison import Comparison, Measurement, Score
+from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.measures.inputs import scores_of
+from pytest_llmdiff.measures.refusal.refusal import Refusal
+from pytest_llmdiff.measures.settle import Question, members_of, settle
+from pytest_llmdiff.verdicts.sets import Comparisons
+from pytest_llmdiff.verdicts.views import View
+
+# How the embedders call the two texts that they compare, and what these are here.
+PLACES = {
+    "the base reply": "the reply to the original prompt",
+    "the tuned reply": "the reply to the changed prompt",
+}
+
+REFUSES = ("partial", "full")
+
+
+def _texts(comparison: Comparison) -> list[tuple[str, ...]]:
+    original = comparison.original
+    if original is None:
+        return []
+    return [
+        (original.base.text, comparison.base.text),
+        (original.tuned.text, comparison.tuned.text),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invariance:
+    """By how much farther apart the tuned model's replies to two forms of a prompt are than the
+    base's: difference of two cosine distances, -2 to 2.
+
+    `details`: both distances (`base`, `tuned`; None without `distances`), the `original` prompt,
+    and of each side whether it refuses one form only (`base_flips`, `tuned_flips`), or why that
+    cannot be told (`flips_unsupported`). Invariance tests: Ribeiro et al. 2020, arXiv 2005.04118.
+    """
+
+    scorer: object | None = None
+    distances: bool = True
+
+    def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
+        for comparison in comparisons:
+            if comparison.original is None:
+                raise ConfigError(
+                    f"{comparison.probe.id}: the original of this prompt is not known; give both "
+                    "comparisons, the original's first"
+                )
+        scores: list[Score | None] = [None] * (2 * len(comparisons))
+        if self.distances:
+            scores = [*scores_of("embedder", comparisons, _texts, self.scorer)]
+        sides = zip(scores[::2], scores[1::2], strict=True)
+        flips = _flips(comparisons)
+        return [
+            _measurement(comparison, base, tuned, flip)
+            for comparison, (base, tuned), flip in zip(comparisons, sides, flips, strict=True)
+        ]
+
+
+def flip_gained(measurement: Measurement) -> Measurement:
+    """1 where the tuned model refuses one form of the prompt only and the base treats both alike,
+    else 0; unsupported where a reply cannot be judged."""
+    return _flipped(measurement, "refusal flip gained", ("base_flips", "tuned_flips"))
+
+
+def flip_lost(measurement: Measurement) -> Measurement:
+    """1 where the base refuses one form only and the tuned model treats both alike, else 0."""
+    return _flipped(measurement, "refusal flip lost", ("tuned_flips", "base_flips"))
+
+
+def _flipped(measurement: Measurement, name: str, sides: tuple[str, str]) -> Measurement:
+    """1 where the second side flips and the first does not."""
+    details = measurement.details
+    reason = details["flips_unsupported"]
+    first, second = (details[side] for side in sides)
+    return Measurement(
+        name=name,
+        value=math.nan if reason else float(second and not first),
+        unit="flip",
+        unsupported=reason,
+        details={key: details[key] for key in ("original", "base_flips", "tuned_flips")},
+    )
+
+
+def _measurement(
+    comparison: Comparison, base: Score | None, tuned: Score | None, flip: dict[str, Any]
+) -> Measurement:
+    reason, value = None, math.nan
+    distances: dict[str, float | None] = {"base": None, "tuned": None}
+    for side, score in (("base", base), ("tuned", tuned)):
+        if score is not None and score.value is None:
+            place, colon, why = (score.unsupported or "").partition(": ")
+            reason = reason or f"{side} model, {PLACES.get(place, place)}{colon}{why}"
+    if base is not None and tuned is not None and reason is None:
+        distances = {"base": base.value, "tuned": tuned.value}
+        value = (tuned.value or 0.0) - (base.value or 0.0)
+    original = None if comparison.original is None else comparison.original.probe.prompt
+    return Measurement(
+        name="invariance loss",
+        value=value,
+        unit="cosine distance",
+        unsupported=reason,
+        details={**distances, "original": original, **flip},
+    )
+
+
+def _flips(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Of each side, whether it refuses one form of the prompt and not the other."""
+    originals = [c.original for c in comparisons if c.original is not None]
+    found = []
+    for first, second in zip(
+        Refusal().measure(originals), Refusal().measure(comparisons), strict=True
+    ):
+        reasons = (m.unsupported or m.details["base_unsupported"] for m in (first, second))
+        reason = next(filter(None, reasons), None)
+        flip: dict[str, Any] = {"flips_unsupported": reason}
+        for side in ("base", "tuned"):
+            refuses = [m.details[side] in REFUSES for m in (first, second)]
+            flip[f"{side}_flips"] = None if reason else refuses[0] != refuses[1]
+        found.append(flip)
+    return found
+
+
+# The difference of two distances, each about 1 for unrelated replies.
+LOSS = View(support=(-2.0, 2.0), unseen=(-1.0, 1.0))
+FLIP_GAINED = View(support=(0.0, 1.0), of=flip_gained)
+FLIP_LOST = View(support=(0.0, 1.0), of=flip_lost)
+
+Pair = tuple[Comparison, Comparison]
+Subject = Comparison | Iterable[Comparison] | Iterable[Pair]
+
+
+def assert_invariant(
+    original: Subject,
+    perturbed: Comparison | None = None,
+    *,
+    at_most: float | None = None,
+    flips_at_most: float | None = None,
+    scorer: object | None = None,
+) -> None:
+    """A changed form of a prompt changes the tuned reply no more than the base's, up to a limit.
+
+    Args:
+        original: the comparison of the prompt as it was; or a set: pairs (original, perturbed), or
+            comparisons of which those with one `cluster` stand together, the original first.
+        perturbed: the comparison of the changed form, unless a set is given.
+        at_most: by how much the cosine distance of the tuned model's two replies may exceed that of
+            the base's, -2 to 2; of a set, by how much on average.
+        flips_at_most: of a set, the largest share of pairs of which the tuned model refuses one
+            form only while the base treats both alike; of a pair, 0 for none.
+        scorer: another embedder than the run's, as in `--llmdiff-embedder` or an object.
+
+    Raises:
+        AssertionError: a limit is broken, none is given, a reply cannot be judged, or the set is
+            too small to tell.
+        ConfigError: a prompt has no original, or an original no changed form.
+    """
+    __tracebackhide__ = True
+    questions = []
+    if at_most is not None or flips_at_most is None:
+        questions.append(Question(view=LOSS, at_most=at_most))
+    if flips_at_most is not None:
+        questions.append(flip_question(at_most=flips_at_most))
+    distances = questions[0].view is LOSS
+    settle(paired(original, perturbed), Invariance(scorer=scorer, distances=distances), questions)
+
+
+def flip_question(*, at_most: float | None) -> Question:
+    """The question for pairs of which the tuned model alone refuses one form only."""
+    return Question(view=FLIP_GAINED, at_most=at_most, opposite=FLIP_LOST)
+
+
+@overload
+def invariant(
+    original: Comparison, perturbed: Comparison | None = None, *, scorer: object | None = None
+) -> Measurement: ...
+@overload
+def invariant(
+    original: Iterable[Comparison] | Iterable[Pair], *, scorer: object | None = None
+) -> list[Measurement]: ...
+def invariant(
+    original: Subject, perturbed: Comparison | None = None, *, scorer: object | None = None
+) -> Measurement | list[Measurement]:
+    """By how much farther apart (cosine distance) the tuned replies to two forms of a prompt are
+    than the base's, -2 to 2; `details` has both distances, and whether refusals flip."""
+    subject, metric = paired(original, perturbed), Invariance(scorer=scorer)
+    if isinstance(subject, Comparison):
+        return metric.measure([subject])[0]
+    return metric.measure(list(subject))
+
+
+def paired(
+    original: Subject, perturbed: Comparison | None = None
+) -> Comparison | Iterable[Comparison]:
+    """The comparison of the changed prompt, knowing its original; or a set of such.
+
+    Raises:
+        ConfigError: a set is given beside a comparison, or pairs cannot be told.
+    """
+    if isinstance(original, Comparison):
+        return original if perturbed is None else _with_original(perturbed, original)
+    if perturbed is not None:
+        raise ConfigError(
+            "the invariance helpers take two comparisons, or one set of pairs: (original, "
+            "perturbed), or probes of one cluster, the original first"
+        )
+    if isinstance(original, Comparisons):
+        return PairedComparisons(probes=original.probes, run=original.run, scope=original.scope)
+    return _pairs_of(members_of(original))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedComparisons(Comparisons):
+    """The changed prompts of a test's probes, each knowing the first one of its cluster."""
+
+    def __iter__(self) -> Iterator[Comparison]:
+        return _pairs_of(super().__iter__())
+
+
+def _with_original(perturbed: Comparison, original: Comparison) -> Comparison:
+    # All changed forms of one prompt are one question.
+    probe = replace(perturbed.probe, cluster=original.probe.question)
+    return replace(perturbed, probe=probe, original=original)
+
+
+def _pairs_of(members: Iterable[Any]) -> Iterator[Comparison]:
+    """The changed prompts of a set with their originals, one cluster in memory at a time."""
+    cluster, originals, forms = None, dict[Any, Comparison](), 0
+    seen: set[str] = set()
+    for member in members:
+        if not isinstance(member, Comparison):
+            yield _with_original(*_pair(member))
+            continue
+        if member.original is not None:
+            yield member
+            continue
+        name = member.probe.cluster
+        if name is None:
+            raise ConfigError(
+                f"{member.probe.id}: invariance is judged of prompts and their changed forms; give "
+                "both the same cluster, the original first, or give pairs of comparisons"
+            )
+        # Repeats of a probe differ in their seed; each goes with that of the original.
+        seed = member.probe.generation.get("seed")
+        if name != cluster:
+            _check_forms(cluster, forms)
+            if name in seen:
+                raise ConfigError(
+                    f"{member.probe.id}: the prompts of cluster {name!r} do not stand together"
+                )
+            seen.add(name)
+            cluster, originals, forms = name, {seed: member}, 0
+        elif member.probe.messages == next(iter(originals.values())).probe.messages:
+            originals[seed] = member
+        else:
+            forms += 1
+            first = next(iter(originals.values()))
+            yield _with_original(member, originals.get(seed, first))
+    _check_forms(cluster, forms)
+
+
+def _pair(member: object) -> Pair:
+    if isinstance(member, (tuple, list)) and len(member) == 2:
+        original, perturbed = member
+        if isinstance(original, Comparison) and isinstance(perturbed, Comparison):
+            return perturbed, original
+    raise ConfigError(
+        "a set of the invariance helpers has pairs of comparisons, (original, perturbed), or "
+        f"comparisons, not {type(member).__name__}"
+    )
+
+
+def _check_forms(cluster: str | None, forms: int) -> None:
+    if cluster is not None and not forms:
+        raise ConfigError(f"cluster {cluster!r} has one prompt: there is no changed form of it")

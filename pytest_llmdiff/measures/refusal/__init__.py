@@ -1,0 +1,1 @@
+"""Refusals: the detector, and what tuning gained or lost."""

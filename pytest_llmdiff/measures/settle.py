@@ -1,0 +1,324 @@
+"""What a helper asks of a comparison or a set, the verdicts on it, and what a failure raises."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.data.comparison import Comparison, Measurement, against_accepted
+from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.verdicts.metric import Metric, check_answered
+from pytest_llmdiff.verdicts.verdict import GIVEN, Verdict, judge, judge_set
+from pytest_llmdiff.verdicts.views import View
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.explain.explanation import Explanation
+    from pytest_llmdiff.verdicts.baseline import Noise
+    from pytest_llmdiff.verdicts.sets import Sample
+    from pytest_llmdiff.verdicts.verdict import Evidence
+
+
+OWN = "this helper's own"
+ROUNDING = 1.01  # an accepted value measured again, in other batches say, is no further change
+PROBLEMS = 20  # of a set's members that a failure names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked of a measure, and the limits given for it by `source`.
+
+    Of a set it is the mean of `view`; with `over`, the share of members above that; with `base` as
+    well, by how much that share rose over the base's; with `opposite`, the share of members that
+    moved this way, tested against those that moved that way; with `among` as well, of those members
+    for which that view is 1. `known` is told of the measure with the verdict on a set.
+    """
+
+    view: View
+    at_most: float | None = None
+    at_least: float | None = None
+    over: float | None = None
+    base: View | None = None
+    opposite: View | None = None
+    among: View | None = None
+    known: Mapping[str, Any] = field(default_factory=dict)
+    source: str = GIVEN
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """All that it needs of a set."""
+        others = (self.base, self.opposite, self.among)
+        return (self.view, *(view for view in others if view is not None))
+
+    @property
+    def limited(self) -> bool:
+        """Whether the test gives a limit; otherwise the baseline does."""
+        return self.at_most is not None or self.at_least is not None
+
+
+def settle(
+    subject: Comparison | Iterable[Comparison], metric: Metric, questions: Sequence[Question]
+) -> None:
+    """Measure, keep the verdicts for the reports, and raise where one did not pass.
+
+    Raises:
+        AssertionError: a limit is broken, or none is there, or the subject cannot be judged, or
+            (unless `llmdiff_inconclusive` says otherwise) a set is too small to tell.
+        ConfigError: the subject is no comparison and no set of them, or the set is empty; or a
+            limit is none.
+    """
+    __tracebackhide__ = True
+    for question in questions:
+        for limit in (question.at_most, question.at_least, question.over):
+            _check_limit(limit)
+    if isinstance(subject, Comparison):
+        _settle_one(subject, metric, questions)
+    else:
+        _settle_set(subject, metric, questions)
+
+
+def _check_limit(limit: object) -> None:
+    """Refuse what nothing can be held against, before anything is measured."""
+    __tracebackhide__ = True
+    if limit is None:
+        return
+    if isinstance(limit, bool) or not isinstance(limit, Real) or not math.isfinite(limit):
+        raise ConfigError(
+            f"a limit is a finite number, not {reprlib.repr(limit)}: give one, such as 0.3"
+        )
+
+
+def settle_problems(subject: Comparison | Iterable[Comparison], metric: Metric) -> None:
+    """The same for a measure that counts problems: none is allowed, of a set in any member."""
+    __tracebackhide__ = True
+    question = Question(view=View(support=(0.0, float("inf"))), at_most=0, source=OWN)
+    if isinstance(subject, Comparison):
+        _settle_one(subject, metric, [question])
+        return
+    from pytest_llmdiff.verdicts.sets import gather
+
+    (sample,) = gather(metric, members_of(subject), [question.view])
+    found = [(value, comparison) for value, comparison in sample.worst if value]
+    count = sum(bool(value) for value in sample.values)
+    problems = [
+        f"{comparison.probe.id}: {problem}"
+        for _, comparison in found[:PROBLEMS]
+        for problem in metric.measure([comparison])[0].details.get("problems", ())
+    ]
+    if count > PROBLEMS:
+        problems.append(f"and {count - PROBLEMS} more")
+    measurement = Measurement(
+        name=sample.name,
+        value=float(count),
+        unit=sample.unit,
+        details={"problems": problems, "members": len(sample.values)},
+    )
+    (verdict,) = judge(measurement, at_most=0, source=OWN)
+    report_set([(verdict, sample)])
+
+
+def members_of(subject: object) -> Iterable[Comparison]:
+    """A subject as a set of comparisons.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    __tracebackhide__ = True
+    if isinstance(subject, Iterable) and not isinstance(subject, (str, bytes, dict)):
+        return subject
+    raise ConfigError(
+        "this helper takes a comparison (the fixture of that name, llm_pair.compare(prompt)) or a "
+        "set of them (the fixture comparisons, llm_pair.compare_all(prompts)), not "
+        f"{type(subject).__name__}"
+    )
+
+
+def report(run: Any, comparison: Comparison | None, verdicts: Sequence[Verdict]) -> None:
+    """Record the verdicts, passed or not, and raise where one did not pass."""
+    __tracebackhide__ = True
+    for verdict in verdicts:
+        if run is not None:
+            run.record(comparison, verdict)
+    if all(verdict.passed or _let_pass(run, verdict) for verdict in verdicts):
+        if run is not None and comparison is not None and run.settings.explain == "all":
+            run.explain(comparison)  # for the reports
+        return
+    from pytest_llmdiff.explain.explanation import Explanation
+    from pytest_llmdiff.reports.failure import failure_text
+
+    explanation = Explanation()
+    if run is not None and comparison is not None:
+        explanation = run.explain(comparison)
+    elif run is not None:
+        explanation = Explanation(rerun=run.rerun())
+    raise AssertionError(failure_text(verdicts, comparison=comparison, explanation=explanation))
+
+
+def report_set(found: Sequence[tuple[Verdict, Sample]]) -> None:
+    """The same for the verdicts on a set."""
+    __tracebackhide__ = True
+    run: Any = found[0][1].run
+    for verdict, sample in found:
+        if run is not None:
+            run.record(None, verdict, sample)
+    open_ = [(v, sample) for v, sample in found if not v.passed and not _let_pass(run, v)]
+    shown = found if run is not None and run.settings.explain == "all" else open_
+    explained = {} if run is None else _explained(run, shown)
+    if open_:
+        from pytest_llmdiff.reports.failure import set_failure_text
+
+        rerun = "" if run is None else run.rerun()
+        raise AssertionError(set_failure_text(open_, explained=explained, rerun=rerun))
+
+
+def _explained(run: Any, found: Sequence[tuple[Verdict, Sample]]) -> dict[int, Explanation]:
+    """What explains the worst members of sets, by the identity of the comparison: several verdicts
+    may rest on the same."""
+    from pytest_llmdiff.reports.failure import worst_shown
+
+    members = {id(c): c for verdict, sample in found for _, c in worst_shown(verdict, sample)}
+    return {key: run.explain(comparison) for key, comparison in members.items()}
+
+
+def _let_pass(run: Any, verdict: Verdict) -> bool:
+    """Whether the test goes on although the verdict is no pass.
+
+    The helpers after it must have their say too where nothing is judged, where changes are
+    accepted, and where a set may be too small.
+    """
+    if run is None:
+        return False
+    settings = run.settings
+    if verdict.outcome == "inconclusive" and settings.inconclusive != "fail":
+        return True
+    accepting = settings.accept and verdict.outcome in ("regressed", "inconclusive")
+    return bool(run.calibrating or accepting)
+
+
+def _settle_one(comparison: Comparison, metric: Metric, questions: Sequence[Question]) -> None:
+    __tracebackhide__ = True
+    if any(question.over is not None for question in questions):
+        raise ConfigError("over= counts the members of a set; give a single comparison at_most=")
+    check_answered(metric, [comparison])
+    (measurement,) = metric.measure([comparison])
+    verdicts = []
+    for question in questions:
+        m = question.view.of(measurement)
+        if question.limited:
+            at_most, at_least = question.at_most, question.at_least
+            found = judge(m, at_most=at_most, at_least=at_least, source=question.source)
+        else:
+            found = [_by_baseline(comparison, metric, m)]
+        verdicts += [_accepting(comparison, metric, question.view, verdict) for verdict in found]
+    report(comparison.run, comparison, verdicts)
+
+
+def _accepting(comparison: Comparison, metric: Metric, view: View, verdict: Verdict) -> Verdict:
+    """The verdict, passed where the change that breaks its limit is one that was accepted."""
+    accepted, m = comparison.accepted, verdict.measurement
+    if accepted is None or verdict.outcome != "regressed" or verdict.bound == "at_least":
+        return verdict
+    if view.relative:
+        again = view.of(metric.measure([against_accepted(comparison)])[0])
+        wanted = judge(again, at_most=m.limit)[0].passed
+    else:
+        wanted = m.value <= accepted.values.get(m.name, -math.inf) * ROUNDING
+    source = f"{verdict.source}; the change beyond it was accepted"
+    return replace(verdict, outcome="passed", source=source) if wanted else verdict
+
+
+def _by_baseline(comparison: Comparison, metric: Metric, m: Measurement) -> Verdict:
+    noise, source = _limit(comparison.run, metric, m.name, comparison.probe.digest)
+    if noise is None:
+        return replace(judge(m)[0], why=source)
+    (verdict,) = judge(m, at_most=noise.limit, source=source)
+    if verdict.outcome == "not judged":
+        return replace(verdict, noise=noise.reaches)
+    p = noise.exceedance(verdict.measurement.value)
+    chance = noise.exceedance(math.nextafter(noise.limit, math.inf))
+    return replace(verdict, p=p, chance=chance, noise=noise.reaches)
+
+
+def _limit(run: Any, metric: Metric, measure: str, digest: str) -> tuple[Noise | None, str]:
+    """The noise that limits a measure with its source, or none and why."""
+    if run is None:
+        return None, ""
+    if getattr(metric, "scorer", None) is not None:
+        return None, "baselines are of the run's own scorers: a helper with scorer= needs its limit"
+    try:
+        return run.noise(measure, digest), f"baseline {run.settings.baseline}"
+    except LookupError as error:
+        return None, str(error)
+
+
+def _settle_set(
+    subject: Iterable[Comparison], metric: Metric, questions: Sequence[Question]
+) -> None:
+    __tracebackhide__ = True
+    from pytest_llmdiff.verdicts.sets import Comparisons, gather
+
+    views = list(dict.fromkeys(view for question in questions for view in question.views))
+    samples = dict(zip(views, gather(metric, members_of(subject), views), strict=True))
+    scope = subject.scope if isinstance(subject, Comparisons) else ""
+    found = []
+    for question in questions:
+        sample = samples[question.view]
+        evidence = _evidence(question, samples, scope)
+        at_most, at_least, source = question.at_most, question.at_least, question.source
+        noise = None
+        if not question.limited:
+            noise, source = _limit(sample.run, metric, evidence.label, sample.digest)
+            at_most = None if noise is None else noise.limit
+        reaches = None if noise is None else noise.reaches
+        why = source if at_most is None and at_least is None else ""
+        found += [
+            (replace(verdict, why=why, p=evidence.p, noise=reaches), sample)
+            for verdict in judge_set(evidence, at_most=at_most, at_least=at_least, source=source)
+        ]
+    report_set(found)
+
+
+def _evidence(question: Question, samples: Mapping[View, Sample], scope: str) -> Evidence:
+    # In here, as are the statistics below: tests of single comparisons need none of them.
+    from pytest_llmdiff.verdicts.evidence import (
+        change_evidence,
+        mean_evidence,
+        moved_evidence,
+        rate_evidence,
+    )
+
+    sample = samples[question.view]
+    if question.opposite is not None:
+        among = None if question.among is None else samples[question.among]
+        found = moved_evidence(sample, samples[question.opposite], among, scope=scope)
+    elif question.over is None:
+        found = mean_evidence(sample, scope=scope)
+    elif question.base is None:
+        found = rate_evidence(sample, over=question.over, scope=scope)
+    else:
+        base = samples[question.base]
+        found = change_evidence(base, sample, over=question.over, scope=scope)
+    return replace(found, details={**found.details, **question.known})
+
+
+Subject = Comparison | Iterable[Comparison]
+
+
+def measured(
+    metric: Metric, subject: Comparison | Iterable[Comparison]
+) -> Measurement | list[Measurement]:
+    """What a helper's twin gives: the measurement of a comparison, or of each of a set."""
+    if isinstance(subject, Comparison):
+        return metric.measure([subject])[0]
+    if isinstance(subject, Sequence):
+        return metric.measure(list(subject))
+    from pytest_llmdiff.verdicts.sets import STREAMED
+
+    rest, found = iter(subject), []
+    while part := list(islice(rest, STREAMED)):
+        found += metric.measure(part)
+    return found

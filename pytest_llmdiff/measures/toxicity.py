@@ -1,0 +1,123 @@
+"""Toxicity of the tuned reply, and its rise over the base's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+from pytest_llmdiff.data.comparison import Comparison, Measurement, Score
+from pytest_llmdiff.measures.inputs import scores_of
+from pytest_llmdiff.measures.settle import Question, Subject, measured, settle
+from pytest_llmdiff.verdicts.views import View
+
+
+def _texts(comparison: Comparison) -> list[tuple[str, ...]]:
+    return [(comparison.base.text,), (comparison.tuned.text,)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toxicity:
+    """The scorer's value for the tuned reply, 0 to 1; `details` has the base's and the rise."""
+
+    scorer: object | None = None
+
+    def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
+        scores = scores_of("toxicity", comparisons, _texts, self.scorer)
+        pairs = zip(scores[::2], scores[1::2], strict=True)
+        return [
+            _measurement(base, tuned)
+            for comparison, (base, tuned) in zip(comparisons, pairs, strict=True)
+        ]
+
+
+def rise(measurement: Measurement) -> Measurement:
+    """The rise over the base as a measurement of its own; unsupported where either side is."""
+    base = measurement.details["base"]
+    reason = measurement.unsupported or measurement.details["base_unsupported"]
+    return Measurement(
+        name="toxicity rise",
+        value=math.nan if reason else measurement.value - base,
+        unit="probability",
+        unsupported=reason,
+        details={"base": base, "tuned": None if reason else measurement.value},
+    )
+
+
+def base_side(measurement: Measurement) -> Measurement:
+    """The base reply's toxicity as a measurement of its own."""
+    base, reason = measurement.details["base"], measurement.details["base_unsupported"]
+    return Measurement(
+        name="base toxicity",
+        value=math.nan if base is None else base,
+        unit=measurement.unit,
+        unsupported=reason,
+    )
+
+
+def _measurement(base: Score, tuned: Score) -> Measurement:
+    return Measurement(
+        name="toxicity",
+        value=math.nan if tuned.value is None else tuned.value,
+        unit="probability",
+        unsupported=None
+        if tuned.unsupported is None
+        else f"the scorer cannot judge the tuned reply: {tuned.unsupported}",
+        details={
+            "base": base.value,
+            "base_unsupported": None
+            if base.unsupported is None
+            else f"the scorer cannot judge the base reply: {base.unsupported}",
+            "rise": None if base.value is None or tuned.value is None else tuned.value - base.value,
+            "classes": dict(tuned.details),
+        },
+    )
+
+
+TOXICITY = View(support=(0.0, 1.0))
+BASE_TOXICITY = View(support=(0.0, 1.0), of=base_side)
+RISE = View(support=(-1.0, 1.0), of=rise, relative=True)
+
+
+def assert_toxicity(
+    subject: Subject,
+    *,
+    at_most: float | None = None,
+    rise_at_most: float | None = None,
+    over: float | None = None,
+    scorer: object | None = None,
+) -> None:
+    """The tuned reply is at most so toxic (0 to 1), or at most so much more than the base's.
+
+    Of a set the limits are for the mean; with `over`, for the share of replies that are more toxic
+    than that, and for the rise of that share.
+
+    Raises:
+        AssertionError: a limit is broken, none is given, the scorer cannot judge a reply, or the
+            set is too small to tell.
+    """
+    __tracebackhide__ = True
+    questions = []
+    if at_most is not None or rise_at_most is None:
+        questions.append(Question(view=TOXICITY, at_most=at_most, over=over))
+    if rise_at_most is not None and over is None:
+        questions.append(Question(view=RISE, at_most=rise_at_most))
+    elif rise_at_most is not None:
+        questions.append(
+            Question(view=TOXICITY, base=BASE_TOXICITY, at_most=rise_at_most, over=over)
+        )
+    settle(subject, Toxicity(scorer=scorer), questions)
+
+
+@overload
+def toxicity(subject: Comparison, *, scorer: object | None = None) -> Measurement: ...
+@overload
+def toxicity(
+    subject: Iterable[Comparison], *, scorer: object | None = None
+) -> list[Measurement]: ...
+def toxicity(
+    subject: Comparison | Iterable[Comparison], *, scorer: object | None = None
+) -> Measurement | list[Measurement]:
+    """Toxicity of the tuned reply, 0 to 1; `details` has the base's and the rise."""
+    return measured(Toxicity(scorer=scorer), subject)

@@ -1,0 +1,1 @@
+"""Is the tuned model put together right? Files, adapter, template, training."""

@@ -1,0 +1,51 @@
+"""Adapter effectiveness: bound, finite, non-zero, and moving the logits."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pytest_llmdiff.data.comparison import Measurement
+from pytest_llmdiff.measures.wiring import predictions
+from pytest_llmdiff.measures.wiring.template.comparison import BATTERY
+
+# Largest change of a log-probability, in nats, below which the tuned model says nothing new. A
+# no-op adapter adds zeros and changes nothing at all, in any dtype; a real one scaled down to 2 %
+# is two orders of magnitude above this.
+LOGITS_MOVED = 1e-4
+
+
+def adapter_measurement(health: dict[str, Any] | None, moved: float) -> Measurement:
+    """The number of problems; `health` is None for a tuned model that is no adapter."""
+    problems = list(health["problems"]) if health else []
+    if not math.isfinite(moved):
+        problems.append("its predictions are not finite (NaN or infinity)")
+    elif moved <= LOGITS_MOVED:
+        problems.append(
+            f"it does not move the model's predictions: the largest change of a log-probability "
+            f"over {len(PROMPTS)} prompts is {moved:.1e} nats"
+        )
+    return Measurement(
+        name="adapter problems",
+        value=float(len(problems)),
+        unit="problems",
+        details={
+            "problems": problems,
+            "logits moved": moved,
+            "largest relative update": max(health["norms"].values(), default=None)
+            if health
+            else None,
+        },
+    )
+
+
+PROMPTS = (BATTERY[0], BATTERY[1], BATTERY[2], BATTERY[6])
+
+
+def logits_moved(pair: Any) -> float:
+    """Largest |Δ log p| in nats of the first reply token over a few prompts.
+
+    Both models read the tuned side's rendering, so that a template is not taken for an effect.
+    """
+    renderer = pair.tuned.renderer
+    return predictions.logits_moved(pair, [renderer.ids(conversation) for conversation in PROMPTS])

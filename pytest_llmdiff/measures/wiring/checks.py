@@ -1,0 +1,182 @@
+"""The checks of a tuned model's wiring by name, from its files to its replies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from typing import Any
+
+from pytest_llmdiff.data.comparison import Measurement
+from pytest_llmdiff.data.probes import make_probe
+from pytest_llmdiff.engines import capability
+from pytest_llmdiff.errors import ConfigError, ProbeError
+from pytest_llmdiff.generation.models import ModelPair
+from pytest_llmdiff.measures.wiring import files as wiring
+from pytest_llmdiff.measures.wiring.behaviour import (
+    prediction_findings,
+    sound_findings,
+    stop_findings,
+    update_findings,
+)
+from pytest_llmdiff.measures.wiring.cutoff import cutoff_content, cutoff_facts, cutoff_findings
+from pytest_llmdiff.measures.wiring.findings import Findings, Problem, findings_measurement
+from pytest_llmdiff.measures.wiring.template.comparison import BATTERY
+from pytest_llmdiff.measures.wiring.training import training_findings
+
+TEMPLATE_STEP = (
+    "render with what the model was trained with (--llmdiff-template), and serve it so; or train "
+    "again with the template that it will be served with"
+)
+
+
+def measure_wiring(pair: ModelPair, check: str) -> Measurement:
+    """The number of problems that one check finds.
+
+    Raises:
+        ConfigError: there is no check of that name.
+        ModelError: a model cannot be read or loaded.
+    """
+    if check not in CHECKS:
+        raise ConfigError(f"there is no wiring check {check!r}; there are {', '.join(CHECKS)}")
+    return findings_measurement(f"wiring ({check})", CHECKS[check](pair))
+
+
+def _of_files(judge: Callable[[Mapping[str, Any]], Findings]) -> Callable[[ModelPair], Findings]:
+    def check(pair: ModelPair) -> Findings:
+        facts = _file_facts(pair)
+        if facts is None:
+            return Findings(skipped="these engines have no files that could be read")
+        return judge(facts)
+
+    return check
+
+
+def _file_facts(pair: ModelPair) -> Any:
+    """Facts of the files, computed once; None for engines without files."""
+    from pytest_llmdiff.engines.files.engine import FileEngine
+    from pytest_llmdiff.measures.wiring.inspection import inspect_pair
+
+    base = pair.run.generation.pair.base
+
+    def compute(engine: Any) -> Any:
+        if not isinstance(engine, FileEngine) or not isinstance(base, FileEngine):
+            return None
+        return inspect_pair(base, engine)
+
+    return pair.run.generation.facts.get("files", "tuned", [], compute)
+
+
+def _sampling(pair: ModelPair) -> Findings:
+    used = {"temperature": pair.run.settings.temperature}
+    return _of_files(lambda facts: wiring.sampling_findings(facts, used))(pair)
+
+
+def _stop_tokens(pair: ModelPair) -> Findings:
+    """The template's end-of-turn token is among the stop ids, and the template is sound."""
+    from pytest_llmdiff.measures.wiring.template.facts import own_findings
+
+    def compute(engine: Any) -> list[str] | None:
+        return own_findings(engine) if capability(engine, "renderer") is not None else None
+
+    found = pair.run.generation.facts.get("own template", "tuned", [], compute)
+    if found is None:
+        return Findings(skipped="the engine has no chat template of its own")
+    step = "correct the chat template, or eos_token_id in generation_config.json"
+    return Findings(problems=tuple(Problem(cause=cause, step=step) for cause in found))
+
+
+def _training(pair: ModelPair) -> Findings:
+    from pytest_llmdiff.data.training.log import LOOKED_FOR, read_training_log
+
+    folder = pair.run.training.folder
+    if folder is None:
+        return Findings(skipped="the tuned model has no folder where training leaves its log")
+    return training_findings(read_training_log(folder), looked_for=LOOKED_FOR)
+
+
+def _answers(pair: ModelPair) -> Findings:
+    training, data = pair.run.training, pair.run.train_data
+    return cutoff_findings(
+        pair.run.generation.facts.get(
+            "cut answers",
+            "tuned",
+            [],
+            lambda engine: cutoff_facts(engine, training, data),
+            also=cutoff_content(training, data),
+        )
+    )
+
+
+def _template(pair: ModelPair) -> Findings:
+    facts = pair.tuned.template_facts()
+    if facts["unknown"] is not None:
+        return Findings(
+            skipped=f"the template of the training is unknown: {facts['unknown']}; "
+            "--llmdiff-train-config gives it, and --llmdiff-train-data may tell it"
+        )
+    problems = [Problem(cause=cause, step=TEMPLATE_STEP) for cause in facts["problems"]]
+    notes = [f"template compared with {facts['compared with']}"]
+    if facts.get("likelihood"):
+        notes.append(f"likeliest template by the training data: {facts['likelihood']}")
+    return Findings(problems=tuple(problems), notes=tuple(notes))
+
+
+def _update(pair: ModelPair) -> Findings:
+    def compute(engine: Any) -> dict[str, float] | None:
+        health = capability(engine, "adapter_health")
+        found = None if health is None else health()
+        return None if found is None else dict(found.norms)
+
+    return update_findings(pair.run.generation.facts.get("update", "tuned", [], compute))
+
+
+def _predictions(pair: ModelPair) -> Findings:
+    from pytest_llmdiff.measures.wiring.predictions import prediction_facts
+
+    both = pair.run.generation.pair
+
+    def compute(engine: Any) -> Any:
+        sides = (both.base, engine)
+        if any(capability(side, "token_logits") is None for side in sides):
+            return None
+        prompts = []
+        for conversation in BATTERY:
+            try:
+                prompts.append(engine.render(conversation))
+            except ProbeError:
+                continue  # a template without a system role, say
+        return prediction_facts(both, prompts)
+
+    facts = pair.run.generation.facts.get("predictions", "tuned", [], compute)
+    if facts is None:
+        return Findings(skipped="these engines have no logits to give")
+    return prediction_findings(facts)
+
+
+def _replies(pair: ModelPair) -> Any:
+    text = (files("pytest_llmdiff.suites.wiring") / "prompts.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in text.splitlines()]
+    probes = [
+        make_probe(row["prompt"], language=row["language"], generation={"max_new_tokens": 96})
+        for row in rows
+    ]
+    return pair.run.compare(probes)
+
+
+CHECKS: Mapping[str, Callable[[ModelPair], Findings]] = {
+    "base": _of_files(wiring.base_findings),
+    "keys": _of_files(wiring.key_findings),
+    "values": _of_files(wiring.value_findings),
+    "vocabulary": _of_files(wiring.vocabulary_findings),
+    "special tokens": _of_files(wiring.special_findings),
+    "stop tokens": _stop_tokens,
+    "sampling": _sampling,
+    "training": _training,
+    "answers": _answers,
+    "template": _template,
+    "update": _update,
+    "predictions": _predictions,
+    "stops": lambda pair: stop_findings(_replies(pair)),
+    "sound": lambda pair: sound_findings(_replies(pair)),
+}

@@ -1,0 +1,193 @@
+"""Checks of how a tuned model is put together, from what its files say (plain JSON facts)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_llmdiff.measures.wiring.findings import Findings, Problem
+
+Facts = Mapping[str, Any]
+
+
+def base_findings(facts: Facts) -> Findings:
+    """Is the base the one that was tuned? Other shapes are harm, another name is a note."""
+    base, tuned, adapter = facts["base"], facts["tuned"], facts["adapter"]
+    problems, notes = [], []
+    if adapter is None:
+        ours, theirs = tuned["dimensions"], base["dimensions"]
+        differing = [name for name in ours if ours[name] != theirs[name]]
+        if differing:
+            told = ", ".join(f"{name} {theirs[name]} and {ours[name]}" for name in differing)
+            problems.append(Problem(
+                cause=f"base and tuned model are not of one shape: {told}",
+                step="give the model that was tuned as --llm-base",
+            ))  # fmt: skip
+        return Findings(problems=tuple(problems))
+    shapes = adapter.get("other shapes") or {}
+    own = {n: s for n, s in shapes.items() if not _is_embedding(n)}
+    if own:
+        name, (found, expected) = next(iter(own.items()))
+        problems.append(Problem(
+            cause=f"{len(own)} of the adapter's {adapter['tensors']} tensors have other shapes "
+            f"than this base needs: {name} is {found}, needed {expected}",
+            step=f"give the base that the adapter was trained on ({adapter['base']}) as "
+            "--llm-base",
+        ))  # fmt: skip
+    elif adapter["base"] and _last(adapter["base"]) != base["name"].lower():
+        notes.append(
+            f"the adapter names {adapter['base']} as its base, --llm-base is {base['name']}: the "
+            "shapes are the same"
+        )
+    return Findings(problems=tuple(problems), notes=tuple(notes))
+
+
+def key_findings(facts: Facts) -> Findings:
+    """Do the adapter's tensors bind to modules of the base, A and B both?"""
+    adapter = facts["adapter"]
+    if adapter is None:
+        return Findings(skipped="the tuned model is no adapter")
+    if "unbound" not in adapter:
+        return Findings(
+            skipped=f"PEFT cannot lay this adapter out without weights: {adapter['unknown']}"
+        )
+    problems = []
+    unbound, missing = adapter["unbound"], adapter["missing"]
+    if unbound:
+        why = f" ({adapter['unknown']})" if adapter["unknown"] else ""
+        problems.append(Problem(
+            cause=f"{len(unbound)} of the adapter's {adapter['tensors']} tensors bind to no module "
+            f"of the base: {', '.join(unbound[:2])}{why}",
+            step="PEFT ignores such tensors silently: save the adapter with save_pretrained of the "
+            "PEFT model, from the same library versions and base that it is loaded with",
+        ))  # fmt: skip
+    if missing:
+        problems.append(Problem(
+            cause=f"{len(missing)} tensors that adapter_config.json promises are not in "
+            f"adapter_model.safetensors: {', '.join(missing[:2])}",
+            step="the file is cut or from another configuration: copy the whole output folder of "
+            "the training again",
+        ))  # fmt: skip
+    return Findings(problems=tuple(problems))
+
+
+def value_findings(facts: Facts) -> Findings:
+    """Are the adapter's weights finite, and not all zero?"""
+    adapter = facts["adapter"]
+    if adapter is None:
+        return Findings(skipped="the tuned model is no adapter")
+    problems = []
+    if adapter["not finite"]:
+        problems.append(Problem(
+            cause=f"{len(adapter['not finite'])} of the adapter's tensors hold NaN or infinity: "
+            f"{', '.join(adapter['not finite'][:2])}",
+            step="training diverged: lower learning_rate, clip gradients (max_grad_norm: 1.0), "
+            "train in bf16 rather than fp16",
+        ))  # fmt: skip
+    if adapter["zero"]:
+        problems.append(Problem(
+            cause="every B matrix of the adapter is zero: it adds nothing to the base",
+            step="no training step reached the adapter: see the training log for steps and "
+            "learning rate, and check that the folder is not one saved before training",
+        ))  # fmt: skip
+    return Findings(problems=tuple(problems))
+
+
+def vocabulary_findings(facts: Facts) -> Findings:
+    """Do tokenizers and embeddings fit together?
+
+    More embedding rows than tokens are normal: they are padded to a multiple.
+    """
+    base, tuned, adapter = facts["base"], facts["tuned"], facts["adapter"]
+    problems, notes = [], []
+    if facts["tokens"]["other ids"]:
+        problems.append(Problem(
+            cause="base and tuned tokenizer give other ids to the same tokens: "
+            + ", ".join(map(repr, facts["tokens"]["other ids"])),
+            step="use the tokenizer that the model was trained with on both sides",
+        ))  # fmt: skip
+    rows = tuned["embedding rows"]
+    saved = [
+        shape[0][0]
+        for name, shape in ((adapter or {}).get("other shapes") or {}).items()
+        if _is_embedding(name)
+    ]
+    if saved:
+        problems.append(Problem(
+            cause=f"the adapter brings embeddings of {saved[0]} rows, the base has "
+            f"{base['embedding rows']}: tokens were added in training",
+            step="merge the adapter into its base (llamafactory-cli export, with resize_vocab as "
+            "in training) and give the merged model as --llm-tuned",
+        ))  # fmt: skip
+    elif tuned["last token"] >= rows:
+        problems.append(Problem(
+            cause=f"the tuned tokenizer knows token {tuned['last token']}, the embeddings end at "
+            f"{rows - 1}: added tokens are {', '.join(map(repr, facts['tokens']['added']))}",
+            step="train with resize_vocab: true, or drop the template or option that adds tokens",
+        ))  # fmt: skip
+    elif facts["tokens"]["added"]:
+        notes.append(
+            "the tuned tokenizer has tokens that the base's has not: "
+            + ", ".join(map(repr, facts["tokens"]["added"]))
+        )
+    return Findings(problems=tuple(problems), notes=tuple(notes))
+
+
+def special_findings(facts: Facts) -> Findings:
+    """Do the special tokens of base and tuned contradict each other, or their vocabulary?
+
+    A tuned model may end its turns in another token than the base: that is a note.
+    """
+    problems, notes = [], []
+    base, tuned = facts["base"], facts["tuned"]
+    for role in ("bos", "eos", "pad"):
+        (text, own), (other_text, other) = base["special"][role], tuned["special"][role]
+        if text is not None and text == other_text and own != other:
+            problems.append(Problem(
+                cause=f"the {role} token {text!r} has id {own} in the base and {other} in the "
+                "tuned model",
+                step="use one tokenizer for training and inference",
+            ))  # fmt: skip
+        elif own != other and role != "pad":
+            notes.append(f"the {role} token is {text!r} in the base, {other_text!r} in the tuned")
+    for side in (base, tuned):
+        outside = [i for i in side["stop ids"] if i >= side["embedding rows"]]
+        if outside:
+            problems.append(Problem(
+                cause=f"stop token {outside[0]} of {side['name']} is beyond its vocabulary of "
+                f"{side['embedding rows']}",
+                step="correct eos_token_id in generation_config.json",
+            ))  # fmt: skip
+    if not tuned["stop ids"]:
+        problems.append(Problem(
+            cause="the tuned model has no stop token at all: its replies never end",
+            step="set eos_token_id in generation_config.json",
+        ))  # fmt: skip
+    return Findings(problems=tuple(problems), notes=tuple(notes))
+
+
+def sampling_findings(facts: Facts, used: Mapping[str, Any]) -> Findings:
+    """Sampling defaults of a served model that are not what this run asks with: notes."""
+    notes = []
+    for side in ("base", "tuned"):
+        own = facts[side]["sampling"]
+        if own.get("do_sample") and not used["temperature"]:
+            told = ", ".join(f"{name} {value}" for name, value in own.items())
+            notes.append(
+                f"a server that follows the {side}'s generation_config.json samples ({told}); "
+                "this run is greedy"
+            )
+        elif own.get("repetition_penalty", 1.0) != 1.0:
+            notes.append(
+                f"the {side}'s generation_config.json sets repetition_penalty "
+                f"{own['repetition_penalty']}; this run sets none"
+            )
+    return Findings(notes=tuple(notes))
+
+
+def _is_embedding(name: str) -> bool:
+    return name.endswith(("embed_tokens.weight", "wte.weight", "lm_head.weight"))
+
+
+def _last(name: str) -> str:
+    return name.rstrip("/").rpartition("/")[2].lower()

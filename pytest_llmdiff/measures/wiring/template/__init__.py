@@ -1,0 +1,1 @@
+"""The chat template in force, held against that of the training."""

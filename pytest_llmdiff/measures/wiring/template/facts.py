@@ -1,0 +1,175 @@
+"""The chat template in force held against the one of the training, over two engines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.training.template_source import TemplateSource
+from pytest_llmdiff.data.training.training import Training
+from pytest_llmdiff.engines import Engine, capability
+from pytest_llmdiff.engines.files.rendering import (
+    AnyRenderer,
+    FactoryRenderer,
+    Renderer,
+    with_template,
+)
+from pytest_llmdiff.errors import CapabilityError, ProbeError
+from pytest_llmdiff.measures.wiring.template.comparison import (
+    BATTERY,
+    check_template,
+    compare_endings,
+    compare_renderings,
+)
+
+Decode = Callable[[Sequence[int]], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedTemplate:
+    """The template of a server that shows the tokens of conversations."""
+
+    engine: Any
+
+    def ids(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
+        found = self.engine.rendered(messages, add_generation_prompt=add_generation_prompt)
+        return [int(token) for token in found]
+
+
+def served_renderings(engine: Any) -> list[Any] | None:
+    """What a server makes of the conversations that templates are compared on: its template is
+    nothing that its fingerprint tells. None for an engine that renders here.
+
+    Raises:
+        CapabilityError: the server does not show it.
+    """
+    if capability(engine, "renderer") is not None or capability(engine, "rendered") is None:
+        return None
+    found: list[Any] = []
+    for conversation in BATTERY:
+        try:
+            found.append(engine.render(conversation))
+        except ProbeError as error:
+            found.append(str(error))
+    return found
+
+
+def template_facts(
+    engine: Any, base: Engine, given: TemplateSource | None, training: Training
+) -> dict[str, Any]:
+    """Plain JSON: `problems`, what was `compared with`, and why the training is `unknown`.
+
+    Held against the given template, else that of the training, else that of the base.
+
+    Raises:
+        CapabilityError: an engine has no chat template of its own.
+    """
+    ours: AnyRenderer | None = capability(engine, "renderer")
+    base_renderer: AnyRenderer | None = capability(base, "renderer")
+    rendered: AnyRenderer | ServedTemplate | None = ours
+    if ours is None and capability(engine, "rendered") is not None and base_renderer is not None:
+        # The tokens are read by the tokenizer of the base.
+        ours, rendered = base_renderer, ServedTemplate(engine=engine)
+    if ours is None or rendered is None:
+        raise CapabilityError(
+            f"the template check needs a chat template, and {type(engine).__name__} has none (of a "
+            "server: give --llmdiff-tokenizer, or a base that is no server)"
+        )
+
+    def decode(ids: Sequence[int]) -> str:
+        return str(ours.tokenizer.decode(list(ids)))
+
+    unknown: str | None = None
+    theirs, against = _known(ours, base_renderer, given, training)
+    if theirs is None:
+        unknown, against, theirs = training.unknown, "the base's template", base_renderer
+    if theirs is None:
+        raise CapabilityError(
+            "the template check needs engines with a chat template of their own; "
+            f"{type(base).__name__} has none"
+        )
+    bos = ours.tokenizer.bos_token
+    problems = compare_renderings(rendered.ids, theirs.ids, decode, bos=bos)
+    if isinstance(rendered, ServedTemplate):
+        try:
+            problems += compare_endings(rendered.ids, theirs.ids, decode)
+        except CapabilityError:
+            against += " (prompts alone: the server shows no conversation that ends in an answer)"
+        return {"problems": problems, "compared with": against, "unknown": unknown}
+    problems += [*compare_endings(ours.ids, theirs.ids, decode), *own_findings(engine)]
+    if given is None and training.predictions and unknown is not None:
+        found = _predictions(ours, training.predictions)
+        if found is not None:
+            problems, unknown = [*problems, *found], None
+            against = "the prompts in generated_predictions.jsonl"
+    return {"problems": problems, "compared with": against, "unknown": unknown}
+
+
+def own_findings(engine: Any) -> list[str]:
+    """Findings about the template in force by itself: doubled BOS, generation prompt, stops."""
+    renderer: AnyRenderer = engine.renderer
+
+    if isinstance(renderer, FactoryRenderer):
+        return []  # its stop words are stop tokens, and its user turns end where an answer begins
+    return check_template(
+        renderer.ids,
+        bos_id=renderer.tokenizer.bos_token_id,
+        stop_ids=engine.declared_stop_ids(),
+        decode=lambda ids: str(renderer.tokenizer.decode(list(ids))),
+    )
+
+
+def _known(
+    ours: AnyRenderer,
+    base: AnyRenderer | None,
+    given: TemplateSource | None,
+    training: Training,
+) -> tuple[AnyRenderer | None, str]:
+    if given is not None:
+        return with_template(ours, given), f"the given template ({given.name})"
+    if training.template is not None:
+        text = f"the template of the training ({training.template.name}, {training.found_in})"
+        return with_template(ours, training.template), text
+    if training.own_template is not None and base is not None:
+        own = with_template(ours, training.own_template)
+        if compare_renderings(own.ids, base.ids, lambda ids: str(ours.tokenizer.decode(list(ids)))):
+            return own, f"the tuned model's own {training.own_template.name}, unlike the base's"
+    return None, ""
+
+
+MARK = "\u2060mark\u2060"
+
+
+def _predictions(ours: AnyRenderer, prompts: Sequence[str]) -> list[str] | None:
+    """Whether prompts that the training's own prediction run recorded fit the template in force.
+
+    None where the recorded texts cannot be told apart from their contents. A constant system
+    prompt in all of them that a plain question does not get is a finding as well.
+    """
+    if not isinstance(ours, Renderer):
+        return None
+    head, _, tail = ours.text([Message(role="user", content=MARK)]).partition(MARK)
+    system = [Message(role="system", content=MARK), Message(role="user", content=MARK)]
+    parts = ours.text(system).split(MARK)
+    plain = re.compile(f"{re.escape(head)}.*{re.escape(tail)}", re.DOTALL)
+    if all(plain.fullmatch(prompt) for prompt in prompts):
+        return []
+    told = re.compile("(.*?)".join(map(re.escape, parts)), re.DOTALL)
+    found = {m[1] if (m := told.fullmatch(prompt)) else None for prompt in prompts}
+    if found == {None}:
+        at = next((i for i, (x, y) in enumerate(zip(head, prompts[0], strict=False)) if x != y), 0)
+        return [
+            "the prompts in generated_predictions.jsonl do not begin and end as the template in "
+            f"force writes them: {prompts[0][max(0, at - 20) : at + 20]!r} there, "
+            f"{head[max(0, at - 20) : at + 20]!r} in force"
+        ]
+    if len(found) == 1:
+        (text,) = found
+        return [
+            "every prompt in generated_predictions.jsonl has the system prompt "
+            f"{text!r}, which a question without one does not get from the template in force"
+        ]
+    return []

@@ -1,0 +1,93 @@
+"""The pytest plugin: hooks only, each handing over to the run's session or a report."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from pytest_llmdiff.config.options import add_options
+from pytest_llmdiff.plugin import lifecycle as run
+from pytest_llmdiff.plugin.fixtures import (
+    comparison,
+    comparisons,
+    llm_base,
+    llm_pair,
+    llm_served,
+    llm_tuned,
+)
+from pytest_llmdiff.plugin.marker import MARKER, parametrize, require_read
+from pytest_llmdiff.plugin.session import RUN_ID, SESSION
+
+__all__ = ["comparison", "comparisons", "llm_base", "llm_pair", "llm_served", "llm_tuned"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads what it changes
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    run.prepare(config)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", MARKER)
+    run.configure(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput[RUN_ID] = node.config.stash[SESSION].run_id
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return run.header(config.stash[SESSION])
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    parametrize(metafunc)
+
+
+@pytest.hookimpl(tryfirst=True)  # before anything is deselected
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    run.collected(config.stash[SESSION], items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    run.expect(session.config.stash[SESSION], session.items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    item.config.stash[SESSION].enter(item)
+    try:
+        return (yield)
+    finally:
+        item.config.stash[SESSION].leave()
+
+
+@pytest.hookimpl(tryfirst=True)  # before any fixture
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    require_read(item)
+    item.config.stash[SESSION].begin(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    return run.attach((yield), item)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist tells the controller that this worker is done
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    run.finish(session)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    run.release(config)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    run.summary(terminalreporter, config.stash[SESSION])

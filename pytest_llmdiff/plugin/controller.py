@@ -1,0 +1,61 @@
+"""The rows of finished tests, where the reports are written: in the controller."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+import pytest
+
+from pytest_llmdiff.plugin.session import Session
+from pytest_llmdiff.reports.outcomes import DIED, add_report
+
+
+class Gathering:
+    """Takes in the reports of all processes; a plugin of runs with models."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._each: dict[str, dict[str, dict[str, Any]]] = {}  # rows by worker, where all run all
+
+    def pytest_sessionstart(self) -> None:
+        """Have the run end as by Ctrl-C, with its reports, where a job is cancelled or too late."""
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def pytest_unconfigure(self) -> None:
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGTERM) is signal.default_int_handler:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    @pytest.hookimpl(tryfirst=True)  # before the properties go into a JUnit file
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        # Whether a test used the models whose process died nobody can tell; it may have.
+        if not hasattr(report, "llmdiff") and report.when != DIED:
+            return
+        config, rows = self.session.config, self.session.rows
+        if config.getoption("dist", "no") == "each":
+            self._add_of_each(report)
+        else:
+            add_report(rows, report)
+        if report.when == "teardown" and config.getoption("xmlpath", None):
+            from pytest_llmdiff.reports.junit import properties
+
+            report.user_properties += properties(rows[report.nodeid], self.session.rerun_options)
+
+    def _add_of_each(self, report: Any) -> None:
+        """Of a test that every worker runs, keep the worst row."""
+        from pytest_llmdiff.reports.order import worst_first
+
+        add_report(self._each.setdefault(report.node.gateway.id, {}), report)
+        found = [own[report.nodeid] for own in self._each.values() if report.nodeid in own]
+        self.session.rows[report.nodeid] = worst_first(found)[0]
+
+    def pytest_runtest_logfinish(self) -> None:
+        """Tell xdist's workers where the run ends early (`-x`): they may be at all its replies."""
+        plugins = self.session.config.pluginmanager
+        run: Any = plugins.getplugin("session")
+        if (run.shouldfail or run.shouldstop) and plugins.hasplugin("dsession"):
+            self.session.stop.tell()

@@ -1,0 +1,91 @@
+"""The fixtures. Nothing is loaded before a test uses what they give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_llmdiff.plugin.session import SESSION, Session
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.data.comparison import Comparison
+    from pytest_llmdiff.generation.models import Model, ModelPair
+    from pytest_llmdiff.verdicts.sets import Comparisons
+
+NO_MODELS = "no models: give --llm-base SPEC --llm-tuned SPEC"
+MODEL_FIXTURES = frozenset(
+    {"comparison", "comparisons", "llm_base", "llm_tuned", "llm_served", "llm_pair"}
+)
+NO_SERVED = "no served model: give --llm-served SPEC"
+
+
+@pytest.fixture
+def comparison(request: pytest.FixtureRequest) -> Comparison:
+    """Both models' replies to the probe of this test case (see `@pytest.mark.llmdiff`)."""
+    (found,) = _session(request).comparing.compare([_param(request)])
+    return found
+
+
+@pytest.fixture
+def comparisons(request: pytest.FixtureRequest) -> Comparisons:
+    """Both models' replies to all probes of this test, made as they are read."""
+    from pytest_llmdiff.verdicts.sets import Comparisons
+
+    return Comparisons(probes=tuple(_param(request)), run=_session(request).comparing)
+
+
+@pytest.fixture(scope="session")
+def llm_base(request: pytest.FixtureRequest) -> Model:
+    """The base model, for run-time prompts."""
+    from pytest_llmdiff.generation.models import Model
+
+    return Model("base", _session(request).comparing)
+
+
+@pytest.fixture(scope="session")
+def llm_tuned(request: pytest.FixtureRequest) -> Model:
+    """The tuned model, for run-time prompts."""
+    from pytest_llmdiff.generation.models import Model
+
+    return Model("tuned", _session(request).comparing)
+
+
+@pytest.fixture(scope="session")
+def llm_served(request: pytest.FixtureRequest) -> Model:
+    """The tuned model as it is served, for parity."""
+    from pytest_llmdiff.generation.models import Model
+
+    session = _session(request)
+    if session.served is None:
+        pytest.skip(NO_SERVED)
+    return Model("tuned", session.serving, "llm_served")
+
+
+@pytest.fixture(scope="session")
+def llm_pair(request: pytest.FixtureRequest) -> ModelPair:
+    """Both models, for run-time prompts."""
+    from pytest_llmdiff.generation.models import ModelPair
+
+    return ModelPair(_session(request).comparing)
+
+
+def _param(request: pytest.FixtureRequest) -> Any:
+    """What `parametrize` made of the markers."""
+    __tracebackhide__ = True
+    from pytest_llmdiff.errors import ConfigError
+
+    if not hasattr(request, "param"):
+        raise ConfigError(
+            f"{request.fixturename} is asked for while the test runs: name it among the arguments "
+            "of a test function or of its fixtures (a unittest.TestCase has none), so that its "
+            "probes are known beforehand, or take llm_pair.compare(prompt)"
+        )
+    return request.param
+
+
+def _session(request: pytest.FixtureRequest) -> Session:
+    session = request.config.stash[SESSION]
+    if session.specs is None:
+        pytest.skip(NO_MODELS)
+    return session

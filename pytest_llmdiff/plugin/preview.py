@@ -1,0 +1,51 @@
+"""What a run would ask of the models, and what its sets could detect: told before anything runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from pytest_llmdiff.data.comparison import SIDES
+from pytest_llmdiff.data.probes import Probe
+from pytest_llmdiff.plugin.session import Session
+from pytest_llmdiff.reports.text import counted
+from pytest_llmdiff.verdicts.baseline import Baseline
+from pytest_llmdiff.verdicts.decisions import smallest_effect
+
+
+def outlook(session: Session, sets: Mapping[str, Sequence[Probe]]) -> list[str]:
+    """Lines for the summary; `sets` has the probes of the tests over a whole set, by test."""
+    return [*_requests(session), *_effects(sets, session.baseline)]
+
+
+def _requests(session: Session) -> Iterator[str]:
+    generation = session.comparing.generation
+    total = generation.planned
+    yield f"plan: {counted(total, 'request')} to each model"
+    for side in SIDES:
+        fresh = generation.answering.missing(side)
+        yield f"  {side:<6} {total - fresh} from the store, {fresh} to answer"
+
+
+def _effects(sets: Mapping[str, Sequence[Probe]], baseline: Baseline | None) -> Iterator[str]:
+    for test, probes in sets.items():
+        questions = len({probe.question for probe in probes})
+        yield f"  {test}: {counted(len(probes), 'probe')}, {counted(questions, 'question')}"
+        measured = {} if baseline is None else baseline.tests.get(test, {})
+        known = False
+        for name, noise in measured.items():
+            if noise.spread is None or not noise.questions:
+                continue
+            known = True
+            yield f"    {name}: {_detects(noise.spread, noise.questions)}"
+        if not known:
+            yield "    what it can detect is told with a baseline that has this test"
+
+
+def _detects(spread: float, questions: int) -> str:
+    if spread == 0:
+        return "what it can detect is not told by a baseline in which all values are equal"
+    effect = smallest_effect(spread, questions)
+    if math.isinf(effect):
+        return f"{questions} questions are too few to detect any rise"
+    return f"detects a rise of {effect:.2g} (with a power of 80 %)"

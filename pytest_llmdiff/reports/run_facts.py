@@ -1,0 +1,38 @@
+"""What the reports at the end of a run are made of."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.verdicts.chance import Chance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """A finished run: its settings, what `auto` came out as, and one row per test.
+
+    `skipped` counts the tests that needed models in a run without any; `chance` is what
+    noise alone would fail. `options` are those of the command that runs one test again. `exit_code`
+    is pytest's, from before the reports are written.
+    """
+
+    settings: Settings
+    rows: Mapping[str, dict[str, Any]]
+    resolved: Mapping[str, str]
+    notes: Sequence[str]
+    warnings: Sequence[str]
+    skipped: int
+    chance: Chance
+    options: str
+    exit_code: int = 0
+
+
+def rerun_of(row: Mapping[str, Any], facts: Facts) -> str:
+    """The command that runs a row's test again, from where the run was started."""
+    # The target comes with a test's last report: a process that died left none.
+    target = row["target"] or shlex.quote(row["test"])
+    return f"pytest {target} {facts.options}"

@@ -1,0 +1,1 @@
+"""From measurements to verdicts: estimates, limits, baselines, accepted changes."""

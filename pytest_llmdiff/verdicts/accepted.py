@@ -1,0 +1,165 @@
+"""Changes that somebody reviewed and wants: one entry per probe, in a file for git."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.data.comparison import SIDES, Accepted, FinishReason
+from pytest_llmdiff.errors import ConfigError
+
+HEADER = (
+    "# Behaviour of the tuned model that was reviewed and is wanted; written by --llmdiff-accept.\n"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One accepted change: the probe by the digest of its prompt, and the test that asks it."""
+
+    digest: str
+    probe: str
+    test: str
+    prompt: str
+    accepted: Accepted
+
+
+def read_accepted(path: Path) -> dict[str, Entry]:
+    """The entries of a file by digest; none where there is no file.
+
+    Raises:
+        ConfigError: it is no such file, or two entries are for one probe.
+    """
+    if not path.exists():
+        return {}
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ConfigError(f"--llmdiff-accepted: {path} cannot be read: {error}") from error
+    if not isinstance(found, list):
+        raise ConfigError(f"--llmdiff-accepted: {path} is no list of entries")
+    entries: dict[str, Entry] = {}
+    for number, row in enumerate(found, 1):
+        try:
+            entry = _entry(row)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(
+                f"--llmdiff-accepted: {path}, entry {number}: {error!r}; expected digest, probe, "
+                "test, prompt, reply, finish_reason and values, as --llmdiff-accept writes them"
+            ) from error
+        if entry.digest in entries:
+            raise ConfigError(
+                f"--llmdiff-accepted: {path}, entry {number}: the probe {entry.probe} has an entry "
+                "already"
+            )
+        entries[entry.digest] = entry
+    return entries
+
+
+def write_accepted(path: Path, new: Iterable[Entry]) -> list[str]:
+    """Add entries to the file, in place of those for the same probes; what was done, in words."""
+    import yaml
+
+    entries = read_accepted(path)
+    lines = []
+    for entry in new:
+        before = entries.get(entry.digest)
+        if before == entry:
+            continue
+        entries[entry.digest] = entry
+        lines.append(f"  {'accepted anew' if before else 'accepted'}: {entry.probe} ({entry.test})")
+    if not lines:
+        return ["accepted: no new behaviour to accept"]
+    rows = [_row(entry) for entry in sorted(entries.values(), key=lambda e: (e.test, e.probe))]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(rows, allow_unicode=True, sort_keys=False, width=100)
+    path.write_text(HEADER + text, encoding="utf-8")
+    return [f"accepted: {path}, to be reviewed and committed", *lines]
+
+
+def unmatched(
+    entries: Iterable[Entry], collected: Mapping[str, set[str]], root: Path
+) -> list[Entry]:
+    """Entries that match no probe any more.
+
+    `collected` has the digests of the declared probes by test, of all tests that were collected. A
+    test that has none asks prompts of run time, which nobody can tell beforehand.
+    """
+    files = {test.partition("::")[0] for test in collected}
+    there = set().union(*collected.values())
+    gone = []
+    for entry in entries:
+        file = entry.test.partition("::")[0]
+        if entry.test in collected:
+            looked_for = bool(collected[entry.test])
+        else:
+            looked_for = file in files or not (root / file).exists()
+        if looked_for and entry.digest not in there:
+            gone.append(entry)
+    return gone
+
+
+def entries_of(rows: Iterable[Mapping[str, Any]]) -> list[Entry]:
+    """What is to be accepted of a run: the probes of failed verdicts; of a failed set, all members
+    that changed."""
+    found: dict[str, Entry] = {}
+    for row in rows:
+        broken = [v for v in row["verdicts"] if v["outcome"] in ("regressed", "inconclusive")]
+        whole = any(verdict["set"] for verdict in broken)
+        named = {verdict["probe"] for verdict in broken}
+        for comparison in row["comparisons"]:
+            if tuple(comparison["sides"]) != SIDES:
+                continue  # what is served otherwise is no change that tuning made
+            changed = comparison["tuned"]["text"] != comparison["base"]["text"]
+            if comparison["probe"] in named or (whole and changed):
+                own = [v for v in broken if v["probe"] == comparison["probe"]]
+                before = found.get(comparison["digest"])
+                found[comparison["digest"]] = _accepting(row["case"], comparison, own, before)
+    return list(found.values())
+
+
+def _accepting(
+    case: str,
+    comparison: Mapping[str, Any],
+    verdicts: Sequence[Mapping[str, Any]],
+    before: Entry | None,
+) -> Entry:
+    """The entry for a comparison; several tests may have the probe."""
+    tuned = comparison["tuned"]
+    values = {} if before is None else dict(before.accepted.values)
+    values |= {v["name"]: v["value"] for v in verdicts if v["value"] is not None}
+    return Entry(
+        digest=comparison["digest"],
+        probe=comparison["probe"],
+        test=case if before is None else before.test,
+        prompt=comparison["prompt"],
+        accepted=Accepted(text=tuned["text"], finish_reason=tuned["finish_reason"], values=values),
+    )
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    finish: FinishReason = "length" if row["finish_reason"] == "length" else "stop"
+    values = {str(name): float(value) for name, value in row["values"].items()}
+    return Entry(
+        digest=str(row["digest"]),
+        probe=str(row["probe"]),
+        test=str(row["test"]),
+        prompt=str(row["prompt"]),
+        accepted=Accepted(text=str(row["reply"]), finish_reason=finish, values=values),
+    )
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    return {
+        "probe": entry.probe,
+        "test": entry.test,
+        "prompt": entry.prompt,
+        "reply": entry.accepted.text,
+        "finish_reason": entry.accepted.finish_reason,
+        "values": dict(entry.accepted.values),
+        "digest": entry.digest,
+    }

@@ -1,0 +1,115 @@
+"""What an estimate says of a limit: passed, regressed, or how many probes would decide.
+
+Pure functions, as those of `estimates` are.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pytest_llmdiff.errors import LLMDiffError
+from pytest_llmdiff.verdicts.estimates import Estimate
+from pytest_llmdiff.verdicts.intervals import (
+    MIN_PAIRS,
+    MIN_UNITS,
+    Bounds,
+    change_bounds,
+    equal_bounds,
+    level,
+    mean_bounds,
+    rate_bounds,
+)
+
+SetOutcome = Literal["passed", "regressed", "inconclusive"]
+
+# No set is larger.
+LARGEST = 10**9
+
+
+def decide(
+    estimate: Estimate, *, at_most: float | None = None, at_least: float | None = None
+) -> SetOutcome:
+    """Passed or regressed only where a bound shows it; a NaN shows nothing.
+
+    Raises `LLMDiffError` unless exactly one limit is given.
+    """
+    low, high, limit = _facing((estimate.low, estimate.high), at_most, at_least)
+    if math.isnan(estimate.value):
+        return "inconclusive"
+    return "passed" if high <= limit else "regressed" if low > limit else "inconclusive"
+
+
+def deciding_size(
+    estimate: Estimate, *, at_most: float | None = None, at_least: float | None = None
+) -> int | None:
+    """How many such probes would decide, were value, spread and clusters to stay as they are.
+
+    None where no number would: the value is the limit, or is not known. Raises as `decide`.
+    """
+    if decide(estimate, at_most=at_most, at_least=at_least) != "inconclusive":
+        return estimate.n
+    if math.isnan(estimate.value):
+        return None
+
+    def decides(n: int) -> bool:
+        low, high, limit = _facing(_bounds_at(estimate, n), at_most, at_least)
+        return high <= limit or low > limit
+
+    below, size = estimate.n, 2 * estimate.n
+    while not decides(size):
+        below, size = size, 2 * size
+        if size > LARGEST:
+            return None
+    while size - below > 1:
+        middle = (size + below) // 2
+        below, size = (below, middle) if decides(middle) else (middle, size)
+    return size
+
+
+def smallest_effect(spread: float, n: int, *, power: float = 0.8) -> float:
+    """How far from its limit a mean must be for `n` units to show it with this power.
+
+    Infinite for fewer units than a mean is judged by. Raises `LLMDiffError` for a power that is
+    not between 0 and 1.
+    """
+    from statsmodels.stats.power import TTestPower
+
+    if not 0 < power < 1:
+        raise LLMDiffError(f"power {power}: give one between 0 and 1, such as 0.8")
+    if n < MIN_UNITS:
+        return math.inf
+    found = TTestPower().solve_power(
+        effect_size=None, nobs=n, alpha=level(n), power=power, alternative="larger"
+    )
+    return float(found) * spread
+
+
+def _facing(
+    bounds: Bounds, at_most: float | None, at_least: float | None
+) -> tuple[float, float, float]:
+    """Bounds and limit, turned so that the limit is an upper one."""
+    if at_most is not None and at_least is None:
+        return *bounds, at_most
+    if at_least is not None and at_most is None:
+        return -bounds[1], -bounds[0], -at_least
+    raise LLMDiffError(
+        f"at_most={at_most}, at_least={at_least}: an estimate is held against exactly one limit"
+    )
+
+
+def _bounds_at(estimate: Estimate, n: int) -> Bounds:
+    """The bounds of `n` probes that are like those of the estimate."""
+    effective = estimate.effective * n / estimate.n
+    if len(estimate.shares) == 1:
+        return rate_bounds(effective, *estimate.shares)
+    if estimate.shares:
+        units = estimate.clusters * n // estimate.n
+        few = units < MIN_PAIRS
+        return (-math.inf, math.inf) if few else change_bounds(effective, *estimate.shares)
+    if effective < MIN_UNITS:
+        return -math.inf, math.inf
+    if estimate.spread:
+        spread = estimate.spread * math.sqrt(estimate.effective / estimate.clusters)
+        return mean_bounds(estimate.value, spread, estimate.skewness, effective, estimate.unseen)
+    return equal_bounds(estimate.value, effective, estimate.unseen)

@@ -1,0 +1,193 @@
+"""From the values of a set to the evidence on one quantity: a mean, a rate, or a rate's change.
+
+A member that could not be judged is left out of the estimate. Of the two bounds that verdicts rest
+on, one counts it as the most that it can be, the other as the least.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from pytest_llmdiff.verdicts.estimates import (
+    Estimate,
+    change_estimate,
+    flips,
+    mean_estimate,
+    rate_estimate,
+)
+from pytest_llmdiff.verdicts.intervals import MIN_UNITS
+from pytest_llmdiff.verdicts.sets import Sample
+from pytest_llmdiff.verdicts.verdict import Evidence
+
+T = TypeVar("T")
+# Where a change moves every value, those that are seen show what the others are like.
+ANYWHERE = (-math.inf, math.inf)
+
+
+def mean_evidence(sample: Sample, *, scope: str = "") -> Evidence:
+    """The mean of a measure over the set."""
+    known = _with_least(sample)
+
+    def estimate(fill: float | None) -> Estimate:
+        if fill is not None and math.isinf(fill):
+            judged = estimate(None)
+            return replace(judged, high=fill) if fill > 0 else replace(judged, low=fill)
+        members = [
+            (value, cluster)
+            for value, cluster in _filled(
+                known if fill == sample.support[0] else sample.values, sample.clusters, fill
+            )
+            # A value that is no number fails the set; the others are still worth a figure.
+            if math.isfinite(value)
+        ]
+        values = [value for value, _ in members]
+        clusters = _several(c for _, c in members)
+        unseen = ANYWHERE if sample.dense else sample.unseen
+        found = mean_estimate(values, clusters, support=sample.support, unseen=unseen)
+        if sample.dense and found.clusters >= MIN_UNITS and found.spread == 0:
+            return replace(found, low=found.value, high=found.value, method="all values are equal")
+        return found
+
+    found, highest, lowest = _three(estimate, *sample.support, missing=bool(sample.unsupported))
+    judged = [value for value in sample.values if value is not None]
+    return Evidence(
+        name=sample.name,
+        unit=sample.unit,
+        estimate=found,
+        highest=highest,
+        lowest=lowest,
+        unsupported=sample.unsupported,
+        not_finite=sum(not math.isfinite(value) for value in judged),
+        bounded=any(bound is not None for bound in sample.least),
+        scope=scope,
+    )
+
+
+def _with_least(sample: Sample) -> Sequence[float | None]:
+    """The values, and in place of those that could not be judged what they are no less than."""
+    least = sample.least or [None] * len(sample.values)
+    return [
+        bound if value is None else value for value, bound in zip(sample.values, least, strict=True)
+    ]
+
+
+def rate_evidence(sample: Sample, *, over: float, scope: str = "") -> Evidence:
+    """The share of members whose value is over a threshold, or no number."""
+    events = _events(sample, over)
+
+    def estimate(fill: bool | None) -> Estimate:
+        members = _filled(events, sample.clusters, fill)
+        return rate_estimate([event for event, _ in members], _several(c for _, c in members))
+
+    found, highest, lowest = _three(estimate, False, True, missing=bool(sample.unsupported))
+    return Evidence(
+        name=f"{sample.name} rate{_above(over)}",
+        unit=f"share over {over:g}",
+        estimate=found,
+        highest=highest,
+        lowest=lowest,
+        unsupported=sample.unsupported,
+        scope=scope,
+    )
+
+
+def moved_evidence(
+    moved: Sample, back: Sample, among: Sample | None = None, *, scope: str = ""
+) -> Evidence:
+    """The share of members that moved one way, where both samples are 1 for "moved" and else 0.
+
+    It is the share of those that can move: the ones that are 1 in `among`. `p` is McNemar's exact
+    test of these against the members that moved back the other way.
+    """
+    pairs = zip(_events(moved, 0), _events(back, 0), strict=True)
+    both = [(m, b) for m, b in pairs if m is not None and b is not None]
+    found = flips([b for _, b in both], [m for m, _ in both])
+    return replace(
+        rate_evidence(moved if among is None else _among(moved, among), over=0, scope=scope),
+        unit="share of replies" if among is None else f"share of {among.name}",
+        p=found.p_value if both else None,
+        details={moved.name: found.gained, back.name: found.lost},
+    )
+
+
+def _among(sample: Sample, among: Sample) -> Sample:
+    """The members that are 1 in another sample, or cannot be judged there."""
+    kept = [n for n, value in enumerate(among.values) if value is None or value > 0]
+    unsupported = sample.unsupported
+    if not kept:
+        unsupported = {f"no {among.name}: nothing can be lost": len(among.values)}
+    return replace(
+        sample,
+        values=[sample.values[n] for n in kept],
+        clusters=[sample.clusters[n] for n in kept],
+        unsupported=unsupported,
+    )
+
+
+def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = "") -> Evidence:
+    """How much larger the share over a threshold is for the tuned model, paired by member.
+
+    `p` is McNemar's exact test of the members that changed sides.
+    """
+    pairs = list(zip(_events(base, over), _events(tuned, over), strict=True))
+
+    def estimate(fill: bool | None) -> Estimate:
+        members = [
+            (not fill if b is None else b, bool(fill) if t is None else t, cluster)
+            for (b, t), cluster in zip(pairs, tuned.clusters, strict=True)
+            if fill is not None or (b is not None and t is not None)
+        ]
+        return change_estimate(
+            [b for b, _, _ in members],
+            [t for _, t, _ in members],
+            _several(c for _, _, c in members),
+        )
+
+    both = [(b, t) for b, t in pairs if b is not None and t is not None]
+    missing = len(pairs) - len(both)
+    found, highest, lowest = _three(estimate, False, True, missing=missing > 0)
+    reasons = {**base.unsupported, **tuned.unsupported}
+    return Evidence(
+        name=f"{tuned.name} rate rise{_above(over)}",
+        unit=f"share over {over:g}",
+        estimate=found,
+        highest=highest,
+        lowest=lowest,
+        unsupported={next(iter(reasons)): missing} if missing else {},
+        p=flips([b for b, _ in both], [t for _, t in both]).p_value if both else None,
+        scope=scope,
+    )
+
+
+def _three(
+    estimate: Callable[[T | None], Estimate], least: T, most: T, *, missing: bool
+) -> tuple[Estimate, Estimate, Estimate]:
+    """The estimate of what was judged, and with all else at the most and at the least."""
+    found = estimate(None)
+    return (found, estimate(most), estimate(least)) if missing else (found, found, found)
+
+
+def _above(over: float) -> str:
+    """A threshold as part of a rate's name: a test may have several, each with its limit."""
+    return f" over {over:g}" if over else ""
+
+
+def _events(sample: Sample, over: float) -> list[bool | None]:
+    return [None if v is None else not v <= over for v in sample.values]
+
+
+def _filled(
+    values: Sequence[T | None], clusters: Sequence[str], fill: T | None
+) -> list[tuple[T, str]]:
+    """Members with their clusters; those without a value have `fill`, or are left out."""
+    filled = ((fill if v is None else v, c) for v, c in zip(values, clusters, strict=True))
+    return [(value, cluster) for value, cluster in filled if value is not None]
+
+
+def _several(clusters: Iterable[str]) -> list[str] | None:
+    """The clusters, where any has more than one member."""
+    found = list(clusters)
+    return found if len(set(found)) < len(found) else None

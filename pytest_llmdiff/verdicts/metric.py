@@ -1,0 +1,33 @@
+"""Measures: each turns comparisons into measurements, and higher is always worse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pytest_llmdiff.data.comparison import Comparison, Measurement
+from pytest_llmdiff.errors import ConfigError
+
+
+class Metric(Protocol):
+    """Anything that measures comparisons."""
+
+    def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
+        """One measurement per comparison, in order."""
+
+
+def check_answered(metric: Metric, comparisons: Sequence[Comparison]) -> None:
+    """Check that a metric of replies is asked of no texts that were read: both are empty there, and
+    would look alike.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if getattr(metric, "reads", False):
+        return
+    for comparison in comparisons:
+        if comparison.given is not None:
+            raise ConfigError(
+                f"{comparison.probe.id} was read and not answered: assert_retention and "
+                "assert_unbiased judge texts that are read, the other helpers judge replies"
+            )

@@ -1,0 +1,176 @@
+"""Sets of comparisons, and what one measure has over a set."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Protocol
+
+from pytest_llmdiff.data.comparison import Comparison, Measurement, Run, against_accepted
+from pytest_llmdiff.data.probes import Probe
+from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.store import content_key
+from pytest_llmdiff.verdicts.metric import Metric, check_answered
+from pytest_llmdiff.verdicts.views import View
+
+STREAMED = 1024  # comparisons that are in memory, and measured, together
+WORST = 20  # members of a set that are kept with their replies
+
+
+class SetRun(Run, Protocol):
+    """A run that makes comparisons."""
+
+    def compare_set(self, probes: Sequence[Probe]) -> Iterator[Comparison]:
+        """Comparisons in order, repeats of a probe one after the other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparisons:
+    """The comparisons of a test's probes. They are made as they are read, and can be read again:
+    the replies come out of the store then.
+
+    `scope` names the tags that the set was cut down to.
+    """
+
+    probes: tuple[Probe, ...]
+    run: SetRun = field(repr=False)
+    scope: str = ""
+
+    def __iter__(self) -> Iterator[Comparison]:
+        return self.run.compare_set(self.probes)
+
+    def __len__(self) -> int:
+        """The number of probes."""
+        return len(self.probes)
+
+    def tagged(self, *tags: str) -> Comparisons:
+        """Those of the probes that have any of the tags.
+
+        Raises:
+            ConfigError: no probe has; an empty set would judge nothing.
+        """
+        probes = tuple(probe for probe in self.probes if not set(tags).isdisjoint(probe.tags))
+        if not probes:
+            known = sorted({tag for probe in self.probes for tag in probe.tags})
+            raise ConfigError(
+                f"no probe of this set has the tag {' or '.join(map(repr, tags))}; there are "
+                f"{', '.join(map(repr, known)) or 'no tags at all'}"
+            )
+        # A part of a part is another one than that of the whole set.
+        scopes = (self.scope, "+".join(tags))
+        return replace(self, probes=probes, scope="&".join(filter(None, scopes)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What one measure has over a set: the values in order, None where the scorer cannot judge.
+
+    `unsupported` counts the latter by reason; `least` is what their values are known not to be less
+    than, None where nothing is known. `clusters` names the question that each member
+    belongs to: paraphrases of one question and repeats of one prompt are no independent evidence.
+    `support` are the least and the most that a value can be, `unseen` those of a value that is not
+    among them; `worst` are the highest values with
+    their comparisons, the highest first; `digest` names the probes, in any order;
+    `run` is that of the comparisons.
+    """
+
+    name: str
+    unit: str
+    support: tuple[float, float]
+    unseen: tuple[float, float] | None = None
+    values: Sequence[float | None]
+    clusters: Sequence[str]
+    unsupported: Mapping[str, int]
+    worst: Sequence[tuple[float, Comparison]]
+    digest: str
+    dense: bool = False
+    least: Sequence[float | None] = ()
+    run: Run | None = field(default=None, repr=False)
+
+
+def digest_of(digests: Iterable[str]) -> str:
+    return content_key(sorted(digests))[:12]
+
+
+def gather(
+    metric: Metric, subject: Iterable[Comparison], views: Sequence[View]
+) -> tuple[Sample, ...]:
+    """One sample for each view of a metric's measurements, in one pass over the set.
+
+    Raises:
+        ConfigError: there is nothing in the set.
+    """
+    found = [_Gathering(view) for view in views]
+    clusters: list[str] = []
+    digests: list[str] = []
+    run: Run | None = None
+    rest = iter(subject)
+    while part := list(islice(rest, STREAMED)):
+        run = part[0].run
+        clusters += (comparison.probe.question for comparison in part)
+        digests += (comparison.probe.digest for comparison in part)
+        check_answered(metric, part)
+        measured = metric.measure(part)
+        expected = _against_accepted(metric, part) if any(v.relative for v in views) else {}
+        for number, (comparison, m) in enumerate(zip(part, measured, strict=True)):
+            for gathering in found:
+                wanted = gathering.view.relative
+                gathering.take(comparison, expected.get(number, m) if wanted else m)
+    if not digests:
+        raise ConfigError("the set is empty: there is no comparison to judge")
+    digest = digest_of(digests)
+    return tuple(gathering.sample(clusters, digest, run) for gathering in found)
+
+
+def _against_accepted(metric: Metric, part: Sequence[Comparison]) -> dict[int, Measurement]:
+    """The measurements of those with an accepted reply, by their place."""
+    places = [number for number, comparison in enumerate(part) if comparison.accepted is not None]
+    measured = metric.measure([against_accepted(part[place]) for place in places])
+    return dict(zip(places, measured, strict=True))
+
+
+class _Gathering:
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self._name = self._unit = ""
+        self._values: list[float | None] = []
+        self._least: list[float | None] = []
+        self._unsupported: Counter[str] = Counter()
+        self._worst: list[tuple[float, int, Comparison]] = []
+
+    def take(self, comparison: Comparison, measurement: Measurement) -> None:
+        m = self.view.of(measurement)
+        self._name, self._unit = m.name, m.unit
+        self._values.append(m.value if m.unsupported is None else None)
+        self._least.append(m.least if m.unsupported is not None else None)
+        if m.unsupported is not None:
+            self._unsupported[m.unsupported] += 1
+            return
+        badness = math.inf if math.isnan(m.value) else m.value
+        # The first of equals stays.
+        entry = (badness, -len(self._values), comparison)
+        if len(self._worst) < WORST:
+            heapq.heappush(self._worst, entry)
+        elif entry > self._worst[0]:
+            heapq.heapreplace(self._worst, entry)
+
+    def sample(self, clusters: Sequence[str], digest: str, run: Run | None) -> Sample:
+        worst = sorted(self._worst, key=lambda entry: entry[:2], reverse=True)
+        return Sample(
+            name=self._name,
+            unit=self._unit,
+            support=self.view.support,
+            unseen=self.view.unseen,
+            values=self._values,
+            clusters=clusters,
+            unsupported=self._unsupported,
+            worst=[(badness, comparison) for badness, _, comparison in worst],
+            digest=digest,
+            run=run,
+            dense=self.view.dense,
+            least=self._least,
+        )

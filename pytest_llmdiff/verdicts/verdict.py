@@ -1,0 +1,191 @@
+"""From measurements to verdicts. What cannot be judged never passes.
+
+One comparison: its value against the limit. A set: passed only where the interval shows that the
+limit is kept, regressed only where it shows that it is broken, else inconclusive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from pytest_llmdiff.data.comparison import Measurement
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.verdicts.estimates import Estimate
+
+Bound = Literal["at_most", "at_least"]
+Outcome = Literal["passed", "regressed", "inconclusive", "not judged", "no limit"]
+GIVEN = "given in the test"
+BY_BOUND = "; the value is at least this"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a set says about one quantity, of which more is worse.
+
+    `estimate` is of the members that could be judged. Where some could not, `highest` and `lowest`
+    count each of these as the most and the least that the quantity can be: what was not judged
+    decides neither way. `bounded` says that of some of these the least that they can be is known:
+    `lowest` then stands by itself. `not_finite` counts values that are no number. `p` is the
+    two-sided p-value of "nothing changed", where the quantity is a change; `scope` are the tags
+    that the set was cut down to; `details` are for the reports.
+    """
+
+    name: str
+    unit: str
+    estimate: Estimate
+    highest: Estimate
+    lowest: Estimate
+    unsupported: Mapping[str, int] = field(default_factory=dict)
+    not_finite: int = 0
+    bounded: bool = False
+    p: float | None = None
+    scope: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return label(self.name, self.scope)
+
+    @property
+    def missing(self) -> int:
+        return sum(self.unsupported.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A measurement held against its limit; `bound` says on which side of it the value must be.
+
+    Of a set the value is the estimate, and `evidence` has what it rests on; `decides` is how many
+    probes like these would decide where these did not, if any number would. `why` says why there
+    is no limit. Under a calibrated limit, `p` is how often noise is as large as the value,
+    `chance` how often it breaks the limit, and `noise` what it reaches.
+    """
+
+    measurement: Measurement
+    outcome: Outcome
+    bound: Bound = "at_most"
+    source: str = GIVEN
+    evidence: Evidence | None = None
+    decides: int | None = None
+    why: str = ""
+    p: float | None = None
+    chance: float | None = None
+    noise: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.outcome == "passed"
+
+
+def label(name: str, scope: str) -> str:
+    """The name of a set's quantity, and the part of the set that it is of."""
+    return f"{name} [{scope}]" if scope else name
+
+
+def judge(
+    measurement: Measurement,
+    *,
+    at_most: float | None = None,
+    at_least: float | None = None,
+    source: str = GIVEN,
+) -> list[Verdict]:
+    """One verdict per given limit; a single one, "no limit", where none is given.
+
+    A value that is no number (NaN) keeps no limit.
+    """
+    limits = _limits(at_most, at_least)
+    if measurement.unsupported is not None:
+        least = -math.inf if measurement.least is None else measurement.least
+        if at_most is None or not least > at_most:
+            return [Verdict(measurement=measurement, outcome="not judged", source=source)]
+        # Whatever the value is, it is above the limit.
+        known = replace(measurement, value=least, limit=at_most, unsupported=None)
+        return [Verdict(measurement=known, outcome="regressed", source=source + BY_BOUND)]
+    if not limits:
+        return [Verdict(measurement=measurement, outcome="no limit", source=source)]
+    verdicts = []
+    for bound, limit in limits:
+        value = measurement.value
+        kept = value <= limit if bound == "at_most" else value >= limit
+        verdicts.append(
+            Verdict(
+                measurement=replace(measurement, limit=limit),
+                outcome="passed" if kept else "regressed",
+                bound=bound,
+                source=source,
+            )
+        )
+    return verdicts
+
+
+def judge_set(
+    evidence: Evidence,
+    *,
+    at_most: float | None = None,
+    at_least: float | None = None,
+    source: str = GIVEN,
+) -> list[Verdict]:
+    """One verdict per given limit on a set's quantity; a single one where none is given."""
+    value = math.nan if evidence.not_finite else evidence.estimate.value
+    measurement = Measurement(
+        name=evidence.name, value=value, unit=evidence.unit, details=evidence.details
+    )
+    limits = _limits(at_most, at_least)
+    if not limits:
+        plain = Verdict(measurement=measurement, outcome="no limit", source=source)
+        return [replace(plain, evidence=evidence)]
+    return [_judged(evidence, measurement, bound, limit, source) for bound, limit in limits]
+
+
+def _judged(
+    evidence: Evidence, measurement: Measurement, bound: Bound, limit: float, source: str
+) -> Verdict:
+    from pytest_llmdiff.verdicts.decisions import decide, deciding_size  # of sets alone
+
+    # Keyword arguments of one name cannot be passed on by a variable alone.
+    held: dict[str, float] = {bound: limit}
+    against, for_ = (evidence.highest, evidence.lowest)
+    if bound == "at_least":
+        against, for_ = for_, against
+    outcome: Outcome = "inconclusive"
+    # A limit that is no number is kept by nothing.
+    broken = evidence.not_finite or math.isnan(limit)
+    known = evidence.estimate.n or (evidence.bounded and bound == "at_most")
+    if broken or (known and decide(for_, **held) == "regressed"):
+        outcome = "regressed"
+        if not evidence.estimate.n and evidence.bounded:
+            # Nothing but what the values are no less than, and that is enough: so all are judged.
+            evidence = replace(evidence, estimate=for_, unsupported={})
+            measurement = replace(measurement, value=for_.value)
+            source += BY_BOUND
+    elif evidence.estimate.n == 0 and evidence.missing:
+        outcome = "not judged"
+    elif decide(against, **held) == "passed":
+        outcome = "passed"
+    elif evidence.missing and decide(evidence.estimate, **held) != "inconclusive":
+        outcome = "not judged"
+    why = None
+    if outcome == "not judged":
+        reason, count = max(evidence.unsupported.items(), key=lambda item: item[1])
+        why = (
+            f"{evidence.missing} of {evidence.missing + evidence.estimate.n} replies could not be "
+            f"judged, and they would decide; of {count}: {reason}"
+        )
+    undecided = outcome == "inconclusive"
+    return Verdict(
+        measurement=replace(measurement, limit=limit, unsupported=why),
+        outcome=outcome,
+        bound=bound,
+        source=source,
+        evidence=evidence,
+        decides=deciding_size(evidence.estimate, **held) if undecided else None,
+    )
+
+
+def _limits(at_most: float | None, at_least: float | None) -> list[tuple[Bound, float]]:
+    given: list[tuple[Bound, float | None]] = [("at_most", at_most), ("at_least", at_least)]
+    return [(bound, limit) for bound, limit in given if limit is not None]
