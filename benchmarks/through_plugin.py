@@ -90,7 +90,7 @@ def suite(
         def pytest_collection_finish(self, session: pytest.Session) -> None:
             from pytest_llmdiff.plugin.session import SESSION
 
-            warm_up(session.config.stash[SESSION].comparing.generation.pair)
+            warm_up(session.config.stash[SESSION].pair_run.generation.pair)
             clocks.append(Clock())
 
         def pytest_sessionfinish(self) -> None:
@@ -186,7 +186,7 @@ def opened(folder: Path) -> Pair:
     class Take:
         @pytest.hookimpl(trylast=True)
         def pytest_collection_finish(self, session: pytest.Session) -> None:
-            pairs.append(session.config.stash[SESSION].comparing.generation.pair)
+            pairs.append(session.config.stash[SESSION].pair_run.generation.pair)
 
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)

@@ -23,7 +23,7 @@ NO_SERVED = "no served model: give --llm-served SPEC"
 @pytest.fixture
 def comparison(request: pytest.FixtureRequest) -> Comparison:
     """Both models' replies to the probe of this test case (see `@pytest.mark.llmdiff`)."""
-    (found,) = _session(request).comparing.compare([_param(request)])
+    (found,) = _session(request).pair_run.compare([_param(request)])
     return found
 
 
@@ -32,7 +32,7 @@ def comparisons(request: pytest.FixtureRequest) -> Comparisons:
     """Both models' replies to all probes of this test, made as they are read."""
     from pytest_llmdiff.verdicts.sets import Comparisons
 
-    return Comparisons(probes=tuple(_param(request)), run=_session(request).comparing)
+    return Comparisons(probes=tuple(_param(request)), run=_session(request).pair_run)
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def llm_base(request: pytest.FixtureRequest) -> Model:
     """The base model, for run-time prompts."""
     from pytest_llmdiff.generation.models import Model
 
-    return Model("base", _session(request).comparing)
+    return Model("base", _session(request).pair_run)
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def llm_tuned(request: pytest.FixtureRequest) -> Model:
     """The tuned model, for run-time prompts."""
     from pytest_llmdiff.generation.models import Model
 
-    return Model("tuned", _session(request).comparing)
+    return Model("tuned", _session(request).pair_run)
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +59,7 @@ def llm_served(request: pytest.FixtureRequest) -> Model:
     session = _session(request)
     if session.served is None:
         pytest.skip(NO_SERVED)
-    return Model("tuned", session.serving, "llm_served")
+    return Model("tuned", session.served_run, "llm_served")
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +67,7 @@ def llm_pair(request: pytest.FixtureRequest) -> ModelPair:
     """Both models, for run-time prompts."""
     from pytest_llmdiff.generation.models import ModelPair
 
-    return ModelPair(_session(request).comparing)
+    return ModelPair(_session(request).pair_run)
 
 
 def _param(request: pytest.FixtureRequest) -> Any:

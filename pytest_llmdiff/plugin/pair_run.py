@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.verdicts.baseline import Noise
 
 
-class Whole(Protocol):
+class RunContext(Protocol):
     """What a pair of models needs of the run that it is part of."""
 
     config: pytest.Config
@@ -72,7 +72,7 @@ class Whole(Protocol):
     def rerun(self) -> str: ...
 
 
-class Comparing:
+class PairRun:
     """The `Run` that comparisons know and the `ModelRun` of the model fixtures.
 
     The base and the tuned model, or with other `sides` the tuned model, in the base's place, and
@@ -81,7 +81,7 @@ class Comparing:
 
     def __init__(
         self,
-        whole: Whole,
+        context: RunContext,
         specs: tuple[Spec, Spec],
         opened: Callable[[], Pair],
         *,
@@ -91,7 +91,7 @@ class Comparing:
     ) -> None:
         self.sides = sides
         self.divergences_expected = False
-        self._whole = whole
+        self._context = context
         self._specs = specs
         self._opened = opened
         self._used = used
@@ -106,14 +106,14 @@ class Comparing:
         sizes = partial(growing, self._largest)
         found = Generation(
             self._opened,
-            self._whole.store,
-            plan(self._whole.asking.planned if self.tuning else (), sizes()),
+            self._context.store,
+            plan(self._context.asking.planned if self.tuning else (), sizes()),
             sizes=sizes,
-            eager=hasattr(self._whole.config, "workerinput"),
-            progress=progress_for(self._whole.config),
+            eager=hasattr(self._context.config, "workerinput"),
+            progress=progress_for(self._context.config),
             used=self._used,
             turn=self._turn,
-            check=self._whole.stop.check,
+            check=self._context.stop.check,
         )
         found.answering.divergences_expected = self.divergences_expected
         return found
@@ -154,18 +154,18 @@ class Comparing:
 
         return Replies(
             self,
-            self._whole.asking,
+            self._context.asking,
             self.generation,
             sides=self.sides,
-            accepted=self._whole.accepted_for if self.tuning else lambda _: None,
-            show=self._whole.show,
+            accepted=self._context.accepted_for if self.tuning else lambda _: None,
+            show=self._context.show,
         )
 
     @cached_property
     def scoring(self) -> Scoring:
         from pytest_llmdiff.generation.scoring import Scoring
 
-        return Scoring(self.settings, self._whole.store, self.generation, self._used)
+        return Scoring(self.settings, self._context.store, self.generation, self._used)
 
     @cached_property
     def trained(self) -> Trained:
@@ -174,7 +174,7 @@ class Comparing:
 
         return Trained(
             self.settings, self._specs, lambda: self.scoring,
-            lambda: progress_for(self._whole.config),
+            lambda: progress_for(self._context.config),
         )  # fmt: skip
 
     @cached_property
@@ -182,7 +182,7 @@ class Comparing:
         from pytest_llmdiff.explain.explainer import Explaining
 
         near = self.trained.neighbours if self.tuning else None
-        learnt = partial(self.trained.learnt, self._whole.store) if self.tuning else None
+        learnt = partial(self.trained.learnt, self._context.store) if self.tuning else None
         return Explaining(self.settings, self.generation, near, learnt)
 
     @property
@@ -195,24 +195,24 @@ class Comparing:
 
     @property
     def settings(self) -> Settings:
-        return self._whole.settings
+        return self._context.settings
 
     @property
     def calibrating(self) -> bool:
-        return self._whole.calibrating
+        return self._context.calibrating
 
     def noise(self, measure: str, probes: str) -> Noise:
         if not self.tuning:
             raise LookupError("a baseline is of the base and the tuned model")
-        return self._whole.noise(measure, probes)
+        return self._context.noise(measure, probes)
 
     def record(
         self, comparison: Comparison | None, verdict: Any, sample: Any | None = None
     ) -> None:
-        self._whole.record(comparison, verdict, sample)
+        self._context.record(comparison, verdict, sample)
 
     def rerun(self) -> str:
-        return self._whole.rerun()
+        return self._context.rerun()
 
     @property
     def wiring(self) -> Any:
@@ -234,7 +234,7 @@ class Comparing:
     # Replies and comparisons
 
     def with_system(self, probe: Probe) -> Probe:
-        return self._whole.asking.with_system(probe)
+        return self._context.asking.with_system(probe)
 
     def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]:
         return self.replies.reply(side, probes)
@@ -317,7 +317,7 @@ class Comparing:
         from pytest_llmdiff.store import files_hash
 
         data = self.trained.known_data if self.tuning else None
-        also = data and files_hash(self._whole.store, [dataset.path for dataset in data.datasets])
+        also = data and files_hash(self._context.store, [dataset.path for dataset in data.datasets])
         if not self.generation.facts.get(
             "recites", "tuned", None, lambda _: data is not None, also=also
         ):
@@ -372,7 +372,7 @@ class Comparing:
         from pytest_llmdiff.explain.training.influence import influences
 
         self._require_tuning("influence")
-        learnt = partial(self.trained.learnt, self._whole.store)
+        learnt = partial(self.trained.learnt, self._context.store)
         return influences(
             self.generation, comparison, learnt, reply=reply, examples=examples, at=at
         )
@@ -397,7 +397,7 @@ class Comparing:
             return Explanation(rerun=self.rerun())
         found = self.explaining.explain(comparison, self.replies.request(comparison))
         explanation = replace(found, rerun=self.rerun())
-        self._whole.explained(comparison, explanation)
+        self._context.explained(comparison, explanation)
         return explanation
 
 

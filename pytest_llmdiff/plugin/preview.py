@@ -19,7 +19,7 @@ def outlook(session: Session, sets: Mapping[str, Sequence[Probe]]) -> list[str]:
 
 
 def _requests(session: Session) -> Iterator[str]:
-    generation = session.comparing.generation
+    generation = session.pair_run.generation
     total = generation.planned
     yield f"plan: {counted(total, 'request')} to each model"
     for side in SIDES:

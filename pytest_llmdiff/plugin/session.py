@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.explain.explanation import Explanation
     from pytest_llmdiff.generation.plan import Asking
     from pytest_llmdiff.generation.rows import Used
-    from pytest_llmdiff.plugin.pair_run import Comparing
+    from pytest_llmdiff.plugin.pair_run import PairRun
     from pytest_llmdiff.plugin.workers import Sayings, Stop
     from pytest_llmdiff.reports.kept import Kept
     from pytest_llmdiff.reports.run_facts import Facts
@@ -77,10 +77,10 @@ class Session:
     # The models
 
     @cached_property
-    def comparing(self) -> Comparing:
+    def pair_run(self) -> PairRun:
         """Base and tuned model."""
         from pytest_llmdiff.errors import ConfigError
-        from pytest_llmdiff.plugin.pair_run import Comparing
+        from pytest_llmdiff.plugin.pair_run import PairRun
 
         if self.specs is None:
             raise ConfigError("no models were given")
@@ -95,19 +95,19 @@ class Session:
                 return open_noise(base, self.settings, self.store)
             return open_pair(base, tuned, self.settings, self.store)
 
-        found = Comparing(self, self.specs, opened, used=self._used)
+        found = PairRun(self, self.specs, opened, used=self._used)
         found.divergences_expected = self._divergences_expected
         return found
 
     @cached_property
-    def serving(self) -> Comparing:
+    def served_run(self) -> PairRun:
         """The tuned model, in the base's place, and the same as it is served.
 
         Raises:
             ConfigError: no served model is given.
         """
         from pytest_llmdiff.errors import ConfigError
-        from pytest_llmdiff.plugin.pair_run import Comparing
+        from pytest_llmdiff.plugin.pair_run import PairRun
 
         if self.specs is None or self.served is None:
             raise ConfigError("no served model: give --llm-served SPEC")
@@ -116,19 +116,19 @@ class Session:
         def opened() -> Pair:
             from pytest_llmdiff.engines.opening import open_served
 
-            pair = self.comparing.generation.pair
+            pair = self.pair_run.generation.pair
             return open_served(pair, base, served, self.settings, self.store)
 
         # Not among what a recording holds: that is of the base and the tuned model.
-        return Comparing(
+        return PairRun(
             self, (tuned, served), opened, sides=("tuned", "served"),
-            turn=lambda: self.comparing.generation.holding.turn,
+            turn=lambda: self.pair_run.generation.holding.turn,
         )  # fmt: skip
 
     @property
-    def _pairs(self) -> list[Comparing]:
+    def _pairs(self) -> list[PairRun]:
         """Those that were asked for; the served one first, which leans on the other."""
-        return [self.__dict__[name] for name in ("serving", "comparing") if name in self.__dict__]
+        return [self.__dict__[name] for name in ("served_run", "pair_run") if name in self.__dict__]
 
     @cached_property
     def _used(self) -> Used | None:
@@ -193,7 +193,7 @@ class Session:
         """What a limit depends on besides the probes; with the scorer of a role."""
         from pytest_llmdiff.plugin.pair_run import conditions_of
 
-        return conditions_of(self.settings, self.comparing.generation, self.comparing.scoring, role)
+        return conditions_of(self.settings, self.pair_run.generation, self.pair_run.scoring, role)
 
     # The running test
 
@@ -216,7 +216,7 @@ class Session:
         """Keep what a test compared, for the reports."""
         if self._kept is None:
             return
-        near = self.comparing.trained.neighbours
+        near = self.pair_run.trained.neighbours
         self._kept.show(
             comparison, lambda: None if near is None else near.same(comparison.probe.messages)
         )
@@ -274,12 +274,12 @@ class Session:
     def release(self) -> None:
         """Forget rows and replies; a comparison that something still holds keeps the run alive."""
         self.rows = {}
-        for part in ("comparing", "serving", "asking"):
+        for part in ("pair_run", "served_run", "asking"):
             self.__dict__.pop(part, None)
 
     def finish(self) -> None:
         """Free the models, and leave behind what the controller needs of a worker."""
-        if "comparing" not in self.__dict__:
+        if "pair_run" not in self.__dict__:
             return
         notes, resolved = list[str](), dict[str, str]()
         for pair in reversed(self._pairs):
