@@ -87,7 +87,7 @@ class Truth:
 def lab(folder: Path, tmp_path: Path) -> Iterator[Lab]:
     made = Lab(folder, tmp_path)
     yield made
-    made.generation.holding.close()
+    made.generation.loaded.close()
 
 
 def test_leave_one_out_is_the_difference_of_likelihoods(folder: Path, lab: Lab) -> None:
@@ -207,7 +207,7 @@ def test_what_is_known_is_not_computed_again(
 ) -> None:
     terms = Terms(methods=("leave-one-out", "shapley", "lime", "integrated-gradients"), steps=5)
     first = attribution(lab, compared(), terms)
-    lab.generation.holding.close()  # it holds the right to compute
+    lab.generation.loaded.close()  # it holds the right to compute
     again = Lab(folder, tmp_path)
     monkeypatch.setattr(type(again.pair.base), "token_logits", None)
     monkeypatch.setattr(type(again.pair.base), "differentiable", None)

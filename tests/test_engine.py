@@ -37,7 +37,7 @@ from pytest_llmdiff.engines.transformers.decoding.trial import Service, service_
 from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 from pytest_llmdiff.errors import ConfigError, MissingPackageError, ModelError
 from pytest_llmdiff.generation.generator import Generation
-from pytest_llmdiff.generation.loaded import Holding
+from pytest_llmdiff.generation.loaded import LoadedModels
 from pytest_llmdiff.generation.plan import plan
 from pytest_llmdiff.plugin.progress import Silent
 from pytest_llmdiff.store import Store
@@ -552,10 +552,10 @@ def test_what_failed_once_holds_no_memory_and_reads_the_same_each_time(tmp_path:
     class Weights:
         pass
 
-    holding = Holding(lambda: Pair(base=None, tuned=None, resolved={}), Store(tmp_path))  # type: ignore[arg-type]
+    loaded = LoadedModels(lambda: Pair(base=None, tuned=None, resolved={}), Store(tmp_path))  # type: ignore[arg-type]
 
     def load(held: Weights) -> None:  # noqa: ARG001
-        with holding.failing("base"):
+        with loaded.failing("base"):
             raise MissingPackageError("x", "this", "x")
 
     weights = Weights()

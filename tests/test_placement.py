@@ -257,7 +257,7 @@ generation = Generation(
 )
 # Both begin with a test of the same window.
 print(len(generation.outcomes(requests[:1])), flush=True)
-print(len(generation.outcomes(requests)), generation.holding.turn.held, flush=True)
+print(len(generation.outcomes(requests)), generation.loaded.turn.held, flush=True)
 sys.stdin.readline()
 """
 

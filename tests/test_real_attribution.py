@@ -49,7 +49,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, expanded: Expanded) -> Iterato
     expanded.into(store)
     made = RealLab(store)
     yield made
-    made.generation.holding.close()
+    made.generation.loaded.close()
 
 
 def test_the_word_that_was_asked_about_counts_for_most(lab: RealLab) -> None:

@@ -13,7 +13,7 @@ from pytest_llmdiff.data.comparison import SIDES, Side
 from pytest_llmdiff.data.requests import Request
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.generation.keys import Keys
-from pytest_llmdiff.generation.loaded import Holding
+from pytest_llmdiff.generation.loaded import LoadedModels
 from pytest_llmdiff.generation.locks import Claims, Turn
 from pytest_llmdiff.generation.memo import Facts
 from pytest_llmdiff.generation.plan import Window, growing, plan
@@ -49,11 +49,11 @@ class Generation:
         turn: Callable[[], Turn] | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        self.holding = Holding(open_engines, store, turn)
-        self.facts = Facts(self.holding, store, used)
-        self.keys = Keys(self.holding)
+        self.loaded = LoadedModels(open_engines, store, turn)
+        self.facts = Facts(self.loaded, store, used)
+        self.keys = Keys(self.loaded)
         self.answering = Answering(
-            self.holding, self.keys, store, windows, progress=progress, check=check
+            self.loaded, self.keys, store, windows, progress=progress, check=check
         )
         self._windows = windows
         self._by_request = {request.key: window for window in windows for request in window}
@@ -65,7 +65,7 @@ class Generation:
 
     @property
     def pair(self) -> Pair:
-        return self.holding.pair
+        return self.loaded.pair
 
     @property
     def planned(self) -> int:
@@ -168,7 +168,7 @@ class Generation:
             with third_party_warnings_ignored():
                 return self._divided(name, self._windows_of(requests, everything), work)
 
-        self.holding.turn.until(lambda: not there(), do)
+        self.loaded.turn.until(lambda: not there(), do)
 
     def _windows_of(self, requests: Sequence[Request], everything: bool) -> list[Window]:
         """Those of the plan in its order, behind what is known only at run time."""
@@ -195,7 +195,7 @@ class Generation:
         # Models that take turns in memory are loaded anew for each part: few large ones, then.
         step = len(windows) if self.pair.fits else shares
         parts = [windows[start::step] for start in range(step)]
-        prints = self.holding.fingerprints()
+        prints = self.loaded.fingerprints()
 
         def claim(window: Window) -> str:
             return content_key([name, prints, [request.key for request in window]])

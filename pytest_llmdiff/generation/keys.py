@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_llmdiff.data.comparison import SIDES, Side
 from pytest_llmdiff.data.requests import Request
-from pytest_llmdiff.generation.loaded import Holding
+from pytest_llmdiff.generation.loaded import LoadedModels
 from pytest_llmdiff.store import key_within, store_key
 
 KEPT = 1024  # keys of replies, in memory
@@ -13,8 +13,8 @@ KEPT = 1024  # keys of replies, in memory
 class Keys:
     """Those of the models of a run."""
 
-    def __init__(self, holding: Holding) -> None:
-        self._holding = holding
+    def __init__(self, loaded: LoadedModels) -> None:
+        self._loaded = loaded
         self._prefixes: dict[Side, str] = {}  # of the keys of replies
         # Those of a window are asked for with its first test, and again one by one. No `lru_cache`:
         # around a method of its own it would keep this one alive, and the lock that it holds.
@@ -29,12 +29,12 @@ class Keys:
         return found
 
     def divergence(self, request: Request) -> str:
-        return store_key("divergence", self._holding.fingerprints(), request.key)
+        return store_key("divergence", self._loaded.fingerprints(), request.key)
 
     def _prefix(self, side: Side) -> str:
         if side not in self._prefixes:
             # Where rounding is coarse, the tuned model's near-ties are settled by the base's reply.
-            settled = side == "tuned" and self._holding.pair.settles_ties
+            settled = side == "tuned" and self._loaded.pair.settles_ties
             sides = SIDES if settled else (side,)
-            self._prefixes[side] = store_key("reply", *map(self._holding.fingerprint, sides))
+            self._prefixes[side] = store_key("reply", *map(self._loaded.fingerprint, sides))
         return self._prefixes[side]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.engines.pair.drafts import Pairing
 
 
-class Holding:
+class LoadedModels:
     """Both engines, the right to hold their models in memory, and what is known of them."""
 
     def __init__(

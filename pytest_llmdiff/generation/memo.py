@@ -8,7 +8,7 @@ from typing import Any
 from pytest_llmdiff.config.packages import third_party_warnings_ignored
 from pytest_llmdiff.data.comparison import SIDES, Side
 from pytest_llmdiff.engines import capability
-from pytest_llmdiff.generation.loaded import Holding
+from pytest_llmdiff.generation.loaded import LoadedModels
 from pytest_llmdiff.generation.rows import Used
 from pytest_llmdiff.store import Store, store_key
 
@@ -16,8 +16,8 @@ from pytest_llmdiff.store import Store, store_key
 class Facts:
     """Answers of the engines to questions of any kind. A recording answers with what it holds."""
 
-    def __init__(self, holding: Holding, store: Store, used: Used | None = None) -> None:
-        self._holding = holding
+    def __init__(self, loaded: LoadedModels, store: Store, used: Used | None = None) -> None:
+        self._loaded = loaded
         self._store = store
         self._used = used
 
@@ -49,10 +49,10 @@ class Facts:
         Where any is missing, those `around` are computed as well: what will be asked for next.
         `alone` says that they do not depend on the other side.
         """
-        recorded = capability(self._holding.pair.side(side), "recorded_check")
+        recorded = capability(self._loaded.pair.side(side), "recorded_check")
         if recorded is not None:
             return [recorded(what, each) for each in about]
-        prints = [self._holding.fingerprint(s) for s in ((side,) if alone else SIDES)]
+        prints = [self._loaded.fingerprint(s) for s in ((side,) if alone else SIDES)]
 
         def keyed(asked: Sequence[Any]) -> dict[str, Any]:
             return {store_key("check", what, side, prints, [each, also]): each for each in asked}
@@ -63,9 +63,9 @@ class Facts:
             wanted = keyed([*about, *around()])
             there = self._store.get("check", list(wanted))
             todo = {key: each for key, each in wanted.items() if key not in there}
-            with self._holding.failing(side), third_party_warnings_ignored():
-                self._holding.make_room(side)
-                values = compute(self._holding.pair.side(side), list(todo.values()))
+            with self._loaded.failing(side), third_party_warnings_ignored():
+                self._loaded.make_room(side)
+                values = compute(self._loaded.pair.side(side), list(todo.values()))
             rows = {
                 key: {"what": what, "side": side, "about": each, "value": value}
                 for (key, each), value in zip(todo.items(), values, strict=True)
@@ -76,7 +76,7 @@ class Facts:
             return len(self._store.get("check", keys)) < len(set(keys))
 
         if missing():
-            self._holding.turn.until(missing, work)
+            self._loaded.turn.until(missing, work)
         if self._used is not None:
             self._used.add("check", keys)
         rows = self._store.get("check", keys)

@@ -20,7 +20,7 @@ from pytest_llmdiff.engines.rows import (
 )
 from pytest_llmdiff.errors import ModelError
 from pytest_llmdiff.generation.keys import Keys
-from pytest_llmdiff.generation.loaded import Holding
+from pytest_llmdiff.generation.loaded import LoadedModels
 from pytest_llmdiff.generation.plan import Window
 from pytest_llmdiff.generation.rows import Shelf
 from pytest_llmdiff.store import Store
@@ -53,7 +53,7 @@ class Answering:
 
     def __init__(
         self,
-        holding: Holding,
+        loaded: LoadedModels,
         keys: Keys,
         store: Store,
         windows: Sequence[Window],
@@ -66,7 +66,7 @@ class Answering:
         # Whether the divergences of a window are worth computing along with its replies.
         self.divergences_expected = False
         self.notes: list[str] = []
-        self._holding = holding
+        self._loaded = loaded
         self._keys = keys
         self._store = store
         self._windows = windows  # of the plan
@@ -90,7 +90,7 @@ class Answering:
         for side in set(sides) - self._expected:
             self._expected.add(side)
             self._progress.expect(f"{side} replies", partial(self.missing, side))
-        if self._holding.pair.fits:
+        if self._loaded.pair.fits:
             for window in windows:
                 for side in sides:
                     self._generate_window(side, window)
@@ -99,17 +99,17 @@ class Answering:
         if note not in self.notes:
             self.notes.append(note)
         for side in sides:
-            self._holding.make_room(side)
+            self._loaded.make_room(side)
             for window in windows:
                 self._generate_window(side, window)
-            self._holding.pair.side(side).close()
+            self._loaded.pair.side(side).close()
 
     def diverge(self, windows: Sequence[Window]) -> None:
         """The divergences along the base's replies, as far as both models have replied."""
-        if not self._holding.pair.fits:
+        if not self._loaded.pair.fits:
             # Each part loads both models, one after the other: all windows are one part then.
             windows = [tuple(request for window in windows for request in window)]
-            self._holding.make_room("base")
+            self._loaded.make_room("base")
         for window in windows:
             keys = {request.key: self._keys.divergence(request) for request in window}
             there = self.divergences.get(keys.values())
@@ -127,12 +127,12 @@ class Answering:
             )
 
             with (
-                self._holding.failing("base"),
-                self._holding.failing("tuned"),
+                self._loaded.failing("base"),
+                self._loaded.failing("tuned"),
                 self.divergences.writing() as put,
             ):
                 self._progress.start("divergences", len(todo))
-                for request, value in pair_divergences(self._holding.pair, todo):
+                for request, value in pair_divergences(self._loaded.pair, todo):
                     put(keys[request.key], _divergence_row(request, value))
                     self._progress.advance()
                 self._progress.finish()
@@ -144,9 +144,9 @@ class Answering:
         if not todo:
             return
         self._check()
-        engine = self._holding.pair.side(side)
+        engine = self._loaded.pair.side(side)
         with (
-            self._holding.failing(side),
+            self._loaded.failing(side),
             self.replies.writing() as put,
             self.divergences.writing() as found,
         ):
@@ -175,7 +175,7 @@ class Answering:
         self, side: Side, requests: Sequence[Request]
     ) -> Generator[tuple[int, Generated, TokenDivergences | None], None, None]:
         """Outcomes by the engine of a side; those of the tuned model along the base's, if there."""
-        pairing = self._holding.pairing
+        pairing = self._loaded.pairing
         if side == "base" and self.divergences_expected:
             pairing.expect_divergences()
         if side == "tuned" and pairing.possible:
@@ -183,7 +183,7 @@ class Answering:
             base = {r.key: stored["base", r.key] for r in requests if ("base", r.key) in stored}
             yield from pairing.tuned(requests, base, divergences=self.divergences_expected)
             return
-        for outcome in self._holding.pair.side(side).generate(requests) or ():
+        for outcome in self._loaded.pair.side(side).generate(requests) or ():
             yield (*_checked(outcome, len(requests), side), None)
 
 

@@ -137,16 +137,16 @@ class PairRun:
     @property
     def opened(self) -> bool:
         """Whether any model was asked for."""
-        return "generation" in self.__dict__ and self.generation.holding.opened
+        return "generation" in self.__dict__ and self.generation.loaded.opened
 
     def wanted(self) -> bool:
         """Whether another process waits for the models that this one holds."""
-        return "generation" in self.__dict__ and self.generation.holding.wanted()
+        return "generation" in self.__dict__ and self.generation.loaded.wanted()
 
     def close(self) -> None:
         """Free the models."""
         if "generation" in self.__dict__:
-            self.generation.holding.close()
+            self.generation.loaded.close()
 
     @cached_property
     def replies(self) -> Replies:

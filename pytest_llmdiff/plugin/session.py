@@ -122,7 +122,7 @@ class Session:
         # Not among what a recording holds: that is of the base and the tuned model.
         return PairRun(
             self, (tuned, served), opened, sides=("tuned", "served"),
-            turn=lambda: self.pair_run.generation.holding.turn,
+            turn=lambda: self.pair_run.generation.loaded.turn,
         )  # fmt: skip
 
     @property
@@ -285,7 +285,7 @@ class Session:
         for pair in reversed(self._pairs):
             if pair.opened:
                 notes += pair.notes
-                found = pair.generation.holding.resolved()
+                found = pair.generation.loaded.resolved()
                 served = {f"served {key}": found[key] for key in ("dtype",) if key in found}
                 resolved |= found if pair.tuning else served
         self._close()
