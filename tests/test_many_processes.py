@@ -54,10 +54,10 @@ def test_all_workers_ask_a_server_and_nothing_twice(
 
 def test_one_process_alone_has_no_share() -> None:
     alone = placed_elsewhere(None, 1)
-    assert (alone.shares, alone.turns) == (1, ("models",))
+    assert (alone.shares, alone.locks) == (1, ("models",))
     several = [placed_elsewhere(f"gw{number}", 3) for number in range(3)]
     assert {each.shares for each in several} == {3}
-    assert len({each.turns for each in several}) == 3
+    assert len({each.locks for each in several}) == 3
 
 
 ALL = """

@@ -50,7 +50,7 @@ def never() -> Any:
 @pytest.mark.parametrize("worker", [None, "gw1"])
 def test_one_process_at_a_time_without_cuda(device: str, worker: str | None) -> None:
     found = placed("auto", device, worker=worker, memory=never, needed=never)
-    assert (found.name, found.turns, found.shares) == (device, ("models",), 1)
+    assert (found.name, found.locks, found.shares) == (device, ("models",), 1)
 
 
 @given(
@@ -64,7 +64,7 @@ def test_workers_take_a_device_each_or_one_takes_all(
     found = [place(f"gw{number}", memory=memory, needed=needed) for number in workers]
     if 1.1 * needed > min(memory):
         assert {f.name for f in found} == {"cuda"}
-        assert all(len(f.turns) == len(memory) and f.shares == 1 for f in found)
+        assert all(len(f.locks) == len(memory) and f.shares == 1 for f in found)
         return
     for number, own in zip(workers, found, strict=True):
         assert own.name == f"cuda:{number % len(memory)}"
@@ -72,25 +72,25 @@ def test_workers_take_a_device_each_or_one_takes_all(
     # Two hold models at once just where they are on different devices.
     for a in found:
         for b in found:
-            assert (a.turns == b.turns) == (a.index == b.index) == bool({*a.turns} & {*b.turns})
+            assert (a.locks == b.locks) == (a.index == b.index) == bool({*a.locks} & {*b.locks})
 
 
 def test_a_run_without_workers_may_use_all_devices_and_shuts_out_those_who_use_one() -> None:
     whole = place(None)
     assert (whole.name, whole.index, whole.shares) == ("cuda", None, 1)
-    assert set(place("gw1").turns) < set(whole.turns)
+    assert set(place("gw1").locks) < set(whole.locks)
 
 
 def test_one_gpu_is_for_one_process_at_a_time() -> None:
     found = [place(worker, memory=[24 * GB]) for worker in (None, "gw0", "gw1")]
-    assert {f.turns for f in found} == {("models-cuda-0",)}
+    assert {f.locks for f in found} == {("models-cuda-0",)}
     assert {f.shares for f in found} == {1}
 
 
 @pytest.mark.parametrize("worker", [None, "gw0", "gw5"])
 def test_a_given_index_is_kept_to_by_every_process(worker: str | None) -> None:
     found = place(worker, requested="cuda:1")
-    assert (found.name, found.turns, found.shares) == ("cuda:1", ("models-cuda-1",), 1)
+    assert (found.name, found.locks, found.shares) == ("cuda:1", ("models-cuda-1",), 1)
 
 
 def test_an_index_that_is_not_there() -> None:
@@ -257,7 +257,7 @@ generation = Generation(
 )
 # Both begin with a test of the same window.
 print(len(generation.outcomes(requests[:1])), flush=True)
-print(len(generation.outcomes(requests)), generation.loaded.turn.held, flush=True)
+print(len(generation.outcomes(requests)), generation.loaded.lock.held, flush=True)
 sys.stdin.readline()
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmdiff.generation.locks import STALE, Turn
+from pytest_llmdiff.generation.locks import STALE, ModelLock
 from pytest_llmdiff.store import Store
 from tests.conftest import Launch, Process, said
 
@@ -18,19 +18,19 @@ WORKER = """
 import os, sys, time
 from pathlib import Path
 from pytest_llmdiff.store import Store
-from pytest_llmdiff.generation.locks import Turn
+from pytest_llmdiff.generation.locks import ModelLock
 
 store = Store(Path(sys.argv[1]))
 seconds = float(sys.argv[2])
-turn = Turn(store, "models")
+lock = ModelLock(store, "models")
 
 def work():
     print("works", flush=True)
     time.sleep(seconds)
     store.put("reply", {"key": os.getpid()})
 
-turn.until(lambda: "key" not in store.get("reply", ["key"]), work)
-print("has", store.get("reply", ["key"])["key"], turn.held, flush=True)
+lock.until(lambda: "key" not in store.get("reply", ["key"]), work)
+print("has", store.get("reply", ["key"])["key"], lock.held, flush=True)
 sys.stdin.readline()
 """
 
@@ -65,23 +65,23 @@ def never() -> None:
 
 
 def test_nothing_missing_is_no_work(store: Store) -> None:
-    turn = Turn(store, "models")
-    turn.until(lambda: False, never)
-    assert not turn.held
+    lock = ModelLock(store, "models")
+    lock.until(lambda: False, never)
+    assert not lock.held
 
 
 def test_the_turn_is_kept_after_the_work(store: Store) -> None:
-    turn = Turn(store, "models")
+    lock = ModelLock(store, "models")
     done: list[int] = []
-    turn.until(lambda: not done, lambda: done.append(1))
+    lock.until(lambda: not done, lambda: done.append(1))
     assert done == [1]
-    assert turn.held
-    turn.until(lambda: len(done) < 2, lambda: done.append(2))
+    assert lock.held
+    lock.until(lambda: len(done) < 2, lambda: done.append(2))
     assert done == [1, 2]
 
 
 def test_a_released_turn_is_free(store: Store) -> None:
-    first, second = Turn(store, "models"), Turn(store, "models")
+    first, second = ModelLock(store, "models"), ModelLock(store, "models")
     done: list[int] = []
     first.until(lambda: not done, lambda: done.append(1))
     first.release()
@@ -91,20 +91,20 @@ def test_a_released_turn_is_free(store: Store) -> None:
 
 
 def test_a_failing_work_raises_and_can_be_tried_again(store: Store) -> None:
-    turn = Turn(store, "models")
+    lock = ModelLock(store, "models")
     done: list[int] = []
 
     def fail() -> None:
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        turn.until(lambda: True, fail)
-    turn.until(lambda: not done, lambda: done.append(1))
+        lock.until(lambda: True, fail)
+    lock.until(lambda: not done, lambda: done.append(1))
     assert done == [1]
 
 
 def test_other_names_are_other_turns(store: Store) -> None:
-    first, second = Turn(store, "models"), Turn(store, "scorer")
+    first, second = ModelLock(store, "models"), ModelLock(store, "scorer")
     done: list[str] = []
     first.until(lambda: "a" not in done, lambda: done.append("a"))
     second.until(lambda: "b" not in done, lambda: done.append("b"))
@@ -119,8 +119,8 @@ def test_other_names_are_other_turns(store: Store) -> None:
 def test_who_wants_the_turn(store: Store, who: str, age: float, wanted: bool) -> None:
     who = str(os.getpid()) if who == "me" else who
     store.put("waiting-models", {who: time.time() - age})
-    assert Turn(store, "models").wanted() is wanted
-    assert not Turn(store, "scorer").wanted()
+    assert ModelLock(store, "models").wanted() is wanted
+    assert not ModelLock(store, "scorer").wanted()
 
 
 # Several processes
@@ -148,17 +148,17 @@ def test_another_process_takes_over_from_a_dead_one(start: Start) -> None:
 
 
 def test_a_waiting_process_is_seen_and_gets_the_released_turn(start: Start, store: Store) -> None:
-    turn = Turn(store, "models")
-    turn.until(lambda: "other" not in store.keys("reply"), lambda: store.put("reply", {"other": 1}))
-    assert turn.held
-    assert not turn.wanted()
+    lock = ModelLock(store, "models")
+    lock.until(lambda: "other" not in store.keys("reply"), lambda: store.put("reply", {"other": 1}))
+    assert lock.held
+    assert not lock.wanted()
     waiting = start(0.0)
-    assert eventually(turn.wanted)
+    assert eventually(lock.wanted)
     assert waiting.poll() is None
-    turn.release()
+    lock.release()
     assert said(waiting) == "works"
     assert said(waiting) == f"has {waiting.pid} True"
-    assert not turn.wanted()
+    assert not lock.wanted()
     assert store.keys("waiting-models") == []
 
 
@@ -168,6 +168,6 @@ def test_the_end_of_a_process_frees_its_turn(start: Start, store: Store) -> None
     assert said(first).endswith("True")
     first.communicate("go\n", timeout=30)
     done: list[int] = []
-    turn = Turn(store, "models")
-    turn.until(lambda: not done, lambda: done.append(1))
-    assert turn.held
+    lock = ModelLock(store, "models")
+    lock.until(lambda: not done, lambda: done.append(1))
+    assert lock.held

@@ -137,8 +137,8 @@ class Placement:
         return self.device if self.index is None else f"{self.device}:{self.index}"
 
     @property
-    def turns(self) -> tuple[str, ...]:
-        """Names of the turns that a process holds while it has models: one for each device."""
+    def locks(self) -> tuple[str, ...]:
+        """Names of the locks that a process holds while it has models: one for each device."""
         if self.device == "server" and self.index is not None:
             return (f"models-server-{self.index}",)
         if self.device != "cuda":

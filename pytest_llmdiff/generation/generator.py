@@ -14,7 +14,7 @@ from pytest_llmdiff.data.requests import Request
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.generation.keys import Keys
 from pytest_llmdiff.generation.loaded import LoadedModels
-from pytest_llmdiff.generation.locks import Claims, Turn
+from pytest_llmdiff.generation.locks import Claims, ModelLock
 from pytest_llmdiff.generation.memo import Facts
 from pytest_llmdiff.generation.plan import Window, growing, plan
 from pytest_llmdiff.generation.rows import Used
@@ -46,10 +46,10 @@ class Generation:
         progress: Progress,
         sizes: Callable[[], Iterator[int]] = growing,
         used: Used | None = None,
-        turn: Callable[[], Turn] | None = None,
+        lock: Callable[[], ModelLock] | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        self.loaded = LoadedModels(open_engines, store, turn)
+        self.loaded = LoadedModels(open_engines, store, lock)
         self.facts = Facts(self.loaded, store, used)
         self.keys = Keys(self.loaded)
         self.answering = Answering(
@@ -168,7 +168,7 @@ class Generation:
             with third_party_warnings_ignored():
                 return self._divided(name, self._windows_of(requests, everything), work)
 
-        self.loaded.turn.until(lambda: not there(), do)
+        self.loaded.lock.until(lambda: not there(), do)
 
     def _windows_of(self, requests: Sequence[Request], everything: bool) -> list[Window]:
         """Those of the plan in its order, behind what is known only at run time."""

@@ -17,7 +17,7 @@ from pytest_llmdiff.errors import (
     ProbeError,
     once_more,
 )
-from pytest_llmdiff.generation.locks import Turn
+from pytest_llmdiff.generation.locks import ModelLock
 from pytest_llmdiff.store import Store
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ class LoadedModels:
         self,
         open_engines: Callable[[], Pair],
         store: Store,
-        shared_turn: Callable[[], Turn] | None = None,
+        shared_lock: Callable[[], ModelLock] | None = None,
     ) -> None:
         self._open = open_engines
         self._store = store
-        self._shared_turn = shared_turn
+        self._shared_lock = shared_lock
         self._fingerprints: dict[Side, str] = {}
         self._failures: dict[str, LLMDiffError] = {}
 
@@ -45,14 +45,14 @@ class LoadedModels:
             return self._open()
 
     @cached_property
-    def turn(self) -> Turn:
+    def lock(self) -> ModelLock:
         """The right to hold models: this one's own, or that of another one in this process.
 
         Asked for only where something is missing: to find the devices may import torch.
         """
-        if self._shared_turn is not None:
-            return self._shared_turn()
-        return Turn(self._store, *self.pair.place().turns)
+        if self._shared_lock is not None:
+            return self._shared_lock()
+        return ModelLock(self._store, *self.pair.place().locks)
 
     @cached_property
     def pairing(self) -> Pairing:
@@ -66,11 +66,11 @@ class LoadedModels:
 
     @property
     def _held(self) -> bool:
-        return "turn" in self.__dict__ and self.turn.held
+        return "lock" in self.__dict__ and self.lock.held
 
     def wanted(self) -> bool:
         """Whether another process waits for the models that this one holds."""
-        return self._held and self.turn.wanted()
+        return self._held and self.lock.wanted()
 
     def close(self) -> None:
         try:
@@ -78,7 +78,7 @@ class LoadedModels:
                 self.pair.close()
         finally:
             if self._held:
-                self.turn.release()
+                self.lock.release()
 
     def make_room(self, side: Side) -> None:
         """Have the other side's model out of memory where both do not fit."""

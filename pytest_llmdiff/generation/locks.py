@@ -14,7 +14,7 @@ POLL = 0.05  # seconds between two looks at the store
 STALE = 10.0  # seconds after which a waiting process that says nothing more is taken for dead
 
 
-class Turn:
+class ModelLock:
     """A named turn that one process holds until it lets go, ends or dies; or several at once.
 
     The holder of the models keeps its turn between calls, because letting go means unloading; it
@@ -54,7 +54,7 @@ class Turn:
                     self._store.remove(kind, self._me)
 
     def wanted(self) -> bool:
-        """Whether another process waits for this turn."""
+        """Whether another process waits for this lock."""
         return any(
             who != self._me and time.time() - since < STALE
             for kind in self._kinds()

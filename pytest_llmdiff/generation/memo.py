@@ -76,7 +76,7 @@ class Facts:
             return len(self._store.get("check", keys)) < len(set(keys))
 
         if missing():
-            self._loaded.turn.until(missing, work)
+            self._loaded.lock.until(missing, work)
         if self._used is not None:
             self._used.add("check", keys)
         rows = self._store.get("check", keys)

@@ -15,7 +15,7 @@ from pytest_llmdiff.engines import capability
 from pytest_llmdiff.engines.opening import auto_device
 from pytest_llmdiff.errors import LLMDiffError, ScorerError, once_more
 from pytest_llmdiff.generation.generator import Generation
-from pytest_llmdiff.generation.locks import Turn
+from pytest_llmdiff.generation.locks import ModelLock
 from pytest_llmdiff.generation.rows import Shelf, Used
 from pytest_llmdiff.generation.windows import Progress
 from pytest_llmdiff.scorers import Embedder, Embedding, Scorer
@@ -111,7 +111,7 @@ class Scoring:
 
         rows = self._scores.get(keys, near)
         if len(rows) < len(set(keys)):
-            self._in_turn(opened, missing, work)
+            self._locked(opened, missing, work)
             rows = self._scores.get(keys)
         if self._used is not None:
             self._used.add("score", keys)
@@ -156,7 +156,7 @@ class Scoring:
             if progress is not None:
                 progress.finish()
 
-        self._in_turn(opened, missing, work)
+        self._locked(opened, missing, work)
         found = [held[key] for key in keys]
         # A part without one readable text has no dimension of its own.
         dimensions = {part.rows.shape[1] for part in found if part.rows.shape[1]}
@@ -219,7 +219,7 @@ class Scoring:
         found, asked = auto_device(self._settings, self._store), self._settings.device
         return asked if ":" in asked else found
 
-    def _in_turn(
+    def _locked(
         self, opened: _Opened, missing: Callable[[], bool], work: Callable[[], None]
     ) -> None:
         """Let one process at a time work with a scorer; the others wait for its rows."""
@@ -228,11 +228,11 @@ class Scoring:
             with third_party_warnings_ignored():
                 work()
 
-        turn = Turn(self._store, f"scorer-{content_key(opened.fingerprint)[:16]}")
+        lock = ModelLock(self._store, f"scorer-{content_key(opened.fingerprint)[:16]}")
         try:
-            turn.until(missing, quietly)
+            lock.until(missing, quietly)
         finally:
-            turn.release()
+            lock.release()
 
     def _recorded(self, spec: object, own: Inputs) -> list[Score] | None:
         """The scores of a recording, if the run replays one that has them all."""

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.explain.training.recitation import Recital
     from pytest_llmdiff.explain.training.values import At, Influences
     from pytest_llmdiff.generation.comparisons import Replies
-    from pytest_llmdiff.generation.locks import Turn
+    from pytest_llmdiff.generation.locks import ModelLock
     from pytest_llmdiff.generation.plan import Asking
     from pytest_llmdiff.generation.rows import Used
     from pytest_llmdiff.plugin.workers import Stop
@@ -87,7 +87,7 @@ class PairRun:
         *,
         sides: tuple[str, str] = ("base", "tuned"),
         used: Used | None = None,
-        turn: Callable[[], Turn] | None = None,
+        lock: Callable[[], ModelLock] | None = None,
     ) -> None:
         self.sides = sides
         self.divergences_expected = False
@@ -95,7 +95,7 @@ class PairRun:
         self._specs = specs
         self._opened = opened
         self._used = used
-        self._turn = turn
+        self._lock = lock
 
     @cached_property
     def generation(self) -> Generation:
@@ -112,7 +112,7 @@ class PairRun:
             eager=hasattr(self._context.config, "workerinput"),
             progress=progress_for(self._context.config),
             used=self._used,
-            turn=self._turn,
+            lock=self._lock,
             check=self._context.stop.check,
         )
         found.answering.divergences_expected = self.divergences_expected

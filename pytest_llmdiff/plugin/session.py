@@ -122,7 +122,7 @@ class Session:
         # Not among what a recording holds: that is of the base and the tuned model.
         return PairRun(
             self, (tuned, served), opened, sides=("tuned", "served"),
-            turn=lambda: self.pair_run.generation.loaded.turn,
+            lock=lambda: self.pair_run.generation.loaded.lock,
         )  # fmt: skip
 
     @property
