@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.generation.rows import HELD, SHARE, USED, WAITING, Shelf, Used
+from pytest_llmdiff.generation.rows import HELD, SHARE, USED, WAITING, RowCache, UsedKeys
 from pytest_llmdiff.store import Store
 
 
@@ -42,37 +42,37 @@ class Watched(Store):
         return self.now
 
 
-def shelf_of(store: Watched) -> Shelf[Any]:
-    return Shelf(store, "reply", lambda row: ("decoded", row), clock=store.clock)
+def shelf_of(store: Watched) -> RowCache[Any]:
+    return RowCache(store, "reply", lambda row: ("decoded", row), clock=store.clock)
 
 
 def test_a_window_is_read_in_one_query() -> None:
     store = Watched()
     store.rows = {str(n): n for n in range(5)}
-    shelf = shelf_of(store)
+    cache = shelf_of(store)
     for n in range(5):
-        found = shelf.get([str(n)], lambda: map(str, range(5)))
+        found = cache.get([str(n)], lambda: map(str, range(5)))
         assert found == {str(n): ("decoded", n)}
     assert len(store.asked) == 1
 
 
 def test_what_was_missing_is_asked_for_again() -> None:
     store = Watched()
-    shelf = shelf_of(store)
-    assert shelf.get(["a"]) == {}
+    cache = shelf_of(store)
+    assert cache.get(["a"]) == {}
     store.rows["a"] = 1  # by another process
-    assert shelf.get(["a"]) == {"a": ("decoded", 1)}
+    assert cache.get(["a"]) == {"a": ("decoded", 1)}
 
 
 def test_memory_is_bounded_and_an_answer_complete() -> None:
     store = Watched()
     keys = [str(n) for n in range(HELD + 50)]
     store.rows = dict.fromkeys(keys, 0)
-    shelf = shelf_of(store)
-    assert list(shelf.get(keys)) == keys
-    shelf.get(keys[-HELD:])
+    cache = shelf_of(store)
+    assert list(cache.get(keys)) == keys
+    cache.get(keys[-HELD:])
     assert len(store.asked) == 1, "the last ones are still there"
-    shelf.get(keys[:1])
+    cache.get(keys[:1])
     assert len(store.asked) == 2
 
 
@@ -123,7 +123,7 @@ def test_rows_that_come_faster_than_they_can_be_written_go_together() -> None:
 @pytest.mark.parametrize("count", [0, 1, USED + 1])
 def test_used_keys_are_left_in_the_store_once(tmp_path: Path, count: int) -> None:
     store = Store(tmp_path / "store")
-    used = Used(store, "used run")
+    used = UsedKeys(store, "used run")
     for _ in range(2):
         for start in range(0, count, 500):
             used.add("reply", map(str, range(start, min(count, start + 500))))

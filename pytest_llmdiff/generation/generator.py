@@ -17,7 +17,7 @@ from pytest_llmdiff.generation.loaded import LoadedModels
 from pytest_llmdiff.generation.locks import Claims, ModelLock
 from pytest_llmdiff.generation.memo import Facts
 from pytest_llmdiff.generation.plan import Window, growing, plan
-from pytest_llmdiff.generation.rows import Used
+from pytest_llmdiff.generation.rows import UsedKeys
 from pytest_llmdiff.generation.windows import Answering, Progress
 from pytest_llmdiff.store import Store, content_key
 
@@ -45,7 +45,7 @@ class Generation:
         eager: bool,
         progress: Progress,
         sizes: Callable[[], Iterator[int]] = growing,
-        used: Used | None = None,
+        used: UsedKeys | None = None,
         lock: Callable[[], ModelLock] | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
@@ -114,18 +114,18 @@ class Generation:
         """
         self.answering.divergences_expected = True
         self.outcomes(requests)
-        shelf = self.answering.divergences
+        cache = self.answering.divergences
         keys = [self.keys.divergence(request) for request in requests]
         wanted = set(keys)
-        if len(shelf.get(wanted)) < len(wanted):
+        if len(cache.get(wanted)) < len(wanted):
             self._until(
-                lambda: len(shelf.get(wanted)) == len(wanted),
+                lambda: len(cache.get(wanted)) == len(wanted),
                 self.answering.diverge,
                 requests,
                 name="divergence",
                 eager=eager,
             )
-        rows = shelf.get(wanted)
+        rows = cache.get(wanted)
         self._use("divergence", keys)
         return [rows[key] for key in keys]
 

@@ -9,14 +9,14 @@ from pytest_llmdiff.config.packages import third_party_warnings_ignored
 from pytest_llmdiff.data.comparison import SIDES, Side
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.generation.loaded import LoadedModels
-from pytest_llmdiff.generation.rows import Used
+from pytest_llmdiff.generation.rows import UsedKeys
 from pytest_llmdiff.store import Store, store_key
 
 
 class Facts:
     """Answers of the engines to questions of any kind. A recording answers with what it holds."""
 
-    def __init__(self, loaded: LoadedModels, store: Store, used: Used | None = None) -> None:
+    def __init__(self, loaded: LoadedModels, store: Store, used: UsedKeys | None = None) -> None:
         self._loaded = loaded
         self._store = store
         self._used = used

@@ -17,7 +17,7 @@ USED = 4096  # keys in memory before they go to the store
 T = TypeVar("T")
 
 
-class Shelf(Generic[T]):
+class RowCache(Generic[T]):
     """A store's rows of one kind, as what `decode` makes of them; the last read ones in memory.
 
     A key is a hash of all that its row depends on, so that a row which was read once stays true.
@@ -83,7 +83,7 @@ class Shelf(Generic[T]):
                 del self._held[key]
 
 
-class Used:
+class UsedKeys:
     """The keys that a run's tests asked for, left in the store under `name` for a recording."""
 
     def __init__(self, store: Store, name: str) -> None:

@@ -16,7 +16,7 @@ from pytest_llmdiff.engines.opening import auto_device
 from pytest_llmdiff.errors import LLMDiffError, ScorerError, once_more
 from pytest_llmdiff.generation.generator import Generation
 from pytest_llmdiff.generation.locks import ModelLock
-from pytest_llmdiff.generation.rows import Shelf, Used
+from pytest_llmdiff.generation.rows import RowCache, UsedKeys
 from pytest_llmdiff.generation.windows import Progress
 from pytest_llmdiff.scorers import Embedder, Embedding, Scorer
 from pytest_llmdiff.scorers.opening import named_languages, open_scorer
@@ -61,11 +61,11 @@ class Scoring:
         settings: Settings,
         store: Store,
         generation: Generation,
-        used: Used | None = None,
+        used: UsedKeys | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
-        self._scores = Shelf(store, "score", score_from_json)
+        self._scores = RowCache(store, "score", score_from_json)
         self._used = used
         self._generation = generation
         self._opened: dict[tuple[str, object], _Opened | LLMDiffError] = {}

@@ -22,7 +22,7 @@ from pytest_llmdiff.errors import ModelError
 from pytest_llmdiff.generation.keys import Keys
 from pytest_llmdiff.generation.loaded import LoadedModels
 from pytest_llmdiff.generation.plan import Window
-from pytest_llmdiff.generation.rows import Shelf
+from pytest_llmdiff.generation.rows import RowCache
 from pytest_llmdiff.store import Store
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class Answering:
         progress: Progress,
         check: Callable[[], None],
     ) -> None:
-        self.replies = Shelf(store, "reply", generated_from_json)
-        self.divergences = Shelf(store, "divergence", divergences_from_json)
+        self.replies = RowCache(store, "reply", generated_from_json)
+        self.divergences = RowCache(store, "divergence", divergences_from_json)
         # Whether the divergences of a window are worth computing along with its replies.
         self.divergences_expected = False
         self.notes: list[str] = []

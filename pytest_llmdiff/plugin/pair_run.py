@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.generation.comparisons import Replies
     from pytest_llmdiff.generation.locks import ModelLock
     from pytest_llmdiff.generation.plan import Asking
-    from pytest_llmdiff.generation.rows import Used
+    from pytest_llmdiff.generation.rows import UsedKeys
     from pytest_llmdiff.plugin.workers import Stop
     from pytest_llmdiff.store import Store
     from pytest_llmdiff.verdicts.baseline import Noise
@@ -86,7 +86,7 @@ class PairRun:
         opened: Callable[[], Pair],
         *,
         sides: tuple[str, str] = ("base", "tuned"),
-        used: Used | None = None,
+        used: UsedKeys | None = None,
         lock: Callable[[], ModelLock] | None = None,
     ) -> None:
         self.sides = sides

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.engines.pair.pair import Pair
     from pytest_llmdiff.explain.explanation import Explanation
     from pytest_llmdiff.generation.plan import Asking
-    from pytest_llmdiff.generation.rows import Used
+    from pytest_llmdiff.generation.rows import UsedKeys
     from pytest_llmdiff.plugin.pair_run import PairRun
     from pytest_llmdiff.plugin.workers import Sayings, Stop
     from pytest_llmdiff.reports.kept import Kept
@@ -131,11 +131,11 @@ class Session:
         return [self.__dict__[name] for name in ("served_run", "pair_run") if name in self.__dict__]
 
     @cached_property
-    def _used(self) -> Used | None:
-        from pytest_llmdiff.generation.rows import Used
+    def _used(self) -> UsedKeys | None:
+        from pytest_llmdiff.generation.rows import UsedKeys
 
         recorded = self.settings.record is not None
-        return Used(self.store, f"used {self.run_id}") if recorded else None
+        return UsedKeys(self.store, f"used {self.run_id}") if recorded else None
 
     @cached_property
     def stop(self) -> Stop:
