@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.generation.locks import ModelLock
     from pytest_llmdiff.generation.plan import Asking
     from pytest_llmdiff.generation.rows import UsedKeys
-    from pytest_llmdiff.plugin.workers import Stop
+    from pytest_llmdiff.plugin.workers import StopSignal
     from pytest_llmdiff.store import Store
     from pytest_llmdiff.verdicts.baseline import Noise
 
@@ -61,7 +61,7 @@ class RunContext(Protocol):
     @property
     def asking(self) -> Asking: ...
     @property
-    def stop(self) -> Stop: ...
+    def stop(self) -> StopSignal: ...
     @property
     def calibrating(self) -> bool: ...
     def accepted_for(self, probe: Probe) -> Accepted | None: ...

@@ -57,7 +57,7 @@ class Terminal:
         self._clock = clock
         self._pace = Pace(clock)
         self._what = ""
-        self._said: float | None = None
+        self._notes_of_workers: float | None = None
 
     def expect(self, what: str, count: Callable[[], int]) -> None:
         self._pace.expect(what, count())
@@ -65,8 +65,8 @@ class Terminal:
     def start(self, what: str, total: int) -> None:
         self._what = what
         self._pace.start(what, total)
-        if self._said is None:
-            self._said = self._clock()
+        if self._notes_of_workers is None:
+            self._notes_of_workers = self._clock()
         if self._live:
             self._draw()
 
@@ -74,7 +74,7 @@ class Terminal:
         self._pace.advance(count)
         if self._live:
             self._draw()
-        elif self._clock() - (self._said or 0) > EVERY:
+        elif self._clock() - (self._notes_of_workers or 0) > EVERY:
             self._say()
 
     def finish(self) -> None:
@@ -83,7 +83,7 @@ class Terminal:
             with self._uncaptured():
                 self._reporter.rewrite("", erase=True)
         # A run of many windows has a line of each kind at its end; without a bar now and then.
-        silent = self._clock() - (self._said or 0)
+        silent = self._clock() - (self._notes_of_workers or 0)
         if not self._pace.left(self._what) or (not self._live and silent > EVERY):
             self._say()
 
@@ -96,7 +96,7 @@ class Terminal:
             self._reporter.rewrite(text, erase=True)
 
     def _say(self) -> None:
-        self._said = self._clock()
+        self._notes_of_workers = self._clock()
         done, total = self._pace.counts(self._what)
         seconds = self._pace.seconds(self._what)
         self._line(f"llmdiff: {self._what} {done}/{total} in {seconds:.1f} s{self._time_left()}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.generation.plan import Asking
     from pytest_llmdiff.generation.rows import UsedKeys
     from pytest_llmdiff.plugin.pair_run import PairRun
-    from pytest_llmdiff.plugin.workers import Sayings, Stop
+    from pytest_llmdiff.plugin.workers import StopSignal, WorkerNotes
     from pytest_llmdiff.reports.kept import Kept
     from pytest_llmdiff.reports.run_facts import Facts
     from pytest_llmdiff.store import Store
@@ -138,11 +138,11 @@ class Session:
         return UsedKeys(self.store, f"used {self.run_id}") if recorded else None
 
     @cached_property
-    def stop(self) -> Stop:
+    def stop(self) -> StopSignal:
         """How the controller of a run tells its workers that it ends here."""
-        from pytest_llmdiff.plugin.workers import Stop
+        from pytest_llmdiff.plugin.workers import StopSignal
 
-        return Stop(self.store, self.run_id)
+        return StopSignal(self.store, self.run_id)
 
     # Baselines and accepted changes
 
@@ -289,7 +289,7 @@ class Session:
                 served = {f"served {key}": found[key] for key in ("dtype",) if key in found}
                 resolved |= found if pair.tuning else served
         self._close()
-        self.sayings.leave(
+        self.worker_notes.leave(
             notes=list(dict.fromkeys(notes)), warnings=[*self.store.warnings, *self.warnings],
             resolved=resolved,
         )  # fmt: skip
@@ -297,17 +297,17 @@ class Session:
             self._used.flush()
 
     @cached_property
-    def sayings(self) -> Sayings:
-        from pytest_llmdiff.plugin.workers import Sayings
+    def worker_notes(self) -> WorkerNotes:
+        from pytest_llmdiff.plugin.workers import WorkerNotes
 
-        return Sayings(self.store, self.run_id)
+        return WorkerNotes(self.store, self.run_id)
 
     def facts(self) -> Facts:
         from pytest_llmdiff.reports.run_facts import Facts
         from pytest_llmdiff.verdicts.chance import adjust, chance_of
 
         adjust(self.rows.values())
-        said = self._said()
+        said = self._notes_of_workers()
         own = [*self.store.warnings, *self.warnings] if self.rows else []
         return Facts(
             settings=self.settings,
@@ -321,18 +321,18 @@ class Session:
             exit_code=self.exit_code,
         )
 
-    def _said(self) -> Sayings | None:
+    def _notes_of_workers(self) -> WorkerNotes | None:
         """What the processes of the run left for the reports, if there is anything to report."""
         from pytest_llmdiff.errors import StoreError
 
         if not self.rows or self.specs is None:
             return None
         try:
-            _ = self.sayings.notes
+            _ = self.worker_notes.notes
         except StoreError as error:  # whose tests have failed of it; the others have a report still
             self.warnings.append(str(error))
             return None
-        return self.sayings
+        return self.worker_notes
 
     @cached_property
     def run_id(self) -> str:

@@ -14,7 +14,7 @@ from pytest_llmdiff.store import Store
 LOOK = 0.5  # seconds between two looks at whether the run was stopped
 
 
-class Stop:
+class StopSignal:
     """That a run ends before all is answered (`-x`, say), told by its controller to the workers.
 
     xdist asks a worker to end between two tests only, and one test may wait for all replies of the
@@ -45,7 +45,7 @@ class Stop:
             raise pytest.skip.Exception("the run was stopped before this was answered")
 
 
-class Sayings:
+class WorkerNotes:
     """Notes, warnings and resolved values, under the name of the run."""
 
     def __init__(self, store: Store, run_id: str) -> None:
