@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_llmdiff.config.options import OPTIONS
 from pytest_llmdiff.config.settings import Settings
-from pytest_llmdiff.reports.run_facts import Facts
+from pytest_llmdiff.reports.run_facts import RunFacts
 from pytest_llmdiff.verdicts.chance import Chance
 from tests.every_outcome import HOSTILE
 
@@ -22,13 +22,13 @@ def settings_of(**values: Any) -> Settings:
     )  # fmt: skip
 
 
-def facts_of(rows: dict[str, dict[str, Any]], **values: Any) -> Facts:
+def facts_of(rows: dict[str, dict[str, Any]], **values: Any) -> RunFacts:
     held: dict[str, Any] = {
         "settings": settings_of(), "resolved": {"device": "cpu", "dtype": "float32"}, "notes": [],
         "warnings": [], "skipped": 0, "chance": Chance(expected=0.0, verdicts=0),
         "options": "--llm-base=models/base --llm-tuned=out/adapter",
     }  # fmt: skip
-    return Facts(rows=rows, **held | values)
+    return RunFacts(rows=rows, **held | values)
 
 
 def rows_of(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:

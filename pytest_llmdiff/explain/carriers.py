@@ -67,7 +67,7 @@ def carriers(generation: Generation, comparisons: Sequence[Comparison]) -> Carri
     if capability(engine, "recorded_check") is None:
         require_adapter(engine, "carriers are parts")
     told = [about(comparison) for comparison in comparisons]
-    (found,) = generation.facts.get_all("carriers", "tuned", [told], compute)
+    (found,) = generation.memo.get_all("carriers", "tuned", [told], compute)
     parts = {
         name: tuple(Part(name=part, alone=alone) for part, alone in found[name])
         for name in ("layers", "kinds")

@@ -143,7 +143,7 @@ def token_view(generation: Generation, comparison: Comparison) -> TokenView:
         return token_views(generation.pair, list(map(asked, todo)))
 
     # The base goes first: where only one fits into memory, room is made for that.
-    (found,) = generation.facts.get_all("tokens", "base", [about(comparison)], compute)
+    (found,) = generation.memo.get_all("tokens", "base", [about(comparison)], compute)
     likely = found["likely"] or {}
     sides = {
         side: tuple(

@@ -15,7 +15,7 @@ from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.generation.keys import Keys
 from pytest_llmdiff.generation.loaded import LoadedModels
 from pytest_llmdiff.generation.locks import Claims, ModelLock
-from pytest_llmdiff.generation.memo import Facts
+from pytest_llmdiff.generation.memo import Memo
 from pytest_llmdiff.generation.plan import Window, growing, plan
 from pytest_llmdiff.generation.rows import UsedKeys
 from pytest_llmdiff.generation.windows import Answering, Progress
@@ -50,7 +50,7 @@ class Generation:
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self.loaded = LoadedModels(open_engines, store, lock)
-        self.facts = Facts(self.loaded, store, used)
+        self.memo = Memo(self.loaded, store, used)
         self.keys = Keys(self.loaded)
         self.answering = Answering(
             self.loaded, self.keys, store, windows, progress=progress, check=check

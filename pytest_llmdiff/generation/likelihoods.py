@@ -36,7 +36,7 @@ def likelihoods(
 
         return passage_logprobs(engine, list(map(_passage, asked)), device)
 
-    values = generation.facts.get_all(
+    values = generation.memo.get_all(
         WHAT,
         side,
         own,

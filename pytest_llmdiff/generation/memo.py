@@ -1,4 +1,4 @@
-"""Facts about the models of a run, in plain JSON: computed once and kept in the store."""
+"""Memo about the models of a run, in plain JSON: computed once and kept in the store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_llmdiff.generation.rows import UsedKeys
 from pytest_llmdiff.store import Store, store_key
 
 
-class Facts:
+class Memo:
     """Answers of the engines to questions of any kind. A recording answers with what it holds."""
 
     def __init__(self, loaded: LoadedModels, store: Store, used: UsedKeys | None = None) -> None:

@@ -292,5 +292,5 @@ def partings(generation: Generation, comparisons: Sequence[Comparison]) -> list[
     def compute(engine: Any, todo: list[Any]) -> list[dict[str, Any]]:
         return [asdict(parting) for parting in found(engine, list(map(asked, todo)), device)]
 
-    values = generation.facts.get_all("parting", "base", told, compute)
+    values = generation.memo.get_all("parting", "base", told, compute)
     return [Parting(**value) for value in values]

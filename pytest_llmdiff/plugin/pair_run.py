@@ -306,7 +306,7 @@ class PairRun:
     def markers(self) -> frozenset[str]:
         """Special tokens and template marks in the files of both models; a recording has them."""
         return frozenset(
-            self.generation.facts.get("markers", "tuned", None, lambda _: self.trained.markers())
+            self.generation.memo.get("markers", "tuned", None, lambda _: self.trained.markers())
         )
 
     def recitals(
@@ -318,7 +318,7 @@ class PairRun:
 
         data = self.trained.known_data if self.tuning else None
         also = data and files_hash(self._context.store, [dataset.path for dataset in data.datasets])
-        if not self.generation.facts.get(
+        if not self.generation.memo.get(
             "recites", "tuned", None, lambda _: data is not None, also=also
         ):
             return [None] * len(comparisons)
@@ -326,7 +326,7 @@ class PairRun:
             [list(comparison.probe.messages), comparison.tuned.text, beside]
             for comparison, beside in zip(comparisons, besides, strict=True)
         ]
-        found = self.generation.facts.get_all(
+        found = self.generation.memo.get_all(
             "recital", "tuned", about, lambda _, todo: self.trained.recited(todo), also=also
         )
         return [None if value is None else Recital(**value) for value in found]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.plugin.pair_run import PairRun
     from pytest_llmdiff.plugin.workers import StopSignal, WorkerNotes
     from pytest_llmdiff.reports.kept import Kept
-    from pytest_llmdiff.reports.run_facts import Facts
+    from pytest_llmdiff.reports.run_facts import RunFacts
     from pytest_llmdiff.store import Store
     from pytest_llmdiff.verdicts.accepted import Entry
     from pytest_llmdiff.verdicts.baseline import Baseline, Conditions, Limits, Noise, Role
@@ -302,14 +302,14 @@ class Session:
 
         return WorkerNotes(self.store, self.run_id)
 
-    def facts(self) -> Facts:
-        from pytest_llmdiff.reports.run_facts import Facts
+    def facts(self) -> RunFacts:
+        from pytest_llmdiff.reports.run_facts import RunFacts
         from pytest_llmdiff.verdicts.chance import adjust, chance_of
 
         adjust(self.rows.values())
         said = self._notes_of_workers()
         own = [*self.store.warnings, *self.warnings] if self.rows else []
-        return Facts(
+        return RunFacts(
             settings=self.settings,
             rows=self.rows,
             resolved={} if said is None else said.resolved,

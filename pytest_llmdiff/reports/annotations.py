@@ -14,7 +14,7 @@ from typing import Any
 from pytest_llmdiff.reports.order import OPEN, decisive, short, worst_first
 from pytest_llmdiff.reports.outcomes import kind_of
 from pytest_llmdiff.reports.phrases import phrase_of
-from pytest_llmdiff.reports.run_facts import Facts
+from pytest_llmdiff.reports.run_facts import RunFacts
 from pytest_llmdiff.reports.text import printable, shortened
 
 # GitHub shows so many errors of a step, and as many warnings.
@@ -22,7 +22,7 @@ SHOWN = 10
 LINES = 12  # of a failure's text
 
 
-def annotation_lines(facts: Facts, root: Path, workspace: Path) -> Iterator[str]:
+def annotation_lines(facts: RunFacts, root: Path, workspace: Path) -> Iterator[str]:
     """One for each line of the tests that has failures, the worst first."""
     places: dict[tuple[str | None, int | None], list[dict[str, Any]]] = {}
     for row in worst_first(facts.rows.values()):

@@ -12,12 +12,12 @@ from pytest_llmdiff.errors import hidden
 from pytest_llmdiff.reports.diff import SCHEMA
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.rows import plain
-from pytest_llmdiff.reports.run_facts import Facts, rerun_of
+from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
 
 OTHER = re.compile(r"[^\x20-\x7e\n]")
 
 
-def report(facts: Facts) -> dict[str, Any]:
+def report(facts: RunFacts) -> dict[str, Any]:
     settings = facts.settings
     found = counts(facts.rows)
     return {
@@ -55,7 +55,7 @@ def report(facts: Facts) -> dict[str, Any]:
     }
 
 
-def write_json(facts: Facts, path: Path) -> None:
+def write_json(facts: RunFacts, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(plain(report(facts)), ensure_ascii=False, indent=1, allow_nan=False)
     path.write_text(OTHER.sub(_escaped, text) + "\n", encoding="utf-8")

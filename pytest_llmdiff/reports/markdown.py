@@ -12,7 +12,7 @@ from pytest_llmdiff.reports.order import OPEN, comparison_of, decisive, short, w
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.phrases import interval_of, limit_of, measure_of, value_of
 from pytest_llmdiff.reports.remarks import remarks
-from pytest_llmdiff.reports.run_facts import Facts, rerun_of
+from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
 from pytest_llmdiff.reports.text import printable, shortened
 
 # GitHub drops the summary of a step that is larger.
@@ -27,19 +27,19 @@ SIGN = {
 }  # fmt: skip
 
 
-def write_markdown(facts: Facts, path: Path) -> None:
+def write_markdown(facts: RunFacts, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(markdown_text(facts, LARGEST), encoding="utf-8")
 
 
-def append_markdown(facts: Facts, path: Path) -> None:
+def append_markdown(facts: RunFacts, path: Path) -> None:
     """Add the summary to what other steps have written, as far as there is room for it."""
     taken = path.stat().st_size if path.exists() else 0
     with path.open("a", encoding="utf-8") as stream:
         stream.write(markdown_text(facts, LARGEST - taken - 1))
 
 
-def markdown_text(facts: Facts, most: int) -> str:
+def markdown_text(facts: RunFacts, most: int) -> str:
     """At most so many bytes: the head always, unless it is itself too long, and as many rows as
     there is room for."""
     rows = worst_first(facts.rows.values())
@@ -65,7 +65,7 @@ def _code(text: str) -> str:
     return f"<code>{escaped(text)}</code>" if text else ""
 
 
-def _lines(facts: Facts, open_: list[dict[str, Any]], shown: int) -> Iterator[str]:
+def _lines(facts: RunFacts, open_: list[dict[str, Any]], shown: int) -> Iterator[str]:
     found = counts(facts.rows)
     told = ", ".join(f"{count} {name}" for name, count in found.items() if count)
     told = told or "no test used the models"
@@ -126,7 +126,7 @@ def _row(place: int, row: Mapping[str, Any]) -> str:
     ) + " |"  # fmt: skip
 
 
-def _commands(facts: Facts, rows: list[dict[str, Any]]) -> Iterator[str]:
+def _commands(facts: RunFacts, rows: list[dict[str, Any]]) -> Iterator[str]:
     """One code block, whose fence no command can end."""
     commands = [printable(rerun_of(row, facts)) for row in rows]
     longest = max((len(run) for c in commands for run in re.findall("`+", c)), default=0)

@@ -1,4 +1,4 @@
-"""Facts of a test as plain JSON: they travel with its report, through xdist as well."""
+"""RunFacts of a test as plain JSON: they travel with its report, through xdist as well."""
 
 from __future__ import annotations
 

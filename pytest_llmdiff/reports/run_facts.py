@@ -12,7 +12,7 @@ from pytest_llmdiff.verdicts.chance import Chance
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class RunFacts:
     """A finished run: its settings, what `auto` came out as, and one row per test.
 
     `skipped` counts the tests that needed models in a run without any; `chance` is what
@@ -31,7 +31,7 @@ class Facts:
     exit_code: int = 0
 
 
-def rerun_of(row: Mapping[str, Any], facts: Facts) -> str:
+def rerun_of(row: Mapping[str, Any], facts: RunFacts) -> str:
     """The command that runs a row's test again, from where the run was started."""
     # The target comes with a test's last report: a process that died left none.
     target = row["target"] or shlex.quote(row["test"])

@@ -13,7 +13,7 @@ from pytest_llmdiff.reports.moved import moved_lines
 from pytest_llmdiff.reports.order import OPEN, broken_ones, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.remarks import chance_lines, remarks
-from pytest_llmdiff.reports.run_facts import Facts, rerun_of
+from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
 from pytest_llmdiff.reports.styles import Line, Piece
 from pytest_llmdiff.reports.text import counted, printable, shortened
 
@@ -39,7 +39,7 @@ def header_lines(settings: Settings, note: str | None) -> list[str]:
     return lines
 
 
-def write_summary(reporter: Any, facts: Facts) -> None:
+def write_summary(reporter: Any, facts: RunFacts) -> None:
     for warning in facts.warnings:
         reporter.write_line(f"llmdiff: warning: {warning}", yellow=True)
     if facts.skipped:
@@ -54,7 +54,7 @@ def write_summary(reporter: Any, facts: Facts) -> None:
             line.write(reporter)
 
 
-def summary_lines(facts: Facts, width: int) -> Iterator[Line]:
+def summary_lines(facts: RunFacts, width: int) -> Iterator[Line]:
     rows = list(facts.rows.values())
     found = counts(facts.rows)
     parts = [f"{count} {name}" for name, count in found.items() if count]
@@ -84,7 +84,7 @@ def summary_lines(facts: Facts, width: int) -> Iterator[Line]:
             yield Line.of(f"{name}: {file}")
 
 
-def _next(facts: Facts, found: Mapping[str, int]) -> Iterator[Line]:
+def _next(facts: RunFacts, found: Mapping[str, int]) -> Iterator[Line]:
     rows = list(facts.rows.values())
     hints = list(advice(rows, found))
     if hints:

@@ -44,7 +44,7 @@ def attention_views(
 
     found: list[AttentionView | str] = []
     for part in _parts(generation, comparisons):
-        values = generation.facts.get_all(
+        values = generation.memo.get_all(
             "attention",
             "base",
             [_about(c) for c in part],
@@ -76,7 +76,7 @@ def attention_moves(
     told = [[*_about(original), _about(changed)[0]] for original, changed in pairs]
     found: list[Moves | str] = []
     for part in _parts(generation, told):
-        values = generation.facts.get_all("attention moves", "base", part, compute)
+        values = generation.memo.get_all("attention moves", "base", part, compute)
         found += [value.get("unsupported") or moves_from_json(value) for value in values]
     return found
 
@@ -96,7 +96,7 @@ def attention_map(
         return attention_maps(generation.pair, [(*_asked(read), *place) for read, place in todo])
 
     told = [_about(comparison), [layer, head]]
-    (found,) = generation.facts.get_all("attention map", "base", [told], compute)
+    (found,) = generation.memo.get_all("attention map", "base", [told], compute)
     if "unsupported" in found:
         raise CapabilityError(f"no map of attention: {found['unsupported']}")
     return AttentionMap(

@@ -209,7 +209,7 @@ def _sloped(
 
         return [word_gradients(engine, *each) for each in todo]
 
-    (found,) = generation.facts.get_all("gradients", side, [asked], compute, alone=True)
+    (found,) = generation.memo.get_all("gradients", side, [asked], compute, alone=True)
     return SideAttribution(
         scores=tuple(found["scores"]), whole=found["whole"], without=found["without"]
     )

@@ -149,7 +149,7 @@ def influences(
         return [] if judging is None else [judging.judged(engine, each) for each in todo]
 
     also = None if judging is None else judging.content
-    (found,) = generation.facts.get_all("influences", "tuned", [asked_for], compute, also=also)
+    (found,) = generation.memo.get_all("influences", "tuned", [asked_for], compute, also=also)
     return Influences(
         examples=tuple(Influence(**each) for each in found["examples"]),
         **{name: found[name] for name in ("judged", "known", "unread", "median", "alike")},

@@ -64,7 +64,7 @@ def _file_facts(pair: ModelPair) -> Any:
             return None
         return inspect_pair(base, engine)
 
-    return pair.run.generation.facts.get("files", "tuned", [], compute)
+    return pair.run.generation.memo.get("files", "tuned", [], compute)
 
 
 def _sampling(pair: ModelPair) -> Findings:
@@ -79,7 +79,7 @@ def _stop_tokens(pair: ModelPair) -> Findings:
     def compute(engine: Any) -> list[str] | None:
         return own_findings(engine) if capability(engine, "renderer") is not None else None
 
-    found = pair.run.generation.facts.get("own template", "tuned", [], compute)
+    found = pair.run.generation.memo.get("own template", "tuned", [], compute)
     if found is None:
         return Findings(skipped="the engine has no chat template of its own")
     step = "correct the chat template, or eos_token_id in generation_config.json"
@@ -98,7 +98,7 @@ def _training(pair: ModelPair) -> Findings:
 def _answers(pair: ModelPair) -> Findings:
     training, data = pair.run.training, pair.run.train_data
     return cutoff_findings(
-        pair.run.generation.facts.get(
+        pair.run.generation.memo.get(
             "cut answers",
             "tuned",
             [],
@@ -128,7 +128,7 @@ def _update(pair: ModelPair) -> Findings:
         found = None if health is None else health()
         return None if found is None else dict(found.norms)
 
-    return update_findings(pair.run.generation.facts.get("update", "tuned", [], compute))
+    return update_findings(pair.run.generation.memo.get("update", "tuned", [], compute))
 
 
 def _predictions(pair: ModelPair) -> Findings:
@@ -148,7 +148,7 @@ def _predictions(pair: ModelPair) -> Findings:
                 continue  # a template without a system role, say
         return prediction_facts(both, prompts)
 
-    facts = pair.run.generation.facts.get("predictions", "tuned", [], compute)
+    facts = pair.run.generation.memo.get("predictions", "tuned", [], compute)
     if facts is None:
         return Findings(skipped="these engines have no logits to give")
     return prediction_findings(facts)

@@ -44,9 +44,7 @@ def template_facts(model: Model, template: str | Path | None = None) -> dict[str
     content = None if known is None else content_key(known.content())
     also: list[Any] = [content, training.predictions]
     also += [] if (shown := served_renderings(model.engine)) is None else [shown]
-    facts = dict(
-        model.run.generation.facts.get("template", model.side, [about], compute, also=also)
-    )
+    facts = dict(model.run.generation.memo.get("template", model.side, [about], compute, also=also))
     data_tell = given is None and training.template is None and model.run.train_data.datasets
     if model.side == "tuned" and data_tell:
         from pytest_llmdiff.measures.wiring.template.likelihood import with_ranking
@@ -84,7 +82,7 @@ def _ranking_facts(model: Model) -> dict[str, Any]:
         raise ConfigError(f"templates cannot be ranked: {reason}")
     templates, missing = factory_templates(model.run.settings)
     pair = model.run.generation.pair
-    found = model.run.generation.facts.get(
+    found = model.run.generation.memo.get(
         "template ranking",
         "tuned",
         [],
@@ -111,5 +109,5 @@ def adapter_problems(models: ModelPair) -> Measurement:
         found = None if health is None else asdict(health) | {"problems": health.problems()}
         return {"health": found, "moved": logits_moved(pair)}
 
-    facts = models.run.generation.facts.get("adapter", "tuned", [], compute)
+    facts = models.run.generation.memo.get("adapter", "tuned", [], compute)
     return adapter_measurement(facts["health"], facts["moved"])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_llmdiff.reports.run_facts import Facts
+from pytest_llmdiff.reports.run_facts import RunFacts
 
 
-def write_html(facts: Facts, path: Path) -> None:
+def write_html(facts: RunFacts, path: Path) -> None:
     from pytest_llmdiff.reports.html.page import page
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags
 from pytest_llmdiff.reports.order import OPEN, URGENCY, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.remarks import chance_lines, remarks
-from pytest_llmdiff.reports.run_facts import Facts
+from pytest_llmdiff.reports.run_facts import RunFacts
 from pytest_llmdiff.reports.text import number
 
 # What is shown of a run without JavaScript, and of sets in any case.
@@ -33,7 +33,7 @@ POLICY = (
 )
 
 
-def page(facts: Facts) -> str:
+def page(facts: RunFacts) -> str:
     """The whole page. Everything that a model said is escaped by the template, or is data that the
     script sets as text."""
     from jinja2 import Environment, StrictUndefined
@@ -100,7 +100,7 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(digest).decode()}"
 
 
-def _kinds(facts: Facts) -> list[dict[str, Any]]:
+def _kinds(facts: RunFacts) -> list[dict[str, Any]]:
     """Outcomes with their share of the tests, the urgent ones first, and where each begins."""
     found = counts(facts.rows)
     total, start, kinds = max(1, sum(found.values())), 0.0, []
@@ -113,7 +113,7 @@ def _kinds(facts: Facts) -> list[dict[str, Any]]:
     return kinds
 
 
-def _given(facts: Facts) -> list[tuple[str, str]]:
+def _given(facts: RunFacts) -> list[tuple[str, str]]:
     """What the run was asked for otherwise than by default, and what it ran on."""
     settings = facts.settings
     given = [
