@@ -38,7 +38,7 @@ from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 from pytest_llmdiff.errors import ConfigError, MissingPackageError, ModelError
 from pytest_llmdiff.generation.generator import Generation
 from pytest_llmdiff.generation.loaded import LoadedModels
-from pytest_llmdiff.generation.plan import plan
+from pytest_llmdiff.generation.plan import cut_windows
 from pytest_llmdiff.plugin.progress import Silent
 from pytest_llmdiff.store import Store
 from tests.tiny_models import CHATML, CONTEXT, save_adapter, save_model
@@ -368,7 +368,7 @@ def test_a_template_that_refuses_a_role_fails_the_probe_alone(tmp_path: Path) ->
 def generation(
     both: Pair, store: Path, requests: Sequence[Request], window: int = 64
 ) -> Generation:
-    windows = plan(requests, repeat(window))
+    windows = cut_windows(requests, repeat(window))
     return Generation(lambda: both, Store(store), windows, eager=False, progress=Silent())
 
 

@@ -216,7 +216,7 @@ from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.engines.devices import Placement
 from pytest_llmdiff.engines.scripted import ScriptedEngine
 from pytest_llmdiff.generation.generator import Generation
-from pytest_llmdiff.generation.plan import plan
+from pytest_llmdiff.generation.plan import cut_windows
 from pytest_llmdiff.plugin.progress import Silent
 from pytest_llmdiff.store import Store
 from tests.test_engine import request
@@ -253,7 +253,7 @@ placement = Placement(device="cuda", index=index, count=2, shares=2)
 requests = [request(f"{n}?") for n in range(20)]
 generation = Generation(
     lambda: Pair(base=base, tuned=tuned, resolved={}, place=lambda: placement),
-    Store(folder / "store"), plan(requests, [2] * len(requests)), eager=True, progress=Silent(),
+    Store(folder / "store"), cut_windows(requests, [2] * len(requests)), eager=True, progress=Silent(),
 )
 # Both begin with a test of the same window.
 print(len(generation.outcomes(requests[:1])), flush=True)

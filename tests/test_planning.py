@@ -20,7 +20,7 @@ from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.probes import Probe, make_probe
 from pytest_llmdiff.data.requests import Request, Sampling, request_of
-from pytest_llmdiff.generation.plan import LARGEST, WINDOW, plan
+from pytest_llmdiff.generation.plan import LARGEST, WINDOW, cut_windows
 from pytest_llmdiff.store import content_key
 
 
@@ -134,19 +134,21 @@ def test_the_order_of_keys_does_not_count() -> None:
 
 
 def test_no_requests_make_no_window() -> None:
-    assert plan([]) == ()
+    assert cut_windows([]) == ()
 
 
 @given(given_requests=requests, size=st.integers(1, 5))
 def test_every_request_is_planned_once(given_requests: list[Request], size: int) -> None:
-    planned = [request for window in plan(given_requests, repeat(size)) for request in window]
+    planned = [
+        request for window in cut_windows(given_requests, repeat(size)) for request in window
+    ]
     assert len(planned) == len(set(planned))
     assert set(planned) == set(given_requests)
 
 
 @given(given_requests=requests, size=st.integers(1, 5))
 def test_all_windows_but_the_last_are_full(given_requests: list[Request], size: int) -> None:
-    *full, last = [len(window) for window in plan(given_requests, repeat(size))] or [1]
+    *full, last = [len(window) for window in cut_windows(given_requests, repeat(size))] or [1]
     assert full == [size] * len(full)
     assert 1 <= last <= size
 
@@ -154,13 +156,13 @@ def test_all_windows_but_the_last_are_full(given_requests: list[Request], size: 
 @given(given_requests=requests, size=st.integers(1, 5))
 def test_windows_follow_the_order_of_the_tests(given_requests: list[Request], size: int) -> None:
     distinct = list(dict.fromkeys(given_requests))
-    for number, window in enumerate(plan(given_requests, repeat(size))):
+    for number, window in enumerate(cut_windows(given_requests, repeat(size))):
         assert set(window) == set(distinct[number * size : (number + 1) * size])
 
 
 @given(given_requests=requests)
 def test_the_longest_request_of_a_window_goes_first(given_requests: list[Request]) -> None:
-    for window in plan(given_requests):
+    for window in cut_windows(given_requests):
         sizes = [sum(len(m["content"]) for m in request.messages) for request in window]
         assert sizes == sorted(sizes, reverse=True)
 
@@ -170,11 +172,11 @@ def test_inside_a_window_the_order_given_does_not_count(
     data: st.DataObject, given_requests: list[Request]
 ) -> None:
     distinct = list(dict.fromkeys(given_requests))[:WINDOW]
-    assert plan(data.draw(st.permutations(distinct))) == plan(distinct)
+    assert cut_windows(data.draw(st.permutations(distinct))) == cut_windows(distinct)
 
 
 def test_usual_windows_grow_up_to_the_largest() -> None:
-    windows = plan(request(f"问题 {number}") for number in range(64 + 128 + 2 * LARGEST + 1))
+    windows = cut_windows(request(f"问题 {number}") for number in range(64 + 128 + 2 * LARGEST + 1))
     assert [len(window) for window in windows] == [WINDOW, 128, LARGEST, LARGEST, 1]
 
 
@@ -182,12 +184,12 @@ def test_the_plan_is_the_same_in_every_process() -> None:
     code = """
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.requests import Request, Sampling
-from pytest_llmdiff.generation.plan import plan
+from pytest_llmdiff.generation.plan import cut_windows
 contents = [str(n) * (n % 3 + 1) + "款" for n in range(20)] * 2
 requests = [
     Request((Message(role="user", content=c),), Sampling(max_new_tokens=8)) for c in contents
 ]
-print([[request.key for request in window] for window in plan(requests, [7] * 9)])
+print([[request.key for request in window] for window in cut_windows(requests, [7] * 9)])
 """
     outputs = {
         subprocess.run(

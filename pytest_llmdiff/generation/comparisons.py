@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.data.requests import Request
     from pytest_llmdiff.engines import Generated
     from pytest_llmdiff.generation.generator import Generation
-    from pytest_llmdiff.generation.plan import Asking
+    from pytest_llmdiff.generation.plan import Plan
 
 
 class Replies:
@@ -27,7 +27,7 @@ class Replies:
     def __init__(
         self,
         run: Run,
-        asking: Asking,
+        plan: Plan,
         generation: Generation,
         *,
         sides: tuple[str, str],
@@ -35,7 +35,7 @@ class Replies:
         show: Callable[[Comparison], None],
     ) -> None:
         self._run = run
-        self._asking = asking
+        self._plan = plan
         self._generation = generation
         self._sides = sides
         self._accepted = accepted
@@ -45,12 +45,12 @@ class Replies:
         self._pooled: dict[Request, Comparison] = {}
 
     def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]:
-        requests = [self._asking.asked_for(probe)[1] for probe in probes]
+        requests = [self._plan.asked_for(probe)[1] for probe in probes]
         outcomes = self._generation.outcomes(requests, (side,))
         return [_reply(outcomes[side, request.key], side) for request in requests]
 
     def compare(self, probes: Sequence[Probe]) -> list[Comparison]:
-        asked = [self._asking.asked_for(probe) for probe in probes]
+        asked = [self._plan.asked_for(probe) for probe in probes]
         outcomes = self._generation.outcomes([request for _, request in asked])
         found = [
             self._comparison(probe, outcomes["base", request.key], outcomes["tuned", request.key])
@@ -81,7 +81,7 @@ class Replies:
             return
         from pytest_llmdiff.data.probes import make_probe
 
-        asked = [self._asking.asked_for(make_probe(prompt)) for prompt in pool.prompts]
+        asked = [self._plan.asked_for(make_probe(prompt)) for prompt in pool.prompts]
         outcomes = self._generation.outcomes([request for _, request in asked])
         found: dict[str, Comparison] = {}
         self._pool, self._pooled = pool, {}
@@ -95,7 +95,7 @@ class Replies:
 
     def compare_set(self, probes: Sequence[Probe]) -> Iterator[Comparison]:
         """Comparisons of a test's set in order, each probe as often as `samples` says."""
-        repeats = (repeat for probe in probes for repeat in self._asking.repeats(probe))
+        repeats = (repeat for probe in probes for repeat in self._plan.repeats(probe))
         return self.compare_each(repeats, None)  # how many are to come, the plan tells
 
     def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]:
@@ -115,13 +115,13 @@ class Replies:
         from pytest_llmdiff.data.comparison import Comparison, Reply
 
         silent = Reply(text="")
-        asked = [self._asking.with_system(p) if len(p.messages) > 1 else p for p in probes]
+        asked = [self._plan.with_system(p) if len(p.messages) > 1 else p for p in probes]
         found = [Comparison(probe=p, base=silent, tuned=silent, run=self._run) for p in asked]
         self._together = {self.request(comparison): comparison for comparison in found}
         return found
 
     def request(self, comparison: Comparison) -> Request:
-        return self._asking.asked_for(comparison.probe)[1]
+        return self._plan.asked_for(comparison.probe)[1]
 
     def near(self, comparisons: Sequence[Comparison]) -> Iterator[Comparison]:
         """All in the windows of these, each once."""
@@ -138,7 +138,7 @@ class Replies:
         of run time those that were compared together with it."""
         if request in self._pooled:
             return self._pooled
-        planned = self._asking.planned
+        planned = self._plan.planned
         if request not in planned:
             known = self._together.get(request) == comparison
             return self._together if known else {request: comparison}

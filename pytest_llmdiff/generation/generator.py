@@ -16,7 +16,7 @@ from pytest_llmdiff.generation.keys import Keys
 from pytest_llmdiff.generation.loaded import LoadedModels
 from pytest_llmdiff.generation.locks import Claims, ModelLock
 from pytest_llmdiff.generation.memo import Memo
-from pytest_llmdiff.generation.plan import Window, growing, plan
+from pytest_llmdiff.generation.plan import Window, cut_windows, growing
 from pytest_llmdiff.generation.rows import UsedKeys
 from pytest_llmdiff.generation.windows import Answering, Progress
 from pytest_llmdiff.store import Store, content_key
@@ -176,7 +176,7 @@ class Generation:
         own = dict.fromkeys(self.window_requests(request) for request in planned)
         # Those of run time are generated together as well.
         loose = [request for request in requests if request.key not in self._by_request]
-        own |= dict.fromkeys(plan(loose, [len(loose)]))
+        own |= dict.fromkeys(cut_windows(loose, [len(loose)]))
         windows = [*own, *(w for w in self._windows if everything and w not in own)]
         place = {window: number for number, window in enumerate(self._windows)}
         return sorted(windows, key=lambda window: place.get(window, -1))

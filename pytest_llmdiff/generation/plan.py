@@ -19,7 +19,9 @@ LARGEST = 256
 Window = tuple[Request, ...]
 
 
-def plan(requests: Iterable[Request], sizes: Iterable[int] | None = None) -> tuple[Window, ...]:
+def cut_windows(
+    requests: Iterable[Request], sizes: Iterable[int] | None = None
+) -> tuple[Window, ...]:
     """Windows of distinct requests in test order, the longest first inside a window.
 
     Longest first puts like lengths into one batch and lets memory run out, if it must, at once.
@@ -39,7 +41,7 @@ def growing(largest: int = LARGEST) -> Iterator[int]:
         size = min(2 * size, largest)
 
 
-class Asking:
+class Plan:
     """The expected probes of a run, in the order of their tests, and the requests for them."""
 
     def __init__(self, settings: Settings) -> None:

@@ -157,7 +157,7 @@ def expect(session: Session, items: Sequence[pytest.Item]) -> None:
     probed = [(item, probes) for item in items if (probes := probes_of(item))]
     for item, probes in probed:
         if is_set(item):
-            probes = [again for probe in probes for again in session.asking.repeats(probe)]
+            probes = [again for probe in probes for again in session.plan.repeats(probe)]
         session.expect(probes)
     if any(map(asks_for_divergence, {getattr(item, "function", None) for item, _ in probed})):
         session.expect_divergences()
@@ -181,7 +181,7 @@ def collected(session: Session, items: Sequence[pytest.Item]) -> None:
 
     found: dict[str, set[str]] = {}
     for item in items:
-        digests = {session.asking.with_system(probe).digest for probe in probes_of(item)}
+        digests = {session.plan.with_system(probe).digest for probe in probes_of(item)}
         found.setdefault(case_of(item), set()).update(digests)
     for entry in unmatched(session.accepted.values(), found, config.rootpath):
         session.warnings.append(

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.explain.training.values import At, Influences
     from pytest_llmdiff.generation.comparisons import Replies
     from pytest_llmdiff.generation.locks import ModelLock
-    from pytest_llmdiff.generation.plan import Asking
+    from pytest_llmdiff.generation.plan import Plan
     from pytest_llmdiff.generation.rows import UsedKeys
     from pytest_llmdiff.plugin.workers import StopSignal
     from pytest_llmdiff.store import Store
@@ -59,7 +59,7 @@ class RunContext(Protocol):
     @property
     def store(self) -> Store: ...
     @property
-    def asking(self) -> Asking: ...
+    def plan(self) -> Plan: ...
     @property
     def stop(self) -> StopSignal: ...
     @property
@@ -100,14 +100,14 @@ class PairRun:
     @cached_property
     def generation(self) -> Generation:
         from pytest_llmdiff.generation.generator import Generation
-        from pytest_llmdiff.generation.plan import growing, plan
+        from pytest_llmdiff.generation.plan import cut_windows, growing
         from pytest_llmdiff.plugin.progress import progress_for
 
         sizes = partial(growing, self._largest)
         found = Generation(
             self._opened,
             self._context.store,
-            plan(self._context.asking.planned if self.tuning else (), sizes()),
+            cut_windows(self._context.plan.planned if self.tuning else (), sizes()),
             sizes=sizes,
             eager=hasattr(self._context.config, "workerinput"),
             progress=progress_for(self._context.config),
@@ -154,7 +154,7 @@ class PairRun:
 
         return Replies(
             self,
-            self._context.asking,
+            self._context.plan,
             self.generation,
             sides=self.sides,
             accepted=self._context.accepted_for if self.tuning else lambda _: None,
@@ -234,7 +234,7 @@ class PairRun:
     # Replies and comparisons
 
     def with_system(self, probe: Probe) -> Probe:
-        return self._context.asking.with_system(probe)
+        return self._context.plan.with_system(probe)
 
     def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]:
         return self.replies.reply(side, probes)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.data.probes import Probe
     from pytest_llmdiff.engines.pair.pair import Pair
     from pytest_llmdiff.explain.explanation import Explanation
-    from pytest_llmdiff.generation.plan import Asking
+    from pytest_llmdiff.generation.plan import Plan
     from pytest_llmdiff.generation.rows import UsedKeys
     from pytest_llmdiff.plugin.pair_run import PairRun
     from pytest_llmdiff.plugin.workers import StopSignal, WorkerNotes
@@ -56,13 +56,13 @@ class Session:
     def expect(self, probes: Sequence[Probe]) -> None:
         """Take probes into the plan, in the order of their tests. Called after deselection."""
         if probes:
-            self.asking.expect(probes)
+            self.plan.expect(probes)
 
     @cached_property
-    def asking(self) -> Asking:
-        from pytest_llmdiff.generation.plan import Asking
+    def plan(self) -> Plan:
+        from pytest_llmdiff.generation.plan import Plan
 
-        return Asking(self.settings)
+        return Plan(self.settings)
 
     def expect_divergences(self) -> None:
         """A test will ask for the divergence: it is cheaper to have along with the replies."""
@@ -274,7 +274,7 @@ class Session:
     def release(self) -> None:
         """Forget rows and replies; a comparison that something still holds keeps the run alive."""
         self.rows = {}
-        for part in ("pair_run", "served_run", "asking"):
+        for part in ("pair_run", "served_run", "plan"):
             self.__dict__.pop(part, None)
 
     def finish(self) -> None:
