@@ -445,7 +445,7 @@ def test_two_models_that_do_not_fit_run_one_after_the_other(
     assert loaded == ["base", "tuned"], "each side goes over the whole plan at once"
     outcomes = apart.outcomes(requests)
     assert loaded == ["base", "tuned"]
-    assert apart.answering.notes == [
+    assert apart.windows.notes == [
         "both models do not fit in memory together: they run one after the other"
     ]
     found = apart.divergences(requests)

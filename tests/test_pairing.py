@@ -66,7 +66,7 @@ def test_replies_along_are_the_replies_alone(folder: Path, tmp_path: Path, name:
         both = generation(
             pair(folder, "base", name, tmp_path), tmp_path / str(expected), requests, window=3
         )
-        both.answering.divergences_expected = expected
+        both.windows.divergences_expected = expected
         outcomes = both.outcomes(requests)
         assert [outcomes["tuned", r.key].reply.token_ids for r in requests] == alone  # type: ignore[union-attr]
 
@@ -78,7 +78,7 @@ def test_the_divergence_comes_along_with_the_replies(
     requests = [request(prompt) for prompt in PROMPTS]
     both = pair(folder, "base", name, tmp_path)
     found = generation(both, tmp_path, requests)
-    found.answering.divergences_expected = True
+    found.windows.divergences_expected = True
     counting = Counting(both, monkeypatch)
     values = found.divergences(requests)
     assert counting.generated == [("base", len(PROMPTS)), ("tuned", len(PROMPTS))]
@@ -104,7 +104,7 @@ def test_a_new_adapter_takes_the_base_s_replies_from_the_store(
     generation(pair(folder, "base", "adapter", tmp_path), tmp_path, requests).outcomes(requests)
     both = pair(folder, "base", "second", tmp_path)
     later = generation(both, tmp_path, requests)
-    later.answering.divergences_expected = True
+    later.windows.divergences_expected = True
     counting = Counting(both, monkeypatch)
     values = later.divergences(requests)
     assert counting.generated == [("tuned", len(PROMPTS))]
@@ -138,7 +138,7 @@ def test_only_where_rounding_is_coarse_a_reply_depends_on_the_base(
 def test_in_bfloat16_a_no_op_is_no_change_and_no_divergence(folder: Path, tmp_path: Path) -> None:
     requests = [request(prompt) for prompt in PROMPTS]
     both = generation(pair(folder, "base", "noop", tmp_path, dtype="bfloat16"), tmp_path, requests)
-    both.answering.divergences_expected = True
+    both.windows.divergences_expected = True
     for value in both.divergences(requests):
         assert value.mean == 0, "both sides go through the model in passes of the same shape"
     outcomes = both.outcomes(requests)
@@ -264,7 +264,7 @@ def base_passes(both: Pair) -> list[int]:
 
 def diverged(both: Pair, store: Path, requests: Sequence[Any]) -> list[Any]:
     found = generation(both, store, requests, window=3)
-    found.answering.divergences_expected = True
+    found.windows.divergences_expected = True
     return found.divergences(requests)
 
 

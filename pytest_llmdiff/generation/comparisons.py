@@ -1,4 +1,4 @@
-"""Replies of both models to probes, as comparisons; and which of these are at hand together."""
+"""Comparer of both models to probes, as comparisons; and which of these are at hand together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.generation.plan import Plan
 
 
-class Replies:
+class Comparer:
     """Those of one pair of models.
 
     `run` is what the comparisons will know as theirs, `accepted` gives the change of a probe that
@@ -145,7 +145,7 @@ class Replies:
         from pytest_llmdiff.data.comparison import SIDES
 
         window = self._generation.window_requests(request)
-        outcomes = self._generation.answering.stored(window)
+        outcomes = self._generation.windows.stored(window)
         found = {}
         for request in window:
             base, tuned = (outcomes.get((side, request.key)) for side in SIDES)

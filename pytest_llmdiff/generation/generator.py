@@ -18,7 +18,7 @@ from pytest_llmdiff.generation.locks import Claims, ModelLock
 from pytest_llmdiff.generation.memo import Memo
 from pytest_llmdiff.generation.plan import Window, cut_windows, growing
 from pytest_llmdiff.generation.rows import UsedKeys
-from pytest_llmdiff.generation.windows import Answering, Progress
+from pytest_llmdiff.generation.windows import Progress, WindowRunner
 from pytest_llmdiff.store import Store, content_key
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Generation:
         self.loaded = LoadedModels(open_engines, store, lock)
         self.memo = Memo(self.loaded, store, used)
         self.keys = Keys(self.loaded)
-        self.answering = Answering(
+        self.windows = WindowRunner(
             self.loaded, self.keys, store, windows, progress=progress, check=check
         )
         self._windows = windows
@@ -85,14 +85,14 @@ class Generation:
         """
         if "tuned" in sides and self.pair.settles_ties:
             sides = SIDES
-        replies = self.answering.replies
+        replies = self.windows.replies
         keys = {(s, r.key): self.keys.reply(s, r) for s in sides for r in requests}
         wanted = set(keys.values())  # of two sides that are one model they are the same
         rows = replies.get(wanted, lambda: self._near(requests, sides))
         if len(rows) < len(wanted):
             self._until(
                 lambda: len(replies.get(wanted)) == len(wanted),
-                partial(self.answering.generate, sides=sides),
+                partial(self.windows.generate, sides=sides),
                 requests,
                 name="reply",
             )
@@ -112,15 +112,15 @@ class Generation:
         Raises:
             ModelError: an engine has no logits to give, or a model cannot be run.
         """
-        self.answering.divergences_expected = True
+        self.windows.divergences_expected = True
         self.outcomes(requests)
-        cache = self.answering.divergences
+        cache = self.windows.divergences
         keys = [self.keys.divergence(request) for request in requests]
         wanted = set(keys)
         if len(cache.get(wanted)) < len(wanted):
             self._until(
                 lambda: len(cache.get(wanted)) == len(wanted),
-                self.answering.diverge,
+                self.windows.diverge,
                 requests,
                 name="divergence",
                 eager=eager,

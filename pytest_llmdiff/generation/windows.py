@@ -45,7 +45,7 @@ class Progress(Protocol):
     def finish(self) -> None: ...
 
 
-class Answering:
+class WindowRunner:
     """Fills in the replies and divergences that the store does not have yet.
 
     `check` is called again and again, and raises where nothing more is wanted.

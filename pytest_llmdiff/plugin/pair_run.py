@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.explain.training.known import Trained
     from pytest_llmdiff.explain.training.recitation import Recital
     from pytest_llmdiff.explain.training.values import At, Influences
-    from pytest_llmdiff.generation.comparisons import Replies
+    from pytest_llmdiff.generation.comparisons import Comparer
     from pytest_llmdiff.generation.locks import ModelLock
     from pytest_llmdiff.generation.plan import Plan
     from pytest_llmdiff.generation.rows import UsedKeys
@@ -115,7 +115,7 @@ class PairRun:
             lock=self._lock,
             check=self._context.stop.check,
         )
-        found.answering.divergences_expected = self.divergences_expected
+        found.windows.divergences_expected = self.divergences_expected
         return found
 
     @property
@@ -149,10 +149,10 @@ class PairRun:
             self.generation.loaded.close()
 
     @cached_property
-    def replies(self) -> Replies:
-        from pytest_llmdiff.generation.comparisons import Replies
+    def comparer(self) -> Comparer:
+        from pytest_llmdiff.generation.comparisons import Comparer
 
-        return Replies(
+        return Comparer(
             self,
             self._context.plan,
             self.generation,
@@ -189,7 +189,7 @@ class PairRun:
     def notes(self) -> list[str]:
         """What the reports say of how the models were run."""
         explained = self.explaining.notes() if "explaining" in self.__dict__ else ()
-        return [*self.generation.answering.notes, *self.generation.pair.notes, *explained]
+        return [*self.generation.windows.notes, *self.generation.pair.notes, *explained]
 
     # Of the run and of the training
 
@@ -231,28 +231,28 @@ class PairRun:
     def template_source(self, text: str) -> TemplateSource:
         return self.trained.template_source(text)
 
-    # Replies and comparisons
+    # Comparer and comparisons
 
     def with_system(self, probe: Probe) -> Probe:
         return self._context.plan.with_system(probe)
 
     def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]:
-        return self.replies.reply(side, probes)
+        return self.comparer.reply(side, probes)
 
     def compare(self, probes: Sequence[Probe]) -> list[Comparison]:
-        return self.replies.compare(probes)
+        return self.comparer.compare(probes)
 
     def compare_set(self, probes: Sequence[Probe]) -> Iterator[Comparison]:
-        return self.replies.compare_set(probes)
+        return self.comparer.compare_set(probes)
 
     def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]:
-        return self.replies.compare_each(probes, count)
+        return self.comparer.compare_each(probes, count)
 
     def answer_together(self, pool: Pool) -> None:
-        self.replies.answer_together(pool)
+        self.comparer.answer_together(pool)
 
     def read(self, probes: Sequence[Probe]) -> list[Comparison]:
-        return self.replies.read(probes)
+        return self.comparer.read(probes)
 
     # What comparisons ask of their run
 
@@ -266,7 +266,9 @@ class PairRun:
         own = [texts for comparison in comparisons for texts in inputs_of(comparison)]
 
         def around() -> list[tuple[str, ...]]:
-            return [texts for found in self.replies.near(comparisons) for texts in inputs_of(found)]
+            return [
+                texts for found in self.comparer.near(comparisons) for texts in inputs_of(found)
+            ]
 
         scores = self.scoring.scores(role, spec, own, around)
         declared = [c.probe.language for c in comparisons for _ in inputs_of(c)]
@@ -300,7 +302,7 @@ class PairRun:
         return partings(self.generation, comparisons)
 
     def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
-        return self.generation.divergences([self.replies.request(c) for c in comparisons])
+        return self.generation.divergences([self.comparer.request(c) for c in comparisons])
 
     @cached_property
     def markers(self) -> frozenset[str]:
@@ -339,7 +341,7 @@ class PairRun:
         own = [passage for comparison in comparisons for passage in passages_of(comparison)]
 
         def around() -> list[Passage]:
-            near = self.replies.near(comparisons)
+            near = self.comparer.near(comparisons)
             return [passage for found in near for passage in passages_of(found)]
 
         return likelihoods(self.generation, side, own, around)
@@ -348,7 +350,7 @@ class PairRun:
         from pytest_llmdiff.explain.attention.views import attention_views
 
         return attention_views(
-            self.generation, comparisons, around=lambda: list(self.replies.near(comparisons))
+            self.generation, comparisons, around=lambda: list(self.comparer.near(comparisons))
         )
 
     def attention_moves(self, pairs: Sequence[tuple[Comparison, Comparison]]) -> list[Moves | str]:
@@ -395,7 +397,7 @@ class PairRun:
 
         if comparison.given is not None or self.settings.explain == "none":
             return Explanation(rerun=self.rerun())
-        found = self.explaining.explain(comparison, self.replies.request(comparison))
+        found = self.explaining.explain(comparison, self.comparer.request(comparison))
         explanation = replace(found, rerun=self.rerun())
         self._context.explained(comparison, explanation)
         return explanation

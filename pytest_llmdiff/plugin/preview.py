@@ -23,7 +23,7 @@ def _requests(session: Session) -> Iterator[str]:
     total = generation.planned
     yield f"plan: {counted(total, 'request')} to each model"
     for side in SIDES:
-        fresh = generation.answering.missing(side)
+        fresh = generation.windows.missing(side)
         yield f"  {side:<6} {total - fresh} from the store, {fresh} to answer"
 
 

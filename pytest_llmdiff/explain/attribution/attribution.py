@@ -28,7 +28,7 @@ from pytest_llmdiff.store import content_key
 Values = dict[Side, dict[Mask, float]]
 
 
-class Answering(Protocol):
+class AttributionRun(Protocol):
     """The run, as far as attributions need it."""
 
     @property
@@ -54,7 +54,7 @@ class Subject:
         return tuple(changed)
 
 
-def attribution(run: Answering, comparison: Comparison, terms: Terms) -> Attribution:
+def attribution(run: AttributionRun, comparison: Comparison, terms: Terms) -> Attribution:
     """What the words of the prompt count for under both models.
 
     Raises:
@@ -133,7 +133,7 @@ def _measured(terms: Terms) -> tuple[str, str]:
     return f"log-likelihood of the {terms.of} reply", "nats"
 
 
-def _values(run: Answering, subject: Subject, masks: list[Mask], terms: Terms) -> Values:
+def _values(run: AttributionRun, subject: Subject, masks: list[Mask], terms: Terms) -> Values:
     """What is measured of the prompt with the words of each mask, under both models."""
     texts = [subject.words.kept(mask, terms.instead) for mask in masks]
     if terms.of == "toxicity":
@@ -151,7 +151,7 @@ def _values(run: Answering, subject: Subject, masks: list[Mask], terms: Terms) -
 
 
 def _likelihoods(
-    run: Answering, subject: Subject, side: Side, texts: list[str], of: str
+    run: AttributionRun, subject: Subject, side: Side, texts: list[str], of: str
 ) -> list[float]:
     """Log-likelihoods (nats) of one side's reply after the prompt with each text."""
     reply = getattr(subject.comparison, of).text
@@ -163,13 +163,13 @@ def _probes(subject: Subject, texts: list[str]) -> list[Probe]:
     return [replace(subject.comparison.probe, messages=subject.messages(text)) for text in texts]
 
 
-def _replies(run: Answering, subject: Subject, texts: list[str]) -> Mapping[Side, list[Reply]]:
+def _replies(run: AttributionRun, subject: Subject, texts: list[str]) -> Mapping[Side, list[Reply]]:
     """Both models' replies to the prompt with each text."""
     probes = _probes(subject, texts)
     return {side: run.reply(side, probes) for side in SIDES}
 
 
-def _toxicities(run: Answering, subject: Subject, texts: list[str]) -> dict[Side, list[float]]:
+def _toxicities(run: AttributionRun, subject: Subject, texts: list[str]) -> dict[Side, list[float]]:
     replies = _replies(run, subject, texts)
     comparisons = [
         replace(subject.comparison, probe=probe, base=base, tuned=tuned)
