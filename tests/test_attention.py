@@ -14,7 +14,7 @@ from pytest_llmdiff import CapabilityError
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.text.words import tokens_in, user_span, word_spans
 from pytest_llmdiff.engines import Continuation
-from pytest_llmdiff.engines.pair.partings import Ending
+from pytest_llmdiff.engines.pair.first_differences import Ending
 from pytest_llmdiff.engines.transformers.attention import NAME, AttentionTap, read, tapped
 from pytest_llmdiff.explain.attention import pair as views
 from pytest_llmdiff.explain.attention.distances import divergence_bits, entropy_bits, fold

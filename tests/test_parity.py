@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.engines.pair.partings import Parting
+from pytest_llmdiff.engines.pair.first_differences import FirstDifference
 from pytest_llmdiff.measures.parity import (
     Parity,
     adapter_problem,
@@ -213,32 +213,32 @@ def test_the_suite_asks_its_own_probes(pytester: pytest.Pytester, models: Path) 
 
 
 class Parted:
-    """A run with these partings."""
+    """A run with these first_differences."""
 
     rounding = 0.1
 
-    def __init__(self, *found: Parting) -> None:
+    def __init__(self, *found: FirstDifference) -> None:
         self.found = list(found)
 
-    def partings(self, _: Any) -> list[Parting]:
+    def first_differences(self, _: Any) -> list[FirstDifference]:
         return self.found
 
 
 @pytest.mark.parametrize(
     ("parting", "tolerance", "kind"),
     [
-        (Parting(), None, "same"),
-        (Parting(at=3, own="a", other="b", margin=0.1), None, "numeric"),
-        (Parting(at=3, own="a", other="b", margin=0.11), None, "real"),
-        (Parting(at=3, own="a", other="b", margin=0.11), 0.2, "numeric"),
-        (Parting(at=3, own="a", other="b", margin=0.1), 0.0, "real"),
-        (Parting(at=3, own="a", other="", margin=0.5, end=True), None, "end"),
-        (Parting(at=3, own="a", other="", margin=0.05, end=True), None, "numeric"),
+        (FirstDifference(), None, "same"),
+        (FirstDifference(at=3, own="a", other="b", margin=0.1), None, "numeric"),
+        (FirstDifference(at=3, own="a", other="b", margin=0.11), None, "real"),
+        (FirstDifference(at=3, own="a", other="b", margin=0.11), 0.2, "numeric"),
+        (FirstDifference(at=3, own="a", other="b", margin=0.1), 0.0, "real"),
+        (FirstDifference(at=3, own="a", other="", margin=0.5, end=True), None, "end"),
+        (FirstDifference(at=3, own="a", other="", margin=0.05, end=True), None, "numeric"),
     ],
 )
-def test_kinds(parting: Parting, tolerance: float | None, kind: str) -> None:
+def test_kinds(difference: FirstDifference, tolerance: float | None, kind: str) -> None:
     class Held:
-        run = Parted(parting)
+        run = Parted(difference)
 
     (m,) = Parity(tolerance=tolerance).measure([Held()])  # type: ignore[list-item]
     assert m.details["kind"] == kind

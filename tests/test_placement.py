@@ -253,7 +253,8 @@ placement = Placement(device="cuda", index=index, count=2, shares=2)
 requests = [request(f"{n}?") for n in range(20)]
 generation = Generation(
     lambda: Pair(base=base, tuned=tuned, resolved={}, place=lambda: placement),
-    Store(folder / "store"), cut_windows(requests, [2] * len(requests)), eager=True, progress=Silent(),
+    Store(folder / "store"), cut_windows(requests, [2] * len(requests)),
+    eager=True, progress=Silent(),
 )
 # Both begin with a test of the same window.
 print(len(generation.outcomes(requests[:1])), flush=True)

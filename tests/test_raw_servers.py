@@ -17,9 +17,9 @@ from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.tokens import Passage
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.engines.files.rendering import Renderer
+from pytest_llmdiff.engines.pair.first_differences import Ending, first_differences
 from pytest_llmdiff.engines.pair.likelihoods import passage_logprobs
 from pytest_llmdiff.engines.pair.lower_bounds import least_divergence
-from pytest_llmdiff.engines.pair.partings import Ending, partings
 from pytest_llmdiff.engines.server.chat import CANARIES, ServerEngine
 from pytest_llmdiff.engines.server.completions import raw_completion_of
 from pytest_llmdiff.engines.server.endpoint import Endpoint
@@ -208,7 +208,7 @@ def test_partings_are_those_of_the_weights(
         (ASKED, Ending(text="Paris"), Ending(text="Paris")),
     ]
     (ours, same), (theirs, also) = (
-        partings(engine, asked, "cpu")
+        first_differences(engine, asked, "cpu")
         for engine in (pair(folder, "base", "adapter", tmp_path).base, raw(server, folder))
     )
     assert (theirs.at, theirs.own, theirs.other) == (ours.at, ours.own, ours.other)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.engines.pair.partings import Ending
+from pytest_llmdiff.engines.pair.first_differences import Ending
 from pytest_llmdiff.explain.tokens import CANDIDATES, WINDOW, pieces, token_views
 from tests.conftest import BASE, CAPITAL, REFUND, TUNED, Run, write_models
 from tests.test_engine import folder as folder

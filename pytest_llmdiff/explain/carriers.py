@@ -9,7 +9,7 @@ from typing import Any
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.engines.pair.divergence import rows_for
-from pytest_llmdiff.engines.pair.partings import about, asked, reply_tokens
+from pytest_llmdiff.engines.pair.first_differences import about, asked, reply_tokens
 from pytest_llmdiff.engines.transformers.adapter import require_adapter
 from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.generation.generator import Generation

@@ -10,8 +10,8 @@ from pytest_llmdiff.data.text.differences import first_differing
 from pytest_llmdiff.data.tokens import SeenToken, TokenDivergences, TokenView
 from pytest_llmdiff.engines import Continuation, capability, lacks_logits
 from pytest_llmdiff.engines.pair.divergence import rows_for, token_divergences, unlike_tokenizers
+from pytest_llmdiff.engines.pair.first_differences import Asked, about, asked, reply_tokens
 from pytest_llmdiff.engines.pair.pair import Pair
-from pytest_llmdiff.engines.pair.partings import Asked, about, asked, reply_tokens
 from pytest_llmdiff.errors import CapabilityError
 from pytest_llmdiff.generation.generator import Generation
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement
 from pytest_llmdiff.engines import capability
-from pytest_llmdiff.engines.pair.partings import Parting, about, asked
-from pytest_llmdiff.engines.pair.partings import partings as found
+from pytest_llmdiff.engines.pair.first_differences import FirstDifference, about, asked
+from pytest_llmdiff.engines.pair.first_differences import first_differences as found
 from pytest_llmdiff.errors import CapabilityError, ConfigError
 from pytest_llmdiff.generation.generator import Generation
 from pytest_llmdiff.generation.models import Given, Model, probes_of
@@ -34,7 +34,7 @@ class ParityRun(Protocol):
     def rounding(self) -> float:
         """The difference of two logits (nats) that rounding alone makes, on the noisier side."""
 
-    def partings(self, comparisons: Sequence[Comparison]) -> list[Parting]:
+    def first_differences(self, comparisons: Sequence[Comparison]) -> list[FirstDifference]:
         """Where the served replies leave the tuned model's."""
 
 
@@ -51,31 +51,33 @@ class Parity:
 
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
         run: Any = comparisons[0].run if comparisons else None
-        if comparisons and not hasattr(run, "partings"):
+        if comparisons and not hasattr(run, "first_differences"):
             raise ConfigError("parity is of comparisons of llm_tuned and llm_served")
         tolerance = self.tolerance
         if tolerance is None:
             tolerance = run.rounding if comparisons else 0.0
-        return [_measurement(parting, tolerance) for parting in run.partings(comparisons)]
+        return [
+            _measurement(difference, tolerance) for difference in run.first_differences(comparisons)
+        ]
 
 
-def _measurement(parting: Parting, tolerance: float) -> Measurement:
+def _measurement(difference: FirstDifference, tolerance: float) -> Measurement:
     kind, problems = "same", []
-    if parting.at is not None:
-        kind = "end" if parting.end else "real"
-        if parting.margin <= tolerance:
+    if difference.at is not None:
+        kind = "end" if difference.end else "real"
+        if difference.margin <= tolerance:
             kind = "numeric"
         else:
             problems = [
-                f'token {parting.at + 1} is "{parting.other}" where the tuned model says '
-                f'"{parting.own}" and holds it for better by {parting.margin:.2g} nats; rounding '
-                f"makes {tolerance:.2g}"
+                f'token {difference.at + 1} is "{difference.other}" where the tuned model says '
+                f'"{difference.own}" and holds it for better by {difference.margin:.2g} nats; '
+                f"rounding makes {tolerance:.2g}"
             ]
     return Measurement(
         name="parity",
         value=float(bool(problems)),
         unit="replies that differ",
-        details={"kind": kind, "tolerance": tolerance, "problems": problems, **asdict(parting)},
+        details={"kind": kind, "tolerance": tolerance, "problems": problems, **asdict(difference)},
     )
 
 
@@ -278,7 +280,9 @@ def _adapter(tuned: Model, comparisons: list[Comparison]) -> Problem | None:
     return adapter_problem(list(texts))
 
 
-def partings(generation: Generation, comparisons: Sequence[Comparison]) -> list[Parting]:
+def first_differences(
+    generation: Generation, comparisons: Sequence[Comparison]
+) -> list[FirstDifference]:
     """Where the second reply of each comparison leaves the first, by one pass of the first model.
 
     Raises:
@@ -290,7 +294,7 @@ def partings(generation: Generation, comparisons: Sequence[Comparison]) -> list[
     device = generation.pair.resolved.get("device", "cpu")
 
     def compute(engine: Any, todo: list[Any]) -> list[dict[str, Any]]:
-        return [asdict(parting) for parting in found(engine, list(map(asked, todo)), device)]
+        return [asdict(difference) for difference in found(engine, list(map(asked, todo)), device)]
 
     values = generation.memo.get_all("parting", "base", told, compute)
-    return [Parting(**value) for value in values]
+    return [FirstDifference(**value) for value in values]

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pytest_llmdiff.data.tokens import Likelihood, Passage, TokenDivergences
     from pytest_llmdiff.data.training.template_source import TemplateSource
     from pytest_llmdiff.data.training.training import TrainData, Training
+    from pytest_llmdiff.engines.pair.first_differences import FirstDifference
     from pytest_llmdiff.engines.pair.pair import Pair
-    from pytest_llmdiff.engines.pair.partings import Parting
     from pytest_llmdiff.explain.attention.values import AttentionMap, AttentionView, Moves
     from pytest_llmdiff.explain.attribution.values import Attribution, Terms
     from pytest_llmdiff.explain.carriers import Carriers
@@ -295,11 +295,11 @@ class PairRun:
                     if hasattr(s, "service"))  # fmt: skip
         return max((service.tolerance for service in services), default=0.0)
 
-    def partings(self, comparisons: Sequence[Comparison]) -> list[Parting]:
+    def first_differences(self, comparisons: Sequence[Comparison]) -> list[FirstDifference]:
         """Where each second reply leaves the first, and how sure the first model was there."""
-        from pytest_llmdiff.measures.parity import partings
+        from pytest_llmdiff.measures.parity import first_differences
 
-        return partings(self.generation, comparisons)
+        return first_differences(self.generation, comparisons)
 
     def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
         return self.generation.divergences([self.comparer.request(c) for c in comparisons])

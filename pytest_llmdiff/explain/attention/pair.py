@@ -13,8 +13,8 @@ from pytest_llmdiff.data.text.differences import common_length
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.engines.attention import Attended, LayerAttention
 from pytest_llmdiff.engines.pair.divergence import unlike_tokenizers
+from pytest_llmdiff.engines.pair.first_differences import Ending, reply_tokens
 from pytest_llmdiff.engines.pair.pair import Pair
-from pytest_llmdiff.engines.pair.partings import Ending, reply_tokens
 from pytest_llmdiff.errors import CapabilityError
 from pytest_llmdiff.explain.attention.distances import (
     OTHER_HEADS,

@@ -16,7 +16,7 @@ from pytest_llmdiff.data.training.log import read_checkpoints
 from pytest_llmdiff.data.training.training import TrainData, Training
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.engines.files.rendering import AnyRenderer, with_template
-from pytest_llmdiff.engines.pair.partings import about, asked, reply_tokens
+from pytest_llmdiff.engines.pair.first_differences import about, asked, reply_tokens
 from pytest_llmdiff.engines.transformers.adapter import require_adapter
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, ProbeError
 from pytest_llmdiff.explain.training.values import At, Influence, Influences

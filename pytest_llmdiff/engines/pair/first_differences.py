@@ -25,7 +25,7 @@ class Ending:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parting:
+class FirstDifference:
     """The first token that differs, from 0: the model's `own` and the `other`'s as texts, and by
     how much (difference of logits, in nats) the model held its likeliest token for better than
     the other's. `at` is None where no token differs; `end` says that one of the
@@ -60,16 +60,17 @@ def asked(about: list[Any]) -> Asked:
     return tuple(Message(role=m["role"], content=m["content"]) for m in messages), own, other
 
 
-def partings(engine: Any, asked: Sequence[Asked], device: str) -> list[Parting]:
-    """The parting of each (prompt, own reply, other reply), by one pass of the engine over what the
-    two have in common.
+def first_differences(engine: Any, asked: Sequence[Asked], device: str) -> list[FirstDifference]:
+    """Where the other reply leaves the model's own, for each (prompt, own reply, other reply).
+
+    One pass of the engine over what the two replies have in common.
 
     Raises:
         CapabilityError: the engine has no logits.
     """
     require_logits(engine)
     rows = rows_for(device, len(engine.tokenizer))
-    found = [Parting() for _ in asked]
+    found = [FirstDifference() for _ in asked]
     places: list[int] = []
     items: list[Continuation] = []
     for index, (messages, own, other) in enumerate(asked):
@@ -86,7 +87,7 @@ def partings(engine: Any, asked: Sequence[Asked], device: str) -> list[Parting]:
         )
         texts = (engine.token_text(ours[at]), engine.token_text(theirs[at]))
         end = not {ours[at], theirs[at]}.isdisjoint(engine.stop_ids())
-        found[index] = Parting(at=at, own=texts[0], other=texts[1], end=end)
+        found[index] = FirstDifference(at=at, own=texts[0], other=texts[1], end=end)
     for number, margin in _margins(engine, items, rows) if items else ():
         index = places[number]
         found[index] = replace(found[index], margin=margin)
