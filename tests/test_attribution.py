@@ -25,7 +25,7 @@ from pytest_llmdiff.explain.attribution.values import (
     Terms,
     rank_correlation,
 )
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.plugin.progress import Silent
 from pytest_llmdiff.store import Store
 from tests.conftest import Run
@@ -41,7 +41,7 @@ class Lab:
 
     def __init__(self, folder: Path, store: Path, tuned: str = "adapter") -> None:
         self.pair = pair(folder, "base", tuned, store)
-        self.generation = Generation(
+        self.generation = ReplyGenerator(
             lambda: self.pair, Store(store / "kept"), [], eager=False, progress=Silent()
         )
 

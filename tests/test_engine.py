@@ -36,7 +36,7 @@ from pytest_llmdiff.engines.transformers.decoding.completion import Completion
 from pytest_llmdiff.engines.transformers.decoding.trial import Service, service_of
 from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 from pytest_llmdiff.errors import ConfigError, MissingPackageError, ModelError
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.loaded import LoadedModels
 from pytest_llmdiff.generation.plan import cut_windows
 from pytest_llmdiff.plugin.progress import Silent
@@ -367,9 +367,9 @@ def test_a_template_that_refuses_a_role_fails_the_probe_alone(tmp_path: Path) ->
 
 def generation(
     both: Pair, store: Path, requests: Sequence[Request], window: int = 64
-) -> Generation:
+) -> ReplyGenerator:
     windows = cut_windows(requests, repeat(window))
-    return Generation(lambda: both, Store(store), windows, eager=False, progress=Silent())
+    return ReplyGenerator(lambda: both, Store(store), windows, eager=False, progress=Silent())
 
 
 def exact_divergence(

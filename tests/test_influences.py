@@ -26,7 +26,7 @@ from pytest_llmdiff.explain.carriers import Carriers, Part
 from pytest_llmdiff.explain.training import influence as influences
 from pytest_llmdiff.explain.training.influence import LONGEST, Learnt
 from pytest_llmdiff.explain.training.values import At, Influence, Influences
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.plugin.progress import Silent
 from pytest_llmdiff.reports.learnt import carried_lines, learnt_lines
 from pytest_llmdiff.store import Store
@@ -100,7 +100,7 @@ class Bench:
         examples: int | None = None,
         at: At = "start",
     ) -> Influences:
-        generation = Generation(
+        generation = ReplyGenerator(
             lambda: self.pair, self.store, [], eager=False, progress=Silent()
         )  # fmt: skip
         return influences.influences(

@@ -24,10 +24,10 @@ from pytest_llmdiff.data.prompts import LONGEST_COMPARED, asked, likeness, norma
 from pytest_llmdiff.data.training.training import TrainData
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, MissingPackageError, ScorerError
 from pytest_llmdiff.explain.explanation import Explanation
-from pytest_llmdiff.explain.training.known import Trained
+from pytest_llmdiff.explain.training.known import KnownTraining
 from pytest_llmdiff.explain.training.neighbours import CANDIDATES, SHOWN, Neighbours
 from pytest_llmdiff.explain.training.values import Leak, Neighbour
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.scoring import PART, Scoring, Vectors
 from pytest_llmdiff.generation.windows import Progress
 from pytest_llmdiff.reports.failure import failure_text
@@ -329,7 +329,7 @@ class Letters:
 
 def scoring(tmp_path: Path, embedder: object) -> Scoring:
     # Vectors need no models: a run without a recording is all that they must not ask for.
-    unused = cast(Generation, None)
+    unused = cast(ReplyGenerator, None)
     chosen: Any = settings(tmp_path, embedder=embedder)
     return Scoring(chosen, Store(tmp_path / "store"), unused)
 
@@ -464,7 +464,7 @@ def test_a_fingerprint_is_taken_once_a_run(tmp_path: Path) -> None:
 
     made = Letters()
     chosen: Any = settings(tmp_path, embedder=made)
-    mine = Scoring(chosen, Store(tmp_path / "store"), cast(Generation, NoRecording()))
+    mine = Scoring(chosen, Store(tmp_path / "store"), cast(ReplyGenerator, NoRecording()))
     for pair in (("a", "b"), ("a", "c"), ("a", "b")):
         mine.scores("embedder", None, [pair], lambda: [])
     mine.vectors(["a"])
@@ -758,17 +758,17 @@ def test_a_run_that_asks_for_nothing_of_it_imports_nothing_of_it(
 def test_broken_traces_of_a_training_fail_no_test_that_asks_nothing_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def broken(_: Trained) -> TrainData:
+    def broken(_: KnownTraining) -> TrainData:
         raise error
 
-    monkeypatch.setattr(Trained, "train_data", property(broken))
+    monkeypatch.setattr(KnownTraining, "train_data", property(broken))
     unused: Any = None
     specs = (Spec(text="base", kind="weights"), Spec(text="tuned", kind="adapter"))
     found_by_itself = settings(tmp_path)
-    assert Trained(found_by_itself, specs, unused, unused).neighbours is None
+    assert KnownTraining(found_by_itself, specs, unused, unused).neighbours is None
     given_by_the_user = settings(tmp_path, train_data="data.json")
     with pytest.raises(type(error)):
-        _ = Trained(given_by_the_user, specs, unused, unused).neighbours
+        _ = KnownTraining(given_by_the_user, specs, unused, unused).neighbours
 
 
 # Real embedders

@@ -215,7 +215,7 @@ import pytest_llmdiff.engines.devices as placement
 from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.engines.devices import Placement
 from pytest_llmdiff.engines.scripted import ScriptedEngine
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.plan import cut_windows
 from pytest_llmdiff.plugin.progress import Silent
 from pytest_llmdiff.store import Store
@@ -251,7 +251,7 @@ base, tuned = Engine({}, default="Yes."), Engine({}, default="No.")
 base.side, tuned.side = "base", "tuned"
 placement = Placement(device="cuda", index=index, count=2, shares=2)
 requests = [request(f"{n}?") for n in range(20)]
-generation = Generation(
+generation = ReplyGenerator(
     lambda: Pair(base=base, tuned=tuned, resolved={}, place=lambda: placement),
     Store(folder / "store"), cut_windows(requests, [2] * len(requests)),
     eager=True, progress=Silent(),

@@ -14,7 +14,7 @@ from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.engines.opening import open_pair
 from pytest_llmdiff.explain.attribution.attribution import attribution
 from pytest_llmdiff.explain.attribution.values import Terms
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.plugin.progress import Silent
 from pytest_llmdiff.store import Store
 from tests.expanded import BASE, Expanded
@@ -38,7 +38,7 @@ class RealLab(Lab):
             parse_spec(text, option="--llm-base", folder=SUITE) for text in (BASE, "adapters/good")
         )
         self.pair = open_pair(base, tuned, settings(SUITE, store=store), Store(store))
-        self.generation = Generation(
+        self.generation = ReplyGenerator(
             lambda: self.pair, Store(store), [], eager=False, progress=Silent()
         )
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.text.scripts import main_script, script_shares, undeclared, unreadable
 from pytest_llmdiff.errors import ConfigError, ScorerError
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.scoring import Scoring
 from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.scorers.classifier import BATCH
@@ -315,7 +315,7 @@ def test_the_device_with_its_index_is_where_a_scorer_loads(
     monkeypatch.setattr("pytest_llmdiff.generation.scoring.auto_device", lambda *_: "cuda")
     for asked, expected in {"cuda:1": "cuda:1", "auto": "cuda", "cuda": "cuda"}.items():
         chosen: Any = settings(tmp_path, device=asked)
-        scoring = Scoring(chosen, Store(tmp_path / "store"), cast(Generation, None))
+        scoring = Scoring(chosen, Store(tmp_path / "store"), cast(ReplyGenerator, None))
         scoring._open("embedder", "anything")
         assert given.pop()() == expected
     prints = {

@@ -12,7 +12,7 @@ from pytest_llmdiff.engines.pair.divergence import rows_for
 from pytest_llmdiff.engines.pair.first_differences import about, asked, reply_tokens
 from pytest_llmdiff.engines.transformers.adapter import require_adapter
 from pytest_llmdiff.errors import ProbeError
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Carriers:
 TOKENS = 64  # of each reply: where it began, it was decided
 
 
-def carriers(generation: Generation, comparisons: Sequence[Comparison]) -> Carriers:
+def carriers(generation: ReplyGenerator, comparisons: Sequence[Comparison]) -> Carriers:
     """The parts of the tuned model's adapter, by the share of the change of the tuned replies that
     they bring about.
 

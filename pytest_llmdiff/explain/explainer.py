@@ -17,7 +17,7 @@ from pytest_llmdiff.explain.carriers import carriers
 from pytest_llmdiff.explain.explanation import Explanation
 from pytest_llmdiff.explain.tokens import token_view
 from pytest_llmdiff.explain.training.influence import influences
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.tokens import TokenDivergences
@@ -49,13 +49,13 @@ CARRIERS = Kind(name="by layers", most=1)
 NEAREST = 24  # training examples whose gradients are taken for a failure
 
 
-class Explaining:
+class Explainer:
     """Explains comparisons of one pair of models, and knows what that has cost."""
 
     def __init__(
         self,
         settings: Settings,
-        generation: Generation,
+        generation: ReplyGenerator,
         neighbours: Neighbours | None,
         learnt: Callable[[], Learnt] | None,
     ) -> None:

@@ -13,7 +13,7 @@ from pytest_llmdiff.engines.pair.divergence import rows_for, token_divergences, 
 from pytest_llmdiff.engines.pair.first_differences import Asked, about, asked, reply_tokens
 from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.errors import CapabilityError
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 
 WINDOW, BEHIND = 64, 8  # tokens that are decoded together, and those that stay of them
 CANDIDATES = 5  # next tokens of each model where the replies part
@@ -131,7 +131,7 @@ def _candidates(
         yield number, [[engine.token_text(token), p] for token, p in tokens]
 
 
-def token_view(generation: Generation, comparison: Comparison) -> TokenView:
+def token_view(generation: ReplyGenerator, comparison: Comparison) -> TokenView:
     """By a pass of both models over either reply.
 
     Raises:

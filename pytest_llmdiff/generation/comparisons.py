@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.data.probes import Probe
     from pytest_llmdiff.data.requests import Request
     from pytest_llmdiff.engines import Generated
-    from pytest_llmdiff.generation.generator import Generation
+    from pytest_llmdiff.generation.generator import ReplyGenerator
     from pytest_llmdiff.generation.plan import Plan
 
 
@@ -28,7 +28,7 @@ class Comparer:
         self,
         run: Run,
         plan: Plan,
-        generation: Generation,
+        generation: ReplyGenerator,
         *,
         sides: tuple[str, str],
         accepted: Callable[[Probe], Accepted | None],

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LOADED = 4096  # prompts for which it is worth loading two models that take turns in memory
 
 
-class Generation:
+class ReplyGenerator:
     """The replies and divergences of the run.
 
     With `eager` (other workers wait for the rows) the first need runs all windows; otherwise only

@@ -9,13 +9,13 @@ from pytest_llmdiff.data.comparison import Side
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.tokens import Likelihood, Passage
 from pytest_llmdiff.errors import ProbeError
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 
 WHAT = "reply-score"  # their name in the store and in recordings
 
 
 def likelihoods(
-    generation: Generation,
+    generation: ReplyGenerator,
     side: Side,
     passages: Sequence[Passage],
     around: Callable[[], Sequence[Passage]] = list,
@@ -51,7 +51,7 @@ def likelihoods(
 
 
 def all_likelihoods(
-    generation: Generation, side: Side, passages: Sequence[Passage]
+    generation: ReplyGenerator, side: Side, passages: Sequence[Passage]
 ) -> list[Likelihood]:
     """Likelihoods of passages that are given one by one.
 

@@ -13,7 +13,7 @@ from pytest_llmdiff.data.probes import Probe, make_probe, make_reading
 from pytest_llmdiff.data.tokens import Likelihood, Passage
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.errors import CapabilityError, ConfigError
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.likelihoods import all_likelihoods
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class ModelRun(Protocol):
     """What a model needs of its run."""
 
     @property
-    def generation(self) -> Generation: ...
+    def generation(self) -> ReplyGenerator: ...
     def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]: ...
     def compare(self, probes: Sequence[Probe]) -> list[Comparison]: ...
     def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]: ...

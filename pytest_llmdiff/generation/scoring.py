@@ -14,7 +14,7 @@ from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.engines.opening import auto_device
 from pytest_llmdiff.errors import LLMDiffError, ScorerError, once_more
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.locks import ModelLock
 from pytest_llmdiff.generation.rows import RowCache, UsedKeys
 from pytest_llmdiff.generation.windows import Progress
@@ -60,7 +60,7 @@ class Scoring:
         self,
         settings: Settings,
         store: Store,
-        generation: Generation,
+        generation: ReplyGenerator,
         used: UsedKeys | None = None,
     ) -> None:
         self._settings = settings

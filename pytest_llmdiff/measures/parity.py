@@ -12,7 +12,7 @@ from pytest_llmdiff.engines import capability
 from pytest_llmdiff.engines.pair.first_differences import FirstDifference, about, asked
 from pytest_llmdiff.engines.pair.first_differences import first_differences as found
 from pytest_llmdiff.errors import CapabilityError, ConfigError
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.models import Given, Model, probes_of
 from pytest_llmdiff.measures.settle import OWN, Question, report, settle, settle_problems
 from pytest_llmdiff.measures.wiring.findings import Findings, Problem, findings_measurement
@@ -281,7 +281,7 @@ def _adapter(tuned: Model, comparisons: list[Comparison]) -> Problem | None:
 
 
 def first_differences(
-    generation: Generation, comparisons: Sequence[Comparison]
+    generation: ReplyGenerator, comparisons: Sequence[Comparison]
 ) -> list[FirstDifference]:
     """Where the second reply of each comparison leaves the first, by one pass of the first model.
 

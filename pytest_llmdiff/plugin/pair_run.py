@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.config.settings import Settings
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.scoring import Scoring
 from pytest_llmdiff.verdicts.baseline import Conditions, Role
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from pytest_llmdiff.explain.attention.values import AttentionMap, AttentionView, Moves
     from pytest_llmdiff.explain.attribution.values import Attribution, Terms
     from pytest_llmdiff.explain.carriers import Carriers
-    from pytest_llmdiff.explain.explainer import Explaining
+    from pytest_llmdiff.explain.explainer import Explainer
     from pytest_llmdiff.explain.explanation import Explanation
-    from pytest_llmdiff.explain.training.known import Trained
+    from pytest_llmdiff.explain.training.known import KnownTraining
     from pytest_llmdiff.explain.training.recitation import Recital
     from pytest_llmdiff.explain.training.values import At, Influences
     from pytest_llmdiff.generation.comparisons import Comparer
@@ -98,13 +98,13 @@ class PairRun:
         self._lock = lock
 
     @cached_property
-    def generation(self) -> Generation:
-        from pytest_llmdiff.generation.generator import Generation
+    def generation(self) -> ReplyGenerator:
+        from pytest_llmdiff.generation.generator import ReplyGenerator
         from pytest_llmdiff.generation.plan import cut_windows, growing
         from pytest_llmdiff.plugin.progress import progress_for
 
         sizes = partial(growing, self._largest)
-        found = Generation(
+        found = ReplyGenerator(
             self._opened,
             self._context.store,
             cut_windows(self._context.plan.planned if self.tuning else (), sizes()),
@@ -168,27 +168,27 @@ class PairRun:
         return Scoring(self.settings, self._context.store, self.generation, self._used)
 
     @cached_property
-    def trained(self) -> Trained:
-        from pytest_llmdiff.explain.training.known import Trained
+    def trained(self) -> KnownTraining:
+        from pytest_llmdiff.explain.training.known import KnownTraining
         from pytest_llmdiff.plugin.progress import progress_for
 
-        return Trained(
+        return KnownTraining(
             self.settings, self._specs, lambda: self.scoring,
             lambda: progress_for(self._context.config),
         )  # fmt: skip
 
     @cached_property
-    def explaining(self) -> Explaining:
-        from pytest_llmdiff.explain.explainer import Explaining
+    def explainer(self) -> Explainer:
+        from pytest_llmdiff.explain.explainer import Explainer
 
         near = self.trained.neighbours if self.tuning else None
         learnt = partial(self.trained.learnt, self._context.store) if self.tuning else None
-        return Explaining(self.settings, self.generation, near, learnt)
+        return Explainer(self.settings, self.generation, near, learnt)
 
     @property
     def notes(self) -> list[str]:
         """What the reports say of how the models were run."""
-        explained = self.explaining.notes() if "explaining" in self.__dict__ else ()
+        explained = self.explainer.notes() if "explainer" in self.__dict__ else ()
         return [*self.generation.windows.notes, *self.generation.pair.notes, *explained]
 
     # Of the run and of the training
@@ -397,7 +397,7 @@ class PairRun:
 
         if comparison.given is not None or self.settings.explain == "none":
             return Explanation(rerun=self.rerun())
-        found = self.explaining.explain(comparison, self.comparer.request(comparison))
+        found = self.explainer.explain(comparison, self.comparer.request(comparison))
         explanation = replace(found, rerun=self.rerun())
         self._context.explained(comparison, explanation)
         return explanation
@@ -410,7 +410,7 @@ PACKAGES = ("pytest-llmdiff", "torch", "transformers", "peft")
 
 
 def conditions_of(
-    settings: Settings, generation: Generation, scoring: Scoring, role: Role = None
+    settings: Settings, generation: ReplyGenerator, scoring: Scoring, role: Role = None
 ) -> Conditions:
     """By name, as plain JSON; those with names of their own come first, since they say more than
     the hash of the base, which covers weights, tokenizer and template besides."""

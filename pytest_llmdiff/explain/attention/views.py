@@ -19,14 +19,14 @@ from pytest_llmdiff.explain.attention.values import (
     moves_from_json,
     view_from_json,
 )
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 
 PART = 32  # comparisons whose attention is kept together: a killed run loses no more
 SHOWN = 5  # heads, and words, that moved most
 
 
 def attention_views(
-    generation: Generation,
+    generation: ReplyGenerator,
     comparisons: Sequence[Comparison],
     around: Callable[[], Sequence[Comparison]] = list,
 ) -> list[AttentionView | str]:
@@ -56,7 +56,7 @@ def attention_views(
 
 
 def attention_moves(
-    generation: Generation, pairs: Sequence[tuple[Comparison, Comparison]]
+    generation: ReplyGenerator, pairs: Sequence[tuple[Comparison, Comparison]]
 ) -> list[Moves | str]:
     """How far either model's attention moves from the first prompt of a pair to the second, while
     it reads the base's reply to the first; or why that cannot be told.
@@ -82,7 +82,7 @@ def attention_moves(
 
 
 def attention_map(
-    generation: Generation, comparison: Comparison, *, layer: int, head: int
+    generation: ReplyGenerator, comparison: Comparison, *, layer: int, head: int
 ) -> AttentionMap:
     """The attention of one head of both models, both counted from 0.
 
@@ -109,7 +109,7 @@ def attention_map(
     )
 
 
-def attention_shown(generation: Generation, comparison: Comparison) -> AttentionShown | None:
+def attention_shown(generation: ReplyGenerator, comparison: Comparison) -> AttentionShown | None:
     """What a failure shows of attention; None where none moved beyond rounding.
 
     Raises:
@@ -132,7 +132,7 @@ def attention_shown(generation: Generation, comparison: Comparison) -> Attention
     )
 
 
-def _parts(generation: Generation, items: Sequence[Any]) -> list[Sequence[Any]]:
+def _parts(generation: ReplyGenerator, items: Sequence[Any]) -> list[Sequence[Any]]:
     """What is computed and kept together: all, where the models take turns in memory."""
     size = PART if len(items) <= PART or generation.pair.fits else len(items)
     return [items[start : start + size] for start in range(0, len(items), size)]

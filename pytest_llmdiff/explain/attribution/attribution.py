@@ -21,7 +21,7 @@ from pytest_llmdiff.explain.attribution.values import (
     SideAttribution,
     Terms,
 )
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.likelihoods import all_likelihoods
 from pytest_llmdiff.store import content_key
 
@@ -32,7 +32,7 @@ class AttributionRun(Protocol):
     """The run, as far as attributions need it."""
 
     @property
-    def generation(self) -> Generation: ...
+    def generation(self) -> ReplyGenerator: ...
     def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]: ...
     def scores(
         self, role: str, comparisons: Sequence[Comparison], inputs_of: InputsOf, spec: object | None
@@ -196,7 +196,7 @@ def _toxicities(run: AttributionRun, subject: Subject, texts: list[str]) -> dict
 
 
 def _sloped(
-    generation: Generation, subject: Subject, side: Side, method: str, terms: Terms
+    generation: ReplyGenerator, subject: Subject, side: Side, method: str, terms: Terms
 ) -> SideAttribution:
     """By gradients, through the weights of one side."""
     reply = getattr(subject.comparison, str(terms.of)).text

@@ -20,7 +20,7 @@ from pytest_llmdiff.engines.pair.first_differences import about, asked, reply_to
 from pytest_llmdiff.engines.transformers.adapter import require_adapter
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, ProbeError
 from pytest_llmdiff.explain.training.values import At, Influence, Influences
-from pytest_llmdiff.generation.generator import Generation
+from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.windows import Progress
 from pytest_llmdiff.store import Store, content_key, store_key
 
@@ -121,7 +121,7 @@ class Learnt:
 
 
 def influences(
-    generation: Generation,
+    generation: ReplyGenerator,
     comparison: Comparison,
     learnt: Callable[[], Learnt],
     *,

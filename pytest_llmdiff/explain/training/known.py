@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.store import Store
 
 
-class Trained:
+class KnownTraining:
     """The traces that a training left, as far as they are there. Nothing is read before it is
     asked for."""
 
