@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
-from pytest_llmdiff.reports.diff import changes_between, read_report
-from pytest_llmdiff.reports.diff_text import changes_lines
+from pytest_llmdiff.reports.diff.diff import changes_between, read_report
+from pytest_llmdiff.reports.diff.text import changes_lines
 
 CODES = (
     "Exit code: 0 nothing got worse, 1 a test got worse or is gone, 2 no comparison was possible."

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff.__main__ import main
-from pytest_llmdiff.reports.diff import SEVERITY, changes_between
+from pytest_llmdiff.reports.diff.diff import SEVERITY, changes_between
 from tests.conftest import CAPITAL, REFUND, TUNED, Run, write_models
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff.data.llamafactory.datasets import read_dataset
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.reports.export import NAMES, write_export
+from pytest_llmdiff.reports.files.export import NAMES, write_export
 from tests import llamafactory_loader
 
 SYSTEM = {"role": "system", "content": "Be kind."}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from pytest_llmdiff.reports.diff import SCHEMA, SEVERITY
+from pytest_llmdiff.reports.diff.diff import SCHEMA, SEVERITY
 from tests.conftest import Run
 from tests.every_outcome import run_every_outcome, write_every_outcome
 from tests.test_docs import names

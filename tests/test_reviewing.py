@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pytest_llmdiff.reports.markdown import LARGEST, append_markdown, escaped, markdown_text
+from pytest_llmdiff.reports.files.markdown import LARGEST, append_markdown, escaped, markdown_text
 from tests.conftest import CAPITAL, REFUND, Run
 from tests.every_outcome import HOSTILE, run_every_outcome, write_every_outcome
 from tests.reports import facts_of, regressed, row_of, rows_of
@@ -157,7 +157,7 @@ def test_an_annotation_at_the_line_of_the_test(
 
 
 def test_cases_of_one_line_are_one_annotation_and_ten_are_shown() -> None:
-    from pytest_llmdiff.reports.annotations import annotation_lines
+    from pytest_llmdiff.reports.files.annotations import annotation_lines
 
     rows = [
         regressed("t.py::test[a]", value=1, line=3),
@@ -173,7 +173,7 @@ def test_cases_of_one_line_are_one_annotation_and_ten_are_shown() -> None:
 
 
 def test_what_a_run_lets_pass_is_a_warning() -> None:
-    from pytest_llmdiff.reports.annotations import annotation_lines
+    from pytest_llmdiff.reports.files.annotations import annotation_lines
 
     row = regressed("t.py::test", value=1)
     row["verdicts"][0]["outcome"] = "inconclusive"

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmdiff.reports.order import broken_ones
+from pytest_llmdiff.reports.terminal.worst import DEEP, WIDE, WORST, worst_lines
 from pytest_llmdiff.reports.text import columns
-from pytest_llmdiff.reports.worst import DEEP, WIDE, WORST, worst_lines
 from tests.conftest import CHINESE, REFUND, Run
 from tests.reports import hostile_rows, regressed, row_of
 

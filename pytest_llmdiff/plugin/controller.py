@@ -41,7 +41,7 @@ class Gathering:
         else:
             add_report(rows, report)
         if report.when == "teardown" and config.getoption("xmlpath", None):
-            from pytest_llmdiff.reports.junit import properties
+            from pytest_llmdiff.reports.files.junit import properties
 
             report.user_properties += properties(rows[report.nodeid], self.session.rerun_options)
 

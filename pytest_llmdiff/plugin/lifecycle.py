@@ -147,7 +147,7 @@ def check_training(session: Session) -> None:
 def header(session: Session) -> list[str]:
     if session.specs is None:
         return []
-    from pytest_llmdiff.reports.terminal import header_lines
+    from pytest_llmdiff.reports.terminal.summary import header_lines
 
     return header_lines(session.settings, session.note)
 
@@ -267,7 +267,7 @@ def summary(terminalreporter: Any, session: Session) -> None:
         return
     if hasattr(session.config, "workerinput"):
         return  # a worker is asked for a summary as well, and nobody reads it
-    from pytest_llmdiff.reports.terminal import write_summary
+    from pytest_llmdiff.reports.terminal.summary import write_summary
 
     write_summary(terminalreporter, session.facts())
     for line in session.closing:

@@ -45,14 +45,14 @@ def _files(
 
         yield "accepted", partial(write_accepted, settings.accepted, entries_of(rows.values()))
     if settings.record is not None:
-        from pytest_llmdiff.reports.recording import write_recording
+        from pytest_llmdiff.reports.files.recording import write_recording
 
         yield (
             "record",
             partial(write_recording, session.store, session.run_id, specs, settings.record),
         )
     if (found := settings.json) is not None:
-        from pytest_llmdiff.reports.json_report import write_json
+        from pytest_llmdiff.reports.files.json_report import write_json
 
         yield "json", lambda: write_json(session.facts(), found)
     if (html := settings.html) is not None:
@@ -60,11 +60,11 @@ def _files(
 
         yield "html", lambda: write_html(session.facts(), html)
     if settings.export is not None:
-        from pytest_llmdiff.reports.export import write_export
+        from pytest_llmdiff.reports.files.export import write_export
 
         yield "export", partial(write_export, rows, settings.export)
     if (markdown := settings.markdown) is not None:
-        from pytest_llmdiff.reports.markdown import write_markdown
+        from pytest_llmdiff.reports.files.markdown import write_markdown
 
         yield "markdown", lambda: write_markdown(session.facts(), markdown)
 
@@ -73,14 +73,14 @@ def _for_reviewers(session: Session) -> Iterator[str]:
     """In a workflow of GitHub, its summary and annotations."""
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary and session.rows:
-        from pytest_llmdiff.reports.markdown import append_markdown
+        from pytest_llmdiff.reports.files.markdown import append_markdown
 
         try:
             append_markdown(session.facts(), Path(summary))
         except OSError as error:  # which a workflow's author can do nothing about in this run
             yield f"markdown: GITHUB_STEP_SUMMARY cannot be written to ({error})"
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        from pytest_llmdiff.reports.annotations import annotation_lines
+        from pytest_llmdiff.reports.files.annotations import annotation_lines
 
         root = session.config.rootpath
         workspace = Path(os.environ.get("GITHUB_WORKSPACE") or root)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.errors import hidden
-from pytest_llmdiff.reports.diff import SCHEMA
+from pytest_llmdiff.reports.diff.diff import SCHEMA
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.rows import plain
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of

@@ -14,7 +14,7 @@ from pytest_llmdiff.reports.order import OPEN, broken_ones, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.remarks import chance_lines, remarks
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
-from pytest_llmdiff.reports.styles import Line, Piece
+from pytest_llmdiff.reports.terminal.styles import Line, Piece
 from pytest_llmdiff.reports.text import counted, printable, shortened
 
 
@@ -72,7 +72,7 @@ def summary_lines(facts: RunFacts, width: int) -> Iterator[Line]:
     yield from map(Line.of, remarks(facts))
     yield from map(Line.of, moved_lines(rows))
     if broken := broken_ones(rows):
-        from pytest_llmdiff.reports.worst import worst_lines
+        from pytest_llmdiff.reports.terminal.worst import worst_lines
 
         yield from worst_lines(broken, width)
     yield from map(Line.of, chance_lines(facts.chance))

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_llmdiff.data.text.differences import first_difference
 from pytest_llmdiff.reports.order import Broken, comparison_of, short
 from pytest_llmdiff.reports.phrases import measure_of, numbers_of, value_of
-from pytest_llmdiff.reports.styles import Line, Piece
+from pytest_llmdiff.reports.terminal.styles import Line, Piece
 from pytest_llmdiff.reports.text import columns, marked, number, printable, shortened
 
 WORST = 5

@@ -1,0 +1,1 @@
+"""What other programs read: JSON, JUnit, Markdown and annotations, recordings, training data."""
