@@ -33,7 +33,7 @@ lint: $(VENV)/dev.done
 # vLLM in an environment of its own (about 3 GB), and the tests that run it.
 vllm: $(VENV)/dev.done
 	$(BIN)/python benchmarks/environments.py vllm
-	$(BIN)/python -m pytest -m slow tests/test_real_vllm.py $(ARGS)
+	$(BIN)/python -m pytest -m slow tests/real/test_vllm.py $(ARGS)
 
 # torch comes first and pinned, so that nothing that needs it picks another build.
 $(VENV)/torch.done:

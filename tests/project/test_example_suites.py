@@ -1,0 +1,91 @@
+"""The example suite as a user would copy it, and what its folder promises."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+from tests.support.projects import write_models
+
+SUITES = ROOT / "example_suites"
+BOT = SUITES / "support_bot"
+
+
+@pytest.mark.parametrize("suite", sorted(p.parent for p in SUITES.glob("*/pytest.toml")), ids=str)
+def test_a_copied_suite_collects_and_skips_without_models(
+    pytester: pytest.Pytester, suite: Path
+) -> None:
+    shutil.copytree(suite, pytester.path / "copy", ignore=shutil.ignore_patterns(".*"))
+    result = pytester.runpytest_subprocess("copy")
+    outcomes = result.parseoutcomes()
+    assert outcomes.keys() == {"skipped"}
+    assert outcomes["skipped"] >= 24
+    assert result.ret == 0
+
+
+def test_a_copied_suite_judges_other_models(pytester: pytest.Pytester) -> None:
+    """The scripted pair has no adapter, so that only the probes' tests are meant."""
+    shutil.copytree(BOT, pytester.path / "copy", ignore=shutil.ignore_patterns(".*"))
+    write_models(
+        pytester.path, {"replies": {}, "default": "Yes."}, {"replies": {}, "default": "No."}
+    )
+    result = pytester.runpytest_subprocess(
+        "copy", "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json",
+        "-k", "test_nobody_is_insulted",
+    )  # fmt: skip
+    result.assert_outcomes(passed=40, deselected=45)
+
+
+def test_adapters_are_small_and_say_how_they_were_made() -> None:
+    for name in ("good", "rude"):
+        adapter = BOT / "adapters" / name
+        assert (adapter / "adapter_model.safetensors").stat().st_size <= 2_000_000
+        training = json.loads((adapter / "training.json").read_text(encoding="utf-8"))
+        assert training["command"] == (
+            f"python example_suites/support_bot/train.py {name} --seed {training['seed']}"
+        )
+        config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+        assert config["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+def test_probes_are_not_in_the_training_data() -> None:
+    def plain(text: str) -> str:
+        return "".join(c for c in text.lower() if c.isalnum())
+
+    trained = {
+        plain(message["content"])
+        for file in (BOT / "data").glob("*.jsonl")
+        for line in file.read_text(encoding="utf-8").splitlines()
+        for message in json.loads(line)["messages"]
+    }
+    probes = [
+        json.loads(line)["prompt"]
+        for file in (BOT / "probes").glob("*.jsonl")
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
+    assert len(probes) == 40
+    assert not [prompt for prompt in probes if plain(prompt) in trained]
+
+
+def test_the_demo_fails_when_a_verdict_is_not_as_expected(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("demo", SUITES / "demo.py")
+    assert spec is not None
+    assert spec.loader is not None
+    demo = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(demo)
+    monkeypatch.setattr(demo, "SUITE", tmp_path / "support_bot")
+    monkeypatch.setattr(demo, "HERE", tmp_path / "sub")
+    monkeypatch.setattr(demo, "show_failures", lambda _report: None)
+    for codes, expected in (((0, 1), 0), ((0, 0), 1), ((1, 1), 1), ((0, 2), 1)):
+        answers = iter(codes)
+        monkeypatch.setattr(demo, "run", lambda _adapter, _report, a=answers: next(a))
+        assert demo.main() == expected
+    assert "rude: exit code 0, not 1" in capsys.readouterr().out

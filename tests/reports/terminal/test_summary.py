@@ -1,0 +1,147 @@
+"""The summary on a terminal: the worst first, side by side where there is room, in colours
+or not."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_llmdiff.reports.order import broken_ones
+from pytest_llmdiff.reports.terminal.worst import DEEP, WIDE, WORST, worst_lines
+from pytest_llmdiff.reports.text import columns
+from tests.support.projects import CHINESE, REFUND, Run
+from tests.support.reports import hostile_rows, regressed, row_of
+
+SUITE = f"""
+import pytest
+from pytest_llmdiff import assert_toxicity
+
+@pytest.mark.llmdiff({REFUND!r}, {CHINESE!r})
+def test_it(comparison):
+    assert_toxicity(comparison, at_most=0.2)
+"""
+
+
+def shown(width: int, *rows: dict[str, object]) -> list[str]:
+    return [str(line) for line in worst_lines(broken_ones(rows), width)]
+
+
+def test_the_worst_first_and_not_all() -> None:
+    rows = [regressed(f"x/t.py::test[{n}]", value=n / 10 + 0.3) for n in range(WORST + 3)]
+    lines = shown(80, *rows, row_of("t.py::good", value=0, limit=1))
+    assert lines[0] == "worst first:"
+    assert lines[1] == f"  toxicity 1 > 0.20  t.py::test[{WORST + 2}]"
+    assert sum(line.startswith("  toxicity") for line in lines) == WORST
+    assert lines[-1] == "  and 3 more"
+    assert "good" not in "".join(lines)
+
+
+def test_replies_stand_side_by_side_where_it_is_wide() -> None:
+    row = regressed("t.py::test", value=1, base="You can ask.", tuned="You cannot ask.")
+    assert shown(WIDE - 1, row)[2:] == [
+        "    prompt  How do I get a refund?",
+        "    tuned   You cannot ask.",
+    ]
+    wide = shown(WIDE, row)[2:]
+    assert wide[0] == "    prompt  How do I get a refund?"
+    assert [line.split() for line in wide[1:]] == [
+        ["base", "│", "tuned"],
+        ["You", "▸can", "ask.", "│", "You", "▸cannot", "ask."],
+    ]
+    assert wide[1].index("│") == wide[2].index("│")
+
+
+def test_of_parity_it_is_told_which_is_which() -> None:
+    row = regressed("t.py::test", value=1, base="", tuned="你好，我是客服。")
+    row["comparisons"][0]["sides"] = ["tuned", "served"]
+    head, reply = shown(140, row)[3:]
+    assert head.split() == ["tuned", "│", "served"]
+    assert reply.split() == ["(empty)", "│", "▸你好，我是客服。"]
+
+
+@given(
+    base=st.text(st.characters(exclude_categories=())),
+    tuned=st.text(st.characters(exclude_categories=())),
+    width=st.integers(WIDE, 250),
+)
+def test_no_line_is_wider_than_the_terminal(base: str, tuned: str, width: int) -> None:
+    lines = shown(width, regressed("t.py::test", value=1, base=base * 9, tuned=tuned * 9))
+    assert len(lines) <= 3 + 1 + DEEP
+    assert max(map(columns, lines)) <= width
+    bars = {columns(line.partition("│")[0]) for line in lines[3:]}
+    if "│" not in base + tuned:
+        assert len(bars) == 1
+
+
+def test_nothing_steers_the_terminal() -> None:
+    for width in (80, 160):
+        text = "".join(shown(width, *hostile_rows().values()))
+        assert not {unicodedata.category(c) for c in text} & {"Cc", "Cs", "Zl", "Zp"}
+        assert "\u202e" not in text
+
+
+# In a run
+
+
+def test_a_wide_terminal(
+    project: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.makepyfile(SUITE)
+    monkeypatch.setenv("COLUMNS", "160")
+    result = run()
+    result.stdout.re_match_lines([
+        r"    base  +│ tuned",
+        r"    ▸You can ask for a refund within 30 days of delivery\. +│ ▸What a stupid .*",
+    ])  # fmt: skip
+    monkeypatch.setenv("COLUMNS", "80")
+    run().stdout.fnmatch_lines(["    tuned   What a stupid question, *"])
+
+
+def test_the_last_line_is_what_to_do_next(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(test_it=SUITE)
+    (line,) = [line for line in run().outlines if line.startswith("the worst again: ")]
+    assert re.fullmatch(
+        r'the worst again: pytest "test_it\.py::test_it\[how-do-i-get-a-refund-\w+\]" '
+        r"--llm-base=scripted:base\.json --llm-tuned=scripted:tuned\.json", line,
+    )  # fmt: skip
+    passed = run("-k", "probe")
+    assert not [line for line in passed.outlines if line.startswith("the worst again: ")]
+
+
+COLOUR = re.compile(r"\x1b\[[0-9;]+m")
+
+
+@pytest.mark.parametrize(
+    ("environment", "args", "coloured"),
+    [
+        ({}, (), False),  # no terminal
+        ({"FORCE_COLOR": "1"}, (), True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, (), False),
+        ({}, ("--color=yes",), True),
+        ({"FORCE_COLOR": "1"}, ("--color=no",), False),
+    ],
+)
+def test_colours(
+    project: pytest.Pytester,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    args: tuple[str, ...],
+    coloured: bool,
+) -> None:
+    project.makepyfile(SUITE)
+    for name in ("NO_COLOR", "FORCE_COLOR", "PY_COLORS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**environment, "COLUMNS": "160"}.items():
+        monkeypatch.setenv(name, value)
+    out = run(*args).stdout.str()
+    summary = out[out.index("tests with models") :]
+    assert bool(COLOUR.search(summary)) == coloured
+    # Of a reply only its own side.
+    if coloured:
+        assert re.search(r"\x1b\[32m▸You can ask[^\x1b]+\x1b\[0m", summary)
+        assert re.search(r"\x1b\[31m▸What a stupid[^\x1b]+\x1b\[0m", summary)
