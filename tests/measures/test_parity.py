@@ -118,13 +118,13 @@ def test_other_weights_differ_for_real(pytester: pytest.Pytester, models: Path) 
             "E *parity rate of 15 comparisons: *limit 0.30 (given in the test): the interval lies*",
         ]
     )
-    assert verdicts(pytester)["test_it", "served_run"]["outcome"] == "passed"
+    assert verdicts(pytester)["test_it", "serving"]["outcome"] == "passed"
 
 
 def test_another_dtype_may_differ_by_rounding(pytester: pytest.Pytester, models: Path) -> None:
     found = run(pytester, models, str(models / "merged"), "--llmdiff-served-dtype=bfloat16")
     found.stdout.fnmatch_lines(["ran on *served dtype bfloat16*", "note: * served replies are*"])
-    notes = verdicts(pytester)["test_it", "served_run"]["details"]["notes"]
+    notes = verdicts(pytester)["test_it", "serving"]["details"]["notes"]
     assert "of 15 served replies are the same" in notes[0]
 
 
