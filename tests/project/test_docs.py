@@ -360,7 +360,7 @@ def test_the_limits_of_suites_are_those_of_the_source() -> None:
 
 def test_every_suite_is_described() -> None:
     folder = ROOT / "pytest_llmdiff" / "suites"
-    assert sorted(names("docs/suites.md", "## Which there are")) == sorted(
+    assert sorted(names("docs/suites.md", "## The suites")) == sorted(
         file.parent.name for file in folder.glob("*/test_*.py")
     )
 
