@@ -1,4 +1,4 @@
-"""The example suite as a user would copy it, and what its folder promises."""
+"""The example suite as a user would copy it, and its README's promises."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_copied_suite_collects_and_skips_without_models(
 
 
 def test_a_copied_suite_judges_other_models(pytester: pytest.Pytester) -> None:
-    """The scripted pair has no adapter, so that only the probes' tests are meant."""
+    """The scripted pair has no adapter, so only tests with probes run."""
     shutil.copytree(BOT, pytester.path / "copy", ignore=shutil.ignore_patterns(".*"))
     write_models(
         pytester.path, {"replies": {}, "default": "Yes."}, {"replies": {}, "default": "No."}
