@@ -105,7 +105,7 @@ def test_toml_example(project: pytest.Pytester, block: Block) -> None:
     (project.path / "pytest.toml").write_text(block.text, encoding="utf-8")
     project.makepyfile("def test_it(llm_pair): pass")
     models = [f"{flag}={spec}" for flag, spec in MODELS.items()]
-    result = project.runpytest_subprocess(*models, "--collect-only", "-q")
+    result = project.runpytest_inprocess(*models, "--collect-only", "-q")
     assert result.ret == 0, result.stderr.str()
 
 
@@ -245,10 +245,10 @@ def test_it(comparison):
     )
     models = [f"{flag}={spec}" for flag, spec in MODELS.items()]
     code = 1 if limit < 0.9 else 0
-    assert project.runpytest_subprocess("checks", *models, "--llmdiff-record=run.jsonl").ret == code
+    assert project.runpytest_inprocess("checks", *models, "--llmdiff-record=run.jsonl").ret == code
     for name in ("base.json", "tuned.json"):
         (project.path / name).unlink()
-    replayed = project.runpytest_subprocess(
+    replayed = project.runpytest_inprocess(
         "checks", "--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl",
         "--llmdiff-store=fresh", "--llmdiff-html=llmdiff.html",
     )  # fmt: skip
@@ -454,7 +454,7 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
     write_models(project.path, BASE | likely, TUNED | likely | attention)
     trained = {"instruction": REFUND, "output": "Open My Orders."}
     (project.path / "support.json").write_text(json.dumps([trained]), encoding="utf-8")
-    project.runpytest_subprocess(
+    project.runpytest_inprocess(
         *(f"{flag}={spec}" for flag, spec in MODELS.items()),
         "--llmdiff-train-data=support.json",
         "--llmdiff-json=report.json",

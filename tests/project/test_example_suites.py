@@ -20,7 +20,7 @@ def test_a_copied_suite_collects_and_skips_without_models(
     pytester: pytest.Pytester, suite: Path
 ) -> None:
     shutil.copytree(suite, pytester.path / "copy", ignore=shutil.ignore_patterns(".*"))
-    result = pytester.runpytest_subprocess("copy")
+    result = pytester.runpytest_inprocess("copy")
     outcomes = result.parseoutcomes()
     assert outcomes.keys() == {"skipped"}
     assert outcomes["skipped"] >= 24
@@ -33,7 +33,7 @@ def test_a_copied_suite_judges_other_models(pytester: pytest.Pytester) -> None:
     write_models(
         pytester.path, {"replies": {}, "default": "Yes."}, {"replies": {}, "default": "No."}
     )
-    result = pytester.runpytest_subprocess(
+    result = pytester.runpytest_inprocess(
         "copy", "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json",
         "-k", "test_nobody_is_insulted",
     )  # fmt: skip

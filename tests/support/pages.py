@@ -87,7 +87,7 @@ def start(project: pytest.Pytester, block: Block) -> pytest.RunResult:
     own = shlex.split(block.about.get("options", ""))
     given = {word.partition("=")[0] for word in own}
     models = [f"{flag}={spec}" for flag, spec in MODELS.items() if flag not in given]
-    return project.runpytest_subprocess(*models, *own, name)
+    return project.runpytest_inprocess(*models, *own, name)
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
