@@ -56,6 +56,11 @@ class Spec:
     repo: str | None = None
     revision: str | None = None
 
+    @property
+    def engine(self) -> str:
+        """The kind of engine that opens it (`engines/registry.py`)."""
+        return self.runtime if self.kind in FILE_KINDS else self.kind
+
 
 def parse_spec(text: str, *, option: str, folder: Path) -> Spec:
     """Resolve one SPEC; relative paths start at `folder`.

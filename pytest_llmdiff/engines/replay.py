@@ -15,10 +15,13 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
+from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.config.specs import Spec, fetch
 from pytest_llmdiff.data.comparison import Reply
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.requests import Request
-from pytest_llmdiff.engines import Generated
+from pytest_llmdiff.engines import Engine, Generated
+from pytest_llmdiff.engines.context import Context
 from pytest_llmdiff.engines.rows import divergences_from_json, generated_from_json, unpacked
 from pytest_llmdiff.errors import CapabilityError, ConfigError, ModelError
 from pytest_llmdiff.store import Store, content_key
@@ -31,6 +34,14 @@ VERSION = 2
 LIKE = 1e-3  # by which a score of one text may differ between two machines
 # What values of another form raise where they are read.
 DAMAGED = (KeyError, TypeError, AttributeError, ValueError, LookupError, struct.error)
+
+
+def check(spec: Spec, _option: str, _base: Spec, _settings: Settings) -> None:
+    check_recording(fetch(spec))
+
+
+def open_engine(spec: Spec, side: str, context: Context) -> Engine:
+    return ReplayEngine(fetch(spec), side, context.store)
 
 
 def check_recording(path: Path) -> None:

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.config.specs import Spec, fetch
 from pytest_llmdiff.data.comparison import Reply
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.requests import Request
-from pytest_llmdiff.engines import Generated
+from pytest_llmdiff.engines import Engine, Generated
+from pytest_llmdiff.engines.context import Context
 from pytest_llmdiff.errors import CapabilityError, ConfigError, ModelError
 from pytest_llmdiff.store import content_key
 
@@ -18,6 +21,14 @@ if TYPE_CHECKING:
     from pytest_llmdiff.data.tokens import Passage, TokenDivergences
 
 CALLS = 10_000
+
+
+def check(spec: Spec, _option: str, _base: Spec, _settings: Settings) -> None:
+    ScriptedEngine.from_file(fetch(spec))
+
+
+def open_engine(spec: Spec, _side: str, _context: Context) -> Engine:
+    return ScriptedEngine.from_file(fetch(spec))
 
 
 class ScriptedEngine:

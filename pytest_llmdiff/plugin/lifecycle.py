@@ -100,7 +100,7 @@ def prepare(config: pytest.Config) -> None:
 
 def checked_specs(session: Session) -> Any:
     from pytest_llmdiff.config.specs import FILE_KINDS, given_tokenizer, parse_spec
-    from pytest_llmdiff.engines.spec_checks import check_pair, check_spec
+    from pytest_llmdiff.engines.spec_checks import check_pair, check_served
     from pytest_llmdiff.scorers.opening import check_scorer
 
     settings = session.settings
@@ -114,7 +114,7 @@ def checked_specs(session: Session) -> Any:
         tuned = base
     if settings.served is not None:
         session.served = parse_spec(settings.served, option="--llm-served", folder=settings.folder)
-        check_spec(session.served, "--llm-served", base, settings)
+        check_served(session.served, base, settings)
     served = None if session.served is None else session.served.path
     require_apart(vars(settings), {"base": base.path, "tuned": tuned.path, "served": served})
     session.check_files()

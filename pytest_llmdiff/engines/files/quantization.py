@@ -88,14 +88,13 @@ def versions_of(path: Path) -> Mapping[str, str | None]:
     return {name: installed_version(name) for name in method.packages} if method else {}
 
 
-def check_quantized(spec: Spec, option: str, settings: Settings, quantization: str) -> None:
-    """Refuse quantised weights that cannot be loaded here, and weights that shall be and cannot.
-
-    `quantization` is what shall be done to the weights of this SPEC when they are loaded.
+def check_quantized(spec: Spec, option: str, settings: Settings) -> None:
+    """Refuse quantised weights that cannot be loaded here, and weights that cannot be quantised.
 
     Raises:
-        ConfigError: naming what to install or to leave out.
+        ConfigError: the message says what to install or which option to leave out.
     """
+    quantization = settings.quantization
     found = "gguf" if spec.kind == "gguf" else quantization_of(_folder(spec))
     if found is None:
         if quantization != "none":

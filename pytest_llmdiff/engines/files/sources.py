@@ -74,6 +74,14 @@ class Sources:
             content=self._content(path, adapter, own, template, fallback),
         )
 
+    def loaded_adapter(self, source: Source, side: str) -> Path | None:
+        """The adapter to load with a side's weights. Both sides run over the base's weights where
+        the tuned model is an adapter, so its adapter is loaded with the base."""
+        shared = side == "base" and self.tuned.kind == "adapter"
+        if shared and self.tuned.runtime == self.base.runtime:
+            return fetch(self.tuned)
+        return source.adapter
+
     def renderer(
         self, own: Path, template: TemplateSource | None, fallback: Path | None
     ) -> AnyRenderer:

@@ -1,10 +1,8 @@
-"""From the SPEC of a server to its engine: one that renders prompts by itself, or, with the
-tokenizer at hand, one whose prompts are rendered here."""
+"""Opens the engine of a server: one that sends messages, or, where the tokenizer is given, one that
+renders prompts here and sends token ids."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,54 +10,61 @@ from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import Spec, given_tokenizer
 from pytest_llmdiff.engines import Engine
+from pytest_llmdiff.engines.context import Context
 from pytest_llmdiff.engines.files.artifacts import CONFIG_FILES, tokenizer_files
-from pytest_llmdiff.engines.server.chat import ServerEngine
-from pytest_llmdiff.engines.server.endpoint import Endpoint
+from pytest_llmdiff.errors import ConfigError, MissingPackageError
 from pytest_llmdiff.store import Store, content_key, files_hash
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.training.template_source import TemplateSource
-    from pytest_llmdiff.engines.files.rendering import AnyRenderer
 
 VERSIONS = ("transformers", "tokenizers")
-RendererOf = Callable[[Path, "TemplateSource | None", Path | None], "AnyRenderer"]
-Remembered = Callable[[Store, str, str, Callable[[], Mapping[str, Any]]], Mapping[str, Any]]
 
 
-def open_server(
-    spec: Spec,
-    role: str,
-    settings: Settings,
-    store: Store,
-    template: TemplateSource | None,
-    *,
-    renderer: RendererOf,
-    remembered: Remembered,
-) -> Engine:
-    """The engine of a server, which is asked nothing yet. `role`: what its model is to the run."""
+def check(spec: Spec, option: str, _base: Spec, settings: Settings) -> None:
+    if settings.template is not None and settings.tokenizer is None:
+        raise ConfigError(
+            f"--llmdiff-template: {option} is a server, which renders prompts with the template "
+            "that it was started with; start it with this one (vLLM and llama.cpp: --chat-template "
+            "FILE), or give its tokenizer (--llmdiff-tokenizer) to have prompts rendered here"
+        )
+    if installed_version("openai") is None:
+        raise MissingPackageError("openai", f"{option}: {spec.text}", "'pytest-llmdiff[server]'")
+
+
+def open_engine(spec: Spec, side: str, context: Context) -> Engine:
+    """Sends nothing to the server yet."""
+    from pytest_llmdiff.engines.server.chat import ServerEngine
+    from pytest_llmdiff.engines.server.endpoint import Endpoint
+
+    settings, role = context.settings, context.role if side == "tuned" else side
     endpoint = Endpoint(url=spec.url or "", model=spec.reference or "", role=role)
     options: dict[str, Any] = {
         "in_flight": settings.batch_size,
         "template_kwargs": settings.template_kwargs,
     }
-    own = given_tokenizer(settings)
-    if own is None:
+    tokenizer = given_tokenizer(settings)
+    if tokenizer is None:
         return ServerEngine(endpoint, **options)
+    from pytest_llmdiff.engines.files.sources import given_template
     from pytest_llmdiff.engines.server.raw import RawServerEngine
 
-    identity = _identity(own, template, settings, store)
+    template = given_template(settings)
+    identity = _identity(tokenizer, template, settings, context.store)
     return RawServerEngine(
         endpoint,
-        renderer=renderer(own, template, None),
+        renderer=context.sources.renderer(tokenizer, template, None),
         identity=identity,
-        remembered=partial(remembered, store, identity),
+        remembered=context.remember(identity),
         **options,
     )
 
 
-def _identity(own: Path, template: TemplateSource | None, settings: Settings, store: Store) -> str:
-    """What the token ids of prompts depend on, and where replies stop."""
-    files = [*tokenizer_files(own), *(own / name for name in CONFIG_FILES)]
+def _identity(
+    tokenizer: Path, template: TemplateSource | None, settings: Settings, store: Store
+) -> str:
+    """Content hash of what decides a prompt's token ids and where replies stop."""
+    files = [*tokenizer_files(tokenizer), *(tokenizer / name for name in CONFIG_FILES)]
     content: dict[str, Any] = {
         "tokenizer": files_hash(store, [file for file in files if file.is_file()]),
         "template": None if template is None else template.content(),

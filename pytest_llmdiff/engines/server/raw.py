@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.requests import Request
 from pytest_llmdiff.engines import Continuation, Generated
+from pytest_llmdiff.engines.context import Remember
 from pytest_llmdiff.engines.files.artifacts import generation_stop_ids
 from pytest_llmdiff.engines.files.rendering import AnyRenderer
 from pytest_llmdiff.engines.files.replies import reply_of_text, reply_of_tokens
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 STOPS = 4  # texts that OpenAI's interface takes to stop at
 WHOLE_ROWS = 4  # requests for whole rows under way at once: each answer has megabytes
 T = TypeVar("T")
-Remember = Callable[[str, Callable[[], Mapping[str, Any]]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)

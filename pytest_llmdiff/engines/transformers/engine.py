@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.data.requests import Request
 from pytest_llmdiff.engines import Continuation, Generated
 from pytest_llmdiff.engines.attention import LayerAttention
+from pytest_llmdiff.engines.context import Remember
 from pytest_llmdiff.engines.files.engine import FileEngine
 from pytest_llmdiff.engines.transformers.adapter import AdapterHealth, adapter_health
 from pytest_llmdiff.engines.transformers.attention import AttentionTap
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 # Rows that decode together, where memory holds them: on a CPU more are hardly faster, and a window
 # has no more.
 BATCH = {"cpu": 64, "mps": 32, "cuda": 64}
-Remember = Callable[[str, Callable[[], Mapping[str, Any]]], Mapping[str, Any]]
 
 
 def _forgotten(_: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:

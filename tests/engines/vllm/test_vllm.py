@@ -14,7 +14,7 @@ import pytest
 from pytest_llmdiff.config.specs import Spec, parse_spec
 from pytest_llmdiff.engines.opening import open_pair
 from pytest_llmdiff.engines.pair.pair import Pair
-from pytest_llmdiff.engines.spec_checks import check_pair, check_spec
+from pytest_llmdiff.engines.spec_checks import check_pair, check_served
 from pytest_llmdiff.engines.vllm.arguments import (
     OURS,
     check_arguments,
@@ -101,12 +101,12 @@ def test_what_does_not_go_together(
 
 @pytest.mark.usefixtures("installed")
 def test_a_served_adapter_may_lie_over_another_runtime(folder: Path) -> None:
-    check_spec(spec(folder, "vllm:adapter"), "--llm-served", spec(folder, "base"), settings(folder))
+    check_served(spec(folder, "vllm:adapter"), spec(folder, "base"), settings(folder))
     gguf = Spec(text="b.gguf", kind="gguf", path=folder / "b.gguf")
     with pytest.raises(ConfigError, match=r"vLLM reads no GGUF files"):
-        check_spec(spec(folder, "vllm:adapter"), "--llm-served", gguf, settings(folder))
+        check_served(spec(folder, "vllm:adapter"), gguf, settings(folder))
     quantized = settings(folder, quantization="4bit", served_quantization="none")
-    check_spec(spec(folder, "vllm:base"), "--llm-served", spec(folder, "base"), quantized)
+    check_served(spec(folder, "vllm:base"), spec(folder, "base"), quantized)
 
 
 # Engine arguments
