@@ -141,12 +141,12 @@ class ScriptedEngine:
 
     def token_view(self, prompt: str, base: str, tuned: str) -> dict[str, Any]:
         """Capability: both replies token by token, of prompts whose divergence is known."""
-        from pytest_llmdiff.data.text.differences import first_differing
+        from pytest_llmdiff.data.text.differences import first_difference
 
         if prompt not in self.divergences:
             raise CapabilityError(f"the scripted engine has no divergence for {prompt!r}")
         kl = self.divergences[prompt]
-        at = first_differing(base, tuned)
+        at = first_difference(base, tuned, cut=True)
         known = at is not None and {"base": [[base[at], 1.0]], "tuned": [[tuned[at], 1.0]]}
         return {
             "at": at,

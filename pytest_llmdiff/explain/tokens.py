@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pytest_llmdiff.data.comparison import SIDES, Comparison
-from pytest_llmdiff.data.text.differences import first_differing
+from pytest_llmdiff.data.text.differences import first_difference
 from pytest_llmdiff.data.tokens import SeenToken, TokenDivergences, TokenView
 from pytest_llmdiff.engines import Continuation, capability, lacks_logits
 from pytest_llmdiff.engines.pair.divergence import rows_for, token_divergences, unlike_tokenizers
@@ -50,7 +50,7 @@ def token_views(pair: Pair, asked: Sequence[Asked]) -> list[dict[str, Any]]:
             between=None if pair.fits else base.close,
         )
     )  # fmt: skip
-    parted = [first_differing(*both) for both in replies]
+    parted = [first_difference(*both, cut=True) for both in replies]
     likely = _likely(pair, prompts, replies, parted, rows)
     return [
         {

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement
+from pytest_llmdiff.data.text.differences import common_length
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.engines.pair.first_differences import FirstDifference, about, asked
 from pytest_llmdiff.engines.pair.first_differences import first_differences as found
@@ -109,8 +110,7 @@ def rendering_problem(
     if not unlike:
         return None
     prompt, own, other = unlike[0]
-    pairs = zip(own, other, strict=False)
-    at = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(own), len(other)))
+    at = common_length(own, other)
     shown = [text_of(ids[max(0, at - AROUND) : at + AROUND]) for ids in (own, other)]
     return Problem(
         cause=f"{len(unlike)} of {len(rendered)} prompts are rendered to other tokens, such as "

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.data.probes import make_probe
-from pytest_llmdiff.data.text.differences import first_difference
 from pytest_llmdiff.data.tokens import TokenDivergence, TokenDivergences
 from pytest_llmdiff.errors import ModelError, hidden
 from pytest_llmdiff.explain.explanation import Explanation
@@ -97,32 +96,6 @@ def test_shortened_text(text: str, length: int) -> None:
 )
 def test_a_chinese_character_takes_two_columns(text: str, length: int, shown: str) -> None:
     assert shortened(text, length) == shown
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "index"),
-    [
-        ("", "", None),
-        ("退款", "退款", None),
-        ("退款", "退货", 1),
-        ("ab", "abc", 2),
-        ("abc", "ab", 2),
-        ("", "a", 0),
-        ((1, 2, 3), (1, 5, 3), 1),
-    ],
-)
-def test_first_difference(a: Any, b: Any, index: int | None) -> None:
-    assert first_difference(a, b) == index
-
-
-@given(head=st.text(), a=st.text(), b=st.text())
-def test_nothing_differs_before_the_first_difference(head: str, a: str, b: str) -> None:
-    at = first_difference(head + a, head + b)
-    if at is None:
-        assert a == b
-    else:
-        assert (head + a)[:at] == (head + b)[:at]
-        assert (head + a)[at : at + 1] != (head + b)[at : at + 1]
 
 
 @pytest.mark.parametrize(

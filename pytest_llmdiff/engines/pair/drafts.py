@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.requests import Request
+from pytest_llmdiff.data.text.differences import common_length
 from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.engines import Continuation, Generated, capability
 from pytest_llmdiff.engines.pair.divergence import TokenStatistics, unlike_tokenizers
@@ -121,9 +122,6 @@ class Pairing:
         return int(math.log(TRIED_COST[self._pair.resolved["device"]]) / math.log(agreement))
 
     def _learn(self, base: Sequence[int], tuned: Sequence[int]) -> None:
-        alike = next(
-            (n for n, (a, b) in enumerate(zip(base, tuned, strict=False)) if a != b),
-            min(len(base), len(tuned)),
-        )
+        alike = common_length(base, tuned)
         self._agreed += alike
         self._parted += alike < min(len(base), len(tuned))

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_llmdiff.data.comparison import Comparison, Reply
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.text.differences import first_differing
+from pytest_llmdiff.data.text.differences import first_difference
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.engines.pair.divergence import rows_for
 from pytest_llmdiff.engines.pair.likelihoods import require_logits
@@ -75,9 +75,9 @@ def first_differences(engine: Any, asked: Sequence[Asked], device: str) -> list[
     items: list[Continuation] = []
     for index, (messages, own, other) in enumerate(asked):
         ours, theirs = reply_tokens(engine, own, other)
-        at = first_differing(ours, theirs)
+        at = first_difference(ours, theirs, cut=True)  # by the length limit
         if at is None:
-            continue  # where one is cut by the length limit, it says nothing against the other
+            continue
         places.append(index)
         items.append(
             # The last token is only asked about: what is said of it rests on those before it.

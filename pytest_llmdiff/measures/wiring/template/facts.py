@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.text.differences import first_difference
 from pytest_llmdiff.data.training.template_source import TemplateSource
 from pytest_llmdiff.data.training.training import Training
 from pytest_llmdiff.engines import Engine, capability
@@ -160,7 +161,7 @@ def _predictions(ours: AnyRenderer, prompts: Sequence[str]) -> list[str] | None:
     told = re.compile("(.*?)".join(map(re.escape, parts)), re.DOTALL)
     found = {m[1] if (m := told.fullmatch(prompt)) else None for prompt in prompts}
     if found == {None}:
-        at = next((i for i, (x, y) in enumerate(zip(head, prompts[0], strict=False)) if x != y), 0)
+        at = first_difference(head, prompts[0], cut=True) or 0
         return [
             "the prompts in generated_predictions.jsonl do not begin and end as the template in "
             f"force writes them: {prompts[0][max(0, at - 20) : at + 20]!r} there, "
