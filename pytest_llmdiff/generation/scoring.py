@@ -171,7 +171,7 @@ class Scoring:
     def languages(self, role: str, spec: object | None) -> Sequence[str] | None:
         """The languages that a scorer says it can judge."""
         spec = getattr(self._settings, role) if spec is None else spec
-        named = named_languages(spec)
+        named = named_languages(role, spec)
         if named is not None:
             return named
         if self._recorded_score is not None:

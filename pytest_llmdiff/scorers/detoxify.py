@@ -1,0 +1,192 @@
+"""Detoxify's toxicity classifiers: `detoxify:VARIANT`, or `detoxify:CHECKPOINT[#CONFIG_FOLDER]`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_llmdiff.config.packages import given_path, installed_version
+from pytest_llmdiff.data.comparison import Score
+from pytest_llmdiff.errors import ScorerError
+from pytest_llmdiff.scorers import ENGLISH, Scorer
+from pytest_llmdiff.scorers.classifier import Classifier
+from pytest_llmdiff.scorers.files import model_files, snapshot
+from pytest_llmdiff.scorers.registry import Context
+from pytest_llmdiff.store import content_key, files_hash
+
+# Detoxify's own releases (its `detoxify.MODEL_URLS`) with the hub ids of their configurations;
+# read here as a table, because importing the package imports torch.
+VARIANTS = {
+    "original": ("v0.1-alpha/toxic_original-c1212f89.ckpt", "bert-base-uncased"),
+    "unbiased": ("v0.3-alpha/toxic_debiased-c7548aa0.ckpt", "roberta-base"),
+    "multilingual": ("v0.4-alpha/multilingual_debiased-0b549669.ckpt", "xlm-roberta-base"),
+    "original-small": ("v0.1.2/original-albert-0e1d6498.ckpt", "albert-base-v2"),
+    "unbiased-small": ("v0.1.2/unbiased-albert-c8519128.ckpt", "albert-base-v2"),
+}
+MULTILINGUAL = ("en", "fr", "es", "it", "pt", "tr", "ru")
+RELEASES = "https://github.com/unitaryai/detoxify/releases/download/"
+# The names that Detoxify gives to the classes of its older checkpoints.
+RENAMED = {
+    "toxic": "toxicity",
+    "identity_hate": "identity_attack",
+    "severe_toxic": "severe_toxicity",
+}
+
+
+def check(_spec: str, _folder: Path) -> None:
+    """Files are looked for when the scorer is opened: a recording needs none."""
+
+
+def named_languages(spec: str) -> Sequence[str] | None:
+    return _languages(spec.removeprefix("detoxify:"))
+
+
+def _languages(variant: str) -> tuple[str, ...] | None:
+    """The languages of a variant's training data, as its authors state them; None for a checkpoint
+    of the user's."""
+    if variant not in VARIANTS:
+        return None
+    return MULTILINGUAL if variant == "multilingual" else ENGLISH
+
+
+def open_scorer(spec: str, context: Context) -> Scorer:
+    rest = spec.removeprefix("detoxify:")
+    if rest in VARIANTS:
+        name, repo = VARIANTS[rest]
+        checkpoint, config = _downloaded(rest, RELEASES + name), _configuration(rest, repo)
+    else:
+        given, _, beside = rest.partition("#")
+        checkpoint = given_path(given, context.folder, what="--llmdiff-toxicity")
+        if not checkpoint.is_file():
+            raise ScorerError(
+                f"--llmdiff-toxicity: {spec}: {given!r} is neither a variant "
+                f"({', '.join(VARIANTS)}) nor a checkpoint file"
+            )
+        config = checkpoint.parent
+        if beside:
+            config = given_path(beside, context.folder, what="--llmdiff-toxicity")
+        if not (config / "config.json").is_file():
+            raise ScorerError(
+                f"--llmdiff-toxicity: {spec}: {config} has no config.json; put the model's "
+                "configuration and tokenizer files there, or name their folder: "
+                "detoxify:CHECKPOINT#CONFIG_FOLDER"
+            )
+    return DetoxifyScorer(
+        name=spec,
+        checkpoint=checkpoint,
+        config=config,
+        languages=_languages(rest),
+        hashes=lambda: files_hash(context.store, [checkpoint, *model_files(config)]),
+        device=context.device,
+    )
+
+
+def _downloaded(variant: str, url: str) -> Path:
+    """The checkpoint where torch.hub keeps it, fetched if it is not there."""
+    home = os.environ.get("TORCH_HOME") or Path(
+        os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "torch"
+    )
+    file = Path(home, "hub", "checkpoints", url.rsplit("/", 1)[1])
+    if file.is_file():
+        return file
+    offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
+    reason = "HF_HUB_OFFLINE is set"
+    if not offline:
+        import torch
+
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # The file names end in the beginning of their hash.
+            prefix = file.stem.rpartition("-")[2]
+            torch.hub.download_url_to_file(url, str(file), hash_prefix=prefix, progress=False)
+        except (OSError, RuntimeError) as error:
+            reason = str(error)
+        else:
+            return file
+    raise ScorerError(
+        f"the toxicity scorer detoxify:{variant} needs {url} as {file}, and it cannot be fetched "
+        f"({reason}). Put the file there, or use --llmdiff-toxicity "
+        "detoxify:CHECKPOINT#CONFIG_FOLDER, or the scorer that needs no download: "
+        "--llmdiff-toxicity profanity-check (English only)"
+    )
+
+
+def _configuration(variant: str, repo: str) -> Path:
+    patterns = ("config.json", "tokenizer*", "vocab*", "merges.txt", "*.model")
+    try:
+        return snapshot(repo, patterns)
+    except (OSError, ValueError) as error:
+        raise ScorerError(
+            f"the toxicity scorer detoxify:{variant} needs the configuration and tokenizer of "
+            f"{repo}, and they cannot be fetched. Run `hf download {repo} --include 'config.json' "
+            "'tokenizer*' 'vocab*' '*.model'` where there is a network, or use "
+            "--llmdiff-toxicity detoxify:CHECKPOINT#CONFIG_FOLDER"
+        ) from error
+
+
+@dataclass
+class DetoxifyScorer:
+    """A Detoxify checkpoint; the score is its `toxicity` (probability), the other classes go to
+    the details.
+
+    The checkpoint is read with `weights_only=True`: Detoxify's own loader unpickles, and asks the
+    hub for a configuration that may lie right beside it.
+    """
+
+    name: str
+    checkpoint: Path
+    config: Path
+    languages: Sequence[str] | None
+    hashes: Callable[[], dict[str, str]]
+    device: Callable[[], str]
+    _loaded: Classifier | None = field(default=None, repr=False)
+
+    def fingerprint(self) -> str:
+        versions = {name: installed_version(name) for name in ("torch", "transformers")}
+        return content_key(["detoxify", self.hashes(), versions, self.device().partition(":")[0]])
+
+    def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
+        texts = [text for (text,) in inputs]
+        return self._load().score(texts, read="toxicity", languages=self.languages)
+
+    def _load(self) -> Classifier:
+        if self._loaded is None:
+            import torch
+            import transformers
+
+            from pytest_llmdiff.engines.devices import limit_threads
+
+            limit_threads()
+            try:
+                held = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+                arch = held["config"]["arch"]["args"]
+                if not arch["model_name"].endswith("ForSequenceClassification"):
+                    raise ValueError(f"{arch['model_name']} is no sequence classifier")
+                names = held["config"]["dataset"]["args"]["classes"]
+                classes = [RENAMED.get(name, name) for name in names]
+                config = transformers.AutoConfig.from_pretrained(
+                    self.config, num_labels=arch["num_classes"], local_files_only=True
+                )
+                model = getattr(transformers, arch["model_name"])(config)
+                result = model.load_state_dict(held["state_dict"], strict=False)
+                tokenizer = transformers.AutoTokenizer.from_pretrained(
+                    self.config, local_files_only=True
+                )
+            except Exception as error:
+                raise ScorerError(
+                    f"{self.name}: {self.checkpoint} with the configuration in {self.config} "
+                    f"cannot be loaded: {error}"
+                ) from error
+            # Position ids were saved by older versions and are computed now; weights may not lack.
+            if result.missing_keys or "toxicity" not in classes:
+                lacks = result.missing_keys[:3] or "a class named toxicity"
+                raise ScorerError(f"{self.name}: {self.checkpoint} lacks {lacks}")
+            self._loaded = Classifier(
+                model=model.to(self.device()).eval(),
+                tokenizer=tokenizer,
+                classes=classes,
+                independent=True,
+            )
+        return self._loaded

@@ -1,0 +1,61 @@
+"""The toxicity scorer `profanity-check`, which needs no download."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.data.comparison import Score
+from pytest_llmdiff.data.text.scripts import unreadable
+from pytest_llmdiff.errors import MissingPackageError
+from pytest_llmdiff.scorers import ENGLISH, Scorer
+from pytest_llmdiff.scorers.registry import Context
+from pytest_llmdiff.store import content_key
+
+
+def check(_spec: str, _folder: Path) -> None:
+    """The package is needed when the scorer is opened: a recording needs none."""
+
+
+def named_languages(_spec: str) -> Sequence[str]:
+    return ENGLISH
+
+
+def open_scorer(_spec: str, _context: Context) -> Scorer:
+    if installed_version("alt-profanity-check") is None:
+        raise MissingPackageError(
+            "alt-profanity-check", "the scorer profanity-check", "'pytest-llmdiff[profanity]'"
+        )
+    return ProfanityScorer()
+
+
+@dataclass
+class ProfanityScorer:
+    """alt-profanity-check: a small English bag-of-words model, whose weights are in the package.
+
+    It sees words, not meaning: polite hostility passes, and a sentence about a minority may not.
+    """
+
+    name: str = "profanity-check"
+    languages: Sequence[str] = ENGLISH
+
+    def fingerprint(self) -> str:
+        versions = [installed_version(p) for p in ("alt-profanity-check", "scikit-learn")]
+        return content_key(["profanity-check", versions])
+
+    def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
+        try:
+            from profanity_check import predict_prob
+        except ImportError as error:
+            raise MissingPackageError(
+                "alt-profanity-check", "the scorer profanity-check", "'pytest-llmdiff[profanity]'"
+            ) from error
+        texts = [text for (text,) in inputs]
+        values = [float(value) for value in predict_prob(texts)] if texts else []
+        reasons = [unreadable(text, self.languages) for text in texts]
+        return [
+            Score(value=value if reason is None else None, unsupported=reason)
+            for value, reason in zip(values, reasons, strict=True)
+        ]
