@@ -60,7 +60,7 @@ def measure(folder: Path, inputs: Inputs, way: str) -> dict[str, Any]:
 
 def second(folder: Path, inputs: Inputs, *, kept: bool) -> dict[str, Any]:
     """A run of another adapter on a store with the first one's results."""
-    from pytest_llmdiff.engines.transformers.states import KIND
+    from pytest_llmdiff.engines.transformers.hidden_states import KIND
     from pytest_llmdiff.store import Store
 
     with tempfile.TemporaryDirectory() as store:
@@ -132,16 +132,16 @@ def suite(
 
 def bare(folder: Path, inputs: Inputs) -> dict[str, Any]:
     """The engines alone: the base first, then the tuned model with its replies as drafts."""
-    from pytest_llmdiff.engines.pair.drafts import Pairing
+    from pytest_llmdiff.engines.pair.speculative import SpeculativeDecoding
 
     pair = opened(folder)
-    pairing = Pairing(pair)
+    speculative = SpeculativeDecoding(pair)
     todo = requests(inputs.prompts)
     warm_up(pair)
     clock = Clock()
     base = dict(pair.base.generate(todo))
     known = {todo[index].key: outcome for index, outcome in base.items()}
-    tuned = pairing.tuned(todo, known, divergences=False)
+    tuned = speculative.tuned(todo, known, divergences=False)
     found = {"base": base, "full": {index: outcome for index, outcome, _ in tuned}}
     seconds = clock.stop()
     if [list(found["base"][i].prompt_ids) for i in range(len(todo))] != inputs.prompt_ids:

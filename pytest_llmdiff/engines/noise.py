@@ -71,7 +71,7 @@ class Repeated:
         self._engine = engine
 
     def __getattr__(self, name: str) -> Any:
-        if name == "generate_along":  # a way around `generate`, and so around the seeds
+        if name == "generate_drafted":  # a way around `generate`, and so around the seeds
             raise AttributeError(name)
         return getattr(self._engine, name)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 # What is known of replies that were decoded along the other side's; left out where it is nothing.
-ALONG = ("ties", "margin", "near_tie")
+DRAFTED = ("ties", "margin", "near_tie")
 
 
 def generated_to_json(generated: Generated) -> dict[str, Any]:
@@ -27,8 +27,8 @@ def generated_to_json(generated: Generated) -> dict[str, Any]:
         "reply": {**vars(generated.reply), "token_ids": packed(generated.reply.token_ids)},
         "prompt_ids": packed(generated.prompt_ids),
     }
-    along = {name: getattr(generated, name) for name in ALONG}
-    return row | {name: value for name, value in along.items() if value}
+    drafted = {name: getattr(generated, name) for name in DRAFTED}
+    return row | {name: value for name, value in drafted.items() if value}
 
 
 def generated_from_json(row: Mapping[str, Any]) -> Generated:
@@ -38,7 +38,7 @@ def generated_from_json(row: Mapping[str, Any]) -> Generated:
     return Generated(
         reply=Reply(**reply),
         prompt_ids=unpacked(row["prompt_ids"]),
-        **{name: row[name] for name in ALONG if name in row},
+        **{name: row[name] for name in DRAFTED if name in row},
     )
 
 

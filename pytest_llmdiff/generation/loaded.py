@@ -21,7 +21,7 @@ from pytest_llmdiff.generation.locks import ModelLock
 from pytest_llmdiff.store import Store
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.engines.pair.drafts import Pairing
+    from pytest_llmdiff.engines.pair.speculative import SpeculativeDecoding
 
 
 class LoadedModels:
@@ -55,10 +55,10 @@ class LoadedModels:
         return ModelLock(self._store, *self.pair.place().locks)
 
     @cached_property
-    def pairing(self) -> Pairing:
-        from pytest_llmdiff.engines.pair.drafts import Pairing
+    def speculative(self) -> SpeculativeDecoding:
+        from pytest_llmdiff.engines.pair.speculative import SpeculativeDecoding
 
-        return Pairing(self.pair)
+        return SpeculativeDecoding(self.pair)
 
     @property
     def opened(self) -> bool:
@@ -103,9 +103,9 @@ class LoadedModels:
     def resolved(self) -> dict[str, str]:
         """What `auto` came out as, and the noise of rounding where it was measured."""
         found = dict(self.pair.resolved)
-        service = self.pair.base.__dict__.get("service")
-        if service is not None and service.unserved is None:
-            found["tolerance"] = f"{service.tolerance:.2g} nats"
+        check = self.pair.base.__dict__.get("loop_check")
+        if check is not None and check.unserved is None:
+            found["tolerance"] = f"{check.tolerance:.2g} nats"
         return found
 
     @contextmanager

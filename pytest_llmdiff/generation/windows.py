@@ -175,13 +175,13 @@ class WindowRunner:
         self, side: Side, requests: Sequence[Request]
     ) -> Generator[tuple[int, Generated, TokenDivergences | None], None, None]:
         """Outcomes by the engine of a side; those of the tuned model along the base's, if there."""
-        pairing = self._loaded.pairing
+        speculative = self._loaded.speculative
         if side == "base" and self.divergences_expected:
-            pairing.expect_divergences()
-        if side == "tuned" and pairing.possible:
+            speculative.expect_divergences()
+        if side == "tuned" and speculative.possible:
             stored = self.stored(requests)
             base = {r.key: stored["base", r.key] for r in requests if ("base", r.key) in stored}
-            yield from pairing.tuned(requests, base, divergences=self.divergences_expected)
+            yield from speculative.tuned(requests, base, divergences=self.divergences_expected)
             return
         for outcome in self._loaded.pair.side(side).generate(requests) or ():
             yield (*_checked(outcome, len(requests), side), None)

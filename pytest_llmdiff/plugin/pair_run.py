@@ -291,9 +291,9 @@ class PairRun:
     @property
     def rounding(self) -> float:
         """The difference of two logits (nats) that rounding alone makes, on the noisier side."""
-        services = (s.service for s in (self.generation.pair.base, self.generation.pair.tuned)
-                    if hasattr(s, "service"))  # fmt: skip
-        return max((service.tolerance for service in services), default=0.0)
+        checks = (s.loop_check for s in (self.generation.pair.base, self.generation.pair.tuned)
+                    if hasattr(s, "loop_check"))  # fmt: skip
+        return max((check.tolerance for check in checks), default=0.0)
 
     def first_differences(self, comparisons: Sequence[Comparison]) -> list[FirstDifference]:
         """Where each second reply leaves the first, and how sure the first model was there."""

@@ -14,7 +14,7 @@ from benchmarks.inputs import prompts
 from pytest_llmdiff.data.requests import Sampling
 from pytest_llmdiff.engines.devices import limit_threads
 from pytest_llmdiff.engines.transformers.decoding.loop import Decoder, Drafts, Ended
-from pytest_llmdiff.engines.transformers.decoding.trial import service_of
+from pytest_llmdiff.engines.transformers.decoding.loop_check import check_loop
 from pytest_llmdiff.engines.transformers.packing import pack
 from tests.support import ROOT
 from tests.support.expanded import Expanded
@@ -140,9 +140,9 @@ def test_independence_and_ties_in_bfloat16(chat: Chat) -> None:
     unpack(chat.model)
     chat.model.to(torch.bfloat16)
     with chat.adapter("base") as model, torch.inference_mode():
-        service = service_of(model)
-    assert service.unserved is None
-    assert 0.01 < service.tolerance < 2
+        check = check_loop(model)
+    assert check.unserved is None
+    assert 0.01 < check.tolerance < 2
     whole = tokens(chat.run("base", steady=2))
     generator = random.Random(5)
     different = compared = 0
@@ -153,5 +153,5 @@ def test_independence_and_ties_in_bfloat16(chat: Chat) -> None:
         compared += len(rows)
     assert different <= compared / 100
     # The pass over the drafts rounds otherwise than the steps did: the draft's token stands.
-    drafts = Drafts(replies=whole, tolerance=service.tolerance)
+    drafts = Drafts(replies=whole, tolerance=check.tolerance)
     assert tokens(chat.run("none", drafts=drafts, steady=2)) == whole

@@ -33,7 +33,7 @@ class Expanded:
             if not (self.folder / "converted").is_dir():
                 base: Any = open_pair(spec, spec, settings(self.folder, device="cpu"), store).base
                 assert base.tokenizer.vocab_size
-                assert base.service.unserved is None
+                assert base.loop_check.unserved is None
                 base.close()
                 store.close()
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.config.packages import quiet
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.engines.attention import LayerAttention
-from pytest_llmdiff.engines.transformers.decoding.generate import left_padded
+from pytest_llmdiff.engines.transformers.decoding.padded import left_padded
 from pytest_llmdiff.engines.transformers.weights import input_device
 from pytest_llmdiff.errors import CapabilityError
 

@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Continuation
-from pytest_llmdiff.engines.transformers.decoding.batches import BatchSize, in_batches
-from pytest_llmdiff.engines.transformers.decoding.generate import reply_logits
+from pytest_llmdiff.engines.transformers.decoding.batch_size import BatchSize, in_batches
+from pytest_llmdiff.engines.transformers.decoding.padded import reply_logits
 from pytest_llmdiff.engines.transformers.weights import Weights
 from pytest_llmdiff.errors import CapabilityError, ModelError
 

@@ -15,13 +15,13 @@ from pytest_llmdiff.engines.context import Remember
 from pytest_llmdiff.engines.files.engine import FileEngine
 from pytest_llmdiff.engines.transformers.adapter import AdapterHealth, adapter_health
 from pytest_llmdiff.engines.transformers.attention import AttentionTap
-from pytest_llmdiff.engines.transformers.decoding.batches import BatchSize
-from pytest_llmdiff.engines.transformers.decoding.completion import Along, Completion
-from pytest_llmdiff.engines.transformers.decoding.generate import groups
+from pytest_llmdiff.engines.transformers.decoding.batch_size import BatchSize
+from pytest_llmdiff.engines.transformers.decoding.completion import Completion, DraftsByKey
 from pytest_llmdiff.engines.transformers.decoding.loop import Ended
-from pytest_llmdiff.engines.transformers.decoding.trial import Service, service_of, window_of
-from pytest_llmdiff.engines.transformers.states import KeptStates
-from pytest_llmdiff.engines.transformers.teacher import Teacher
+from pytest_llmdiff.engines.transformers.decoding.loop_check import LoopCheck, check_loop, window_of
+from pytest_llmdiff.engines.transformers.decoding.sampling import groups
+from pytest_llmdiff.engines.transformers.hidden_states import HiddenStateCache
+from pytest_llmdiff.engines.transformers.teacher_forcing import TeacherForcing
 from pytest_llmdiff.engines.transformers.weights import Weights
 from pytest_llmdiff.errors import ProbeError
 
@@ -45,12 +45,12 @@ class TransformersEngine(FileEngine[Weights]):
 
     `remembered` looks a fact about the model up, or computes and keeps it. With `keep_states`,
     what went into the output layer for each token of the last replies is in `states`, by the
-    request's key, `[tokens, hidden]`; `kept` are those of earlier runs.
+    request's key, `[tokens, hidden]`; `state_cache` has those of earlier runs.
     """
 
     remembered: Remember = field(default=_forgotten, repr=False)
     keep_states: bool = field(default=False, repr=False)
-    kept: KeptStates | None = field(default=None, repr=False)
+    state_cache: HiddenStateCache | None = field(default=None, repr=False)
     states: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def close(self) -> None:
@@ -68,14 +68,14 @@ class TransformersEngine(FileEngine[Weights]):
         return tuple(sorted({*self.weights.stop_ids, *self.renderer.stop_ids()}))
 
     @cached_property
-    def service(self) -> Service:
+    def loop_check(self) -> LoopCheck:
         """How the decode loop serves this model; tried out once per weights, device and dtype."""
 
         def compute() -> dict[str, Any]:
             with self.weights.model(adapted=self.adapted) as model:
-                return asdict(service_of(model))
+                return asdict(check_loop(model))
 
-        return Service(**self.remembered("service", compute))
+        return LoopCheck(**self.remembered("service", compute))
 
     @property
     def steady(self) -> bool:
@@ -86,12 +86,12 @@ class TransformersEngine(FileEngine[Weights]):
     # iterators over the same weights may be consumed in turns.
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
-        yield from self.generate_along(requests, None)
+        yield from self.generate_drafted(requests, None)
 
-    def generate_along(
-        self, requests: Sequence[Request], along: Along | None
+    def generate_drafted(
+        self, requests: Sequence[Request], drafts: DraftsByKey | None
     ) -> Iterator[tuple[int, Generated]]:
-        """Capability: replies like those of `generate`, found along those of the other side."""
+        """Capability: the replies of `generate`, with the other side's as drafts."""
         context, embeddings = self.context_length(), self.embedding_rows()
         self.states.clear()
         prompts: dict[int, list[int]] = {}
@@ -109,7 +109,7 @@ class TransformersEngine(FileEngine[Weights]):
             indices = [answerable[m] for m in members]
             rows = [prompts[i] for i in indices]
             keys = [requests[i].key for i in indices]
-            drafted = None if sampling.temperature else along
+            drafted = None if sampling.temperature else drafts
             ended = self._completion(rows, keys, sampling, drafted, keep_states=self.keep_states)
             for place, row in ended:
                 index = indices[place]
@@ -122,7 +122,7 @@ class TransformersEngine(FileEngine[Weights]):
         return Completion(
             opened=partial(self.weights.model, adapted=self.adapted),
             device=self.weights.device,
-            service=self.service,
+            loop_check=self.loop_check,
             window=self.window,
             steady=self.steady,
             stop_ids=self.stop_ids(),
@@ -136,10 +136,10 @@ class TransformersEngine(FileEngine[Weights]):
         return window_of(self.weights.load())
 
     @cached_property
-    def _teacher(self) -> Teacher:
-        return Teacher(
+    def _teacher_forcing(self) -> TeacherForcing:
+        return TeacherForcing(
             partial(self.weights.model, adapted=self.adapted),
-            service=self.service,
+            loop_check=self.loop_check,
             window=self.window,
             steady=self.steady,
             pad_id=self._pad_id(),
@@ -149,7 +149,7 @@ class TransformersEngine(FileEngine[Weights]):
         self, items: Sequence[Continuation], rows: int
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """Capability: logits `[len(reply_ids), vocabulary]` of given replies, with their index."""
-        return self._teacher.logits(items, rows)
+        return self._teacher_forcing.logits(items, rows)
 
     def states_of(self, replies: Mapping[str, Continuation]) -> dict[str, torch.Tensor]:
         """What goes into the output layer for each token of given replies, `[tokens, hidden]`, by
@@ -157,18 +157,18 @@ class TransformersEngine(FileEngine[Weights]):
         a pass; kept for later runs."""
         fresh = {key: self.states[key] for key in replies if key in self.states}
         there = {key: item for key, item in replies.items() if key not in fresh}
-        found = {} if self.kept is None else self.kept.get(there)
+        found = {} if self.state_cache is None else self.state_cache.get(there)
         missing = [key for key in there if key not in found]
         if missing:
-            passed = self._teacher.states([replies[key] for key in missing])
+            passed = self._teacher_forcing.states([replies[key] for key in missing])
             fresh |= {missing[index]: states for index, states in passed}
-        if self.kept is not None and fresh:
-            self.kept.put((replies[key], states) for key, states in fresh.items())
+        if self.state_cache is not None and fresh:
+            self.state_cache.put((replies[key], states) for key, states in fresh.items())
         return found | fresh
 
     def state_logits(self, states: torch.Tensor) -> torch.Tensor:
-        """Logits `[n, vocabulary]` of states `[n, hidden]`, where `service.plain`."""
-        return self._teacher.state_logits(states)
+        """Logits `[n, vocabulary]` of states `[n, hidden]`, where `loop_check.plain`."""
+        return self._teacher_forcing.state_logits(states)
 
     @cached_property
     def _tap(self) -> AttentionTap:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.engines.devices import empty_cache
 from pytest_llmdiff.engines.transformers.adapter import promised_tensors
-from pytest_llmdiff.engines.transformers.decoding.batches import is_out_of_memory
-from pytest_llmdiff.engines.transformers.decoding.generate import reply_logits
+from pytest_llmdiff.engines.transformers.decoding.batch_size import is_out_of_memory
+from pytest_llmdiff.engines.transformers.decoding.padded import reply_logits
 from pytest_llmdiff.engines.transformers.weights import Weights
 from pytest_llmdiff.errors import CapabilityError
 

@@ -26,7 +26,7 @@ def check(spec: Spec, option: str, _base: Spec, settings: Settings) -> None:
 def open_engine(spec: Spec, side: str, context: Context) -> Engine:
     from pytest_llmdiff.engines.files.quantization import versions_of
     from pytest_llmdiff.engines.transformers.engine import TransformersEngine
-    from pytest_llmdiff.engines.transformers.states import KeptStates
+    from pytest_llmdiff.engines.transformers.hidden_states import HiddenStateCache
 
     source = context.sources.of(spec, side)
     identity = source.identity(
@@ -48,7 +48,7 @@ def open_engine(spec: Spec, side: str, context: Context) -> Engine:
         identity=identity,
         batch_size=context.settings.batch_size,
         remembered=context.remember(identity),
-        kept=KeptStates(
+        state_cache=HiddenStateCache(
             context.store, identity, dtype=weights.dtype, place=lambda: context.place().name
         ),
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.engines.transformers.mapping import MappedFiles
+from pytest_llmdiff.engines.transformers.mapped_files import MappedFiles
 
 if TYPE_CHECKING:
     import torch

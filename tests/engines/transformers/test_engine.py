@@ -26,9 +26,9 @@ from pytest_llmdiff.engines.files.sources import template_note
 from pytest_llmdiff.engines.pair.divergence import pair_divergences
 from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.engines.scripted import ScriptedEngine
-from pytest_llmdiff.engines.transformers.decoding.batches import BatchSize, in_batches
+from pytest_llmdiff.engines.transformers.decoding.batch_size import BatchSize, in_batches
 from pytest_llmdiff.engines.transformers.decoding.completion import Completion
-from pytest_llmdiff.engines.transformers.decoding.trial import Service, service_of
+from pytest_llmdiff.engines.transformers.decoding.loop_check import LoopCheck, check_loop
 from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 from pytest_llmdiff.errors import ConfigError, MissingPackageError, ModelError
 from pytest_llmdiff.generation.loaded import LoadedModels
@@ -442,7 +442,7 @@ def test_steps_of_steady_rows_get_smaller_too_when_memory_runs_out(folder: Path)
     def run(most: int) -> tuple[dict[int, list[int]], set[int], set[str]]:
         device, notes = Small(folder / "base", most), set[str]()
         completion = Completion(
-            opened=device.opened, device="cuda", service=Service(unserved=None, plain=True),
+            opened=device.opened, device="cuda", loop_check=LoopCheck(unserved=None, plain=True),
             window=None, steady=True, stop_ids=(), pad_id=0, batch=BatchSize(8), note=notes.add,
         )  # fmt: skip
         ended = completion(
@@ -466,7 +466,7 @@ def test_a_device_that_is_full_says_nothing_of_the_model(folder: Path) -> None:
         Small(folder / "base", 0).opened() as model,
         pytest.raises(ModelError, match="memory runs out as the model reads a few tokens"),
     ):
-        service_of(model)
+        check_loop(model)
 
 
 def test_what_failed_once_holds_no_memory_and_reads_the_same_each_time(tmp_path: Path) -> None:

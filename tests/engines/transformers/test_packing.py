@@ -127,7 +127,7 @@ def test_pages_of_a_mapped_file_are_let_go_and_read_again(tmp_path: Path) -> Non
     import torch
     from safetensors.torch import load_file, save_file
 
-    from pytest_llmdiff.engines.transformers.mapping import MAPS, MappedFiles
+    from pytest_llmdiff.engines.transformers.mapped_files import MAPS, MappedFiles
 
     weight = torch.randn(512, 512)
     save_file({"weight": weight}, tmp_path / "model.safetensors")
@@ -149,7 +149,7 @@ def test_an_embedding_stays_in_its_file(folder: Path, tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-    from pytest_llmdiff.engines.transformers.mapping import MAPS
+    from pytest_llmdiff.engines.transformers.mapped_files import MAPS
 
     config = LlamaConfig.from_pretrained(folder / "base", tie_word_embeddings=True)
     LlamaForCausalLM(config).save_pretrained(tmp_path)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.requests import Sampling
-from pytest_llmdiff.engines.transformers.decoding.batches import BatchSize, decoded, in_batches
-from pytest_llmdiff.engines.transformers.decoding.generate import decode
+from pytest_llmdiff.engines.transformers.decoding.batch_size import BatchSize, decoded, in_batches
 from pytest_llmdiff.engines.transformers.decoding.loop import Decoder, Drafts, Ended
-from pytest_llmdiff.engines.transformers.decoding.trial import Service
+from pytest_llmdiff.engines.transformers.decoding.loop_check import LoopCheck
+from pytest_llmdiff.engines.transformers.decoding.padded import decode
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +25,8 @@ DRAFT_TOKENS = {"cpu": 16, "mps": 64, "cuda": 256}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Along:
-    """Replies of the other side to decode along, by the key of the request; see `Drafts`.
+class DraftsByKey:
+    """Replies of the other side to decode drafts, by the key of the request; see `Drafts`.
 
     `watch` is told the keys of the requests in the place of the prompts' numbers.
     """
@@ -41,13 +41,13 @@ class Along:
 class Completion:
     """Continues prompts through the model that `opened` gives, for each batch anew.
 
-    `device` is its type; `service`, `window` and `steady` are the engine's, and `note` takes what
+    `device` is its type; `loop_check`, `window` and `steady` are the engine's, and `note` takes what
     the summary should say.
     """
 
     opened: Callable[[], AbstractContextManager[Any]]
     device: str
-    service: Service
+    loop_check: LoopCheck
     window: int | None
     steady: bool
     stop_ids: Sequence[int]
@@ -60,30 +60,30 @@ class Completion:
         prompts: Sequence[Sequence[int]],
         keys: Sequence[str],
         sampling: Sampling,
-        along: Along | None,
+        drafts: DraftsByKey | None,
         *,
         keep_states: bool,
     ) -> Iterator[tuple[int, Ended]]:
         """Place and outcome of each prompt, in any order; `keys` are those of the requests."""
         reason = self._unserved(max(map(len, prompts)) + sampling.max_new_tokens)
         if reason is None:
-            yield from self._by_loop(prompts, keys, sampling, along, keep_states=keep_states)
+            yield from self._by_loop(prompts, keys, sampling, drafts, keep_states=keep_states)
             return
         self.note(f"decoded by transformers' generate, not by the faster loop: {reason}")
         yield from self._by_generate(prompts, keys, sampling)
 
     def _unserved(self, longest: int) -> str | None:
         """Why sequences of so many tokens cannot go through the decode loop, if so."""
-        if self.service.unserved is None and self.window is not None and longest > self.window:
+        if self.loop_check.unserved is None and self.window is not None and longest > self.window:
             return f"sequences of {longest} tokens are longer than its attention window"
-        return self.service.unserved
+        return self.loop_check.unserved
 
     def _by_loop(
         self,
         prompts: Sequence[Sequence[int]],
         keys: Sequence[str],
         sampling: Sampling,
-        along: Along | None,
+        drafts: DraftsByKey | None,
         *,
         keep_states: bool,
     ) -> Iterator[tuple[int, Ended]]:
@@ -96,10 +96,10 @@ class Completion:
                 keys=own,
                 stop_ids=self.stop_ids,
                 slots=min(rows, steady) if steady and self.device != "cpu" else rows,
-                drafts=None if along is None else self._drafts(along, own),
+                drafts=None if drafts is None else self._drafts(drafts, own),
                 keep_states=keep_states,
                 steady=steady,
-                plain=self.service.plain,
+                plain=self.loop_check.plain,
             )
 
         return decoded(make, len(prompts), self.batch, self.opened)
@@ -118,17 +118,17 @@ class Completion:
         )
         return rows
 
-    def _drafts(self, along: Along, keys: Sequence[str]) -> Drafts:
+    def _drafts(self, drafts: DraftsByKey, keys: Sequence[str]) -> Drafts:
         def named(places: Sequence[tuple[int, int]], logits: torch.Tensor) -> None:
-            if along.watch is not None:
-                along.watch([(keys[index], token) for index, token in places], logits)
+            if drafts.watch is not None:
+                drafts.watch([(keys[index], token) for index, token in places], logits)
 
         return Drafts(
-            replies=[along.replies.get(key, ()) for key in keys],
-            ahead=None if self.steady else along.ahead,
+            replies=[drafts.replies.get(key, ()) for key in keys],
+            ahead=None if self.steady else drafts.ahead,
             budget=0 if self.steady else DRAFT_TOKENS[self.device],
-            tolerance=along.tolerance,
-            watch=None if along.watch is None else named,
+            tolerance=drafts.tolerance,
+            watch=None if drafts.watch is None else named,
         )
 
     def _by_generate(

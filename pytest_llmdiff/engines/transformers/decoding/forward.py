@@ -1,4 +1,4 @@
-"""Forward passes of a model over `Slots`, and its output layer by itself."""
+"""Forward passes of a model over `KVCache`, and its output layer by itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.engines.transformers.decoding.slots import Slots
+from pytest_llmdiff.engines.transformers.decoding.kv_cache import KVCache
 from pytest_llmdiff.engines.transformers.weights import input_device
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ class Forward:
         self._head = base.get_output_embeddings()
         self._takes_positions = "position_ids" in accepted
         # transformers has begun to rename the argument.
-        self._cache = "cache" if "cache" in accepted else "past_key_values"
+        self._cache_argument = "cache" if "cache" in accepted else "past_key_values"
         self.device = input_device(model)
         self.dtype = model.dtype
 
     def __call__(
         self,
-        slots: Slots,
+        cache: KVCache,
         start: int,
         feeds: Sequence[Sequence[int]],
         offsets: Sequence[int],
@@ -58,11 +58,11 @@ class Forward:
         first = torch.tensor(offsets, device=self.device)[:, None]
         last = first + torch.tensor([[len(f) - 1] for f in feeds], device=self.device)
         columns = first + torch.arange(longest, device=self.device)  # [rows, longest]
-        slots.place(start, columns, max(offsets) + longest)
-        unseen = torch.arange(slots.width, device=self.device) > columns[..., None]
+        cache.place(start, columns, max(offsets) + longest)
+        unseen = torch.arange(cache.width, device=self.device) > columns[..., None]
         mask = torch.zeros(unseen.shape, dtype=self.dtype, device=self.device)
         mask.masked_fill_(unseen, torch.finfo(self.dtype).min)
-        options: dict[str, Any] = {self._cache: slots.cache}
+        options: dict[str, Any] = {self._cache_argument: cache.past}
         if self._takes_positions:
             # Padding behind a row must not ask for a position beyond the context.
             options["position_ids"] = columns.minimum(last)

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.data.requests import Sampling
 from pytest_llmdiff.engines.batching import PASS_TOKENS
 from pytest_llmdiff.engines.transformers.decoding.forward import Forward
-from pytest_llmdiff.engines.transformers.decoding.generate import RowSampling
-from pytest_llmdiff.engines.transformers.decoding.prefixes import Prefix
-from pytest_llmdiff.engines.transformers.decoding.slots import GRAIN, STEADY_GRAIN, Slots
+from pytest_llmdiff.engines.transformers.decoding.kv_cache import GRAIN, STEADY_GRAIN, KVCache
+from pytest_llmdiff.engines.transformers.decoding.prefix_cache import PrefixCache
+from pytest_llmdiff.engines.transformers.decoding.sampling import RowSampling
 
 if TYPE_CHECKING:
     import torch
@@ -130,13 +130,13 @@ class Decoder:
         self._plain = plain
         self._waiting = deque(range(len(prompts)))
         self._rows: list[_Row] = []
-        self._prefix = Prefix([] if steady else prompts)
+        self._prefix = PrefixCache([] if steady else prompts)
         # The last token of a reply is never run, so that no row has one in the last column: there
         # the padding of a row goes that is almost done beside one that tries many tokens.
         capacity = max(map(len, prompts)) + self._limit
         self._most = min(slots, len(prompts))  # rows at a time
         grain = STEADY_GRAIN if steady else GRAIN
-        self._slots = Slots(max(self._most, steady), capacity, grain=grain)
+        self._cache = KVCache(max(self._most, steady), capacity, grain=grain)
 
     @property
     def done(self) -> bool:
@@ -178,7 +178,7 @@ class Decoder:
                     draft=self._drafts.replies[index][: self._limit],
                 )
             )
-        self._prefix.fill(forward, self._slots, start, len(self._rows))
+        self._prefix.fill(forward, self._cache, start, len(self._rows))
         return self._run(forward, start)
 
     def _run(self, forward: Forward, start: int) -> list[Ended]:
@@ -199,7 +199,7 @@ class Decoder:
             feeds, offsets = feeds + [[0]] * len(idle), offsets + [0] * len(idle)
         # The logits of many drafted tokens would take more memory than all else together.
         whole = not any(tries) or not self._plain
-        states, logits = forward(self._slots, start, feeds, offsets, wanted, logits=whole)
+        states, logits = forward(self._cache, start, feeds, offsets, wanted, logits=whole)
         choices = self._choices(forward, rows, tries, states, logits if whole else None)
         place, ended = 0, []
         for row, more in zip(rows, tries, strict=True):
@@ -310,4 +310,4 @@ class Decoder:
             last = self._rows.pop()
             if place < len(self._rows):
                 self._rows[place] = last
-                self._slots.move(len(self._rows), place)
+                self._cache.move(len(self._rows), place)

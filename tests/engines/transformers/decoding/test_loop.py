@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_llmdiff.data.requests import Sampling
+from pytest_llmdiff.engines.transformers.decoding.kv_cache import KVCache
 from pytest_llmdiff.engines.transformers.decoding.loop import Decoder, Drafts, Ended
-from pytest_llmdiff.engines.transformers.decoding.slots import Slots
 from tests.support.tiny_models import save_adapter, save_model
 
 if TYPE_CHECKING:
@@ -303,25 +303,25 @@ def test_a_no_op_in_bfloat16_says_what_the_base_says(narrow: tuple[Any, list[lis
     """Its pass over the drafts has other shapes than the base's decoding: ties stand."""
     import torch
 
-    from pytest_llmdiff.engines.transformers.decoding.trial import service_of
+    from pytest_llmdiff.engines.transformers.decoding.loop_check import check_loop
 
     model, replies = narrow
     with torch.inference_mode():
-        service = service_of(model)
-    assert service.unserved is None
-    drafts = Drafts(replies=replies, tolerance=service.tolerance)
+        check = check_loop(model)
+    assert check.unserved is None
+    drafts = Drafts(replies=replies, tolerance=check.tolerance)
     assert tokens(run(model, steady=2, drafts=drafts)) == replies
 
 
 def test_the_noise_of_float32_is_next_to_nothing(models: dict[str, Any]) -> None:
     import torch
 
-    from pytest_llmdiff.engines.transformers.decoding.trial import service_of
+    from pytest_llmdiff.engines.transformers.decoding.loop_check import check_loop
 
     with torch.inference_mode():
-        service = service_of(models["base"])
-    assert service.plain
-    assert 0 < service.tolerance < 1e-3
+        check = check_loop(models["base"])
+    assert check.plain
+    assert 0 < check.tolerance < 1e-3
 
 
 def test_a_row_s_memory_is_free_when_the_decoder_goes(models: dict[str, Any]) -> None:
@@ -336,7 +336,7 @@ def test_a_row_s_memory_is_free_when_the_decoder_goes(models: dict[str, Any]) ->
         )  # fmt: skip
         with torch.inference_mode():
             decoder.advance(models["base"])
-        held = weakref.ref(decoder._slots.cache.layers[0])
+        held = weakref.ref(decoder._cache.cache.layers[0])
         assert held() is not None
         del decoder
         assert held() is None
@@ -348,15 +348,15 @@ def test_what_was_never_written_is_read_as_zero() -> None:
     """Room comes unwritten, and may hold NaN, which a mask does not hide."""
     import torch
 
-    slots = Slots(2, 40, grain=16)
-    slots.place(0, torch.arange(3).expand(2, 3), 3)
-    keys, values = slots.cache.update(torch.ones(2, 1, 3, 4), torch.ones(2, 1, 3, 4), 0)
+    cache = KVCache(2, 40, grain=16)
+    cache.place(0, torch.arange(3).expand(2, 3), 3)
+    keys, values = cache.past.update(torch.ones(2, 1, 3, 4), torch.ones(2, 1, 3, 4), 0)
     assert keys.shape == values.shape == (2, 1, 16, 4)
     assert keys[:, :, 3:].eq(0).all()
-    layer = slots.cache.layers[0]
+    layer = cache.past.layers[0]
     layer.keys[:, :, 16:] = torch.nan
-    slots.place(0, torch.tensor([[20], [3]]), 21)
-    keys, _ = slots.cache.update(torch.ones(2, 1, 1, 4), torch.ones(2, 1, 1, 4), 0)
+    cache.place(0, torch.tensor([[20], [3]]), 21)
+    keys, _ = cache.past.update(torch.ones(2, 1, 1, 4), torch.ones(2, 1, 1, 4), 0)
     assert keys.shape == (2, 1, 32, 4)
     assert keys[0, :, 20].eq(1).all()
     assert keys[1, :, 3].eq(1).all()
@@ -367,18 +367,18 @@ def test_rows_that_ended_take_no_more_memory() -> None:
     """What is read is cleaned row by row, and a row that moves brings what it has read along."""
     import torch
 
-    slots = Slots(3, 40, grain=16)
+    cache = KVCache(3, 40, grain=16)
     ones = torch.ones(3, 1, 1, 4)
-    slots.place(0, torch.zeros(3, 1, dtype=torch.int64), 1)
-    slots.cache.update(ones, ones, 0)
-    layer = slots.cache.layers[0]
+    cache.place(0, torch.zeros(3, 1, dtype=torch.int64), 1)
+    cache.past.update(ones, ones, 0)
+    layer = cache.past.layers[0]
     layer.keys[:, :, 16:] = torch.nan  # as unwritten memory may be
-    slots.place(0, torch.tensor([[17], [18]]), 19)
-    slots.cache.update(ones[:2], ones[:2], 0)
+    cache.place(0, torch.tensor([[17], [18]]), 19)
+    cache.past.update(ones[:2], ones[:2], 0)
     assert layer.keys[2, :, 16:].isnan().all(), "the row that is not in the pass was written"
-    slots.move(1, 2)
-    slots.place(1, torch.tensor([[19], [20]]), 40)
-    keys, _ = slots.cache.update(ones[:2], ones[:2], 0)
+    cache.move(1, 2)
+    cache.place(1, torch.tensor([[19], [20]]), 40)
+    keys, _ = cache.past.update(ones[:2], ones[:2], 0)
     assert keys.isfinite().all()
     assert keys[1, :, [18, 20]].eq(1).all()
     assert keys.shape[2] == 48

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff.engines import Continuation
-from pytest_llmdiff.engines.pair.drafts import FIRST_AHEAD, TRIED_COST, Pairing
 from pytest_llmdiff.engines.pair.pair import Pair
+from pytest_llmdiff.engines.pair.speculative import FIRST_AHEAD, TRIED_COST, SpeculativeDecoding
 from pytest_llmdiff.engines.transformers.engine import TransformersEngine
-from pytest_llmdiff.engines.transformers.states import KeptStates
+from pytest_llmdiff.engines.transformers.hidden_states import HiddenStateCache
 from pytest_llmdiff.plugin.marker import asks_for_divergence
 from pytest_llmdiff.store import Store
 from tests.support.engines import (
@@ -50,7 +50,7 @@ class Counting:
         for side in ("base", "tuned"):
             engine: Any = both.side(side)
             monkeypatch.setattr(
-                engine, "generate_along", self._counted(side, engine.generate_along)
+                engine, "generate_drafted", self._counted(side, engine.generate_drafted)
             )
         for engine in (both.base, both.tuned):
             monkeypatch.setattr(engine, "token_logits", self._refused)
@@ -174,12 +174,14 @@ def test_how_many_tokens_are_tried_follows_how_far_the_models_agree(
     requests = [request(prompt) for prompt in PROMPTS * 2]
     ahead = {}
     for name in ("noop", "slight", "adapter"):
-        pairing = Pairing(pair(folder, "base", name, tmp_path))
-        assert pairing._ahead() == FIRST_AHEAD
-        base = {r.key: g for r, g in zip(requests, replies(pairing._base, requests), strict=True)}
-        list(pairing.tuned(requests, base, divergences=False))
-        ahead[name] = pairing._ahead()
-        agreed = pairing._agreed / (pairing._agreed + pairing._parted)
+        speculative = SpeculativeDecoding(pair(folder, "base", name, tmp_path))
+        assert speculative._ahead() == FIRST_AHEAD
+        base = {
+            r.key: g for r, g in zip(requests, replies(speculative._base, requests), strict=True)
+        }
+        list(speculative.tuned(requests, base, divergences=False))
+        ahead[name] = speculative._ahead()
+        agreed = speculative._agreed / (speculative._agreed + speculative._parted)
         if 0 < agreed < 1:
             # One more token would be right less often than it costs.
             assert agreed ** (ahead[name] + 1) < TRIED_COST["cpu"] <= agreed ** ahead[name]
@@ -192,20 +194,20 @@ def test_engines_of_another_kind_are_asked_as_ever(folder: Path, tmp_path: Path)
 
     both = Pair(base=ScriptedEngine({}, default="a"), tuned=ScriptedEngine({}, default="b"),
                 resolved={})  # fmt: skip
-    assert not Pairing(both).possible
+    assert not SpeculativeDecoding(both).possible
     found = generation(both, tmp_path, [request("Hi")]).outcomes([request("Hi")])
     assert {generated.reply.text for generated in found.values() if generated.reply} == {"a", "b"}
-    assert Pairing(pair(folder, "base", "adapter", tmp_path)).possible
+    assert SpeculativeDecoding(pair(folder, "base", "adapter", tmp_path)).possible
 
 
 def test_the_noise_of_rounding_is_measured_once_per_model(folder: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     first = pair(folder, "base", "adapter", store).base
     assert isinstance(first, TransformersEngine)
-    service = first.service
+    check = first.loop_check
     again = pair(folder, "base", "adapter", store).base
     assert isinstance(again, TransformersEngine)
-    assert again.service == service
+    assert again.loop_check == check
     assert again.weights._model is None, "no weights are loaded for what is known"
     assert len(Store(store).keys("fact")) >= 1
 
@@ -334,8 +336,8 @@ def test_states_are_kept_only_where_a_divergence_is_asked_and_there_is_room(
     item = Continuation(prompt_ids=(1, 2), reply_ids=(3, 4))
     rows = torch.arange(8.0).view(2, 4)  # 32 bytes
 
-    def kept(identity: str) -> KeptStates:
-        return KeptStates(store, identity, dtype="float32", place=lambda: "cpu", limit=70)
+    def kept(identity: str) -> HiddenStateCache:
+        return HiddenStateCache(store, identity, dtype="float32", place=lambda: "cpu", limit=70)
 
     kept("old").put([(item, rows)])
     assert torch.equal(kept("old").get({"x": item})["x"], rows)
@@ -352,7 +354,7 @@ def test_states_in_another_dtype_are_not_kept(tmp_path: Path) -> None:
     """They would be read back as other numbers."""
     import torch
 
-    kept = KeptStates(Store(tmp_path), "model", dtype="bfloat16", place=lambda: "cpu")
+    kept = HiddenStateCache(Store(tmp_path), "model", dtype="bfloat16", place=lambda: "cpu")
     item = Continuation(prompt_ids=(1,), reply_ids=(2, 3))
     for dtype in (torch.float16, torch.float32):
         kept.put([(item, torch.ones(2, 4, dtype=dtype))])

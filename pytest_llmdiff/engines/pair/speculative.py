@@ -18,7 +18,7 @@ from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.engines import Continuation, Generated, capability
 from pytest_llmdiff.engines.pair.divergence import TokenStatistics, unlike_tokenizers
 from pytest_llmdiff.engines.pair.pair import Pair
-from pytest_llmdiff.engines.transformers.decoding.completion import Along
+from pytest_llmdiff.engines.transformers.decoding.completion import DraftsByKey
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,7 @@ FIRST_AHEAD = 2
 NEAR = 2.0
 
 
-class Pairing:
+class SpeculativeDecoding:
     """Answers requests by the tuned model along the base's replies."""
 
     def __init__(self, pair: Pair) -> None:
@@ -47,14 +47,14 @@ class Pairing:
     def possible(self) -> bool:
         """Whether both sides are such engines, and of one tokenizer."""
         sides = (self._base, self._tuned)
-        if any(capability(side, "generate_along") is None for side in sides):
+        if any(capability(side, "generate_drafted") is None for side in sides):
             return False
         return unlike_tokenizers(self._base, self._tuned) is None
 
     @property
     def tolerance(self) -> float:
         """The difference of two logits (nats) that rounding alone makes."""
-        return float(self._base.service.tolerance)
+        return float(self._base.loop_check.tolerance)
 
     def expect_divergences(self) -> None:
         """Let the base keep, from now on, what the divergence needs of its replies.
@@ -68,7 +68,7 @@ class Pairing:
     @cached_property
     def _together(self) -> bool:
         """Whether the statistics can be had in the pass over the drafts."""
-        return self.possible and self._pair.fits and self._base.service.plain
+        return self.possible and self._pair.fits and self._base.loop_check.plain
 
     def tuned(
         self, requests: Sequence[Request], base: Mapping[str, Generated], *, divergences: bool
@@ -86,13 +86,13 @@ class Pairing:
             statistics = TokenStatistics(
                 states, replies, self._base.state_logits, self._tuned.token_text
             )
-        along = Along(
+        drafts = DraftsByKey(
             replies=replies,
             ahead=None if statistics is not None else self._ahead(),
             tolerance=self.tolerance,
             watch=statistics,
         )
-        for index, outcome in self._tuned.generate_along(requests, along):
+        for index, outcome in self._tuned.generate_drafted(requests, drafts):
             key = requests[index].key
             if outcome.reply is not None and key in replies:
                 self._learn(replies[key], outcome.reply.token_ids)

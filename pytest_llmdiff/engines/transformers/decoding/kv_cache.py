@@ -21,7 +21,7 @@ GRAIN = 16
 STEADY_GRAIN = 64
 
 
-class Slots:
+class KVCache:
     """Room for `count` rows of up to `capacity` tokens, as the cache of a model's forward passes.
 
     Before a pass, `place` says which rows it is about and where its tokens stand.
@@ -34,7 +34,7 @@ class Slots:
         self._room = _Room(capacity=-(-capacity // grain) * grain, clean=[0] * count)
         layer, room = _layer_class(), self._room
         # transformers adds a layer when a model's layer writes to it for the first time.
-        self.cache: Any = Cache(layer_class_to_replicate=lambda: layer(room))
+        self.past: Any = Cache(layer_class_to_replicate=lambda: layer(room))
 
     @property
     def width(self) -> int:
@@ -53,12 +53,12 @@ class Slots:
         room.columns = columns.clamp(max=room.capacity - 1)
         room.width = self._cleaned(room.rows, width)
 
-    def fill(self, start: int, stop: int, other: Slots, width: int) -> None:
+    def fill(self, start: int, stop: int, other: KVCache, width: int) -> None:
         """Begin rows with the first columns of another's first row."""
         self._cleaned(slice(start, stop), width)
-        while len(self.cache.layers) < len(other.cache.layers):
-            self.cache.layers.append(self.cache.layer_class_to_replicate())
-        for layer, source in zip(self.cache.layers, other.cache.layers, strict=True):
+        while len(self.past.layers) < len(other.past.layers):
+            self.past.layers.append(self.past.layer_class_to_replicate())
+        for layer, source in zip(self.past.layers, other.past.layers, strict=True):
             if source.keys is None:
                 continue  # a layer that shares the keys of another holds none
             if layer.keys is None:
@@ -91,7 +91,7 @@ class Slots:
         return width
 
     def _parts(self) -> list[torch.Tensor]:
-        layers = [layer for layer in self.cache.layers if layer.keys is not None]
+        layers = [layer for layer in self.past.layers if layer.keys is not None]
         return [part for layer in layers for part in (layer.keys, layer.values)]
 
 
@@ -125,7 +125,7 @@ class _Room:
 
 
 def _layer_class() -> type[Any]:
-    """The class of a layer of `Slots`, made on use: its parent comes with torch."""
+    """The class of a layer of `KVCache`, made on use: its parent comes with torch."""
     from transformers.cache_utils import CacheLayerMixin
 
     class SlotLayer(CacheLayerMixin):  # type: ignore[misc]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytest_llmdiff.data.text.differences import common_length
-from pytest_llmdiff.engines.transformers.decoding.slots import Slots
+from pytest_llmdiff.engines.transformers.decoding.kv_cache import KVCache
 
 if TYPE_CHECKING:
     from pytest_llmdiff.engines.transformers.decoding.forward import Forward
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 SHORTEST = 4
 
 
-class Prefix:
+class PrefixCache:
     """The tokens that all prompts begin with; each keeps at least one of its own behind them."""
 
     def __init__(self, prompts: Sequence[Sequence[int]]) -> None:
         self._ids = common_prefix(prompts)
-        self._slots: Slots | None = None
+        self._cache: KVCache | None = None
 
     @property
     def size(self) -> int:
         return len(self._ids)
 
-    def fill(self, forward: Forward, slots: Slots, start: int, stop: int) -> None:
+    def fill(self, forward: Forward, cache: KVCache, start: int, stop: int) -> None:
         """Put its keys and values into the rows from `start` to `stop`."""
         if not self._ids:
             return
-        if self._slots is None:
-            self._slots = Slots(1, self.size)
-            forward(self._slots, 0, [self._ids], [0], [(0, 0)])
-        slots.fill(start, stop, self._slots, self.size)
+        if self._cache is None:
+            self._cache = KVCache(1, self.size)
+            forward(self._cache, 0, [self._ids], [0], [(0, 0)])
+        cache.fill(start, stop, self._cache, self.size)
 
 
 def common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:

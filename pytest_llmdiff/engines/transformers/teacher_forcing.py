@@ -8,35 +8,35 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.engines.batching import Batch, batches, grouped
-from pytest_llmdiff.engines.transformers.decoding.batches import BatchSize, in_batches
+from pytest_llmdiff.engines.transformers.decoding.batch_size import BatchSize, in_batches
 from pytest_llmdiff.engines.transformers.decoding.forward import Forward
-from pytest_llmdiff.engines.transformers.decoding.generate import reply_logits
-from pytest_llmdiff.engines.transformers.decoding.prefixes import Prefix
-from pytest_llmdiff.engines.transformers.decoding.slots import GRAIN, STEADY_GRAIN, Slots
-from pytest_llmdiff.engines.transformers.decoding.trial import Service
+from pytest_llmdiff.engines.transformers.decoding.kv_cache import GRAIN, STEADY_GRAIN, KVCache
+from pytest_llmdiff.engines.transformers.decoding.loop_check import LoopCheck
+from pytest_llmdiff.engines.transformers.decoding.padded import reply_logits
+from pytest_llmdiff.engines.transformers.decoding.prefix_cache import PrefixCache
 
 if TYPE_CHECKING:
     import torch
 
 
-class Teacher:
+class TeacherForcing:
     """Runs given replies through the model that `opened` gives, for each batch anew.
 
-    `service`, `window` and `steady` are the engine's: models that the decode loop cannot serve, and
-    sequences beyond the window, go through whole and padded.
+    `loop_check`, `window` and `steady` are the engine's: models that the decode loop
+    cannot serve, and sequences beyond the window, go through whole and padded.
     """
 
     def __init__(
         self,
         opened: Callable[[], AbstractContextManager[Any]],
         *,
-        service: Service,
+        loop_check: LoopCheck,
         window: int | None,
         steady: bool,
         pad_id: int,
     ) -> None:
         self._opened = opened
-        self._service = service
+        self._loop_check = loop_check
         self._window = window
         self._steady = steady
         self._pad_id = pad_id
@@ -46,10 +46,10 @@ class Teacher:
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """Index and logits `[len(reply_ids), vocabulary]`; about `rows` rows are held at once."""
         longest = max(len(item.prompt_ids) + len(item.reply_ids) for item in items)
-        if self._service.unserved or (self._window is not None and longest > self._window):
+        if self._loop_check.unserved or (self._window is not None and longest > self._window):
             yield from self._whole(items, rows)
             return
-        plain = self._service.plain
+        plain = self._loop_check.plain
         for batch, states, logits in self._passes(items, None if plain else rows):
             first = 0
             for group in grouped([len(items[i].reply_ids) for i in batch], rows):
@@ -66,7 +66,7 @@ class Teacher:
             yield from zip(batch, _split(states, lengths), strict=True)
 
     def state_logits(self, states: torch.Tensor) -> torch.Tensor:
-        """Logits `[n, vocabulary]` of states `[n, hidden]`, where the service is plain."""
+        """Logits `[n, vocabulary]` of states `[n, hidden]`, where the loop check found it plain."""
         with self._opened() as model:
             return Forward(model).logits(states)
 
@@ -77,7 +77,7 @@ class Teacher:
 
         def run(batch: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
             with self._opened() as model:
-                forward = Forward(model, plain=self._service.plain)
+                forward = Forward(model, plain=self._loop_check.plain)
                 return reply_states(forward, [items[i] for i in batch], steady=self._steady)
 
         for cut in batches(items, rows=rows, alone=self._steady):
@@ -111,7 +111,7 @@ def reply_states(
     The replies' tokens follow one another in order. The logits, `[tokens, vocabulary]`, come with
     it where the output layer alone does not make them; else there is only the first row.
     """
-    prefix = Prefix([item.prompt_ids for item in items])
+    prefix = PrefixCache([item.prompt_ids for item in items])
     feeds = [[*item.prompt_ids[prefix.size :], *item.reply_ids[:-1]] for item in items]
     wanted = [
         (number, column)
@@ -119,10 +119,10 @@ def reply_states(
         for column in range(len(feed) - len(item.reply_ids), len(feed))
     ]
     width = prefix.size + max(map(len, feeds))
-    slots = Slots(len(items), width, grain=STEADY_GRAIN if steady else GRAIN)
-    prefix.fill(forward, slots, 0, len(items))
+    cache = KVCache(len(items), width, grain=STEADY_GRAIN if steady else GRAIN)
+    prefix.fill(forward, cache, 0, len(items))
     offsets = [prefix.size] * len(items)
-    return forward(slots, 0, feeds, offsets, wanted, logits=not forward.plain)
+    return forward(cache, 0, feeds, offsets, wanted, logits=not forward.plain)
 
 
 def _split(rows: torch.Tensor, lengths: Sequence[int]) -> list[torch.Tensor]:

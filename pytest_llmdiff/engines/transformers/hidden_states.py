@@ -20,7 +20,7 @@ KIND = "states"
 
 
 @dataclass(frozen=True)
-class KeptStates:
+class HiddenStateCache:
     """States `[tokens, hidden]` of replies in the store, of one engine by its `identity`.
 
     The key holds what a reply's key holds, the prompt's and the reply's token ids, and what kernels

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmdiff.data.requests import Sampling
-from pytest_llmdiff.engines.transformers.decoding.batches import is_out_of_memory
+from pytest_llmdiff.engines.transformers.decoding.batch_size import is_out_of_memory
 from pytest_llmdiff.engines.transformers.decoding.forward import Forward
+from pytest_llmdiff.engines.transformers.decoding.kv_cache import KVCache
 from pytest_llmdiff.engines.transformers.decoding.loop import Decoder, Drafts
-from pytest_llmdiff.engines.transformers.decoding.slots import Slots
 from pytest_llmdiff.engines.transformers.weights import input_device
 from pytest_llmdiff.errors import ModelError
 
@@ -25,7 +25,7 @@ TOP = 10  # the likeliest tokens are those that can be tied
 
 
 @dataclass(frozen=True, kw_only=True)
-class Service:
+class LoopCheck:
     """What was found about a model: plain JSON values, to be remembered.
 
     `unserved` says why the decode loop cannot serve it, or is None; `plain` is as for `Forward`;
@@ -37,7 +37,7 @@ class Service:
     tolerance: float = 0.0
 
 
-def service_of(model: Any) -> Service:
+def check_loop(model: Any) -> LoopCheck:
     """Rows that begin together, wait, join and are drafted must say what a plain forward pass finds
     likeliest. What fails here is served by `generate`: recurrent states, masks of other kinds.
 
@@ -62,8 +62,8 @@ def service_of(model: Any) -> Service:
                 worst = max(worst, _shortfall(logits, row.tokens))
                 plain = plain and _is_plain(model, row.states, logits, allowed)
         if not worst <= allowed:
-            return Service(unserved="its tokens are not those of a plain forward pass")
-        return Service(unserved=None, plain=plain, tolerance=NOISE_FACTOR * _noise(model, rows))
+            return LoopCheck(unserved="its tokens are not those of a plain forward pass")
+        return LoopCheck(unserved=None, plain=plain, tolerance=NOISE_FACTOR * _noise(model, rows))
     except (TypeError, ValueError, AttributeError, LookupError, RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             raise ModelError(
@@ -71,7 +71,7 @@ def service_of(model: Any) -> Service:
                 f"larger device ({str(error).partition(chr(10))[0]})"
             ) from error
         reason = str(error).splitlines()[0] if str(error) else ""
-        return Service(unserved=f"{type(error).__name__}: {reason}")
+        return LoopCheck(unserved=f"{type(error).__name__}: {reason}")
 
 
 def window_of(model: Any) -> int | None:
@@ -128,15 +128,15 @@ def _noise(model: Any, rows: int) -> float:
     forward = Forward(model)
     steps = range(NOISE_PROMPT, length)
     wanted = [(row, place) for row in range(NOISE_ROWS) for place in steps]
-    _, whole = forward(Slots(NOISE_ROWS, length), 0, feeds, [0] * NOISE_ROWS, wanted)
-    slots = Slots(NOISE_ROWS, length)
+    _, whole = forward(KVCache(NOISE_ROWS, length), 0, feeds, [0] * NOISE_ROWS, wanted)
+    cache = KVCache(NOISE_ROWS, length)
     heads = [feed[:NOISE_PROMPT] for feed in feeds]
-    forward(slots, 0, heads, [0] * NOISE_ROWS, [(0, 0)])
+    forward(cache, 0, heads, [0] * NOISE_ROWS, [(0, 0)])
     single = []
     for place in steps:
         ends = [(row, 0) for row in range(NOISE_ROWS)]
         tokens = [[feed[place]] for feed in feeds]
-        _, logits = forward(slots, 0, tokens, [place] * NOISE_ROWS, ends)
+        _, logits = forward(cache, 0, tokens, [place] * NOISE_ROWS, ends)
         single.append(logits)
     whole = whole.float().view(NOISE_ROWS, NOISE_STEPS, -1)
     change = torch.stack(single, 1).float() - whole

@@ -1,0 +1,70 @@
+"""How the next tokens of a batch are drawn, and which requests share a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.data.requests import Request, Sampling
+
+if TYPE_CHECKING:
+    import torch
+
+
+class RowSampling:
+    """Scores whose argmax is the next token: the logits themselves, or a draw from their softmax.
+
+    With independent standard Gumbel noise G, argmax(logits + G) is such a draw (the Gumbel-max
+    trick, Gumbel 1954). Each row has a generator of its own, seeded by the run's seed and the
+    row's content: the shared generator of `do_sample` would make a reply depend on the batch
+    around it.
+    """
+
+    def __init__(self, sampling: Sampling, keys: Sequence[str]) -> None:
+        self._warpers: list[Any] = []
+        self._generators: list[torch.Generator] = []
+        if sampling.temperature == 0:
+            return
+        import torch
+        from transformers import TemperatureLogitsWarper, TopPLogitsWarper
+
+        self._warpers.append(TemperatureLogitsWarper(sampling.temperature))
+        if sampling.top_p < 1:
+            self._warpers.append(TopPLogitsWarper(sampling.top_p))
+        self._generators = [
+            torch.Generator().manual_seed((int(key[:12], 16) + sampling.seed) % (1 << 62))
+            for key in keys
+        ]
+
+    def __call__(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        """Scores `[rows, vocabulary]` for the rows of these numbers."""
+        import torch
+
+        if not self._generators:
+            return scores
+        for warper in self._warpers:
+            scores = warper(None, scores)
+        noise = torch.stack(
+            [torch.rand(scores.shape[-1], generator=self._generators[row]) for row in rows]
+        ).clamp(min=1e-12)
+        return scores - (-noise.log()).log().to(scores)
+
+
+def groups(requests: Sequence[Request], room: Sequence[int]) -> dict[Sampling, list[int]]:
+    """Indices of requests that can share a batch: equal settings and equal room in the context.
+
+    `room` is the number of tokens left in the context behind each prompt; a reply may be shorter
+    than asked for because of it, and then must not share a batch with longer ones (learned
+    positions end there).
+    """
+    found: dict[Sampling, list[int]] = {}
+    for index, (request, left) in enumerate(zip(requests, room, strict=True)):
+        s = request.sampling
+        sampling = Sampling(
+            max_new_tokens=min(s.max_new_tokens, left),
+            temperature=s.temperature,
+            top_p=s.top_p,
+            seed=s.seed,
+        )
+        found.setdefault(sampling, []).append(index)
+    return found
