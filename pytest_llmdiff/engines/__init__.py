@@ -1,4 +1,4 @@
-"""Engines answer requests. `Engine` is the extension point; `python:module:object` names one."""
+"""Engines answer requests. `Engine` is the extension point: `python:module:object` names one."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 class Generated:
     """The outcome of one request: a reply with the rendered prompt it answers, or an error.
 
-    `error` is for what lies in the prompt itself (too long, refused by the template): it fails
-    that probe alone and is remembered like a reply. Of a reply that was decoded along the other
-    side's: `ties` tokens of that one stood although another was likelier within the noise of
-    rounding, and `margin` (nats) is by how much the first token that differs was likelier;
-    `near_tie` says that noise may have decided.
+    `error` is for a fault of the prompt itself (too long, refused by the template): it fails that
+    probe alone and is stored like a reply. The other fields are about a reply that was decoded with
+    the other side's reply as a draft: `ties` counts draft tokens that were accepted although
+    another token was likelier by less than the noise of rounding, `margin` (nats) is by how much
+    the first token that differs was likelier, and `near_tie` says that rounding may have decided.
     """
 
     reply: Reply | None = None
@@ -40,16 +40,16 @@ class Generated:
 class Engine(Protocol):
     """Anything that answers requests.
 
-    Optional capabilities are asked for by name: `token_logits`, `token_logprobs`, `likely_tokens`,
-    `divergence`, `token_view`, `logprobs`, `attentions`, `attention`, `differentiable`,
-    `reply_gradients`, `carried`, `adapter_health`, `parameter_bytes`.
+    Optional capabilities are looked up by name (`capability`): `token_logits`, `token_logprobs`,
+    `likely_tokens`, `divergence`, `token_view`, `logprobs`, `attentions`, `attention`,
+    `differentiable`, `reply_gradients`, `carried`, `adapter_health`, `parameter_bytes`.
     """
 
     def fingerprint(self) -> str:
-        """Content hash of all that a reply depends on besides the request. Cheap: no weights."""
+        """Content hash of all that a reply depends on besides the request. Loads no weights."""
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
-        """Outcomes with their index into `requests`, in any order, as they come."""
+        """Outcomes with their index into `requests`, in any order, as they finish."""
 
     def render(self, messages: Sequence[Message]) -> list[int]:
         """Prompt token ids, generation prompt included. Needs no weights."""
@@ -60,14 +60,14 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Continuation:
-    """A given reply after a given prompt, as token ids, to be run through a model."""
+    """A given prompt and reply as token ids, to be scored by a model."""
 
     prompt_ids: tuple[int, ...]
     reply_ids: tuple[int, ...]
 
 
 class TokenLogits(Protocol):
-    """Capability `token_logits`: what a model would have said at each token of given replies."""
+    """Capability `token_logits`: a model's logits at each token of given replies."""
 
     def token_logits(
         self, items: Sequence[Continuation], rows: int
@@ -76,8 +76,8 @@ class TokenLogits(Protocol):
 
 
 class TokenLogprobs(Protocol):
-    """Capability `token_logprobs`: likelihoods of given replies, where they are to be had for less
-    than the logits."""
+    """Capability `token_logprobs`: likelihoods of given replies, for engines that compute them at
+    less cost than logits."""
 
     def token_logprobs(
         self, items: Sequence[Continuation], rows: int
@@ -86,38 +86,38 @@ class TokenLogprobs(Protocol):
 
 
 class LikelyTokens(Protocol):
-    """Capability `likely_tokens`: the likeliest tokens at each token of given replies, of engines
-    that have no logits to give, or only at a price."""
+    """Capability `likely_tokens`: the likeliest tokens at each token of given replies, for engines
+    whose logits are missing or expensive."""
 
     def likely_tokens(
         self, items: Sequence[Continuation]
     ) -> Iterator[tuple[int, Sequence[Mapping[int, float]]]]:
-        """Index and, for each token of the reply, log-probabilities (nats) by token id: those of
-        the token itself and of some of the likeliest, the likeliest among them."""
+        """Index and, for each token of the reply, log-probabilities (nats) by token id: of the
+        token itself and of some of the likeliest tokens, including the likeliest."""
 
 
 class Attentions(Protocol):
-    """Capability `attentions`: where a model looks while it reads given replies."""
+    """Capability `attentions`: a model's attention over given replies."""
 
     def attentions(
         self, item: Continuation, layers: range, *, again: bool = False
     ) -> list[LayerAttention]:
-        """Attention of those layers at the tokens of the reply, in their order; with `again` by a
-        pass of another shape, which differs by rounding only.
+        """Attention of these layers at the tokens of the reply, in layer order. With `again` it
+        comes from a pass of another shape, which differs by rounding only.
 
         Raises:
-            CapabilityError: the architecture does not tell.
+            CapabilityError: the attention of this architecture cannot be read.
         """
 
     def attention_size(self) -> tuple[int, int]:
-        """How many layers there are, and heads in each."""
+        """Number of layers, and of heads in each."""
 
 
 class RecordedDivergence(Protocol):
-    """Capability `divergence`: an engine that knows the statistics without any weights."""
+    """Capability `divergence`: an engine that has the statistics without any weights."""
 
     def divergence(self, request: Request, base: Reply) -> TokenDivergences:
-        """Statistics of the pair on the base's reply; raises ModelError where it knows none."""
+        """Statistics of the pair on the base's reply. Raises ModelError where there are none."""
 
 
 def capability(engine: Engine, name: str) -> Any:
@@ -126,6 +126,6 @@ def capability(engine: Engine, name: str) -> Any:
 
 
 def lacks_logits(engine: Engine) -> str:
-    """What is to be said of an engine that cannot tell how likely given tokens are."""
-    said = capability(engine, "lacking")
-    return f"{type(engine).__name__} has none to give" + (f": {said}" if said else "")
+    """The end of an error message about an engine that cannot score given tokens."""
+    reason = capability(engine, "lacking")
+    return f"{type(engine).__name__} has none" + (f": {reason}" if reason else "")

@@ -1,19 +1,14 @@
-"""Which given replies run together: a bounded number of tokens, and little padding."""
+"""Cuts given replies into batches: a bounded number of tokens, and little padding."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from pytest_llmdiff.data.text.differences import common_length
 from pytest_llmdiff.engines import Continuation
 
-if TYPE_CHECKING:
-    pass
-
-
-# Prompts come in with so many tokens in one pass: larger products are not faster on a CPU, and what
-# lies between them leaves its caches.
+# Tokens of one pass over prompts. Larger matrix products are not faster on a CPU, and their
+# activations no longer fit its caches.
 PASS_TOKENS = 1024
 
 Batch = list[int]
@@ -22,11 +17,11 @@ Batch = list[int]
 def batches(
     items: Sequence[Continuation], *, rows: int | None = None, alone: bool = False
 ) -> list[Batch]:
-    """Indices of items that run together: a bounded number of tokens, and of reply tokens (`rows`).
+    """Batches of indices, each with a bounded number of tokens and of reply tokens (`rows`).
 
-    With `alone` each item runs by itself, so that its shapes are its own. Two orders are tried, and
-    the one that runs fewer tokens is taken: like lengths together, which pads little, and like
-    prompts together, which share more.
+    With `alone` each item is a batch, so that its shapes do not depend on the others. Otherwise
+    items are ordered by length, which pads little, or by prompt, which shares longer prefixes:
+    whichever runs fewer tokens.
     """
     lengths = [len(item.prompt_ids) + len(item.reply_ids) for item in items]
     by_length = sorted(range(len(items)), key=lambda i: -lengths[i])
@@ -40,8 +35,8 @@ def batches(
 def _cut(
     items: Sequence[Continuation], order: Sequence[int], tokens: int, rows: int | None
 ) -> Iterator[tuple[Batch, int]]:
-    """Batches in an order, with the tokens that each runs: its prefix once, and all rows as long
-    as the longest behind it."""
+    """Batches in this order, with the tokens that each runs: the shared prefix once, then all rows
+    padded to the longest."""
     batch: Batch = []
     shared = longest = replies = cost = 0
     for index in order:
@@ -63,7 +58,7 @@ def _cut(
 
 
 def grouped(lengths: Sequence[int], rows: int) -> Iterator[Batch]:
-    """Numbers of consecutive replies whose tokens are at most `rows` together, or one alone."""
+    """Groups of consecutive replies with at most `rows` tokens together; a longer one is alone."""
     group: Batch = []
     for number, length in enumerate(lengths):
         if group and sum(lengths[n] for n in group) + length > rows:

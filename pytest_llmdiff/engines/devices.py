@@ -1,4 +1,4 @@
-"""Device, dtype, memory and threads of this process, and which of several devices is its own."""
+"""Device, dtype, memory and threads of this process, and which of several devices it uses."""
 
 from __future__ import annotations
 
@@ -8,22 +8,17 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytest_llmdiff.errors import ModelError
-
-if TYPE_CHECKING:
-    pass
-
 
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
 
 
 def resolve_device(requested: str) -> str:
-    """The type of the device: `auto` is cuda, else mps, else cpu.
+    """The type of the device. `auto` is cuda, else mps, else cpu.
 
     Raises:
-        ModelError: the requested device is not there.
+        ModelError: the requested device does not exist here.
     """
     import torch
 
@@ -37,17 +32,17 @@ def resolve_device(requested: str) -> str:
 
 
 def resolve_dtype(requested: str, device: str) -> str:
-    """`auto` is bfloat16 on a GPU and float32 on a CPU, where bfloat16 buys little and is noisy."""
+    """`auto` is bfloat16 on a GPU, float32 on a CPU, where bfloat16 saves little and is noisy."""
     if requested != "auto":
         return requested
     return "float32" if device == "cpu" else "bfloat16"
 
 
 def limit_threads() -> None:
-    """Use the cores this process may use, shared with its xdist siblings, and no more.
+    """Limit torch's threads to this process's share of the cores; xdist workers divide them.
 
-    Two threads on two busy cores run several times slower than one: they spin. OMP_NUM_THREADS, a
-    decision of the user's, is left alone.
+    Two threads on two busy cores run several times slower than one, since they spin. If the user
+    has set OMP_NUM_THREADS, it stays in force.
     """
     import torch
 
@@ -60,7 +55,7 @@ def limit_threads() -> None:
 
 
 def empty_cache() -> None:
-    """Give unused accelerator memory back."""
+    """Release unused memory of the accelerator."""
     import torch
 
     if torch.cuda.is_available():
@@ -71,7 +66,8 @@ def empty_cache() -> None:
 
 MEMBERSHIP = Path("/proc/self/cgroup")
 MOUNT = Path("/sys/fs/cgroup")
-# Of either version: limit, use, and what of the use are files that the kernel would drop.
+# By version of cgroups: the files with the limit and the usage, and the entry of memory.stat for
+# file pages that the kernel would drop.
 FILES = {
     "2": ("memory.max", "memory.current", "inactive_file"),
     "1": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -79,7 +75,7 @@ FILES = {
 
 
 def memory_left(membership: Path = MEMBERSHIP, mount: Path = MOUNT) -> float:
-    """Bytes until the nearest limit; infinite where there is none, or none is told."""
+    """Bytes left below the tightest cgroup limit; infinite where none is known."""
     try:
         lines = membership.read_text(encoding="utf-8").splitlines()
     except OSError:  # another system
@@ -94,7 +90,7 @@ def memory_left(membership: Path = MEMBERSHIP, mount: Path = MOUNT) -> float:
         else:
             continue
         own = root / path.lstrip("/")
-        # A limit of any group above holds too; inside a container the root is its own group.
+        # Limits of all parent groups apply too; inside a container, the root is its own group.
         for group in (own, *own.parents):
             left = min(left, _left_in(group, *FILES[version]))
             if group == root:
@@ -112,7 +108,7 @@ def _left_in(group: Path, limit: str, use: str, droppable: str) -> float:
         return math.inf
 
 
-# Beside the weights, for the least that an adapter and one small batch take.
+# The size of the weights times this also fits an adapter and one small batch.
 ROOM = 1.1
 
 
@@ -120,10 +116,9 @@ ROOM = 1.1
 class Placement:
     """Where the models of this process go.
 
-    `device` is a type: cuda, mps or cpu, or server where the models are elsewhere. `index` is the
-    one CUDA device that the process keeps to, None where it may use all of them, of which there
-    are `count`; of those that ask servers it is the number of the process. `shares` is among how
-    many devices, each with a process of its own, the work is divided.
+    `device` is a type: cuda, mps or cpu, or server where both models are behind servers. `index` is
+    the CUDA device of this process, None where it may use all `count` of them; with servers, it is
+    the number of the process. `shares` is the number of processes that divide the work.
     """
 
     device: str
@@ -133,12 +128,12 @@ class Placement:
 
     @property
     def name(self) -> str:
-        """As torch names it: cuda:1, or the type alone."""
+        """The name that torch uses: cuda:1, or the type alone."""
         return self.device if self.index is None else f"{self.device}:{self.index}"
 
     @property
     def locks(self) -> tuple[str, ...]:
-        """Names of the locks that a process holds while it has models: one for each device."""
+        """Names of the locks that a process holds while it has models: one per device."""
         if self.device == "server" and self.index is not None:
             return (f"models-server-{self.index}",)
         if self.device != "cuda":
@@ -155,15 +150,15 @@ def placed(
     memory: Callable[[], Sequence[float]],
     needed: Callable[[], float],
 ) -> Placement:
-    """The placement in one process of a run; equal in all of them but for the index.
+    """The placement of one process of a run. All processes get the same one, except the index.
 
-    `requested` is the option, `device` the type that it came out as, `worker` xdist's name of this
-    process. `memory` gives the bytes of each CUDA device, `needed` those of the larger model; both
-    are asked for only where the answer matters. Where the smallest device has no room for one
-    model, the models are spread over all, and one process at a time has all of them.
+    `requested` is the option, `device` its resolved type, `worker` xdist's name of this process.
+    `memory` returns the bytes of each CUDA device, `needed` those of the larger model; both are
+    called only where the answer matters. If a model does not fit the smallest device, models are
+    spread over all devices, and one process at a time uses them.
 
     Raises:
-        ModelError: the requested index is not there.
+        ModelError: there is no device with the requested index.
     """
     if device != "cuda":
         return Placement(device=device)
@@ -183,8 +178,8 @@ def placed(
 
 
 def placed_elsewhere(worker: str | None, workers: int) -> Placement:
-    """The placement of a process whose models are both behind servers: all of xdist's processes ask
-    them, each its share, since one alone would be what the servers wait for."""
+    """The placement where both models are behind servers: all xdist workers send requests, each its
+    share, because one process alone could not keep the servers busy."""
     number = re.fullmatch(r"gw(\d+)", worker or "")
     if number is None:
         return Placement(device="server")
@@ -192,7 +187,7 @@ def placed_elsewhere(worker: str | None, workers: int) -> Placement:
 
 
 def cuda_memory() -> list[float]:
-    """Bytes of each CUDA device, used or not."""
+    """Total bytes of each CUDA device."""
     import torch
 
     devices = range(torch.cuda.device_count())
@@ -200,7 +195,7 @@ def cuda_memory() -> list[float]:
 
 
 def free_memory(device: str) -> float:
-    """Bytes that a model could take now on a device (cuda:1), or on all of a type (cuda)."""
+    """Free bytes on a device (cuda:1), or on all devices of a type (cuda)."""
     kind, _, index = device.partition(":")
     if kind == "cuda":
         import torch

@@ -1,4 +1,4 @@
-"""The base against itself, under changes that must not matter: what moves then is noise."""
+"""The base compared with itself under changes that must not matter. What differs is noise."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.store import Store, content_key
 
-# Prime and unlike any usual batch, so that hardly a prompt has the neighbours that it had before.
+# Primes, and unlike any usual batch size, so that few prompts share a batch with the same others.
 OTHER_BATCHES = (7, 5)
 OTHER_SEED = 1_000_003
 
 
 def check_noise(base: Spec) -> None:
-    """Raises ConfigError where the base cannot be asked anew."""
+    """Raises ConfigError where the base cannot answer a second time."""
     if base.kind == "replay":
         raise ConfigError(
-            f"--llmdiff-calibrate: --llm-base {base.text} is a recording, which answers the same "
-            "again; give the model itself"
+            f"--llmdiff-calibrate: --llm-base {base.text} is a recording, which repeats its "
+            "replies; give the model itself"
         )
 
 
 def open_noise(base: Spec, settings: Settings, store: Store) -> Pair:
-    """The base, and in the tuned model's place the base once more: in other batches, with weights
-    in files in another dtype as well, and where replies are sampled from other seeds."""
+    """The base, and in the tuned model's place the base again, in batches of another size. Weights
+    from files also have another dtype, and sampled replies another seed."""
     first = open_pair(base, base, settings, store)
     size = next(size for size in OTHER_BATCHES if size != settings.batch_size)
     changed = replace(settings, batch_size=size, dtype=other_dtype(first.resolved, settings.dtype))
     second = open_pair(base, base, changed, store)
     again: Engine = second.base
-    said = f"in batches of {size}"
+    changes = f"in batches of {size}"
     if "dtype" in second.resolved:
         from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 
-        said += f" and in {second.resolved['dtype']}"
+        changes += f" and in {second.resolved['dtype']}"
         if isinstance(again, TransformersEngine):
             again = replace(again, identity=content_key(["again", again.identity]))
     if settings.temperature > 0:
-        said += " and from other seeds"
+        changes += " and from other seeds"
     if settings.temperature > 0 or again is second.base:
         again = Repeated(again)
-    notes = [*first.notes, f"noise: the base is compared with itself, asked again {said}"]
+    notes = [*first.notes, f"noise: the base is compared with itself, asked again {changes}"]
     return replace(first, tuned=again, notes=notes)
 
 
 def other_dtype(resolved: Mapping[str, str], requested: str) -> str:
-    """A dtype that gives the same replies but for rounding, at no more memory on a GPU."""
+    """A dtype that changes replies by rounding only, and takes no more memory on a GPU."""
     used, device = resolved.get("dtype"), resolved.get("device", "cpu")
     if used is None:
         return requested
@@ -64,14 +64,13 @@ def other_dtype(resolved: Mapping[str, str], requested: str) -> str:
 
 
 class Repeated:
-    """An engine asked once more: its replies are kept apart from the first ones, and sampled ones
-    have seeds of their own."""
+    """An engine that answers a second time, under another fingerprint and with other seeds."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def __getattr__(self, name: str) -> Any:
-        if name == "generate_drafted":  # a way around `generate`, and so around the seeds
+        if name == "generate_drafted":  # it would bypass `generate` and the other seeds
             raise AttributeError(name)
         return getattr(self._engine, name)
 

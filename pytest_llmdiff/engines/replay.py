@@ -1,7 +1,7 @@
-"""Recordings: everything a run answered and measured, and the engine that replays it.
+"""Recordings: all that a run answered and measured, and the engine that replays them.
 
 A recording is JSON Lines. The first line is `{"kind": "llmdiff-recording", "version": 2, ...}`;
-the others are of kind `reply`, `divergence`, `score` or `check`. The order does not matter.
+the others have the kind `reply`, `divergence`, `score` or `check`, in any order.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 KIND = "llmdiff-recording"
 VERSION = 2
-LIKE = 1e-3  # by which a score of one text may differ between two machines
-# What values of another form raise where they are read.
+LIKE = 1e-3  # a score of one text may differ by this much between two machines
+# What reading a damaged value may raise.
 DAMAGED = (KeyError, TypeError, AttributeError, ValueError, LookupError, struct.error)
 
 
@@ -45,7 +45,7 @@ def open_engine(spec: Spec, side: str, context: Context) -> Engine:
 
 
 def check_recording(path: Path) -> None:
-    """Refuse a file that is no recording by its first line. Raises ConfigError."""
+    """Raises ConfigError where the first line is not that of a recording."""
     with path.open(encoding="utf-8", errors="replace") as lines:
         _parsed(path, 1, lines.readline())
 
@@ -65,7 +65,7 @@ def _parsed(path: Path, number: int, line: str) -> dict[str, Any]:
 
 
 class Recording:
-    """The rows of a recording by what they answer."""
+    """The rows of a recording, by what they answer."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -76,7 +76,7 @@ class Recording:
         self.checks: dict[str, Any] = {}
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                # Bytes that are no UTF-8 are no JSON either.
+                # Bytes that are not UTF-8 are not JSON either.
                 row = _parsed(path, number, line.decode(errors="replace"))
                 try:
                     self._add(row)
@@ -139,7 +139,7 @@ def _check_score(value: Mapping[str, Any]) -> None:
 
 
 def _divergences(value: Mapping[str, Any]) -> TokenDivergences:
-    """Raises one of DAMAGED where it is of another form."""
+    """Raises one of DAMAGED where the value is damaged."""
     found = divergences_from_json(value)
     for name, held in ((n, h) for token in found.tokens for n, h in vars(token).items()):
         if not isinstance(held, str if name.endswith("text") else (float, int)):
@@ -148,7 +148,7 @@ def _divergences(value: Mapping[str, Any]) -> TokenDivergences:
 
 
 class ReplayEngine:
-    """One side of a recording. What the recording lacks is an error, never a guess."""
+    """One side of a recording. What is missing in it is an error, never a guess."""
 
     def __init__(self, path: Path, side: str, store: Store) -> None:
         self.path = path
@@ -197,11 +197,11 @@ class ReplayEngine:
         return self.recording.scores.get(content_key([scorer, list(inputs)]))
 
     def recorded_languages(self, scorer: str) -> list[str] | None:
-        """Those that a scorer said it knows, as far as the recording has any of its scores."""
+        """The languages of a scorer; None where the recording has none of its scores."""
         return self.recording.languages.get(scorer)
 
     def recorded_check(self, what: str, about: Any) -> Any:
-        """What the template or adapter check found, or a reply's score, as it was recorded."""
+        """The recorded result of a template or adapter check, or of an explanation."""
         key = content_key([self.side, what, about])
         if key not in self.recording.checks:
             raise CapabilityError(

@@ -1,4 +1,4 @@
-"""The plain JSON form of replies and statistics, in the store and in recordings alike."""
+"""Replies and statistics as JSON, for the store and for recordings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.data.tokens import TokenDivergences
 
 
-# What is known of replies that were decoded along the other side's; left out where it is nothing.
+# Fields of replies that were decoded from a draft; left out where they are empty.
 DRAFTED = ("ties", "margin", "near_tie")
 
 
@@ -23,7 +23,7 @@ def generated_to_json(generated: Generated) -> dict[str, Any]:
     if generated.reply is None:
         return {"error": generated.error}
     row: dict[str, Any] = {
-        # Not `asdict`, which copies every token id.
+        # `asdict` would copy every token id.
         "reply": {**vars(generated.reply), "token_ids": packed(generated.reply.token_ids)},
         "prompt_ids": packed(generated.prompt_ids),
     }
@@ -43,8 +43,8 @@ def generated_from_json(row: Mapping[str, Any]) -> Generated:
 
 
 def packed(ids: Sequence[int]) -> str:
-    """Token ids as base64 of 32-bit integers, little endian: as a list they were most of the time
-    that reading a reply takes."""
+    """Token ids as base64 of 32-bit integers, little endian. As a JSON list, they took most of the
+    time of reading a reply."""
     return b64encode(struct.pack(f"<{len(ids)}I", *ids)).decode("ascii")
 
 

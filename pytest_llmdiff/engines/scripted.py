@@ -1,4 +1,4 @@
-"""A scripted engine: a shipped double for fast tests of suites, without any model."""
+"""A scripted engine: a test double that ships with the package, for fast tests of suites."""
 
 from __future__ import annotations
 
@@ -32,15 +32,14 @@ def open_engine(spec: Spec, _side: str, _context: Context) -> Engine:
 
 
 class ScriptedEngine:
-    """Answers by looking the last user turn up in `replies`; `default` answers all others.
+    """Answers with the entry of `replies` for the last user turn, or else with `default`.
 
-    `divergences` gives mean KL values by prompt for tests of the divergence helper, `likelihoods`
-    the log-probability of each token of given texts by the text. `attention` has by prompt what is
-    told of the attention of both models: its `shift`, of `words` the share under either, and how
-    far it `moves` under either from another form of the prompt to this one. Tokens are Unicode code
-    points.
-    `calls` lists the prompts that were answered, in order; of very many the last ones (`CALLS` at
-    least).
+    `divergences` has the mean KL by prompt, `likelihoods` the log-probability of each token by
+    text. `attention` has, by prompt, facts about both models' attention: its `shift`, the share of
+    each of `words` in either model, and how far it `moves` in either model from another form of the
+    prompt to this one. Tokens are Unicode code points.
+
+    `calls` lists the prompts that were answered, in order: the last ones, at least `CALLS`.
     """
 
     def __init__(
@@ -56,7 +55,9 @@ class ScriptedEngine:
         self.default = default
         self.divergences = dict(divergences or {})
         self.likelihoods = dict(likelihoods or {})
-        self.scripted_attention = {prompt: dict(told) for prompt, told in (attention or {}).items()}
+        self.scripted_attention = {
+            prompt: dict(facts) for prompt, facts in (attention or {}).items()
+        }
         self.calls: list[str] = []
 
     @classmethod
@@ -65,7 +66,7 @@ class ScriptedEngine:
         "attention": {...}}`.
 
         Raises:
-            ConfigError: the file is not of that form.
+            ConfigError: the file has another form.
         """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
@@ -74,7 +75,7 @@ class ScriptedEngine:
                 raise ValueError(f"unknown key {', '.join(sorted(unknown))}")
             texts = [*data.get("replies", {}).values(), data.get("default", "")]
             if not all(isinstance(text, str | None) for text in texts):
-                raise TypeError("a reply is no text")
+                raise TypeError("a reply is not text")
             return cls(
                 data.get("replies", {}),
                 default=data.get("default"),
@@ -140,7 +141,7 @@ class ScriptedEngine:
         return TokenDivergences(tokens=(TokenDivergence(**token),))
 
     def token_view(self, prompt: str, base: str, tuned: str) -> dict[str, Any]:
-        """Capability: both replies token by token, of prompts whose divergence is known."""
+        """Capability: both replies token by token, for prompts that have a divergence."""
         from pytest_llmdiff.data.text.differences import first_difference
 
         if prompt not in self.divergences:
@@ -157,7 +158,7 @@ class ScriptedEngine:
 
     @property
     def logprobs(self) -> Callable[[Passage], list[float]] | None:
-        """Capability: how likely given texts are; None where nothing is known of any."""
+        """Capability: log-probabilities of given texts; None where the script has none."""
         return self._logprobs if self.likelihoods else None
 
     def _logprobs(self, passage: Passage) -> list[float]:
@@ -169,12 +170,12 @@ class ScriptedEngine:
 
     @property
     def attention(self) -> Callable[[Sequence[Message]], dict[str, Any]] | None:
-        """Capability: where both models look; None where nothing is known of any prompt."""
+        """Capability: both models' attention; None where the script has none."""
         return self._attention if self.scripted_attention else None
 
     @property
     def attention_map(self) -> Callable[[Sequence[Message], str], dict[str, Any]] | None:
-        """Capability: a map of the one head; every token of the reply looks at the same."""
+        """Capability: a map of the only head, the same for every token of the reply."""
         return self._map if self.scripted_attention else None
 
     @property
@@ -183,28 +184,28 @@ class ScriptedEngine:
         return self._moves if self.scripted_attention else None
 
     def _attention(self, messages: Sequence[Message]) -> dict[str, Any]:
-        """One layer of one head; what the given words leave of the attention to the user's text,
-        all other characters of it share evenly."""
+        """One layer with one head. The user's other characters share evenly what the given words
+        leave."""
         from pytest_llmdiff.data.text.words import tokens_in, user_span, word_spans
 
-        told = self._told(messages)
+        given = self._given(messages)
         pieces = [chr(token) for token in self.render(messages)]
         begin, end = user_span(pieces, messages[-1]["content"]) or (0, 0)
         words = {
             word: tokens_in(pieces[begin:end], word_spans("".join(pieces[begin:end]), [word]))
-            for word in told.get("words", {})
+            for word in given.get("words", {})
         }
         named = set[int]().union(*words.values())
         masses = []
         for side in (0, 1):
-            shares = {word: told["words"][word][side] for word in words}
+            shares = {word: given["words"][word][side] for word in words}
             rest = (1 - sum(shares.values())) / max(1, end - begin - len(named))
             mass = [0.0] * begin + [rest] * (end - begin) + [0.0] * (len(pieces) - end)
             for word, tokens in words.items():
                 for token in tokens:
                     mass[begin + token] = shares[word] / len(tokens)
             masses.append(mass)
-        shift = told.get("shift", 0.0)
+        shift = given.get("shift", 0.0)
         return {
             "shift": shift, "plain": shift, "noise": 0.0, "layers": [0], "by_head": [[shift]],
             "by_token": [shift], "entropy": [0.0, 0.0], "sink": [0.0, 0.0],
@@ -212,20 +213,20 @@ class ScriptedEngine:
         }  # fmt: skip
 
     def _map(self, messages: Sequence[Message], reply: str) -> dict[str, Any]:
-        told = self._attention(messages)
-        base, tuned = ([*mass, *[0.0] * (len(reply) - 1)] for mass in told["mass"])
+        seen = self._attention(messages)
+        base, tuned = ([*mass, *[0.0] * (len(reply) - 1)] for mass in seen["mass"])
         return {
-            "keys": [*told["pieces"], *reply[:-1]],
+            "keys": [*seen["pieces"], *reply[:-1]],
             "reply": list(reply),
             "base": [base] * len(reply),
             "tuned": [tuned] * len(reply),
         }
 
     def _moves(self, messages: Sequence[Message]) -> dict[str, Any]:
-        base, tuned = self._told(messages).get("moves", (0.0, 0.0))
+        base, tuned = self._given(messages).get("moves", (0.0, 0.0))
         return {"base": base, "tuned": tuned, "most": [0, 0, tuned - base]}
 
-    def _told(self, messages: Sequence[Message]) -> dict[str, Any]:
+    def _given(self, messages: Sequence[Message]) -> dict[str, Any]:
         prompt = messages[-1]["content"]
         if prompt not in self.scripted_attention:
             raise CapabilityError(f"the scripted engine has no attention for {prompt!r}")

@@ -1,4 +1,4 @@
-"""Scorers judge texts: one small Protocol, opened by name."""
+"""Scorers judge texts. `Scorer` is the extension point; options name scorers by a SPEC."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class Scorer(Protocol):
     """Anything that turns inputs into scores; higher is worse.
 
     An input is a pair of texts (base reply, tuned reply) for an `embedder`, and a single text for
-    `toxicity`. Where a scorer cannot judge an input, its score is unsupported with the reason.
+    `toxicity`. If a scorer cannot judge an input, the score is unsupported, with the reason.
     """
 
     @property
     def name(self) -> str:
-        """What the user called it; recordings refer to it by this name."""
+        """The SPEC that the user gave; recordings refer to the scorer by this name."""
 
     @property
     def languages(self) -> Sequence[str] | None:
-        """Codes such as "en" of the languages it can judge; None where it does not say."""
+        """Codes such as "en" of the languages that it can judge; None where they are unknown."""
 
     def fingerprint(self) -> str:
-        """Content hash of all that a score depends on besides the input. Loads nothing."""
+        """Content hash of all that a score depends on besides the input. Loads no weights."""
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
         """One score per input, in order."""
@@ -36,7 +36,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Embedding:
-    """The vector of one text, of any length above zero, or why there is none."""
+    """The vector of one text, of any length but zero, or why there is none."""
 
     vector: Sequence[float] | None = None
     unsupported: str | None = None
@@ -44,11 +44,11 @@ class Embedding:
 
 @runtime_checkable
 class Embedder(Scorer, Protocol):
-    """A scorer that also gives the vectors which it compares."""
+    """A scorer that can also return the vectors that it compares."""
 
     def embed(self, texts: Sequence[str], *, cut: bool = False) -> list[Embedding]:
         """One embedding per text, in order.
 
-        With `cut`, a text that is longer than the encoder reads is embedded by its beginning:
-        enough to look for texts of its kind, too little to judge one.
+        With `cut`, a text that is too long for the encoder is embedded by its beginning: enough to
+        search for similar texts, too little to judge one.
         """

@@ -1,4 +1,4 @@
-"""Sequence classifiers of transformers: the probability that one gives to a label."""
+"""Sequence classifiers of transformers: `hf:LOCATION[#LABEL]` reads one label's probability."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from pytest_llmdiff.scorers.registry import Context
 from pytest_llmdiff.store import content_key, files_hash
 
 BATCH = 32
-# Labels that can mean nothing else; any other has to be named.
+# Labels that are read by default; any other has to be named.
 TOXIC = ("toxic", "toxicity")
-# Their positions begin behind the padding index.
+# Model types whose positions begin behind the padding index.
 BEHIND_PADDING = (
     "camembert", "data2vec-text", "ibert", "longformer", "mpnet", "roberta",
     "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
@@ -55,9 +55,9 @@ def open_scorer(spec: str, context: Context) -> Scorer:
             of = f" --revision {revision}" if revision else ""
             read = f"#{label}" if label else ""
             raise ScorerError(
-                f"--llmdiff-toxicity: {spec}: {location!r} is no folder here, and as a Hugging "
-                f"Face id it cannot be had ({first_line(error)}). Where there is a network, run "
-                f"`hf download {name}{of} --local-dir classifier`; then point at the folder with "
+                f"--llmdiff-toxicity: {spec}: {location!r} is not a folder here, and as a Hugging "
+                f"Face id it cannot be fetched ({first_line(error)}). Where there is a network, "
+                f"run `hf download {name}{of} --local-dir classifier`; then point at the folder with "
                 f"--llmdiff-toxicity hf:classifier{read} (or hf:package:NAME/PATH{read})"
             ) from error
     return SequenceScorer(
@@ -74,8 +74,8 @@ def open_scorer(spec: str, context: Context) -> Scorer:
 class Classifier:
     """A loaded classifier with the names of its classes.
 
-    `independent` says how logits become probabilities: each class by itself (sigmoid), or one of
-    them (softmax).
+    `independent` says how logits become probabilities: each class by itself (sigmoid), or
+    exclusive classes (softmax).
     """
 
     model: Any
@@ -86,7 +86,7 @@ class Classifier:
     def score(
         self, texts: Sequence[str], *, read: str, languages: Sequence[str] | None
     ) -> list[Score]:
-        """The probability of the class `read`, with those of all classes in the details."""
+        """The probability of the class `read`, with those of all classes as details."""
         reasons = [self._unsupported(text, languages) for text in texts]
         readable = [text for text, reason in zip(texts, reasons, strict=True) if reason is None]
         found = iter(self._probabilities(readable))
@@ -115,7 +115,7 @@ class Classifier:
 
     @property
     def _pads(self) -> bool:
-        """Whether texts of unlike lengths can be read together."""
+        """Whether texts of different lengths can share a batch."""
         return (
             self.tokenizer.pad_token is not None
             and getattr(self.model.config, "pad_token_id", None) is not None
@@ -127,7 +127,7 @@ class Classifier:
         try:
             text.encode()
         except UnicodeEncodeError:
-            return "it holds half of a surrogate pair, which no tokenizer reads"
+            return "it has half of a surrogate pair, which no tokenizer reads"
         ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         room = self._room
         if len(ids) > room:
@@ -136,7 +136,7 @@ class Classifier:
 
     @property
     def _room(self) -> float:
-        """Tokens of a text that the classifier reads, besides those it adds itself."""
+        """The most tokens of a text, besides those that the tokenizer adds."""
         config = self.model.config
         positions = getattr(config, "max_position_embeddings", None) or math.inf
         if config.model_type in BEHIND_PADDING:
@@ -147,7 +147,7 @@ class Classifier:
 
 @dataclass(frozen=True, kw_only=True)
 class Heads:
-    """What the configuration of a classifier says of its classes; `read` is the one to read."""
+    """The classes of a classifier, from its configuration; `read` is the one to read."""
 
     classes: tuple[str, ...]
     independent: bool
@@ -155,10 +155,11 @@ class Heads:
 
 
 def read_heads(folder: Path, *, spec: str, label: str) -> Heads:
-    """The classes of the classifier in a folder, with the one that is named or is called toxic.
+    """The classes of the classifier in a folder. `label` names the one to read; without a label, it
+    is the class called toxic or toxicity.
 
     Raises:
-        ScorerError: it is no classifier, or has no such class; the message lists those it has.
+        ScorerError: it is not a classifier, or has no such class; the message lists its classes.
     """
     if not (folder / "config.json").is_file():
         raise ScorerError(f"{spec}: {folder} has no config.json; give the folder of a model")
@@ -167,8 +168,8 @@ def read_heads(folder: Path, *, spec: str, label: str) -> Heads:
     kind = config.get("problem_type")
     if kind == "regression":
         raise ScorerError(
-            f"{spec}: {folder} is a regression, whose number is no probability; it takes "
-            "classifiers, and other scorers as python:module:object"
+            f"{spec}: {folder} is a regression, whose result is not a probability; give a "
+            "classifier, or another scorer as python:module:object"
         )
     wanted = [label] if label else list(TOXIC)
     named = [name for name in classes if name in wanted] or [
@@ -181,13 +182,13 @@ def read_heads(folder: Path, *, spec: str, label: str) -> Heads:
             f"{spec}: the classifier has {said}; it has {', '.join(classes)}. Name the one whose "
             f"probability is to be read, such as {example}"
         )
-    # As transformers' own pipeline reads them.
+    # As in transformers' own pipeline.
     independent = kind == "multi_label_classification" or len(classes) == 1
     return Heads(classes=classes, independent=independent, read=named[0])
 
 
 def _classes(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """In the order of the logits; where none are named, they are what transformers calls them."""
+    """In the order of the logits; without names, those of transformers."""
     named = config.get("id2label")
     if isinstance(named, dict) and named:
         try:
@@ -202,9 +203,8 @@ def _classes(config: Mapping[str, Any]) -> tuple[str, ...]:
 class SequenceScorer:
     """A sequence classifier of transformers; the score is the probability of one label.
 
-    Weights are read without unpickling code, in float32 whatever they are saved in. A model whose
-    classes were never trained (an encoder alone) is refused. Its languages are those that its
-    model card names.
+    Weights are read without unpickling code, and converted to float32. A model without a trained
+    classification head (an encoder alone) is refused. Its languages come from its model card.
     """
 
     name: str

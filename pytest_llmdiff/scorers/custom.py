@@ -38,7 +38,7 @@ def open_scorer(spec: str, context: Context) -> Scorer:
 
 
 def scorer_of_object(role: str, given: object) -> Scorer:
-    """The scorer over an object of a test. Its scores are not found again in a later run: two
+    """The scorer over an object of a test. Its scores are not reused in a later run, since two
     functions of one test file are different scorers."""
     return _scorer(role, given, name=type(given).__name__, identity=uuid.uuid4().hex)
 
@@ -71,8 +71,8 @@ def _source_hash(spec: str, found: Any) -> str:
 
 @dataclass
 class CustomScorer:
-    """A scorer of the user's: a callable, or an object with `score`, from a list of texts to a
-    list of numbers from 0 to 1, each of which may be None for "cannot judge this".
+    """A scorer written by the user: a callable, or an object with `score`, that takes a list of
+    texts and returns a list of numbers from 0 to 1. None means that it cannot judge a text.
 
     It may define `unsupported(text) -> str | None`, `languages` (codes such as "en"), and
     `fingerprint() -> str` where its results can change while its source file does not.
@@ -97,11 +97,11 @@ class CustomScorer:
         call = getattr(self.scorer, "score", self.scorer)
         given = call(texts) if texts else []
         if not isinstance(given, Iterable) or isinstance(given, (str, Mapping)):
-            raise ScorerError(f"the scorer {self.name} gave {given!r}, not a list of scores")
+            raise ScorerError(f"the scorer {self.name} returned {given!r}, not a list of scores")
         values = list(given)
         if len(values) != len(texts):
             raise ScorerError(
-                f"the scorer {self.name} gave {len(values)} scores for {len(texts)} texts"
+                f"the scorer {self.name} returned {len(values)} scores for {len(texts)} texts"
             )
         return [
             self._one(value, judge(text) if judge else None)
@@ -110,7 +110,7 @@ class CustomScorer:
 
     def _one(self, value: Any, reason: str | None) -> Score:
         if reason is None and value is None:
-            reason = f"the scorer {self.name} gave no score"
+            reason = f"the scorer {self.name} returned no score"
         if reason is not None:
             return Score(value=None, unsupported=reason)
         named = value if isinstance(value, Mapping) else {"toxicity": value}
@@ -119,17 +119,17 @@ class CustomScorer:
             number = numbers["toxicity"]
         except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise ScorerError(
-                f"the scorer {self.name} gave {value!r}, neither a number nor a mapping of numbers "
-                "with the key toxicity"
+                f"the scorer {self.name} returned {value!r}, neither a number nor a mapping of "
+                "numbers with the key toxicity"
             ) from error
         if not -SLACK <= number <= 1 + SLACK:
-            raise ScorerError(f"the scorer {self.name} gave {number}; a score is from 0 to 1")
+            raise ScorerError(f"the scorer {self.name} returned {number}; a score is from 0 to 1")
         return Score(value=number, details=numbers if named is value else {})
 
 
 @dataclass
 class CustomEmbedder:
-    """An embedder of the user's: an object whose `encode(list of texts)` gives one vector each.
+    """An embedder written by the user: `encode(list of texts)` returns one vector for each text.
 
     It may define `unsupported(text) -> str | None`, `languages` (codes such as "en"), and
     `fingerprint() -> str` where its results can change while its source file does not.
@@ -155,7 +155,7 @@ class CustomEmbedder:
         self,
         texts: Sequence[str],
         *,
-        cut: bool = False,  # noqa: ARG002  (what it refuses may be refused for any reason)
+        cut: bool = False,  # noqa: ARG002  (it decides itself what it refuses)
     ) -> list[Embedding]:
         judge = getattr(self.encoder, "unsupported", None)
         reasons = [
@@ -167,12 +167,12 @@ class CustomEmbedder:
             found = [[float(x) for x in vector] for vector in given]
         except (TypeError, ValueError, OverflowError) as error:
             raise ScorerError(
-                f"the embedder {self.name} gave something that is no list of vectors: {error}"
+                f"the embedder {self.name} returned no list of vectors: {error}"
             ) from error
         if len({len(vector) for vector in found}) > 1:
-            raise ScorerError(f"the embedder {self.name} gave vectors of different lengths")
+            raise ScorerError(f"the embedder {self.name} returned vectors of different lengths")
         if len(found) != len(readable):
             raise ScorerError(
-                f"the embedder {self.name} gave {len(found)} vectors for {len(readable)} texts"
+                f"the embedder {self.name} returned {len(found)} vectors for {len(readable)} texts"
             )
         return embeddings(reasons, found)

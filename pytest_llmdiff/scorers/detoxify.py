@@ -16,8 +16,8 @@ from pytest_llmdiff.scorers.files import model_files, snapshot
 from pytest_llmdiff.scorers.registry import Context
 from pytest_llmdiff.store import content_key, files_hash
 
-# Detoxify's own releases (its `detoxify.MODEL_URLS`) with the hub ids of their configurations;
-# read here as a table, because importing the package imports torch.
+# Detoxify's releases (its `detoxify.MODEL_URLS`) with the hub ids of their configurations. It is a
+# copy, because importing the package imports torch.
 VARIANTS = {
     "original": ("v0.1-alpha/toxic_original-c1212f89.ckpt", "bert-base-uncased"),
     "unbiased": ("v0.3-alpha/toxic_debiased-c7548aa0.ckpt", "roberta-base"),
@@ -27,7 +27,7 @@ VARIANTS = {
 }
 MULTILINGUAL = ("en", "fr", "es", "it", "pt", "tr", "ru")
 RELEASES = "https://github.com/unitaryai/detoxify/releases/download/"
-# The names that Detoxify gives to the classes of its older checkpoints.
+# Detoxify renames the classes of its older checkpoints.
 RENAMED = {
     "toxic": "toxicity",
     "identity_hate": "identity_attack",
@@ -84,7 +84,7 @@ def open_scorer(spec: str, context: Context) -> Scorer:
 
 
 def _downloaded(variant: str, url: str) -> Path:
-    """The checkpoint where torch.hub keeps it, fetched if it is not there."""
+    """The checkpoint in torch.hub's cache, downloaded if it is missing."""
     home = os.environ.get("TORCH_HOME") or Path(
         os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "torch"
     )
@@ -98,7 +98,7 @@ def _downloaded(variant: str, url: str) -> Path:
 
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            # The file names end in the beginning of their hash.
+            # A file name ends with the first digits of its hash.
             prefix = file.stem.rpartition("-")[2]
             torch.hub.download_url_to_file(url, str(file), hash_prefix=prefix, progress=False)
         except (OSError, RuntimeError) as error:
@@ -128,11 +128,11 @@ def _configuration(variant: str, repo: str) -> Path:
 
 @dataclass
 class DetoxifyScorer:
-    """A Detoxify checkpoint; the score is its `toxicity` (probability), the other classes go to
-    the details.
+    """A Detoxify checkpoint. The score is the probability of `toxicity`; the other classes are
+    details.
 
-    The checkpoint is read with `weights_only=True`: Detoxify's own loader unpickles, and asks the
-    hub for a configuration that may lie right beside it.
+    It does not use the class `Detoxify`, which unpickles the checkpoint, and so runs code from it,
+    and which asks the hub for a configuration even if one is given (docs/architecture.md).
     """
 
     name: str
@@ -163,7 +163,7 @@ class DetoxifyScorer:
                 held = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
                 arch = held["config"]["arch"]["args"]
                 if not arch["model_name"].endswith("ForSequenceClassification"):
-                    raise ValueError(f"{arch['model_name']} is no sequence classifier")
+                    raise ValueError(f"{arch['model_name']} is not a sequence classifier")
                 names = held["config"]["dataset"]["args"]["classes"]
                 classes = [RENAMED.get(name, name) for name in names]
                 config = transformers.AutoConfig.from_pretrained(
@@ -179,7 +179,7 @@ class DetoxifyScorer:
                     f"{self.name}: {self.checkpoint} with the configuration in {self.config} "
                     f"cannot be loaded: {error}"
                 ) from error
-            # Position ids were saved by older versions and are computed now; weights may not lack.
+            # Surplus keys are position ids, which older versions saved; missing keys are an error.
             if result.missing_keys or "toxicity" not in classes:
                 lacks = result.missing_keys[:3] or "a class named toxicity"
                 raise ScorerError(f"{self.name}: {self.checkpoint} lacks {lacks}")

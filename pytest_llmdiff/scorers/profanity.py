@@ -33,7 +33,7 @@ def open_scorer(_spec: str, _context: Context) -> Scorer:
 
 @dataclass
 class ProfanityScorer:
-    """alt-profanity-check: a small English bag-of-words model, whose weights are in the package.
+    """alt-profanity-check: a small English bag-of-words model, with its weights in the package.
 
     It sees words, not meaning: polite hostility passes, and a sentence about a minority may not.
     """

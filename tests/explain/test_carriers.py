@@ -151,7 +151,7 @@ def test_a_module_that_does_not_read_row_by_row_is_refused() -> None:
     given = torch.ones(2, 5, 3)
     with switched_off(module, torch.tensor([False, True])):
         found = module(given)
-        with pytest.raises(CapabilityError, match="does not read row by row"):
+        with pytest.raises(CapabilityError, match="does not keep the rows of a batch apart"):
             module(given.view(10, 3))
     assert torch.equal(found[0], module(given)[0])
     assert torch.equal(found[1], module.base_layer(given)[1])

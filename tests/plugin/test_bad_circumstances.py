@@ -367,7 +367,7 @@ def test_a_damaged_gguf_file(tmp_path: Path, content: bytes) -> None:
 
 def test_a_configuration_that_is_no_object(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[1]", encoding="utf-8")
-    with pytest.raises(ModelError, match=r"config\.json is no JSON object"):
+    with pytest.raises(ModelError, match=r"config\.json is not a JSON object"):
         generation_stop_ids(tmp_path)
 
 

@@ -519,7 +519,7 @@ def test_a_check_that_an_engine_has_no_means_for_leaves_the_others_alone(
     )
     result = run("--llmdiff-json=r.json")
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*CapabilityError: *ScriptedEngine has none to give"])
+    result.stdout.fnmatch_lines(["*CapabilityError: *ScriptedEngine has none"])
     data = json.loads((project.path / "r.json").read_text(encoding="utf-8"))
     assert data["summary"]["error"] == 1
 

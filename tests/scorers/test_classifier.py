@@ -157,7 +157,7 @@ def test_labels_without_names_are_numbered(open_it: Open, tmp_path: Path) -> Non
 
 def test_a_regression_is_no_classifier(open_it: Open, tmp_path: Path) -> None:
     save_classifier(tmp_path / "model", labels=("toxicity",), problem_type="regression")
-    with pytest.raises(ScorerError, match=r"is a regression, whose number is no probability"):
+    with pytest.raises(ScorerError, match=r"is a regression, whose result is not a probability"):
         open_it("hf:model")
 
 
@@ -194,7 +194,7 @@ def test_a_classifier_that_is_nowhere(open_it: Open) -> None:
     with pytest.raises(LLMDiffError) as caught:
         open_it("hf:no-such/classifier@main#toxic")
     message = str(caught.value)
-    assert "'no-such/classifier@main' is no folder here" in message
+    assert "'no-such/classifier@main' is not a folder here" in message
     assert "hf download no-such/classifier --revision main --local-dir classifier" in message
     assert "--llmdiff-toxicity hf:classifier#toxic" in message
 

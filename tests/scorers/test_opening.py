@@ -242,7 +242,7 @@ def test_a_custom_scorer() -> None:
 def test_none_is_no_score() -> None:
     found = custom(lambda texts: [None, 0.5][: len(texts)]).score([("a",), ("b",)])
     assert found == [
-        Score(value=None, unsupported="the scorer mine gave no score"),
+        Score(value=None, unsupported="the scorer mine returned no score"),
         Score(value=0.5),
     ]
 
@@ -387,7 +387,7 @@ def test_an_embedder_that_cannot_be_fetched(
     with pytest.raises(ScorerError) as caught:
         open_it("embedder", "sentence-transformers/no-such-model")
     message = str(caught.value)
-    assert "the embedder sentence-transformers/no-such-model cannot be had" in message
+    assert "the embedder sentence-transformers/no-such-model cannot be fetched" in message
     assert "hf download sentence-transformers/no-such-model --local-dir embedder" in message
     assert "--llmdiff-embedder embedder" in message
 

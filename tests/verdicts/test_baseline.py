@@ -284,7 +284,7 @@ def test_a_recording_has_no_noise(project: pytest.Pytester, run: Run) -> None:
         "--llm-base=replay:run.jsonl", "--llmdiff-calibrate=b.json"
     )
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["*is a recording, which answers the same again*"])
+    result.stderr.fnmatch_lines(["*is a recording, which repeats its replies*"])
 
 
 # Pure stages

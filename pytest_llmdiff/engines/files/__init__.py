@@ -1,1 +1,1 @@
-"""Model files: which there are, how prompts are rendered with them, what was expanded from them."""
+"""Model files: finding them, rendering prompts with them, and caching what GGUF expands to."""

@@ -1,4 +1,4 @@
-"""What a model is made of on disk: which files count, and what they say without loading them."""
+"""The files that a model consists of, and what can be read from them without loading it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONFIG_FILES = ("config.json", "generation_config.json", "adapter_config.json")
 
 
 def weight_files(path: Path) -> list[Path]:
-    """The files whose bytes decide what the model computes: weights and configuration."""
+    """The files that decide what the model computes: weights and configuration."""
     if path.is_file():
         return [path]
     names = [path / name for name in CONFIG_FILES]
@@ -41,7 +41,7 @@ def weight_files(path: Path) -> list[Path]:
 
 
 def tokenizer_files(path: Path) -> list[Path]:
-    """The files that decide how text becomes tokens; a GGUF file holds its own."""
+    """The files that decide how text becomes tokens; a GGUF file contains its tokenizer."""
     if path.is_file():
         return [path]
     names = (*TOKENIZER_FILES, *TEMPLATE_FILES)
@@ -51,7 +51,7 @@ def tokenizer_files(path: Path) -> list[Path]:
 
 
 def has_tokenizer(path: Path) -> bool:
-    """Whether a folder brings a tokenizer of its own (adapters may or may not)."""
+    """Whether a folder has a tokenizer (adapters may or may not)."""
     return path.is_file() or any(
         (path / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json",
                                               "vocab.txt", "tekken.json")
@@ -59,15 +59,15 @@ def has_tokenizer(path: Path) -> bool:
 
 
 def has_chat_template(path: Path) -> bool:
-    """Whether tokenizer files or a GGUF header hold a chat template, found without loading them."""
+    """Whether tokenizer files or a GGUF header have a chat template; nothing is loaded."""
     if path.is_file():
         if not path.stat().st_size:
-            return False  # which cannot be mapped
+            return False  # an empty file cannot be mapped
         with (
             path.open("rb") as stream,
             mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
-            # The key stands in the header, whose size is that of the vocabulary: a few megabytes.
+            # The key is in the header, whose size depends on the vocabulary: a few megabytes.
             return data.find(b"tokenizer.chat_template", 0, 1 << 27) >= 0
     if any((path / name).is_file() for name in TEMPLATE_FILES):
         return True
@@ -78,7 +78,7 @@ def has_chat_template(path: Path) -> bool:
 def generation_stop_ids(path: Path) -> tuple[int, ...]:
     """The stop ids of a folder's generation config, or of its config where there is none.
 
-    A GGUF file has one, which is its tokenizer's.
+    None for a GGUF file, whose only stop id is its tokenizer's.
     """
     for name in ("generation_config.json", "config.json"):
         file = path / name
@@ -89,13 +89,13 @@ def generation_stop_ids(path: Path) -> tuple[int, ...]:
 
 
 def parameter_count(path: Path) -> int:
-    """Parameters in the weights, from the headers of the files."""
+    """Number of parameters, from the headers of the files."""
     if path.is_file():
         from gguf import GGUFReader
 
         try:
             return sum(int(tensor.n_elements) for tensor in GGUFReader(path).tensors)
-        except Exception as error:  # the reader checks little of what it reads
+        except Exception as error:  # the reader hardly validates the file
             raise ModelError(f"{path} is not a GGUF file or is cut short: {error}") from error
     shapes = [
         entry["shape"]
@@ -110,7 +110,7 @@ def parameter_count(path: Path) -> int:
 def safetensors_header(file: Path) -> dict[str, Any]:
     """Names, dtypes and shapes of the tensors in a .safetensors file.
 
-    The format is a little-endian length and that many bytes of JSON (safetensors' README).
+    A file begins with a little-endian length and that many bytes of JSON (safetensors' README).
     """
     try:
         with file.open("rb") as stream:
@@ -121,7 +121,7 @@ def safetensors_header(file: Path) -> dict[str, Any]:
             if not isinstance(header, dict) or not all(
                 isinstance(e, dict) for e in header.values()
             ):
-                raise ValueError("its header is no object of objects")
+                raise ValueError("its header is not an object of objects")
     except (struct.error, ValueError, RecursionError) as error:
         raise ModelError(f"{file} is not a safetensors file or is cut short: {error}") from error
     return dict(header)
@@ -133,5 +133,5 @@ def _json(file: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{file} is not valid JSON: {error}") from error
     if not isinstance(found, dict):
-        raise ModelError(f"{file} is no JSON object")
+        raise ModelError(f"{file} is not a JSON object")
     return found

@@ -1,4 +1,4 @@
-"""What was expanded from a GGUF file, kept beside the store so that later loads need not do it."""
+"""A cache of what GGUF files expand to, beside the store, so that later runs load it directly."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from pytest_llmdiff.store import Store, content_key
 
 T = TypeVar("T")
 
-# All that decides what comes out of a file and how it is written.
+# Packages that decide what a file expands to and how it is written.
 VERSIONS = ("transformers", "gguf", "tokenizers", "torch")
-LAYOUT = 1  # of a kept folder
+LAYOUT = 1  # version of a cached folder's layout
 MANIFEST = "kept.json"
-# Smallest size of one of several files, in bytes. A file is mapped into memory until the last of
-# its weights has been copied or arranged anew, so that about a twentieth is there twice.
+# Smallest size of a shard, in bytes. A file stays mapped until the last of its weights has been
+# copied or packed, so that with twenty shards about a twentieth of the model is in memory twice.
 SHARD = 50_000_000
+# Entries of a configuration that say where it came from, not what the model computes.
+NAMING = ("_name_or_path", "architectures", "quantization_config", "transformers_version")
 # What writing and reading back may raise besides errors of the disk. A model that transformers
 # cannot write is no error of the run: it is expanded each time.
-# Of a configuration: where it came from, and what says nothing of the model.
-NAMING = ("_name_or_path", "architectures", "quantization_config", "transformers_version")
 UNFIT = (ValueError, RuntimeError, TypeError, AttributeError, KeyError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Form(Generic[T]):
-    """How one thing is made from a file, written into a folder, and read back from there.
+    """How one thing is made from a file, saved in a folder, and loaded from there.
 
-    `make` and `load` raise ModelError where there is nothing to be had. `digest` is equal for two
-    things that are the same in every bit; `size` is in bytes, 0 for what is too small to mention.
+    `make` and `load` raise ModelError when they fail. `digest` is equal for two things that are
+    identical in every bit. `size` is in bytes, 0 for what is too small to mention.
     """
 
     name: str
@@ -50,10 +50,10 @@ class Form(Generic[T]):
 
 
 class Conversions:
-    """Expanded forms of files, in `converted` below the store's folder.
+    """Caches expanded files, in `converted` below the store's folder.
 
-    What is kept was read back once and found equal to what the file itself gave. What cannot be
-    kept is expanded from the file each time; `notes` says why, or where it is kept.
+    Whatever is cached was loaded once and compared with the original. What cannot be cached is
+    expanded from the file each time. `notes` says why, or where it is cached.
     """
 
     def __init__(self, store: Store, notes: list[str] | None = None) -> None:
@@ -61,10 +61,10 @@ class Conversions:
         self.notes: list[str] = [] if notes is None else notes
 
     def load(self, file: Path, form: Form[T]) -> T:
-        """The thing in the file, from its kept form or by making and keeping it.
+        """The thing in the file: from the cache, or made and cached.
 
         Raises:
-            ModelError: the file itself has nothing to give.
+            ModelError: the file cannot be expanded.
         """
         hashed = self._store.file_hash(file)
         versions = [installed_version(name) for name in VERSIONS]
@@ -73,11 +73,11 @@ class Conversions:
         folder = self._store.folder / "converted" / f"{kind}-{key[:16]}"
         found = self._manifest(folder)
         if found is None:
-            # Two processes that need it do not both make it; the lock of a killed one is free.
+            # Only one process makes it. If that one is killed, its lock is released.
             with self._store.lock("convert"):
                 found = self._manifest(folder)
                 if found is None:
-                    # Damaged, begun by a killed process, or of other versions.
+                    # Damaged, left by a killed process, or made by other versions.
                     _remove(folder.parent.glob(f"{kind}-*"))
                     return self._made(file, form, folder)
         reason = found.get("unfit")
@@ -90,7 +90,8 @@ class Conversions:
         return form.make()
 
     def _manifest(self, folder: Path) -> dict[str, Any] | None:
-        """What is said of a folder that is whole. It is written last, with the files' hashes."""
+        """The manifest of a complete folder, else None. It is written last, with the hashes of the
+        files."""
         try:
             found: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
             files = dict(found["files"])
@@ -107,19 +108,21 @@ class Conversions:
         except (OSError, *UNFIT) as error:
             self._give_up(file, form, folder, error)
             return made
-        # Only one of the two is in memory at a time.
+        # So that only one of the two is in memory at a time.
         del made
-        _give_back_memory()
+        _release_memory()
         try:
             kept = form.load(folder)
             if form.digest(kept) != digest:
-                raise ValueError("what is read back differs from it")
+                raise ValueError("what is read back differs from what was written")
             self._finish(folder)
         except (OSError, ModelError, *UNFIT) as error:
             self._give_up(file, form, folder, error)
             return form.make()
         if size := form.size(kept):
-            self.notes.append(f"{file.name}: expanded once and kept, {_readable(size)} in {folder}")
+            self.notes.append(
+                f"{file.name}: expanded once and cached, {_readable(size)} in {folder}"
+            )
         return kept
 
     def _save(self, made: T, form: Form[T], folder: Path) -> None:
@@ -128,7 +131,7 @@ class Conversions:
         free = shutil.disk_usage(folder).free
         if free < 2 * size:
             raise OSError(
-                f"it takes {_readable(size)}, as much must stay free beside it, and "
+                f"it takes {_readable(size)}, the same must stay free, and only "
                 f"{_readable(free)} are free"
             )
         form.save(made, folder)
@@ -140,7 +143,7 @@ class Conversions:
         begun.replace(folder / MANIFEST)
 
     def _give_up(self, file: Path, form: Form[T], folder: Path, error: Exception) -> None:
-        """Leave nothing behind but, where another try would end alike, the reason."""
+        """Remove the folder. If another try would fail in the same way, leave the reason there."""
         self._not_kept(file, form, str(error))
         _remove([folder])
         if not isinstance(error, OSError):
@@ -150,12 +153,12 @@ class Conversions:
 
     def _not_kept(self, file: Path, form: Form[T], reason: str) -> None:
         self.notes.append(
-            f"{file.name}: the {form.name} are expanded at every start and not kept: {reason}"
+            f"{file.name}: the {form.name} are expanded at every start, not cached: {reason}"
         )
 
 
 def weights_form(dtype: str, make: Callable[[], Any], load: Callable[[Path], Any]) -> Form[Any]:
-    """The weights of a causal model, as a folder in Hugging Face's form."""
+    """The weights of a causal model, as a folder in Hugging Face's format."""
     return Form(
         name=f"{dtype}-weights",
         make=make,
@@ -178,10 +181,10 @@ def tokenizer_form(make: Callable[[], Any], load: Callable[[Path], Any]) -> Form
 
 
 def _save_model(model: Any, folder: Path) -> None:
-    """Write what `save_pretrained` refuses to write of a model that came from GGUF.
+    """Write a model that came from GGUF, which its own `save_pretrained` refuses to write.
 
-    A model of the same class takes the tensors as they are, without a copy, so that tied weights
-    and the names in the files are transformers' business.
+    A new model of the same class takes over the tensors without a copy, so that transformers still
+    handles tied weights and the names in the files.
     """
     import torch
     from safetensors import SafetensorError
@@ -212,7 +215,7 @@ def _model_digest(model: Any) -> str:
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         return hashlib.sha256(flat.view(torch.uint8).numpy().data).hexdigest()
 
-    # Buffers that no file holds are computed from the configuration.
+    # Includes buffers that are computed from the configuration and not saved.
     tensors = {**model.state_dict(), **dict(model.named_buffers())}
     facts = [
         {key: value for key, value in part.to_dict().items() if key not in NAMING}
@@ -235,8 +238,8 @@ def _tokenizer_digest(tokenizer: Any) -> str:
     return content_key([type(tokenizer).__name__, json.loads(json.dumps(facts, default=str))])
 
 
-def _give_back_memory() -> None:
-    """Let the system have what was freed; glibc keeps it for later, half a model of it measured."""
+def _release_memory() -> None:
+    """Return freed memory to the system. glibc holds on to it: half a model's size was measured."""
     import ctypes
 
     gc.collect()

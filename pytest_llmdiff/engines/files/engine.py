@@ -1,4 +1,4 @@
-"""What engines over model files have in common, whatever runs the weights."""
+"""What engines over model files have in common, whichever library runs the weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytest_llmdiff.errors import ProbeError
 
 
 class HeldWeights(Protocol):
-    """Weights that an engine runs: where they lie, and what they take."""
+    """Weights that an engine runs: their files and their size."""
 
     path: Path
     adapter: Path | None
@@ -35,8 +35,8 @@ W = TypeVar("W", bound=HeldWeights)
 class FileEngine(Generic[W]):
     """One side of the pair, over weights that the sides may share.
 
-    `adapted` says whether the adapter of `weights`, if there is one, is on. `identity` is the
-    content hash of files, settings and versions; it is computed without loading anything.
+    `adapted` says whether the adapter of `weights`, if there is one, is switched on. `identity` is
+    the content hash of files, settings and versions, computed without loading anything.
     """
 
     weights: W
@@ -63,7 +63,7 @@ class FileEngine(Generic[W]):
         self.weights.close()
 
     def declared_stop_ids(self) -> tuple[int, ...]:
-        """The stop ids as the files declare them, without loading weights."""
+        """The stop ids that the files declare; no weights are loaded."""
         return tuple(sorted({*generation_stop_ids(self.weights.path), *self.renderer.stop_ids()}))
 
     def encode(self, text: str) -> list[int]:
@@ -74,7 +74,8 @@ class FileEngine(Generic[W]):
         return str(self.tokenizer.decode([token_id]))
 
     def prompt_ids(self, messages: Sequence[Message], *, context: int, rows: int) -> list[int]:
-        """The rendered prompt of a model with so long a context and so many embeddings.
+        """The rendered prompt. `context` is the length of the model's context, `rows` the number of
+        its embeddings.
 
         Raises:
             ProbeError: the model cannot read it, or has no room for a reply.
@@ -89,7 +90,7 @@ class FileEngine(Generic[W]):
         return ids
 
     def require_rows(self, ids: Sequence[int], rows: int) -> None:
-        """Raises ProbeError where a prompt has no token, or one beyond so many embeddings."""
+        """Raises ProbeError if a prompt has no token, or one beyond the `rows` embeddings."""
         if not ids:
             raise ProbeError("the chat template makes no tokens of this conversation")
         if max(ids) >= rows:
@@ -100,5 +101,5 @@ class FileEngine(Generic[W]):
             )
 
     def reply(self, prompt: Sequence[int], tokens: Sequence[int], *, stopped: bool) -> Reply:
-        """The reply of these tokens, a stop token at their end included."""
+        """The reply that these tokens make, including a stop token at their end."""
         return reply_of_tokens(self.tokenizer, prompt, tokens, stopped=stopped)

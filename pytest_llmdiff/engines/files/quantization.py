@@ -1,8 +1,8 @@
-"""Weights that are quantised: which package opens them, and where they can run.
+"""Quantised weights: which packages load them, and on which devices they run.
 
-Read from config.json alone, so that what is missing is told before anything is loaded. Which method
-needs what is transformers' (its `quantizers`); what it finds beyond this when it loads is an error
-with its own words.
+It reads config.json only, so that a missing package is reported before anything is loaded. What a
+method needs is taken from transformers (its `quantizers`). Anything else that is wrong is reported
+by transformers when it loads the weights.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from pytest_llmdiff.config.specs import Spec
 from pytest_llmdiff.data.training.files import read_object
 from pytest_llmdiff.errors import ConfigError, MissingPackageError, ModelError
 
-UNQUANTIZED = "the weights as they were before"
-QUANTIZATION = "'pytest-llmdiff[quantization]'"  # of pip, with what bitsandbytes needs
+UNQUANTIZED = "the unquantised weights"
+QUANTIZATION = "'pytest-llmdiff[quantization]'"  # brings bitsandbytes and what it needs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """How weights are quantised: the distributions that open them, with the words after `pip
-    install` where these are others; `gpu` where nothing but a GPU runs them, and `refused` where
-    transformers cannot load them at all."""
+    """A quantisation method: the distributions that load it, with the arguments of `pip install`
+    where these differ; `gpu` where it runs on GPUs only, `refused` where transformers cannot load
+    it at all."""
 
     packages: tuple[str, ...] = ()
     install: str | None = None
@@ -34,7 +34,7 @@ class Method:
     refused: bool = False
 
 
-# By `quant_method`. Where one is not listed, transformers is asked when the weights are loaded.
+# By `quant_method`. Of one that is not listed, transformers decides when it loads the weights.
 METHODS = {
     "aqlm": Method(packages=("aqlm", "accelerate"), install="'aqlm[gpu,cpu]' accelerate"),
     "auto-round": Method(packages=("auto-round",)),
@@ -66,24 +66,24 @@ METHODS = {
 
 
 def quantization_of(path: Path | None) -> str | None:
-    """The method by which a folder's weights are quantised, as its config.json names it."""
+    """The quantisation method of a folder's weights, as its config.json names it."""
     file = None if path is None else path / "config.json"
     if file is None or not file.is_file():
         return None
     config = read_object(file)
-    text = config.get("text_config")  # where the weights of a model that sees as well stand
+    text = config.get("text_config")  # of multimodal models
     found = config.get("quantization_config") or (
         text.get("quantization_config") if isinstance(text, dict) else None
     )
     if not isinstance(found, dict):
         return None
     if found.get("load_in_4bit") or found.get("load_in_8bit"):
-        return "bitsandbytes"  # whose first releases named no method
+        return "bitsandbytes"  # its first releases did not name the method
     return str(found.get("quant_method"))
 
 
 def versions_of(path: Path) -> Mapping[str, str | None]:
-    """The versions of the packages that open a folder's weights, where these are quantised."""
+    """Versions of the packages that load a folder's weights, where these are quantised."""
     method = METHODS.get(quantization_of(path) or "")
     return {name: installed_version(name) for name in method.packages} if method else {}
 
@@ -103,12 +103,12 @@ def check_quantized(spec: Spec, option: str, settings: Settings) -> None:
     what = f"{option}: {spec.text} (quantised by {found})"
     if quantization != "none":
         raise ConfigError(
-            f"{what}: --llmdiff-quantization {quantization} would quantise it once more; leave it "
+            f"{what}: --llmdiff-quantization {quantization} would quantise it again; leave it "
             f"out, or give {UNQUANTIZED}"
         )
     if METHODS.get(found, Method()).gpu and _without_gpu(settings.device):
         raise ConfigError(
-            f"{what} runs on a GPU alone, and this run has none (--llmdiff-device "
+            f"{what} runs on GPUs only, and this run has none (--llmdiff-device "
             f"{settings.device}, torch {installed_version('torch')}): start a server where there "
             f"is one, or give {UNQUANTIZED}"
         )
@@ -116,11 +116,11 @@ def check_quantized(spec: Spec, option: str, settings: Settings) -> None:
 
 
 def require(method: str, needed_for: str) -> None:
-    """Check that what opens weights of a method is installed.
+    """Check that the packages which load weights of a method are installed.
 
     Raises:
-        MissingPackageError: it is not, with the line that installs it.
-        ConfigError: there is nothing that would.
+        MissingPackageError: one is not; the message has the command that installs it.
+        ConfigError: no package can load them.
     """
     known = METHODS.get(method, Method())
     if known.refused:
@@ -135,12 +135,12 @@ def require(method: str, needed_for: str) -> None:
 
 
 def check_loadable(path: Path, device: str) -> None:
-    """The same of a folder that is about to be loaded, for which transformers can be asked.
+    """The same check for a folder that is about to be loaded, with transformers at hand.
 
     Raises:
         ConfigError: a package is missing.
-        ModelError: transformers knows no such method, or the device is none for it. It would
-            otherwise leave the method out, and fill the weights with noise.
+        ModelError: transformers does not know the method, or the method does not run on this
+            device. transformers itself would ignore the method and fill the weights with noise.
     """
     found = quantization_of(path)
     if found is None:
@@ -157,13 +157,13 @@ def check_loadable(path: Path, device: str) -> None:
         )
     if METHODS.get(found, Method()).gpu and device != "cuda":
         raise ModelError(
-            f"{what} runs on a GPU alone, and this run's device is {device}: start a server where "
+            f"{what} runs on GPUs only, and this run's device is {device}: start a server where "
             f"there is one, or give {UNQUANTIZED}"
         )
 
 
 def _folder(spec: Spec) -> Path | None:
-    """Where config.json is; that of a hub model came with the SPEC and lies in the cache."""
+    """The folder of config.json; that of a hub model is in the cache since the SPEC was parsed."""
     if spec.path is not None or spec.repo is None:
         return spec.path
     from huggingface_hub import try_to_load_from_cache
@@ -173,5 +173,5 @@ def _folder(spec: Spec) -> Path | None:
 
 
 def _without_gpu(device: str) -> bool:
-    """Whether there is no GPU for certain, which torch says only when it is imported."""
+    """Whether there certainly is no GPU. To be sure that there is one, torch has to be imported."""
     return device in ("cpu", "mps") or (installed_version("torch") or "").endswith("+cpu")

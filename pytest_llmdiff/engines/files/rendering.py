@@ -1,4 +1,4 @@
-"""From chat messages to prompt token ids, with the chat template in force."""
+"""Renders chat messages as prompt token ids, with the chat template in force."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pytest_llmdiff.errors import ModelError, ProbeError
 
 
 class Renderer:
-    """A tokenizer with a chat template. Loads on first use, and never any weights.
+    """A tokenizer with a chat template. It is loaded on first use; weights never are.
 
-    `template` replaces the tokenizer's own. `fallback` is the folder or file whose template serves
-    where the tokenizer has none: a base model is often published without one, and is asked in the
-    tuned model's words then.
+    `template` replaces the tokenizer's own. `fallback` is the folder or file whose template is used
+    where the tokenizer has none: base models are often published without one, and then get the
+    tuned model's.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Renderer:
             found = found.get("default")
         if not found:
             raise ModelError(
-                f"{self.path} has no chat template, so that chat messages cannot be rendered; "
+                f"{self.path} has no chat template, so chat messages cannot be rendered; "
                 "give one with --llmdiff-template FILE.jinja"
             )
         return str(found)
@@ -79,7 +79,7 @@ class Renderer:
         """The rendered conversation as text.
 
         Raises:
-            ProbeError: the template refuses the conversation (no system role, say).
+            ProbeError: the template refuses the conversation (for instance a system message).
         """
         tokenizer, template = self.tokenizer, self.template
         try:
@@ -98,27 +98,27 @@ class Renderer:
     def ids(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
         """Token ids of the rendered conversation.
 
-        The template writes every special token itself, a BOS included where the model wants one:
-        letting the tokenizer add its own would double it.
+        The template writes every special token itself, including a BOS where the model needs one.
+        If the tokenizer added its own, there would be two.
         """
         text = self.text(messages, add_generation_prompt=add_generation_prompt)
         return [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
 
     def answered(self, conversation: Sequence[Message]) -> tuple[list[int], list[int]]:
-        """Ids of a conversation that ends in an answer: what stands before it, and the answer
-        with its end, as a training learns it.
+        """Token ids of a conversation that ends in an answer: those before the answer, and those of
+        the answer with its end, as training sees them.
 
         Raises:
             ProbeError: the template refuses the conversation.
         """
         whole = self.ids(conversation, add_generation_prompt=False)
-        # A generation prompt may open a thought that the answer has not.
+        # A generation prompt may open a reasoning block that the answer lacks.
         at = common_length(self.ids(conversation[:-1]), whole)
         return whole[:at], whole[at:]
 
 
 class FactoryRenderer:
-    """A tokenizer with a template of LLaMA-Factory, rendered as its training renders it.
+    """A tokenizer with a template of LLaMA-Factory, rendered as in its training.
 
     `enable_thinking` in the template's variables replaces the training setting of that name.
     """
@@ -159,7 +159,7 @@ class FactoryRenderer:
         )
 
     def answered(self, conversation: Sequence[Message]) -> tuple[list[int], list[int]]:
-        """As `Renderer.answered`, with what LLaMA-Factory's training makes of it."""
+        """As `Renderer.answered`, by the rules of LLaMA-Factory's training."""
         return factory_answered(self.factory, self.tokenizer, conversation)
 
 
@@ -181,8 +181,8 @@ def with_template(ours: AnyRenderer, source: TemplateSource) -> AnyRenderer:
 def factory_answered(
     template: FactoryTemplate, tokenizer: Any, conversation: Sequence[Message]
 ) -> tuple[list[int], list[int]]:
-    """What stands before the last answer, and that answer with its end, under a template whose
-    special tokens the tokenizer has (`prepared`).
+    """Token ids before the last answer, and of that answer with its end. The tokenizer must have
+    the template's special tokens (`prepared`).
 
     Raises:
         ProbeError: LLaMA-Factory cannot express the conversation.
@@ -196,7 +196,7 @@ def factory_answered(
 def load_tokenizer(
     path: Path, *, trust_remote_code: bool = False, conversions: Conversions | None = None
 ) -> Any:
-    """A tokenizer from a folder or from a GGUF file, which is slow unless it was kept.
+    """A tokenizer from a folder, or from a GGUF file, which is slow unless it is cached.
 
     Raises:
         ModelError: it cannot be loaded.
@@ -209,7 +209,7 @@ def load_tokenizer(
             return AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=trust_remote_code, **more
             )
-        except Exception as error:  # what the libraries below it raise is of every kind
+        except Exception as error:  # the libraries below may raise anything
             raise ModelError(f"the tokenizer of {path} cannot be loaded: {error}") from error
 
     def expand() -> Any:

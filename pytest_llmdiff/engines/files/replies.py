@@ -1,4 +1,4 @@
-"""Splits the reasoning of a thinking model from its reply."""
+"""Replies from tokens or text, with a model's reasoning split from its answer."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ CHANNEL_END = "<|end|><|start|>assistant"
 def split_reasoning(
     raw: str, *, prompt_tail: str, special_tokens: Sequence[str]
 ) -> tuple[str, str | None]:
-    """Reply text and reasoning (None where there is none) of a raw decoded reply.
+    """The answer and the reasoning (None where there is none) of a raw decoded reply.
 
-    `prompt_tail` is the end of the rendered prompt: templates of models that always think open the
-    reasoning there, so that the reply holds the closing marker only. A reasoning that was cut by
-    the length limit leaves an empty reply: reading it as an answer would judge the wrong text.
+    `prompt_tail` is the end of the rendered prompt. Templates of models that always think open the
+    reasoning there, so that the reply has the closing marker only. If the length limit cuts the
+    reasoning, the answer is empty: the reasoning must not be judged as an answer.
     """
     for opening, closing in MARKERS:
         opened = prompt_tail.rstrip().endswith(opening)
@@ -33,7 +33,7 @@ def split_reasoning(
         if not opened and opening in raw:
             before, _, rest = raw.partition(opening)
             if before.strip():
-                continue  # the marker is quoted in the middle of an answer
+                continue  # an answer that quotes the marker
             head, found, tail = rest.partition(closing)
             opened = True
         elif not opened and closing in raw:
@@ -53,14 +53,14 @@ def _clean(text: str, special_tokens: Sequence[str]) -> str:
     return text.strip()
 
 
-TAIL = 16  # tokens at a prompt's end in which its template may have opened a thought
+TAIL = 16  # tokens at the prompt's end where the template may have opened the reasoning
 
 
 def reply_of_tokens(
     tokenizer: Any, prompt: Sequence[int], said: Sequence[int], *, stopped: bool
 ) -> Reply:
-    """The reply whose tokens are known, a stop token at the end included. `stopped` says that it
-    came to an end by itself."""
+    """A reply from its tokens, including a stop token at the end. `stopped` says that it ended by
+    itself, not at the length limit."""
     text, reasoning = split_reasoning(
         tokenizer.decode(list(said), skip_special_tokens=False),
         prompt_tail=_tail(tokenizer, prompt),
@@ -80,7 +80,7 @@ def reply_of_tokens(
 def reply_of_text(
     tokenizer: Any, prompt: Sequence[int], said: str, finish_reason: FinishReason
 ) -> Reply:
-    """The reply that is known as text only, up to its end."""
+    """A reply that is known as text only."""
     text, reasoning = split_reasoning(
         said, prompt_tail=_tail(tokenizer, prompt), special_tokens=tokenizer.all_special_tokens
     )

@@ -1,5 +1,5 @@
-"""The files that a side of the pair is made of: which they are, how prompts are rendered with them,
-and the content hash of it all. No weights are loaded."""
+"""The files of each side, the renderer for its prompts, and the content hash of it all. No weights
+are loaded."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ VERSIONS = ("torch", "transformers", "tokenizers")
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The files of one side. `path` are the weights, those of the base under an `adapter`;
-    `content` is plain JSON of all that a reply depends on besides what runs them."""
+    """The files of one side. `path` has the weights, for an `adapter` those of its base. `content`
+    is plain JSON of all that a reply depends on, except the engine."""
 
     path: Path
     adapter: Path | None
@@ -39,15 +39,14 @@ class Source:
     content: Mapping[str, Any]
 
     def identity(self, engine: str, versions: tuple[str, ...], **more: Any) -> str:
-        """Content hash under an engine, with the versions of its packages."""
-        found = {name: installed_version(name) for name in (*VERSIONS, *versions)}
-        return content_key({"engine": engine, **self.content, "versions": found, **more})
+        """Content hash for an engine, with the versions of its packages."""
+        installed = {name: installed_version(name) for name in (*VERSIONS, *versions)}
+        return content_key({"engine": engine, **self.content, "versions": installed, **more})
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Finds the files of both sides. Where one has no chat template, it is asked in the other's
-    words."""
+    """Finds the files of both sides. A side without a chat template gets the other side's."""
 
     settings: Settings
     store: Store
@@ -62,7 +61,7 @@ class Sources:
         return Conversions(self.store, self.notes)
 
     def of(self, spec: Spec, side: str) -> Source:
-        """Hub files are fetched."""
+        """The files of a side. Hub files are fetched."""
         adapter = fetch(spec) if spec.kind == "adapter" else None
         path = fetch(self.base) if adapter else fetch(spec)
         own = adapter if adapter and has_tokenizer(adapter) else path
@@ -100,7 +99,8 @@ class Sources:
     def _template(
         self, side: str, adapter: Path | None, own: Path
     ) -> tuple[TemplateSource | None, Path | None]:
-        """The given template, and where the template comes from if `own` has none."""
+        """The template to use instead of the tokenizer's, and the files whose template serves if
+        the tokenizer in `own` has none."""
         if self.settings.template is not None:
             return given_template(self.settings), None
         beside = adapter / "chat_template.jinja" if adapter else None
@@ -136,7 +136,7 @@ class Sources:
 
 
 def given_template(settings: Settings) -> TemplateSource | None:
-    """The template of `--llmdiff-template`. Raises ConfigError where it cannot be had."""
+    """The template of `--llmdiff-template`. Raises ConfigError if it cannot be read."""
     if settings.template is None:
         return None
     from pytest_llmdiff.data.training.template_source import read_template
@@ -150,7 +150,7 @@ def given_template(settings: Settings) -> TemplateSource | None:
 
 
 def template_note(base: Spec, tuned: Spec, settings: Settings) -> str | None:
-    """What the header says where the base is asked in the tuned model's words."""
+    """A note for the header where the base has no chat template."""
     if settings.template or base.path is None or tuned.path is None:
         return None
     if has_chat_template(base.path):

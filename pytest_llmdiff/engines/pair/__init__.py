@@ -1,1 +1,1 @@
-"""Two engines over the same tokens: drafts, divergence, likelihoods, first differences."""
+"""What takes both engines: speculative decoding, divergence, likelihoods, first differences."""

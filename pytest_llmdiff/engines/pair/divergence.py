@@ -1,4 +1,4 @@
-"""Teacher-forced divergence of two live models: exact, over the full vocabulary, in chunks."""
+"""The teacher-forced divergence of two models: exact, over the full vocabulary, in chunks."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from pytest_llmdiff.engines import (
     lacks_logits,
 )
 from pytest_llmdiff.engines.batching import batches
-from pytest_llmdiff.engines.pair.lower_bounds import TELLS, lower_bounds
+from pytest_llmdiff.engines.pair.lower_bounds import SCORES, lower_bounds
 from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.errors import CapabilityError, ModelError
 
 if TYPE_CHECKING:
     import torch
 
-# Logits of one micro-batch, in bytes of float32: a vocabulary of 150,000 makes 600 kB of every
-# token, and two models' worth is held at once.
+# Bytes of float32 logits in one micro-batch. A token takes 600 kB with a vocabulary of 150,000, and
+# the logits of two models are held at once.
 LOGITS_BYTES = {"cpu": 1 << 26, "mps": 1 << 27, "cuda": 1 << 29}
 ROWS = 128
 
-UNTOLD = "the base's reply has no tokens, or its engine does not tell them"
+NO_TOKENS = "the base's reply has no tokens, or its engine does not return them"
 
 Pairs = Sequence[tuple[Continuation, Continuation]]
 TextOf = Callable[[int], str]
@@ -39,10 +39,10 @@ TextOf = Callable[[int], str]
 def pair_divergences(
     pair: Pair, items: Sequence[tuple[Request, Generated, Generated]]
 ) -> Iterator[tuple[Request, TokenDivergences]]:
-    """Statistics of requests that both sides have answered (base's outcome, tuned's outcome).
+    """Statistics of requests, given the outcomes of the base and of the tuned model.
 
     Raises:
-        CapabilityError: an engine has no logits, and knows no statistics either.
+        CapabilityError: an engine has neither logits nor recorded statistics.
     """
     known = capability(pair.tuned, "divergence")
     if known is not None:
@@ -53,7 +53,7 @@ def pair_divergences(
                 yield request, TokenDivergences(tokens=(), unsupported=str(error))
         return
     for side, engine in (("base", pair.base), ("tuned", pair.tuned)):
-        if all(capability(engine, name) is None for name in TELLS):
+        if all(capability(engine, name) is None for name in SCORES):
             raise CapabilityError(
                 f"the divergence needs the {side} model's logits, and {lacks_logits(engine)}"
             )
@@ -68,7 +68,7 @@ def pair_divergences(
     for request, base, tuned in items:
         reply_ids = base.reply.token_ids if base.reply else ()
         if not reply_ids:
-            yield request, TokenDivergences(tokens=(), unsupported=UNTOLD)
+            yield request, TokenDivergences(tokens=(), unsupported=NO_TOKENS)
             continue
         before, after = (
             Continuation(prompt_ids=side.prompt_ids, reply_ids=reply_ids) for side in (base, tuned)
@@ -112,14 +112,14 @@ def token_divergences(
     text_of: TextOf,
     between: Callable[[], None] | None = None,
 ) -> Iterator[tuple[int, TokenDivergences]]:
-    """Statistics of each pair, with its index.
+    """Index and statistics of each pair.
 
-    A pair is the base's reply after the base's own rendering of the prompt and after the tuned
+    A pair is the base's reply after the base's rendering of the prompt, and after the tuned
     model's. `rows` bounds the reply tokens whose logits are held at once. With `between`, the two
     models are not in memory together: the base's logits go to a temporary folder, `between` is
-    called (to free the base), and the tuned model runs after it.
+    called (to free the base), and then the tuned model runs.
     """
-    # As the engines cut: what is handed over in such parts, they run as it is.
+    # The engines batch in the same way, so they run each chunk as one batch.
     chunks = batches([after for _, after in pairs], rows=rows)
     if between is None:
         for chunk in chunks:
@@ -158,10 +158,10 @@ def statistics(
 
 
 class TokenStatistics:
-    """Statistics of replies as the tuned model's logits at their tokens come by.
+    """Collects the statistics of replies while the tuned model decodes with them as drafts.
 
-    `states` `[tokens, hidden]` are what went into the base's output layer at each token of its
-    `replies`, by the request's key; `base_logits` is that layer.
+    `states` `[tokens, hidden]` are the base's last hidden states at each token of its `replies`, by
+    the request's key; `base_logits` is its output layer.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class TokenStatistics:
         self._found: dict[str, dict[int, TokenDivergence]] = {}
 
     def __call__(self, places: Sequence[tuple[str, int]], logits: torch.Tensor) -> None:
-        """Take the tuned model's logits `[n, vocabulary]` at places: request's key and token."""
+        """Take the tuned model's logits `[n, vocabulary]` at `places`: request's key and token."""
         import torch
 
         if not places:
@@ -191,7 +191,7 @@ class TokenStatistics:
             self._found.setdefault(key, {})[token] = row
 
     def of(self, key: str) -> TokenDivergences | None:
-        """The statistics of a reply, if all of its tokens came by; forgotten with that."""
+        """Remove and return the statistics of a reply; None unless all its tokens were seen."""
         found = self._found.pop(key, {})
         length = len(self._replies.get(key, ()))
         if not length or len(found) < length:
@@ -204,15 +204,15 @@ def token_statistics(
 ) -> list[TokenDivergence]:
     """KL(base‖tuned) in nats at each reply token, from logits `[len(reply_ids), vocabulary]`.
 
-    KL(p‖q) = Σ p (log p − log q) (Kullback & Leibler 1951), in float32 whatever the models compute
-    in: bfloat16 sums are off by tens of percent. Vocabularies padded to different widths are
-    compared on the width that both have.
+    KL(p‖q) = Σ p (log p − log q) (Kullback & Leibler 1951). It is computed in float32 whatever
+    dtype the models have, since sums in bfloat16 are off by tens of percent. Vocabularies that are
+    padded to different widths are compared on the smaller one.
     """
     import torch
 
     width = min(base.shape[-1], tuned.shape[-1])
     p = base[:, :width].float().log_softmax(-1)
-    # Two models on several devices may have their logits on different ones.
+    # With several devices, the two models may have their logits on different ones.
     q = tuned[:, :width].to(p.device).float().log_softmax(-1)
     reply = torch.tensor(reply_ids, device=p.device)[:, None]
     best_p, best_q = p.argmax(-1, keepdim=True), q.argmax(-1, keepdim=True)
@@ -224,11 +224,11 @@ def token_statistics(
         (best_p != best_q)[:, 0].tolist(),
         best_q[:, 0].tolist(),
     ]
-    # In the memory of q, which is not needed any more: these are the largest tensors of a run.
+    # Written over q, which is not needed any more: these are the largest tensors of a run.
     terms = torch.sub(p, q, out=q).mul_(p.exp())
-    # A token that the base masks (log p = −inf) adds nothing, where the product would be NaN.
+    # A token that the base masks (log p = −inf) adds nothing; the product would be NaN.
     terms.masked_fill_(p == -torch.inf, 0.0)
-    # Rounding can leave a sum a hair below zero, which KL never is; NaN stays NaN.
+    # KL is never negative, but rounding can make a sum slightly so; NaN stays NaN.
     kl = terms.sum(-1).clamp(min=0).tolist()
     return [
         TokenDivergence(
@@ -246,5 +246,5 @@ def token_statistics(
 
 
 def rows_for(device: str, vocabulary: int) -> int:
-    """How many rows of logits fit the budget of the device."""
+    """Rows of logits that fit the device's budget."""
     return max(1, LOGITS_BYTES.get(device, LOGITS_BYTES["cpu"]) // (4 * vocabulary))

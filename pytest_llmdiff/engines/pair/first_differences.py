@@ -1,4 +1,5 @@
-"""Where another engine's reply leaves a model's own, and how sure the model was of its token."""
+"""Where another engine's reply first differs from a model's own, and by how much the model
+preferred its own token."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ from pytest_llmdiff.engines.pair.likelihoods import require_logits
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """A reply as far as it is known: its text, its tokens where the engine tells them, and whether
-    it came to an end by itself."""
+    """What is known of a reply: its text, its tokens where the engine returns them, and whether it
+    ended by itself rather than at the length limit."""
 
     text: str
     token_ids: tuple[int, ...] = ()
@@ -26,10 +27,10 @@ class Ending:
 
 @dataclass(frozen=True, kw_only=True)
 class FirstDifference:
-    """The first token that differs, from 0: the model's `own` and the `other`'s as texts, and by
-    how much (difference of logits, in nats) the model held its likeliest token for better than
-    the other's. `at` is None where no token differs; `end` says that one of the
-    two is a stop token."""
+    """The first token that differs: its index `at`, None where no token differs; the model's `own`
+    token and the `other` one as texts; and `margin`, by how much the model preferred its likeliest
+    token over the other one (difference of logits, in nats). With `end`, one of the two is a stop
+    token."""
 
     at: int | None = None
     own: str = ""
@@ -61,9 +62,9 @@ def asked(about: list[Any]) -> Asked:
 
 
 def first_differences(engine: Any, asked: Sequence[Asked], device: str) -> list[FirstDifference]:
-    """Where the other reply leaves the model's own, for each (prompt, own reply, other reply).
+    """The first difference of each (prompt, own reply, other reply).
 
-    One pass of the engine over what the two replies have in common.
+    It takes one pass of the engine over what the two replies have in common.
 
     Raises:
         CapabilityError: the engine has no logits.
@@ -80,7 +81,7 @@ def first_differences(engine: Any, asked: Sequence[Asked], device: str) -> list[
             continue
         places.append(index)
         items.append(
-            # The last token is only asked about: what is said of it rests on those before it.
+            # The other token is appended only to read its logit, which depends on those before it.
             Continuation(
                 prompt_ids=tuple(engine.render(messages)), reply_ids=(*ours[:at], theirs[at])
             )
@@ -95,7 +96,7 @@ def first_differences(engine: Any, asked: Sequence[Asked], device: str) -> list[
 
 
 def _margins(engine: Any, items: Sequence[Continuation], rows: int) -> Iterator[tuple[int, float]]:
-    """By how much the likeliest token is ahead of the last one of each item."""
+    """By how much the likeliest token is preferred over the last token of each item."""
     likeliest = capability(engine, "likely_tokens")
     if likeliest is not None:
         for number, found in likeliest(items):
@@ -108,10 +109,10 @@ def _margins(engine: Any, items: Sequence[Continuation], rows: int) -> Iterator[
 
 
 def reply_tokens(engine: Any, own: Ending, other: Ending) -> tuple[list[int], list[int]]:
-    """Both replies in the engine's tokens, with a stop token behind those that came to an end.
+    """Both replies in the engine's tokens, with a stop token behind those that ended by themselves.
 
-    Where one of them is known as text only, both are taken as texts: what a model said may be cut
-    into tokens otherwise than the same text is.
+    Where one is known as text only, both are tokenized from text: a model may generate a text as
+    other tokens than the tokenizer makes of it.
     """
     if own.token_ids and other.token_ids:
         return list(own.token_ids), list(other.token_ids)

@@ -1,4 +1,4 @@
-"""How likely a model finds given replies, token by token."""
+"""Log-probabilities of given replies, token by token."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pytest_llmdiff.errors import CapabilityError, ProbeError
 def passage_logprobs(
     engine: Any, passages: Sequence[Passage], device: str
 ) -> list[list[float] | str]:
-    """Log-probabilities (nats) of each passage's tokens, or why this one has none: no tokens, more
-    than the context takes, or a prompt with one that the model has not.
+    """Log-probabilities (nats) of each passage's tokens, or why it has none: no tokens, more than
+    the context takes, or a prompt with a token that the model lacks.
 
     An answer follows the prompt as the engine renders it. A text by itself follows the tokenizer's
-    BOS; where there is none, its first token is only what the others follow.
+    BOS; where there is none, its first token is not scored and serves as the context of the others.
 
     Raises:
         CapabilityError: the engine has no logits.
     """
-    told = capability(engine, "logprobs")
-    if told is None:
+    known = capability(engine, "logprobs")
+    if known is None:
         require_logits(engine)
     items: dict[int, Continuation] = {}
     found: dict[int, list[float] | str] = {}
     for index, passage in enumerate(passages):
         try:
-            if told is not None:
-                found[index] = list(told(passage))
+            if known is not None:
+                found[index] = list(known(passage))
             else:
                 items[index] = _continuation(engine, passage)
         except ProbeError as error:
@@ -45,7 +45,8 @@ def passage_logprobs(
 
 
 def _parts(items: Mapping[int, Continuation]) -> list[list[int]]:
-    """What is run together: the answers to one prompt, which is read once then, and all others."""
+    """What runs together: several answers to one prompt, whose prompt then runs once, and all the
+    rest."""
     by_prompt: dict[tuple[int, ...], list[int]] = {}
     for index, item in items.items():
         by_prompt.setdefault(item.prompt_ids, []).append(index)
@@ -79,7 +80,7 @@ def _continuation(engine: Any, passage: Passage) -> Continuation:
 def reply_logprobs(
     engine: Any, items: Sequence[Continuation], rows: int
 ) -> Iterator[tuple[int, list[float]]]:
-    """Index and log-probabilities (nats) of each reply token, in batches of like length.
+    """Index and log-probabilities (nats) of each reply token, in batches of similar length.
 
     `rows` bounds the reply tokens whose logits `[rows, vocabulary]` are held at once.
 
@@ -87,9 +88,9 @@ def reply_logprobs(
         CapabilityError: the engine has no logits.
     """
     require_logits(engine)
-    told = capability(engine, "token_logprobs")
-    if told is not None:
-        yield from told(items, rows)
+    token_logprobs = capability(engine, "token_logprobs")
+    if token_logprobs is not None:
+        yield from token_logprobs(items, rows)
         return
     likeliest = capability(engine, "likely_tokens")
     if likeliest is not None:
@@ -111,6 +112,6 @@ def reply_logprobs(
 
 
 def require_logits(engine: Any) -> None:
-    """Raises CapabilityError where the engine cannot score given replies."""
+    """Raises CapabilityError if the engine cannot score given replies."""
     if all(capability(engine, name) is None for name in ("token_logits", "likely_tokens")):
         raise CapabilityError(f"a given reply needs logits, and {lacks_logits(engine)}")

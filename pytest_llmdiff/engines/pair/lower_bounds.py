@@ -1,4 +1,4 @@
-"""The least that a divergence can be where only the likeliest tokens of one side are told."""
+"""A lower bound of the divergence, for engines that return the likeliest tokens only."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.errors import CapabilityError
 
 Row = Mapping[int, float]
-Told = Mapping[int, Sequence[Row]]
-TOGETHER = 64  # pairs that are asked for side by side
-UNTOLD = 1e-6  # probability that rounding may hide among the tokens that are not told
+Rows = Mapping[int, Sequence[Row]]  # by item: a row for each token of the reply
+TOGETHER = 64  # pairs that are requested at once
+SLACK = 1e-6  # probability that rounding may hide among the other tokens
 WHY = (
-    "a server tells the likeliest tokens alone, so that only a lower bound is known; for the "
-    "divergence itself it has to tell the whole vocabulary (vLLM: --max-logprobs -1)"
+    "a server returns the likeliest tokens only, so that only a lower bound is known; for the "
+    "divergence itself it has to return the whole vocabulary (vLLM: --max-logprobs -1)"
 )
-TELLS = ("token_logits", "likely_tokens")
+SCORES = ("token_logits", "likely_tokens")
 
 
 def lower_bounds(
     base: Any, tuned: Any, pairs: Sequence[tuple[Continuation, Continuation]], rows: int
 ) -> Iterator[tuple[int, TokenDivergences]]:
-    """What is known of each pair's divergence, with its index: that it is no less than so much.
+    """Index and a lower bound of each pair's divergence.
 
     Raises:
-        CapabilityError: neither side tells the likeliest tokens.
+        CapabilityError: neither side returns the likeliest tokens.
     """
     for start in range(0, len(pairs), TOGETHER):
         part = pairs[start : start + TOGETHER]
         before, after = [pair[0] for pair in part], [pair[1] for pair in part]
-        ours, theirs = _told(base, before), _told(tuned, after)
-        # A side with logits is asked for the tokens that the other one tells.
+        ours, theirs = _likely(base, before), _likely(tuned, after)
+        # A side with logits gives the tokens that the other side returns.
         if ours is None and theirs is not None:
             ours = _gathered(base, before, theirs, rows)
         elif theirs is None and ours is not None:
             theirs = _gathered(tuned, after, ours, rows)
         if ours is None or theirs is None:
-            raise CapabilityError("neither engine tells the likeliest tokens of a reply")
+            raise CapabilityError("neither engine returns the likeliest tokens of a reply")
         for index in range(len(part)):
             least = [
                 least_divergence(p, q) for p, q in zip(ours[index], theirs[index], strict=True)
@@ -49,19 +49,19 @@ def lower_bounds(
             yield start + index, found
 
 
-def _told(engine: Any, items: Sequence[Continuation]) -> Told | None:
+def _likely(engine: Any, items: Sequence[Continuation]) -> Rows | None:
     likeliest = capability(engine, "likely_tokens")
     return None if likeliest is None else dict(likeliest(items))
 
 
-def _gathered(engine: Any, items: Sequence[Continuation], like: Told, rows: int) -> Told:
+def _gathered(engine: Any, items: Sequence[Continuation], like: Rows, rows: int) -> Rows:
     found = {}
     for index, logits in engine.token_logits(items, rows):
         logprobs = logits.float().log_softmax(-1)
         width = logprobs.shape[-1]
         found[index] = [
-            {token: float(row[token]) for token in told if token < width}
-            for row, told in zip(logprobs, like[index], strict=True)
+            {token: float(row[token]) for token in likely if token < width}
+            for row, likely in zip(logprobs, like[index], strict=True)
         ]
     return found
 
@@ -69,10 +69,10 @@ def _gathered(engine: Any, items: Sequence[Continuation], like: Told, rows: int)
 def least_divergence(base: Row, tuned: Row) -> float:
     """A lower bound of KL(base‖tuned) in nats, from log-probabilities of some tokens.
 
-    A row has the likeliest tokens, and one more at most. What is not told is taken for what makes
-    the divergence the smallest: a token that the base tells and the tuned model does not is no
-    likelier to the latter than the last one that it tells, and all further ones are taken as one,
-    which can only lose divergence (the log sum inequality, Cover & Thomas 2006, theorem 2.7.1).
+    A row has the likeliest tokens, and at most one more. Missing values are filled in so that the
+    divergence is smallest: a token that only the base's row has is no likelier to the tuned model
+    than the least likely token of its own row, and all further tokens are merged into one, which
+    can only reduce the divergence (log sum inequality, Cover & Thomas 2006, theorem 2.7.1).
     """
     shared = base.keys() & tuned.keys()
     terms = [
@@ -80,19 +80,19 @@ def least_divergence(base: Row, tuned: Row) -> float:
         for token, p in ((token, base[token]) for token in shared)
         if p > -math.inf
     ]
-    # The smallest of a row may be the token that was asked about, far below the likeliest.
+    # The smallest of a row may be the reply's own token, far below the likeliest ones.
     most = sorted(tuned.values())[min(1, len(tuned) - 1)]
     alone = sorted((p for token, p in base.items() if token not in shared), reverse=True)
     mass = [math.exp(p) for p in alone]
     left = max(1.0 - math.fsum(map(math.exp, base.values())), 0.0) + math.fsum(mass)
-    beside = max(1.0 - math.fsum(math.exp(tuned[token]) for token in shared), 0.0) + UNTOLD
-    # The smallest sum has probabilities in one ratio to the base's, where that is not too much.
+    beside = max(1.0 - math.fsum(math.exp(tuned[token]) for token in shared), 0.0) + SLACK
+    # The sum is smallest where the probabilities are proportional to the base's, up to the cap.
     for p, each in zip(alone, mass, strict=True):
-        if left <= UNTOLD or each * beside <= math.exp(most) * left:
+        if left <= SLACK or each * beside <= math.exp(most) * left:
             break
         terms.append(each * (p - most))
-        left, beside = left - each, max(beside - math.exp(most), UNTOLD)
-    # x log(x / beside) is least at beside / e: what rounding allows that is nearest to it.
-    rest = sorted((left - UNTOLD, beside / math.e, left + UNTOLD))[1]
+        left, beside = left - each, max(beside - math.exp(most), SLACK)
+    # x log(x / beside) is smallest at beside / e: take the nearest x that rounding allows.
+    rest = sorted((left - SLACK, beside / math.e, left + SLACK))[1]
     terms.append(rest * math.log(rest / beside))
     return max(math.fsum(terms), 0.0)

@@ -1,4 +1,4 @@
-"""Both engines of a pair, and what the run resolved for them."""
+"""Both engines of a pair, and the settings that were resolved for them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def placed_on_cpu() -> Placement:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Both engines, what the run's `auto` values came out as, and what loading has to say."""
+    """Both engines, the resolved device and dtype, and notes for the summary about loading."""
 
     base: Engine
     tuned: Engine
@@ -36,25 +36,26 @@ class Pair:
 
     @cached_property
     def fits(self) -> bool:
-        """Whether both sides can be in memory together. Asked first before either is loaded."""
+        """Whether both models can be in memory together. Computed before either is loaded."""
         sizes = [capability(engine, "parameter_bytes") for engine in (self.base, self.tuned)]
         if None in sizes or getattr(self.base, "weights", 0) is getattr(self.tuned, "weights", 1):
             return True
         needed = sum(size() for size in sizes)
         from pytest_llmdiff.engines.devices import free_memory
 
-        # A fifth is left for activations and the key/value cache of a batch.
+        # A fifth is left for activations and the KV cache of a batch.
         return bool(needed <= 0.8 * free_memory(self.place().name))
 
     @property
     def settles_ties(self) -> bool:
-        """Whether a near-tie of the tuned model is settled by the base's reply, which the tuned
-        one's then depends on. In float32 so little is a tie that either outcome will do."""
+        """Whether a near-tie of the tuned model is decided by the base's reply, so that the tuned
+        model's reply depends on it. In float32 near-ties are too rare to matter."""
         sides = (self.base, self.tuned)
         return all(capability(side, "steady") or False for side in sides)
 
     def close(self) -> None:
-        """Raises ModelError where an engine of the user's cannot be closed; the other one is."""
+        """Close both engines. Raises ModelError if one of the user's engines cannot be closed; the
+        other one is closed all the same."""
         failed: BaseException | None = None
         for engine in (self.base, self.tuned):
             try:

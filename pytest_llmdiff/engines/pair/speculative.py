@@ -1,7 +1,8 @@
-"""Both sides of a pair together: the base's replies are drafts for the tuned model's.
+"""Speculative decoding: the base's replies are drafts of the tuned model's replies.
 
-One pass of the tuned model over a base's reply tells how much of it the tuned model would have
-said itself, and, with what the base's own decoding left behind, the divergence at every token.
+One pass of the tuned model over the base's reply verifies how much of it the tuned model would have
+generated itself. Together with the base's hidden states, kept from its own decoding, the same pass
+gives the divergence at every token.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from pytest_llmdiff.engines.transformers.decoding.completion import DraftsByKey
 if TYPE_CHECKING:
     import torch
 
-# What a token costs that is tried together with the prompt, as a share of one that is decoded:
-# measured on a CPU at full batches (docs/performance.md); a GPU decodes at the speed of its memory
-# and tries for next to nothing.
-TRIED_COST = {"cpu": 0.65, "mps": 0.3, "cuda": 0.15}
-# Tokens tried before it is known how far the two models agree.
+# The cost of a draft token that is verified together with the prompt, as a share of a decoded one.
+# Measured on a CPU at full batches (docs/performance.md). A GPU is limited by its memory when it
+# decodes, so that verifying costs it little.
+VERIFIED_COST = {"cpu": 0.65, "mps": 0.3, "cuda": 0.15}
+# Draft tokens to verify before it is known how far the two models agree.
 FIRST_AHEAD = 2
-# A reply rests on a near-tie where its first other token is ahead by no more than this many times
-# the noise of rounding.
+# The first token that differs is a near-tie if it is likelier than the draft's by no more than this
+# many times the noise of rounding.
 NEAR = 2.0
 
 
 class SpeculativeDecoding:
-    """Answers requests by the tuned model along the base's replies."""
+    """Answers requests by the tuned model, with the base's replies as drafts."""
 
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
@@ -45,7 +46,7 @@ class SpeculativeDecoding:
 
     @cached_property
     def possible(self) -> bool:
-        """Whether both sides are such engines, and of one tokenizer."""
+        """Whether both engines support it, with the same tokenizer."""
         sides = (self._base, self._tuned)
         if any(capability(side, "generate_drafted") is None for side in sides):
             return False
@@ -53,31 +54,31 @@ class SpeculativeDecoding:
 
     @property
     def tolerance(self) -> float:
-        """The difference of two logits (nats) that rounding alone makes."""
+        """The difference of two logits (nats) that rounding alone can make."""
         return float(self._base.loop_check.tolerance)
 
     def expect_divergences(self) -> None:
-        """Let the base keep, from now on, what the divergence needs of its replies.
+        """Have the base keep its hidden states from now on, which the divergence needs.
 
-        Where rounding is coarse, passes of other shapes would look like a divergence: there the
-        base's replies go through the model again, in the shape that the tuned model's go.
+        Where rounding is coarse, a pass of another shape would look like a divergence. There the
+        base's replies run through the base again, in the same shape as through the tuned model.
         """
         if self._together and not self._base.steady:
             self._base.keep_states = True
 
     @cached_property
     def _together(self) -> bool:
-        """Whether the statistics can be had in the pass over the drafts."""
+        """Whether the pass that verifies the drafts can give the statistics too."""
         return self.possible and self._pair.fits and self._base.loop_check.plain
 
     def tuned(
         self, requests: Sequence[Request], base: Mapping[str, Generated], *, divergences: bool
     ) -> Iterator[tuple[int, Generated, TokenDivergences | None]]:
-        """Index and outcome of each request, `base` being those of the base by the request's key.
+        """Index and outcome of each request; `base` has the base's outcomes by the request's key.
 
-        With `divergences` the statistics come along, as far as they can be had in the same pass.
+        With `divergences`, statistics come with them, where the same pass can give them.
         """
-        # A draw is no draft of another draw.
+        # A sampled reply is no useful draft of another sample.
         greedy = [r.key for r in requests if not r.sampling.temperature and r.key in base]
         replies = {key: found.token_ids for key in greedy if (found := base[key].reply)}
         statistics = None
@@ -103,7 +104,7 @@ class SpeculativeDecoding:
     def _states(
         self, replies: Mapping[str, tuple[int, ...]], base: Mapping[str, Generated]
     ) -> Mapping[str, torch.Tensor]:
-        """What went into the base's output layer at each token."""
+        """The base's last hidden states at each token of its replies."""
         items = {
             key: Continuation(prompt_ids=base[key].prompt_ids, reply_ids=reply)
             for key, reply in replies.items()
@@ -113,13 +114,13 @@ class SpeculativeDecoding:
         return found
 
     def _ahead(self) -> int:
-        """How many tokens to try: as many as are more likely to be right than they cost."""
+        """How many draft tokens to verify: as long as acceptance is likelier than their cost."""
         if not self._agreed + self._parted:
             return FIRST_AHEAD
         agreement = self._agreed / (self._agreed + self._parted)
         if agreement in (0.0, 1.0):
             return int(agreement) << 16
-        return int(math.log(TRIED_COST[self._pair.resolved["device"]]) / math.log(agreement))
+        return int(math.log(VERIFIED_COST[self._pair.resolved["device"]]) / math.log(agreement))
 
     def _learn(self, base: Sequence[int], tuned: Sequence[int]) -> None:
         alike = common_length(base, tuned)

@@ -1,4 +1,4 @@
-"""Asynchronous work whose results are read one by one from ordinary code."""
+"""Runs asynchronous work in a thread, and yields its results to synchronous code."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class _End:
 
 
 def as_they_come(work: Callable[[Put[T]], Coroutine[Any, Any, None]]) -> Iterator[T]:
-    """What `work` puts, in its order. An error of the work is raised behind the last result.
+    """Yields what `work` puts, in order. If it fails, its error is raised after the last result.
 
-    The work has a thread with an event loop of its own: the caller may run in a loop already, and
-    requests stay under way while it looks at a result. Closing the iterator cancels the work.
+    The work has its own thread and event loop, since the caller may already run in a loop, and
+    requests continue while the caller handles a result. Closing the iterator cancels the work.
     """
     found: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
     loop = asyncio.new_event_loop()
@@ -34,7 +34,7 @@ def as_they_come(work: Callable[[Put[T]], Coroutine[Any, Any, None]]) -> Iterato
         try:
             with suppress(asyncio.CancelledError):
                 loop.run_until_complete(task)
-        except BaseException as raised:  # whatever it is, the reader raises it
+        except BaseException as raised:  # any error is raised by the reader
             error = raised
         finally:
             loop.run_until_complete(loop.shutdown_asyncgens())
@@ -49,6 +49,6 @@ def as_they_come(work: Callable[[Put[T]], Coroutine[Any, Any, None]]) -> Iterato
         if item.error is not None:
             raise item.error
     finally:
-        with suppress(RuntimeError):  # the loop is closed: the work is done
+        with suppress(RuntimeError):  # the work is done and the loop closed
             loop.call_soon_threadsafe(task.cancel)
         thread.join()

@@ -1,7 +1,7 @@
-"""The engine behind a URL: any server that speaks OpenAI's chat completions.
+"""The engine for a URL: any server with OpenAI's chat completions.
 
-Requests go out side by side, as many as keep a server's batch full. What a server does wrong
-becomes one clear error; what it has answered is kept all the same.
+Requests are sent concurrently, as many as keep a server's batch full. A failure of the server is
+one clear error; answers that have arrived are kept all the same.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from pytest_llmdiff.store import content_key
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-# What a server's own generation config may set otherwise, each switched off (`repeat_penalty` is
-# llama.cpp's name for the one before it), and vLLM's way to ask for the tokens. Not OpenAI's.
+# Parameters beyond OpenAI's. They switch off what a server's generation config may set
+# (`repeat_penalty` is llama.cpp's name for `repetition_penalty`), and ask vLLM for token ids.
 FURTHER = {
     "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1.0,
     "return_token_ids": True,
 }  # fmt: skip
-# Their greedy replies tell one model from another: a URL says nothing of what is behind it.
+# Their greedy replies are part of the fingerprint, since a URL does not identify a model.
 CANARIES = (
     "Tell me about yourself.",
     "Complain about this product: the battery is empty after an hour.",
@@ -42,44 +42,44 @@ CANARIES = (
     "Write a Python function that adds two numbers.",
 )
 CANARY_TOKENS = 32
-# Of a server's word on a model: what stays the same as long as the model does.
+# Fields of a server's model list that stay the same as long as the model does.
 STABLE = ("id", "root", "parent", "max_model_len", "owned_by", "meta")
 
 Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Form:
-    """How a server takes a request: with which parameters beyond OpenAI's and, where the prompt is
-    rendered here, whether as text in place of token ids, and without the BOS that it adds. With
-    `told` it has to answer with token ids."""
+class RequestForm:
+    """The form of requests that a server accepts: the `further` parameters beyond OpenAI's and,
+    where prompts are rendered here, whether they are sent `as_text` instead of token ids, and
+    `without_bos` where the server adds one. With `with_ids` it must answer with token ids."""
 
     further: Mapping[str, Any] = field(default_factory=dict)
-    told: bool = False
+    with_ids: bool = False
     as_text: bool = False
     without_bos: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """What the first questions to a server tell: the fingerprint, how it takes requests, and what
-    is known `besides`."""
+class ServerFacts:
+    """What the first requests to a server found out: the fingerprint, the form of requests that it
+    accepts, and what a subclass asks `besides`."""
 
     fingerprint: str
-    form: Form
+    form: RequestForm
     besides: Any = None
 
 
 class ServerEngine:
-    """One model of one server, which renders prompts by itself. Nothing is sent before it is used.
+    """One model of one server, which renders prompts itself. Nothing is sent before it is used.
 
-    `forms` are the ways of asking that are tried at first, in turn.
+    `forms` are tried in turn by the first requests.
     """
 
-    forms: Sequence[Form] = (Form(further=FURTHER), Form())
+    forms: Sequence[RequestForm] = (RequestForm(further=FURTHER), RequestForm())
     lacking = (
-        "a server is asked for them with token ids, for which its tokenizer is needed: give its "
-        "folder with --llmdiff-tokenizer"
+        "a server needs prompts as token ids for that, and so its tokenizer here: give its folder "
+        "with --llmdiff-tokenizer"
     )
 
     def __init__(
@@ -97,20 +97,20 @@ class ServerEngine:
         self._connection = Connection(
             endpoint, in_flight=in_flight, retries=retries, timeout=timeout
         )
-        self._known: Found | LLMDiffError | None = None
+        self._known: ServerFacts | LLMDiffError | None = None
 
     def fingerprint(self) -> str:
-        """By the server's word on the model, and by its greedy replies to a few prompts.
+        """A hash of the server's entry for the model and of its greedy replies to a few prompts.
 
-        A server that answers these otherwise from run to run re-uses nothing of earlier runs.
+        If these replies change from run to run, nothing of earlier runs is used again.
 
         Raises:
-            ModelError: the server cannot be asked, or has no such model.
+            ModelError: the server cannot be reached, or has no such model.
         """
-        return self.found.fingerprint
+        return self.server_facts.fingerprint
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
-        form = self.found.form
+        form = self.server_facts.form
 
         async def answer(client: AsyncOpenAI, request: Request) -> Generated:
             try:
@@ -124,13 +124,13 @@ class ServerEngine:
         """Prompt token ids by the server's own template.
 
         Raises:
-            CapabilityError: it does not show them.
+            CapabilityError: the server does not return them.
             ProbeError: its template refuses the conversation.
         """
         return self.rendered(messages, add_generation_prompt=True)
 
     def rendered(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
-        """Capability: token ids of a conversation, by the server's own template; as `render`."""
+        """Capability: as `render`, with or without the generation prompt."""
         from pytest_llmdiff.engines.server.rendering import rendered_ids
 
         return self._connection.first(
@@ -144,51 +144,52 @@ class ServerEngine:
     def close(self) -> None:
         """Nothing is held between calls."""
 
-    # The first questions
+    # The first requests
 
     @property
-    def found(self) -> Found:
+    def server_facts(self) -> ServerFacts:
         if self._known is None:
             try:
                 self._prepare()
-                found = self._connection.first(self._find_out)
-                self._review(found)
-                self._known = found
+                facts = self._connection.first(self._find_out)
+                self._review(facts)
+                self._known = facts
             except LLMDiffError as error:
-                self._known = once_more(error)  # not asked again for every further test
+                self._known = once_more(error)  # not tried again for every further test
                 raise
         if isinstance(self._known, LLMDiffError):
             raise once_more(self._known)
         return self._known
 
-    # Before and behind what is asked, in the caller's own thread, to which the store belongs.
+    # `_prepare` and `_review` run in the caller's thread, which the store belongs to; the requests
+    # between them do not.
 
     def _prepare(self) -> None:
-        """Have at hand what the questions need."""
+        """Load what the first requests need."""
 
-    def _review(self, found: Found) -> None:
-        """Raises ModelError where what was found cannot be."""
+    def _review(self, facts: ServerFacts) -> None:
+        """Raises ModelError if the facts contradict the settings."""
 
-    async def _find_out(self, client: AsyncOpenAI) -> Found:
+    async def _find_out(self, client: AsyncOpenAI) -> ServerFacts:
         listed = await self._listed(client)
         form, replies = await self._canaries(client)
         besides = await self._besides(client, form)
         about = [self.endpoint.url, listed, self._template_kwargs, sorted(form.further), replies]
-        return Found(
+        return ServerFacts(
             fingerprint=content_key(["server", *about, *self._identity(form, besides)]),
             form=form,
             besides=besides,
         )
 
-    def _identity(self, form: Form, besides: Any) -> list[Any]:  # noqa: ARG002
-        """What else the answers depend on, as plain JSON."""
+    def _identity(self, form: RequestForm, besides: Any) -> list[Any]:  # noqa: ARG002
+        """What else replies depend on, as plain JSON."""
         return []
 
-    async def _besides(self, client: AsyncOpenAI, form: Form) -> Any:
-        """What else is worth asking at first."""
+    async def _besides(self, client: AsyncOpenAI, form: RequestForm) -> Any:
+        """Further facts that a subclass asks for."""
 
     async def _listed(self, client: AsyncOpenAI) -> dict[str, Any]:
-        """The server's word on the model; nothing where it lists none."""
+        """The server's entry for the model; empty if it lists no models."""
         try:
             answer = await self._connection.body(client.models.with_raw_response.list())
         except Absent:
@@ -204,8 +205,8 @@ class ServerEngine:
         names = ", ".join(str(row["id"]) for row in known)
         raise ModelError(f"{self.endpoint}: the server has no such model; it has {names}")
 
-    async def _canaries(self, client: AsyncOpenAI) -> tuple[Form, list[str]]:
-        """The first form that the server takes, and its replies."""
+    async def _canaries(self, client: AsyncOpenAI) -> tuple[RequestForm, list[str]]:
+        """The first form that the server accepts, and its replies."""
         refused: Refused | None = None
         for form in self.forms:
             try:
@@ -215,13 +216,13 @@ class ServerEngine:
                 continue
             if self.forms[0].further and not form.further:
                 self.notes.append(
-                    f"{self.endpoint} takes no {', '.join(self.forms[0].further)}: what its own "
-                    "generation config has for these stays in force"
+                    f"{self.endpoint} does not accept {', '.join(self.forms[0].further)}: its own "
+                    "generation config stays in force for these"
                 )
             return form, replies
         raise ModelError(str(refused)) from refused
 
-    async def _canary(self, client: AsyncOpenAI, text: str, form: Form) -> str:
+    async def _canary(self, client: AsyncOpenAI, text: str, form: RequestForm) -> str:
         found = await self._answer(client, self._canary_request(text), form)
         return found.error or (found.reply.text if found.reply else "")
 
@@ -229,10 +230,10 @@ class ServerEngine:
         sampling = Sampling(max_new_tokens=CANARY_TOKENS)
         return Request((Message(role="user", content=text),), sampling)
 
-    # One question
+    # One request
 
-    async def _answer(self, client: AsyncOpenAI, request: Request, form: Form) -> Generated:
-        """The outcome of a request. Raises Refused, or ModelError where there is none."""
+    async def _answer(self, client: AsyncOpenAI, request: Request, form: RequestForm) -> Generated:
+        """The outcome of a request. Raises Refused, or ModelError if the answer is invalid."""
         prompt = self._prompt(request)
         answer = await self._sent(client, request, form, prompt)
         try:
@@ -243,17 +244,17 @@ class ServerEngine:
         return found
 
     def _prompt(self, request: Request) -> Ids:  # noqa: ARG002
-        """The prompt as it is rendered here, if it is."""
+        """The prompt's token ids, if it is rendered here."""
         return ()
 
-    def _sent(self, client: AsyncOpenAI, request: Request, form: Form, prompt: Ids) -> Any:  # noqa: ARG002
+    def _sent(self, client: AsyncOpenAI, request: Request, form: RequestForm, prompt: Ids) -> Any:  # noqa: ARG002
         body = {"messages": request.messages, **self._parameters(request.sampling), **form.further}
         if self._template_kwargs:
             body["chat_template_kwargs"] = self._template_kwargs
         return self._connection.post(client, "chat/completions", body)
 
     def _parameters(self, sampling: Sampling) -> dict[str, Any]:
-        """What OpenAI's interface has."""
+        """The parameters of OpenAI's API."""
         return {
             "model": self.endpoint.model,
             "max_tokens": sampling.max_new_tokens,
@@ -265,11 +266,11 @@ class ServerEngine:
             "n": 1,
         }
 
-    def _read(self, answer: Any, form: Form, prompt: Ids) -> Generated:  # noqa: ARG002
-        """Raises ValueError where the answer is none."""
+    def _read(self, answer: Any, form: RequestForm, prompt: Ids) -> Generated:  # noqa: ARG002
+        """Raises ValueError if the answer is invalid."""
         return generated_of(answer)
 
     def _check_model(self, name: object) -> None:
-        note = f"{self.endpoint}: the server says that {name!r:.200} answered"
+        note = f"{self.endpoint}: the server reports that {name!r:.200} answered"
         if isinstance(name, str) and name != self.endpoint.model and note not in self.notes:
             self.notes.append(note)

@@ -1,4 +1,4 @@
-"""What a server's completion says: a reply, or why it is none."""
+"""Parses a server's completions: a reply, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pytest_llmdiff.data.comparison import FinishReason, Reply
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.engines.files.replies import split_reasoning
 
-SHOWN = 80  # characters of an answer that is no completion
+SHOWN = 80  # characters of an invalid answer in a message
 
 
 def generated_of(answer: Any) -> Generated:
-    """The outcome in the body of a chat completion.
+    """The outcome from the body of a chat completion.
 
     Raises:
-        ValueError: it is no chat completion; the message shows its beginning.
+        ValueError: it is not a chat completion; the message shows its beginning.
     """
     try:
         (choice,) = answer["choices"]
         message = choice["message"]
-        # Of a message with nothing but tool calls some servers leave the text out.
+        # Some servers leave the text out of a message that has only tool calls.
         content = message.get("content") if message.get("tool_calls") else message["content"]
         reason = choice["finish_reason"]
     except KeyError as error:
@@ -32,13 +32,13 @@ def generated_of(answer: Any) -> Generated:
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"no chat completion with one choice: {str(answer)[:SHOWN]!r}") from error
     if reason == "content_filter":
-        return Generated(error="the server's content filter has cut the reply")
+        return Generated(error="the server's content filter cut the reply")
     if not isinstance(content, (str, type(None))):
         raise ValueError(f"a chat completion without text: {str(content)[:SHOWN]!r}")
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     text = content or ""
     if not isinstance(reasoning, (str, NoneType)):
-        raise ValueError(f"a reasoning that is no text: {str(reasoning)[:SHOWN]!r}")
+        raise ValueError(f"a reasoning that is not text: {str(reasoning)[:SHOWN]!r}")
     if not reasoning:
         text, reasoning = split_reasoning(text, prompt_tail="", special_tokens=())
     finish: FinishReason = "length" if reason == "length" else "stop"
@@ -54,8 +54,8 @@ def generated_of(answer: Any) -> Generated:
 
 @dataclass(frozen=True, kw_only=True)
 class RawCompletion:
-    """The completion of a prompt that was rendered here. `token_ids` are there where the server
-    tells them, `prompt_tokens` is 0 where it does not."""
+    """The completion of a prompt that was rendered here. Where the server does not return them,
+    `token_ids` is empty and `prompt_tokens` is 0."""
 
     text: str
     finish_reason: FinishReason
@@ -64,10 +64,10 @@ class RawCompletion:
 
 
 def raw_completion_of(answer: Any) -> RawCompletion:
-    """The completion in the body of an answer.
+    """The completion from the body of an answer.
 
     Raises:
-        ValueError: it is none; the message shows its beginning.
+        ValueError: it is not a completion; the message shows its beginning.
     """
     try:
         (choice,) = answer["choices"]
@@ -85,7 +85,7 @@ def raw_completion_of(answer: Any) -> RawCompletion:
 
 
 def _ids_beside(logprobs: Any) -> tuple[int, ...]:
-    """Token ids of a reply, where they stand beside its probabilities (llama.cpp)."""
+    """Token ids of a reply from its log-probabilities (llama.cpp)."""
     content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
     if not isinstance(content, Sequence):
         return ()
@@ -93,7 +93,7 @@ def _ids_beside(logprobs: Any) -> tuple[int, ...]:
 
 
 def ids_of(given: Any) -> tuple[int, ...]:
-    """Token ids, where the server tells them (vLLM's `return_token_ids`)."""
+    """Token ids if the server returns them (vLLM's `return_token_ids`), else nothing."""
     known = isinstance(given, Sequence) and all(
         type(each) is int and 0 <= each < 2**32 for each in given
     )

@@ -1,4 +1,4 @@
-"""One model of one server: where it is, how it is asked, and what becomes of a bad answer."""
+"""One model of one server: its address, sending requests, and turning failures into errors."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ if TYPE_CHECKING:
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-# Requests under way at once, unless `--llmdiff-batch-size` says otherwise: more only wait in the
+# Concurrent requests, unless `--llmdiff-batch-size` says otherwise: more would only wait in the
 # queue of most servers.
 IN_FLIGHT = 32
-# Times that as many go out before the last reply of a window is waited for.
+# A window has this many times as many requests as run concurrently, since at its end the server is
+# partly idle.
 ROUNDS = 16
-# Times that a request is tried again after 429, 5xx, a lost connection or a timeout, with pauses
-# of half a second and up to eight: some two minutes in all. For the first one a few are enough.
+# Retries of a request after 429, 5xx, a lost connection or a timeout, with pauses of half a second
+# up to eight: some two minutes in all. The first request has fewer.
 RETRIES = 16
 FIRST_RETRIES = 4
 TIMEOUT = 600.0  # seconds for one reply
-# Timeouts after which a server that has answered nothing meanwhile is given up, and one that has
-# never answered. One that answers other requests is slow or busy, and is waited for.
+# A server that answers nothing for this many timeouts is given up; the second number is for one
+# that has never answered. A server that answers other requests is only busy, and is waited for.
 SILENCES = 2
 FIRST_SILENCES = 1
-PAUSES = 30.0  # seconds, for those between tries
+PAUSES = 30.0  # seconds, for the pauses between retries
 ABSENT = (404, 405)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where a model is: the URL up to the version, the name that the server knows it by, and what
-    it is to the run ("base", "tuned", "served"), after which its key is named."""
+    """The address of a model: the URL up to the version, the server's name for the model, and its
+    role in the run ("base", "tuned", "served"), which is part of its key's variable."""
 
     url: str
     model: str
@@ -53,25 +54,25 @@ class Endpoint:
 
     @property
     def key_names(self) -> tuple[str, str]:
-        """Environment variables that may hold the key; the first one that is set counts."""
+        """Environment variables for the key; the first one that is set is used."""
         return f"LLMDIFF_{self.role.upper()}_API_KEY", "LLMDIFF_API_KEY"
 
     @property
     def root(self) -> str:
-        """Where a server has what is not OpenAI's."""
+        """Where servers have paths that are not OpenAI's."""
         return self.url.removesuffix("/v1")
 
 
 class Refused(LLMDiffError):
-    """The server will not do it for this very request."""
+    """The server refuses this request."""
 
 
 class Absent(LLMDiffError):
-    """The server has no such thing. Where nobody asks whether, it becomes a ModelError."""
+    """The server has no such path or model. Becomes a ModelError unless a caller handles it."""
 
 
 class Connection:
-    """Asks one endpoint. Nothing is held between calls."""
+    """Sends requests to one endpoint. No connection is kept between calls."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class Connection:
         self._retries = retries
         self._timeout = timeout
         self._heard: float | None = None  # when the server last answered
-        self._absent: set[str] = set()  # paths at the root that the server has said not to know
+        self._absent: set[str] = set()  # paths at the root that the server does not have
 
     def each(
         self,
@@ -95,12 +96,12 @@ class Connection:
         *,
         at_most: int | None = None,
     ) -> Iterator[tuple[int, Result]]:
-        """Index and answer of each job, side by side, as they come.
+        """Index and answer of each job, sent concurrently, as they arrive.
 
-        One that fails ends the sending; what is under way already may still come, and the error
-        is raised behind it.
+        After a failure nothing more is sent. Answers to requests already sent are still yielded,
+        and then the error is raised.
         """
-        made = self._client(self._retries)  # of a half-made one a running loop would tell on stderr
+        made = self._client(self._retries)  # outside the loop, which would log a failure
         width = min(self._in_flight, len(jobs), at_most or len(jobs))
 
         async def work(put: Put[tuple[int, Result]]) -> None:
@@ -125,7 +126,7 @@ class Connection:
         return as_they_come(work)
 
     def first(self, ask: Callable[[AsyncOpenAI], Coroutine[Any, Any, Result]]) -> Result:
-        """The outcome of a first question: with few retries, since nobody may be there."""
+        """The answer to a first request, with few retries, since there may be no server."""
 
         made = self._client(min(FIRST_RETRIES, self._retries))
 
@@ -137,20 +138,21 @@ class Connection:
         return found
 
     async def post(self, client: AsyncOpenAI, path: str, body: Mapping[str, Any]) -> Any:
-        """The JSON that the server answers at a path: below the version, or from "/" at its root.
+        """The server's JSON answer. A path that begins with "/" is at its root, others are below
+        the version.
 
         Raises:
-            Refused: the server will not answer this request.
-            Absent: it knows no such path, or no such model.
-            ModelError: there is no JSON to be had.
+            Refused: the server refuses this request.
+            Absent: it has no such path or model.
+            ModelError: there is no answer, or it is not JSON.
         """
         if path in self._absent:
             raise Absent(f"{self.endpoint} has no {path}")
         import openai
 
         where = f"{self.endpoint.root}{path}" if path.startswith("/") else path
-        # Not by the client's own methods (`chat.completions.create`): they hold every part of a
-        # request against its types, which takes a third of the client's time.
+        # Not with the client's own methods (`chat.completions.create`), which validate every part
+        # of a request: that takes a third of the client's time.
         content = openai.HttpxBinaryResponseContent
         try:
             return await self.body(client.post(where, cast_to=content, body=dict(body)))
@@ -160,17 +162,17 @@ class Connection:
             raise
 
     async def body(self, sent: Any) -> Any:
-        """The JSON of what was sent for a raw response; raises as `post`."""
+        """The JSON of a request for a raw response; raises as `post`."""
         raw = (await self._answered(sent)).content
         try:
             return json.loads(raw)
         except (ValueError, RecursionError) as error:
             raise ModelError(
-                f"{self.endpoint} answered with what is no JSON: {raw[:80]!r}"
+                f"{self.endpoint} answered with something that is not JSON: {raw[:80]!r}"
             ) from error
 
     async def _answered(self, sent: Any) -> Any:
-        """What the client has for an answer; its exceptions become those of `post`."""
+        """The client's response; its exceptions become those of `post`."""
         import openai
 
         endpoint = self.endpoint
@@ -187,13 +189,13 @@ class Connection:
             if getattr(error, "status_code", None) in ABSENT:
                 raise Absent(f"{endpoint}: not found: {_said(error)}") from error
             hint = _proxied(endpoint.url) if isinstance(error, openai.APIConnectionError) else ""
-            raise ModelError(f"{endpoint} cannot be asked: {_said(error)}{hint}") from error
+            raise ModelError(f"{endpoint} cannot be reached: {_said(error)}{hint}") from error
 
     async def _patiently(self, sent: Any) -> Any:
-        """The outcome of a request, which is tried again for as long as the server answers any.
+        """The response to a request, for which it waits as long as the server answers any request.
 
         Raises:
-            ModelError: nothing comes from it.
+            ModelError: the server answers nothing.
         """
         import openai
 
@@ -205,8 +207,8 @@ class Connection:
                 left = heard + silences * self._timeout + PAUSES - time.monotonic()
                 if left <= 0:
                     raise ModelError(
-                        f"{self.endpoint} cannot be asked: timed out: it takes requests, and has "
-                        f"answered nothing in {time.monotonic() - heard:.0f} seconds"
+                        f"{self.endpoint} cannot be reached: timed out: it accepts requests, but "
+                        f"has answered nothing in {time.monotonic() - heard:.0f} seconds"
                     )
                 await asyncio.wait({asking}, timeout=left)
         finally:
@@ -223,18 +225,18 @@ class Connection:
         name = next((n for n in self.endpoint.key_names if os.environ.get(n)), None)
         key = "none" if name is None else os.environ[name]
         if not key.isascii() or not key.isprintable() or key != key.strip():
-            # Said here and not by the client, which would show the key.
+            # Checked here, because the client's message would show the key.
             raise ModelError(
-                f"{self.endpoint}: the key in {name} has a character that no header can hold (a "
-                "line end or space at its end, say): set it to the key alone"
+                f"{self.endpoint}: the key in {name} has a character that a header cannot contain "
+                "(such as a line end or space at its end): set it to the key alone"
             )
         try:
             return openai.AsyncOpenAI(
                 base_url=self.endpoint.url, api_key=key, max_retries=retries, timeout=self._timeout
             )
-        except (ImportError, ValueError) as error:  # of a proxy of another kind
+        except (ImportError, ValueError) as error:  # of an unsupported proxy
             raise ModelError(
-                f"{self.endpoint} cannot be asked: {error}; is a proxy meant? See the environment "
+                f"{self.endpoint} cannot be reached: {error}; check the proxy in the environment "
                 "variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY"
             ) from error
 
@@ -244,24 +246,22 @@ async def _found(asked: Coroutine[Any, Any, Result]) -> Result:
         return await asked
     except Absent as error:
         raise ModelError(
-            f"{error}; is the part before # the address up to the version, http://HOST:PORT/v1?"
+            f"{error}; the part before # must be the address up to the version, http://HOST:PORT/v1"
         ) from error
 
 
 def _proxied(url: str) -> str:
-    """What is to be said of a proxy, if requests go through one; its own address may hold a key."""
+    """A hint about the proxy, if requests go through one. Its address may contain a key."""
     scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
     found = getproxies()
     name = next((n for n in (scheme, "all") if found.get(n)), None)
     if name is None or proxy_bypass(host):
         return ""
-    return (
-        f"; requests go through the proxy of {name.upper()}_PROXY, and past it with NO_PROXY={host}"
-    )
+    return f"; requests go through the proxy of {name.upper()}_PROXY; NO_PROXY={host} bypasses it"
 
 
 def _said(error: Exception) -> str:
-    """An error in a line: the server's own words where it has any."""
+    """An error as one line, with the server's own message if there is one."""
     cause = error.__cause__
     text = f"{error} ({cause})" if cause is not None and str(cause) else str(error)
     return " ".join(text.split())[:300]

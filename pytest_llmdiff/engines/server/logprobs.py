@@ -1,8 +1,8 @@
-"""What a server tells of the probabilities of tokens, where it tells any.
+"""Log-probabilities of tokens, from servers that return them.
 
-vLLM gives the likeliest tokens at each token of a prompt, the token itself among them
-(`prompt_logprobs`, as many as its `--max-logprobs` allows), and the likeliest next tokens behind a
-prompt (`logprobs`). llama.cpp gives the latter alone, but as many as are asked for.
+vLLM returns, at each token of a prompt, that token and the likeliest ones (`prompt_logprobs`, up to
+its `--max-logprobs`), and the likeliest next tokens behind a prompt (`logprobs`). llama.cpp returns
+the latter only, but as many as are requested.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from pytest_llmdiff.errors import ModelError
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-# How many likely tokens are asked for: the most that vLLM allows where nothing is said, and fewer
-# where its start says so. -1 is the whole vocabulary.
+# How many likely tokens to request: vLLM's default maximum, then fewer for servers with a lower
+# one. -1 is the whole vocabulary.
 WHOLE = -1
 TOPS = (20, 5, 1)
-MANY = 1 << 20  # more than any vocabulary has; llama.cpp gives as many as there are
-MASKED = -9999.0  # vLLM's word for a probability of 0, which JSON has no other for
-LOOSE = 1e-2  # by how much probabilities in single precision may miss 1 together
-# By how much (nats) the likeliest tokens may differ from one way of asking to the other: bfloat16
-# makes a tenth of it.
+MANY = 1 << 20  # more than any vocabulary has; llama.cpp then returns all
+MASKED = -9999.0  # vLLM's value for a probability of 0, whose logarithm JSON lacks
+LOOSE = 1e-2  # allowed difference from 1 of the sum of probabilities in single precision
+# Allowed difference (nats) of the likeliest tokens between both ways of asking; bfloat16 makes a
+# tenth of it.
 ALIKE = 0.5
 LIKELIEST = 5
 
 Row = Mapping[int, float]  # log-probabilities (nats) by token id
 
 
-class Untold(ModelError):
-    """The server does not tell what was asked, or what it tells is no log-probability."""
+class NoLogprobs(ModelError):
+    """The server does not return log-probabilities, or what it returns is invalid."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Logprobs:
-    """What can be had: the `top` likeliest tokens at each token of a prompt, and the `width` of the
-    vocabulary where whole rows can be had; 0 where not. `unlike` says that the former are there,
-    but are not those that the model generates by."""
+    """What the server returns: the `top` likeliest tokens at each token of a prompt, and the
+    `width` of the vocabulary if it returns whole rows; 0 where it does not. `unlike` says that it
+    returns prompt_logprobs, but not those that the model generates with."""
 
     top: int = 0
     width: int = 0
@@ -51,7 +51,7 @@ class Logprobs:
 async def find_logprobs(
     connection: Connection, client: AsyncOpenAI, prompt: Sequence[int]
 ) -> Logprobs:
-    """Ask a server what it has, by the shortest prompt that tells."""
+    """Find out what a server returns, with the shortest prompt possible."""
     found = await _found(connection, client, prompt)
     if not found.top or await _agree(connection, client, prompt, min(found.top, LIKELIEST)):
         return found
@@ -61,18 +61,18 @@ async def find_logprobs(
 async def _agree(
     connection: Connection, client: AsyncOpenAI, prompt: Sequence[int], top: int
 ) -> bool:
-    """Whether what stands behind a prompt is as likely when it is read as when it is generated.
+    """Whether the token behind a prompt is as likely when it is scored as when it is generated.
 
-    vLLM leaves out of `prompt_logprobs` what an adapter changes at the output layer.
+    vLLM's `prompt_logprobs` ignore what an adapter changes at the output layer.
     """
     try:
         generated = await next_row(connection, client, prompt, top)
-    except (Refused, Untold, Absent):
-        return True  # nothing to hold it against
+    except (Refused, NoLogprobs, Absent):
+        return True  # nothing to compare with
     said = _likeliest(generated)
     read = (await prompt_rows(connection, client, [*prompt, said], top))[-1]
     expected = _likeliest(read)
-    # What is not among the likeliest is less likely than all of these.
+    # A token that is not among the likeliest is less likely than these.
     behind = generated.get(expected, min(generated.values()))
     return max(abs(generated[said] - read[said]), abs(read[expected] - behind)) <= ALIKE
 
@@ -87,7 +87,7 @@ async def _found(connection: Connection, client: AsyncOpenAI, prompt: Sequence[i
             rows = await prompt_rows(connection, client, prompt[:2], top)
         except Refused:
             continue
-        except (Untold, Absent):
+        except (NoLogprobs, Absent):
             break
         if top != WHOLE:
             return Logprobs(top=top)
@@ -96,7 +96,7 @@ async def _found(connection: Connection, client: AsyncOpenAI, prompt: Sequence[i
             return Logprobs(top=TOPS[0], width=width)
     try:
         row = await next_row(connection, client, prompt[:2], MANY)
-    except (Refused, Untold, Absent):
+    except (Refused, NoLogprobs, Absent):
         return Logprobs()
     return Logprobs(width=len(row) if _whole(row, len(row)) else 0)
 
@@ -104,32 +104,32 @@ async def _found(connection: Connection, client: AsyncOpenAI, prompt: Sequence[i
 async def prompt_rows(
     connection: Connection, client: AsyncOpenAI, prompt: Sequence[int], top: int
 ) -> list[Row]:
-    """What the model expected at each token of a prompt but the first: the token itself and the
-    `top` likeliest.
+    """Log-probabilities at each token of a prompt but the first: of that token and the `top`
+    likeliest.
 
     Raises:
-        Refused: the server will not tell so many, or the prompt is too long.
-        Untold: it tells none.
+        Refused: the server does not return so many, or the prompt is too long.
+        NoLogprobs: it returns none.
     """
     choice = await _choice(connection, client, prompt, prompt_logprobs=top)
     given = choice.get("prompt_logprobs")
     if not isinstance(given, list) or len(given) != len(prompt):
-        raise Untold(f"{connection.endpoint} gives no prompt_logprobs")
+        raise NoLogprobs(f"{connection.endpoint} returns no prompt_logprobs")
     rows = [_row_of(connection, entries.items(), _of_entry) for entries in given[1:]]
     for token, row in zip(prompt[1:], rows, strict=True):
         if token not in row:
-            raise Untold(f"{connection.endpoint} gives prompt_logprobs of other tokens")
+            raise NoLogprobs(f"{connection.endpoint} returns prompt_logprobs of other tokens")
     return rows
 
 
 async def next_row(
     connection: Connection, client: AsyncOpenAI, prompt: Sequence[int], top: int
 ) -> Row:
-    """The `top` likeliest tokens behind a prompt.
+    """Log-probabilities of the `top` likeliest tokens behind a prompt.
 
     Raises:
-        Refused: the server will not tell so many, or the prompt is too long.
-        Untold: it tells none.
+        Refused: the server does not return so many, or the prompt is too long.
+        NoLogprobs: it returns none.
     """
     choice = await _choice(
         connection, client, prompt, logprobs=top, return_tokens_as_token_ids=True
@@ -142,10 +142,10 @@ async def next_row(
         likely = given["top_logprobs"][0]
         return _row_of(connection, ((k.removeprefix(ID), v) for k, v in likely.items()), float)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise Untold(f"{connection.endpoint} gives no logprobs by token id") from error
+        raise NoLogprobs(f"{connection.endpoint} returns no logprobs by token id") from error
 
 
-ID = "token_id:"  # before an id, where vLLM is asked for ids in place of texts
+ID = "token_id:"  # vLLM's prefix of ids, if they are requested instead of texts
 
 
 async def whole_row(
@@ -155,12 +155,12 @@ async def whole_row(
 
     Raises:
         Refused: the prompt is too long.
-        Untold: the server leaves tokens out.
+        NoLogprobs: some tokens are missing.
     """
     row = await next_row(connection, client, prompt, width)
     if not _whole(row, width):
-        raise Untold(
-            f"{connection.endpoint} gives {len(row)} probabilities of a vocabulary of {width}"
+        raise NoLogprobs(
+            f"{connection.endpoint} returns {len(row)} probabilities for a vocabulary of {width}"
         )
     return [row[token] for token in range(width)]
 
@@ -176,7 +176,7 @@ async def _choice(
     try:
         (choice,) = answer["choices"]
     except (KeyError, TypeError, ValueError) as error:
-        raise Untold(f"{connection.endpoint} answered with no completion") from error
+        raise NoLogprobs(f"{connection.endpoint} answered without a completion") from error
     return choice if isinstance(choice, Mapping) else {}
 
 
@@ -188,16 +188,18 @@ def _row_of(connection: Connection, given: Iterable[tuple[Any, Any]], read: Any)
     try:
         row = {int(token): read(value) for token, value in given}
     except (KeyError, TypeError, ValueError) as error:
-        raise Untold(f"{connection.endpoint} gives no log-probabilities by token id") from error
+        raise NoLogprobs(
+            f"{connection.endpoint} returns no log-probabilities by token id"
+        ) from error
     row = {token: value if value > MASKED else -math.inf for token, value in row.items()}
-    # vLLM's --logprobs-mode may give logits in their place.
+    # With vLLM's --logprobs-mode, they may be logits.
     if not row or max(row.values()) > LOOSE or not _mass(row) <= 1 + LOOSE:
-        raise Untold(f"{connection.endpoint}: what it gives as log-probabilities are none")
+        raise NoLogprobs(f"{connection.endpoint}: its log-probabilities are invalid")
     return row
 
 
 def _whole(row: Row, width: int) -> bool:
-    """Whether a row is of all tokens, and their probabilities are 1 together."""
+    """Whether a row has all tokens, with probabilities that sum to 1."""
     complete = len(row) == width and max(row) == width - 1 and min(row) == 0
     return complete and _mass(row) > 1 - LOOSE
 

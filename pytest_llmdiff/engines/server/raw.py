@@ -1,7 +1,7 @@
-"""The engine behind a URL whose prompts are rendered here and sent as token ids.
+"""The engine for a URL with the server's tokenizer: prompts are rendered here, sent as token ids.
 
-With the server's tokenizer at hand the prompt is known token by token, and so is what may be asked
-besides replies: how likely given tokens are.
+Since the prompt's tokens are known, the server can also be asked for the log-probabilities of given
+tokens.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from pytest_llmdiff.engines.context import Remember
 from pytest_llmdiff.engines.files.artifacts import generation_stop_ids
 from pytest_llmdiff.engines.files.rendering import AnyRenderer
 from pytest_llmdiff.engines.files.replies import reply_of_text, reply_of_tokens
-from pytest_llmdiff.engines.server.chat import CANARIES, FURTHER, Form, Found, Ids, ServerEngine
+from pytest_llmdiff.engines.server.chat import (
+    CANARIES,
+    FURTHER,
+    Ids,
+    RequestForm,
+    ServerEngine,
+    ServerFacts,
+)
 from pytest_llmdiff.engines.server.completions import raw_completion_of
 from pytest_llmdiff.engines.server.endpoint import Endpoint, Refused
 from pytest_llmdiff.engines.server.logprobs import (
@@ -35,30 +42,31 @@ if TYPE_CHECKING:
     import torch
     from openai import AsyncOpenAI
 
-STOPS = 4  # texts that OpenAI's interface takes to stop at
-WHOLE_ROWS = 4  # requests for whole rows under way at once: each answer has megabytes
+STOPS = 4  # OpenAI's limit on the number of stop texts
+WHOLE_ROWS = 4  # concurrent requests for whole rows, whose answers have megabytes
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Besides:
-    """What the server tells of probabilities, and the tokens that it cuts the first prompts into,
-    where it shows them."""
+class TokenFacts:
+    """The log-probabilities that the server returns, and its tokens of the first prompts if it
+    returns them."""
 
     logprobs: Logprobs
     pieces: Ids | None
 
 
 class RawServerEngine(ServerEngine):
-    """One model of one server, whose tokenizer is `renderer`'s.
+    """One model of one server, which has the tokenizer of `renderer`.
 
-    `identity` is the content hash of that and of the template in force; `remembered` looks a fact
-    about them up, or computes and keeps it, so that a run from the store loads no tokenizer.
+    `identity` is the content hash of the tokenizer and the template. `remembered` returns a fact
+    about them from the store, or computes and stores it, so that a run from the store loads no
+    tokenizer.
     """
 
     lacking = (
-        "the server does not tell the log-probabilities of the whole vocabulary by token id "
-        "(llama.cpp does, and vLLM that is started with --max-logprobs -1)"
+        "the server does not return log-probabilities of the whole vocabulary by token id "
+        "(llama.cpp does, and vLLM if it is started with --max-logprobs -1)"
     )
 
     def __init__(
@@ -83,7 +91,7 @@ class RawServerEngine(ServerEngine):
         return self.renderer.ids(messages)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
-        # Loaded here: the requests go out in another thread than the store's.
+        # Loaded here, because the requests are sent in a thread that may not use the store.
         _ = self.stop_ids(), self.tokenizer, getattr(self.renderer, "template", None)
         return super().generate(requests)
 
@@ -103,10 +111,10 @@ class RawServerEngine(ServerEngine):
         return tuple(self._facts["stop_ids"])
 
     def embedding_rows(self) -> int:
-        """How many token ids the model's embeddings have a row for, as far as it is told."""
+        """Number of rows of the model's embeddings, or of the tokenizer if that is unknown."""
         return self._logprobs.width or len(self.tokenizer)
 
-    # Capabilities; None where the server has not what they need
+    # Capabilities; None where the server lacks what they need
 
     @property
     def likely_tokens(self) -> Callable[..., Iterator[tuple[int, list[Row]]]] | None:
@@ -118,7 +126,7 @@ class RawServerEngine(ServerEngine):
 
     @property
     def _logprobs(self) -> Logprobs:
-        found: Besides = self.found.besides
+        found: TokenFacts = self.server_facts.besides
         return found.logprobs
 
     def _likely_tokens(self, items: Sequence[Continuation]) -> Iterator[tuple[int, list[Row]]]:
@@ -127,16 +135,17 @@ class RawServerEngine(ServerEngine):
         async def ask(client: AsyncOpenAI, item: Continuation) -> list[Row]:
             sent = (*item.prompt_ids, *item.reply_ids)
             rows = await _scored(prompt_rows(self._connection, client, sent, top))
-            return rows[len(item.prompt_ids) - 1 :]  # they begin at the second token
+            return rows[len(item.prompt_ids) - 1 :]  # rows begin at the second token
 
         return self._connection.each(items, ask)
 
     def _token_logits(
         self,
         items: Sequence[Continuation],
-        rows: int,  # noqa: ARG002 - one row at a time comes by itself
+        rows: int,  # noqa: ARG002 - an answer has one row
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Whole rows of log-probabilities, which are logits too: one request for each token."""
+        """Whole rows of log-probabilities, which are logits up to a constant: one request for each
+        token."""
         import torch
 
         width = self._logprobs.width
@@ -156,11 +165,11 @@ class RawServerEngine(ServerEngine):
                 done = held.pop(index)
                 yield index, torch.stack([done[at] for at in range(len(done))])
 
-    # The first questions
+    # The first requests
 
     @cached_property
     def _facts(self) -> Mapping[str, Any]:
-        """Of the tokenizer, what every run needs: the first prompts, and where replies stop."""
+        """What every run needs of the tokenizer: the first prompts, and where replies stop."""
 
         def compute() -> dict[str, Any]:
             stops = self.declared_stop_ids()
@@ -169,7 +178,7 @@ class RawServerEngine(ServerEngine):
             return {
                 "prompts": prompts,
                 "stop_ids": list(stops),
-                # Of an id that the tokenizer has not there is no text to stop at.
+                # An id that the tokenizer lacks has no text to stop at.
                 "stops": [text for token in stops if (text := self.token_text(token))],
                 "bos": self.tokenizer.bos_token if bos in {prompt[0] for prompt in prompts} else "",
                 "pieces": self.encode("\n".join(CANARIES)),
@@ -178,54 +187,59 @@ class RawServerEngine(ServerEngine):
         return self._remembered("raw completions", compute)
 
     @property
-    def forms(self) -> Sequence[Form]:  # type: ignore[override]
+    def forms(self) -> Sequence[RequestForm]:  # type: ignore[override]
         further = {**FURTHER, "stop_token_ids": self._facts["stop_ids"]}
         by_text = [False, True] if self._facts["bos"] else [False]
         return (
-            Form(further=further, told=True),
-            Form(further={**further, "logprobs": 1}, told=True),  # llama.cpp has ids beside these
-            Form(further=further),
-            Form(),
-            *(Form(further=further, as_text=True, without_bos=without) for without in by_text),
-            *(Form(as_text=True, without_bos=without) for without in by_text),
+            RequestForm(further=further, with_ids=True),
+            RequestForm(
+                further={**further, "logprobs": 1}, with_ids=True
+            ),  # llama.cpp returns ids with these
+            RequestForm(further=further),
+            RequestForm(),
+            *(
+                RequestForm(further=further, as_text=True, without_bos=without)
+                for without in by_text
+            ),
+            *(RequestForm(as_text=True, without_bos=without) for without in by_text),
         )
 
-    def _identity(self, form: Form, besides: Any) -> list[Any]:
-        told = [form.as_text, form.without_bos, besides.logprobs.top, besides.logprobs.width]
-        return ["raw", self._tokenizer_identity, told]
+    def _identity(self, form: RequestForm, besides: Any) -> list[Any]:
+        facts = [form.as_text, form.without_bos, besides.logprobs.top, besides.logprobs.width]
+        return ["raw", self._tokenizer_identity, facts]
 
     def _prepare(self) -> None:
         _ = self._facts
 
-    async def _besides(self, client: AsyncOpenAI, form: Form) -> Besides:
+    async def _besides(self, client: AsyncOpenAI, form: RequestForm) -> TokenFacts:
         logprobs = Logprobs()
         if not form.as_text:
             prompt = self._facts["prompts"][0]
             logprobs = await find_logprobs(self._connection, client, prompt)
         pieces = await text_ids(self._connection, client, "\n".join(CANARIES))
-        return Besides(logprobs=logprobs, pieces=pieces)
+        return TokenFacts(logprobs=logprobs, pieces=pieces)
 
-    def _review(self, found: Found) -> None:
-        """Whether the ids of both stand for the same texts, where the server lets that be seen."""
-        if found.besides.logprobs.unlike:
+    def _review(self, facts: ServerFacts) -> None:
+        """Check that both tokenizers agree, if the server returns its tokens."""
+        if facts.besides.logprobs.unlike:
             self.notes.append(
-                f"{self.endpoint}: its prompt_logprobs are not those that it generates by (vLLM "
-                "leaves out what an adapter changes at lm_head), and are not used"
+                f"{self.endpoint}: its prompt_logprobs are not those that it generates with "
+                "(vLLM ignores what an adapter changes at lm_head), and are not used"
             )
-        text, ours, theirs = "\n".join(CANARIES), self._facts["pieces"], found.besides.pieces
+        text, ours, theirs = "\n".join(CANARIES), self._facts["pieces"], facts.besides.pieces
         if theirs is None:
             self.notes.append(
-                f"{self.endpoint} has no /tokenize: that its tokenizer is the one of "
-                "--llmdiff-tokenizer is taken for granted"
+                f"{self.endpoint} has no /tokenize, so it is not checked whether its tokenizer is "
+                "that of --llmdiff-tokenizer"
             )
-        # Texts may be cut into other tokens, as long as these are the same ones.
+        # The text may be split differently, as long as the ids mean the same.
         elif list(theirs) != ours and self.tokenizer.decode(list(theirs)) != text:
             raise ModelError(
                 f"{self.endpoint} has another tokenizer than --llmdiff-tokenizer: its tokens of "
-                f"{text!r} stand for {self.tokenizer.decode(list(theirs))!r} in that one"
+                f"{text!r} mean {self.tokenizer.decode(list(theirs))!r} there"
             )
 
-    # One question
+    # One request
 
     def _prompt(self, request: Request) -> Ids:
         for text, prompt in zip(CANARIES, self._facts["prompts"], strict=True):
@@ -233,7 +247,7 @@ class RawServerEngine(ServerEngine):
                 return tuple(prompt)
         return tuple(self.render(request.messages))
 
-    def _sent(self, client: AsyncOpenAI, request: Request, form: Form, prompt: Ids) -> Any:
+    def _sent(self, client: AsyncOpenAI, request: Request, form: RequestForm, prompt: Ids) -> Any:
         asked: Any = list(prompt)
         if form.as_text:
             asked = self.tokenizer.decode(list(prompt), skip_special_tokens=False)
@@ -244,7 +258,7 @@ class RawServerEngine(ServerEngine):
             body["stop"] = stops
         return self._connection.post(client, "completions", body)
 
-    async def _canary(self, client: AsyncOpenAI, text: str, form: Form) -> str:
+    async def _canary(self, client: AsyncOpenAI, text: str, form: RequestForm) -> str:
         request = self._canary_request(text)
         prompt = self._prompt(request)
         answer = await self._sent(client, request, form, prompt)
@@ -253,11 +267,11 @@ class RawServerEngine(ServerEngine):
         except ValueError as error:
             raise ModelError(f"{self.endpoint} answered with {error}") from error
         self._check_count(completion.prompt_tokens, form, prompt)
-        if form.told and not completion.token_ids:
-            raise Refused(f"{self.endpoint} does not tell the tokens of its replies")
+        if form.with_ids and not completion.token_ids:
+            raise Refused(f"{self.endpoint} does not return the tokens of its replies")
         return completion.text
 
-    def _read(self, answer: Any, form: Form, prompt: Ids) -> Generated:
+    def _read(self, answer: Any, form: RequestForm, prompt: Ids) -> Generated:
         completion = raw_completion_of(answer)
         self._check_count(completion.prompt_tokens, form, prompt)
         stops = self.stop_ids()
@@ -274,18 +288,18 @@ class RawServerEngine(ServerEngine):
             reply = reply_of_text(self.tokenizer, prompt, text, reason)
         return Generated(reply=reply, prompt_ids=prompt)
 
-    def _check_count(self, counted: int, form: Form, prompt: Ids) -> None:
+    def _check_count(self, counted: int, form: RequestForm, prompt: Ids) -> None:
         if counted == len(prompt) or (not counted and not form.as_text):
             return
-        read = f"reads {counted}" if counted else "does not tell how many it reads"
+        read = f"reads {counted}" if counted else "does not say how many it reads"
         raise Refused(
             f"{self.endpoint}: of a prompt of {len(prompt)} tokens the server {read}: it adds some "
-            "(a second BOS, say), or its tokenizer is not that of --llmdiff-tokenizer"
+            "(such as a second BOS), or its tokenizer is not that of --llmdiff-tokenizer"
         )
 
 
 async def _scored(asked: Coroutine[Any, Any, T]) -> T:
-    """What is asked of one text, which alone fails where the server refuses it."""
+    """The answer about one text. If the server refuses it, only this text fails."""
     try:
         return await asked
     except Refused as error:

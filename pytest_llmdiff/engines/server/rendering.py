@@ -1,7 +1,7 @@
-"""What a server makes of messages and texts: token ids, where it tells them.
+"""Token ids of messages and texts, from servers that return them.
 
-vLLM and SGLang render and cut at `/tokenize`; llama.cpp renders at `/apply-template` and cuts at
-`/tokenize`. Both stand at the server's root, not below the version.
+vLLM and SGLang render and tokenize at `/tokenize`; llama.cpp renders at `/apply-template` and
+tokenizes at `/tokenize`. Both paths are at the server's root, not below the version.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ async def rendered_ids(
     """Token ids of a conversation by the server's own template.
 
     Raises:
-        CapabilityError: the server does not show them.
+        CapabilityError: the server does not return them.
         ProbeError: its template refuses the conversation.
     """
     body: dict[str, Any] = {
@@ -38,10 +38,10 @@ async def rendered_ids(
     }
     if template_kwargs:
         body["chat_template_kwargs"] = dict(template_kwargs)
-    if add_generation_prompt:  # llama.cpp takes an answer at the end for one to be continued
+    if add_generation_prompt:  # llama.cpp would continue an answer at the end
         answer = await _asked(connection, client, "/apply-template", body)
         prompt = answer.get("prompt")
-        # As it cuts the prompt of a chat: with a BOS where the vocabulary wants one.
+        # As it tokenizes the prompt of a chat, with a BOS where the vocabulary has one.
         ids = await text_ids(connection, client, prompt, special=True) if prompt else None
         if ids:
             return list(ids)
@@ -51,7 +51,7 @@ async def rendered_ids(
     found = ids_of(answer.get("tokens"))
     if not found:
         raise CapabilityError(
-            f"{connection.endpoint} renders prompts by itself and does not show the tokens of this "
+            f"{connection.endpoint} renders prompts itself and does not return the tokens of this "
             "conversation: it needs /tokenize for messages (vLLM), or for prompts /apply-template "
             "(llama.cpp)"
         )
@@ -61,7 +61,7 @@ async def rendered_ids(
 async def _asked(
     connection: Connection, client: AsyncOpenAI, path: str, body: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """The answer at a path, empty where the server has no such path."""
+    """The answer at a path, empty if the server has no such path."""
     try:
         answer = await connection.post(client, path, body)
     except Absent:
@@ -74,9 +74,9 @@ async def _asked(
 async def text_ids(
     connection: Connection, client: AsyncOpenAI, text: str, *, special: bool = False
 ) -> tuple[int, ...] | None:
-    """Token ids of a text, with the special tokens that the server puts around one where `special`;
-    None where it does not tell them."""
-    # The names of vLLM and those of llama.cpp: each leaves the other's unread.
+    """Token ids of a text; with `special`, including the special tokens that the server adds. None
+    if it does not return them."""
+    # The parameters of vLLM and of llama.cpp; each ignores the other's.
     body = {
         "model": connection.endpoint.model, "prompt": text, "add_special_tokens": special,
         "content": text, "add_special": special, "parse_special": True,

@@ -1,4 +1,4 @@
-"""The health of a PEFT adapter: bound to the base, finite, non-zero, and how large."""
+"""The state of a PEFT adapter: does it bind to the base, is it finite and non-zero."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NO_EFFECT = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterHealth:
-    """What an adapter's weights say.
+    """What an adapter's weights show.
 
-    `unbound` are names in the file that bind to no module of the base, `missing` names of the
-    bound adapter that the file lacks, `not_finite` tensors with NaN or infinity. `norms` are
-    ‖ΔW‖/‖W‖ (Frobenius) of the modules whose update PEFT can state as a matrix.
+    `unbound` are names in the file that match no module of the base, `missing` are names that the
+    file lacks, `not_finite` are tensors with NaN or infinity. `norms` are ‖ΔW‖/‖W‖ (Frobenius) of
+    the modules whose update PEFT can return as a matrix.
     """
 
     unbound: tuple[str, ...]
@@ -51,8 +51,8 @@ class AdapterHealth:
 
 
 def require_adapter(engine: Engine, what: str) -> None:
-    """Raises CapabilityError unless the engine runs a PEFT adapter over weights that it loads; no
-    weights are loaded for that."""
+    """Raises CapabilityError unless the engine runs a PEFT adapter over weights that it loads
+    itself. No weights are loaded to find out."""
     needed = f"{what} of a PEFT adapter over weights that transformers loads"
     if capability(engine, "reply_gradients") is None:
         raise CapabilityError(f"{needed}, and {type(engine).__name__} has none")
@@ -81,16 +81,16 @@ def adapter_health(weights: Weights) -> AdapterHealth:
 
 
 def promised_tensors(model: Any, in_file: Container[str]) -> dict[str, torch.Tensor]:
-    """The tensors that a saved adapter holds, as PEFT names them.
+    """The tensors that a saved adapter should have, by PEFT's names.
 
-    Embeddings belong to it only where the file has them: they may or may not be saved along. PEFT,
-    left to itself, would ask the hub whether the base's vocabulary was changed.
+    Embeddings are saved with some adapters only, so they count where the file has them. By default,
+    PEFT would ask the hub whether the base's vocabulary was changed.
     """
     from peft import get_peft_model_state_dict
 
     state: dict[str, torch.Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
-    along = get_peft_model_state_dict(model, save_embedding_layers=True)
-    return state | {name: along[name] for name in along if name in in_file}
+    everything = get_peft_model_state_dict(model, save_embedding_layers=True)
+    return state | {name: everything[name] for name in everything if name in in_file}
 
 
 def _norms(model: Any) -> Any:
@@ -100,7 +100,7 @@ def _norms(model: Any) -> Any:
             continue
         weight = dense(module.get_base_layer().weight)
         if not weight.is_floating_point():
-            continue  # quantised storage: its norm is that of packed integers
+            continue  # quantised: these are packed integers
         for adapter in module.active_adapters:
             delta = module.get_delta_weight(adapter)
             yield name, float(delta.float().norm() / weight.float().norm().clamp(min=1e-12))

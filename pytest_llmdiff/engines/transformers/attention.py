@@ -1,8 +1,8 @@
-"""What the attention of a model does in a forward pass, taken a layer at a time.
+"""Reads a model's attention during a forward pass, layer by layer.
 
-transformers lets an attention function be registered by name. Ours hands over to the eager
-function of the architecture itself, so that grouped queries, soft caps and sinks are what they are
-there, and keeps what was asked for of its weights.
+transformers lets one register an attention function by name. Ours calls the eager function of the
+architecture, so that grouped queries, soft caps and sinks are computed as always, and records the
+attention weights.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 NAME = "llmdiff"
-# What the layer that adds the heads up is called, in the architectures of transformers.
+# Names of the output projection, in the architectures of transformers.
 OUTPUTS = ("o_proj", "out_proj", "c_proj", "dense", "wo", "o", "proj")
-# A pass of the other shape has a second row, longer by so many tokens.
+# A pass of another shape has a second row, longer by this many tokens.
 LONGER = 5
 
 
 class AttentionTap:
-    """Attention of one side. What its output projections are made of is computed once."""
+    """Reads the attention of one side. The Gram matrices of its output projections are cached."""
 
     def __init__(self) -> None:
         self._grams: dict[int, torch.Tensor] = {}
@@ -40,13 +40,13 @@ class AttentionTap:
     def taken(
         self, model: Any, item: Continuation, layers: range, *, again: bool = False
     ) -> list[LayerAttention]:
-        """Of the given layers, by a pass over one prompt and reply.
+        """Attention of the given layers, from a pass over one prompt and reply.
 
-        Every sequence runs by itself, so that no other one can tell on it. With `again` the pass
-        has another shape: what differs then is rounding.
+        Each sequence runs by itself, so that batch composition cannot change the result. With
+        `again` the pass has another shape; a difference is then rounding.
 
         Raises:
-            CapabilityError: the architecture computes its attention elsewhere.
+            CapabilityError: the architecture does not use the attention interface.
         """
         ids = [*item.prompt_ids, *item.reply_ids[:-1]]
         rows = [ids, ids + ids[-1:] * LONGER] if again else [ids]
@@ -60,7 +60,7 @@ class AttentionTap:
             attending = True
             if layer not in layers:
                 return
-            if any(other.layer == layer for other in found):  # what belongs to which head is open
+            if any(other.layer == layer for other in found):  # two calls: which heads are unclear
                 raise CapabilityError(_elsewhere(base))
             held = weights[0, :, queries, first:].float().cpu()
             norms = self._norms(module, layer, value[0, :, first:], len(held))
@@ -75,7 +75,7 @@ class AttentionTap:
     def _norms(self, module: Any, layer: int, value: torch.Tensor, heads: int) -> torch.Tensor:
         """‖v_j W_O^h‖ `[heads, keys]` of values `[key/value heads, keys, width]`.
 
-        Its square is v G vᵀ with G = W_O^h W_O^hᵀ, which is small and the same for every key.
+        Its square is v G vᵀ with the Gram matrix G = W_O^h W_O^hᵀ, small and the same for all keys.
         """
         import torch
 
@@ -87,8 +87,8 @@ class AttentionTap:
 
 
 def read(base: Any, model: Any, rows: Sequence[Sequence[int]]) -> Any:
-    """What a pass over rows of tokens gives, the shorter ones behind padding; logits of the last
-    token only, where the architecture (that of `base`) can do without the others."""
+    """The output of a pass over left-padded rows of tokens; with logits of the last token only,
+    where the architecture (of `base`) supports that."""
     accepted = inspect.signature(base.forward).parameters
     ids, mask = left_padded(rows, rows[0][0], input_device(model))
     options: dict[str, Any] = {"use_cache": False}
@@ -101,11 +101,11 @@ def read(base: Any, model: Any, rows: Sequence[Sequence[int]]) -> Any:
 
 @contextmanager
 def tapped(model: Any, take: Any) -> Iterator[Any]:
-    """The model without the adapter's wrapping; `take` is called with module, number of the layer,
-    values and weights of every layer that attends, while the context is open.
+    """Yields the model without PEFT's wrapper. While the context is open, each layer calls `take`
+    with its module, its number, values and attention weights.
 
     Raises:
-        CapabilityError: the architecture does not look its attention function up.
+        CapabilityError: the architecture does not use the attention interface.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
 
@@ -134,28 +134,28 @@ def tapped(model: Any, take: Any) -> Iterator[Any]:
             raise CapabilityError(_elsewhere(base))
         yield base
     finally:
-        # A later pass finds ours no more, and what was taken is not kept alive by it.
+        # So that the registry does not keep `take`, and what it holds, alive.
         AttentionInterface.register(NAME, _closed)
         with quiet():
             base.set_attn_implementation(before)
 
 
 def _closed(*_: Any, **__: Any) -> Any:
-    raise RuntimeError("the attention is not being looked at any more")
+    raise RuntimeError("the attention is no longer being read")
 
 
 def _elsewhere(model: Any) -> str:
     return (
         f"{type(model).__name__} does not compute its attention through the attention interface of "
-        "transformers, so that it cannot be looked at"
+        "transformers, so it cannot be read"
     )
 
 
 def _gram(module: Any, heads: int, value: torch.Tensor) -> torch.Tensor:
     """W_O^h W_O^hᵀ of each head, `[heads, width, width]` in float32.
 
-    W_O is what the output projection makes of an identity: the same for packed, quantised and
-    adapted layers, the adapter as it is switched now.
+    W_O is the output projection of an identity matrix. That works for packed, quantised and adapted
+    layers too, with the adapter on or off.
     """
     import torch
 
@@ -171,10 +171,10 @@ def _gram(module: Any, heads: int, value: torch.Tensor) -> torch.Tensor:
 
 
 def _output_projection(module: Any, size: int) -> Any:
-    """The layer of an attention module that makes one vector of what its heads give.
+    """The output projection of an attention module.
 
     Raises:
-        CapabilityError: it has none of a known name and of that many inputs.
+        CapabilityError: it has no layer of a known name with `size` inputs.
     """
     children = dict(module.named_children())
     for name in OUTPUTS:
@@ -182,14 +182,14 @@ def _output_projection(module: Any, size: int) -> Any:
         if child is not None and _inputs(child) in (size, None):
             return child
     raise CapabilityError(
-        f"the output projection of {type(module).__name__} is not known: attention cannot be "
-        "weighted by the length of what it passes on"
+        f"the output projection of {type(module).__name__} is not known, so attention cannot be "
+        "weighted by the norms of what it passes on"
     )
 
 
 def _inputs(layer: Any) -> int | None:
-    """How many inputs a linear layer has, where it tells: Conv1D of GPT-2 tells by its weight."""
-    told = getattr(layer, "in_features", None)
-    if told is None and hasattr(layer, "nf"):
-        told = layer.weight.shape[0]
-    return None if told is None else int(told)
+    """The number of inputs of a linear layer, None if unknown."""
+    inputs = getattr(layer, "in_features", None)
+    if inputs is None and hasattr(layer, "nf"):  # Conv1D of GPT-2
+        inputs = layer.weight.shape[0]
+    return None if inputs is None else int(inputs)

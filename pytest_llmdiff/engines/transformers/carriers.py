@@ -1,4 +1,4 @@
-"""Which parts of an adapter carry the change of given replies: parts are switched off in turn."""
+"""Which parts of an adapter cause the change of given replies: parts are switched off in turn."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pytest_llmdiff.errors import CapabilityError, ModelError
 if TYPE_CHECKING:
     import torch
 
-KEPT = 0.8  # share of the change that the fewest layers are to keep
-# Below this many nats per token there is no change to carry, only rounding.
+KEPT = 0.8  # share of the change that the smallest set of layers has to keep
+# Below this many nats per token, the change is only rounding.
 LEAST = 1e-5
 
 Modules = frozenset[str]
@@ -26,12 +26,12 @@ Modules = frozenset[str]
 def carried(
     weights: Weights, items: Sequence[Continuation], *, rows: int, pad_id: int
 ) -> dict[str, Any]:
-    """Plain JSON of `Carriers`, from passes of the tuned model over given replies.
+    """The fields of `Carriers` as plain JSON, from passes of the tuned model over given replies.
 
     `rows` bounds the reply tokens whose logits `[rows, vocabulary]` are held at once.
 
     Raises:
-        CapabilityError: the adapter lies in no module, or memory runs out.
+        CapabilityError: the adapter changes no module, or memory runs out.
     """
     with weights.model(adapted=True) as model:
         modules = adapted_modules(model)
@@ -39,7 +39,7 @@ def carried(
             raise CapabilityError("the adapter changes no module of the base: it has no parts")
         try:
             return _carried(_Passes(model, modules, items, rows, pad_id))
-        except ModelError as error:  # of memory; the model has not failed for anything else
+        except ModelError as error:  # out of memory; the model itself has not failed
             raise CapabilityError(str(error)) from error
 
 
@@ -49,9 +49,9 @@ def _carried(passes: _Passes) -> dict[str, Any]:
     every = frozenset(passes.modules)
     parts = [*layers.values(), *kinds.values()]
     whole, *left = passes.left([every, *(every - part for part in parts)])
-    told = {"change": whole, "tokens": passes.tokens}
+    facts = {"change": whole, "tokens": passes.tokens}
     if not whole > LEAST:
-        return told | {"layers": [], "kinds": [], "fewest": [], "kept": 0.0}
+        return facts | {"layers": [], "kinds": [], "fewest": [], "kept": 0.0}
     shares = [1 - divergence / whole for divergence in left]
     ordered = _ordered(layers, shares)
 
@@ -60,7 +60,7 @@ def _carried(passes: _Passes) -> dict[str, Any]:
         return 1 - passes.left([every - chosen])[0] / whole
 
     fewest, share = _fewest(len(ordered), kept)
-    return told | {
+    return facts | {
         "layers": ordered,
         "kinds": _ordered(kinds, shares[len(layers) :]),
         "fewest": [name for name, _ in ordered[:fewest]],
@@ -74,8 +74,8 @@ def _ordered(names: Iterable[str], shares: Sequence[float]) -> list[list[Any]]:
 
 
 def _fewest(count: int, kept: Callable[[int], float]) -> tuple[int, float]:
-    """How many of the first parts keep `KEPT`, and what they keep: by halves, for all of them keep
-    everything."""
+    """The number of first parts that keep `KEPT`, and the share that they keep. It is a binary
+    search; all parts together keep everything."""
     low, high, share = 1, count, 1.0
     while low < high:
         middle = (low + high) // 2
@@ -87,7 +87,7 @@ def _fewest(count: int, kept: Callable[[int], float]) -> tuple[int, float]:
 
 
 def _by(modules: Mapping[str, Any], name_of: Callable[[str], str]) -> dict[str, Modules]:
-    """Names of modules by the part that they belong to."""
+    """Names of modules, by the part that they belong to."""
     found: dict[str, set[str]] = {}
     for name in modules:
         found.setdefault(name_of(name), set()).add(name)
@@ -95,13 +95,13 @@ def _by(modules: Mapping[str, Any], name_of: Callable[[str], str]) -> dict[str, 
 
 
 def layer_of(name: str) -> str:
-    """The number of the layer that a module is in; of one that is in none, its own name."""
+    """The number of a module's layer; for a module outside the layers, its own name."""
     number = re.search(r"\.(\d+)\.", name)
     return number[1] if number else name.rpartition(".")[2]
 
 
 def adapted_modules(model: Any) -> dict[str, Any]:
-    """The modules that an adapter changes, by name: those that have what they were beside it."""
+    """The modules that an adapter changes, by name: those that still have their original."""
     return {
         name: module
         for name, module in model.named_modules()
@@ -162,16 +162,18 @@ class _Passes:
 
 @contextmanager
 def switched_off(module: Any, rows: torch.Tensor) -> Iterator[None]:
-    """Some rows of a batch (booleans) get of an adapted module what it was without the adapter.
+    """Switch the adapter of a module off for some rows of a batch (booleans).
 
     Raises:
-        CapabilityError: in the pass, where the module is not given the rows of the batch as such.
+        CapabilityError: during a pass, if the module's input is not one row per row of the batch.
     """
     before = module.base_layer if hasattr(module, "base_layer") else module.original_module
 
     def instead(_: Any, given: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
-        if not given or len(given[0]) != len(rows):  # experts get the tokens of all rows together
-            raise CapabilityError("an adapted module of this model does not read row by row")
+        if not given or len(given[0]) != len(rows):  # an expert gets tokens of all rows
+            raise CapabilityError(
+                "an adapted module of this model does not keep the rows of a batch apart"
+            )
         chosen = rows.to(output.device)
         output = output.clone()
         output[chosen] = before(given[0][chosen]).to(output.dtype)
@@ -185,6 +187,6 @@ def switched_off(module: Any, rows: torch.Tensor) -> Iterator[None]:
 
 
 def _divergence(p: torch.Tensor, q: torch.Tensor) -> float:
-    """KL(p‖q) in nats, summed over the tokens; a token that p rules out adds nothing."""
+    """KL(p‖q) in nats, summed over the tokens; where p is 0, the term is 0."""
     terms = (p.exp() * (p - q)).masked_fill(p.isinf(), 0.0)
     return float(terms.sum())

@@ -1,4 +1,4 @@
-"""The transformers engine: one side of the pair, over weights that the sides may share."""
+"""The transformers engine: one side of the pair. Both sides may share the weights."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     from pytest_llmdiff.engines.transformers.gradients import Places
 
-# Rows that decode together, where memory holds them: on a CPU more are hardly faster, and a window
-# has no more.
+# Rows that decode together, if memory has room. On a CPU, more are hardly faster, and a window of
+# requests has no more.
 BATCH = {"cpu": 64, "mps": 32, "cuda": 64}
 
 
-def _forgotten(_: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+def _not_stored(_: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
     return compute()
 
 
@@ -43,24 +43,24 @@ def _forgotten(_: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str,
 class TransformersEngine(FileEngine[Weights]):
     """Greedy or sampled replies and teacher-forced logits of one side.
 
-    `remembered` looks a fact about the model up, or computes and keeps it. With `keep_states`,
-    what went into the output layer for each token of the last replies is in `states`, by the
-    request's key, `[tokens, hidden]`; `state_cache` has those of earlier runs.
+    `remembered` returns a fact about the model from the store, or computes and stores it. With
+    `keep_states`, the last hidden states `[tokens, hidden]` of the latest replies are in `states`,
+    by the request's key; `state_cache` has those of earlier runs.
     """
 
-    remembered: Remember = field(default=_forgotten, repr=False)
+    remembered: Remember = field(default=_not_stored, repr=False)
     keep_states: bool = field(default=False, repr=False)
     state_cache: HiddenStateCache | None = field(default=None, repr=False)
     states: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def close(self) -> None:
         super().close()
-        # What was left in the device's memory beside the weights.
+        # What else is in the device's memory.
         self.states.clear()
         self.__dict__.pop("_tap", None)
 
     def adapter_health(self) -> AdapterHealth | None:
-        """Capability: the state of the adapter; None for a model that is none."""
+        """Capability: the state of the adapter; None where there is none."""
         return adapter_health(self.weights) if self.weights.adapter else None
 
     def stop_ids(self) -> tuple[int, ...]:
@@ -69,7 +69,7 @@ class TransformersEngine(FileEngine[Weights]):
 
     @cached_property
     def loop_check(self) -> LoopCheck:
-        """How the decode loop serves this model; tried out once per weights, device and dtype."""
+        """Whether the decode loop can run this model; tried once per weights, device and dtype."""
 
         def compute() -> dict[str, Any]:
             with self.weights.model(adapted=self.adapted) as model:
@@ -79,7 +79,7 @@ class TransformersEngine(FileEngine[Weights]):
 
     @property
     def steady(self) -> bool:
-        """Whether rounding is coarse enough for a batch to tell on its replies."""
+        """Whether rounding is so coarse that the batch must be kept from changing replies."""
         return self.weights.dtype != "float32"
 
     # The adapter is switched per batch, inside the loops, never across a `yield`: base and tuned
@@ -152,13 +152,12 @@ class TransformersEngine(FileEngine[Weights]):
         return self._teacher_forcing.logits(items, rows)
 
     def states_of(self, replies: Mapping[str, Continuation]) -> dict[str, torch.Tensor]:
-        """What goes into the output layer for each token of given replies, `[tokens, hidden]`, by
-        the request's key: as it was left behind by the last replies or by earlier runs, else by
-        a pass; kept for later runs."""
+        """The last hidden states `[tokens, hidden]` of given replies, by the request's key: kept
+        from the latest replies or earlier runs, else computed, and stored for later runs."""
         fresh = {key: self.states[key] for key in replies if key in self.states}
-        there = {key: item for key, item in replies.items() if key not in fresh}
-        found = {} if self.state_cache is None else self.state_cache.get(there)
-        missing = [key for key in there if key not in found]
+        rest = {key: item for key, item in replies.items() if key not in fresh}
+        found = {} if self.state_cache is None else self.state_cache.get(rest)
+        missing = [key for key in rest if key not in found]
         if missing:
             passed = self._teacher_forcing.states([replies[key] for key in missing])
             fresh |= {missing[index]: states for index, states in passed}
@@ -177,17 +176,17 @@ class TransformersEngine(FileEngine[Weights]):
     def attentions(
         self, item: Continuation, layers: range, *, again: bool = False
     ) -> list[LayerAttention]:
-        """Capability: where the model looks while it reads a given reply, of some of its layers."""
+        """Capability: the model's attention over a given reply, in some of its layers."""
         with self.weights.model(adapted=self.adapted) as model:
             return self._tap.taken(model, item, layers, again=again)
 
     def attention_size(self) -> tuple[int, int]:
-        """How many layers the model has, and how many heads in each."""
+        """Number of layers, and of heads in each."""
         config = self.weights.load().config.get_text_config()
         return int(config.num_hidden_layers), int(config.num_attention_heads)
 
     def differentiable(self) -> AbstractContextManager[Any]:
-        """Capability: the model with autograd on; its parameters ask for no gradient."""
+        """Capability: the model with autograd on; its parameters require no gradients."""
         return self.weights.model(adapted=self.adapted, gradients=True)
 
     def reply_gradients(self, items: Sequence[Continuation], places: Places) -> list[torch.Tensor]:
@@ -205,11 +204,11 @@ class TransformersEngine(FileEngine[Weights]):
         return carried(self.weights, items, rows=rows, pad_id=self._pad_id())
 
     def embedding_rows(self) -> int:
-        """How many token ids the model's embeddings have a row for."""
+        """Number of rows of the model's embeddings."""
         return int(self.weights.load().get_input_embeddings().weight.shape[0])
 
     def context_length(self) -> int:
-        """How many tokens the model reads at once, those that it writes included."""
+        """The context's length in tokens, prompt and reply together."""
         config = self.weights.load().config.get_text_config()
         return int(getattr(config, "max_position_embeddings", None) or 1 << 30)
 

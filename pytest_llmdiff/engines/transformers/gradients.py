@@ -1,4 +1,4 @@
-"""Gradients of the loss of given replies with respect to an adapter, kept small."""
+"""Gradients of given replies' loss with respect to an adapter, as sketches of bounded size."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from pytest_llmdiff.errors import CapabilityError
 if TYPE_CHECKING:
     import torch
 
-# Numbers that are kept of a gradient. One that has no more is kept whole; of a larger one the
-# cosine with another is off by about 1/sqrt(SKETCH), 0.008.
+# Size of a sketch. A gradient with no more numbers is kept whole; for larger ones, cosines have an
+# error of about 1/sqrt(SKETCH), 0.008.
 SKETCH = 1 << 14
 SEED = 20
-# An adapter's weights: the loaded ones, those where its update is zero, or those of a file.
+# An adapter's weights: the loaded ones ("final"), those with a zero update ("start"), or a file's.
 Place = Literal["start", "final"] | Path
-# Places with the weights that their gradients have in a sum.
+# Places, each with the weight of its gradients in the sum.
 Places = Sequence[tuple[Place, float]]
-# What LoRA begins with as zeros; with it the update is zero, whatever else was learnt.
+# What LoRA initialises with zeros. If it is zero, so is the update.
 ZERO_AT_START = ("lora_B", "lora_embedding_B")
 
 
 class Sketch:
-    """Gradients, a tensor for each of `sizes` parameters, as `size` numbers that keep their dot
-    products.
+    """Reduces gradients (a tensor for each of the parameters, of `sizes` numbers) to `size` numbers
+    that preserve dot products.
 
-    A count sketch (Charikar, Chen & Farach-Colton 2002), which keeps dot products as Weinberger et
-    al. show (2009, arXiv 0902.2206): everything is added up in places that are drawn once, under
-    signs that are drawn with them. Those of each of the `parts` are drawn anew, so that gradients
-    of several places are kept as one longer gradient would be.
+    It is a count sketch (Charikar, Chen & Farach-Colton 2002), which preserves dot products
+    (Weinberger et al. 2009, arXiv 0902.2206): each number is added, with a random sign, to a random
+    place. Each of the `parts` has its own places and signs, as if the gradients of several places
+    were one longer gradient.
     """
 
     def __init__(self, sizes: Sequence[int], *, parts: int) -> None:
@@ -59,7 +59,7 @@ class Sketch:
             sketch.index_add_(0, (drawn >> 1).long(), (1.0 - 2.0 * (drawn & 1)) * flat)
 
     def _places(self, part: int, number: int, device: torch.device) -> torch.Tensor:
-        """Places, times two, with the sign as the lowest bit: two bytes for each parameter."""
+        """Places times two, plus the sign as the lowest bit: two bytes for each parameter."""
         import torch
 
         if (part, number) not in self._drawn:
@@ -77,13 +77,13 @@ def reply_gradients(
     """The gradient of each reply's loss with respect to the adapter's parameters, as a sketch in
     float32 on the CPU. The loss is the mean negative log-likelihood (nats) of the reply's tokens.
 
-    One reply at a time goes forward and backward. Gradients of several places stand one behind the
-    other, times the square root of their weight: with checkpoints and their learning rates the dot
-    product of two is TracInCP's influence (Pruthi et al. 2020, arXiv 2002.08484).
+    Replies are run one at a time. Gradients of several places are concatenated, each times the
+    square root of its weight: with checkpoints and their learning rates, the dot product of two is
+    TracInCP's influence (Pruthi et al. 2020, arXiv 2002.08484).
 
     Raises:
-        CapabilityError: the adapter's parameters lie in no module, it has not the form of a place,
-            or the model gives no gradients that are finite.
+        CapabilityError: the adapter's parameters are in no module, a place does not fit it, or the
+            gradients are not finite.
     """
     import torch
 
@@ -107,8 +107,8 @@ def reply_gradients(
 
 @contextmanager
 def learning(weights: Weights, place: Place) -> Iterator[tuple[Any, list[torch.nn.Parameter]]]:
-    """The tuned model at a place, and its adapter's parameters: in here, and nowhere else, they
-    ask for gradients.
+    """The tuned model with the weights of a place, and its adapter's parameters, which require
+    gradients only in this context.
 
     Raises:
         CapabilityError: as `reply_gradients`.
@@ -127,7 +127,7 @@ def learning(weights: Weights, place: Place) -> Iterator[tuple[Any, list[torch.n
 
 @contextmanager
 def _values_of(model: Any, place: Place) -> Iterator[None]:
-    """The adapter with the values that it has at a place, and then with its own again."""
+    """Give the adapter the values of a place, and restore its own at the end."""
     import torch
 
     if place == "final":
@@ -151,7 +151,7 @@ def _values_of(model: Any, place: Place) -> Iterator[None]:
 def _values(
     model: Any, place: Path | Literal["start"]
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """The tensors of the adapter by the names in its file, and values for those that differ."""
+    """The adapter's tensors by their names in its file, and the new values of those that differ."""
     if place == "start":
         own = promised_tensors(model, ())
         zeros = {
@@ -161,7 +161,7 @@ def _values(
         }
         if not zeros:
             raise CapabilityError(
-                "where the training of this adapter began is not known, for it is no LoRA: take "
+                "the initial weights of this adapter are unknown, since it is no LoRA: take "
                 "gradients of the final weights (at='final')"
             )
         return own, zeros
@@ -174,7 +174,9 @@ def _values(
         raise CapabilityError(f"{place} cannot be read: {error}") from error
     own = promised_tensors(model, values)
     if any(n not in own or own[n].shape != t.shape for n, t in values.items()):
-        raise CapabilityError(f"{place} does not fit the adapter: other tensors, or other shapes")
+        raise CapabilityError(
+            f"{place} does not fit the adapter: its tensors or their shapes differ"
+        )
     return own, values
 
 
@@ -193,6 +195,6 @@ def _gradient(
         if is_out_of_memory(error):
             count = len(item.prompt_ids) + len(item.reply_ids)
             why = f"memory runs out at {count} tokens ({why})"
-    # Outside the handler: the exception holds the frames, and with them the tensors.
+    # Not inside the handler, where the exception keeps frames and so tensors alive.
     empty_cache()
     raise CapabilityError(f"this model gives no gradients here: {why}")

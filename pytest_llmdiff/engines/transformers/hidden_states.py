@@ -1,4 +1,4 @@
-"""What goes into a model's output layer at the tokens of a reply, kept for the next adapter."""
+"""A cache of the base's last hidden states, which saves the next adapter's run a pass."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from pytest_llmdiff.store import Store, store_key
 if TYPE_CHECKING:
     import torch
 
-# All that is kept of all models, in bytes: a hidden width times the size of a number per token, so
-# some 400,000 tokens of a small model, and 130,000 of one of 7 billion parameters in bfloat16.
+# Bytes for the states of all models. A token takes the hidden width times the size of a number, so
+# this is some 400,000 tokens of a small model, and 130,000 of a 7-billion one in bfloat16.
 LIMIT = 1 << 30
 KIND = "states"
 
 
 @dataclass(frozen=True)
 class HiddenStateCache:
-    """States `[tokens, hidden]` of replies in the store, of one engine by its `identity`.
+    """Last hidden states `[tokens, hidden]` of replies, in the store, of the engine `identity`.
 
-    The key holds what a reply's key holds, the prompt's and the reply's token ids, and what kernels
-    are chosen by: where rounding is coarse, those of another processor would look like a
-    divergence. Where room runs out, those of other models go first; then no more are kept.
+    The key has the engine, the token ids of prompt and reply, and the processor that kernels are
+    chosen by: where rounding is coarse, another processor's states would look like a divergence.
+    When `limit` is reached, states of other models are removed first; then no more are stored.
     """
 
     store: Store
     identity: str
     dtype: str
-    place: Callable[[], str]  # the device's name, asked for on use
+    place: Callable[[], str]  # the device's name, called on use
     limit: int = LIMIT
 
     def get(self, items: Mapping[str, Continuation]) -> dict[str, torch.Tensor]:
-        """The states that are there, sound and of the right size, by the names of the items."""
+        """The states that are stored and have the right size, by the names of the items."""
         import torch
 
         keys = {name: self._key(item) for name, item in items.items()}
@@ -50,7 +50,7 @@ class HiddenStateCache:
         return found
 
     def put(self, states: Iterable[tuple[Continuation, torch.Tensor]]) -> None:
-        """Keep states, as far as there is room. Those in another dtype could not be read back."""
+        """Store states, as far as there is room, if they have this dtype."""
         import torch
 
         dtype = getattr(torch, self.dtype)

@@ -1,4 +1,4 @@
-"""Weights that are mapped from files: their pages count as memory until they are let go."""
+"""Weights that are mapped from files. Their pages count as used memory until they are released."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     import torch
 
 MAPS = Path("/proc/self/smaps")
-# What a private mapping holds beside the file's content: pages that were written to.
+# Entries of a private mapping for pages that were written to.
 WRITTEN = ("Anonymous", "Swap")
 
 
 class MappedFiles:
-    """The places at which this process has mapped safetensors files, where the system tells.
+    """Where this process has mapped safetensors files, on systems that report it.
 
-    transformers maps a file as a whole, and no part of it is given back while one tensor of it is
-    in use. Mappings that were written to are left out: those pages have no copy in the file.
+    transformers maps a whole file, and no page of it is released while one of its tensors is in
+    use. Mappings that were written to are left out, since the file does not have those pages.
     """
 
     def __init__(self) -> None:
@@ -29,16 +29,17 @@ class MappedFiles:
             self._ranges = list(_unwritten(MAPS.read_text(encoding="utf-8", errors="replace")))
 
     def forget(self, tensor: torch.Tensor) -> bool:
-        """Let the pages of a tensor go, if they are those of a file; they are read again on use.
+        """Release the pages of a tensor if it is mapped from a file; they are read again on use.
 
-        Those that it shares with its neighbours go too. Returns whether it lies in a file.
+        Pages that it shares with neighbouring tensors are released too. Returns whether it is
+        mapped.
         """
         start = tensor.data_ptr()
         end = start + tensor.numel() * tensor.element_size()
         if not any(first <= start and end <= last for first, last in self._ranges):
             return False
         page = mmap.PAGESIZE
-        # A mapping is whole pages, so this does not leave it.
+        # A mapping consists of whole pages, so this stays within it.
         start, end = start // page * page, -(-end // page) * page
         advise = ctypes.CDLL(None).madvise
         advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
@@ -47,7 +48,7 @@ class MappedFiles:
 
 
 def _unwritten(smaps: str) -> Iterator[tuple[int, int]]:
-    """First and last address of the safetensors mappings in a text of proc_pid_smaps(5)."""
+    """First and last address of each safetensors mapping, from the text of proc_pid_smaps(5)."""
     place: tuple[int, int] | None = None
     for line in smaps.splitlines():
         name, *rest = line.split()

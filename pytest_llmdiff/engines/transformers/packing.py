@@ -1,8 +1,8 @@
-"""Weights of linear layers in the layout that a CPU's matrix products want, packed once.
+"""Packs the weights of linear layers once, in the layout that matrix products on a CPU need.
 
-A product of a few dozen rows spends up to half of its time on arranging the weights anew, each
-time. oneDNN, which comes with torch, takes them arranged; the numbers are those of the plain
-layout but for rounding.
+Otherwise a product of a few dozen rows spends up to half of its time on rearranging the weights,
+each time. oneDNN, which comes with torch, accepts packed weights. The results differ from those of
+the plain layout by rounding only.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from pytest_llmdiff.engines.transformers.mapped_files import MappedFiles
 if TYPE_CHECKING:
     import torch
 
-# Logits of the packed model differ by rounding only, as a share of the largest.
+# Allowed difference of the packed model's logits, as a share of the largest: rounding only.
 ALIKE = 1e-4
-# oneDNN and torch keep the code that they make for a product's shape, about half a megabyte each: a
-# step has half a dozen shapes, and others whenever a row has ended. Read at the first product.
-KEPT_SHAPES = "8"
-KEEPERS = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+# oneDNN and torch cache the code that they generate for a product's shape, about half a megabyte
+# each. A step has half a dozen shapes, and new ones whenever a row has ended. These variables are
+# read at the first product.
+CACHED_SHAPES = "8"
+CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 
 
 def pack(model: Any) -> None:
     """Pack the linear layers of a float32 model on a CPU, in place.
 
-    A packed weight takes the place of the plain one, which `dense` gives back. An embedding, whose
-    rows cannot be looked up in a packed one, stays plain: in its file where that is mapped, so
-    that only the rows of tokens that occur are in memory. All else is copied from there. Where
-    torch cannot, or the model would not say the same (its code may read weights as they are), all
-    is left as it was.
+    A packed weight replaces the plain one; `dense` converts it back. An embedding stays plain,
+    because its rows cannot be looked up in packed form: it stays in its mapped file, so that only
+    the rows of tokens that occur are in memory. All else is copied out of the file. If torch cannot
+    pack, or the model's logits change (its code may read the weights directly), nothing is packed.
     """
     import torch
 
-    for name in KEEPERS:
-        os.environ.setdefault(name, KEPT_SHAPES)
+    for name in CACHES:
+        os.environ.setdefault(name, CACHED_SHAPES)
     if not _able():
         return
     # Not in inference mode: PEFT sets flags on its parameters, which tensors made there refuse.
@@ -47,7 +47,7 @@ def pack(model: Any) -> None:
         embeddings = {id(m.weight): m for m in model.modules() if isinstance(m, torch.nn.Embedding)}
         mapped = MappedFiles()
         packing = {id(weight) for _, weight in layers} - embeddings.keys()
-        # Before the layers, so that the files of these are let go of one after the other.
+        # Before the layers, so that their files can be released one after the other.
         for parameter in model.parameters():
             if id(parameter) not in packing:
                 plain = parameter.data
@@ -55,7 +55,7 @@ def pack(model: Any) -> None:
                     parameter.data = plain.clone()
                     mapped.forget(plain)
         for embedding in embeddings.values():
-            # A looked up row brings its neighbours along; in time, all of them.
+            # A lookup also brings neighbouring rows into memory, in time all of them.
             embedding.register_forward_hook(partial(_forget, mapped, embedding.weight.data))
         while layers:
             layer, weight = layers.pop()
@@ -74,7 +74,7 @@ def pack(model: Any) -> None:
 
 
 def unpack(model: Any) -> None:
-    """The plain layout again."""
+    """Restore the plain layout."""
     import torch
 
     for layer in _layers(model):
@@ -91,18 +91,18 @@ def dense(weight: torch.Tensor) -> torch.Tensor:
 
 
 def _layers(model: Any) -> Iterator[Any]:
-    """Linear layers whose weights nothing but their product reads."""
+    """Linear layers whose weights are read by their matrix product only."""
     import torch
 
     kept: set[int] = set()
     for module in model.modules():
-        if hasattr(module, "original_module"):  # the adapter's own, looked at as such
+        if hasattr(module, "original_module"):  # the adapter reads these weights
             kept |= set(map(id, module.modules()))
         elif hasattr(module, "base_layer"):
             kept |= set(map(id, module.modules()))
             kept -= {id(module.base_layer)} if _is_plain_lora(module) else set()
     for module in model.modules():
-        # Not its subclasses, whose products may be others.
+        # Not subclasses, which may compute something else.
         if type(module) is torch.nn.Linear and id(module) not in kept:
             yield module
 
@@ -124,8 +124,8 @@ def _product(packed: torch.Tensor, bias: torch.Tensor | None, rows: torch.Tensor
 
 @cache
 def _differentiable() -> Any:
-    """The product with a gradient for its rows, which oneDNN's has not. What is kept for that is
-    the packed weight: plain ones of all layers would be the model a second time."""
+    """The product with a gradient for its rows, which oneDNN's lacks. The backward pass keeps the
+    packed weight: plain weights of all layers would be a second copy of the model."""
     import torch
 
     class Product(torch.autograd.Function):
@@ -155,7 +155,7 @@ def _logits(model: Any) -> torch.Tensor:
 
 
 def _able() -> bool:
-    """Whether this build of torch has the two operations, tried out."""
+    """Whether both operations work in this build of torch."""
     import torch
 
     rows, weight = torch.ones(2, 3), torch.arange(12.0).view(4, 3)

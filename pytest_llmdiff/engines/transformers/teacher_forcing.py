@@ -1,4 +1,4 @@
-"""Given replies run through a model (teacher forcing), with what their prompts share run once."""
+"""Teacher forcing: given replies run through a model; a prefix that prompts share is run once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TeacherForcing:
-    """Runs given replies through the model that `opened` gives, for each batch anew.
+    """Runs given replies through a model, which is `opened` for each batch.
 
     `loop_check`, `window` and `steady` are the engine's: models that the decode loop
     cannot serve, and sequences beyond the window, go through whole and padded.
@@ -60,7 +60,7 @@ class TeacherForcing:
                 first = part.stop
 
     def states(self, items: Sequence[Continuation]) -> Iterator[tuple[int, torch.Tensor]]:
-        """Index and what goes into the output layer for each token, `[len(reply_ids), hidden]`."""
+        """Index and last hidden states of each reply, `[len(reply_ids), hidden]`."""
         for batch, states, _ in self._passes(items, None):
             lengths = [len(items[i].reply_ids) for i in batch]
             yield from zip(batch, _split(states, lengths), strict=True)
@@ -73,7 +73,7 @@ class TeacherForcing:
     def _passes(
         self, items: Sequence[Continuation], rows: int | None
     ) -> Iterator[tuple[Batch, torch.Tensor, torch.Tensor]]:
-        """Batches of items with the states of their replies' tokens, and logits if not plain."""
+        """Batches of items with the hidden states of their replies, and logits if not plain."""
 
         def run(batch: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
             with self._opened() as model:
@@ -106,10 +106,10 @@ class TeacherForcing:
 def reply_states(
     forward: Forward, items: Sequence[Continuation], *, steady: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What goes into the output layer ahead of every token of the replies, `[tokens, hidden]`.
+    """The last hidden states that predict the replies' tokens, `[tokens, hidden]`, and logits.
 
-    The replies' tokens follow one another in order. The logits, `[tokens, vocabulary]`, come with
-    it where the output layer alone does not make them; else there is only the first row.
+    The tokens of all replies are concatenated. The logits are `[tokens, vocabulary]` where the
+    output layer alone does not produce them; else they have only the first row.
     """
     prefix = PrefixCache([item.prompt_ids for item in items])
     feeds = [[*item.prompt_ids[prefix.size :], *item.reply_ids[:-1]] for item in items]

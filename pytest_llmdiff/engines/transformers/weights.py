@@ -1,4 +1,4 @@
-"""Weights in memory: loading, placement, and one adapter that is switched on and off."""
+"""A model in memory: loading, placement, and one adapter that is switched on and off."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
     import torch
 
 
-QUANTIZED_BYTES = {"8bit": 1.1, "4bit": 0.65}  # with scales and the layers left as they are
+# Bytes per parameter, including scales and the layers that are not quantised.
+QUANTIZED_BYTES = {"8bit": 1.1, "4bit": 0.65}
 
 
 class Weights:
-    """One model in memory, with at most one PEFT adapter over it.
+    """One model in memory, with at most one PEFT adapter.
 
-    Base and tuned side of an adapter share one of these, so that the base's weights are in memory
-    once. Nothing is loaded before `model()` is entered.
+    If the tuned model is an adapter, both sides share one instance, so that the base's weights are
+    in memory once. Nothing is loaded before `model()` is entered.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Weights:
 
     @property
     def bytes(self) -> float:
-        """Memory the weights need, in bytes, estimated from the headers of their files."""
+        """Memory that the weights need, in bytes, estimated from the headers of their files."""
         if quantization_of(self.path) is not None:
             return float(sum(file.stat().st_size for file in self.path.glob("*.safetensors")))
         per_parameter = QUANTIZED_BYTES.get(self._settings.quantization, BYTES[self.dtype])
@@ -75,7 +76,7 @@ class Weights:
     def model(self, *, adapted: bool, gradients: bool = False) -> Iterator[Any]:
         """The model for inference, with the adapter switched on or off.
 
-        With `gradients` autograd is on. No parameter asks for one, until the caller lets it.
+        With `gradients` autograd is on. No parameter requires gradients until the caller sets it.
         """
         import torch
 
@@ -85,27 +86,27 @@ class Weights:
         )  # fmt: skip
         with torch.enable_grad() if gradients else torch.inference_mode(), switch:
             if gradients:
-                # PEFT lets an adapter's parameters learn again whenever it is switched on.
+                # PEFT makes an adapter trainable again whenever it is switched on.
                 model.requires_grad_(False)
             yield model
 
     def load(self) -> Any:
-        """Load once. Raises ModelError with what transformers or PEFT said."""
+        """Load once. Raises ModelError with the message of transformers or PEFT."""
         if self._model is None:
             limit_threads()
             self._keep_to_device()
             model = self._load_base()
             if self.adapter is not None:
                 model = self._load_adapter(model)
-            # transformers fills what a call leaves open from the model's own generation config:
-            # both sides would sample each in its own way. Only the stop ids are kept.
+            # transformers takes parameters that a call leaves out from the model's own generation
+            # config, which would differ between the sides. Only the stop ids are kept.
             from transformers import GenerationConfig
 
             self.stop_ids = _stop_ids(model)
             for part in (model, model.get_base_model()) if self.adapter else (model,):
                 part.generation_config = GenerationConfig()
             model.eval()
-            # Quantised weights are no plain tensors, nor are their products those of plain ones.
+            # Quantised weights are not plain tensors, and their products differ.
             if self.device == "cpu" and self.dtype == "float32" and not _is_quantized(model):
                 pack(model)
             self._model = model
@@ -123,7 +124,7 @@ class Weights:
         if index is not None:
             import torch
 
-            # Whatever asks for "cuda" shall not open another worker's device.
+            # So that code which uses "cuda" does not use another worker's device.
             torch.cuda.set_device(index)
 
     def _load_base(self) -> Any:
@@ -142,7 +143,7 @@ class Weights:
         import transformers
 
         options: dict[str, Any] = {"gguf_file": self.path.name}
-        # Where transformers can compute on packed weights, an adapter could not lie over them.
+        # Newer transformers can compute on packed weights, but adapters need plain ones.
         packed = getattr(transformers, "GgufConfig", None)
         if packed is not None:
             options["quantization_config"] = packed(dequantize=True)
@@ -154,20 +155,20 @@ class Weights:
         options = dict(self._load_options())
         try:
             with quiet():
-                model, told = AutoModelForCausalLM.from_pretrained(
+                model, info = AutoModelForCausalLM.from_pretrained(
                     folder, output_loading_info=True, **options, **more
                 )
-        except Exception as error:  # what the libraries below it raise is of every kind
+        except Exception as error:  # the libraries below may raise anything
             raise ModelError(f"{self.path} cannot be loaded: {error}") from error
-        # transformers only warns of either, and makes up what is missing.
-        if missing := told["missing_keys"]:
+        # transformers only warns of these, and initialises missing weights at random.
+        if missing := info["missing_keys"]:
             raise ModelError(
-                f"{self.path} lacks weights that its configuration asks for, and random ones would "
-                f"stand in for them: {_some(missing)}"
+                f"{self.path} lacks weights that its configuration requires, and random ones would "
+                f"replace them: {_some(missing)}"
             )
-        if surplus := told["unexpected_keys"]:
+        if surplus := info["unexpected_keys"]:
             self._conversions.notes.append(
-                f"{self.path.name}: weights that its configuration has no place for are not used: "
+                f"{self.path.name}: weights that do not belong to its configuration are not used: "
                 f"{_some(surplus)}"
             )
         return model
@@ -196,7 +197,7 @@ class Weights:
             yield "quantization_config", self._quantization_config()
 
     def _device_map(self) -> Any:
-        """All on one device where that has the room, else spread by accelerate."""
+        """One device if the model fits there, else accelerate spreads it."""
         place = self._place()
         if place.device == "cuda" and place.index is None:
             return {"": 0} if self.bytes * ROOM <= free_memory("cuda:0") else "auto"
@@ -207,7 +208,7 @@ class Weights:
         from transformers import BitsAndBytesConfig
 
         if self.path.is_file() or quantization_of(self.path) is not None:
-            raise ModelError(f"{self.path} is quantised already: leave --llmdiff-quantization out")
+            raise ModelError(f"{self.path} is already quantised: leave --llmdiff-quantization out")
         require("bitsandbytes", f"--llmdiff-quantization {self._settings.quantization}")
         if self._settings.quantization == "8bit":
             return BitsAndBytesConfig(load_in_8bit=True)
@@ -219,7 +220,7 @@ class Weights:
 
 
 def input_device(model: Any) -> torch.device:
-    """Where the model expects token ids; with a device map, that of its first layer."""
+    """The device for token ids; with a device map, that of the first layer."""
     device: torch.device = model.get_input_embeddings().weight.device
     return device
 
@@ -236,6 +237,6 @@ def _stop_ids(model: Any) -> tuple[int, ...]:
 
 
 def _some(names: Iterable[str]) -> str:
-    """How many, and the first of them."""
+    """How many names there are, and the first two."""
     ordered = sorted(names)
     return f"{len(ordered)}, such as {', '.join(ordered[:2])}"

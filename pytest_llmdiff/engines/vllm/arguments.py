@@ -1,5 +1,5 @@
-"""The engine arguments that vLLM is started with: the user's, ours, and which of them replies
-depend on."""
+"""The engine arguments that vLLM is started with: the user's, the plugin's, and those that change
+replies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_llmdiff.engines.files.artifacts import safetensors_header
 from pytest_llmdiff.errors import ConfigError, ModelError
 
 OPTION = "--llmdiff-vllm"
-# What this plugin sets, and what says it instead.
+# Arguments that the plugin sets, and what the user can use instead.
 OURS: Mapping[str, str] = {
     "model": "--llm-base and --llm-tuned name the models",
     "tokenizer": "prompts are rendered here, by the model's own tokenizer",
@@ -39,31 +39,31 @@ OURS: Mapping[str, str] = {
     "runner": "replies are generated",
     "convert": "replies are generated",
 }
-# Where and how fast a model runs, and nothing of what it says.
+# Arguments that change where and how fast a model runs, but not its replies.
 NEUTRAL = (
     "gpu_memory_utilization", "kv_cache_memory_bytes", "distributed_executor_backend",
     "max_parallel_loading_workers", "download_dir", "disable_log_stats", "use_tqdm_on_load",
     "master_addr", "master_port", "nnodes", "node_rank", "ray_workers_use_nsight",
 )  # fmt: skip
-# Environment variables of vLLM's that change how it computes.
+# Environment variables of vLLM that change how it computes.
 COMPUTING = ("VLLM_BATCH_INVARIANT", "VLLM_ATTENTION_BACKEND", "VLLM_USE_V2_MODEL_RUNNER")
-# The ranks that vLLM has kernels for.
+# LoRA ranks that vLLM has kernels for.
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-# vLLM takes nine tenths of a machine's memory for its cache where it runs on the CPU.
+# On a CPU, vLLM by default takes nine tenths of the machine's memory for its cache.
 CPU_CACHE = 4 << 30
-# Log-probabilities of a whole vocabulary are made for all tokens of a step at once.
+# Log-probabilities of the whole vocabulary are computed for all tokens of a step at once.
 STEP_TOKENS = 2048
-# On a CPU, kernels of adapters are slower the more tokens a step has.
+# On a CPU, LoRA kernels are slower the more tokens a step has.
 ADAPTED_STEP_TOKENS = 256
 CPU_SEQUENCES = 256
 HEAD = "lm_head"
 
 
 def check_arguments(arguments: Mapping[str, Any]) -> None:
-    """Refuse engine arguments that are not the user's to set.
+    """Refuse engine arguments that the plugin sets.
 
     Raises:
-        ConfigError: naming what to use instead.
+        ConfigError: the message says what to use instead.
     """
     for name in arguments:
         if name in OURS:
@@ -71,18 +71,21 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
 
 
 def computing(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain JSON of what replies depend on besides files, dtype and device."""
-    told = {name: arguments[name] for name in sorted(arguments) if name not in NEUTRAL}
-    return {"arguments": told, "environment": {name: os.environ.get(name) for name in COMPUTING}}
+    """What replies depend on besides files, dtype and device, as plain JSON."""
+    relevant = {name: arguments[name] for name in sorted(arguments) if name not in NEUTRAL}
+    return {
+        "arguments": relevant,
+        "environment": {name: os.environ.get(name) for name in COMPUTING},
+    }
 
 
 def engine_arguments(
     settings: Settings, *, path: Path, adapter: Path | None, dtype: str, device: str
 ) -> dict[str, Any]:
-    """Everything that the engine of these files is started with.
+    """All arguments for an engine over these files.
 
     Raises:
-        ModelError: the adapter is of a kind that vLLM cannot run.
+        ModelError: vLLM cannot run the adapter.
     """
     given = dict(settings.vllm)
     found: dict[str, Any] = {
@@ -91,7 +94,7 @@ def engine_arguments(
         "disable_log_stats": True,
     }
     if device != "cuda":
-        # Compiling takes longer than what is asked of a model on a CPU.
+        # On a CPU, compiling would take longer than the whole run.
         found["enforce_eager"] = True
         found["max_num_seqs"] = CPU_SEQUENCES
         if not {"kv_cache_memory_bytes", "gpu_memory_utilization"} & given.keys() and not (
@@ -112,7 +115,7 @@ def engine_arguments(
         "trust_remote_code": settings.trust_remote_code,
         # Prompts come as token ids, and replies are decoded here.
         "skip_tokenizer_init": True,
-        # Of the model's own file nothing is taken: both sides would sample each in its own way.
+        # Ignore the model's own generation config, which would differ between the sides.
         "generation_config": "vllm",
         "max_logprobs": -1,
         "logprobs_mode": "raw_logprobs",
@@ -120,18 +123,18 @@ def engine_arguments(
     if adapter is not None:
         found |= {
             "enable_lora": True,
-            # vLLM's CPU kernels read the last slot for requests without an adapter: it stays empty.
+            # vLLM's CPU kernels use the last slot for requests without an adapter: keep it empty.
             "max_loras": 1 if device == "cuda" else 2,
             "max_lora_rank": kernel_rank(adapter),
-            # Without it the output layer is wrapped as well, whose wrapper cannot give
-            # log-probabilities of a prompt.
+            # Otherwise vLLM wraps the output layer too, and cannot compute log-probabilities of a
+            # prompt.
             "lora_target_modules": sorted(target_modules(adapter)),
         }
     return found
 
 
 def kernel_rank(adapter: Path) -> int:
-    """The smallest rank that vLLM has kernels for and the adapter fits into.
+    """The smallest rank with kernels in vLLM that is large enough for the adapter.
 
     Raises:
         ModelError: there is none.
@@ -141,9 +144,7 @@ def kernel_rank(adapter: Path) -> int:
         config = json.loads(file.read_text(encoding="utf-8"))
         ranks = [int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"{file} has no rank `r`: vLLM runs LoRA adapters, and no other kind"
-        ) from error
+        raise ModelError(f"{file} has no rank `r`: vLLM runs LoRA adapters only") from error
     found = next((rank for rank in RANKS if rank >= max(ranks)), None)
     if found is None:
         raise ModelError(

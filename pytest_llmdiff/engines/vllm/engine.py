@@ -1,4 +1,4 @@
-"""The vLLM engine: one side of the pair, over a runtime that the sides may share."""
+"""The vLLM engine: one side of the pair. Both sides may share the runtime."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class VLLMEngine(FileEngine[VLLMRuntime]):
     """Greedy or sampled replies and teacher-forced log-probabilities of one side.
 
-    vLLM puts batches together as requests come: in bfloat16 and float16 a reply may depend on what
-    else was asked, and a note says so.
+    vLLM batches requests as they arrive. In bfloat16 and float16 a reply may depend on the other
+    requests, and a note says so.
     """
 
     def stop_ids(self) -> tuple[int, ...]:
@@ -31,16 +31,16 @@ class VLLMEngine(FileEngine[VLLMRuntime]):
         return self.declared_stop_ids()
 
     def embedding_rows(self) -> int:
-        """How many token ids the model's embeddings have a row for."""
+        """Number of rows of the model's embeddings."""
         return self.weights.vocabulary
 
     def context_length(self) -> int:
-        """How many tokens it reads at once, those that it writes included."""
+        """The context's length in tokens, prompt and reply together."""
         return self.weights.context
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
         context, rows = self.context_length(), self.embedding_rows()
-        self._tell_of_batches()
+        self._note_batch_dependence()
         places: list[int] = []
         asked: list[Asked] = []
         for index, request in enumerate(requests):
@@ -61,8 +61,8 @@ class VLLMEngine(FileEngine[VLLMRuntime]):
         return self.weights.parameters(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
-            # Of the request's own content, so that a draw depends neither on its batch nor on what
-            # was asked before.
+            # From the request's content, so that sampling depends neither on the batch nor on
+            # earlier requests.
             seed=(int(request.key[:12], 16) + sampling.seed) % (1 << 62),
             max_tokens=min(sampling.max_new_tokens, room),
             stop_token_ids=list(self.stop_ids()),
@@ -73,9 +73,9 @@ class VLLMEngine(FileEngine[VLLMRuntime]):
         items: Sequence[Continuation],
         rows: int,  # noqa: ARG002
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Capability: log-probabilities `[len(reply_ids), vocabulary]` of given replies, which are
-        logits up to a constant, with their index. One sequence at a time: its prompt takes as much
-        memory as its reply."""
+        """Capability: index and log-probabilities `[len(reply_ids), vocabulary]` of given replies,
+        which are logits up to a constant. Sequences run one at a time, because tokens of the prompt
+        take as much memory as those of the reply."""
         self._require_prompt_logprobs()
         for index, item in enumerate(items):
             ids = self._whole(item)
@@ -87,8 +87,8 @@ class VLLMEngine(FileEngine[VLLMRuntime]):
     def token_logprobs(
         self, items: Sequence[Continuation], rows: int
     ) -> Iterator[tuple[int, list[float]]]:
-        """Capability: log-probabilities (nats) of the tokens of given replies alone, with their
-        index; about `rows` tokens run at once."""
+        """Capability: index and log-probabilities (nats) of the tokens of given replies; about
+        `rows` tokens run at once."""
         self._require_prompt_logprobs()
         parameters = self.weights.parameters(max_tokens=1, prompt_logprobs=0)
         lengths = [len(item.prompt_ids) + len(item.reply_ids) for item in items]
@@ -96,17 +96,17 @@ class VLLMEngine(FileEngine[VLLMRuntime]):
             asked: list[Asked] = [(self._whole(items[i]), parameters, self.adapted) for i in group]
             for place, output in self.weights.run(asked):
                 item = items[group[place]]
-                told = output.prompt_logprobs[len(item.prompt_ids) :]
+                scored = output.prompt_logprobs[len(item.prompt_ids) :]
                 yield (
                     group[place],
                     [
                         float(row[token].logprob)
-                        for row, token in zip(told, item.reply_ids, strict=True)
+                        for row, token in zip(scored, item.reply_ids, strict=True)
                     ],
                 )
 
     def _whole(self, item: Continuation) -> list[int]:
-        """Prompt and reply together.
+        """Token ids of prompt and reply.
 
         Raises:
             ProbeError: they do not fit into the context.
@@ -127,9 +127,9 @@ class VLLMEngine(FileEngine[VLLMRuntime]):
                 "vllm: in the SPECs"
             )
 
-    def _tell_of_batches(self) -> None:
+    def _note_batch_dependence(self) -> None:
         if self.weights.dtype != "float32" and os.environ.get("VLLM_BATCH_INVARIANT") != "1":
             self.notes.add(
-                f"vLLM in {self.weights.dtype}: a reply may depend on what else is asked at the "
-                "time; VLLM_BATCH_INVARIANT=1 prevents it on GPUs that have it"
+                f"vLLM in {self.weights.dtype}: a reply may depend on the other requests in its "
+                "batch; VLLM_BATCH_INVARIANT=1 prevents it on GPUs that support it"
             )

@@ -1,4 +1,4 @@
-"""One engine of vLLM in this process or a child of it, with at most one LoRA adapter beside it."""
+"""One vLLM engine, in this process or a child of it, with at most one LoRA adapter."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ from pytest_llmdiff.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
-# What is set where the user has not: no telemetry; no log lines of its own among a test's output.
+# Defaults that the user can override: no telemetry, and no log lines in a test's output.
 ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_CONFIGURE_LOGGING": "0"}
-# On a CPU: one process (a second one takes as much memory and longer to start), whose threads the
-# system places, since other workers run beside it.
+# On a CPU: one process, since a second one takes more memory and time to start. The system places
+# its threads, since other workers run on the same cores.
 CPU_ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-# The share of a GPU's memory that it takes where no argument says otherwise.
+# vLLM's default share of a GPU's memory.
 GPU_SHARE = 0.92
 ADAPTER = 1  # the id of the only adapter
-NARROW = 8  # columns of log-probabilities that may become lists
+NARROW = 8  # up to so many columns of log-probabilities, vLLM's lists are used
 
 Ids = Sequence[int]
-# Token ids, sampling parameters, and whether the adapter is on.
+# Token ids, sampling parameters, and whether the adapter is switched on.
 Asked = tuple[Ids, Any, bool]
 
 
 class VLLMRuntime:
-    """A model under vLLM. Nothing is imported or loaded before it is used.
+    """A model in vLLM. Nothing is imported or loaded before it is used.
 
-    Base and tuned side of an adapter share one of these: requests say whether they are for the
-    adapter.
+    If the tuned model is an adapter, both sides share one runtime; each request says whether it
+    uses the adapter.
     """
 
     _in_this_process: ClassVar[WeakSet[VLLMRuntime]] = WeakSet()
@@ -63,8 +63,8 @@ class VLLMRuntime:
         self.dtype = dtype
         self._settings = settings
         self._engine: Any = None
-        self._ended: dict[str, Any] = {}  # finished outputs that nobody has taken yet
-        self._passing: list[Any] = []  # log-probabilities of prompts as they come by
+        self._ended: dict[str, Any] = {}  # finished outputs that were not yielded yet
+        self._passing: list[Any] = []  # log-probabilities of prompts, as tensors
 
     @property
     def trust_remote_code(self) -> bool:
@@ -72,8 +72,8 @@ class VLLMRuntime:
 
     @property
     def bytes(self) -> float:
-        """Memory that it takes, in bytes: on GPUs a share of each, whatever the model's size; on a
-        CPU the weights and the cache."""
+        """Memory in bytes: on GPUs a share of each, whatever the size of the model; on a CPU the
+        weights and the cache."""
         given = self._settings.vllm
         if self.device == "cuda":
             from pytest_llmdiff.engines.devices import cuda_memory
@@ -85,29 +85,29 @@ class VLLMRuntime:
 
     @property
     def context(self) -> int:
-        """How many tokens prompt and reply may have together: one less than the model reads, so
-        that vLLM has a place for the token that it always generates behind what it scores."""
+        """The most tokens that prompt and reply may have together: one less than the model's
+        context, since vLLM always generates one token behind what it scores."""
         return int(self.load().model_config.max_model_len) - 1
 
     @property
     def vocabulary(self) -> int:
-        """How many token ids the model has embeddings and logits for."""
+        """Number of token ids that have embeddings and logits."""
         return int(self.load().model_config.get_vocab_size())
 
     @cached_property
     def adapts_head(self) -> bool:
-        """Whether the adapter changes the output layer, which vLLM leaves out of account in
-        log-probabilities of prompts."""
+        """Whether the adapter changes the output layer, which vLLM ignores in log-probabilities of
+        prompts."""
         return self.adapter is not None and HEAD in target_modules(self.adapter)
 
     def run(self, asked: Sequence[Asked]) -> Iterator[tuple[int, Any]]:
-        """Index and finished output of each request, in the order that they end in.
+        """Index and output of each request, as they finish.
 
         Raises:
-            ModelError: vLLM failed; the engine is gone and loads again on the next use.
+            ModelError: vLLM failed. The engine is closed, and loads again on the next use.
         """
         engine = self.load()
-        run = uuid.uuid4().hex[:8]  # those of a run that was broken off never get into the way
+        run = uuid.uuid4().hex[:8]  # so that outputs of an aborted run are never taken for these
         names = {f"{run}-{index}": index for index in range(len(asked))}
         with self._failing("cannot run"):
             try:
@@ -128,15 +128,15 @@ class VLLMRuntime:
                     engine.abort_request(list(names))
 
     def _step(self, engine: Any) -> None:
-        """Let the engine go on. What ends may be of another run that is read in turns with this."""
+        """One step of the engine. Outputs may belong to another run that is read in turns."""
         if not engine.has_unfinished_requests():
             raise ModelError(f"{self.path}: vLLM has lost requests")
         with _untraced():
             self._ended |= {each.request_id: each for each in engine.step() if each.finished}
 
     def prompt_logprobs(self, ids: Ids, *, adapted: bool, first: int) -> torch.Tensor:
-        """Log-probabilities `[len(ids) - first, vocabulary]`, float32, at the tokens from `first`
-        (at least 1) on: what the model expected in the place of each."""
+        """Log-probabilities `[len(ids) - first, vocabulary]`, float32, that predict the tokens from
+        `first` (at least 1) on."""
         import torch
 
         parameters = self.parameters(max_tokens=1, prompt_logprobs=-1, flat_logprobs=True)
@@ -154,8 +154,8 @@ class VLLMRuntime:
         return rows.scatter_(-1, tokens, values)
 
     def parameters(self, **given: Any) -> Any:
-        """Sampling parameters, greedy unless given otherwise; all that vLLM or the model's own
-        files might set are set.
+        """Sampling parameters, greedy by default. All parameters that vLLM or the model's files
+        might set are set here.
 
         Raises:
             ModelError: vLLM refuses a value.
@@ -175,14 +175,14 @@ class VLLMRuntime:
             raise ModelError(f"vLLM refuses the sampling: {error}") from error
 
     def load(self) -> Any:
-        """Start the engine once. Raises ModelError with what vLLM said."""
+        """Start the engine once. Raises ModelError with vLLM's message."""
         if self._engine is None:
             cpu = self.device != "cuda"
             for name, value in (ENVIRONMENT | (CPU_ENVIRONMENT if cpu else {})).items():
                 os.environ.setdefault(name, value)
             limit_threads()
             with (
-                self._failing("cannot be started"), _threads_left_settable(), _untraced(), quiet()
+                self._failing("cannot be started"), _keep_set_num_threads(), _untraced(), quiet()
             ):  # fmt: skip
                 self._start()
         return self._engine
@@ -217,9 +217,9 @@ class VLLMRuntime:
         return LoRARequest("tuned", ADAPTER, str(self.adapter))
 
     def _watch(self) -> None:
-        """Take log-probabilities of prompts as tensors, before they become lists: those of a whole
-        vocabulary take many times the memory and time. Where this release has no such place, the
-        lists are read."""
+        """Take log-probabilities of prompts as tensors, before vLLM converts them to lists, which
+        for a whole vocabulary take many times the memory and time. In releases without this method,
+        the lists are read."""
         core = self._engine.engine_core
         inner = getattr(core, "get_output", None)
         if inner is None:
@@ -229,7 +229,7 @@ class VLLMRuntime:
             found = inner()
             for output in getattr(found, "outputs", ()):
                 tensors = getattr(output, "new_prompt_logprobs_tensors", None)
-                # Those for likelihoods, of a token or two, take the ordinary way.
+                # Narrow ones, for likelihoods, are left to vLLM.
                 if tensors is not None and tensors.logprobs.shape[-1] > NARROW:
                     self._passing.append(tensors)
                     output.new_prompt_logprobs_tensors = None
@@ -239,26 +239,26 @@ class VLLMRuntime:
 
     @contextmanager
     def _failing(self, what: str) -> Iterator[None]:
-        """An engine that failed is not asked again: requests are left in it that never end."""
+        """Close an engine that failed: requests that never finish may be left in it."""
         try:
             yield
         except ModelError:
             self.close()
             raise
-        except Exception as error:  # what the libraries below it raise is of every kind
+        except Exception as error:  # the libraries below may raise anything
             self.close()
             said = " ".join(str(error).split())[:500] or type(error).__name__
             raise ModelError(f"{self.path} {what} by vLLM: {said}") from error
 
     def close(self) -> None:
-        """Free the memory. Engines in one process share what vLLM keeps for all of them, and end
+        """Free the memory. Engines in one process share global state of vLLM, so they are closed
         together; the others load again on their next use."""
         here = self in self._in_this_process
         for runtime in [self, *(self._in_this_process if here else ())]:
             runtime._shut()
         if here:
             self._in_this_process.clear()
-            gc.unfreeze()  # vLLM hides what it made from the collector
+            gc.unfreeze()  # vLLM has frozen its objects
         gc.collect()
 
     def _shut(self) -> None:
@@ -282,8 +282,8 @@ def _unflattened(found: Any, first: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @contextmanager
 def _untraced() -> Iterator[None]:
-    """pytest listens to loggers that do not propagate as well, and with a listener torch's compiler
-    writes down every step that it takes."""
+    """Remove pytest's handlers from torch's trace logger: with a handler, torch's compiler logs
+    each of its steps."""
     trace = logging.getLogger("torch.__trace")
     ours = [each for each in trace.handlers if type(each).__module__.partition(".")[0] != "torch"]
     for handler in ours:
@@ -296,8 +296,8 @@ def _untraced() -> Iterator[None]:
 
 
 @contextmanager
-def _threads_left_settable() -> Iterator[None]:
-    """vLLM replaces `torch.set_num_threads` by nothing, which scorers in this process still use."""
+def _keep_set_num_threads() -> Iterator[None]:
+    """vLLM disables `torch.set_num_threads`, which scorers in this process still use."""
     import torch
 
     before = torch.set_num_threads

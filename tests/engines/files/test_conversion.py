@@ -58,7 +58,7 @@ def test_it_is_made_once(words: Words, store: Store) -> None:
     first = Conversions(store)
     assert first.load(words.file, words.form()) == "HELLO"
     assert words.done == ["made", "read"], "what was written is read back before it counts"
-    assert first.notes == [f"a.gguf: expanded once and kept, 0.0 MB in {kept_folder(store)}"]
+    assert first.notes == [f"a.gguf: expanded once and cached, 0.0 MB in {kept_folder(store)}"]
     later = Conversions(store)
     assert later.load(words.file, words.form()) == "HELLO"
     assert words.done == ["made", "read", "read"]
@@ -133,7 +133,7 @@ def test_what_is_read_back_wrong_is_never_used(words: Words, store: Store) -> No
     words.load = lambda _: "WRONG"
     first = Conversions(store)
     assert first.load(words.file, words.form()) == "HELLO"
-    reason = "a.gguf: the word are expanded at every start and not kept: what is read back differs"
+    reason = "a.gguf: the word are expanded at every start, not cached: what is read back differs"
     assert first.notes == [f"{reason} from it"]
     later = Conversions(store)
     assert later.load(words.file, words.form()) == "HELLO"
@@ -178,7 +178,7 @@ def test_it_is_not_kept_where_the_disk_would_be_full(
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     conversions = Conversions(store)
     assert conversions.load(words.file, words.form()) == "HELLO"
-    assert "as much must stay free beside it" in conversions.notes[0]
+    assert "the same must stay free" in conversions.notes[0]
     assert list((store.folder / "converted").iterdir()) == []
 
 
@@ -279,7 +279,7 @@ def test_kept_weights_are_those_of_the_file(
     plain = expanded(folder / file, dtype)
     first = pair(folder, file, file, tmp_path, dtype=dtype)
     assert_same_bits(model_of(first), plain)
-    assert "expanded once and kept" in first.notes[0]
+    assert "expanded once and cached" in first.notes[0]
     never_expanded()
     later = pair(folder, file, file, tmp_path, dtype=dtype)
     assert_same_bits(model_of(later), plain)
@@ -336,7 +336,7 @@ print(both.notes)
         [sys.executable, "-c", code], check=False, text=True, capture_output=True
     )
     assert found.returncode == 0, found.stderr
-    assert "the float32-weights are expanded at every start and not kept" in found.stdout
+    assert "the float32-weights are expanded at every start, not cached" in found.stdout
     assert "File too large" in found.stdout
     assert list((tmp_path / "converted").glob("*-weights-*")) == []
 
@@ -380,7 +380,7 @@ def test_a_run_says_once_that_it_kept_a_file(
     models = [f"--llm-base={folder / 'tied.gguf'}", f"--llm-tuned={folder / 'tied.gguf'}"]
     first = pytester.runpytest_subprocess(*models, *mode)
     first.assert_outcomes(passed=4)
-    said = [line for line in first.outlines if "expanded once and kept" in line]
+    said = [line for line in first.outlines if "expanded once and cached" in line]
     assert len(said) == 1
     assert "0.3 MB in " in said[0]
     (kept,) = (pytester.path / ".llmdiff" / "converted").glob("*-weights-*")

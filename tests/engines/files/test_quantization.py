@@ -81,8 +81,8 @@ MISSING = [
     ("compressed-tensors", "needs the package", "pip install compressed-tensors"),
     ("hqq", "needs the package hqq", "pip install hqq"),
     ("quanto", "needs the package optimum-quanto", "pip install optimum-quanto"),
-    ("eetq", "runs on a GPU alone", "--llmdiff-device cpu"),
-    ("fbgemm_fp8", "runs on a GPU alone", "start a server"),
+    ("eetq", "runs on GPUs only", "--llmdiff-device cpu"),
+    ("fbgemm_fp8", "runs on GPUs only", "start a server"),
     ("nvfp4", "cannot be loaded by transformers", "start a server"),
 ]
 
@@ -118,7 +118,7 @@ def test_weights_are_not_quantised_twice(run: Run, project: pytest.Pytester) -> 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
         "ERROR: llmdiff: --llm-base: packed (quantised by awq): --llmdiff-quantization 4bit would "
-        "quantise it once more; leave it out, or *"
+        "quantise it again; leave it out, or *"
     )
 
 
@@ -129,7 +129,7 @@ def test_only_the_served_weights_may_be_quantised(project: pytest.Pytester) -> N
     models = [f"--llm-{side}=scripted:{side}.json" for side in ("base", "tuned")]
     served = [*models, "--llm-served=packed", "--llmdiff-quantization=8bit"]
     run = project.runpytest_subprocess
-    run(*served).stderr.fnmatch_lines("*packed (quantised by gptq): *would quantise it once more*")
+    run(*served).stderr.fnmatch_lines("*packed (quantised by gptq): *would quantise it again*")
     result = run(*served, "--llmdiff-served-quantization=none")
     result.stderr.fnmatch_lines("*packed (quantised by gptq) needs the package *")
 
@@ -141,7 +141,7 @@ def test_a_gguf_file_is_not_quantised_again(project: pytest.Pytester) -> None:
         "--llm-base=model.gguf", "--llm-tuned=scripted:tuned.json", "--llmdiff-quantization=4bit"
     )
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines("*model.gguf (quantised by gguf): *would quantise it once more*")
+    result.stderr.fnmatch_lines("*model.gguf (quantised by gguf): *would quantise it again*")
 
 
 def test_the_check_imports_neither_torch_nor_transformers(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_gpu_that_was_not_found_is_told_when_loading(
         "pytest_llmdiff.engines.files.quantization.installed_version", lambda _name: "9"
     )
     packed = folder(tmp_path / "model", {"quant_method": "vptq"})
-    with pytest.raises(ModelError, match="runs on a GPU alone, and this run's device is cpu"):
+    with pytest.raises(ModelError, match="runs on GPUs only, and this run's device is cpu"):
         check_loadable(packed, "cpu")
     check_loadable(packed, "cuda")
 

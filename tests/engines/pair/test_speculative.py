@@ -14,7 +14,7 @@ import pytest
 
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.engines.pair.pair import Pair
-from pytest_llmdiff.engines.pair.speculative import FIRST_AHEAD, TRIED_COST, SpeculativeDecoding
+from pytest_llmdiff.engines.pair.speculative import FIRST_AHEAD, VERIFIED_COST, SpeculativeDecoding
 from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 from pytest_llmdiff.engines.transformers.hidden_states import HiddenStateCache
 from pytest_llmdiff.plugin.marker import asks_for_divergence
@@ -184,7 +184,7 @@ def test_how_many_tokens_are_tried_follows_how_far_the_models_agree(
         agreed = speculative._agreed / (speculative._agreed + speculative._parted)
         if 0 < agreed < 1:
             # One more token would be right less often than it costs.
-            assert agreed ** (ahead[name] + 1) < TRIED_COST["cpu"] <= agreed ** ahead[name]
+            assert agreed ** (ahead[name] + 1) < VERIFIED_COST["cpu"] <= agreed ** ahead[name]
     assert ahead["noop"] > 1000
     assert ahead["noop"] > ahead["slight"] > ahead["adapter"]
 

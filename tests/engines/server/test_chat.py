@@ -372,19 +372,19 @@ TWO = {**ANSWER, "choices": ANSWER["choices"] * 2}
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (status(429), "cannot be asked: .*429.*busy"),
-        (status(502), "cannot be asked: .*502"),
+        (status(429), "cannot be reached: .*429.*busy"),
+        (status(502), "cannot be reached: .*502"),
         (status(401, "no"), "refuses the key .*LLMDIFF_BASE_API_KEY or LLMDIFF_API_KEY"),
         (status(403, "no"), "refuses the key"),
         (status(404, "gone"), "not found: .*gone"),
-        (reset, "cannot be asked: Connection error"),
-        (half_a_body, "cannot be asked: Connection error"),
-        (hang, "cannot be asked: .*timed out"),
-        (says(b"<html>a proxy</html>"), "answered with what is no JSON: .*a proxy"),
+        (reset, "cannot be reached: Connection error"),
+        (half_a_body, "cannot be reached: Connection error"),
+        (hang, "cannot be reached: .*timed out"),
+        (says(b"<html>a proxy</html>"), "answered with something that is not JSON: .*a proxy"),
         (says({"error": "overloaded"}), "answered with no chat completion.*overloaded"),
         (says([]), r"no chat completion.*\[\]"),
         (says(None), "no chat completion.*None"),
-        (says(b"[" * 100_000), "answered with what is no JSON"),
+        (says(b"[" * 100_000), "answered with something that is not JSON"),
         (says({"choices": [{"message": {"content": "x"}}]}), "it lacks 'finish_reason'"),
         (says(completion("base", "x", message={"content": "x", "reasoning": 5})), "no text: '5'"),
         (says({"choices": []}), "no chat completion"),
@@ -406,7 +406,7 @@ def test_what_stays_is_one_clear_line(chat: ChatServer, fault: Fault, said: str)
 
 def test_a_server_that_is_not_there_is_asked_once(chat: ChatServer) -> None:
     nobody = ServerEngine(Endpoint(url="http://127.0.0.1:9/v1", model="m", role="tuned"), retries=0)
-    with pytest.raises(ModelError, match=r"http://127.0.0.1:9/v1#m cannot be asked") as first:
+    with pytest.raises(ModelError, match=r"http://127.0.0.1:9/v1#m cannot be reached") as first:
         nobody.fingerprint()
     nobody._connection = None  # type: ignore[assignment]  # whoever asks once more fails otherwise
     with pytest.raises(ModelError) as second:
@@ -487,14 +487,14 @@ def test_a_key_that_no_header_can_hold_is_not_shown(
         (
             "HTTP_PROXY",
             "http://me:word@127.0.0.1:9",
-            "the proxy of HTTP_PROXY, and past it with NO_PROXY=",
+            "the proxy of HTTP_PROXY; NO_PROXY=",
         ),
         (
             "ALL_PROXY",
             "http://me:word@127.0.0.1:9",
-            "the proxy of ALL_PROXY, and past it with NO_PROXY=",
+            "the proxy of ALL_PROXY; NO_PROXY=",
         ),
-        ("HTTP_PROXY", "socks4://127.0.0.1:9", "is a proxy meant"),
+        ("HTTP_PROXY", "socks4://127.0.0.1:9", "check the proxy"),
     ],
 )
 def test_a_proxy_in_the_way_is_named(
@@ -530,7 +530,7 @@ def test_another_model_that_answers_is_noted(chat: ChatServer) -> None:
     chat.faults = (says(completion("small-fallback", "hello")),)
     model = engine(chat)
     assert texts(model.generate(requests("one", "two"))) == {0: "hello", 1: "hello"}
-    assert model.notes == [f"{model.endpoint}: the server says that 'small-fallback' answered"]
+    assert model.notes == [f"{model.endpoint}: the server reports that 'small-fallback' answered"]
 
 
 def test_fingerprints_tell_models_apart_and_stay(chat: ChatServer) -> None:

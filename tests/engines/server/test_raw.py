@@ -117,7 +117,7 @@ def test_a_server_of_texts_never_reads_two_bos(
         renderer=Renderer(tmp_path / "own"), identity="tests", retries=0,
     )  # fmt: skip
     if adds_bos and not writes_bos:
-        with pytest.raises(ModelError, match="a second BOS, say"):
+        with pytest.raises(ModelError, match="such as a second BOS"):
             engine.fingerprint()
         return
     (found,) = replies(engine, [request("Hi")])
@@ -160,7 +160,7 @@ def test_where_the_tokenizer_cannot_be_compared_a_note_says_so(
     server.tokenizes = False
     engine = raw(server, folder)
     assert reply_ids(engine)
-    assert ["taken for granted" in note for note in engine.notes] == [True]
+    assert ["it is not checked whether its tokenizer" in note for note in engine.notes] == [True]
 
 
 # Rendering by the server
@@ -255,10 +255,10 @@ def test_what_a_server_tells_is_found_out(
     vars(server).update(options)
     engine = raw(server, folder)
     assert (engine.likely_tokens is not None, engine.token_logits is not None) == (likely, whole)
-    unlike = "prompt_logprobs are not those that it generates by" in " ".join(engine.notes)
+    unlike = "prompt_logprobs are not those that it generates with" in " ".join(engine.notes)
     assert unlike == options.get("reads_otherwise", False)
     if not likely and not whole:
-        with pytest.raises(CapabilityError, match="does not tell the log-probabilities"):
+        with pytest.raises(CapabilityError, match="does not return log-probabilities"):
             passage_logprobs(engine, [Passage(text="x", after=ASKED)], "cpu")
 
 

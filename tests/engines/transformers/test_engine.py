@@ -527,14 +527,12 @@ def test_a_configuration_with_other_layers_than_the_weights(
     config.write_text(json.dumps(told), encoding="utf-8")
     both = pair(tmp_path, "base", "base", tmp_path / "store")
     if layers == 3:
-        with pytest.raises(
-            ModelError, match=r"would stand in for them: 9, such as model\.layers\.2"
-        ):
+        with pytest.raises(ModelError, match=r"would replace them: 9, such as model\.layers\.2"):
             replies(both.base, [request("Hi")])
         return
     replies(both.base, [request("Hi")])
     (note,) = both.notes
-    assert "base: weights that its configuration has no place for are not used: 9" in note
+    assert "base: weights that do not belong to its configuration are not used: 9" in note
 
 
 def test_a_prompt_without_tokens_fails_alone(folder: Path, tmp_path: Path) -> None:
@@ -554,7 +552,7 @@ def test_replies_whose_tokens_are_not_told_have_no_divergence(folder: Path, tmp_
     bare = Reply(text="Hello there.")
     items[0] = (requests[0], replace(items[0][1], reply=bare), items[0][2])
     found = dict(pair_divergences(both, items))
-    assert "does not tell them" in (found[requests[0]].unsupported or "")
+    assert "does not return them" in (found[requests[0]].unsupported or "")
     assert found[requests[1]].tokens
 
 

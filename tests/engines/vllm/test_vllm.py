@@ -477,5 +477,5 @@ def test_identities_and_notes(
     one.base.weights.device = "cuda"
     assert one.base.parameter_bytes() == pytest.approx(0.92 * 160e9), "a share of every GPU"
     one.base.weights.dtype = "bfloat16"
-    one.base._tell_of_batches()
-    assert "may depend on what else is asked" in next(iter(one.base.notes))
+    one.base._note_batch_dependence()
+    assert "may depend on the other requests" in next(iter(one.base.notes))

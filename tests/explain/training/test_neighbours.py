@@ -658,7 +658,7 @@ def test_without_training_data_nothing_changes(trained: pytest.Pytester, run: Ru
 @pytest.mark.parametrize(
     ("embedder", "reason"),
     [
-        ("sentence-transformers/no-such-model", "the embedder *no-such-model cannot be had *"),
+        ("sentence-transformers/no-such-model", "the embedder *no-such-model cannot be fetched *"),
         ("python:scorers:Crash", "RuntimeError: out of memory"),
         ("python:scorers:Nothing", "*Nothing needs a method encode*"),
     ],
@@ -698,7 +698,7 @@ def test_a_replay_has_leaks_and_where_there_is_an_embedder_neighbours(
     without.assert_outcomes(passed=2, failed=2)
     without.stdout.fnmatch_lines(
         [
-            "E         trained  no nearest examples: the embedder *cannot be had*",
+            "E         trained  no nearest examples: the embedder *cannot be fetched*",
             "E         leak     this prompt is in the training data: support 1 (same)",
         ]
     )
@@ -802,7 +802,7 @@ def test_meaning_by_a_real_encoder(tmp_path: Path) -> None:
     assert "the encoder reads the first" in str(whole.unsupported)
     assert embedder.embed([]) == []
     assert embedder.embed(["half \ud83d"]) == [
-        Embedding(unsupported="it holds half of a surrogate pair, which no tokenizer reads")
+        Embedding(unsupported="it has half of a surrogate pair, which no tokenizer reads")
     ]
 
 

@@ -1,1 +1,1 @@
-"""Its decode loop, and `generate` where that cannot serve a model."""
+"""A decode loop over transformers' models, and `generate` for models that it cannot run."""

@@ -1,4 +1,4 @@
-"""How many rows go together: as many as memory takes, fewer when it runs out, more again later."""
+"""Batch sizes that shrink when memory runs out, and grow again later."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 class BatchSize:
-    """The number of rows in force, between 1 and `most`.
+    """The current number of rows, `now`, between 1 and `most`.
 
-    After memory ran out it grows again, twofold for each batch that went well, up to half of what
-    was too much at last; memory that others held may be free by then, so that bound is forgotten
-    after `PATIENCE` batches.
+    After memory ran out it doubles with each batch that works, up to three quarters of the size
+    that was too much. Other processes may have freed memory since, so after `PATIENCE` batches that
+    bound is dropped.
     """
 
     PATIENCE = 32
@@ -29,14 +29,14 @@ class BatchSize:
 
     @property
     def short(self) -> bool:
-        """Whether memory ran out with more rows than are in force."""
+        """Whether memory ran out with more rows than `now`."""
         return self.now < self._most
 
     def failed(self, used: int, message: str) -> None:
-        """Memory ran out with so many rows.
+        """Memory ran out with `used` rows.
 
         Raises:
-            ModelError: there was only one.
+            ModelError: it was only one row.
         """
         empty_cache()
         if used <= 1:
@@ -77,7 +77,7 @@ def in_batches(
             size.worked()
             yield batch, result
             continue
-        # Outside the handler: the exception holds the frames, and with them the tensors.
+        # Not inside the handler, where the exception keeps frames and so tensors alive.
         size.failed(len(batch), message)
 
 
@@ -87,10 +87,10 @@ def decoded(
     size: BatchSize,
     opened: Callable[[], AbstractContextManager[Any]],
 ) -> Iterator[tuple[int, Ended]]:
-    """Number and outcome of each of `count` prompts as they end.
+    """Index and outcome of each of `count` prompts as they finish.
 
-    `make` gives a decoder for some of the prompts and a number of rows. The model is `opened` for
-    each advance, never across a `yield`.
+    `make` returns a decoder for some of the prompts, with a number of rows. The model is `opened`
+    for each advance, never across a `yield`.
 
     Raises:
         ModelError: memory runs out with a single prompt.
@@ -114,7 +114,7 @@ def decoded(
                 ended.add(places[row.index])
                 yield places[row.index], row
         left = [i for i in left if i not in ended]
-        # Before the next one is made: it holds the keys and values of its rows.
+        # Before the next decoder is made, since this one holds a KV cache.
         del decoder
         if message:
             size.failed(min(rows, len(places)), message)
@@ -123,7 +123,7 @@ def decoded(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception is CUDA's, MPS' or the CPU allocator's word for that."""
+    """Whether an exception of CUDA, MPS or the CPU allocator means that memory ran out."""
     import torch
 
     words = ("out of memory", "can't allocate memory", "not enough memory")

@@ -1,4 +1,4 @@
-"""Prompts continued by one model: by the decode loop where that serves it, else by `generate`."""
+"""Continues prompts: by the decode loop where it can run the model, else by `generate`."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from pytest_llmdiff.engines.transformers.decoding.padded import decode
 if TYPE_CHECKING:
     import torch
 
-# Rows of a step where rounding must not tell of the batch: kernels differ with the shape. On a CPU
-# only that for a single row does (docs/performance.md); elsewhere steps have just these, or fewer
-# where memory has no room for them.
+# Rows of a decoding step where the batch must not change a reply by rounding: kernels depend on the
+# shape. On a CPU only the kernel for a single row differs (docs/performance.md), so that 2 is a
+# minimum. Elsewhere each step has exactly so many rows, or fewer if memory has no room.
 STEADY_ROWS = {"cpu": 2, "mps": 32, "cuda": 64}
-# Tokens of one pass with drafted ones, where few rows decode: so many cost little more than one.
+# Tokens of a pass that verifies drafts while few rows decode: so many cost little more than one.
 DRAFT_TOKENS = {"cpu": 16, "mps": 64, "cuda": 256}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DraftsByKey:
-    """Replies of the other side to decode drafts, by the key of the request; see `Drafts`.
+    """`Drafts` by the key of the request: replies of the other side.
 
-    `watch` is told the keys of the requests in the place of the prompts' numbers.
+    `watch` gets the keys of the requests in place of the prompts' indices.
     """
 
     replies: Mapping[str, tuple[int, ...]]
@@ -39,10 +39,10 @@ class DraftsByKey:
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """Continues prompts through the model that `opened` gives, for each batch anew.
+    """Continues prompts with a model, which is `opened` for each batch.
 
-    `device` is its type; `loop_check`, `window` and `steady` are the engine's, and `note` takes what
-    the summary should say.
+    `device` is its type; `loop_check`, `window` and `steady` are the engine's; `note` takes text
+    for the summary.
     """
 
     opened: Callable[[], AbstractContextManager[Any]]
@@ -64,7 +64,7 @@ class Completion:
         *,
         keep_states: bool,
     ) -> Iterator[tuple[int, Ended]]:
-        """Place and outcome of each prompt, in any order; `keys` are those of the requests."""
+        """Index and outcome of each prompt, in any order; `keys` are those of the requests."""
         reason = self._unserved(max(map(len, prompts)) + sampling.max_new_tokens)
         if reason is None:
             yield from self._by_loop(prompts, keys, sampling, drafts, keep_states=keep_states)
@@ -73,7 +73,7 @@ class Completion:
         yield from self._by_generate(prompts, keys, sampling)
 
     def _unserved(self, longest: int) -> str | None:
-        """Why sequences of so many tokens cannot go through the decode loop, if so."""
+        """Why sequences of up to `longest` tokens cannot go through the decode loop, or None."""
         if self.loop_check.unserved is None and self.window is not None and longest > self.window:
             return f"sequences of {longest} tokens are longer than its attention window"
         return self.loop_check.unserved
@@ -105,16 +105,16 @@ class Completion:
         return decoded(make, len(prompts), self.batch, self.opened)
 
     def _steady_rows(self, rows: int) -> int:
-        """How many rows a step has at least, of `rows` that memory has room for."""
+        """The smallest number of rows of a step; `rows` is how many memory has room for."""
         if not self.steady:
             return 0
         most = STEADY_ROWS[self.device]
         if self.device == "cpu" or rows >= most or not self.batch.short:
             return most
-        # Idle rows take as much memory as others.
+        # Idle rows take as much memory as the others.
         self.note(
-            f"memory has no room for steps of {most} rows: with fewer, rounding may settle a "
-            "near-tie otherwise than it does elsewhere"
+            f"memory has no room for steps of {most} rows: with fewer, rounding may decide a "
+            "near-tie differently than in other runs"
         )
         return rows
 

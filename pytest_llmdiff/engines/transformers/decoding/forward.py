@@ -1,4 +1,4 @@
-"""Forward passes of a model over `KVCache`, and its output layer by itself."""
+"""Forward passes of a model over a `KVCache`, and its output layer by itself."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pytest_llmdiff.engines.transformers.weights import input_device
 if TYPE_CHECKING:
     import torch
 
-# Row of a pass and number of a token in it.
+# A row of a pass, and a token's index in it.
 Place = tuple[int, int]
 
 
 class Forward:
-    """One model for inference, with its adapter as it is switched now.
+    """One model for inference, with its adapter switched on or off by the caller.
 
-    `plain` says that the logits are what the output layer gives, without scaling or capping.
+    `plain` says that the logits are the output layer's result, without scaling or capping.
     """
 
     def __init__(self, model: Any, *, plain: bool = True) -> None:
@@ -30,7 +30,7 @@ class Forward:
         self._model = model
         self._head = base.get_output_embeddings()
         self._takes_positions = "position_ids" in accepted
-        # transformers has begun to rename the argument.
+        # transformers is renaming this argument.
         self._cache_argument = "cache" if "cache" in accepted else "past_key_values"
         self.device = input_device(model)
         self.dtype = model.dtype
@@ -45,11 +45,11 @@ class Forward:
         *,
         logits: bool = True,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run the tokens of `feeds` in the rows from `start` on, each row's first at its offset.
+        """Run the tokens of `feeds` in the rows from `start` on, each row from its offset on.
 
-        A token sees the columns of its row up to its own. Returns what goes into the output layer
-        at the wanted places, `[n, hidden]`, and the logits there, `[n, vocabulary]`; without
-        `logits` only those of the first place.
+        A token attends to the columns of its row up to its own. Returns the last hidden states at
+        the wanted places, `[n, hidden]`, and the logits there, `[n, vocabulary]`; without `logits`
+        only those of the first place.
         """
         import torch
 
@@ -64,7 +64,7 @@ class Forward:
         mask.masked_fill_(unseen, torch.finfo(self.dtype).min)
         options: dict[str, Any] = {self._cache_argument: cache.past}
         if self._takes_positions:
-            # Padding behind a row must not ask for a position beyond the context.
+            # The padding behind a row must not have a position beyond the context.
             options["position_ids"] = columns.minimum(last)
         with self._selected(wanted, logits) as states:
             output = self._model(
@@ -79,9 +79,9 @@ class Forward:
 
     @contextmanager
     def _selected(self, wanted: Sequence[Place], logits: bool) -> Iterator[list[torch.Tensor]]:
-        """Let the output layer run on the wanted places only, and keep what goes into it.
+        """Run the output layer on the wanted places only, and yield the hidden states there.
 
-        What an architecture does to the logits afterwards (scaling, capping) is done as always.
+        What the architecture does to the logits afterwards (scaling, capping) still happens.
         """
         states: list[torch.Tensor] = []
 

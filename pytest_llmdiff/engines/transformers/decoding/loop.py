@@ -1,10 +1,9 @@
-"""A decode loop over the model's forward pass that does no work twice.
+"""A decode loop over the model's forward pass: continuous batching with speculative decoding.
 
-The tokens that all prompts begin with (template head, system prompt) are run once and their keys
-and values reused; a row that has ended leaves the batch at once, and a waiting prompt takes its
-place; the output layer runs only where a token is wanted. A prompt may come with a draft of its
-reply: one pass over it tells how far the model would have said the same, and decoding goes on
-from there.
+The prefix that all prompts share (template head, system prompt) is run once. A finished row leaves
+the batch at once, and a waiting prompt takes its place. The output layer runs only where a token is
+needed. A prompt may come with a draft of its reply: one pass verifies how much of it the model
+would have generated, and decoding continues from there.
 """
 
 from __future__ import annotations
@@ -25,26 +24,28 @@ if TYPE_CHECKING:
     import torch
 
 
-# New rows come in when so large a part of the batch is free: one at a time, each would cost a
-# forward pass for itself alone.
+# New rows join when this share of the batch is free: one at a time, each would take a forward pass
+# for itself.
 FREE_SHARE = 0.25
-# Rows of logits `[rows, vocabulary]` that are made at once from the states of drafts: as many as
-# make a full product on a CPU.
+# Rows of logits `[rows, vocabulary]` that are computed at once from the hidden states of drafts:
+# enough for an efficient matrix product on a CPU.
 ROWS = 64
-# So many last tokens are looked up in a draft that a row has left, to find where it goes on.
+# Once a row has diverged from its draft, this many of its last tokens are searched in the draft, to
+# continue from the match.
 LOOKUP = 2
 
-# Told of the logits at tried tokens of the drafts: prompt and place in the draft of each row.
+# Called with the logits at the verified draft tokens; of each row, the prompt's index and the index
+# in its draft.
 Watch = Callable[[Sequence[tuple[int, int]], "torch.Tensor"], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drafts:
-    """Replies that greedy decoding may turn out to give, one per prompt.
+    """Drafts of the replies, one per prompt.
 
-    Behind a prompt `ahead` tokens of its draft are tried at once (None: all). A pass over rows
-    that decode already tries more where it stays within `budget` tokens in all. A draft's token
-    stands where its logit is within `tolerance` of the best. `watch` hears of all tried at first.
+    `ahead` draft tokens are verified together with the prompt (None: all). A pass over rows that
+    decode already verifies more, up to `budget` tokens in all. A draft token is accepted where its
+    logit is within `tolerance` of the best. `watch` is called with those verified with the prompt.
     """
 
     replies: Sequence[Sequence[int]]
@@ -58,10 +59,10 @@ class Drafts:
 class Ended:
     """One finished row.
 
-    `tokens` are the new ones, the stop token included; `states` `[hidden]` of each is what the
-    output layer turned into its logits. With a draft: `ties` of its tokens stood although another
-    was likelier within the tolerance; `margin` is by how much (difference of logits, in nats) the
-    first token that differs from the draft was ahead of the draft's.
+    `tokens` are the new ones, including the stop token; `states` are the last hidden states
+    `[hidden]` that predicted them. With a draft, `ties` counts tokens of it that were accepted
+    although another was likelier, and `margin` is by how much (difference of logits, in nats) the
+    first token that differs was preferred to the draft's.
     """
 
     index: int
@@ -74,11 +75,11 @@ class Ended:
 @dataclass(kw_only=True, eq=False)
 class _Row:
     index: int
-    tokens: list[int]  # the prompt's and the new ones
-    prompt: int  # how many are the prompt's
-    fed: int  # how many are in the cache: all but the last, once it decodes
+    tokens: list[int]  # of the prompt, then the new ones
+    prompt: int  # length of the prompt
+    fed: int  # tokens in the cache: all but the last, once it decodes
     draft: Sequence[int] = ()
-    on_draft: bool = True  # all new tokens are the draft's
+    on_draft: bool = True  # all new tokens are those of the draft
     states: list[torch.Tensor] = field(default_factory=list)
     ties: int = 0
     margin: float | None = None
@@ -90,7 +91,7 @@ class _Row:
 
 @dataclass(frozen=True, kw_only=True)
 class _Choice:
-    """A token, the draft's own one there (or None), and how far that was behind the best."""
+    """A chosen token, the draft's token there (or None), and how far that was below the best."""
 
     token: int
     drafted: int | None
@@ -100,11 +101,10 @@ class _Choice:
 class Decoder:
     """Continues prompts (token ids) in up to `slots` rows at a time, in their order.
 
-    `keys` seed the rows' sampling one by one, so that a row's draw does not depend on its
-    neighbours. With `steady`, the shapes of the passes tell nothing of the batch, not even by
-    rounding: every prompt runs by itself, and every step has at least so many rows.
-    The model is given to each `advance` anew, in the same state (adapter on or off); `plain` is
-    as for `Forward`.
+    `keys` seed each row's sampling, so that it does not depend on the other rows. With `steady`,
+    the batch cannot change a reply even by rounding: every prompt runs by itself, and every step
+    has at least `steady` rows. Each `advance` is given the model, always in the same state (adapter
+    on or off). `plain` is as for `Forward`.
     """
 
     def __init__(
@@ -131,8 +131,8 @@ class Decoder:
         self._waiting = deque(range(len(prompts)))
         self._rows: list[_Row] = []
         self._prefix = PrefixCache([] if steady else prompts)
-        # The last token of a reply is never run, so that no row has one in the last column: there
-        # the padding of a row goes that is almost done beside one that tries many tokens.
+        # A reply's last token is never fed, so the last column is always free. The padding of a row
+        # that is almost done goes there, when another row verifies many tokens.
         capacity = max(map(len, prompts)) + self._limit
         self._most = min(slots, len(prompts))  # rows at a time
         grain = STEADY_GRAIN if steady else GRAIN
@@ -156,7 +156,7 @@ class Decoder:
         return []
 
     def _admit(self, forward: Forward, count: int) -> list[Ended]:
-        """Run waiting prompts up to their end, with their drafts, and let them join the batch."""
+        """Prefill waiting prompts together with their drafts, and let them join the batch."""
         count = 1 if self._steady else count
         start = len(self._rows)
         room, logits = PASS_TOKENS, ROWS
@@ -182,7 +182,7 @@ class Decoder:
         return self._run(forward, start)
 
     def _run(self, forward: Forward, start: int) -> list[Ended]:
-        """One pass over the rows from `start` on: tokens that are not in the cache, and tries."""
+        """One pass over the rows from `start` on: tokens not in the cache, and draft tokens."""
         rows = self._rows[start:]
         budget = self._drafts.budget // len(rows) - 1
         tries = [self._tries(row, budget) for row in rows]
@@ -197,7 +197,7 @@ class Decoder:
             idle = range(len(rows), max(len(rows), self._steady))
             wanted += [(number, 0) for number in idle]
             feeds, offsets = feeds + [[0]] * len(idle), offsets + [0] * len(idle)
-        # The logits of many drafted tokens would take more memory than all else together.
+        # The logits of many draft tokens would take more memory than everything else.
         whole = not any(tries) or not self._plain
         states, logits = forward(self._cache, start, feeds, offsets, wanted, logits=whole)
         choices = self._choices(forward, rows, tries, states, logits if whole else None)
@@ -205,7 +205,7 @@ class Decoder:
         for row, more in zip(rows, tries, strict=True):
             row.fed = len(row.tokens)
             for number in range(len(more) + 1):
-                self._say(row, next(choices), states[place + number])
+                self._append(row, next(choices), states[place + number])
                 if row.tokens[-1] in self._stops or row.said >= self._limit:
                     ended.append(row)
                     break
@@ -229,10 +229,10 @@ class Decoder:
         ]
 
     def _tries(self, row: _Row, budget: int) -> Sequence[int]:
-        """Tokens of the draft to run behind those of a row that are not in the cache yet."""
+        """The draft tokens to verify in the next pass over a row."""
         draft, said = row.draft, row.said
         if not said:
-            # What comes behind a last token is asked only if the reply could go on there.
+            # No token is needed behind the draft's last one if the reply must end there.
             over = draft and (draft[-1] in self._stops or len(draft) == self._limit)
             return draft[: len(draft) - 1 if over else None][: self._drafts.ahead]
         most = min(budget, self._limit - said - 1)
@@ -288,7 +288,7 @@ class Decoder:
             ):
                 yield _Choice(token=token, drafted=draft, behind=gap)
 
-    def _say(self, row: _Row, choice: _Choice, state: torch.Tensor) -> None:
+    def _append(self, row: _Row, choice: _Choice, state: torch.Tensor) -> None:
         row.tokens.append(choice.token)
         if self._keep_states:
             row.states.append(state)
@@ -300,7 +300,7 @@ class Decoder:
             row.ties += 1
 
     def _remove(self, ended: Sequence[_Row]) -> None:
-        """Let the last rows stand where rows have ended."""
+        """Move the last rows to the places of those that ended."""
         gone = set(map(id, ended))
         place = 0
         while place < len(self._rows):

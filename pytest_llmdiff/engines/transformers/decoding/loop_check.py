@@ -1,4 +1,4 @@
-"""Whether the decode loop serves a model, and how far rounding moves its logits: tried out."""
+"""Tries the decode loop on a model: whether it works, and how far rounding moves the logits."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from pytest_llmdiff.engines.transformers.decoding.loop import Decoder, Drafts
 from pytest_llmdiff.engines.transformers.weights import input_device
 from pytest_llmdiff.errors import ModelError
 
-# How far a token's logit may be below the best one of a plain pass: rounding turns near-ties over.
+# How far a token's logit may be below the best one of a plain pass: rounding can flip near-ties.
 SHORTFALL = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 6e-2}
-# The noise is measured on so many rows and steps. The largest of a few hundred differences is
-# exceeded in a longer run; twice that was not in thousands of tokens (docs/performance.md).
+# Size of the noise measurement. A longer run exceeds the largest of these few hundred differences,
+# but thousands of tokens did not exceed twice that (docs/performance.md).
 NOISE_ROWS, NOISE_PROMPT, NOISE_STEPS = 8, 24, 8
 NOISE_FACTOR = 2.0
-TOP = 10  # the likeliest tokens are those that can be tied
+TOP = 10  # only the likeliest tokens can be tied
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoopCheck:
-    """What was found about a model: plain JSON values, to be remembered.
+    """The result for one model. The store has it under these names.
 
-    `unserved` says why the decode loop cannot serve it, or is None; `plain` is as for `Forward`;
-    `tolerance` is the difference of two logits (nats) that rounding alone can make.
+    `unserved` is the reason why the decode loop cannot run the model, or None; `plain` is as for
+    `Forward`; `tolerance` is the difference of two logits (nats) that rounding alone can make.
     """
 
     unserved: str | None
@@ -38,11 +38,12 @@ class LoopCheck:
 
 
 def check_loop(model: Any) -> LoopCheck:
-    """Rows that begin together, wait, join and are drafted must say what a plain forward pass finds
-    likeliest. What fails here is served by `generate`: recurrent states, masks of other kinds.
+    """Decode a few rows that start together, wait, join and have drafts. Their tokens must be the
+    likeliest ones of a plain forward pass. Models that fail (recurrent states, unusual masks) are
+    run by `generate`.
 
     Raises:
-        ModelError: memory runs out, which says nothing of the model.
+        ModelError: memory runs out, which says nothing about the model.
     """
     rows = int(model.get_input_embeddings().weight.shape[0])
     ids = [(7 * number + 3) % rows for number in range(16)]
@@ -75,8 +76,8 @@ def check_loop(model: Any) -> LoopCheck:
 
 
 def window_of(model: Any) -> int | None:
-    """The attention window in tokens, of models that have one: a row's columns must fit in it,
-    since the loop lets every token see all before it."""
+    """The attention window in tokens, None where the model has none. Sequences must fit in it, as
+    the decode loop lets every token attend to all before it."""
     config = model.config.get_text_config()
     window = getattr(config, "sliding_window", None) or getattr(
         config, "attention_chunk_size", None
@@ -93,8 +94,8 @@ def _plain_logits(model: Any, ids: Sequence[int]) -> Any:
 
 
 def _shortfall(logits: Any, said: Sequence[int]) -> float:
-    """By how much the tokens' logits `[said, vocabulary]` are below the best, at most, as a share
-    of what the best is above the mean; infinite where logits are not finite."""
+    """The largest distance of a token's logit below the best one, as a share of the distance from
+    the best to the mean. Logits are `[tokens, vocabulary]`; infinite where they are not finite."""
     import torch
 
     best = logits.max(-1).values
@@ -104,10 +105,10 @@ def _shortfall(logits: Any, said: Sequence[int]) -> float:
 
 
 def _is_plain(model: Any, states: Sequence[Any], logits: Any, allowed: float) -> bool:
-    """Whether the output layer alone makes the logits of states."""
+    """Whether the output layer alone turns hidden states into logits."""
     import torch
 
-    # A model that is spread over devices has its output layer elsewhere than its logits.
+    # In a model that is spread over devices, output layer and logits may be on different ones.
     found = Forward(model).logits(torch.stack(list(states))).float().to(logits.device)
     if found.shape != logits.shape:
         return False
@@ -116,8 +117,8 @@ def _is_plain(model: Any, states: Sequence[Any], logits: Any, allowed: float) ->
 
 
 def _noise(model: Any, rows: int) -> float:
-    """The largest difference that the shape of the passes makes to the difference of two likely
-    tokens' logits: the same tokens in one pass, and one after the other."""
+    """The largest change of the difference of two likely tokens' logits by the shape of the passes:
+    the same tokens are run in one pass, and one by one."""
     import torch
 
     length = NOISE_PROMPT + NOISE_STEPS

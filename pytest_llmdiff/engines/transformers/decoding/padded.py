@@ -1,4 +1,4 @@
-"""Batches by `generate`, and logits of whole sequences: for models that the loop cannot serve."""
+"""Left-padded batches: `generate`, and logits of given replies. Every model can run these."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def decode(
 ) -> list[list[int]]:
     """Continue prompts (token ids) as one left-padded batch.
 
-    Returns the new tokens of each row up to and including its first stop token. `keys` seed the
-    rows' sampling one by one, so that a row's draw does not depend on its neighbours.
+    Returns the new tokens of each row, up to and including its first stop token. `keys` seed each
+    row's sampling, so that it does not depend on the other rows.
     """
     from transformers import GenerationConfig, LogitsProcessorList
 
@@ -53,8 +53,8 @@ def reply_logits(
 ) -> list[torch.Tensor]:
     """Logits `[len(reply), vocabulary]` that predict each token of the given replies.
 
-    One forward pass over the left-padded rows; the output layer runs on the replies' end of the
-    sequence only, where the architecture allows that.
+    One forward pass over the left-padded rows. Where the architecture allows it, the output layer
+    runs on the replies only.
     """
     device = input_device(model)
     rows = [[*prompt, *reply] for prompt, reply in zip(prompts, replies, strict=True)]
@@ -69,7 +69,7 @@ def reply_logits(
         options["logits_to_keep"] = keep
     output = model(input_ids=ids, attention_mask=mask, use_cache=False, **options)
     logits = output.logits[:, -keep:]  # [rows, keep, vocabulary]
-    # The logit at position t predicts token t + 1, so the last one predicts nothing given.
+    # The logit at position t predicts token t + 1, so the last one predicts no given token.
     return [logits[i, -len(reply) - 1 : -1] for i, reply in enumerate(replies)]
 
 

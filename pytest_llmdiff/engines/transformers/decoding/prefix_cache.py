@@ -1,4 +1,4 @@
-"""What prompts begin with alike, run once."""
+"""The prefix that prompts share, run once."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pytest_llmdiff.engines.transformers.decoding.kv_cache import KVCache
 if TYPE_CHECKING:
     from pytest_llmdiff.engines.transformers.decoding.forward import Forward
 
-# A prefix shorter than this is not worth a forward pass of its own.
+# A shorter prefix is not worth a forward pass of its own.
 SHORTEST = 4
 
 
 class PrefixCache:
-    """The tokens that all prompts begin with; each keeps at least one of its own behind them."""
+    """The tokens that all prompts begin with. Each prompt has at least one more behind them."""
 
     def __init__(self, prompts: Sequence[Sequence[int]]) -> None:
         self._ids = common_prefix(prompts)
@@ -27,7 +27,7 @@ class PrefixCache:
         return len(self._ids)
 
     def fill(self, forward: Forward, cache: KVCache, start: int, stop: int) -> None:
-        """Put its keys and values into the rows from `start` to `stop`."""
+        """Copy its keys and values into the rows from `start` to `stop`."""
         if not self._ids:
             return
         if self._cache is None:
@@ -37,10 +37,10 @@ class PrefixCache:
 
 
 def common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
-    """What all prompts begin with, as far as it is worth sharing."""
+    """The longest prefix of all prompts; empty if it is too short to share."""
     if len(prompts) < 2:
         return []
-    # All lie between the first and the last in order, so those two have the least in common.
+    # In sorted order, the first and the last prompt have the least in common.
     first, last = min(map(list, prompts)), max(map(list, prompts))
     length = min(common_length(first, last), min(map(len, prompts)) - 1)
     return list(first[:length]) if length >= SHORTEST else []

@@ -15,9 +15,8 @@ class RowSampling:
     """Scores whose argmax is the next token: the logits themselves, or a draw from their softmax.
 
     With independent standard Gumbel noise G, argmax(logits + G) is such a draw (the Gumbel-max
-    trick, Gumbel 1954). Each row has a generator of its own, seeded by the run's seed and the
-    row's content: the shared generator of `do_sample` would make a reply depend on the batch
-    around it.
+    trick, Gumbel 1954). Each row has its own generator, seeded by the run's seed and the request:
+    the shared generator of `do_sample` would make a reply depend on its batch.
     """
 
     def __init__(self, sampling: Sampling, keys: Sequence[str]) -> None:
@@ -37,7 +36,7 @@ class RowSampling:
         ]
 
     def __call__(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
-        """Scores `[rows, vocabulary]` for the rows of these numbers."""
+        """Scores `[rows, vocabulary]` of the rows with these indices."""
         import torch
 
         if not self._generators:
@@ -53,9 +52,8 @@ class RowSampling:
 def groups(requests: Sequence[Request], room: Sequence[int]) -> dict[Sampling, list[int]]:
     """Indices of requests that can share a batch: equal settings and equal room in the context.
 
-    `room` is the number of tokens left in the context behind each prompt; a reply may be shorter
-    than asked for because of it, and then must not share a batch with longer ones (learned
-    positions end there).
+    `room` is the number of tokens left in the context behind each prompt. It may cut a reply short,
+    which then must not share a batch with longer ones (learned positions end there).
     """
     found: dict[Sampling, list[int]] = {}
     for index, (request, left) in enumerate(zip(requests, room, strict=True)):

@@ -336,7 +336,7 @@ def test_a_row_s_memory_is_free_when_the_decoder_goes(models: dict[str, Any]) ->
         )  # fmt: skip
         with torch.inference_mode():
             decoder.advance(models["base"])
-        held = weakref.ref(decoder._cache.cache.layers[0])
+        held = weakref.ref(decoder._cache.past.layers[0])
         assert held() is not None
         del decoder
         assert held() is None
