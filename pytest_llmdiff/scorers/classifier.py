@@ -57,8 +57,8 @@ def open_scorer(spec: str, context: Context) -> Scorer:
             raise ScorerError(
                 f"--llmdiff-toxicity: {spec}: {location!r} is not a folder here, and as a Hugging "
                 f"Face id it cannot be fetched ({first_line(error)}). Where there is a network, "
-                f"run `hf download {name}{of} --local-dir classifier`; then point at the folder with "
-                f"--llmdiff-toxicity hf:classifier{read} (or hf:package:NAME/PATH{read})"
+                f"run `hf download {name}{of} --local-dir classifier`; then point at the folder "
+                f"with --llmdiff-toxicity hf:classifier{read} (or hf:package:NAME/PATH{read})"
             ) from error
     return SequenceScorer(
         name=spec,
