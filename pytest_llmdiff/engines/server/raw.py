@@ -7,7 +7,7 @@ tokens.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -189,19 +189,16 @@ class RawServerEngine(ServerEngine):
     @property
     def forms(self) -> Sequence[RequestForm]:  # type: ignore[override]
         further = {**FURTHER, "stop_token_ids": self._facts["stop_ids"]}
-        by_text = [False, True] if self._facts["bos"] else [False]
+        bos = [False, True] if self._facts["bos"] else [False]
+        as_text = [RequestForm(as_text=True, without_bos=without) for without in bos]
         return (
             RequestForm(further=further, with_ids=True),
-            RequestForm(
-                further={**further, "logprobs": 1}, with_ids=True
-            ),  # llama.cpp returns ids with these
+            # llama.cpp returns ids beside log-probabilities
+            RequestForm(further={**further, "logprobs": 1}, with_ids=True),
             RequestForm(further=further),
             RequestForm(),
-            *(
-                RequestForm(further=further, as_text=True, without_bos=without)
-                for without in by_text
-            ),
-            *(RequestForm(as_text=True, without_bos=without) for without in by_text),
+            *(replace(form, further=further) for form in as_text),
+            *as_text,
         )
 
     def _identity(self, form: RequestForm, besides: Any) -> list[Any]:

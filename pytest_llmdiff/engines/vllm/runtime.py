@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import uuid
 from collections.abc import Iterator, Sequence
@@ -25,16 +24,12 @@ from pytest_llmdiff.engines.vllm.arguments import (
     engine_arguments,
     target_modules,
 )
+from pytest_llmdiff.engines.vllm.process import keep_set_num_threads, set_environment, untraced
 from pytest_llmdiff.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
 
-# Defaults that the user can override: no telemetry, and no log lines in a test's output.
-ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_CONFIGURE_LOGGING": "0"}
-# On a CPU: one process, since a second one takes more memory and time to start. The system places
-# its threads, since other workers run on the same cores.
-CPU_ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 # vLLM's default share of a GPU's memory.
 GPU_SHARE = 0.92
 ADAPTER = 1  # the id of the only adapter
@@ -131,7 +126,7 @@ class VLLMRuntime:
         """One step of the engine. Outputs may belong to another run that is read in turns."""
         if not engine.has_unfinished_requests():
             raise ModelError(f"{self.path}: vLLM has lost requests")
-        with _untraced():
+        with untraced():
             self._ended |= {each.request_id: each for each in engine.step() if each.finished}
 
     def prompt_logprobs(self, ids: Ids, *, adapted: bool, first: int) -> torch.Tensor:
@@ -177,12 +172,10 @@ class VLLMRuntime:
     def load(self) -> Any:
         """Start the engine once. Raises ModelError with vLLM's message."""
         if self._engine is None:
-            cpu = self.device != "cuda"
-            for name, value in (ENVIRONMENT | (CPU_ENVIRONMENT if cpu else {})).items():
-                os.environ.setdefault(name, value)
+            set_environment(cpu=self.device != "cuda")
             limit_threads()
             with (
-                self._failing("cannot be started"), _keep_set_num_threads(), _untraced(), quiet()
+                self._failing("cannot be started"), keep_set_num_threads(), untraced(), quiet()
             ):  # fmt: skip
                 self._start()
         return self._engine
@@ -278,30 +271,3 @@ def _unflattened(found: Any, first: int) -> tuple[torch.Tensor, torch.Tensor]:
     parts = [slice(found.start_indices[row], found.end_indices[row]) for row in rows]
     tokens = torch.tensor([found.token_ids[part] for part in parts], dtype=torch.long)
     return tokens, torch.tensor([found.logprobs[part] for part in parts])
-
-
-@contextmanager
-def _untraced() -> Iterator[None]:
-    """Remove pytest's handlers from torch's trace logger: with a handler, torch's compiler logs
-    each of its steps."""
-    trace = logging.getLogger("torch.__trace")
-    ours = [each for each in trace.handlers if type(each).__module__.partition(".")[0] != "torch"]
-    for handler in ours:
-        trace.removeHandler(handler)
-    try:
-        yield
-    finally:
-        for handler in ours:
-            trace.addHandler(handler)
-
-
-@contextmanager
-def _keep_set_num_threads() -> Iterator[None]:
-    """vLLM disables `torch.set_num_threads`, which scorers in this process still use."""
-    import torch
-
-    before = torch.set_num_threads
-    try:
-        yield
-    finally:
-        torch.set_num_threads = before
