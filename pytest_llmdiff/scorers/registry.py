@@ -21,12 +21,12 @@ KNOWN: Mapping[str, Mapping[str, str]] = {
     },
     "toxicity": {
         "detoxify:": "pytest_llmdiff.scorers.detoxify",
-        "hf:": "pytest_llmdiff.scorers.classifier",
+        "hf:": "pytest_llmdiff.scorers.huggingface",
         "profanity-check": "pytest_llmdiff.scorers.profanity",
         "python:": "pytest_llmdiff.scorers.custom",
     },
 }
-ENCODER = "pytest_llmdiff.scorers.embedding"
+ENCODER = "pytest_llmdiff.scorers.encoder"
 
 
 @dataclass(frozen=True, kw_only=True)

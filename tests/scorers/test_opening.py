@@ -26,7 +26,8 @@ from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.scorers.classifier import BATCH
 from pytest_llmdiff.scorers.custom import CustomEmbedder, CustomScorer
 from pytest_llmdiff.scorers.detoxify import MULTILINGUAL, RELEASES, VARIANTS
-from pytest_llmdiff.scorers.embedding import CosineDistance, cosine_distance
+from pytest_llmdiff.scorers.embedding import cosine_distance
+from pytest_llmdiff.scorers.encoder import CosineDistance
 from pytest_llmdiff.scorers.opening import check_scorer, open_scorer
 from pytest_llmdiff.scorers.profanity import ProfanityScorer
 from pytest_llmdiff.store import Store
@@ -261,7 +262,7 @@ def test_classes_go_to_the_details() -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_score(given_values: Any) -> None:
-    with pytest.raises(ScorerError, match="the scorer mine gave"):
+    with pytest.raises(ScorerError, match="the scorer mine returned"):
         custom(lambda _: given_values).score([("a",)])
 
 
