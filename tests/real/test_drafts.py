@@ -13,7 +13,8 @@ import pytest
 from benchmarks.inputs import prompts
 from pytest_llmdiff.data.requests import Sampling
 from pytest_llmdiff.engines.devices import limit_threads
-from pytest_llmdiff.engines.transformers.decoding.loop import Decoder, Drafts, Ended
+from pytest_llmdiff.engines.transformers.decoding.drafts import Drafts, Ended
+from pytest_llmdiff.engines.transformers.decoding.loop import Decoder
 from pytest_llmdiff.engines.transformers.decoding.loop_check import check_loop
 from pytest_llmdiff.engines.transformers.packing import pack
 from tests.support import ROOT

@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from pytest_llmdiff.engines.devices import empty_cache
-from pytest_llmdiff.engines.transformers.decoding.loop import Decoder, Ended
+from pytest_llmdiff.engines.transformers.decoding.drafts import Ended
+from pytest_llmdiff.engines.transformers.decoding.loop import Decoder
 from pytest_llmdiff.errors import ModelError
 
 T = TypeVar("T")

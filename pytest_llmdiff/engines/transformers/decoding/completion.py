@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.requests import Sampling
 from pytest_llmdiff.engines.transformers.decoding.batch_size import BatchSize, decoded, in_batches
-from pytest_llmdiff.engines.transformers.decoding.loop import Decoder, Drafts, Ended
+from pytest_llmdiff.engines.transformers.decoding.drafts import Drafts, Ended
+from pytest_llmdiff.engines.transformers.decoding.loop import Decoder
 from pytest_llmdiff.engines.transformers.decoding.loop_check import LoopCheck
 from pytest_llmdiff.engines.transformers.decoding.padded import decode
 

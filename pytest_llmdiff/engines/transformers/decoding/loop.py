@@ -9,12 +9,13 @@ would have generated, and decoding continues from there.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.requests import Sampling
 from pytest_llmdiff.engines.batching import PASS_TOKENS
+from pytest_llmdiff.engines.transformers.decoding.drafts import Drafts, Ended
 from pytest_llmdiff.engines.transformers.decoding.forward import Forward
 from pytest_llmdiff.engines.transformers.decoding.kv_cache import GRAIN, STEADY_GRAIN, KVCache
 from pytest_llmdiff.engines.transformers.decoding.prefix_cache import PrefixCache
@@ -34,43 +35,6 @@ ROWS = 64
 # continue from the match.
 LOOKUP = 2
 
-# Called with the logits at the verified draft tokens; of each row, the prompt's index and the index
-# in its draft.
-Watch = Callable[[Sequence[tuple[int, int]], "torch.Tensor"], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drafts:
-    """Drafts of the replies, one per prompt.
-
-    `ahead` draft tokens are verified together with the prompt (None: all). A pass over rows that
-    decode already verifies more, up to `budget` tokens in all. A draft token is accepted where its
-    logit is within `tolerance` of the best. `watch` is called with those verified with the prompt.
-    """
-
-    replies: Sequence[Sequence[int]]
-    ahead: int | None = None
-    budget: int = 0
-    tolerance: float = 0.0
-    watch: Watch | None = None
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Ended:
-    """One finished row.
-
-    `tokens` are the new ones, including the stop token; `states` are the last hidden states
-    `[hidden]` that predicted them. With a draft, `ties` counts tokens of it that were accepted
-    although another was likelier, and `margin` is by how much (difference of logits, in nats) the
-    first token that differs was preferred to the draft's.
-    """
-
-    index: int
-    tokens: list[int]
-    states: Sequence[torch.Tensor] = ()
-    ties: int = 0
-    margin: float | None = None
-
 
 @dataclass(kw_only=True, eq=False)
 class _Row:
@@ -85,7 +49,7 @@ class _Row:
     margin: float | None = None
 
     @property
-    def said(self) -> int:
+    def generated(self) -> int:
         return len(self.tokens) - self.prompt
 
 
@@ -193,7 +157,7 @@ class Decoder:
             for number, (feed, more) in enumerate(zip(feeds, tries, strict=True))
             for column in range(len(feed) - len(more) - 1, len(feed))
         ]
-        if self._steady and rows[0].said:
+        if self._steady and rows[0].generated:
             idle = range(len(rows), max(len(rows), self._steady))
             wanted += [(number, 0) for number in idle]
             feeds, offsets = feeds + [[0]] * len(idle), offsets + [0] * len(idle)
@@ -206,7 +170,7 @@ class Decoder:
             row.fed = len(row.tokens)
             for number in range(len(more) + 1):
                 self._append(row, next(choices), states[place + number])
-                if row.tokens[-1] in self._stops or row.said >= self._limit:
+                if row.tokens[-1] in self._stops or row.generated >= self._limit:
                     ended.append(row)
                     break
                 if number < len(more) and row.tokens[-1] == more[number]:
@@ -230,23 +194,23 @@ class Decoder:
 
     def _tries(self, row: _Row, budget: int) -> Sequence[int]:
         """The draft tokens to verify in the next pass over a row."""
-        draft, said = row.draft, row.said
-        if not said:
+        draft, generated = row.draft, row.generated
+        if not generated:
             # No token is needed behind the draft's last one if the reply must end there.
             over = draft and (draft[-1] in self._stops or len(draft) == self._limit)
             return draft[: len(draft) - 1 if over else None][: self._drafts.ahead]
-        most = min(budget, self._limit - said - 1)
+        most = min(budget, self._limit - generated - 1)
         if most < 1 or not draft:
             return ()
         if row.on_draft:
-            return draft[said : said + most]
+            return draft[generated : generated + most]
         tail = row.tokens[-LOOKUP:]
         found = [
             place
             for place in range(LOOKUP, len(draft))
             if list(draft[place - LOOKUP : place]) == tail
         ]
-        at = min(found, key=lambda place: abs(place - said), default=len(draft))
+        at = min(found, key=lambda place: abs(place - generated), default=len(draft))
         return draft[at : at + most]
 
     def _choices(
@@ -261,14 +225,14 @@ class Decoder:
         import torch
 
         places = [
-            (row, row.said + number)
+            (row, row.generated + number)
             for row, more in zip(rows, tries, strict=True)
             for number in range(len(more) + 1)
         ]
         drafted = [
             row.draft[at] if row.on_draft and at < len(row.draft) else None for row, at in places
         ]
-        fresh = not rows[0].said
+        fresh = not rows[0].generated
         for first in range(0, len(places), ROWS):
             part = slice(first, min(first + ROWS, len(places)))
             scores = (forward.logits(states[part]) if logits is None else logits[part]).float()

@@ -9,9 +9,10 @@ from typing import Any
 
 from pytest_llmdiff.data.requests import Sampling
 from pytest_llmdiff.engines.transformers.decoding.batch_size import is_out_of_memory
+from pytest_llmdiff.engines.transformers.decoding.drafts import Drafts
 from pytest_llmdiff.engines.transformers.decoding.forward import Forward
 from pytest_llmdiff.engines.transformers.decoding.kv_cache import KVCache
-from pytest_llmdiff.engines.transformers.decoding.loop import Decoder, Drafts
+from pytest_llmdiff.engines.transformers.decoding.loop import Decoder
 from pytest_llmdiff.engines.transformers.weights import input_device
 from pytest_llmdiff.errors import ModelError
 

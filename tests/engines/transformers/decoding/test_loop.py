@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_llmdiff.data.requests import Sampling
+from pytest_llmdiff.engines.transformers.decoding.drafts import Drafts, Ended
 from pytest_llmdiff.engines.transformers.decoding.kv_cache import KVCache
-from pytest_llmdiff.engines.transformers.decoding.loop import Decoder, Drafts, Ended
+from pytest_llmdiff.engines.transformers.decoding.loop import Decoder
 from tests.support.tiny_models import save_adapter, save_model
 
 if TYPE_CHECKING:
