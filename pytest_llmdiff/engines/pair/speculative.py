@@ -19,7 +19,7 @@ from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.engines import Continuation, Generated, capability
 from pytest_llmdiff.engines.pair.divergence import TokenStatistics, unlike_tokenizers
 from pytest_llmdiff.engines.pair.pair import Pair
-from pytest_llmdiff.engines.transformers.decoding.completion import DraftsByKey
+from pytest_llmdiff.engines.transformers.decoding.drafts import DraftsByKey
 
 if TYPE_CHECKING:
     import torch

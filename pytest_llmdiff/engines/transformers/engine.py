@@ -16,8 +16,8 @@ from pytest_llmdiff.engines.files.engine import FileEngine
 from pytest_llmdiff.engines.transformers.adapter import AdapterHealth, adapter_health
 from pytest_llmdiff.engines.transformers.attention import AttentionTap
 from pytest_llmdiff.engines.transformers.decoding.batch_size import BatchSize
-from pytest_llmdiff.engines.transformers.decoding.completion import Completion, DraftsByKey
-from pytest_llmdiff.engines.transformers.decoding.drafts import Ended
+from pytest_llmdiff.engines.transformers.decoding.completion import Completion
+from pytest_llmdiff.engines.transformers.decoding.drafts import DraftsByKey, Ended
 from pytest_llmdiff.engines.transformers.decoding.loop_check import LoopCheck, check_loop, window_of
 from pytest_llmdiff.engines.transformers.decoding.sampling import groups
 from pytest_llmdiff.engines.transformers.hidden_states import HiddenStateCache

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.requests import Sampling
 from pytest_llmdiff.engines.transformers.decoding.batch_size import BatchSize, decoded, in_batches
-from pytest_llmdiff.engines.transformers.decoding.drafts import Drafts, Ended
+from pytest_llmdiff.engines.transformers.decoding.drafts import Drafts, DraftsByKey, Ended
 from pytest_llmdiff.engines.transformers.decoding.loop import Decoder
 from pytest_llmdiff.engines.transformers.decoding.loop_check import LoopCheck
 from pytest_llmdiff.engines.transformers.decoding.padded import decode
@@ -23,19 +23,6 @@ if TYPE_CHECKING:
 STEADY_ROWS = {"cpu": 2, "mps": 32, "cuda": 64}
 # Tokens of a pass that verifies drafts while few rows decode: so many cost little more than one.
 DRAFT_TOKENS = {"cpu": 16, "mps": 64, "cuda": 256}
-
-
-@dataclass(frozen=True, kw_only=True)
-class DraftsByKey:
-    """`Drafts` by the key of the request: replies of the other side.
-
-    `watch` gets the keys of the requests in place of the prompts' indices.
-    """
-
-    replies: Mapping[str, tuple[int, ...]]
-    ahead: int | None
-    tolerance: float
-    watch: Callable[[Sequence[tuple[str, int]], torch.Tensor], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,19 @@ class Drafts:
     budget: int = 0
     tolerance: float = 0.0
     watch: Watch | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DraftsByKey:
+    """`Drafts` by the key of the request: replies of the other side.
+
+    `watch` gets the keys of the requests in place of the prompts' indices.
+    """
+
+    replies: Mapping[str, tuple[int, ...]]
+    ahead: int | None
+    tolerance: float
+    watch: Callable[[Sequence[tuple[str, int]], torch.Tensor], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
