@@ -27,7 +27,7 @@ MODULES: list[ScorerKind] = [
 
 def test_the_modules_are_those_of_the_table() -> None:
     named = {ENCODER}.union(*(forms.values() for forms in KNOWN.values()))
-    assert MODULES == [import_module(name) for name in sorted(named)]
+    assert [import_module(name) for name in sorted(named)] == MODULES
 
 
 @pytest.mark.parametrize(
