@@ -335,7 +335,7 @@ def test_a_worker_asks_no_more_when_another_one_has_ended_the_run(
 
 
 def test_prompts_are_rendered_by_the_server(chat: ChatServer) -> None:
-    with pytest.raises(CapabilityError, match="renders prompts by itself"):
+    with pytest.raises(CapabilityError, match="renders prompts itself"):
         engine(chat).render(({"role": "user", "content": "one"},))
 
 
@@ -422,7 +422,7 @@ def test_a_server_that_has_never_answered_is_given_up_after_a_timeout(
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and reads nothing
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
         model = ServerEngine(Endpoint(url=url, model="m", role="base"), timeout=0.5)
-        with pytest.raises(ModelError, match="it takes requests, and has answered nothing in "):
+        with pytest.raises(ModelError, match="it accepts requests, but has answered nothing in "):
             model.fingerprint()
 
 
@@ -441,7 +441,7 @@ def test_a_server_that_falls_silent_is_given_up_after_two_timeouts(
     chat.faults = (silent_on("three", ended),)
     found: dict[int, Any] = {}
     try:
-        with pytest.raises(ModelError, match="timed out: it takes requests, and has answered not"):
+        with pytest.raises(ModelError, match="timed out: it accepts requests, but has answered not"):
             found.update(engine(chat, timeout=0.5, in_flight=2).generate(requests(*PROMPTS)))
     finally:
         ended.set()
