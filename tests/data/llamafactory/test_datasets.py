@@ -23,8 +23,8 @@ from pytest_llmdiff.data.llamafactory.datasets import (
     read_training_data,
     training_data_of,
 )
-from pytest_llmdiff.data.probes import probes_of_marker
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, ProbeFileError
+from pytest_llmdiff.plugin.marker_probes import probes_of_marker
 from tests.support import llamafactory_loader
 from tests.support.projects import REFUND, Run
 
@@ -559,12 +559,14 @@ def test_dropped_records_are_one_warning_of_a_run(project: pytest.Pytester, run:
     )
     result = run("-Wdefault")
     result.assert_outcomes(passed=2)
-    said = "*data.json: 2 of 3 records are left out, as they make no training example or no prompt;"
-    assert str(result.stdout).count("2 of 3 records are left out") == 1
+    said = (
+        "*data.json: 2 of 3 records were skipped: they are no training examples, or have no prompt;"
+    )
+    assert str(result.stdout).count("2 of 3 records were skipped") == 1
     result.stdout.fnmatch_lines([f"{said} the first is record 1: turn 1 has the role 'gpt'*"])
 
 
-def test_dropped_records_end_a_run_that_takes_warnings_for_errors(
+def test_dropped_records_end_a_run_where_warnings_are_errors(
     project: pytest.Pytester, run: Run
 ) -> None:
     rows = [{"conversations": []}, {"conversations": turns(("human", REFUND), ("gpt", "G"))}]
@@ -581,5 +583,5 @@ def test_dropped_records_end_a_run_that_takes_warnings_for_errors(
     result = run()
     assert result.ret != 0
     assert "passed" not in result.parseoutcomes()
-    result.stdout.fnmatch_lines(["*1 of 2 records are left out*record 1: it holds no turns*"])
+    result.stdout.fnmatch_lines(["*1 of 2 records were skipped*record 1: it holds no turns*"])
     result.stdout.no_fnmatch_line("*warnings.warn*")
