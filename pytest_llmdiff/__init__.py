@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     )
     from pytest_llmdiff.explain.carriers import Carriers, Part
     from pytest_llmdiff.explain.training.values import Influence, Influences
-    from pytest_llmdiff.generation.models import Model, ModelPair
     from pytest_llmdiff.measures.attention import (
         assert_attends,
         assert_attention_shift,
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.measures.refusal.refusal import assert_refusal, refusal
     from pytest_llmdiff.measures.retention import assert_retention, retention
     from pytest_llmdiff.measures.toxicity import assert_toxicity, toxicity
+    from pytest_llmdiff.measures.wiring.models import Model, ModelPair
     from pytest_llmdiff.measures.wiring.wiring import (
         adapter_effective,
         assert_adapter_effective,
@@ -94,7 +94,6 @@ _HOMES = {
     ),
     "explain.carriers": ("Carriers", "Part"),
     "explain.training.values": ("Influence", "Influences"),
-    "generation.models": ("Model", "ModelPair"),
     "measures.attention": (
         "assert_attends",
         "assert_attention_shift",
@@ -114,6 +113,7 @@ _HOMES = {
     "measures.refusal.refusal": ("assert_refusal", "refusal"),
     "measures.retention": ("assert_retention", "retention"),
     "measures.toxicity": ("assert_toxicity", "toxicity"),
+    "measures.wiring.models": ("Model", "ModelPair"),
     "measures.wiring.wiring": (
         "adapter_effective",
         "assert_adapter_effective",

@@ -72,6 +72,11 @@ class Settings:
     def has_models(self) -> bool:
         return self.base is not None and self.tuned is not None
 
+    @property
+    def calibrating(self) -> bool:
+        """Whether the base is compared with itself, and nothing is judged."""
+        return self.calibrate is not None
+
     def tells_of_training(self, kind: str) -> bool:
         """Whether options, or a folder that a tuned SPEC of this kind has, could tell of it."""
         given = self.train_config is not None or self.train_data is not None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pytest_llmdiff.data.probes import Probe
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.data.tokens import Likelihood, Passage, TokenDivergences
+    from pytest_llmdiff.config.settings import Settings
+    from pytest_llmdiff.data.tokens import Passage
 
 FinishReason = Literal["stop", "length"]
 Side = Literal["base", "tuned"]
@@ -46,40 +47,21 @@ PassagesOf = Callable[["Comparison"], "list[Passage]"]
 
 
 class Run(Protocol):
-    """What a comparison made by a fixture knows of its run: where scores come from and go to."""
+    """The run that a comparison of a fixture belongs to.
 
-    def scores(
-        self, role: str, comparisons: Sequence[Comparison], inputs_of: InputsOf, spec: object | None
-    ) -> list[Score]:
-        """Scores of the inputs of the comparisons, in order, by the scorer of a role.
+    A measure that needs more of its run declares a protocol of that in its own file.
+    """
 
-        The role is `embedder` or `toxicity`; `spec` names another scorer than the run's.
-        """
-
-    def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
-        """Teacher-forced statistics, in order."""
-
-    def likelihoods(
-        self, side: Side, comparisons: Sequence[Comparison], passages_of: PassagesOf
-    ) -> list[Likelihood | str]:
-        """How likely one side finds the given texts of the comparisons, or why not, in order.
-
-        Raises:
-            CapabilityError: the engine of that side cannot tell.
-        """
+    @property
+    def settings(self) -> Settings: ...
 
     def record(
         self, comparison: Comparison | None, verdict: Any, sample: Any | None = None
     ) -> None:
         """Keep a verdict for the reports; `sample` has the members of a set."""
 
-    @property
-    def markers(self) -> frozenset[str]:
-        """Special tokens and template marks of the tuned model's own, as texts."""
-
-    def recitals(self, comparisons: Sequence[Comparison], besides: Sequence[str]) -> list[Any]:
-        """For each the `Recital` of a training answer in the tuned reply that does not stand in
-        the text beside it, or None."""
+    def rerun(self) -> str:
+        """The command that runs the current test again."""
 
 
 @dataclass(frozen=True, kw_only=True)

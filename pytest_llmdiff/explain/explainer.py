@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.requests import Request
 from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.explain.attention.views import attention_shown
+from pytest_llmdiff.explain.attribution.attribution import AttributionRun, attribution
 from pytest_llmdiff.explain.attribution.values import Attribution, Terms
 from pytest_llmdiff.explain.carriers import carriers
 from pytest_llmdiff.explain.explanation import Explanation
@@ -124,9 +125,7 @@ class Explainer:
         """What the words of the prompt count for."""
         if comparison.run is None or self._reloading:
             return None
-        run: Any = comparison.run
-        found: Attribution = run.attribution(comparison, WORD_TERMS)
-        return found
+        return attribution(cast("AttributionRun", comparison.run), comparison, WORD_TERMS)
 
     def _bounded(self, kind: Kind, make: Callable[[], T | None]) -> T | None:
         """What is made, of so many as the run explains in that way and the models can tell."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast, overload
+from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 
-from pytest_llmdiff.data.comparison import Comparison, Measurement
+from pytest_llmdiff.data.comparison import Comparison, Measurement, Run
 from pytest_llmdiff.data.text.words import user_text, word_spans
 from pytest_llmdiff.errors import ConfigError, ModelError
+from pytest_llmdiff.explain.attention import views
 from pytest_llmdiff.explain.attention.values import (
     AttentionMap,
     AttentionView,
@@ -21,22 +22,18 @@ from pytest_llmdiff.measures.invariance import Pair, paired
 from pytest_llmdiff.measures.settle import Question, Subject, measured, settle
 from pytest_llmdiff.verdicts.views import View
 
+if TYPE_CHECKING:
+    from pytest_llmdiff.generation.comparisons import Comparer
+    from pytest_llmdiff.generation.generator import ReplyGenerator
 
-class AttentionRun(Protocol):
-    """A run that tells where both models look."""
 
-    def attention(self, comparisons: Sequence[Comparison]) -> list[AttentionView | str]:
-        """Where both models look while they read the base's reply, or why that cannot be told.
+class AttentionRun(Run, Protocol):
+    """A run whose models can be asked where they look."""
 
-        Raises:
-            CapabilityError: an engine does not tell.
-        """
-
-    def attention_moves(self, pairs: Sequence[tuple[Comparison, Comparison]]) -> list[Moves | str]:
-        """How far either model's attention moves between two forms of a prompt."""
-
-    def attention_map(self, comparison: Comparison, *, layer: int, head: int) -> AttentionMap:
-        """The attention of one head of both models."""
+    @property
+    def generation(self) -> ReplyGenerator: ...
+    @property
+    def comparer(self) -> Comparer: ...
 
 
 BITS = "bits"
@@ -56,7 +53,7 @@ class AttentionShift:
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
         if not comparisons:
             return []
-        return [_shift(found) for found in run_of(comparisons).attention(comparisons)]
+        return [shift_measurement(found) for found in views_of(comparisons)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +77,7 @@ class AttentionPairs:
                     "comparisons, the original's first"
                 )
             pairs.append((comparison.original, comparison))
-        moves = run_of(comparisons).attention_moves(pairs)
+        moves = views.attention_moves(run_of(comparisons).generation, pairs)
         return [
             _pair_measurement(original, found)
             for (original, _), found in zip(pairs, moves, strict=True)
@@ -102,7 +99,7 @@ class WordAttention:
         if not comparisons:
             return []
         missing = [self._missing(comparison) for comparison in comparisons]
-        found = run_of(comparisons).attention(comparisons)
+        found = views_of(comparisons)
         return [
             self._measurement(comparison, view, lacking)
             for comparison, view, lacking in zip(comparisons, found, missing, strict=True)
@@ -155,17 +152,28 @@ def attention_drop(measurement: Measurement) -> Measurement:
 
 
 def run_of(comparisons: Sequence[Comparison]) -> AttentionRun:
-    """Raises ModelError where the comparisons know no run."""
-    run: Any = comparisons[0].run
+    """Raises ModelError where the comparisons were made by hand."""
+    run = comparisons[0].run
     if run is None:
         raise ModelError(
             "attention needs both models: it is there for comparisons made by a fixture"
         )
-    found: AttentionRun = run
-    return found
+    return cast("AttentionRun", run)
 
 
-def _shift(found: AttentionView | str) -> Measurement:
+def views_of(comparisons: Sequence[Comparison]) -> list[AttentionView | str]:
+    """Where both models look while they read the base's reply, or why that is unknown.
+
+    Raises:
+        CapabilityError: an engine does not show its attention.
+    """
+    run = run_of(comparisons)
+    return views.attention_views(
+        run.generation, comparisons, around=lambda: list(run.comparer.near(comparisons))
+    )
+
+
+def shift_measurement(found: AttentionView | str) -> Measurement:
     if isinstance(found, str):
         return Measurement(name="attention shift", value=math.nan, unit=BITS, unsupported=found)
     return Measurement(
@@ -334,7 +342,7 @@ def attention_map(
             tokens, or there is no such head.
     """
     read = comparison if original is None else replace(comparison, base=original.base)
-    return run_of([comparison]).attention_map(read, layer=layer, head=head)
+    return views.attention_map(run_of([comparison]).generation, read, layer=layer, head=head)
 
 
 def _words(words: str | Iterable[str]) -> tuple[str, ...]:

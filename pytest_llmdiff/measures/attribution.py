@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.errors import ConfigError
@@ -53,6 +53,7 @@ def attribution(
         raise ConfigError("attributions need both models: a comparison made by a fixture has them")
     if comparison.given is not None:
         raise ConfigError("attributions need replies, and this text was read, not answered")
-    run: Any = comparison.run
-    found: Attribution = run.attribution(comparison, terms)
-    return found
+    from pytest_llmdiff.explain.attribution import attribution as computing
+
+    run = cast("computing.AttributionRun", comparison.run)
+    return computing.attribution(run, comparison, terms)

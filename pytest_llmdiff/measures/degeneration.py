@@ -6,9 +6,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Protocol, cast, overload
 
-from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
+from pytest_llmdiff.data.comparison import SIDES, Comparison, Measurement, Reply, Run
 from pytest_llmdiff.data.prompts import likeness, normalised
 from pytest_llmdiff.data.text.languages import language_of, prose, units
 from pytest_llmdiff.data.text.scripts import main_script, may_be_japanese
@@ -17,7 +17,23 @@ from pytest_llmdiff.measures.settle import Question, Subject, measured, settle, 
 from pytest_llmdiff.verdicts.views import View
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.explain.training.known import KnownTraining
     from pytest_llmdiff.explain.training.recitation import Recital
+    from pytest_llmdiff.generation.generator import ReplyGenerator
+    from pytest_llmdiff.store import Store
+
+
+class DegenerationRun(Run, Protocol):
+    """A run that knows what its tuned model was trained on."""
+
+    @property
+    def sides(self) -> tuple[str, str]: ...
+    @property
+    def generation(self) -> ReplyGenerator: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def trained(self) -> KnownTraining: ...
 
 
 # A reply ends in a loop when its last characters are at least this many repetitions of one unit …
@@ -49,15 +65,42 @@ class Degeneration:
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
         run = next((c.run for c in comparisons if c.run is not None), None)
         recitals: Sequence[Recital | None] = [None] * len(comparisons)
+        markers = frozenset[str]()
         if run is not None:
-            recitals = run.recitals(comparisons, [_expected(c) for c in comparisons])
+            trained = cast("DegenerationRun", run)
+            recitals, markers = _recitals(trained, comparisons), _markers(trained)
         return [
-            _measurement(comparison, recital)
+            _measurement(comparison, recital, markers)
             for comparison, recital in zip(comparisons, recitals, strict=True)
         ]
 
 
-def _measurement(comparison: Comparison, recital: Recital | None) -> Measurement:
+def _recitals(run: DegenerationRun, comparisons: Sequence[Comparison]) -> list[Recital | None]:
+    """The training answers that the tuned replies recite. A recording has them."""
+    from pytest_llmdiff.explain.training.recitation import Recital
+    from pytest_llmdiff.store import files_hash
+
+    memo, tuning = run.generation.memo, run.sides == SIDES
+    data = run.trained.known_data if tuning else None
+    also = data and files_hash(run.store, [dataset.path for dataset in data.datasets])
+    if not memo.get("recites", "tuned", None, lambda _: data is not None, also=also):
+        return [None] * len(comparisons)
+    about = [[list(c.probe.messages), c.tuned.text, _expected(c)] for c in comparisons]
+    rows = memo.get_all(
+        "recital", "tuned", about, lambda _, todo: run.trained.recited(todo), also=also
+    )
+    return [None if row is None else Recital(**row) for row in rows]
+
+
+def _markers(run: DegenerationRun) -> frozenset[str]:
+    """Special tokens and template marks in the files of both models. A recording has them."""
+    memo = run.generation.memo
+    return frozenset(memo.get("markers", "tuned", None, lambda _: run.trained.markers()))
+
+
+def _measurement(
+    comparison: Comparison, recital: Recital | None, markers: frozenset[str]
+) -> Measurement:
     base, tuned = comparison.base, comparison.tuned
     looping = loops(base) is not None
     problems = _alone(tuned, also=", as does the base's" if looping else "")
@@ -68,7 +111,7 @@ def _measurement(comparison: Comparison, recital: Recital | None) -> Measurement
             (f" of {counts[0]} tokens", f" after {counts[1]}") if all(counts) else ("", "")
         )
         problems.append(f"it runs into the limit{limit} where the base stopped{after}")
-    problems += [*_switched(comparison), *_leaked(comparison)]
+    problems += [*_switched(comparison), *_leaked(comparison, markers)]
     problems += [*_copied(comparison), *_recited(recital)]
     return Measurement(
         name="degeneration",
@@ -92,13 +135,8 @@ def _switched(comparison: Comparison) -> Iterator[str]:
         yield f"the reply is in {languages[0]}, the base's in {languages[1]}"
 
 
-def _leaked(comparison: Comparison) -> Iterator[str]:
-    run = comparison.run
-    marks = leaked(
-        comparison.tuned.text,
-        own=frozenset() if run is None else run.markers,
-        beside=_expected(comparison),
-    )
+def _leaked(comparison: Comparison, markers: frozenset[str]) -> Iterator[str]:
+    marks = leaked(comparison.tuned.text, own=markers, beside=_expected(comparison))
     if marks:
         named = ", ".join(map(repr, marks[:3])) + (", …" if len(marks) > 3 else "")
         yield f"the reply holds marks of a chat template: {named}"

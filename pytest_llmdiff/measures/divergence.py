@@ -5,13 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import TYPE_CHECKING, Protocol, cast, overload
 
-from pytest_llmdiff.data.comparison import Comparison, Measurement
+from pytest_llmdiff.data.comparison import Comparison, Measurement, Run
 from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.errors import ModelError
 from pytest_llmdiff.measures.settle import Question, Subject, measured, settle
 from pytest_llmdiff.verdicts.views import View
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.generation.comparisons import Comparer
+    from pytest_llmdiff.generation.generator import ReplyGenerator
+
+
+class DivergenceRun(Run, Protocol):
+    """A run whose models read each other's replies."""
+
+    @property
+    def generation(self) -> ReplyGenerator: ...
+    @property
+    def comparer(self) -> Comparer: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +43,9 @@ class Divergence:
             raise ModelError(
                 "the divergence needs both models: it is there for comparisons made by a fixture"
             )
-        return [_measurement(value) for value in run.divergences(comparisons)]
+        run = cast("DivergenceRun", run)
+        requests = [run.comparer.request(comparison) for comparison in comparisons]
+        return [_measurement(value) for value in run.generation.divergences(requests)]
 
 
 def _measurement(value: TokenDivergences) -> Measurement:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
-from pytest_llmdiff.data.comparison import SIDES, Comparison, Side
+from pytest_llmdiff.data.comparison import SIDES, Comparison, Run, Side
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.explain import carriers as carried
 from pytest_llmdiff.explain.carriers import Carriers
 from pytest_llmdiff.explain.training.values import AT, At, Influences
 
+if TYPE_CHECKING:
+    from pytest_llmdiff.explain.training.known import KnownTraining
+    from pytest_llmdiff.generation.generator import ReplyGenerator
+    from pytest_llmdiff.store import Store
 
-class InfluenceRun(Protocol):
+
+class InfluenceRun(Run, Protocol):
     """A run that knows how its tuned model was trained."""
 
-    def influences(
-        self, comparison: Comparison, *, reply: Side, examples: int | None, at: At
-    ) -> Influences:
-        """The training examples that push most towards a reply; see `influence`."""
-
-    def carriers(self, comparisons: Sequence[Comparison]) -> Carriers:
-        """The parts of the adapter that carry the change; see the helper of that name."""
+    @property
+    def generation(self) -> ReplyGenerator: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def trained(self) -> KnownTraining: ...
 
 
 NEAREST = 200  # examples that are looked at, unless told otherwise
@@ -59,8 +65,11 @@ def influence(
         )
     if examples is not None and examples < 1:
         raise ConfigError(f"influence: got examples={examples!r}; expected 1 or more, or None")
+    from pytest_llmdiff.explain.training.influence import influences
+
     run = _run_of(comparison, "influence")
-    return run.influences(comparison, reply=reply, examples=examples, at=at)
+    learnt = partial(run.trained.learnt, run.store)
+    return influences(run.generation, comparison, learnt, reply=reply, examples=examples, at=at)
 
 
 def carriers(subject: Comparison | Iterable[Comparison]) -> Carriers:
@@ -76,7 +85,7 @@ def carriers(subject: Comparison | Iterable[Comparison]) -> Carriers:
     chosen = [subject] if isinstance(subject, Comparison) else list(_differing(subject))
     if not chosen:
         raise ConfigError("carriers: no comparison of the set has replies that differ")
-    return _run_of(chosen[0], "carriers").carriers(chosen)
+    return carried.carriers(_run_of(chosen[0], "carriers").generation, chosen)
 
 
 def _differing(subject: Iterable[Comparison]) -> Iterator[Comparison]:
@@ -90,6 +99,6 @@ def _run_of(comparison: Comparison, helper: str) -> InfluenceRun:
         raise ConfigError(
             f"{helper}: this comparison was made by hand; take one of the fixtures or of llm_pair"
         )
-    run: Any = comparison.run
-    found: InfluenceRun = run
-    return found
+    if comparison.sides != SIDES:
+        raise ConfigError(f"{helper} asks what tuning changed: it takes base and tuned model")
+    return cast("InfluenceRun", comparison.run)

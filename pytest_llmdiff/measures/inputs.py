@@ -6,12 +6,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
 
-from pytest_llmdiff.data.comparison import Comparison, InputsOf, PassagesOf, Score
-from pytest_llmdiff.data.tokens import Likelihood
+from pytest_llmdiff.data.comparison import (
+    SIDES,
+    Comparison,
+    InputsOf,
+    PassagesOf,
+    Run,
+    Score,
+    Side,
+)
+from pytest_llmdiff.data.tokens import Likelihood, Passage
 from pytest_llmdiff.errors import CapabilityError, ScorerError
 
+if TYPE_CHECKING:
+    from pytest_llmdiff.generation.comparisons import Comparer
+    from pytest_llmdiff.generation.generator import ReplyGenerator
+    from pytest_llmdiff.generation.scoring import Scoring
+
 NO_RUN = "a likelihood needs both models: it is there for comparisons made by a fixture"
+
+
+class InputsRun(Run, Protocol):
+    """A run that scores texts, and finds how likely its models find them."""
+
+    @property
+    def generation(self) -> ReplyGenerator: ...
+    @property
+    def comparer(self) -> Comparer: ...
+    @property
+    def scoring(self) -> Scoring: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +58,28 @@ def likelihoods_of(comparisons: Sequence[Comparison], passages_of: PassagesOf) -
     if run is None:
         return [_untold(count, NO_RUN) for count in counts]
     try:
-        sides = [iter(run.likelihoods(s, comparisons, passages_of)) for s in ("base", "tuned")]
+        sides = [iter(_likelihoods(run, side, comparisons, passages_of)) for side in SIDES]
     except CapabilityError as error:
         return [_untold(count, str(error)) for count in counts]
     found = []
     for count in counts:
         found.append(_told(*(list(islice(side, count)) for side in sides)))
     return found
+
+
+def _likelihoods(
+    run: Run, side: Side, comparisons: Sequence[Comparison], passages_of: PassagesOf
+) -> list[Likelihood | str]:
+    from pytest_llmdiff.generation.likelihoods import likelihoods
+
+    inputs = cast("InputsRun", run)
+    own = [passage for comparison in comparisons for passage in passages_of(comparison)]
+
+    def around() -> list[Passage]:
+        near = inputs.comparer.near(comparisons)
+        return [passage for comparison in near for passage in passages_of(comparison)]
+
+    return likelihoods(inputs.generation, side, own, around)
 
 
 def _told(base: list[Likelihood | str], tuned: list[Likelihood | str]) -> Told:
@@ -66,7 +106,9 @@ def scores_of(
         return []
     run = comparisons[0].run
     if run is not None:
-        return run.scores(role, comparisons, inputs_of, scorer)
+        from pytest_llmdiff.generation.comparison_scores import comparison_scores
+
+        return comparison_scores(cast("InputsRun", run), role, comparisons, inputs_of, scorer)
     if scorer is None:
         raise ScorerError(
             f"this comparison was made by hand and knows no {role}: give scorer= "

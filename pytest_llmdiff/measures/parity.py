@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from pytest_llmdiff.data.comparison import Comparison, Measurement
+from pytest_llmdiff.data.comparison import Comparison, Measurement, Run
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.engines.pair.first_differences import FirstDifference, about, asked
 from pytest_llmdiff.engines.pair.first_differences import first_differences as found
@@ -19,6 +19,9 @@ from pytest_llmdiff.measures.wiring.findings import Findings, Problem, findings_
 from pytest_llmdiff.verdicts.verdict import judge
 from pytest_llmdiff.verdicts.views import View
 
+if TYPE_CHECKING:
+    from pytest_llmdiff.engines.pair.pair import Pair
+
 # Prompts on which the tuned model's reply must differ from the base's before a served reply that
 # is the base's says anything.
 TELLING = 3
@@ -27,15 +30,11 @@ AROUND = 3  # tokens shown before and behind the first one that differs
 Ids = Sequence[int]
 
 
-class ParityRun(Protocol):
+class ParityRun(Run, Protocol):
     """A run whose base is the tuned model, and whose tuned model is the served one."""
 
     @property
-    def rounding(self) -> float:
-        """The difference of two logits (nats) that rounding alone makes, on the noisier side."""
-
-    def first_differences(self, comparisons: Sequence[Comparison]) -> list[FirstDifference]:
-        """Where the served replies leave the tuned model's."""
+    def generation(self) -> ReplyGenerator: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +49,22 @@ class Parity:
     tolerance: float | None = None
 
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
-        run: Any = comparisons[0].run if comparisons else None
-        if comparisons and not hasattr(run, "first_differences"):
+        if not comparisons:
+            return []
+        if comparisons[0].run is None:
             raise ConfigError("parity is of comparisons of llm_tuned and llm_served")
-        tolerance = self.tolerance
-        if tolerance is None:
-            tolerance = run.rounding if comparisons else 0.0
+        generation = cast("ParityRun", comparisons[0].run).generation
+        tolerance = rounding(generation.pair) if self.tolerance is None else self.tolerance
         return [
-            _measurement(difference, tolerance) for difference in run.first_differences(comparisons)
+            _measurement(difference, tolerance)
+            for difference in first_differences(generation, comparisons)
         ]
+
+
+def rounding(pair: Pair) -> float:
+    """The difference of two logits (nats) that rounding alone makes, on the noisier side."""
+    services = (side.service for side in (pair.base, pair.tuned) if hasattr(side, "service"))
+    return max((service.tolerance for service in services), default=0.0)
 
 
 def _measurement(difference: FirstDifference, tolerance: float) -> Measurement:
@@ -238,11 +244,10 @@ def compared(tuned: Model, served: Model, prompts: Iterable[Given]) -> list[Comp
     Raises:
         ConfigError: the models are not llm_tuned and llm_served, or there is no prompt.
     """
-    run: Any = getattr(served, "run", None)
     names = [getattr(model, "name", None) for model in (tuned, served)]
     if names != ["llm_tuned", "llm_served"]:
         raise ConfigError("parity takes the fixtures llm_tuned and llm_served")
-    comparisons: list[Comparison] = run.compare(probes_of(prompts))
+    comparisons = served.run.comparer.compare(probes_of(prompts))
     if not comparisons:
         raise ConfigError("parity: there is no prompt to compare the replies to")
     return comparisons
@@ -275,7 +280,7 @@ def _rendering(served: Model, comparisons: list[Comparison]) -> Problem | None:
 
 
 def _adapter(tuned: Model, comparisons: list[Comparison]) -> Problem | None:
-    base = tuned.run.reply("base", [comparison.probe for comparison in comparisons])
+    base = tuned.run.comparer.reply("base", [comparison.probe for comparison in comparisons])
     texts = ((b.text, c.base.text, c.tuned.text) for b, c in zip(base, comparisons, strict=True))
     return adapter_problem(list(texts))
 

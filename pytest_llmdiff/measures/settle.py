@@ -196,7 +196,7 @@ def _let_pass(run: Any, verdict: Verdict) -> bool:
     if verdict.outcome == "inconclusive" and settings.inconclusive != "fail":
         return True
     accepting = settings.accept and verdict.outcome in ("regressed", "inconclusive")
-    return bool(run.calibrating or accepting)
+    return bool(settings.calibrating or accepting)
 
 
 def _settle_one(comparison: Comparison, metric: Metric, questions: Sequence[Question]) -> None:

@@ -61,7 +61,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    item.config.stash[SESSION].enter(item)
     try:
         return (yield)
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.errors import LLMDiffError
+from pytest_llmdiff.plugin.allowed import conditions_of
 from pytest_llmdiff.plugin.session import Session
 from pytest_llmdiff.verdicts.baseline import (
     Baseline,
@@ -40,7 +41,7 @@ def write_calibration(session: Session, path: Path) -> list[str]:
     try:
         conditions: dict[str, Any] = {}
         for role in {role_of(measure) for measures in tests.values() for measure in measures}:
-            conditions |= session.conditions(role)
+            conditions |= conditions_of(session.pair_run, role)
     except LLMDiffError as error:
         return [f"baseline: nothing was written: {error}"]
     lines = write_baseline(Baseline(conditions=conditions, tests=tests), path)

@@ -10,7 +10,7 @@ from pytest_llmdiff.plugin.session import SESSION, Session
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.comparison import Comparison
-    from pytest_llmdiff.generation.models import Model, ModelPair
+    from pytest_llmdiff.measures.wiring.models import Model, ModelPair
     from pytest_llmdiff.verdicts.sets import Comparisons
 
 NO_MODELS = "no models: give --llm-base SPEC --llm-tuned SPEC"
@@ -23,8 +23,8 @@ NO_SERVED = "no served model: give --llm-served SPEC"
 @pytest.fixture
 def comparison(request: pytest.FixtureRequest) -> Comparison:
     """Both models' replies to the probe of this test case (see `@pytest.mark.llmdiff`)."""
-    (found,) = _session(request).pair_run.compare([_param(request)])
-    return found
+    (only,) = _session(request).pair_run.comparer.compare([_param(request)])
+    return only
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def comparisons(request: pytest.FixtureRequest) -> Comparisons:
 @pytest.fixture(scope="session")
 def llm_base(request: pytest.FixtureRequest) -> Model:
     """The base model, for run-time prompts."""
-    from pytest_llmdiff.generation.models import Model
+    from pytest_llmdiff.measures.wiring.models import Model
 
     return Model("base", _session(request).pair_run)
 
@@ -46,7 +46,7 @@ def llm_base(request: pytest.FixtureRequest) -> Model:
 @pytest.fixture(scope="session")
 def llm_tuned(request: pytest.FixtureRequest) -> Model:
     """The tuned model, for run-time prompts."""
-    from pytest_llmdiff.generation.models import Model
+    from pytest_llmdiff.measures.wiring.models import Model
 
     return Model("tuned", _session(request).pair_run)
 
@@ -54,7 +54,7 @@ def llm_tuned(request: pytest.FixtureRequest) -> Model:
 @pytest.fixture(scope="session")
 def llm_served(request: pytest.FixtureRequest) -> Model:
     """The tuned model as it is served, for parity."""
-    from pytest_llmdiff.generation.models import Model
+    from pytest_llmdiff.measures.wiring.models import Model
 
     session = _session(request)
     if session.served is None:
@@ -65,7 +65,7 @@ def llm_served(request: pytest.FixtureRequest) -> Model:
 @pytest.fixture(scope="session")
 def llm_pair(request: pytest.FixtureRequest) -> ModelPair:
     """Both models, for run-time prompts."""
-    from pytest_llmdiff.generation.models import ModelPair
+    from pytest_llmdiff.measures.wiring.models import ModelPair
 
     return ModelPair(_session(request).pair_run)
 

@@ -14,7 +14,7 @@ from pytest_llmdiff.config.settings import only_plans, read_settings, require_ap
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, StoreError
 from pytest_llmdiff.plugin.fixtures import MODEL_FIXTURES
 from pytest_llmdiff.plugin.marker import asks_for_divergence, is_ours, is_set, probes_of
-from pytest_llmdiff.plugin.session import KEPT, SESSION, Session, case_of
+from pytest_llmdiff.plugin.session import SESSION, Session, case_of
 
 GATHERING = "llmdiff-gathering"
 # Those that are pytest's alone; the others may hold no pytest settings.
@@ -107,7 +107,7 @@ def checked_specs(session: Session) -> Any:
     base = parse_spec(settings.base or "", option="--llm-base", folder=settings.folder)
     tuned = parse_spec(settings.tuned or "", option="--llm-tuned", folder=settings.folder)
     check_pair(base, tuned, settings)
-    if session.calibrating:
+    if settings.calibrating:
         from pytest_llmdiff.engines.noise import check_noise
 
         check_noise(base)
@@ -117,7 +117,7 @@ def checked_specs(session: Session) -> Any:
         check_spec(session.served, "--llm-served", base, settings)
     served = None if session.served is None else session.served.path
     require_apart(vars(settings), {"base": base.path, "tuned": tuned.path, "served": served})
-    session.check_files()
+    session.allowed.check_files()
     check_scorer("toxicity", settings.toxicity, settings.folder_of("toxicity"))
     if settings.template is not None:
         from pytest_llmdiff.engines.files.sources import given_template
@@ -175,7 +175,7 @@ def collected(session: Session, items: Sequence[pytest.Item]) -> None:
     """
     config = session.config
     named = any("::" in argument for argument in config.args)
-    if session.specs is None or named or not session.accepted:
+    if session.specs is None or named or not session.allowed.accepted:
         return
     from pytest_llmdiff.verdicts.accepted import unmatched
 
@@ -183,7 +183,7 @@ def collected(session: Session, items: Sequence[pytest.Item]) -> None:
     for item in items:
         digests = {session.plan.with_system(probe).digest for probe in probes_of(item)}
         found.setdefault(case_of(item), set()).update(digests)
-    for entry in unmatched(session.accepted.values(), found, config.rootpath):
+    for entry in unmatched(session.allowed.accepted.values(), found, config.rootpath):
         session.warnings.append(
             f"{session.settings.accepted.name}: the entry for {entry.probe} of {entry.test} "
             "matches no probe any more; remove it, or accept the new probe"
@@ -200,17 +200,16 @@ def attach(report: pytest.TestReport, item: pytest.Item) -> pytest.TestReport:
     """Let the facts of a test that used the models travel with its last report."""
     if uses_models(item):
         facts: dict[str, Any] = {"uses_models": True}
-        kept = item.stash.get(KEPT, None)
+        session = item.config.stash[SESSION]
+        kept = None if session.test is None else session.test.kept
         if report.when == "call" and report.passed and kept is not None:
-            tolerate(report, kept.inconclusive, item.config.stash[SESSION].settings.inconclusive)
+            tolerate(report, kept.inconclusive, session.settings.inconclusive)
         if report.when == "teardown":
             from pytest_llmdiff.reports.rerun import rerun_target
 
             facts |= {} if kept is None else kept.row()
             facts["case"] = case_of(item)
             facts["target"] = rerun_target(item.config, item)
-            if kept is not None:
-                del item.stash[KEPT]  # its row is all that is needed; items live until the end
         # Attributes of a report are serialised by xdist; properties would go to JUnit whole. Half
         # of a surrogate pair, which a server may send, is an internal error of xdist's.
         travels = hasattr(item.config, "workerinput")
@@ -267,8 +266,9 @@ def summary(terminalreporter: Any, session: Session) -> None:
         return
     if hasattr(session.config, "workerinput"):
         return  # a worker is asked for a summary as well, and nobody reads it
+    from pytest_llmdiff.plugin.outputs import facts_of
     from pytest_llmdiff.reports.terminal.summary import write_summary
 
-    write_summary(terminalreporter, session.facts())
+    write_summary(terminalreporter, facts_of(session))
     for line in session.closing:
         terminalreporter.write_line(line)

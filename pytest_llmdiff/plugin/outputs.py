@@ -1,4 +1,4 @@
-"""The files that a run writes at its end, besides the store."""
+"""What a run writes at its end, besides the store: the files that were asked for."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 
 from pytest_llmdiff.config.settings import runs_tests
 from pytest_llmdiff.config.specs import Spec
-from pytest_llmdiff.errors import LLMDiffError
+from pytest_llmdiff.errors import LLMDiffError, StoreError
 from pytest_llmdiff.plugin.session import Session
+from pytest_llmdiff.plugin.workers import WorkerNotes
+from pytest_llmdiff.reports.run_facts import RunFacts
+from pytest_llmdiff.verdicts.chance import adjust, chance_of
 
 
 def write_outputs(session: Session, specs: tuple[Spec, Spec]) -> tuple[list[str], bool]:
@@ -54,11 +57,11 @@ def _files(
     if (found := settings.json) is not None:
         from pytest_llmdiff.reports.files.json_report import write_json
 
-        yield "json", lambda: write_json(session.facts(), found)
+        yield "json", lambda: write_json(facts_of(session), found)
     if (html := settings.html) is not None:
         from pytest_llmdiff.reports.html import write_html
 
-        yield "html", lambda: write_html(session.facts(), html)
+        yield "html", lambda: write_html(facts_of(session), html)
     if settings.export is not None:
         from pytest_llmdiff.reports.files.export import write_export
 
@@ -66,7 +69,7 @@ def _files(
     if (markdown := settings.markdown) is not None:
         from pytest_llmdiff.reports.files.markdown import write_markdown
 
-        yield "markdown", lambda: write_markdown(session.facts(), markdown)
+        yield "markdown", lambda: write_markdown(facts_of(session), markdown)
 
 
 def _for_reviewers(session: Session) -> Iterator[str]:
@@ -76,7 +79,7 @@ def _for_reviewers(session: Session) -> Iterator[str]:
         from pytest_llmdiff.reports.files.markdown import append_markdown
 
         try:
-            append_markdown(session.facts(), Path(summary))
+            append_markdown(facts_of(session), Path(summary))
         except OSError as error:  # which a workflow's author can do nothing about in this run
             yield f"markdown: GITHUB_STEP_SUMMARY cannot be written to ({error})"
     if os.environ.get("GITHUB_ACTIONS") == "true":
@@ -84,4 +87,34 @@ def _for_reviewers(session: Session) -> Iterator[str]:
 
         root = session.config.rootpath
         workspace = Path(os.environ.get("GITHUB_WORKSPACE") or root)
-        yield from annotation_lines(session.facts(), root, workspace)
+        yield from annotation_lines(facts_of(session), root, workspace)
+
+
+def facts_of(session: Session) -> RunFacts:
+    """What the reports are made of."""
+    adjust(session.rows.values())
+    notes = _worker_notes(session)
+    own = [*session.store.warnings, *session.warnings] if session.rows else []
+    return RunFacts(
+        settings=session.settings,
+        rows=session.rows,
+        resolved={} if notes is None else notes.resolved,
+        notes=[] if notes is None else notes.notes,
+        warnings=list(dict.fromkeys([*own, *(() if notes is None else notes.warnings)])),
+        skipped=session.skipped,
+        chance=chance_of(session.rows.values()),
+        options=session.rerun_options,
+        exit_code=session.exit_code,
+    )
+
+
+def _worker_notes(session: Session) -> WorkerNotes | None:
+    """What the processes of the run left for the reports, if there is anything to report."""
+    if not session.rows or session.specs is None:
+        return None
+    try:
+        _ = session.worker_notes.notes
+    except StoreError as error:  # whose tests have failed of it; the others have a report still
+        session.warnings.append(str(error))
+        return None
+    return session.worker_notes

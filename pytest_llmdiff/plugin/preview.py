@@ -15,7 +15,7 @@ from pytest_llmdiff.verdicts.decisions import smallest_effect
 
 def outlook(session: Session, sets: Mapping[str, Sequence[Probe]]) -> list[str]:
     """Lines for the summary; `sets` has the probes of the tests over a whole set, by test."""
-    return [*_requests(session), *_effects(sets, session.baseline)]
+    return [*_requests(session), *_effects(sets, session.allowed.baseline)]
 
 
 def _requests(session: Session) -> Iterator[str]:

@@ -49,7 +49,7 @@ def skip_unknown_language(comparisons: Comparisons, role: str) -> None:
     What the scorer should be able to judge and cannot is no reason: that fails.
     """
     run: Any = comparisons.run
-    languages = run.languages(role)
+    languages = run.scoring.languages(role, None)
     reasons = {undeclared(probe.language, languages) for probe in comparisons.probes}
     if None in reasons:
         return

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from pytest_llmdiff import ConfigError
 from pytest_llmdiff.engines.scripted import ScriptedEngine
-from pytest_llmdiff.explain.attention.values import AttentionView
 from tests.support.attention import view_of
 from tests.support.projects import BASE, CAPITAL, REFUND, TUNED, Run, write_models
 
@@ -217,19 +213,13 @@ def test_a_recording_has_it(project: pytest.Pytester, run: Run) -> None:
 
 
 def test_what_rounding_can_do_is_no_shift() -> None:
-    from pytest_llmdiff.measures.attention import AttentionShift
+    from pytest_llmdiff.measures.attention import shift_measurement
 
-    class Told:
-        def attention(self, comparisons: Sequence[Any]) -> list[AttentionView | str]:
-            found: list[AttentionView | str] = [
-                replace(view_of(["a"], [1.0], [1.0]), shift=0.1, noise=noise)
-                for noise in (0.1, 0.09)
-            ]
-            found.append(replace(view_of(["a"], [1.0], [1.0]), shift=math.nan))
-            return [*found, "no reply"][: len(comparisons)]
-
-    comparison: Any = SimpleNamespace(run=Told())
-    rounded, moved, broken, silent = AttentionShift().measure([comparison] * 4)
+    view = view_of(["a"], [1.0], [1.0])
+    rounded = shift_measurement(replace(view, shift=0.1, noise=0.1))
+    moved = shift_measurement(replace(view, shift=0.1, noise=0.09))
+    broken = shift_measurement(replace(view, shift=math.nan))
+    silent = shift_measurement("no reply")
     assert math.isnan(broken.value), "it keeps no limit"
     assert (rounded.value, rounded.details["measured"], moved.value) == (0, 0.1, 0.1)
     assert silent.unsupported == "no reply"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pytest_llmdiff.data.comparison import Comparison, Reply
+from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.engines.pair.first_differences import FirstDifference
 from pytest_llmdiff.measures.parity import (
     Parity,
@@ -212,16 +216,14 @@ def test_the_suite_asks_its_own_probes(pytester: pytest.Pytester, models: Path) 
 # The rungs
 
 
-class Parted:
-    """A run with these first_differences."""
-
-    rounding = 0.1
+class Memo:
+    """Facts about a pair of models: each second reply differs from the first here."""
 
     def __init__(self, *found: FirstDifference) -> None:
         self.found = list(found)
 
-    def first_differences(self, _: Any) -> list[FirstDifference]:
-        return self.found
+    def get_all(self, *_: Any) -> list[dict[str, Any]]:
+        return list(map(asdict, self.found))
 
 
 @pytest.mark.parametrize(
@@ -237,10 +239,16 @@ class Parted:
     ],
 )
 def test_kinds(difference: FirstDifference, tolerance: float | None, kind: str) -> None:
-    class Held:
-        run = Parted(difference)
-
-    (m,) = Parity(tolerance=tolerance).measure([Held()])  # type: ignore[list-item]
+    sides = {
+        side: SimpleNamespace(service=SimpleNamespace(tolerance=noise))
+        for side, noise in (("base", 0.1), ("tuned", 0.05))
+    }
+    pair = SimpleNamespace(resolved={}, **sides)
+    run: Any = SimpleNamespace(generation=SimpleNamespace(pair=pair, memo=Memo(difference)))
+    comparison = Comparison(
+        probe=make_probe("p"), base=Reply(text="a"), tuned=Reply(text="b"), run=run
+    )
+    (m,) = Parity(tolerance=tolerance).measure([comparison])
     assert m.details["kind"] == kind
     assert m.value == (kind in ("real", "end"))
     assert bool(m.details["problems"]) == bool(m.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -452,18 +453,20 @@ def test_the_facts_of_a_token() -> None:
     assert found.first_flip == 1
 
 
-class OneRun:
-    """A run that knows one set of statistics."""
+class OneGeneration:
+    """Knows one set of statistics."""
 
     def __init__(self, value: TokenDivergences) -> None:
         self.value = value
 
-    def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
-        return [self.value for _ in comparisons]
+    def divergences(self, requests: Sequence[str]) -> list[TokenDivergences]:
+        return [self.value for _ in requests]
 
 
 def measured(value: TokenDivergences) -> Measurement:
-    run: Any = OneRun(value)
+    run: Any = SimpleNamespace(
+        generation=OneGeneration(value), comparer=SimpleNamespace(request=lambda c: c.probe.prompt)
+    )
     one = Comparison(probe=make_probe(PROMPT), base=reply("a"), tuned=reply("b"), run=run)
     return Divergence().measure([one])[0]
 

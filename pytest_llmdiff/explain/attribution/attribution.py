@@ -3,11 +3,11 @@ each once, kept in the store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_llmdiff.data.comparison import SIDES, Comparison, InputsOf, Reply, Score, Side
+from pytest_llmdiff.data.comparison import SIDES, Comparison, Reply, Score, Side
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.probes import Probe
 from pytest_llmdiff.data.text.words import Words, words_of
@@ -21,22 +21,27 @@ from pytest_llmdiff.explain.attribution.values import (
     SideAttribution,
     Terms,
 )
+from pytest_llmdiff.generation.comparison_scores import comparison_scores
 from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.likelihoods import all_likelihoods
 from pytest_llmdiff.store import content_key
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.generation.comparisons import Comparer
+    from pytest_llmdiff.generation.scoring import Scoring
 
 Values = dict[Side, dict[Mask, float]]
 
 
 class AttributionRun(Protocol):
-    """The run, as far as attributions need it."""
+    """A run that answers changed prompts, and scores the replies."""
 
     @property
     def generation(self) -> ReplyGenerator: ...
-    def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]: ...
-    def scores(
-        self, role: str, comparisons: Sequence[Comparison], inputs_of: InputsOf, spec: object | None
-    ) -> list[Score]: ...
+    @property
+    def comparer(self) -> Comparer: ...
+    @property
+    def scoring(self) -> Scoring: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +171,7 @@ def _probes(subject: Subject, texts: list[str]) -> list[Probe]:
 def _replies(run: AttributionRun, subject: Subject, texts: list[str]) -> Mapping[Side, list[Reply]]:
     """Both models' replies to the prompt with each text."""
     probes = _probes(subject, texts)
-    return {side: run.reply(side, probes) for side in SIDES}
+    return {side: run.comparer.reply(side, probes) for side in SIDES}
 
 
 def _toxicities(run: AttributionRun, subject: Subject, texts: list[str]) -> dict[Side, list[float]]:
@@ -177,8 +182,8 @@ def _toxicities(run: AttributionRun, subject: Subject, texts: list[str]) -> dict
             _probes(subject, texts), replies["base"], replies["tuned"], strict=True
         )
     ]
-    scores = run.scores(
-        "toxicity", comparisons, lambda each: [(each.base.text,), (each.tuned.text,)], None
+    scores = comparison_scores(
+        run, "toxicity", comparisons, lambda each: [(each.base.text,), (each.tuned.text,)]
     )
 
     def value(score: Score, text: str) -> float:

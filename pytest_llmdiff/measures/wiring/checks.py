@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
-from pytest_llmdiff.data.comparison import Measurement
+from pytest_llmdiff.data.comparison import Comparison, Measurement
 from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.errors import ConfigError, ProbeError
-from pytest_llmdiff.generation.models import ModelPair
 from pytest_llmdiff.measures.wiring import files as wiring
 from pytest_llmdiff.measures.wiring.behaviour import (
     prediction_findings,
@@ -21,6 +20,7 @@ from pytest_llmdiff.measures.wiring.behaviour import (
 )
 from pytest_llmdiff.measures.wiring.cutoff import cutoff_content, cutoff_facts, cutoff_findings
 from pytest_llmdiff.measures.wiring.findings import Findings, Problem, findings_measurement
+from pytest_llmdiff.measures.wiring.models import ModelPair
 from pytest_llmdiff.measures.wiring.template.comparison import BATTERY
 from pytest_llmdiff.measures.wiring.training import training_findings
 
@@ -89,14 +89,14 @@ def _stop_tokens(pair: ModelPair) -> Findings:
 def _training(pair: ModelPair) -> Findings:
     from pytest_llmdiff.data.training.log import LOOKED_FOR, read_training_log
 
-    folder = pair.run.training.folder
+    folder = pair.run.trained.training.folder
     if folder is None:
         return Findings(skipped="the tuned model has no folder where training leaves its log")
     return training_findings(read_training_log(folder), looked_for=LOOKED_FOR)
 
 
 def _answers(pair: ModelPair) -> Findings:
-    training, data = pair.run.training, pair.run.train_data
+    training, data = pair.run.trained.training, pair.run.trained.train_data
     return cutoff_findings(
         pair.run.generation.memo.get(
             "cut answers",
@@ -154,14 +154,14 @@ def _predictions(pair: ModelPair) -> Findings:
     return prediction_findings(facts)
 
 
-def _replies(pair: ModelPair) -> Any:
+def _replies(pair: ModelPair) -> list[Comparison]:
     text = (files("pytest_llmdiff.suites.wiring") / "prompts.jsonl").read_text(encoding="utf-8")
     rows = [json.loads(line) for line in text.splitlines()]
     probes = [
         make_probe(row["prompt"], language=row["language"], generation={"max_new_tokens": 96})
         for row in rows
     ]
-    return pair.run.compare(probes)
+    return pair.run.comparer.compare(probes)
 
 
 CHECKS: Mapping[str, Callable[[ModelPair], Findings]] = {
