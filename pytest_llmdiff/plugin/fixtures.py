@@ -1,4 +1,4 @@
-"""The fixtures. Nothing is loaded before a test uses what they give."""
+"""The fixtures. They load nothing before a test uses what they return."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def llm_tuned(request: pytest.FixtureRequest) -> Model:
 
 @pytest.fixture(scope="session")
 def llm_served(request: pytest.FixtureRequest) -> Model:
-    """The tuned model as it is served, for parity."""
+    """The served form of the tuned model, for parity."""
     from pytest_llmdiff.measures.wiring.models import Model
 
     session = _session(request)
@@ -71,15 +71,15 @@ def llm_pair(request: pytest.FixtureRequest) -> ModelPair:
 
 
 def _param(request: pytest.FixtureRequest) -> Any:
-    """What `parametrize` made of the markers."""
+    """The probe or probes that the markers gave this case."""
     __tracebackhide__ = True
     from pytest_llmdiff.errors import ConfigError
 
     if not hasattr(request, "param"):
         raise ConfigError(
-            f"{request.fixturename} is asked for while the test runs: name it among the arguments "
-            "of a test function or of its fixtures (a unittest.TestCase has none), so that its "
-            "probes are known beforehand, or take llm_pair.compare(prompt)"
+            f"{request.fixturename} is requested while the test runs: make it an argument of the "
+            "test function or of one of its fixtures (a unittest.TestCase has none), so that its "
+            "probes are known beforehand, or use llm_pair.compare(prompt)"
         )
     return request.param
 

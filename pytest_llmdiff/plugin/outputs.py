@@ -17,27 +17,27 @@ from pytest_llmdiff.verdicts.chance import adjust, chance_of
 
 
 def write_outputs(session: Session, specs: tuple[Spec, Spec]) -> tuple[list[str], bool]:
-    """Write what was asked for: last lines of the summary, and whether all of it is written.
+    """Write the files. Returns lines for the summary, and whether every file was written.
 
-    What cannot be written keeps nothing else from being written. A run that only lists its tests
-    writes nothing.
+    A file that cannot be written does not keep the others from being written. A run that only
+    lists its tests writes none.
     """
-    lines, whole = list[str](), True
+    lines, complete = list[str](), True
     if not runs_tests(session.config):
-        return lines, whole
+        return lines, complete
     for name, write in _files(session, specs):
         try:
             lines += write() or ()
         except (LLMDiffError, OSError) as error:  # a full disk, say
             lines.append(f"{name}: nothing was written: {error}")
-            whole = False
-    return [*lines, *_for_reviewers(session)], whole
+            complete = False
+    return [*lines, *_for_reviewers(session)], complete
 
 
 def _files(
     session: Session, specs: tuple[Spec, Spec]
 ) -> Iterator[tuple[str, Callable[[], Iterable[str] | None]]]:
-    """The files that were asked for: what they are, and what writes each and may tell of it."""
+    """The name of each file, and a function that writes it and may return lines for the summary."""
     settings, rows = session.settings, session.rows
     if settings.calibrate is not None:
         from pytest_llmdiff.plugin.calibration import write_calibration
@@ -54,10 +54,10 @@ def _files(
             "record",
             partial(write_recording, session.store, session.run_id, specs, settings.record),
         )
-    if (found := settings.json) is not None:
+    if (json := settings.json) is not None:
         from pytest_llmdiff.reports.files.json_report import write_json
 
-        yield "json", lambda: write_json(facts_of(session), found)
+        yield "json", lambda: write_json(facts_of(session), json)
     if (html := settings.html) is not None:
         from pytest_llmdiff.reports.html import write_html
 
@@ -73,14 +73,14 @@ def _files(
 
 
 def _for_reviewers(session: Session) -> Iterator[str]:
-    """In a workflow of GitHub, its summary and annotations."""
+    """Summary and annotations of a GitHub workflow."""
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary and session.rows:
         from pytest_llmdiff.reports.files.markdown import append_markdown
 
         try:
             append_markdown(facts_of(session), Path(summary))
-        except OSError as error:  # which a workflow's author can do nothing about in this run
+        except OSError as error:  # nothing that the author of a test could fix
             yield f"markdown: GITHUB_STEP_SUMMARY cannot be written to ({error})"
     if os.environ.get("GITHUB_ACTIONS") == "true":
         from pytest_llmdiff.reports.files.annotations import annotation_lines
@@ -109,12 +109,12 @@ def facts_of(session: Session) -> RunFacts:
 
 
 def _worker_notes(session: Session) -> WorkerNotes | None:
-    """What the processes of the run left for the reports, if there is anything to report."""
+    """What the processes of the run left for the reports; None if there is nothing to report."""
     if not session.rows or session.specs is None:
         return None
     try:
         _ = session.worker_notes.notes
-    except StoreError as error:  # whose tests have failed of it; the others have a report still
+    except StoreError as error:  # tests that needed the store have failed; the others are reported
         session.warnings.append(str(error))
         return None
     return session.worker_notes

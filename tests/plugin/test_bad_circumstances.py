@@ -75,11 +75,11 @@ def test_collecting_needs_no_place_to_write(project: pytest.Pytester, run: Run) 
     [
         (
             "@pytest.mark.llmdiff('x')\ndef test_it(): pass",
-            "*test_it has @pytest.mark.llmdiff and asks for neither comparison nor comparisons*",
+            "*test_it has @pytest.mark.llmdiff but requests neither comparison nor comparisons*",
         ),
         (
             "@pytest.mark.llmdiff('x')\ndef test_it(llm_pair): pass",
-            "*test_it has @pytest.mark.llmdiff and asks for neither comparison nor comparisons*",
+            "*test_it has @pytest.mark.llmdiff but requests neither comparison nor comparisons*",
         ),
     ],
 )
@@ -138,7 +138,7 @@ def test_a_comparison_that_is_asked_for_too_late(project: pytest.Pytester, run: 
     result = run()
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines_random(
-        ["E *comparison is asked for while the test runs: name it among the arguments *"]
+        ["E *comparison is requested while the test runs: make it an argument *"]
     )
 
 

@@ -55,8 +55,8 @@ def test_each_is_told(project: pytest.Pytester, run: Run) -> None:
     result = run("--llmdiff-json=report.json")
     result.stdout.fnmatch_lines_random(
         [
-            "E *ConfigError: comparison is asked for while the test runs: *.compare(prompt)",
-            "E *ConfigError: comparisons is asked for while the test runs: *",
+            "E *ConfigError: comparison is requested while the test runs: *.compare(prompt)",
+            "E *ConfigError: comparisons is requested while the test runs: *",
             "E *ConfigError: a limit is a finite number, not '0.3': give one, such as 0.3",
             "E *semantic drift of 1 comparison (1 more could not be judged): *",
             "  semantic drift 0.* (90 % interval *) over 1 of 2  *test_partly_judged",

@@ -32,7 +32,7 @@ def test_requests_from_the_store_and_fresh(project: pytest.Pytester, run: Run) -
             "  base   11 from the store, 49 to answer",
             "  tuned  11 from the store, 49 to answer",
             "  test_suite.py::test_set: 62 probes, 60 questions",
-            "    what it can detect is told with a baseline that has this test",
+            "    what it can detect is unknown without a baseline that has this test",
         ]
     )
     result.stdout.no_fnmatch_line("*test_one: *")  # no set
@@ -96,7 +96,7 @@ def test_noise_that_is_none_tells_nothing_of_what_a_set_can_detect(
     project.makepyfile(test_suite=SUITE)
     run("--llmdiff-calibrate=b.json").assert_outcomes(passed=61)
     run("--llmdiff-plan", "--llmdiff-baseline=b.json").stdout.fnmatch_lines(
-        ["    semantic drift: what it can detect is not told by a baseline in which all *"]
+        ["    semantic drift: what it can detect is unknown: all values in the baseline *"]
     )
 
 

@@ -389,7 +389,7 @@ def test_it(comparison):
         ("llmdiff()", "*give prompts, file=..., or both*"),
         ("llmdiff(3)", "*@pytest.mark.llmdiff: *3*"),
         ("llmdiff('x', max_new_tokens=0)", "*max_new_tokens=0 is not allowed*"),
-        ("skipif(False, reason='')", "*asks for the fixture comparison and has no probes*"),
+        ("skipif(False, reason='')", "*requests the fixture comparison but has no probes*"),
     ],
 )
 def test_collection_errors(project: pytest.Pytester, run: Run, marker: str, message: str) -> None:

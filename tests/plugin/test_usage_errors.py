@@ -136,15 +136,15 @@ CASES: list[tuple[list[str], str]] = [
         [BASE, TUNED, f"--llmdiff-vllm={'[' * 100_000}"],
         "--llmdiff-vllm: '*… is not a JSON ob*",
     ),
-    ([BASE, TUNED, "--llmdiff-json=file.txt/x"], "*there can be no *x, since *file.txt is a file"),
+    ([BASE, TUNED, "--llmdiff-json=file.txt/x"], "*x is impossible, since *file.txt is a file"),
     ([BASE, TUNED, "--llmdiff-store=file.txt/x"], "--llmdiff-store: *since *file.txt is a file"),
     ([BASE, TUNED, "--llmdiff-store=file.txt"], "--llmdiff-store: *file.txt is a file; give a f*"),
-    ([BASE, TUNED, "--llmdiff-record=/dev/null"], "*/dev/null is no ordinary file; give another"),
-    ([BASE, TUNED, "--llmdiff-calibrate=/dev/zero"], "*/dev/zero is no ordinary file; give ano*"),
+    ([BASE, TUNED, "--llmdiff-record=/dev/null"], "*/dev/null is not a regular file; give another"),
+    ([BASE, TUNED, "--llmdiff-calibrate=/dev/zero"], "*/dev/zero is not a regular file; give*"),
     ([BASE, TUNED, "--llmdiff-llamafactory=nowhere"], "--llmdiff-llamafactory: there is no *nowh*"),
     (
         [BASE, TUNED, "--llmdiff-json=x", "--llmdiff-html=empty/../x"],
-        "--llmdiff-html: *x is the file of --llmdiff-json too, which would be lost*",
+        "--llmdiff-html: *x is the file of --llmdiff-json too, and would overwrite it*",
     ),
     (
         [BASE, TUNED, "--llmdiff-calibrate=x", "--llmdiff-record=x"],
@@ -174,7 +174,7 @@ CASES: list[tuple[list[str], str]] = [
     ([BASE, TUNED, "--llmdiff-html=empty"], "--llmdiff-html: *empty is a folder; give a file"),
     ([BASE, TUNED, "--llmdiff-markdown=empty"], "--llmdiff-markdown: *empty is a folder; give a*"),
     ([BASE, TUNED, "-o", "llmdiff_seed=-1"], "llmdiff_seed in ini: '-1' is not a whole number*"),
-    (["-o", "llmdiff_required=true"], "llmdiff_required is set and no models are given*"),
+    (["-o", "llmdiff_required=true"], "llmdiff_required is set, but no models are given*"),
 ]
 
 
