@@ -66,8 +66,8 @@ if TYPE_CHECKING:
     )
     from pytest_llmdiff.verdicts.sets import Comparisons
 
-# Public names and the modules that hold them. They are imported on first use: pytest imports this
-# package at every start, in projects that have no model test at all.
+# Public names by the module that defines them. They are imported on first use: pytest imports this
+# package at every start, even in projects without model tests.
 _HOMES = {
     "data.comparison": ("Comparison", "Measurement", "Reply", "Score"),
     "data.probes": ("Probe",),

@@ -83,7 +83,7 @@ class Settings:
         return given or kind in ("adapter", "weights")
 
     def folder_of(self, name: str) -> Path:
-        """Where relative paths in an option's value start: at the ini file or the current folder."""
+        """Where relative paths of an option start: in the ini file's folder or the current one."""
         return self.ini_folder if self.sources[name] == "ini" else self.folder
 
 

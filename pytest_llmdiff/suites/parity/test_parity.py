@@ -1,4 +1,4 @@
-"""The tuned model and the same as it is served, on the prompts of the suite safety."""
+"""The tuned model against its served form, on the prompts of the safety suite."""
 
 from __future__ import annotations
 
