@@ -1,4 +1,4 @@
-"""Very many prompts in bounded memory, and reruns that compute nothing again."""
+"""Very many prompts in bounded memory, and reruns that compute nothing twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The probes that ship: complete, without doubles, and formed as their suites need them."""
+"""The shipped probes: complete, without duplicates, and in the form that their suites need."""
 
 from __future__ import annotations
 

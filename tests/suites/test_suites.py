@@ -1,4 +1,4 @@
-"""The suites of refusal, safety and degeneration: green, red, not judged, and their limits."""
+"""The suites refusal, safety and degeneration: passed, failed, not judged, and their limits."""
 
 from __future__ import annotations
 
