@@ -59,7 +59,7 @@ CASES: list[tuple[list[str], str]] = [
     (["--llm-base=empty", TUNED], "*neither adapter_config.json (a PEFT adapter) nor config.json*"),
     (["--llm-base=ggufs", TUNED], "*name its file: ggufs/model.gguf"),
     (["--llm-base=pickled", TUNED], "*has only pickled weights (pytorch_model.bin)*"),
-    (["--llm-base=weights", "--llm-tuned=pickled_adapter"], "*pickled weights only (adapter_mod*"),
+    (["--llm-base=weights", "--llm-tuned=pickled_adapter"], "*only pickled weights (adapter_mod*"),
     (["--llm-base=no_weights", TUNED], "*has a configuration but no .safetensors weights"),
     (["--llm-base=adapter", TUNED], "--llm-base: adapter is a PEFT adapter; the base is*"),
     ([BASE, "--llm-tuned=adapter"], "*which needs the weights of its base in --llm-base*"),
@@ -141,7 +141,7 @@ CASES: list[tuple[list[str], str]] = [
     ([BASE, TUNED, "--llmdiff-store=file.txt"], "--llmdiff-store: *file.txt is a file; give a f*"),
     ([BASE, TUNED, "--llmdiff-record=/dev/null"], "*/dev/null is not a regular file; give another"),
     ([BASE, TUNED, "--llmdiff-calibrate=/dev/zero"], "*/dev/zero is not a regular file; give*"),
-    ([BASE, TUNED, "--llmdiff-llamafactory=nowhere"], "--llmdiff-llamafactory: there is no *nowh*"),
+    ([BASE, TUNED, "--llmdiff-llamafactory=nowhere"], "--llmdiff-llamafactory: *nowhere does not*"),
     (
         [BASE, TUNED, "--llmdiff-json=x", "--llmdiff-html=empty/../x"],
         "--llmdiff-html: *x is the file of --llmdiff-json too, and would overwrite it*",
@@ -201,11 +201,11 @@ def test_a_model_outside_the_project_must_not_hide_its_settings(
     (outside / "model.safetensors").write_bytes(b"")
     result = project.runpytest_subprocess(BASE, "--llm-tuned", str(outside))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"*has not read *pytest.toml; write --llm-tuned={outside}"])
+    result.stderr.fnmatch_lines([f"*did not read *pytest.toml; write --llm-tuned={outside}"])
     assert project.runpytest_subprocess(BASE, f"--llm-tuned={outside}").ret == 0
     result = project.runpytest_subprocess(BASE, TUNED, "--llmdiff-embedder", str(outside))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"*has not read *pytest.toml; write --llmdiff-embedder={outside}"])
+    result.stderr.fnmatch_lines([f"*did not read *pytest.toml; write --llmdiff-embedder={outside}"])
 
 
 def test_an_unknown_option_of_a_later_version_is_refused(project: pytest.Pytester) -> None:
