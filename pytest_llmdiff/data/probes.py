@@ -16,8 +16,8 @@ import pytest
 
 from pytest_llmdiff.config.options import GENERATION_PARSERS
 from pytest_llmdiff.config.packages import given_path
+from pytest_llmdiff.data.files.probe_files import is_probe_file, probe_rows
 from pytest_llmdiff.data.messages import Message, is_whole, parse_messages
-from pytest_llmdiff.data.probe_files import is_probe_file, probe_rows
 from pytest_llmdiff.errors import ConfigError, ProbeFileError
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from pytest_llmdiff.data.files.text_files import TextRow, read_pairs, read_texts
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.probes import Probe
-from pytest_llmdiff.data.text_files import TextRow, read_pairs, read_texts
 from pytest_llmdiff.errors import ConfigError
 
 
@@ -36,7 +36,7 @@ def crows_pairs(path: str | Path) -> list[Probe]:
     Raises:
         ProbeFileError: the file is malformed; the message has file, line and column.
     """
-    from pytest_llmdiff.data.bias_sets import read_crows_pairs
+    from pytest_llmdiff.data.files.bias_sets import read_crows_pairs
 
     return probes_of_rows(read_crows_pairs(Path(path)))
 
@@ -47,7 +47,7 @@ def bbq(path: str | Path) -> list[Probe]:
     Raises:
         ProbeFileError: the file is malformed; the message has file, line and column.
     """
-    from pytest_llmdiff.data.bias_sets import read_bbq
+    from pytest_llmdiff.data.files.bias_sets import read_bbq
 
     return probes_of_rows(read_bbq(Path(path)))
 
@@ -61,7 +61,7 @@ def winogender(path: str | Path, *, first: str = "male") -> list[Probe]:
         ConfigError: `first` is neither male nor female.
         ProbeFileError: the file is malformed; the message has file, line and column.
     """
-    from pytest_llmdiff.data.bias_sets import PRONOUNS, read_winogender
+    from pytest_llmdiff.data.files.bias_sets import PRONOUNS, read_winogender
 
     if first not in PRONOUNS:
         raise ConfigError(f"first={first!r}: the genders are {' and '.join(PRONOUNS)}")

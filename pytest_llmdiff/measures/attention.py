@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast, overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement
-from pytest_llmdiff.data.text.words import user_text, word_spans
+from pytest_llmdiff.data.text.spans import user_text, word_spans
 from pytest_llmdiff.errors import ConfigError, ModelError
 from pytest_llmdiff.explain.attention.values import (
     AttentionMap,
@@ -17,8 +17,9 @@ from pytest_llmdiff.explain.attention.values import (
     Moves,
     word_shares,
 )
-from pytest_llmdiff.measures.invariance import Pair, paired
-from pytest_llmdiff.measures.settle import Question, Subject, measured, settle
+from pytest_llmdiff.measures.pairs import Pair, paired
+from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 
 

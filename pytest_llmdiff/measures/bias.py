@@ -13,7 +13,8 @@ from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.measures.divergence import Divergence
 from pytest_llmdiff.measures.inputs import likelihoods_of, scores_of
 from pytest_llmdiff.measures.refusal.refusal import Refusal
-from pytest_llmdiff.measures.settle import Question, members_of, settle
+from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.subject import members_of
 from pytest_llmdiff.verdicts.views import View
 
 Member = tuple[str, object]

@@ -11,23 +11,17 @@ from typing import TYPE_CHECKING, overload
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.data.prompts import likeness, normalised
 from pytest_llmdiff.data.text.languages import language_of, prose, units
+from pytest_llmdiff.data.text.loops import loop_of
 from pytest_llmdiff.data.text.scripts import main_script, may_be_japanese
 from pytest_llmdiff.data.training.markers import leaked
-from pytest_llmdiff.measures.settle import Question, Subject, measured, settle, settle_problems
+from pytest_llmdiff.measures.settle import Question, settle, settle_problems
+from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 
 if TYPE_CHECKING:
     from pytest_llmdiff.explain.training.recitation import Recital
 
 
-# A reply ends in a loop when its last characters are at least this many repetitions of one unit …
-REPETITIONS = 4
-# … and at least this many characters long ("hahaha" and "----" are no loops).
-LOOP_CHARACTERS = 32
-# Share of repeated 4-grams of tokens (seq-rep-4, Welleck et al. 2019, arXiv 1908.04319) above which
-# a reply of some length repeats itself; ordinary text is far below.
-REPEATED_4_GRAMS = 0.5
-REPEATED_FROM = 40
 # A prompt of fewer words (characters of Chinese) may well be echoed: a greeting is.
 COPIED_FROM = 5
 SHOWN = 80  # characters of a recited answer
@@ -59,7 +53,7 @@ class Degeneration:
 
 def _measurement(comparison: Comparison, recital: Recital | None) -> Measurement:
     base, tuned = comparison.base, comparison.tuned
-    looping = loops(base) is not None
+    looping = loop_of(base) is not None
     problems = _alone(tuned, also=", as does the base's" if looping else "")
     endless = tuned.finish_reason == "length" and base.finish_reason == "stop"
     if endless:
@@ -145,35 +139,9 @@ def _alone(reply: Reply, also: str = "") -> list[str]:
     if not reply.text.strip():
         why = "only reasoning, cut by the length limit" if reply.reasoning else "nothing"
         problems.append(f"the reply is empty ({why})")
-    if (loop := loops(reply)) is not None:
+    if (loop := loop_of(reply)) is not None:
         problems.append(f"the reply loops{also}: {loop}")
     return problems
-
-
-def loops(reply: Reply) -> str | None:
-    """What a reply repeats, or None."""
-    unit = looping_suffix(reply.text.rstrip())
-    if unit is not None:
-        return f"it ends in repetitions of {unit.strip()[:40]!r}"
-    ids = reply.token_ids
-    if len(ids) >= REPEATED_FROM:
-        grams = [ids[i : i + 4] for i in range(len(ids) - 3)]
-        share = 1 - len(set(grams)) / len(grams)
-        if share > REPEATED_4_GRAMS:
-            return f"{share:.0%} of its runs of four tokens are repetitions"
-    return None
-
-
-def looping_suffix(text: str) -> str | None:
-    """The unit that the text's end repeats, or None. A last, incomplete repetition counts."""
-    for period in range(1, len(text) // REPETITIONS + 1):
-        matched = 0
-        limit = len(text) - period
-        while matched < limit and text[-1 - matched] == text[-1 - matched - period]:
-            matched += 1
-        if matched + period >= max(REPETITIONS * period, LOOP_CHARACTERS):
-            return text[len(text) - period :]
-    return None
 
 
 DEGENERATE = View(support=(0.0, math.inf))

@@ -10,7 +10,8 @@ from typing import overload
 from pytest_llmdiff.data.comparison import Comparison, Measurement
 from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.errors import ModelError
-from pytest_llmdiff.measures.settle import Question, Subject, measured, settle
+from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 
 

@@ -11,7 +11,8 @@ from typing import Any, overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement
 from pytest_llmdiff.errors import ConfigError, MissingPackageError
-from pytest_llmdiff.measures.settle import Question, members_of, settle
+from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.subject import members_of
 from pytest_llmdiff.verdicts.views import View
 
 # Why a text does not have a form, or None where it has.

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Score
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.measures.inputs import scores_of
+from pytest_llmdiff.measures.pairs import Pair, PairSubject, paired
 from pytest_llmdiff.measures.refusal.refusal import Refusal
-from pytest_llmdiff.measures.settle import Question, members_of, settle
-from pytest_llmdiff.verdicts.sets import Comparisons
+from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.subject import measured
 from pytest_llmdiff.verdicts.views import View
 
 # How the embedders call the two texts that they compare, and what these are here.
@@ -134,12 +135,9 @@ LOSS = View(support=(-2.0, 2.0), unseen=(-1.0, 1.0))
 FLIP_GAINED = View(support=(0.0, 1.0), of=flip_gained)
 FLIP_LOST = View(support=(0.0, 1.0), of=flip_lost)
 
-Pair = tuple[Comparison, Comparison]
-Subject = Comparison | Iterable[Comparison] | Iterable[Pair]
-
 
 def assert_invariant(
-    original: Subject,
+    original: PairSubject,
     perturbed: Comparison | None = None,
     *,
     at_most: float | None = None,
@@ -187,97 +185,8 @@ def invariant(
     original: Iterable[Comparison] | Iterable[Pair], *, scorer: object | None = None
 ) -> list[Measurement]: ...
 def invariant(
-    original: Subject, perturbed: Comparison | None = None, *, scorer: object | None = None
+    original: PairSubject, perturbed: Comparison | None = None, *, scorer: object | None = None
 ) -> Measurement | list[Measurement]:
     """By how much farther apart (cosine distance) the tuned replies to two forms of a prompt are
     than the base's, -2 to 2; `details` has both distances, and whether refusals flip."""
-    subject, metric = paired(original, perturbed), Invariance(scorer=scorer)
-    if isinstance(subject, Comparison):
-        return metric.measure([subject])[0]
-    return metric.measure(list(subject))
-
-
-def paired(
-    original: Subject, perturbed: Comparison | None = None
-) -> Comparison | Iterable[Comparison]:
-    """The comparison of the changed prompt, knowing its original; or a set of such.
-
-    Raises:
-        ConfigError: a set is given beside a comparison, or pairs cannot be told.
-    """
-    if isinstance(original, Comparison):
-        return original if perturbed is None else _with_original(perturbed, original)
-    if perturbed is not None:
-        raise ConfigError(
-            "the invariance helpers take two comparisons, or one set of pairs: (original, "
-            "perturbed), or probes of one cluster, the original first"
-        )
-    if isinstance(original, Comparisons):
-        return PairedComparisons(probes=original.probes, run=original.run, scope=original.scope)
-    return _pairs_of(members_of(original))
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairedComparisons(Comparisons):
-    """The changed prompts of a test's probes, each knowing the first one of its cluster."""
-
-    def __iter__(self) -> Iterator[Comparison]:
-        return _pairs_of(super().__iter__())
-
-
-def _with_original(perturbed: Comparison, original: Comparison) -> Comparison:
-    # All changed forms of one prompt are one question.
-    probe = replace(perturbed.probe, cluster=original.probe.question)
-    return replace(perturbed, probe=probe, original=original)
-
-
-def _pairs_of(members: Iterable[Any]) -> Iterator[Comparison]:
-    """The changed prompts of a set with their originals, one cluster in memory at a time."""
-    cluster, originals, forms = None, dict[Any, Comparison](), 0
-    seen: set[str] = set()
-    for member in members:
-        if not isinstance(member, Comparison):
-            yield _with_original(*_pair(member))
-            continue
-        if member.original is not None:
-            yield member
-            continue
-        name = member.probe.cluster
-        if name is None:
-            raise ConfigError(
-                f"{member.probe.id}: invariance is judged of prompts and their changed forms; give "
-                "both the same cluster, the original first, or give pairs of comparisons"
-            )
-        # Repeats of a probe differ in their seed; each goes with that of the original.
-        seed = member.probe.generation.get("seed")
-        if name != cluster:
-            _check_forms(cluster, forms)
-            if name in seen:
-                raise ConfigError(
-                    f"{member.probe.id}: the prompts of cluster {name!r} do not stand together"
-                )
-            seen.add(name)
-            cluster, originals, forms = name, {seed: member}, 0
-        elif member.probe.messages == next(iter(originals.values())).probe.messages:
-            originals[seed] = member
-        else:
-            forms += 1
-            first = next(iter(originals.values()))
-            yield _with_original(member, originals.get(seed, first))
-    _check_forms(cluster, forms)
-
-
-def _pair(member: object) -> Pair:
-    if isinstance(member, (tuple, list)) and len(member) == 2:
-        original, perturbed = member
-        if isinstance(original, Comparison) and isinstance(perturbed, Comparison):
-            return perturbed, original
-    raise ConfigError(
-        "a set of the invariance helpers has pairs of comparisons, (original, perturbed), or "
-        f"comparisons, not {type(member).__name__}"
-    )
-
-
-def _check_forms(cluster: str | None, forms: int) -> None:
-    if cluster is not None and not forms:
-        raise ConfigError(f"cluster {cluster!r} has one prompt: there is no changed form of it")
+    return measured(Invariance(scorer=scorer), paired(original, perturbed))

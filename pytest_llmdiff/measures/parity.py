@@ -14,7 +14,8 @@ from pytest_llmdiff.engines.pair.first_differences import first_differences as f
 from pytest_llmdiff.errors import CapabilityError, ConfigError
 from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.models import Given, Model, probes_of
-from pytest_llmdiff.measures.settle import OWN, Question, report, settle, settle_problems
+from pytest_llmdiff.measures.raising import report
+from pytest_llmdiff.measures.settle import OWN, Question, settle, settle_problems
 from pytest_llmdiff.measures.wiring.findings import Findings, Problem, findings_measurement
 from pytest_llmdiff.verdicts.verdict import judge
 from pytest_llmdiff.verdicts.views import View

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement
+from pytest_llmdiff.data.text.answers import contains, letter_of, options_of
 from pytest_llmdiff.data.tokens import Likelihood, Passage
-from pytest_llmdiff.measures.answers import contains, letter_of, options_of
 from pytest_llmdiff.measures.inputs import Told, likelihoods_of
-from pytest_llmdiff.measures.settle import Question, Subject, measured, settle
+from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 
 NO_REFERENCE = (

@@ -6,18 +6,18 @@ import math
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement, against_accepted
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.measures.raising import report, report_set
+from pytest_llmdiff.measures.subject import Subject, members_of
 from pytest_llmdiff.verdicts.metric import Metric, check_answered
 from pytest_llmdiff.verdicts.verdict import GIVEN, Verdict, judge, judge_set
 from pytest_llmdiff.verdicts.views import View
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.explain.explanation import Explanation
     from pytest_llmdiff.verdicts.baseline import Noise
     from pytest_llmdiff.verdicts.sets import Sample
     from pytest_llmdiff.verdicts.verdict import Evidence
@@ -60,9 +60,7 @@ class Question:
         return self.at_most is not None or self.at_least is not None
 
 
-def settle(
-    subject: Comparison | Iterable[Comparison], metric: Metric, questions: Sequence[Question]
-) -> None:
+def settle(subject: Subject, metric: Metric, questions: Sequence[Question]) -> None:
     """Measure, keep the verdicts for the reports, and raise where one did not pass.
 
     Raises:
@@ -92,7 +90,7 @@ def _check_limit(limit: object) -> None:
         )
 
 
-def settle_problems(subject: Comparison | Iterable[Comparison], metric: Metric) -> None:
+def settle_problems(subject: Subject, metric: Metric) -> None:
     """The same for a measure that counts problems: none is allowed, of a set in any member."""
     __tracebackhide__ = True
     question = Question(view=View(support=(0.0, float("inf"))), at_most=0, source=OWN)
@@ -119,84 +117,6 @@ def settle_problems(subject: Comparison | Iterable[Comparison], metric: Metric) 
     )
     (verdict,) = judge(measurement, at_most=0, source=OWN)
     report_set([(verdict, sample)])
-
-
-def members_of(subject: object) -> Iterable[Comparison]:
-    """A subject as a set of comparisons.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    __tracebackhide__ = True
-    if isinstance(subject, Iterable) and not isinstance(subject, (str, bytes, dict)):
-        return subject
-    raise ConfigError(
-        "this helper takes a comparison (the fixture of that name, llm_pair.compare(prompt)) or a "
-        "set of them (the fixture comparisons, llm_pair.compare_all(prompts)), not "
-        f"{type(subject).__name__}"
-    )
-
-
-def report(run: Any, comparison: Comparison | None, verdicts: Sequence[Verdict]) -> None:
-    """Record the verdicts, passed or not, and raise where one did not pass."""
-    __tracebackhide__ = True
-    for verdict in verdicts:
-        if run is not None:
-            run.record(comparison, verdict)
-    if all(verdict.passed or _let_pass(run, verdict) for verdict in verdicts):
-        if run is not None and comparison is not None and run.settings.explain == "all":
-            run.explain(comparison)  # for the reports
-        return
-    from pytest_llmdiff.explain.explanation import Explanation
-    from pytest_llmdiff.reports.failure import failure_text
-
-    explanation = Explanation()
-    if run is not None and comparison is not None:
-        explanation = run.explain(comparison)
-    elif run is not None:
-        explanation = Explanation(rerun=run.rerun())
-    raise AssertionError(failure_text(verdicts, comparison=comparison, explanation=explanation))
-
-
-def report_set(found: Sequence[tuple[Verdict, Sample]]) -> None:
-    """The same for the verdicts on a set."""
-    __tracebackhide__ = True
-    run: Any = found[0][1].run
-    for verdict, sample in found:
-        if run is not None:
-            run.record(None, verdict, sample)
-    open_ = [(v, sample) for v, sample in found if not v.passed and not _let_pass(run, v)]
-    shown = found if run is not None and run.settings.explain == "all" else open_
-    explained = {} if run is None else _explained(run, shown)
-    if open_:
-        from pytest_llmdiff.reports.failure import set_failure_text
-
-        rerun = "" if run is None else run.rerun()
-        raise AssertionError(set_failure_text(open_, explained=explained, rerun=rerun))
-
-
-def _explained(run: Any, found: Sequence[tuple[Verdict, Sample]]) -> dict[int, Explanation]:
-    """What explains the worst members of sets, by the identity of the comparison: several verdicts
-    may rest on the same."""
-    from pytest_llmdiff.reports.failure import worst_shown
-
-    members = {id(c): c for verdict, sample in found for _, c in worst_shown(verdict, sample)}
-    return {key: run.explain(comparison) for key, comparison in members.items()}
-
-
-def _let_pass(run: Any, verdict: Verdict) -> bool:
-    """Whether the test goes on although the verdict is no pass.
-
-    The helpers after it must have their say too where nothing is judged, where changes are
-    accepted, and where a set may be too small.
-    """
-    if run is None:
-        return False
-    settings = run.settings
-    if verdict.outcome == "inconclusive" and settings.inconclusive != "fail":
-        return True
-    accepting = settings.accept and verdict.outcome in ("regressed", "inconclusive")
-    return bool(run.calibrating or accepting)
 
 
 def _settle_one(comparison: Comparison, metric: Metric, questions: Sequence[Question]) -> None:
@@ -303,22 +223,3 @@ def _evidence(question: Question, samples: Mapping[View, Sample], scope: str) ->
         base = samples[question.base]
         found = change_evidence(base, sample, over=question.over, scope=scope)
     return replace(found, details={**found.details, **question.known})
-
-
-Subject = Comparison | Iterable[Comparison]
-
-
-def measured(
-    metric: Metric, subject: Comparison | Iterable[Comparison]
-) -> Measurement | list[Measurement]:
-    """What a helper's twin gives: the measurement of a comparison, or of each of a set."""
-    if isinstance(subject, Comparison):
-        return metric.measure([subject])[0]
-    if isinstance(subject, Sequence):
-        return metric.measure(list(subject))
-    from pytest_llmdiff.verdicts.sets import STREAMED
-
-    rest, found = iter(subject), []
-    while part := list(islice(rest, STREAMED)):
-        found += metric.measure(part)
-    return found

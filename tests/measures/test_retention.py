@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pytest_llmdiff import Comparison, Probe, Reply, retention
 from pytest_llmdiff.data.comparison import PassagesOf
 from pytest_llmdiff.data.probes import make_probe
+from pytest_llmdiff.data.text.answers import contains, options_of
 from pytest_llmdiff.data.tokens import Likelihood
-from pytest_llmdiff.measures.answers import contains, options_of
 from pytest_llmdiff.measures.retention import Retention, lost
 from tests.support.projects import Run, write_models
 

@@ -15,10 +15,11 @@ from scipy.special import log_softmax, rel_entr
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.data.text.languages import language_of
+from pytest_llmdiff.data.text.loops import looping_suffix
 from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.engines.pair.divergence import ROWS, statistics
 from pytest_llmdiff.errors import ModelError, ProbeError, ScorerError
-from pytest_llmdiff.measures.degeneration import Degeneration, looping_suffix
+from pytest_llmdiff.measures.degeneration import Degeneration
 from pytest_llmdiff.measures.divergence import Divergence
 from pytest_llmdiff.measures.drift import SemanticDrift
 from pytest_llmdiff.measures.toxicity import Toxicity, rise

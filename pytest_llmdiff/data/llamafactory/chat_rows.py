@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import reprlib
 
+from pytest_llmdiff.data.files.records import Record
 from pytest_llmdiff.data.llamafactory.examples import MEDIA, Example, Layout
 from pytest_llmdiff.data.llamafactory.rows import refuse_media_and_tools
 from pytest_llmdiff.data.messages import Message, parse_messages
-from pytest_llmdiff.data.records import Record
 
 _ALL_TEXT = Layout(columns={name: name for name in (*MEDIA, "tools")})
 

@@ -6,6 +6,7 @@ import json
 import reprlib
 from collections.abc import Mapping, Sequence
 
+from pytest_llmdiff.data.files.records import Record
 from pytest_llmdiff.data.llamafactory.examples import (
     ANSWERS,
     ASKS,
@@ -18,7 +19,6 @@ from pytest_llmdiff.data.llamafactory.examples import (
     value_of,
 )
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.records import Record
 
 
 def parse_turns(record: Record, layout: Layout) -> Conversation:

@@ -6,8 +6,9 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pytest_llmdiff.data.files.records import INFO, file_error
+from pytest_llmdiff.data.files.strict_json import load_json
 from pytest_llmdiff.data.llamafactory.examples import COLUMNS, FORMATTINGS, TAGS, Layout
-from pytest_llmdiff.data.records import INFO, file_error, load_json
 from pytest_llmdiff.errors import ConfigError
 
 # LLaMA-Factory's file types by ending; those that are no table of texts are not read here.

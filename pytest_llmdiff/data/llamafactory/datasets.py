@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_llmdiff.config.packages import given_path
+from pytest_llmdiff.data.files.formats import read_records
+from pytest_llmdiff.data.files.records import EXAMPLES, INFO, TRAINED, Record, file_error
 from pytest_llmdiff.data.llamafactory.chat_rows import parse_chat
 from pytest_llmdiff.data.llamafactory.dataset_info import (
     described_layout,
@@ -24,14 +26,6 @@ from pytest_llmdiff.data.llamafactory.examples import (
     needed_columns,
 )
 from pytest_llmdiff.data.llamafactory.rows import parse_example
-from pytest_llmdiff.data.records import (
-    EXAMPLES,
-    INFO,
-    TRAINED,
-    Record,
-    file_error,
-    read_records,
-)
 from pytest_llmdiff.errors import ConfigError, ProbeFileError
 
 __all__ = ["Dataset", "Example", "read_dataset", "read_training_data", "training_data_of"]

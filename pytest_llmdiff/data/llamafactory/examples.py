@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pytest_llmdiff.data.files.records import Record
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.records import Record
 
 Formatting = Literal["alpaca", "sharegpt", "openai"]
 FORMATTINGS: tuple[Formatting, ...] = ("alpaca", "sharegpt", "openai")

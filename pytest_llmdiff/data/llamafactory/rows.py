@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Sequence
 
+from pytest_llmdiff.data.files.records import Record
 from pytest_llmdiff.data.llamafactory.conversations import parse_turns
 from pytest_llmdiff.data.llamafactory.examples import (
     ANSWERS,
@@ -20,7 +21,6 @@ from pytest_llmdiff.data.llamafactory.examples import (
     value_of,
 )
 from pytest_llmdiff.data.messages import Message, parse_messages
-from pytest_llmdiff.data.records import Record
 
 
 def parse_example(record: Record, number: int, layout: Layout) -> Example:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import Spec, fetch
+from pytest_llmdiff.data.files.records import INFO
 from pytest_llmdiff.data.llamafactory.datasets import Dataset, read_dataset, read_training_data
 from pytest_llmdiff.data.llamafactory.modelfile import template_of_modelfile
-from pytest_llmdiff.data.records import INFO
 from pytest_llmdiff.data.training.config import TrainingConfig
 from pytest_llmdiff.data.training.files import read_text
 from pytest_llmdiff.data.training.template_source import (

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement
 from pytest_llmdiff.data.text.scripts import undeclared
-from pytest_llmdiff.measures.settle import Question, Subject, measured, settle
+from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_llmdiff.data.comparison import Comparison
-from pytest_llmdiff.measures.degeneration import loops
+from pytest_llmdiff.data.text.loops import loop_of
 from pytest_llmdiff.measures.wiring.adapter import LOGITS_MOVED
 from pytest_llmdiff.measures.wiring.findings import Findings, Problem
 
@@ -95,11 +95,11 @@ def stop_findings(comparisons: Sequence[Comparison]) -> Findings:
 
 def sound_findings(comparisons: Sequence[Comparison]) -> Findings:
     """Are the tuned replies neither empty nor repeating where the base's are sound?"""
-    sound = [c for c in comparisons if c.base.text.strip() and loops(c.base) is None]
+    sound = [c for c in comparisons if c.base.text.strip() and loop_of(c.base) is None]
     if not sound:
         return Findings(skipped="the base's own replies are empty or repeat themselves")
     empty = [c for c in sound if not c.tuned.text.strip()]
-    looping = [c for c in sound if c not in empty and loops(c.tuned) is not None]
+    looping = [c for c in sound if c not in empty and loop_of(c.tuned) is not None]
     if len(empty) + len(looping) <= DEGENERATE * len(sound):
         return Findings()
     first = (empty + looping)[0]

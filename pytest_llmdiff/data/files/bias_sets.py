@@ -6,9 +6,10 @@ import reprlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pytest_llmdiff.data.files.formats import read_records
+from pytest_llmdiff.data.files.records import Kind, Record, check_unique, file_error
+from pytest_llmdiff.data.files.text_files import TextRow, choice, needed, pair_rows
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.records import Kind, Record, check_unique, file_error, read_records
-from pytest_llmdiff.data.text_files import TextRow, choice, needed, pair_rows
 
 ANSWERS = ("ans0", "ans1", "ans2")
 PRONOUNS = {

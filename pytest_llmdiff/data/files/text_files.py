@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.data.files.formats import read_records
+from pytest_llmdiff.data.files.probe_files import parse_id, parse_tags, parse_text
+from pytest_llmdiff.data.files.records import Kind, Record, check_known
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.probe_files import parse_id, parse_tags, parse_text
-from pytest_llmdiff.data.records import Kind, Record, check_known, read_records
 
 TEXTS = ("text", "id", "tags", "language")
 PAIRS = ("stereotype", "anti_stereotype", "prompt", "id", "tags", "language")

@@ -1,87 +1,17 @@
-"""From the bytes of a data file (JSONL, JSON, CSV, TSV, Parquet) to records with their places."""
+"""Reads records from JSONL, JSON, CSV, TSV and Parquet."""
 
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import json
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pytest_llmdiff.errors import MissingPackageError, ProbeFileError
-
-INFO = "dataset_info.json"  # how LLaMA-Factory describes the data files beside and below it
-TRAINED = frozenset({"instruction", "conversations"})  # columns of training data alone
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """What a file should hold, in the words of its errors."""
-
-    noun: str
-    example: str
-    columns: str
-    check_columns: Callable[[str, Iterable[str]], None]
-    lines_in_json: bool = False  # one object a line, though the file's name ends in .json
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """Named values that no one has checked yet; `cells` are texts out of CSV or TSV."""
-
-    path: Path
-    unit: str  # "line" or "record"
-    number: int
-    values: dict[str, object]
-    cells: bool = False
-
-    @property
-    def place(self) -> str:
-        return f"{self.path}, {self.unit} {self.number}"
-
-    def error(self, problem: str, *, column: str | None = None) -> ProbeFileError:
-        place = self.place if column is None else f"{self.place}, column {column!r}"
-        return file_error(place, problem)
-
-
-def file_error(place: str, problem: str) -> ProbeFileError:
-    return ProbeFileError(f"{place}: {problem}")
-
-
-def check_unique(place: str, names: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise file_error(
-                f"{place}, column {name!r}", "the column is given twice; expected it once"
-            )
-        seen.add(name)
-
-
-def check_known(place: str, names: Iterable[str], columns: Sequence[str]) -> None:
-    """Each name is one of the columns, and none is there twice."""
-    names = list(names)
-    for name in names:
-        if name not in columns:
-            close = difflib.get_close_matches(name.lower(), columns, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise file_error(
-                f"{place}, column {reprlib.repr(name)}",
-                f"unknown column{hint}; expected columns among {', '.join(columns)}",
-            )
-    check_unique(place, names)
-
-
-EXAMPLES = Kind(
-    noun="example",
-    example='{"instruction": "...", "output": "..."}',
-    columns="column names",
-    check_columns=check_unique,
-    lines_in_json=True,
-)
+from pytest_llmdiff.data.files.records import Kind, Record, file_error
+from pytest_llmdiff.data.files.strict_json import load_json
+from pytest_llmdiff.errors import MissingPackageError
 
 
 def read_records(path: Path, kind: Kind) -> Iterator[Record]:
@@ -254,52 +184,6 @@ def _decode(path: Path, data: bytes) -> str:
             f"{path}, line {number}",
             f"the byte 0x{error.object[error.start]:02x} is not UTF-8; expected UTF-8 text",
         ) from error
-
-
-def load_json(
-    text: str,
-    *,
-    place: str,
-    position: Callable[[json.JSONDecodeError], str],
-    expected: str,
-) -> object:
-    try:
-        value = _loads(text)
-        # JSON can spell half of a surrogate pair, which no tokenizer and no report can encode.
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        raise file_error(
-            f"{place}, {position(error)}", f"broken JSON ({error.msg}); expected {expected}"
-        ) from error
-    except UnicodeEncodeError as error:
-        raise file_error(
-            place, "a \\u escape is half of a surrogate pair; expected whole characters"
-        ) from error
-    except RecursionError as error:
-        raise file_error(place, f"the JSON is nested too deeply; expected {expected}") from error
-    except ValueError as error:
-        raise file_error(place, f"{error}; expected {expected}") from error
-    return value
-
-
-def _loads(text: str) -> object:
-    # Only `json.loads` says of a byte order mark that it is one.
-    return json.loads(text) if text.startswith("\ufeff") else _STRICT.decode(text)
-
-
-def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """For `json`, which keeps the last of two equal keys and says nothing. Raises ValueError."""
-    values: dict[str, object] = {}
-    for key, value in pairs:
-        if key in values:
-            raise ValueError(f"the key {reprlib.repr(key)} is given twice in one object")
-        values[key] = value
-    return values
-
-
-# Made once: `json.loads` makes one for every call that has a hook.
-_STRICT = json.JSONDecoder(object_pairs_hook=unique_keys)
 
 
 def _object(place: str, value: object, kind: Kind) -> dict[str, object]:

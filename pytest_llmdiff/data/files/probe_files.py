@@ -8,17 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_llmdiff.data.files.formats import read_records
+from pytest_llmdiff.data.files.records import EXAMPLES, INFO, TRAINED, Kind, Record, check_known
+from pytest_llmdiff.data.files.strict_json import load_json
 from pytest_llmdiff.data.messages import Message, parse_messages
-from pytest_llmdiff.data.records import (
-    EXAMPLES,
-    INFO,
-    TRAINED,
-    Kind,
-    Record,
-    check_known,
-    load_json,
-    read_records,
-)
 from pytest_llmdiff.errors import ProbeFileError
 
 COLUMNS = ("prompt", "messages", "system", "reference", "id", "tags", "language", "cluster")

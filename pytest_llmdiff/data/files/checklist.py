@@ -17,7 +17,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.data.records import Kind, check_unique, file_error, load_json, read_records
+from pytest_llmdiff.data.files.formats import read_records
+from pytest_llmdiff.data.files.records import Kind, check_unique, file_error
+from pytest_llmdiff.data.files.strict_json import load_json
 from pytest_llmdiff.errors import ConfigError, ProbeFileError
 
 TSV_HEADER = "id\tquestion1\tquestion2"

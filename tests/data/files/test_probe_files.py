@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_llmdiff.data.files.probe_files import COLUMNS, ProbeRow, read_probe_file
 from pytest_llmdiff.data.messages import ROLES, Message, parse_messages
-from pytest_llmdiff.data.probe_files import COLUMNS, ProbeRow, read_probe_file
 from pytest_llmdiff.errors import MissingPackageError, ProbeFileError
 
 

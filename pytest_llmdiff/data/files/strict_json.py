@@ -1,0 +1,55 @@
+"""JSON that names the place of every fault, and refuses what `json` lets pass."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from collections.abc import Callable
+
+from pytest_llmdiff.data.files.records import file_error
+
+
+def load_json(
+    text: str,
+    *,
+    place: str,
+    position: Callable[[json.JSONDecodeError], str],
+    expected: str,
+) -> object:
+    try:
+        value = _loads(text)
+        # JSON can spell half of a surrogate pair, which no tokenizer and no report can encode.
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise file_error(
+            f"{place}, {position(error)}", f"broken JSON ({error.msg}); expected {expected}"
+        ) from error
+    except UnicodeEncodeError as error:
+        raise file_error(
+            place, "a \\u escape is half of a surrogate pair; expected whole characters"
+        ) from error
+    except RecursionError as error:
+        raise file_error(place, f"the JSON is nested too deeply; expected {expected}") from error
+    except ValueError as error:
+        raise file_error(place, f"{error}; expected {expected}") from error
+    return value
+
+
+def _loads(text: str) -> object:
+    # Only `json.loads` says of a byte order mark that it is one.
+    return json.loads(text) if text.startswith("\ufeff") else _STRICT.decode(text)
+
+
+def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """For `json`, which keeps the last of two equal keys and says nothing. Raises ValueError."""
+    values: dict[str, object] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"the key {reprlib.repr(key)} is given twice in one object")
+        values[key] = value
+    return values
+
+
+# Made once: `json.loads` makes one for every call that has a hook.
+_STRICT = json.JSONDecoder(object_pairs_hook=unique_keys)
