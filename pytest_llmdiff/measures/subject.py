@@ -13,10 +13,10 @@ Subject = Comparison | Iterable[Comparison]
 
 
 def members_of(subject: object) -> Iterable[Comparison]:
-    """A subject as a set of comparisons.
+    """The subject as a set of comparisons.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is not a set.
     """
     __tracebackhide__ = True
     if isinstance(subject, Iterable) and not isinstance(subject, (str, bytes, dict)):
@@ -28,17 +28,17 @@ def members_of(subject: object) -> Iterable[Comparison]:
     )
 
 
-def measured(
-    metric: Metric, subject: Comparison | Iterable[Comparison]
-) -> Measurement | list[Measurement]:
-    """What a helper's twin gives: the measurement of a comparison, or of each of a set."""
+def measured(metric: Metric, subject: Subject) -> Measurement | list[Measurement]:
+    """The measurement of one comparison, or a list with that of each member of a set."""
     if isinstance(subject, Comparison):
         return metric.measure([subject])[0]
-    if isinstance(subject, Sequence):
-        return metric.measure(list(subject))
+    members = members_of(subject)
+    if isinstance(members, Sequence):
+        return metric.measure(list(members))
     from pytest_llmdiff.verdicts.sets import STREAMED
 
-    rest, found = iter(subject), []
+    rest = iter(members)
+    measurements: list[Measurement] = []
     while part := list(islice(rest, STREAMED)):
-        found += metric.measure(part)
-    return found
+        measurements += metric.measure(part)
+    return measurements
