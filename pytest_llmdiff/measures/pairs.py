@@ -1,4 +1,4 @@
-"""Pairs of prompts: a prompt and a changed form of it, as two comparisons or in a set."""
+"""Pairs of prompts, each a prompt and a changed form of it: as two comparisons, or in a set."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PairSubject = Comparison | Iterable[Comparison] | Iterable[Pair]
 def paired(
     original: PairSubject, perturbed: Comparison | None = None
 ) -> Comparison | Iterable[Comparison]:
-    """The comparison of the changed prompt, knowing its original; or a set of such.
+    """The comparison of the changed prompt with its `original` set; or a set of those.
 
     Raises:
-        ConfigError: a set is given beside a comparison, or pairs cannot be told.
+        ConfigError: both a set and a comparison are given, or the pairs of a set are unclear.
     """
     if isinstance(original, Comparison):
-        return original if perturbed is None else _with_original(perturbed, original)
+        return original if perturbed is None else _with_original(original, perturbed)
     if perturbed is not None:
         raise ConfigError(
             "the invariance helpers take two comparisons, or one set of pairs: (original, "
@@ -35,22 +35,36 @@ def paired(
     return _pairs_of(members_of(original))
 
 
+def original_of(comparison: Comparison) -> Comparison:
+    """The comparison of the original prompt.
+
+    Raises:
+        ConfigError: it is not known.
+    """
+    if comparison.original is None:
+        raise ConfigError(
+            f"{comparison.probe.id}: the original of this prompt is not known; give both "
+            "comparisons, the original's first"
+        )
+    return comparison.original
+
+
 @dataclass(frozen=True, kw_only=True)
 class PairedComparisons(Comparisons):
-    """The changed prompts of a test's probes, each knowing the first one of its cluster."""
+    """The changed prompts among a test's probes; the first probe of a cluster is its original."""
 
     def __iter__(self) -> Iterator[Comparison]:
         return _pairs_of(super().__iter__())
 
 
-def _with_original(perturbed: Comparison, original: Comparison) -> Comparison:
-    # All changed forms of one prompt are one question.
+def _with_original(original: Comparison, perturbed: Comparison) -> Comparison:
+    # All changed forms of a prompt share a cluster, since they are not independent evidence.
     probe = replace(perturbed.probe, cluster=original.probe.question)
     return replace(perturbed, probe=probe, original=original)
 
 
 def _pairs_of(members: Iterable[Any]) -> Iterator[Comparison]:
-    """The changed prompts of a set with their originals, one cluster in memory at a time."""
+    """The changed prompts of a set with their originals; holds one cluster in memory at a time."""
     cluster, originals, forms = None, dict[Any, Comparison](), 0
     seen: set[str] = set()
     for member in members:
@@ -63,7 +77,7 @@ def _pairs_of(members: Iterable[Any]) -> Iterator[Comparison]:
         name = member.probe.cluster
         if name is None:
             raise ConfigError(
-                f"{member.probe.id}: invariance is judged of prompts and their changed forms; give "
+                f"{member.probe.id}: invariance compares prompts with changed forms of them; give "
                 "both the same cluster, the original first, or give pairs of comparisons"
             )
         # Repeats of a probe differ in their seed; each goes with that of the original.
@@ -72,7 +86,7 @@ def _pairs_of(members: Iterable[Any]) -> Iterator[Comparison]:
             _check_forms(cluster, forms)
             if name in seen:
                 raise ConfigError(
-                    f"{member.probe.id}: the prompts of cluster {name!r} do not stand together"
+                    f"{member.probe.id}: the prompts of cluster {name!r} are not consecutive"
                 )
             seen.add(name)
             cluster, originals, forms = name, {seed: member}, 0
@@ -81,7 +95,7 @@ def _pairs_of(members: Iterable[Any]) -> Iterator[Comparison]:
         else:
             forms += 1
             first = next(iter(originals.values()))
-            yield _with_original(member, originals.get(seed, first))
+            yield _with_original(originals.get(seed, first), member)
     _check_forms(cluster, forms)
 
 
@@ -89,7 +103,7 @@ def _pair(member: object) -> Pair:
     if isinstance(member, (tuple, list)) and len(member) == 2:
         original, perturbed = member
         if isinstance(original, Comparison) and isinstance(perturbed, Comparison):
-            return perturbed, original
+            return original, perturbed
     raise ConfigError(
         "a set of the invariance helpers has pairs of comparisons, (original, perturbed), or "
         f"comparisons, not {type(member).__name__}"
@@ -98,4 +112,4 @@ def _pair(member: object) -> Pair:
 
 def _check_forms(cluster: str | None, forms: int) -> None:
     if cluster is not None and not forms:
-        raise ConfigError(f"cluster {cluster!r} has one prompt: there is no changed form of it")
+        raise ConfigError(f"cluster {cluster!r} has only one prompt, and no changed form of it")

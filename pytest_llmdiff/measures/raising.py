@@ -1,4 +1,4 @@
-"""Records the verdicts for the reports, and raises if one of them did not pass."""
+"""Records verdicts for the reports, and raises if one of them did not pass."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 
 def report(run: Any, comparison: Comparison | None, verdicts: Sequence[Verdict]) -> None:
-    """Record the verdicts, passed or not, and raise where one did not pass."""
+    """Records the verdicts on a comparison, or on the models as a whole (None).
+
+    Raises:
+        AssertionError: one of them did not pass.
+    """
     __tracebackhide__ = True
     for verdict in verdicts:
         if run is not None:
             run.record(comparison, verdict)
-    if all(verdict.passed or _let_pass(run, verdict) for verdict in verdicts):
+    if all(verdict.passed or _tolerated(run, verdict) for verdict in verdicts):
         if run is not None and comparison is not None and run.settings.explain == "all":
             run.explain(comparison)  # for the reports
         return
@@ -34,37 +38,40 @@ def report(run: Any, comparison: Comparison | None, verdicts: Sequence[Verdict])
     raise AssertionError(failure_text(verdicts, comparison=comparison, explanation=explanation))
 
 
-def report_set(found: Sequence[tuple[Verdict, Sample]]) -> None:
-    """The same for the verdicts on a set."""
+def report_set(judged: Sequence[tuple[Verdict, Sample]]) -> None:
+    """Records the verdicts on a set, each with the sample that it rests on.
+
+    Raises:
+        AssertionError: one of them did not pass.
+    """
     __tracebackhide__ = True
-    run: Any = found[0][1].run
-    for verdict, sample in found:
+    run: Any = judged[0][1].run
+    for verdict, sample in judged:
         if run is not None:
             run.record(None, verdict, sample)
-    open_ = [(v, sample) for v, sample in found if not v.passed and not _let_pass(run, v)]
-    shown = found if run is not None and run.settings.explain == "all" else open_
+    failed = [(v, sample) for v, sample in judged if not v.passed and not _tolerated(run, v)]
+    shown = judged if run is not None and run.settings.explain == "all" else failed
     explained = {} if run is None else _explained(run, shown)
-    if open_:
+    if failed:
         from pytest_llmdiff.reports.failure import set_failure_text
 
         rerun = "" if run is None else run.rerun()
-        raise AssertionError(set_failure_text(open_, explained=explained, rerun=rerun))
+        raise AssertionError(set_failure_text(failed, explained=explained, rerun=rerun))
 
 
-def _explained(run: Any, found: Sequence[tuple[Verdict, Sample]]) -> dict[int, Explanation]:
-    """What explains the worst members of sets, by the identity of the comparison: several verdicts
-    may rest on the same."""
+def _explained(run: Any, judged: Sequence[tuple[Verdict, Sample]]) -> dict[int, Explanation]:
+    """The explanations of the worst members, by `id()`: several verdicts may share a member."""
     from pytest_llmdiff.reports.failure import worst_shown
 
-    members = {id(c): c for verdict, sample in found for _, c in worst_shown(verdict, sample)}
+    members = {id(c): c for verdict, sample in judged for _, c in worst_shown(verdict, sample)}
     return {key: run.explain(comparison) for key, comparison in members.items()}
 
 
-def _let_pass(run: Any, verdict: Verdict) -> bool:
-    """Whether the test goes on although the verdict is no pass.
+def _tolerated(run: Any, verdict: Verdict) -> bool:
+    """Whether the test goes on although the verdict did not pass.
 
-    The helpers after it must have their say too where nothing is judged, where changes are
-    accepted, and where a set may be too small.
+    It does during calibration, while changes are being accepted, and where the settings let
+    inconclusive sets pass, so that the helpers after this one are measured as well.
     """
     if run is None:
         return False

@@ -297,7 +297,7 @@ class PairRun:
 
     def first_differences(self, comparisons: Sequence[Comparison]) -> list[FirstDifference]:
         """Where each second reply leaves the first, and how sure the first model was there."""
-        from pytest_llmdiff.measures.parity import first_differences
+        from pytest_llmdiff.measures.parity.parity import first_differences
 
         return first_differences(self.generation, comparisons)
 

@@ -217,7 +217,7 @@ def test_a_recording_has_it(project: pytest.Pytester, run: Run) -> None:
 
 
 def test_what_rounding_can_do_is_no_shift() -> None:
-    from pytest_llmdiff.measures.attention import AttentionShift
+    from pytest_llmdiff.measures.attention.shift import AttentionShift
 
     class Told:
         def attention(self, comparisons: Sequence[Any]) -> list[AttentionView | str]:
