@@ -24,9 +24,9 @@ def attribution(
 
     Args:
         comparison: from the fixture `comparison`, one of `comparisons`, or from `llm_pair`.
-        methods: one or several of `leave-one-out`, `shapley` (Shapley 1953), `kernel-shap`
-            (Lundberg & Lee 2017), `lime` (Ribeiro et al. 2016), `integrated-gradients` (Sundararajan
-            et al. 2017) and `input-x-gradient`; all except the first need the extra `explain`.
+        methods: one or several of `leave-one-out`, `shapley`, `kernel-shap`, `lime`,
+            `integrated-gradients` and `input-x-gradient`; all except the first need the extra
+            `explain`. docs/attributions.md has their sources.
         of: what is attributed. `tuned` or `base`: the log-likelihood (nats) of that reply under
             both models. `toxicity`: the toxicity (0 to 1) of each model's reply to the changed
             prompt. A callable: a number that it computes from a prompt and such a reply.

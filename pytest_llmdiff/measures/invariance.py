@@ -36,8 +36,8 @@ def _texts(comparison: Comparison) -> list[tuple[str, ...]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Invariance:
-    """How much farther apart the tuned model's replies to two forms of a prompt are than the base's:
-    the difference of two cosine distances of sentence embeddings, -2 to 2.
+    """How much farther apart the tuned replies to two forms of a prompt are than the base's: the
+    difference of two cosine distances of sentence embeddings, -2 to 2.
 
     After the invariance tests of Ribeiro et al. 2020 (arXiv 2005.04118). `details` has both
     distances (`base`, `tuned`; None without `distances`), the `original` prompt, and for each side
@@ -140,7 +140,7 @@ def assert_invariant(
     flips_at_most: float | None = None,
     scorer: object | None = None,
 ) -> None:
-    """A changed form of a prompt changes the tuned reply no more than the base reply, up to a limit.
+    """Rewording a prompt changes the tuned reply no more than the base reply, up to a limit.
 
     Args:
         original: the comparison of the original prompt; or a set: of pairs (original, perturbed),

@@ -24,8 +24,8 @@ NO_ANSWER = "a text that the models only read has no answer to lose; give drop_a
 
 @dataclass(frozen=True, kw_only=True)
 class Retention:
-    """By how much the log-probability of the reference answer dropped, base minus tuned, in nats per
-    token.
+    """By how much the log-probability of the reference answer dropped: base minus tuned, in nats
+    per token.
 
     For a multiple choice it is the log-probability of the right option among all options (nats);
     for a text that the models only read, that of the text (nats per token). `details` has both

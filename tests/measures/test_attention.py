@@ -200,7 +200,7 @@ def test_a_comparison_made_by_hand_has_no_attention() -> None:
 
     probe = Probe(id="p", messages=({"role": "user", "content": "Hi"},))
     comparison = Comparison(probe=probe, base=Reply(text="a"), tuned=Reply(text="b"))
-    with pytest.raises(ModelError, match="made by a fixture"):
+    with pytest.raises(ModelError, match="take comparisons from a fixture"):
         attention_shift(comparison)
 
 

@@ -383,4 +383,4 @@ def test_the_twin_by_hand() -> None:
     found = retention(Comparison(probe=probe, base=Reply(text=RIGHT), tuned=Reply(text=WRONG)))
     assert (found.details["base_right"], found.details["tuned_right"]) == (True, False)
     assert found.unsupported is not None
-    assert "made by a fixture" in found.unsupported
+    assert "take comparisons from a fixture" in found.unsupported

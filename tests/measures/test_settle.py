@@ -246,7 +246,7 @@ def test_languages_of_latin_script(text: str, language: str | None) -> None:
 
 def test_leaked_marks_of_a_template() -> None:
     (found,) = problems(ANSWER, f"{ANSWER}<|im_end|>\n<|im_start|>user")
-    assert found == "the reply holds marks of a chat template: '<|im_end|>', '<|im_start|>'"
+    assert found == "the reply contains markers of a chat template: '<|im_end|>', '<|im_start|>'"
     assert problems("It ends in <|im_end|>.", "With <|im_end|>.") == []
     assert problems(ANSWER, "It is <|im_end|>.", "What ends a turn, <|im_end|> or another?") == []
 
