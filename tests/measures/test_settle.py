@@ -165,7 +165,7 @@ def test_tokens_that_a_server_does_not_tell_are_not_counted() -> None:
     found = problems(
         reply(ANSWER, token_ids=()), reply(ANSWER, finish_reason="length", token_ids=())
     )
-    assert found == ["it runs into the limit where the base stopped"]
+    assert found == ["it runs into the limit although the base stopped"]
 
 
 @pytest.mark.parametrize(
@@ -553,20 +553,20 @@ def test_templates_in_order(render: Render) -> None:
         (renderer(bos="^^"), "the prompt begins with two BOS tokens ('^')"),
         (
             renderer(generation=""),
-            "the template adds no generation prompt: the model is not told that it is its turn",
+            "the template adds no generation prompt: the model does not know that it is its turn",
         ),
         (
             renderer(generation="<bot>"),
-            "the generation prompt is not how an assistant turn begins: 'bot>' when asked, "
+            "the generation prompt is not how an assistant turn begins: 'bot>' in a prompt, "
             "'assist' in a conversation",
         ),
         (
             renderer(ending="%\n"),
-            "an assistant turn ends in '%', which is no stop token ('#'): replies will not stop",
+            "an assistant turn ends in '%', which is not a stop token ('#'): replies will not stop",
         ),
         (
             renderer(ending=""),
-            "an assistant turn ends in '.', which is no stop token ('#'): replies will not stop",
+            "an assistant turn ends in '.', which is not a stop token ('#'): replies will not stop",
         ),
         (refuse, "refused 1"),
     ],
@@ -578,7 +578,7 @@ def test_faults_of_a_template(render: Render, finding: str) -> None:
 
 def test_a_model_without_stop_tokens() -> None:
     (finding,) = check(renderer(), stops="")
-    assert "no stop token (there are none)" in finding
+    assert "not a stop token (there are none)" in finding
 
 
 @pytest.mark.parametrize(("bos", "stops"), [(None, "#"), ("^", "#^")])
@@ -607,8 +607,8 @@ def test_one_other_token_is_named() -> None:
     size = len("<user>What is the capital of France?#\n<assistant>")
     assert findings[0] == (
         f"user ('What is the capital of F'): differs from token {at + 1}: '#\\n<ass' in force, "
-        f"'%\\n<ass' in the other ({size} and {size} tokens); likely cause: another end of the "
-        "question, or another generation prompt"
+        f"'%\\n<ass' in the other ({size} and {size} tokens); likely cause: the end of the "
+        "question or the generation prompt differs"
     )
 
 
@@ -671,7 +671,7 @@ def test_another_stop_token_is_named() -> None:
     from pytest_llmdiff.measures.wiring.template.comparison import compare_endings
 
     (finding,) = compare_endings(renderer(), renderer(ending="%\n"), decode)
-    assert "'#' in force and in '%' in the other; likely cause: another stop token" in finding
+    assert "'#' in force and in '%' in the other; likely cause: different stop tokens" in finding
     assert compare_endings(renderer(), renderer(opening="[{role}]"), decode) == []
 
 

@@ -1,4 +1,4 @@
-"""What the models of a run tell of their template and adapter."""
+"""Computes, once per run, what the checks need to know about the models' templates and adapter."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def template_mismatch(model: Model, template: str | Path | None = None) -> Measurement:
-    """Findings about the chat template; see `assert_template_consistent`."""
+    """Problems with the chat template; see `assert_template_consistent`."""
     from pytest_llmdiff.measures.wiring.template.comparison import template_measurement
 
-    found = template_facts(model, template)
-    return template_measurement(found["problems"], found["compared with"])
+    facts = template_facts(model, template)
+    return template_measurement(facts["problems"], facts["compared with"])
 
 
 def template_facts(model: Model, template: str | Path | None = None) -> dict[str, Any]:
-    """Plain JSON: `problems`, what they were `compared with`, and why the template of the
+    """Plain JSON: `problems`, the template that was `compared with`, and why the template of the
     training is `unknown`, or None."""
     from pytest_llmdiff.measures.wiring.template.facts import (
         served_renderings,
@@ -45,8 +45,8 @@ def template_facts(model: Model, template: str | Path | None = None) -> dict[str
     also: list[Any] = [content, training.predictions]
     also += [] if (shown := served_renderings(model.engine)) is None else [shown]
     facts = dict(model.run.generation.memo.get("template", model.side, [about], compute, also=also))
-    data_tell = given is None and training.template is None and model.run.train_data.datasets
-    if model.side == "tuned" and data_tell:
+    ranked = given is None and training.template is None and model.run.train_data.datasets
+    if model.side == "tuned" and ranked:
         from pytest_llmdiff.measures.wiring.template.likelihood import with_ranking
 
         return with_ranking(facts, _ranking_facts(model))
@@ -54,8 +54,8 @@ def template_facts(model: Model, template: str | Path | None = None) -> dict[str
 
 
 def rank_templates(model: Model) -> TemplateRanking:
-    """Templates that the model may have been trained with, by its training data; for
-    `llm_tuned`. See docs/wiring.md.
+    """Ranks the templates that `llm_tuned` may have been trained with, by how likely each makes the
+    answers of the training data. See docs/wiring.md.
 
     Raises:
         ConfigError: no training data is known, or it has no answers.
@@ -74,7 +74,7 @@ def _ranking_facts(model: Model) -> dict[str, Any]:
     )
 
     if model.side != "tuned":
-        raise ConfigError("templates are ranked for llm_tuned, the model that was trained")
+        raise ConfigError("rank_templates is a method of llm_tuned, the model that was trained")
     data = model.run.train_data
     conversations = known_answers(data)
     if not conversations:
@@ -102,12 +102,12 @@ def adapter_problems(models: ModelPair) -> Measurement:
         for side in (pair.base, engine):
             if capability(side, "token_logits") is None:
                 raise CapabilityError(
-                    f"the effect of an adapter is seen in the logits, and {lacks_logits(side)}"
+                    f"the effect of an adapter shows in the logits, and {lacks_logits(side)}"
                 )
-        told = capability(engine, "adapter_health")
-        health = None if told is None else told()
-        found = None if health is None else asdict(health) | {"problems": health.problems()}
-        return {"health": found, "moved": logits_moved(pair)}
+        check = capability(engine, "adapter_health")
+        health = None if check is None else check()
+        facts = None if health is None else asdict(health) | {"problems": health.problems()}
+        return {"health": facts, "moved": logits_moved(pair)}
 
     facts = models.run.generation.memo.get("adapter", "tuned", [], compute)
     return adapter_measurement(facts["health"], facts["moved"])
