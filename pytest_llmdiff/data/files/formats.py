@@ -18,8 +18,8 @@ def read_records(path: Path, kind: Kind) -> Iterator[Record]:
     """The records of a file, one at a time.
 
     Raises:
-        ProbeFileError: there is no such file, or it is broken where it was read up to.
-        MissingPackageError: it is Parquet, and pyarrow is missing.
+        ProbeFileError: there is no such file, or the next record is malformed.
+        MissingPackageError: the file is Parquet, and pyarrow is missing.
     """
     try:
         if path.is_dir():
@@ -38,12 +38,12 @@ def read_records(path: Path, kind: Kind) -> Iterator[Record]:
         ) from error
     if not data:
         raise file_error(f"{path}", f"the file is empty; expected at least one {kind.noun}")
-    found = False
+    empty = True
     for record in read(path, data, kind):
-        found = True
+        empty = False
         yield record
-    if not found:
-        raise file_error(f"{path}", f"the file holds no {kind.noun}s; expected at least one")
+    if empty:
+        raise file_error(f"{path}", f"the file contains no {kind.noun}s; expected at least one")
 
 
 def _suffixes() -> str:
@@ -55,7 +55,7 @@ def _read_jsonl(path: Path, data: bytes, kind: Kind) -> Iterator[Record]:
         return f"column {error.colno}"
 
     beginning, expected = f"{path}, line ", "one JSON object per line"
-    # Not splitlines(): it also splits at U+2028 and others that JSON allows inside a string.
+    # Not splitlines(): it also splits at U+2028 and others, which JSON allows inside a string.
     for number, line in enumerate(_decode(path, data).split("\n"), 1):
         if not line.strip(" \t\r"):
             continue
@@ -113,11 +113,11 @@ def _read_cells(path: Path, data: bytes, kind: Kind, *, delimiter: str) -> Itera
 
 
 def _split_csv(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
-    """Return each row with the physical line it starts on: a quoted cell may span lines."""
+    """Each row with the line that it starts on: a quoted cell may span lines."""
     rows: list[tuple[int, list[str]]] = []
     start = 1
-    # The limit of 131072 characters is shorter than a long-context prompt. It belongs to the
-    # whole process, so it is put back.
+    # The default limit of 131072 characters is shorter than a long-context prompt. It is global,
+    # so it is restored.
     limit = csv.field_size_limit()
     csv.field_size_limit(max(limit, len(text)))
     try:
@@ -178,7 +178,7 @@ def _decode(path: Path, data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # error.object, not data: the codec counts from behind the BOM.
+        # error.object, not data: the codec counts from after the byte-order mark.
         number = error.object.count(b"\n", 0, error.start) + 1
         raise file_error(
             f"{path}, line {number}",

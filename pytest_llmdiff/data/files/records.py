@@ -10,24 +10,24 @@ from pathlib import Path
 
 from pytest_llmdiff.errors import ProbeFileError
 
-INFO = "dataset_info.json"  # how LLaMA-Factory describes the data files beside and below it
-TRAINED = frozenset({"instruction", "conversations"})  # columns of training data alone
+INFO = "dataset_info.json"  # LLaMA-Factory's description of the data files beside and below it
+TRAINED = frozenset({"instruction", "conversations"})  # columns that only training data has
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """What a file should hold, in the words of its errors."""
+    """What a file should contain, in the words of the error messages."""
 
     noun: str
     example: str
     columns: str
     check_columns: Callable[[str, Iterable[str]], None]
-    lines_in_json: bool = False  # one object a line, though the file's name ends in .json
+    lines_in_json: bool = False  # a .json file may have one object per line
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """Named values that no one has checked yet; `cells` are texts out of CSV or TSV."""
+    """Named values that are not checked yet; `cells` says that they are texts from CSV or TSV."""
 
     path: Path
     unit: str  # "line" or "record"
@@ -59,7 +59,7 @@ def check_unique(place: str, names: Iterable[str]) -> None:
 
 
 def check_known(place: str, names: Iterable[str], columns: Sequence[str]) -> None:
-    """Each name is one of the columns, and none is there twice."""
+    """Raises ProbeFileError unless each name is one of the columns, and given once."""
     names = list(names)
     for name in names:
         if name not in columns:

@@ -16,9 +16,14 @@ def load_json(
     position: Callable[[json.JSONDecodeError], str],
     expected: str,
 ) -> object:
+    """The value of a JSON text.
+
+    Raises:
+        ProbeFileError: it is malformed; `place` and `position` say where, `expected` what to write.
+    """
     try:
         value = _loads(text)
-        # JSON can spell half of a surrogate pair, which no tokenizer and no report can encode.
+        # JSON can spell half a surrogate pair, which no tokenizer and no report can encode.
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
@@ -27,7 +32,7 @@ def load_json(
         ) from error
     except UnicodeEncodeError as error:
         raise file_error(
-            place, "a \\u escape is half of a surrogate pair; expected whole characters"
+            place, "a \\u escape is half a surrogate pair; expected whole characters"
         ) from error
     except RecursionError as error:
         raise file_error(place, f"the JSON is nested too deeply; expected {expected}") from error
@@ -37,12 +42,12 @@ def load_json(
 
 
 def _loads(text: str) -> object:
-    # Only `json.loads` says of a byte order mark that it is one.
+    # Only `json.loads` names a byte-order mark in its error.
     return json.loads(text) if text.startswith("\ufeff") else _STRICT.decode(text)
 
 
 def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """For `json`, which keeps the last of two equal keys and says nothing. Raises ValueError."""
+    """Raises ValueError for a repeated key, of which `json` silently keeps the last."""
     values: dict[str, object] = {}
     for key, value in pairs:
         if key in values:
@@ -51,5 +56,5 @@ def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return values
 
 
-# Made once: `json.loads` makes one for every call that has a hook.
+# Made once: `json.loads` makes a new decoder for every call with a hook.
 _STRICT = json.JSONDecoder(object_pairs_hook=unique_keys)

@@ -558,7 +558,8 @@ def test_many_cut_answers_are_red(letters: Path) -> None:
         ({"assistant": ("{{content}}\n",)}, {}, "Hi", "writes no end-of-sequence token"),
         ({}, {"cutoff_len": 2}, "x" * 200, "whole answers are missing"),
         (
-            {"efficient_eos": True}, {"cutoff_len": 1, "packing": True}, "Hi", "are left out entirely",
+            {"efficient_eos": True}, {"cutoff_len": 1, "packing": True}, "Hi",
+            "are left out entirely",
         ),
     ],
 )  # fmt: skip
