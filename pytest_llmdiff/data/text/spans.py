@@ -1,4 +1,4 @@
-"""Where words and messages stand in a text, and which tokens that is."""
+"""Positions of words and messages in a text, and the tokens at these positions."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ Span = tuple[int, int]
 
 
 def user_text(messages: Sequence[Message]) -> str:
-    """The last message of the user."""
+    """The content of the last user message, or "" if there is none."""
     return next((m["content"] for m in reversed(messages) if m["role"] == "user"), "")
 
 
 def word_spans(text: str, words: Iterable[str]) -> Iterator[Span]:
-    """Where words stand in a text, whatever their case. In scripts with spaces they stand there
-    as words of their own: "he" is not in "the"."""
+    """The positions of the words in a text, ignoring case.
+
+    In scripts with spaces only whole words match: "he" is not in "the".
+    """
     for word in words:
         ends = [r"(?<!\w)" if _SPACED.match(word) else "", r"(?!\w)" if _spaced_end(word) else ""]
-        for found in re.finditer(re.escape(word).join(ends), text, re.IGNORECASE):
-            yield found.span()
+        for match in re.finditer(re.escape(word).join(ends), text, re.IGNORECASE):
+            yield match.span()
 
 
 def _spaced_end(word: str) -> bool:
@@ -34,20 +36,24 @@ def _spaced_end(word: str) -> bool:
 
 
 def user_span(pieces: Sequence[str], content: str) -> Span | None:
-    """Where a message stands in the rendered prompt, as characters; None if it is not there as it
-    was written (a template may strip it)."""
+    """The position of a message in the rendered prompt, in characters.
+
+    None if the prompt does not contain it verbatim, for example because the template changes it.
+    """
     text, wanted = "".join(pieces), content.strip()
     at = text.rfind(wanted) if wanted else -1
     return None if at < 0 else (at, at + len(wanted))
 
 
 def tokens_in(pieces: Sequence[str], spans: Iterable[Span]) -> set[int]:
-    """The tokens that have a part in any of the spans. One that begins a character and does not
-    end it has no text: it goes with the character that follows."""
-    wanted, place, found = list(spans), 0, set[int]()
+    """The indices of the tokens that overlap any of the spans.
+
+    A token that ends inside a character has no text of its own: it counts for the next character.
+    """
+    wanted, place, inside = list(spans), 0, set[int]()
     for number, piece in enumerate(pieces):
         end = place + max(1, len(piece))
         if any(place < last and first < end for first, last in wanted):
-            found.add(number)
+            inside.add(number)
         place += len(piece)
-    return found
+    return inside

@@ -17,15 +17,15 @@ _KANA = r"[\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f]"
 _HAN = r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3005-\u3007\U00020000-\U0003ffff]"
 _THAI = r"[\u0e00-\u0e7f]"
 _UNSPACED = re.compile(f"(?:{_KANA}|{_HAN})+|{_THAI}+")
-_INSIDE = "'’.-_@"  # between letters and figures they part no words
-PAIR = 2  # characters that are a word where nothing is there to tell words
+_INSIDE = "'’.-_@"  # between letters and digits, these do not separate words
+PAIR = 2  # characters that count as a word if no segmenter is installed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Word:
-    """A word of a text, or several that are taken together; characters from 0, `end` excluded.
+    """A word of a text, or several merged ones, with its position in characters (`end` excluded).
 
-    `mark` says that it has neither letters nor figures.
+    `mark` says that it has neither letters nor digits.
     """
 
     text: str
@@ -36,8 +36,10 @@ class Word:
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """A text and its words in order. `segmented_by` is what told words that no spaces part, where
-    there are any."""
+    """A text and its words in order.
+
+    `segmented_by` names what split scripts without spaces into words; None if there are none.
+    """
 
     text: str
     words: tuple[Word, ...]
@@ -45,16 +47,16 @@ class Words:
 
     @cached_property
     def _gaps(self) -> tuple[str, ...]:
-        """What stands before, between and after the words."""
+        """The text before, between and after the words."""
         starts = [0, *(word.end for word in self.words)]
         ends = [*(word.start for word in self.words), len(self.text)]
         return tuple(self.text[a:b] for a, b in zip(starts, ends, strict=True))
 
     def kept(self, mask: Sequence[bool], instead: str = "") -> str:
-        """The text with the words of the mask, and `instead` in the place of each other one.
+        """The text with the masked-in words, and `instead` in place of each other word.
 
-        Where a word is removed, the wider of the spaces around it stays; a mark follows what is
-        before it as closely as it did.
+        Where a word is removed, the wider of the two spaces around it stays. A punctuation mark
+        keeps its distance to the text before it.
         """
         lead, *gaps = self._gaps
         if instead:
@@ -69,28 +71,31 @@ class Words:
         return lead + found + trail
 
     def grouped(self, most: int) -> Words:
-        """The same text with neighbouring words taken together, so that they are at most so many
-        and about equally many words each."""
+        """The same text with neighbouring words merged into at most `most` groups of about the same
+        number of words."""
         count = len(self.words)
         if count <= most:
             return self
         parts = pairwise([number * count // most for number in range(most + 1)])
         return Words(
             text=self.text,
-            words=tuple(self._together(self.words[first:last]) for first, last in parts),
+            words=tuple(self._merged(self.words[first:last]) for first, last in parts),
             segmented_by=self.segmented_by,
         )
 
-    def _together(self, words: Sequence[Word]) -> Word:
+    def _merged(self, words: Sequence[Word]) -> Word:
         start, end = words[0].start, words[-1].end
         mark = all(word.mark for word in words)
         return Word(text=self.text[start:end], start=start, end=end, mark=mark)
 
 
 def words_of(text: str) -> Words:
-    """Words and marks of a text: by spaces and marks; where the script has no spaces (Chinese,
-    Japanese, Thai), by the package budoux where it is installed, else by pairs of characters."""
-    found, segmenter = [], None
+    """The words and marks of a text.
+
+    Text is split at spaces and marks. In scripts without spaces (Chinese, Japanese, Thai), the
+    package budoux splits it if it is installed; otherwise each pair of characters is a word.
+    """
+    words, segmenter = [], None
     for start, end in _runs(text):
         run = text[start:end]
         if _UNSPACED.fullmatch(run):
@@ -99,16 +104,16 @@ def words_of(text: str) -> Words:
             parts = [run]
         for part in parts:
             mark = not any(map(_lettered, part))
-            found.append(Word(text=part, start=start, end=start + len(part), mark=mark))
+            words.append(Word(text=part, start=start, end=start + len(part), mark=mark))
             start += len(part)
-    return Words(text=text, words=tuple(found), segmented_by=segmenter)
+    return Words(text=text, words=tuple(words), segmented_by=segmenter)
 
 
 def _runs(text: str) -> Iterator[tuple[int, int]]:
-    """Places of letters and figures, of an unspaced script, or of marks, that stand together."""
+    """Positions of runs of letters and digits, of an unspaced script, or of marks."""
     kinds: list[str] = []
     for place, character in enumerate(text):
-        # Accents, vowel signs and joiners belong to what they follow.
+        # Accents, vowel signs and joiners belong to the character before them.
         follows = unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf")
         held = follows and kinds and kinds[-1] != "space"
         kinds.append(kinds[-1] if held else _kind(text, place))

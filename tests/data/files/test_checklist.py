@@ -83,7 +83,7 @@ def test_pairs_by_lines(tmp_path: Path) -> None:
             "sentiment_suite.pkl",
             "x",
             ProbeFileError,
-            "a pickle, which could run any code and is not",
+            "a pickle, which could run any code",
         ),
         ("tests_n500", "", ProbeFileError, "the file is empty"),
         ("missing", None, ProbeFileError, "cannot be read as text"),
