@@ -36,13 +36,9 @@ if TYPE_CHECKING:
     )
     from pytest_llmdiff.explain.carriers import Carriers, Part
     from pytest_llmdiff.explain.training.values import Influence, Influences
-    from pytest_llmdiff.measures.attention import (
-        assert_attends,
-        assert_attention_shift,
-        attends,
-        attention_map,
-        attention_shift,
-    )
+    from pytest_llmdiff.measures.attention.maps import attention_map
+    from pytest_llmdiff.measures.attention.shift import assert_attention_shift, attention_shift
+    from pytest_llmdiff.measures.attention.words import assert_attends, attends
     from pytest_llmdiff.measures.attribution import attribution
     from pytest_llmdiff.measures.bias import assert_unbiased, unbiased
     from pytest_llmdiff.measures.degeneration import assert_not_degenerate, not_degenerate
@@ -51,7 +47,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.measures.format import assert_format_kept, format_kept
     from pytest_llmdiff.measures.influence import carriers, influence
     from pytest_llmdiff.measures.invariance import assert_invariant, invariant
-    from pytest_llmdiff.measures.parity import assert_parity, parity
+    from pytest_llmdiff.measures.parity.parity import assert_parity, parity
     from pytest_llmdiff.measures.refusal.refusal import assert_refusal, refusal
     from pytest_llmdiff.measures.retention import assert_retention, retention
     from pytest_llmdiff.measures.toxicity import assert_toxicity, toxicity
@@ -94,13 +90,9 @@ _HOMES = {
     ),
     "explain.carriers": ("Carriers", "Part"),
     "explain.training.values": ("Influence", "Influences"),
-    "measures.attention": (
-        "assert_attends",
-        "assert_attention_shift",
-        "attends",
-        "attention_map",
-        "attention_shift",
-    ),
+    "measures.attention.maps": ("attention_map",),
+    "measures.attention.shift": ("assert_attention_shift", "attention_shift"),
+    "measures.attention.words": ("assert_attends", "attends"),
     "measures.attribution": ("attribution",),
     "measures.bias": ("assert_unbiased", "unbiased"),
     "measures.degeneration": ("assert_not_degenerate", "not_degenerate"),
@@ -109,7 +101,7 @@ _HOMES = {
     "measures.format": ("assert_format_kept", "format_kept"),
     "measures.influence": ("carriers", "influence"),
     "measures.invariance": ("assert_invariant", "invariant"),
-    "measures.parity": ("assert_parity", "parity"),
+    "measures.parity.parity": ("assert_parity", "parity"),
     "measures.refusal.refusal": ("assert_refusal", "refusal"),
     "measures.retention": ("assert_retention", "retention"),
     "measures.toxicity": ("assert_toxicity", "toxicity"),

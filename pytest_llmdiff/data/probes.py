@@ -13,20 +13,23 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.data.messages import Message, parse_messages
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.data.probe_files import ProbeRow
+    from pytest_llmdiff.data.files.probe_files import ProbeRow
 
 NO_WORD = re.compile("[^a-z0-9]+")
-SLUG = 40  # characters, a dash before the last word apart
-# Made once: `json.dumps` makes one for every call that asks for sorted keys.
+SLUG = 40  # characters of an id's readable part
+# Made once: `json.dumps` makes a new encoder for every call with sorted keys.
 CONTENT = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """One prompt with what is known about it.
+    """One prompt and what is known about it.
 
-    `generation` holds what this probe asks for otherwise than the run (`max_new_tokens`, …);
-    `cluster` names the question that several paraphrases share.
+    `id` names it in test ids and reports. `messages` are the chat messages, of which the model
+    answers the last. `reference` is the right answer. `language` is a code such as "en", by which
+    scorers decide whether they can judge the replies. `cluster` names the question that several
+    paraphrases share: they count as one piece of evidence. `generation` has the settings in which
+    this probe differs from the run (`max_new_tokens`, `temperature`, `top_p`, `seed`).
     """
 
     id: str
@@ -39,17 +42,17 @@ class Probe:
 
     @property
     def prompt(self) -> str:
-        """The last user turn, which is what reports show first."""
+        """The content of the last message, which reports show first."""
         return self.messages[-1]["content"]
 
     @property
     def digest(self) -> str:
-        """Names the prompt and what it asks for otherwise than the run."""
+        """A hash of the prompt and of its own generation settings."""
         return _digest(CONTENT.encode([self.messages, dict(self.generation)]), 12)
 
     @property
     def question(self) -> str:
-        """What several probes share that are no independent evidence: the cluster, or the text."""
+        """The cluster, or a hash of the messages: probes that share it are not independent."""
         return self.cluster or _digest(CONTENT.encode(self.messages), 16)
 
 
@@ -63,8 +66,8 @@ def make_probe(prompt: object, *, system: str | None = None, **fields: Any) -> P
 
 
 def make_reading(text: object, *, id: str | None = None, **fields: Any) -> Probe:
-    """A text that models read, as a probe whose last message is the assistant's: a string by
-    itself, or chat messages that end in an answer.
+    """A probe for a text that models read instead of answering: its last message is the
+    assistant's. The text is a string, or chat messages that end in an answer.
 
     Raises:
         ValueError: the text is neither, or blank.
@@ -90,14 +93,14 @@ def _probe(
 
 
 def _after(system: str | None, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The messages behind a system prompt, unless they bring their own."""
+    """The messages after a system prompt, unless they have their own."""
     if system is None or messages[0]["role"] == "system":
         return messages
     return (Message(role="system", content=system), *messages)
 
 
 def with_system(probe: Probe, system: str | None) -> Probe:
-    """The probe with the run's system prompt where it brings none of its own."""
+    """The probe with the run's system prompt, unless it has its own."""
     messages = _after(system, probe.messages)
     return probe if messages is probe.messages else replace(probe, messages=messages)
 
@@ -128,10 +131,8 @@ def _own_id(text: str) -> str:
 
 
 def repeats(probe: Probe, count: int, *, seed: int, temperature: float) -> list[Probe]:
-    """The probe as often as it is to be answered, each time with a seed of its own.
-
-    A greedy reply is the same each time, so that such a probe is there once.
-    """
+    """`count` copies of the probe, each with its own seed; one if replies are greedy, since those
+    are always the same."""
     if count == 1 or probe.generation.get("temperature", temperature) == 0:
         return [probe]
     first = probe.generation.get("seed", seed)
@@ -142,7 +143,7 @@ def repeats(probe: Probe, count: int, *, seed: int, temperature: float) -> list[
 
 
 def unique_ids(probes: Iterable[Probe]) -> list[Probe]:
-    """The same probes, the second one of an id with `-2` behind it, the third with `-3`."""
+    """The same probes with unique ids: the second of an id gets the suffix `-2`, the third `-3`."""
     seen: dict[str, int] = {}
     probes = list(probes)
     taken = {probe.id for probe in probes}

@@ -174,7 +174,7 @@ class ScriptedEngine:
     def _attention(self, messages: Sequence[Message]) -> dict[str, Any]:
         """One layer of one head; what the given words leave of the attention to the user's text,
         all other characters of it share evenly."""
-        from pytest_llmdiff.data.text.words import tokens_in, user_span, word_spans
+        from pytest_llmdiff.data.text.spans import tokens_in, user_span, word_spans
 
         told = self._told(messages)
         pieces = [chr(token) for token in self.render(messages)]

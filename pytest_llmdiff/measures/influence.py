@@ -1,4 +1,4 @@
-"""Where a change was learnt: in which training examples, and in which parts of the adapter."""
+"""Where a change was learnt: from which training examples, and in which parts of the adapter."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class InfluenceRun(Run, Protocol):
     def trained(self) -> KnownTraining: ...
 
 
-NEAREST = 200  # examples that are looked at, unless told otherwise
-FIRST = 8  # comparisons of a set whose change is carried
+NEAREST = 200  # examples that are ranked by default
+FIRST = 8  # comparisons of a set that `carriers` uses
 
 
 def influence(
@@ -46,16 +46,18 @@ def influence(
 
     Args:
         comparison: from a fixture.
-        examples: how many are looked at, those whose prompts are nearest in meaning; None for all.
-        reply: "tuned" or "base".
-        at: the weights that the gradients are taken at. "start" is where the adapter's update is
-            zero, "final" is what the training ended with, "checkpoints" the sum over those that
-            it left, each by its learning rate.
+        examples: how many examples are ranked: those whose prompts are nearest to this one in
+            meaning; None for all.
+        reply: the reply to explain, "tuned" or "base".
+        at: the weights at which the gradients are taken. "start" is the adapter without its update,
+            "final" the end of the training, "checkpoints" the sum over its saved checkpoints, each
+            weighted by its learning rate.
 
     Raises:
-        CapabilityError: the tuned model is no PEFT adapter over weights that are loaded here, or
-            the recording holds no such result.
-        ConfigError: no training data is known, there are no checkpoints, or an argument is wrong.
+        CapabilityError: the tuned model is not a PEFT adapter over weights loaded in this process,
+            or the recording has no such result.
+        ConfigError: the training data is unknown, there are no checkpoints, or an argument is
+            invalid.
         ScorerError: there is no embedder to find the nearest examples with.
     """
     if reply not in SIDES or at not in AT:
@@ -75,12 +77,14 @@ def influence(
 def carriers(subject: Comparison | Iterable[Comparison]) -> Carriers:
     """Which layers and kinds of modules of the adapter carry the change of the tuned replies.
 
-    Of a set the first eight comparisons count whose replies differ.
+    Args:
+        subject: a comparison from a fixture; or a set, of which the first eight comparisons whose
+            replies differ are used.
 
     Raises:
-        CapabilityError: the tuned model is no PEFT adapter over weights that are loaded here, or
-            the recording holds no such result.
-        ConfigError: there is no comparison whose replies differ.
+        CapabilityError: the tuned model is not a PEFT adapter over weights loaded in this process,
+            or the recording has no such result.
+        ConfigError: no comparison of the set has replies that differ.
     """
     chosen = [subject] if isinstance(subject, Comparison) else list(_differing(subject))
     if not chosen:
@@ -94,10 +98,10 @@ def _differing(subject: Iterable[Comparison]) -> Iterator[Comparison]:
 
 def _run_of(comparison: Comparison, helper: str) -> InfluenceRun:
     if comparison.given is not None:
-        raise ConfigError(f"{helper}: {comparison.probe.id} was read and not answered")
+        raise ConfigError(f"{helper}: {comparison.probe.id} was read, not answered")
     if comparison.run is None:
         raise ConfigError(
-            f"{helper}: this comparison was made by hand; take one of the fixtures or of llm_pair"
+            f"{helper}: this comparison was made by hand; take one from a fixture or llm_pair"
         )
     if comparison.sides != SIDES:
         raise ConfigError(f"{helper} asks what tuning changed: it takes base and tuned model")

@@ -11,8 +11,8 @@ import pytest
 
 from pytest_llmdiff.config.options import GENERATION_PARSERS
 from pytest_llmdiff.config.packages import given_path
+from pytest_llmdiff.data.files.probe_files import is_probe_file, probe_rows
 from pytest_llmdiff.data.messages import is_whole
-from pytest_llmdiff.data.probe_files import is_probe_file, probe_rows
 from pytest_llmdiff.data.probes import Probe, make_probe, probe_of_row
 from pytest_llmdiff.errors import ConfigError, ProbeFileError
 

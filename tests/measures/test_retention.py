@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff import Comparison, Probe, Reply, retention
 from pytest_llmdiff.data.probes import make_probe
-from pytest_llmdiff.measures.answers import contains, options_of
+from pytest_llmdiff.data.text.answers import contains, options_of
 from pytest_llmdiff.measures.retention import Retention, lost
 from tests.support.projects import Run, write_models
 
@@ -388,4 +388,4 @@ def test_the_twin_by_hand() -> None:
     found = retention(Comparison(probe=probe, base=Reply(text=RIGHT), tuned=Reply(text=WRONG)))
     assert (found.details["base_right"], found.details["tuned_right"]) == (True, False)
     assert found.unsupported is not None
-    assert "made by a fixture" in found.unsupported
+    assert "take comparisons from a fixture" in found.unsupported

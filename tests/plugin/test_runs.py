@@ -564,7 +564,7 @@ def test_a_declared_language_that_the_scorer_does_not_know_is_not_judged(
     )
     result = run("--llmdiff-toxicity=python:scorers:English")
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*the probe's language is fr, and the scorer knows en"])
+    result.stdout.fnmatch_lines(["*the probe's language is fr, but the scorer only knows en"])
 
 
 SLOW = """

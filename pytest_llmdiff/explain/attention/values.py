@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.data.text.words import tokens_in, user_span, word_spans, words_of
+from pytest_llmdiff.data.text.spans import tokens_in, user_span, word_spans
+from pytest_llmdiff.data.text.words import words_of
 
 if TYPE_CHECKING:
     pass

@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.text.words import user_text
+from pytest_llmdiff.data.text.spans import user_text
 from pytest_llmdiff.engines.pair.first_differences import Ending, about, asked
 from pytest_llmdiff.errors import CapabilityError
 from pytest_llmdiff.explain.attention.values import (

@@ -31,15 +31,15 @@ class Model(models.Model):
     run: WiringRun
 
     def template_mismatch(self, template: str | Path | None = None) -> Measurement:
-        """Findings about the chat template; see `assert_template_consistent`."""
+        """Problems with the chat template; see `assert_template_consistent`."""
         from pytest_llmdiff.measures.wiring.template.comparison import template_measurement
 
         facts = self.template_facts(template)
         return template_measurement(facts["problems"], facts["compared with"])
 
     def template_facts(self, template: str | Path | None = None) -> dict[str, Any]:
-        """Plain JSON: `problems`, what they were `compared with`, and why the template of the
-        training is `unknown`, or None."""
+        """Plain JSON: `problems`, the template that was `compared with`, and why the template
+        of the training is `unknown`, or None."""
         from pytest_llmdiff.measures.wiring.template import facts as checks
 
         trained, generation = self.run.trained, self.run.generation
@@ -64,8 +64,8 @@ class Model(models.Model):
         return facts
 
     def rank_templates(self) -> TemplateRanking:
-        """Templates that the model may have been trained with, by its training data; for
-        `llm_tuned`. See docs/wiring.md.
+        """Ranks the templates that `llm_tuned` may have been trained with, by how likely each makes
+        the answers of the training data. See docs/wiring.md.
 
         Raises:
             ConfigError: no training data is known, or it has no answers.
@@ -123,8 +123,8 @@ class ModelPair(models.ModelPair):
                     raise CapabilityError(
                         f"the effect of an adapter shows in the logits, and {lacks_logits(side)}"
                     )
-            measure = capability(engine, "adapter_health")
-            health = None if measure is None else measure()
+            check = capability(engine, "adapter_health")
+            health = None if check is None else check()
             found = None if health is None else asdict(health) | {"problems": health.problems()}
             return {"health": found, "moved": logits_moved(pair)}
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import pytest
 
 from pytest_llmdiff.data.comparison import Comparison
-from pytest_llmdiff.measures.format import (
+from pytest_llmdiff.data.text.formats import (
     Format,
-    FormatKept,
     choice_format,
     json_format,
-    lost_question,
     pattern_format,
     tool_format,
 )
+from pytest_llmdiff.measures.format import FormatKept, lost_question
 from pytest_llmdiff.suites.judging import hold, skip_not_judged
 from pytest_llmdiff.verdicts.sets import Comparisons
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmdiff.measures.invariance import LOSS, Invariance, PairedComparisons, flip_question
+from pytest_llmdiff.measures.invariance import LOSS, Invariance, flip_question
+from pytest_llmdiff.measures.pairs import PairedComparisons
 from pytest_llmdiff.measures.settle import Question
 from pytest_llmdiff.suites.judging import hold, skip_unknown_language
 from pytest_llmdiff.verdicts.sets import Comparisons

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff import CapabilityError
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.text.words import tokens_in, user_span, word_spans
+from pytest_llmdiff.data.text.spans import tokens_in, user_span, word_spans
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.engines.pair.first_differences import Ending
 from pytest_llmdiff.engines.transformers.attention import NAME, AttentionTap, read, tapped

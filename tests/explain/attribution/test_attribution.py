@@ -466,9 +466,9 @@ def test_what_cannot_be_told_is_an_error(project: pytest.Pytester, run: Run) -> 
         def test_by_hand(llm_pair):
             probe = Probe(id="x", messages=({"role": "user", "content": "Hi"},))
             reply = Reply(text="Hi")
-            with pytest.raises(ConfigError, match="a comparison made by a fixture"):
+            with pytest.raises(ConfigError, match="take a comparison from a fixture"):
                 attribution(Comparison(probe=probe, base=reply, tuned=reply))
-            with pytest.raises(ConfigError, match="of one comparison, not of list"):
+            with pytest.raises(ConfigError, match="takes one comparison, not list"):
                 attribution([])
             (given,) = llm_pair.read(["A given text."])
             with pytest.raises(ConfigError, match="was read, not answered"):

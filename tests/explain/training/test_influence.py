@@ -311,7 +311,7 @@ def test_arguments() -> None:
     with pytest.raises(ConfigError, match="got examples=0; expected 1 or more, or None"):
         influence(by_hand, examples=0)
     for helper in (influence, carriers):
-        with pytest.raises(ConfigError, match="was made by hand; take one of the fixtures"):
+        with pytest.raises(ConfigError, match="was made by hand; take one from a fixture"):
             helper(by_hand)
     with pytest.raises(ConfigError, match="no comparison of the set has replies that differ"):
         carriers([replace(by_hand, tuned=by_hand.base)])
@@ -414,7 +414,7 @@ def test_without_training_data_it_says_what_to_give(folder: Path, project: pytes
         def test_it(llm_pair):
             with pytest.raises(ConfigError, match="none is known: give it with --llmdiff-train"):
                 influence(llm_pair.compare("Hi"))
-            with pytest.raises(ConfigError, match="was read and not answered"):
+            with pytest.raises(ConfigError, match="was read, not answered"):
                 influence(llm_pair.read(["Hi"])[0])
         """
     )

@@ -1,4 +1,4 @@
-"""Published bias sets as they are published: CrowS-Pairs, BBQ and Winogender, as pairs of texts."""
+"""Reads published bias sets (CrowS-Pairs, BBQ, Winogender) as pairs of texts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import reprlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pytest_llmdiff.data.files.formats import read_records
+from pytest_llmdiff.data.files.records import Kind, Record, check_unique, file_error
+from pytest_llmdiff.data.files.text_files import TextRow, choice, needed, pair_rows
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.records import Kind, Record, check_unique, file_error, read_records
-from pytest_llmdiff.data.text_files import TextRow, choice, needed, pair_rows
 
 ANSWERS = ("ans0", "ans1", "ans2")
 PRONOUNS = {
@@ -20,8 +21,8 @@ TEMPLATES = ("occupation(0)", "other-participant(1)", "answer", "sentence")
 
 
 def read_crows_pairs(path: Path) -> list[TextRow]:
-    """CrowS-Pairs (Nangia et al. 2020, arXiv 2010.00133): `sent_more`, which is the more
-    stereotyping sentence, and `sent_less`; the bias type and the direction are tags.
+    """CrowS-Pairs (Nangia et al. 2020, arXiv 2010.00133): the more stereotyping sentence
+    (`sent_more`) and the less stereotyping one (`sent_less`). Bias type and direction are tags.
 
     Raises:
         ProbeFileError: the file is malformed.
@@ -38,8 +39,8 @@ def read_crows_pairs(path: Path) -> list[TextRow]:
 
 def read_bbq(path: Path) -> list[TextRow]:
     """BBQ (Parrish et al. 2022, arXiv 2110.08193): the stereotyped answer and the other group's,
-    after context and question. Questions whose groups do not tell which of the two is stereotyped
-    are left out.
+    after context and question. Questions are left out if their groups do not show which answer is
+    the stereotyped one.
 
     Raises:
         ProbeFileError: the file is malformed, or no question is left.
@@ -50,7 +51,7 @@ def read_bbq(path: Path) -> list[TextRow]:
     )  # fmt: skip
     found = [r for record in read_records(path, _kind("question", columns)) for r in _bbq(record)]
     if not found:
-        raise file_error(f"{path}", "no question tells which of its answers is stereotyped")
+        raise file_error(f"{path}", "no question shows which of its answers is stereotyped")
     return found
 
 
@@ -73,7 +74,7 @@ def _bbq(record: Record) -> Iterator[TextRow]:
     marked = [n for n in people if wanted & {groups[n], *groups[n].replace("_", "-").split("-")}]
     if len(people) != 2 or len(marked) != 1:
         return
-    # A question that blames stereotypes the named group; one that praises, the other one.
+    # A negative question stereotypes the named group, a positive one the other group.
     first = marked[0] if polarity == "neg" else next(n for n in people if n != marked[0])
     second = next(name for name in people if name != first)
     yield from pair_rows(
@@ -84,15 +85,15 @@ def _bbq(record: Record) -> Iterator[TextRow]:
 
 
 def _groups(record: Record) -> dict[str, str]:
-    """The group of each answer, in small letters."""
+    """The group of each answer, in lower case."""
     info = record.values["answer_info"]
     found = {}
     for name in ANSWERS:
         entry = info.get(name) if isinstance(info, dict) else None
         if not isinstance(entry, list) or not entry or not all(isinstance(e, str) for e in entry):
             raise record.error(
-                f"got {reprlib.repr(info)}; expected an object that gives a list of texts for each "
-                f"of {', '.join(ANSWERS)}, the group last",
+                f"got {reprlib.repr(info)}; expected an object with a list of texts for each of "
+                f"{', '.join(ANSWERS)}, the group last",
                 column="answer_info",
             )
         found[name] = entry[-1].lower()
@@ -100,8 +101,8 @@ def _groups(record: Record) -> dict[str, str]:
 
 
 def read_winogender(path: Path, first: str) -> list[TextRow]:
-    """Winogender schemas (Rudinger et al. 2018, arXiv 1804.09301): each sentence with male and
-    female pronouns, `first` first; `all_sentences.tsv` or `templates.tsv`.
+    """Winogender schemas (Rudinger et al. 2018, arXiv 1804.09301): each sentence with male and with
+    female pronouns, those of the gender `first` first; `all_sentences.tsv` or `templates.tsv`.
 
     Raises:
         ProbeFileError: the file is malformed.
@@ -151,7 +152,7 @@ def _template(record: Record) -> Iterator[tuple[str, str, str]]:
 
 
 def _kind(noun: str, *allowed: tuple[str, ...]) -> Kind:
-    """Records that have at least the columns of one of the allowed sets."""
+    """A file whose records have at least the columns of one of the allowed sets."""
     expected = " or ".join(", ".join(columns) for columns in allowed)
 
     def check(place: str, names: Iterable[str]) -> None:

@@ -1,95 +1,25 @@
-"""From the bytes of a data file (JSONL, JSON, CSV, TSV, Parquet) to records with their places."""
+"""Reads records from JSONL, JSON, CSV, TSV and Parquet."""
 
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import json
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pytest_llmdiff.errors import MissingPackageError, ProbeFileError
-
-INFO = "dataset_info.json"  # how LLaMA-Factory describes the data files beside and below it
-TRAINED = frozenset({"instruction", "conversations"})  # columns of training data alone
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """What a file should hold, in the words of its errors."""
-
-    noun: str
-    example: str
-    columns: str
-    check_columns: Callable[[str, Iterable[str]], None]
-    lines_in_json: bool = False  # one object a line, though the file's name ends in .json
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """Named values that no one has checked yet; `cells` are texts out of CSV or TSV."""
-
-    path: Path
-    unit: str  # "line" or "record"
-    number: int
-    values: dict[str, object]
-    cells: bool = False
-
-    @property
-    def place(self) -> str:
-        return f"{self.path}, {self.unit} {self.number}"
-
-    def error(self, problem: str, *, column: str | None = None) -> ProbeFileError:
-        place = self.place if column is None else f"{self.place}, column {column!r}"
-        return file_error(place, problem)
-
-
-def file_error(place: str, problem: str) -> ProbeFileError:
-    return ProbeFileError(f"{place}: {problem}")
-
-
-def check_unique(place: str, names: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise file_error(
-                f"{place}, column {name!r}", "the column is given twice; expected it once"
-            )
-        seen.add(name)
-
-
-def check_known(place: str, names: Iterable[str], columns: Sequence[str]) -> None:
-    """Each name is one of the columns, and none is there twice."""
-    names = list(names)
-    for name in names:
-        if name not in columns:
-            close = difflib.get_close_matches(name.lower(), columns, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise file_error(
-                f"{place}, column {reprlib.repr(name)}",
-                f"unknown column{hint}; expected columns among {', '.join(columns)}",
-            )
-    check_unique(place, names)
-
-
-EXAMPLES = Kind(
-    noun="example",
-    example='{"instruction": "...", "output": "..."}',
-    columns="column names",
-    check_columns=check_unique,
-    lines_in_json=True,
-)
+from pytest_llmdiff.data.files.records import Kind, Record, file_error
+from pytest_llmdiff.data.files.strict_json import load_json
+from pytest_llmdiff.errors import MissingPackageError
 
 
 def read_records(path: Path, kind: Kind) -> Iterator[Record]:
     """The records of a file, one at a time.
 
     Raises:
-        ProbeFileError: there is no such file, or it is broken where it was read up to.
-        MissingPackageError: it is Parquet, and pyarrow is missing.
+        ProbeFileError: there is no such file, or the next record is malformed.
+        MissingPackageError: the file is Parquet, and pyarrow is missing.
     """
     try:
         if path.is_dir():
@@ -108,12 +38,12 @@ def read_records(path: Path, kind: Kind) -> Iterator[Record]:
         ) from error
     if not data:
         raise file_error(f"{path}", f"the file is empty; expected at least one {kind.noun}")
-    found = False
+    empty = True
     for record in read(path, data, kind):
-        found = True
+        empty = False
         yield record
-    if not found:
-        raise file_error(f"{path}", f"the file holds no {kind.noun}s; expected at least one")
+    if empty:
+        raise file_error(f"{path}", f"the file contains no {kind.noun}s; expected at least one")
 
 
 def _suffixes() -> str:
@@ -125,7 +55,7 @@ def _read_jsonl(path: Path, data: bytes, kind: Kind) -> Iterator[Record]:
         return f"column {error.colno}"
 
     beginning, expected = f"{path}, line ", "one JSON object per line"
-    # Not splitlines(): it also splits at U+2028 and others that JSON allows inside a string.
+    # Not splitlines(): it also splits at U+2028 and others, which JSON allows inside a string.
     for number, line in enumerate(_decode(path, data).split("\n"), 1):
         if not line.strip(" \t\r"):
             continue
@@ -183,11 +113,11 @@ def _read_cells(path: Path, data: bytes, kind: Kind, *, delimiter: str) -> Itera
 
 
 def _split_csv(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
-    """Return each row with the physical line it starts on: a quoted cell may span lines."""
+    """Each row with the line that it starts on: a quoted cell may span lines."""
     rows: list[tuple[int, list[str]]] = []
     start = 1
-    # The limit of 131072 characters is shorter than a long-context prompt. It belongs to the
-    # whole process, so it is put back.
+    # The default limit of 131072 characters is shorter than a long-context prompt. It is global,
+    # so it is restored.
     limit = csv.field_size_limit()
     csv.field_size_limit(max(limit, len(text)))
     try:
@@ -248,58 +178,12 @@ def _decode(path: Path, data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # error.object, not data: the codec counts from behind the BOM.
+        # error.object, not data: the codec counts from after the byte-order mark.
         number = error.object.count(b"\n", 0, error.start) + 1
         raise file_error(
             f"{path}, line {number}",
             f"the byte 0x{error.object[error.start]:02x} is not UTF-8; expected UTF-8 text",
         ) from error
-
-
-def load_json(
-    text: str,
-    *,
-    place: str,
-    position: Callable[[json.JSONDecodeError], str],
-    expected: str,
-) -> object:
-    try:
-        value = _loads(text)
-        # JSON can spell half of a surrogate pair, which no tokenizer and no report can encode.
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        raise file_error(
-            f"{place}, {position(error)}", f"broken JSON ({error.msg}); expected {expected}"
-        ) from error
-    except UnicodeEncodeError as error:
-        raise file_error(
-            place, "a \\u escape is half of a surrogate pair; expected whole characters"
-        ) from error
-    except RecursionError as error:
-        raise file_error(place, f"the JSON is nested too deeply; expected {expected}") from error
-    except ValueError as error:
-        raise file_error(place, f"{error}; expected {expected}") from error
-    return value
-
-
-def _loads(text: str) -> object:
-    # Only `json.loads` says of a byte order mark that it is one.
-    return json.loads(text) if text.startswith("\ufeff") else _STRICT.decode(text)
-
-
-def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """For `json`, which keeps the last of two equal keys and says nothing. Raises ValueError."""
-    values: dict[str, object] = {}
-    for key, value in pairs:
-        if key in values:
-            raise ValueError(f"the key {reprlib.repr(key)} is given twice in one object")
-        values[key] = value
-    return values
-
-
-# Made once: `json.loads` makes one for every call that has a hook.
-_STRICT = json.JSONDecoder(object_pairs_hook=unique_keys)
 
 
 def _object(place: str, value: object, kind: Kind) -> dict[str, object]:

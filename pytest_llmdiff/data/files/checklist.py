@@ -1,10 +1,10 @@
-"""Test suites of CheckList (Ribeiro et al. 2020, arXiv 2005.04118) in the plain forms that they are
-published and exported in. The pickled suites beside them are never opened.
+"""Reads test suites of CheckList (Ribeiro et al. 2020, arXiv 2005.04118) in their plain formats.
+The pickled suites are never opened.
 
-Forms: one text a line (`tests_n500` of the sentiment suite); a TSV with the header `id`,
-`question1`, `question2` (that of QQP); JSON lines with `passage` and `question`, or SQuAD's own
-JSON; and records with `test_name`, `test_case` and `example_idx` (`TestSuite.to_dict`), which alone
-say which examples belong together.
+Formats: one text per line (`tests_n500` of the sentiment suite); a TSV with the header `id`,
+`question1`, `question2` (QQP); JSON lines with `passage` and `question`, or SQuAD's own JSON; and
+records with `test_name`, `test_case` and `example_idx` (`TestSuite.to_dict`), the only format that
+says which examples belong together.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.data.records import Kind, check_unique, file_error, load_json, read_records
+from pytest_llmdiff.data.files.formats import read_records
+from pytest_llmdiff.data.files.records import Kind, check_unique, file_error
+from pytest_llmdiff.data.files.strict_json import load_json
 from pytest_llmdiff.errors import ConfigError, ProbeFileError
 
 TSV_HEADER = "id\tquestion1\tquestion2"
@@ -33,7 +35,7 @@ _KIND = Kind(
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One example: its fields by name, its line or record, and the case that it belongs to."""
+    """One example: its fields by name, its line or record number, and its test case."""
 
     fields: Mapping[str, str]
     number: int
@@ -49,18 +51,18 @@ def checklist_prompts(
     lines: tuple[int, int] | None = None,
     tests: Sequence[str] = (),
 ) -> list[str]:
-    """A prompt from every example of a suite's file.
+    """A prompt for every example of a suite's file.
 
     Args:
         path: the file.
-        prompt: what to ask of an example, with its fields: `{text}`; `{question1}` and
-            `{question2}`; `{passage}` and `{question}`; or the columns of records.
-        lines: the first and the last example to take, counted from 1.
-        tests: names of the tests to take, where the file has them.
+        prompt: a template with the fields of an example: `{text}`; `{question1}` and `{question2}`;
+            `{passage}` and `{question}`; or the columns of records.
+        lines: the first and the last example to use, from 1.
+        tests: the names of the tests to use, if the file has names.
 
     Raises:
-        ProbeFileError: the file is none of these forms, or is broken.
-        ConfigError: `prompt` names a field that the examples have not, or nothing is left.
+        ProbeFileError: the file is malformed or in none of these formats.
+        ConfigError: `prompt` names a field that the examples lack, or no example is left.
     """
     return [text for _, text in _prompts(Path(path), prompt, lines, tests)]
 
@@ -73,19 +75,20 @@ def checklist_pairs(
     tests: Sequence[str] = (),
     each: int | None = None,
 ) -> list[tuple[str, str]]:
-    """Pairs (original, changed form) of an invariance test: the first example of each case with
-    every other one of it.
+    """Pairs (original, changed form) of an invariance test: the first example of each case, paired
+    with every other one of the case.
 
     Args:
         path: the file.
-        prompt: as for `checklist_prompts`.
-        lines: the same; where the file does not say which examples make a case, those of one test.
-        tests: as for `checklist_prompts`.
-        each: how many examples a case has there.
+        prompt: as in `checklist_prompts`.
+        lines: as in `checklist_prompts`; with `each`, the examples of a single test.
+        tests: as in `checklist_prompts`.
+        each: the number of examples per case, if the file does not say which belong together.
 
     Raises:
-        ProbeFileError: the file is broken, or does not say which examples make a case.
-        ConfigError: as for `checklist_prompts`, or `each` does not divide the examples.
+        ProbeFileError: the file is malformed, or does not say which examples make a case.
+        ConfigError: as in `checklist_prompts`, or the number of examples is not a multiple of
+            `each`.
     """
     found = _prompts(Path(path), prompt, lines, tests)
     pairs = []
@@ -93,7 +96,7 @@ def checklist_pairs(
         (_, original), *others = sorted(case, key=lambda member: member[0].index or 0)
         pairs += [(original, form) for _, form in others if form != original]
     if not pairs:
-        raise ConfigError(f"{path}: no case has a second example: there are no pairs")
+        raise ConfigError(f"{path}: there are no pairs: no case has a second example")
     return pairs
 
 
@@ -103,8 +106,8 @@ def _cases(
     if each is not None:
         if each < 2 or len(found) % each:
             raise ConfigError(
-                f"{path}: {len(found)} examples make no cases of {each}; give lines= and each= of "
-                "one test"
+                f"{path}: {len(found)} examples cannot be split into cases of {each}; give lines= "
+                "and each= of one test"
             )
         yield from (found[start : start + each] for start in range(0, len(found), each))
         return
@@ -112,7 +115,7 @@ def _cases(
         if case is None:
             raise file_error(
                 f"{path}",
-                "nothing tells which examples are forms of one; expected the columns test_name, "
+                "nothing says which examples belong together; expected the columns test_name, "
                 "test_case and example_idx (TestSuite.to_dict), or lines= and each=",
             )
         yield list(members)
@@ -144,8 +147,8 @@ def _examples(path: Path) -> Iterator[Example]:
     if path.suffix.lower() in PICKLES:
         raise file_error(
             f"{path}",
-            "this is a pickle, which can run any code and is not opened; expected the plain form "
-            "of the suite (tests_n500, squad.jsonl, or TestSuite.to_raw_file)",
+            "this is a pickle, which could run any code and is not opened; expected the plain "
+            "format of the suite (tests_n500, squad.jsonl, or TestSuite.to_raw_file)",
         )
     if path.suffix.lower() in RECORDS and not _is_question_pairs(path):
         for record in read_records(path, _KIND):
@@ -160,7 +163,7 @@ def _examples(path: Path) -> Iterator[Example]:
     if path.suffix.lower() == ".json":
         yield from _of_json(path, text)
         return
-    # Not splitlines(): it also splits at characters that stand inside of texts.
+    # Not splitlines(): it also splits at characters that may stand inside a text.
     numbered = [(n, line.rstrip("\r")) for n, line in enumerate(text.split("\n"), 1)]
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         yield from _of_json_lines(path, numbered)
@@ -171,7 +174,7 @@ def _examples(path: Path) -> Iterator[Example]:
 
 
 def _is_question_pairs(path: Path) -> bool:
-    # Written without quoting, so that it is no TSV to the reader of such files.
+    # It is written without quoting, so that the reader of TSV files would refuse it.
     try:
         with path.open(encoding="utf-8-sig") as file:
             return file.readline().rstrip("\r\n") == TSV_HEADER
@@ -202,7 +205,7 @@ def _of_json_lines(path: Path, numbered: list[tuple[int, str]]) -> Iterator[Exam
             line,
             place=place,
             position=lambda error: f"column {error.colno}",
-            expected="one example a line: a text, two questions, or an object",
+            expected="one example per line: a text, two questions, or an object",
         )
         yield _of_value(place, value, number)
 
@@ -234,7 +237,7 @@ def _of_record(values: Mapping[str, object], number: int) -> Example:
 
 
 def _of_json(path: Path, text: str) -> Iterator[Example]:
-    """SQuAD's form, or a list of examples."""
+    """SQuAD's format, or a list of examples."""
     value: Any = load_json(
         text,
         place=f"{path}",
@@ -256,5 +259,5 @@ def _of_json(path: Path, text: str) -> Iterator[Example]:
     except (KeyError, TypeError) as error:
         raise ProbeFileError(
             f"{path}, record {number + 1}: {json.dumps(str(error))} is missing; expected SQuAD's "
-            'form: {"data": [{"paragraphs": [{"context": "...", "qas": [{"question": "..."}]}]}]}'
+            'format: {"data": [{"paragraphs": [{"context": "...", "qas": [{"question": "..."}]}]}]}'
         ) from error

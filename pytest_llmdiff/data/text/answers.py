@@ -1,8 +1,8 @@
-"""Known answers: does a reply contain the reference, and which of a prompt's options is meant?
+"""Reference answers: does a reply contain the reference, and which option of a prompt is it?
 
-Matching forgives what says nothing about knowing: width of characters, figures of other scripts,
-case, punctuation, spaces, separators in numbers. What the reference itself makes a point of counts:
-punctuation where it has some, capitals where it has no other letters. A sign is part of its number.
+Matching ignores what has nothing to do with knowledge: the width of characters, digits of other
+scripts, case, punctuation, spaces, and separators in numbers. Punctuation counts if the reference
+has some, and case if the reference is in capitals only. A sign is part of its number.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 _OPTION = re.compile(r"^\s*\(?([A-Z])\s*[.):：、．）]\s*(\S.*?)\s*$", re.MULTILINE)
-# Also Arabic's point and separator of numbers, and the minus sign.
+# Including Arabic's decimal point and thousands separator, and the minus sign.
 _SIGNS = str.maketrans("“”„‘’‚「」『』٫٬−", "\"\"\"'''\"\"''.,-")
-_OTHER_FIGURE = re.compile(r"(?![0-9])\d")
+_OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 _THOUSANDS = re.compile(r"(?<=\d)[,'’ ](?=\d{3}(?!\d))")
-# Everything but letters, figures, the point inside a number, and the sign before one.
+# Everything except letters, digits, the point inside a number, and the sign before one.
 _PUNCTUATION = re.compile(r"(?:(?!(?<=\d)\.(?=\d))(?!(?<![\w)])-(?=\d))[\W_])+")
 _PLAIN = re.compile(r"(?:-(?=\d))?[\w\s.']*\Z")
-# A letter or figure of a script that puts spaces between words; particles join Korean ones.
+# A letter or digit of a script that puts spaces between words. Korean is left out, since particles
+# are attached to its words.
 _JOINED = r"[^\W_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]"
 
 
 def contains(reply: str, reference: str) -> bool:
-    """Whether a reply gives the reference answer, as a word or number of its own."""
+    """Whether a reply contains the reference answer as a separate word or number."""
     reply, wanted = _width(reply), _width(reference)
     if not _shouts(reference):
         reply, wanted = reply.casefold(), wanted.casefold()
@@ -34,7 +35,7 @@ def contains(reply: str, reference: str) -> bool:
     parts = re.findall(r"\w+|[^\w\s]", wanted)
     if not parts:
         return False
-    # Spaces are free beside punctuation only.
+    # Spaces are optional only next to punctuation.
     pattern = re.escape(parts[0])
     for one, other in pairwise(parts):
         between = r"\s+" if one[0].isalnum() and other[0].isalnum() else r"\s*"
@@ -47,21 +48,24 @@ def contains(reply: str, reference: str) -> bool:
 
 
 def options_of(prompt: str, reference: str) -> Mapping[str, str]:
-    """The options of a multiple choice by letter, where the reference is one of these letters."""
-    found = dict(_OPTION.findall(prompt))
-    if len(found) < 2 or letter_of(reference) not in found:
+    """The options of a multiple-choice prompt by letter.
+
+    Empty unless the options are lettered from A without gaps, and the reference is such a letter.
+    """
+    options = dict(_OPTION.findall(prompt))
+    if len(options) < 2 or letter_of(reference) not in options:
         return {}
-    return found if sorted(found) == [chr(ord("A") + n) for n in range(len(found))] else {}
+    return options if sorted(options) == [chr(ord("A") + n) for n in range(len(options))] else {}
 
 
 def letter_of(reference: str) -> str:
-    """The letter that a reference names an option by."""
+    """The letter of the option that a reference names."""
     return _width(reference).strip().upper()
 
 
 def _width(text: str) -> str:
     text = unicodedata.normalize("NFKC", text.translate(_SIGNS))
-    return _OTHER_FIGURE.sub(lambda found: str(unicodedata.digit(found[0])), text)
+    return _OTHER_DIGIT.sub(lambda match: str(unicodedata.digit(match[0])), text)
 
 
 def _numbers(text: str) -> str:
@@ -69,5 +73,5 @@ def _numbers(text: str) -> str:
 
 
 def _shouts(reference: str) -> bool:
-    """Several letters, all of them capitals: the case is part of the answer."""
+    """Whether it has several letters, all of them capitals: case is then part of the answer."""
     return sum(c.isalpha() for c in reference) > 1 and reference.isupper()

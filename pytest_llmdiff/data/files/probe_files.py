@@ -1,4 +1,4 @@
-"""Read probe files (JSONL, JSON, CSV, TSV, Parquet), strictly: every fault has its place."""
+"""Reads probe files (JSONL, JSON, CSV, TSV, Parquet) strictly: errors name line and column."""
 
 from __future__ import annotations
 
@@ -8,17 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_llmdiff.data.files.formats import read_records
+from pytest_llmdiff.data.files.records import EXAMPLES, INFO, TRAINED, Kind, Record, check_known
+from pytest_llmdiff.data.files.strict_json import load_json
 from pytest_llmdiff.data.messages import Message, parse_messages
-from pytest_llmdiff.data.records import (
-    EXAMPLES,
-    INFO,
-    TRAINED,
-    Kind,
-    Record,
-    check_known,
-    load_json,
-    read_records,
-)
 from pytest_llmdiff.errors import ProbeFileError
 
 COLUMNS = ("prompt", "messages", "system", "reference", "id", "tags", "language", "cluster")
@@ -39,9 +32,9 @@ class ProbeRow:
 
 
 def is_probe_file(path: Path) -> bool:
-    """Whether a file holds probes and cannot be training data.
+    """Whether a file has probes and cannot be training data.
 
-    Told without the readers of training data, which are many: every start would pay for them.
+    Decided without importing the readers of training data, which would slow down every start.
     """
     if not path.is_file() or path.name == INFO:
         return False
@@ -51,16 +44,20 @@ def is_probe_file(path: Path) -> bool:
     try:
         return not TRAINED & set(next(read_records(path, EXAMPLES)).values)
     except ProbeFileError:
-        return True  # to be told what is wrong with it by the reader of probe files
+        return True  # the reader of probe files then says what is wrong
 
 
 def read_probe_file(path: Path) -> list[ProbeRow]:
-    """Read all probes of the file, or raise `ProbeFileError` at its first fault."""
+    """All probes of the file.
+
+    Raises:
+        ProbeFileError: at the first fault.
+    """
     return list(probe_rows(path))
 
 
 def probe_rows(path: Path) -> Iterator[ProbeRow]:
-    """The same one at a time."""
+    """The probes of a file, one at a time; see `read_probe_file`."""
     place_of_id: dict[str, str] = {}
     for record in read_records(path, _PROBES):
         row = _parse_record(record)
@@ -88,7 +85,7 @@ _PROBES = Kind(
 
 
 def _open_cells(record: Record) -> None:
-    """Lists, which a cell can only spell."""
+    """Parses tags and messages, which CSV and TSV can only have as text."""
     if isinstance(tags := record.values.get("tags"), str):
         record.values["tags"] = re.split("[;,]", tags)
     if isinstance(messages := record.values.get("messages"), str):
@@ -107,7 +104,7 @@ def _parse_record(record: Record) -> ProbeRow:
     system = parse_text(record, "system")
     if system is not None and messages[0]["role"] == "system":
         raise record.error(
-            "'messages' holds a system message too; expected only one of the two",
+            "'messages' has a system message, too; expected only one of the two",
             column="system",
         )
     return ProbeRow(
@@ -164,7 +161,7 @@ def parse_tags(record: Record) -> tuple[str, ...]:
         return ()
     tags: list[str] = []
     for tag in value if isinstance(value, list) else [value]:
-        # A tag with a separator in it would be two tags once the file is saved as CSV.
+        # A tag that contains a separator would become two tags if the file were saved as CSV.
         if not isinstance(tag, str) or not tag.strip() or ";" in tag or "," in tag:
             raise record.error(
                 f"got the tag {reprlib.repr(tag)}; expected a tag or a list of tags, "

@@ -1,4 +1,4 @@
-"""CheckList's suites in the plain forms that they are published in, written here anew."""
+"""CheckList's suites in their plain formats, written for these tests."""
 
 from __future__ import annotations
 
@@ -79,7 +79,12 @@ def test_pairs_by_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "error", "message"),
     [
-        ("sentiment_suite.pkl", "x", ProbeFileError, "a pickle, which can run any code and is not"),
+        (
+            "sentiment_suite.pkl",
+            "x",
+            ProbeFileError,
+            "a pickle, which could run any code",
+        ),
         ("tests_n500", "", ProbeFileError, "the file is empty"),
         ("missing", None, ProbeFileError, "cannot be read as text"),
         (
@@ -105,9 +110,9 @@ def test_files_that_are_none(
 
 def test_pairs_that_cannot_be_told(tmp_path: Path) -> None:
     file = written(tmp_path, "tests_n500", TEXTS)
-    with pytest.raises(ProbeFileError, match="nothing tells which examples are forms of one"):
+    with pytest.raises(ProbeFileError, match="nothing says which examples belong together"):
         checklist_pairs(file)
-    with pytest.raises(ConfigError, match="4 examples make no cases of 3"):
+    with pytest.raises(ConfigError, match="4 examples cannot be split into cases of 3"):
         checklist_pairs(file, each=3)
     with pytest.raises(ConfigError, match="no example is left"):
         checklist_pairs(file, tests=["typos"])

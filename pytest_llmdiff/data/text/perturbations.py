@@ -1,7 +1,8 @@
-"""Changed forms of a prompt that mean the same: pure functions, without any package.
+"""Perturbations: changed forms of a prompt that mean the same, without any package.
 
-Each takes a text and a source of randomness, and gives the forms that it knows of that text, the
-smallest change first; none where it does not apply. Equal seeds give equal forms on every machine.
+Each perturbation takes a text and a source of randomness, and returns the changed forms that it
+knows, the smallest change first; an empty list if it does not apply. Equal seeds give equal forms
+on every machine.
 """
 
 from __future__ import annotations
@@ -33,18 +34,26 @@ CHINESE: tuple[Perturbation, ...] = (
 def forms(
     text: str, by: Sequence[Perturbation] = ENGLISH, *, seed: int = 0
 ) -> list[tuple[str, str]]:
-    """The changed forms of a text with the name of what changed it, without doubles.
+    """The distinct changed forms of a text, each with the name of its perturbation.
 
-    A form depends on the text, the function and the seed alone, not on what else is asked for.
+    A form depends only on the text, the perturbation and the seed, not on the other perturbations.
+
+    Args:
+        text: the prompt.
+        by: the perturbations, by default those for English; `CHINESE` has those for Chinese.
+        seed: the seed of the random choices.
+
+    Returns:
+        Pairs (name of the perturbation, changed form).
     """
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for perturbation in by:
         name = getattr(perturbation, "__name__", type(perturbation).__name__)
-        # Seeded by text: a string is hashed the same way in every process.
+        # Seeded with a string, which `random` hashes the same way in every process.
         for form in perturbation(text, random.Random(f"{seed} {name} {text}")):
             if form != text and form.strip():
-                found.setdefault(form, name)
-    return [(name, form) for form, name in found.items()]
+                names.setdefault(form, name)
+    return [(name, form) for form, name in names.items()]
 
 
 __all__ = [

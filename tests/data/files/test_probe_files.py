@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_llmdiff.data.files.probe_files import COLUMNS, ProbeRow, read_probe_file
 from pytest_llmdiff.data.messages import ROLES, Message, parse_messages
-from pytest_llmdiff.data.probe_files import COLUMNS, ProbeRow, read_probe_file
 from pytest_llmdiff.errors import MissingPackageError, ProbeFileError
 
 
@@ -152,12 +152,12 @@ USER = {"role": "user", "content": "Hi"}
         ),
         (
             [USER, {"role": "assistant", "content": "Hello"}],
-            "the last message has the role 'assistant'; expected 'user' or 'tool', for the model "
+            "the last message has the role 'assistant'; expected 'user' or 'tool', since the model "
             "answers the last message",
         ),
         (
             [{"role": "system", "content": "Be brief."}],
-            "the last message has the role 'system'; expected 'user' or 'tool', for the model "
+            "the last message has the role 'system'; expected 'user' or 'tool', since the model "
             "answers the last message",
         ),
     ],
@@ -375,13 +375,13 @@ def test_an_empty_file(folder: Path, suffix: str) -> None:
 def test_a_file_without_probes(folder: Path, name: str, text: str) -> None:
     path = folder / name
     path.write_text(text)
-    assert error_of(path) == f"{path}: the file holds no probes; expected at least one"
+    assert error_of(path) == f"{path}: the file contains no probes; expected at least one"
 
 
 def test_a_parquet_file_without_probes(folder: Path) -> None:
     path = folder / "a.parquet"
     write_parquet(path, {"prompt": pyarrow.array([], pyarrow.string())})
-    assert error_of(path) == f"{path}: the file holds no probes; expected at least one"
+    assert error_of(path) == f"{path}: the file contains no probes; expected at least one"
 
 
 @pytest.mark.parametrize(
@@ -420,7 +420,7 @@ def test_a_wrong_encoding(folder: Path, name: str, data: bytes, line: int, byte:
         ),
         (
             '{"prompt": "\\ud83d"}',
-            "line 1: a \\u escape is half of a surrogate pair; expected whole characters",
+            "line 1: a \\u escape is half a surrogate pair; expected whole characters",
         ),
         (
             '{"prompt": "A"}\n["B"]',
@@ -458,7 +458,7 @@ def test_a_wrong_encoding(folder: Path, name: str, data: bytes, line: int, byte:
         ),
         (
             json.dumps({"messages": CHAT, "system": "Be brief."}),
-            "line 1, column 'system': 'messages' holds a system message too; expected only one "
+            "line 1, column 'system': 'messages' has a system message, too; expected only one "
             "of the two",
         ),
         (

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.data.text.forms import (
+from pytest_llmdiff.data.text.perturbations import (
     CHINESE,
     ENGLISH,
     Perturbation,
@@ -57,7 +57,10 @@ def test_a_form_does_not_depend_on_what_else_is_asked_for(
 
 
 def test_forms_are_the_same_in_every_process() -> None:
-    code = "from pytest_llmdiff.data.text.forms import *; print(ascii(forms('How do I do this?')))"
+    code = (
+        "from pytest_llmdiff.data.text.perturbations import *; "
+        "print(ascii(forms('How do I do this?')))"
+    )
     found = {
         subprocess.run(
             [sys.executable, "-c", code], check=True, capture_output=True, text=True,

@@ -1,4 +1,4 @@
-"""Read files of texts that models read and do not answer, strictly: every fault has its place."""
+"""Reads files of texts that models read instead of answering, strictly, like probe files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.data.files.formats import read_records
+from pytest_llmdiff.data.files.probe_files import parse_id, parse_tags, parse_text
+from pytest_llmdiff.data.files.records import Kind, Record, check_known
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.probe_files import parse_id, parse_tags, parse_text
-from pytest_llmdiff.data.records import Kind, Record, check_known, read_records
 
 TEXTS = ("text", "id", "tags", "language")
 PAIRS = ("stereotype", "anti_stereotype", "prompt", "id", "tags", "language")
@@ -18,7 +19,7 @@ PAIRS = ("stereotype", "anti_stereotype", "prompt", "id", "tags", "language")
 
 @dataclass(frozen=True, kw_only=True)
 class TextRow:
-    """One text, read after the messages `before`; texts of one `cluster` belong together."""
+    """A text that is read after the messages `before`; texts of one `cluster` belong together."""
 
     text: str
     before: tuple[Message, ...] = ()
@@ -34,11 +35,10 @@ def read_texts(path: Path) -> list[TextRow]:
     Raises:
         ProbeFileError: the file is malformed.
     """
-    found = []
-    for record in read_records(path, _kind("text", '{"text": "..."}', TEXTS)):
-        text = needed(record, "text")
-        found.append(TextRow(text=text, id=_name(record), **_common(record)))
-    return found
+    return [
+        TextRow(text=needed(record, "text"), id=_name(record), **_common(record))
+        for record in read_records(path, _kind("text", '{"text": "..."}', TEXTS))
+    ]
 
 
 def read_pairs(path: Path) -> list[TextRow]:
@@ -70,7 +70,7 @@ def pair_rows(
     tags: tuple[str, ...] = (),
     language: str | None = None,
 ) -> Iterator[TextRow]:
-    """The two rows of a pair, which is named."""
+    """The two rows of a pair; `name` is its cluster."""
     for letter, text in zip("ab", texts, strict=True):
         yield TextRow(
             text=text, before=before, id=f"{name}-{letter}", tags=tags, language=language,
@@ -79,22 +79,22 @@ def pair_rows(
 
 
 def needed(record: Record, column: str) -> str:
-    """The text of a column that every record has."""
-    found = parse_text(record, column)
-    if found is None:
+    """The text of a required column."""
+    text = parse_text(record, column)
+    if text is None:
         raise record.error("nothing is given; expected text", column=column)
-    return found
+    return text
 
 
 def choice(record: Record, column: str, allowed: Iterable[str]) -> str:
-    """A text that is one of a few."""
-    found, allowed = needed(record, column), tuple(allowed)
-    if found not in allowed:
+    """The text of a required column that allows only a few values."""
+    text, allowed = needed(record, column), tuple(allowed)
+    if text not in allowed:
         raise record.error(
-            f"got {reprlib.repr(found)}; expected one of {', '.join(map(repr, allowed))}",
+            f"got {reprlib.repr(text)}; expected one of {', '.join(map(repr, allowed))}",
             column=column,
         )
-    return found
+    return text
 
 
 def _name(record: Record) -> str:
