@@ -136,7 +136,7 @@ def test_a_healthy_adapter_is_green(suite: Any) -> None:
         ("not_finite", "predictions_move_and_vary", "not finite"),
         ("unbound", "adapter_binds_to_the_base", "bind to no module"),
         ("halved", "adapter_binds_to_the_base", "not in adapter_model.safetensors"),
-        ("wider", "base_is_the_one_that_was_tuned", "other shapes"),
+        ("wider", "base_is_the_one_that_was_tuned", "do not have the shape"),
         ("nan_loss", "training_ran_and_learnt", ""),
         ("no_rate", "training_ran_and_learnt", "learning rate"),
     ],
@@ -168,7 +168,7 @@ def test_the_template_of_the_training(pytester: pytest.Pytester, folder: Path) -
     template = folder / "base" / "chat_template.jinja"
     result = pytester.runpytest_subprocess(*models, *SUITE, *only, f"--llmdiff-template={template}")
     result.assert_outcomes(failed=1, deselected=13)
-    result.stdout.fnmatch_lines(["*likely cause: other markup*", "*--llmdiff-template*"])
+    result.stdout.fnmatch_lines(["*likely cause: the markup differs*", "*--llmdiff-template*"])
 
 
 def test_train_config_names_the_template(pytester: pytest.Pytester, folder: Path) -> None:
