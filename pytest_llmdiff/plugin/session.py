@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.generation.rows import UsedKeys
     from pytest_llmdiff.plugin.pair_run import PairRun
     from pytest_llmdiff.plugin.workers import StopSignal, WorkerNotes
-    from pytest_llmdiff.reports.kept import Kept
+    from pytest_llmdiff.reports.row_builder import RowBuilder
     from pytest_llmdiff.reports.run_facts import RunFacts
     from pytest_llmdiff.store import Store
     from pytest_llmdiff.verdicts.accepted import Entry
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # This module is imported at every start of pytest, so all of its parts come in on use.
 SESSION = pytest.StashKey["Session"]()
 RUN_ID = "llmdiff_run_id"
-KEPT = pytest.StashKey["Kept"]()
+KEPT = pytest.StashKey["RowBuilder"]()
 PROPERTY = "llmdiff "  # what the names of a test's properties begin with
 
 
@@ -49,7 +49,7 @@ class Session:
         self.closing: list[str] = []  # last lines of the summary: what was written where
         self._divergences_expected = False
         self._item: pytest.Item | None = None
-        self._kept: Kept | None = None
+        self._kept: RowBuilder | None = None
 
     # Collection and planning
 
@@ -206,9 +206,9 @@ class Session:
             held for held in item.user_properties if not held[0].startswith(PROPERTY)
         ]
         if self.specs is not None:
-            from pytest_llmdiff.reports.kept import Kept
+            from pytest_llmdiff.reports.row_builder import RowBuilder
 
-            self._kept = item.stash[KEPT] = Kept(
+            self._kept = item.stash[KEPT] = RowBuilder(
                 all_values=self.calibrating, all_comparisons=self.settings.accept
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_llmdiff.reports.text import counted
+from pytest_llmdiff.data.text.printing import counted
 
 # Beginnings of measures, and what to do where one of them broke, in the order of doing it. Of a
 # measure with several the first one counts.

@@ -25,7 +25,7 @@ from pytest_llmdiff.explain.attention.distances import (
     moves_told,
     rounded,
 )
-from pytest_llmdiff.explain.tokens import pieces
+from pytest_llmdiff.explain.pieces import pieces
 
 if TYPE_CHECKING:
     import torch

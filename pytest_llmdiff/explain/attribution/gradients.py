@@ -12,7 +12,7 @@ from pytest_llmdiff.data.text.differences import common_length
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.errors import CapabilityError, ProbeError
 from pytest_llmdiff.explain.attribution.coalitions import require_captum
-from pytest_llmdiff.explain.tokens import pieces
+from pytest_llmdiff.explain.pieces import pieces
 
 if TYPE_CHECKING:
     import torch

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
+from pytest_llmdiff.data.text.printing import number, printable, shortened
 from pytest_llmdiff.reports.diff.diff import Changed, Changes, Moved
-from pytest_llmdiff.reports.text import number, printable, shortened
 
 SHOWN = 20  # tests of a kind, and measures
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.data.text.printing import printable, shortened
 from pytest_llmdiff.reports.order import OPEN, decisive, short, worst_first
 from pytest_llmdiff.reports.outcomes import kind_of
-from pytest_llmdiff.reports.phrases import phrase_of
 from pytest_llmdiff.reports.run_facts import RunFacts
-from pytest_llmdiff.reports.text import printable, shortened
+from pytest_llmdiff.reports.verdict_cells import phrase_of
 
 # GitHub shows so many errors of a step, and as many warnings.
 SHOWN = 10

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.data.text.printing import printable, shortened
 from pytest_llmdiff.reports.advice import advice
 from pytest_llmdiff.reports.order import OPEN, comparison_of, decisive, short, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
-from pytest_llmdiff.reports.phrases import interval_of, limit_of, measure_of, value_of
-from pytest_llmdiff.reports.remarks import remarks
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
-from pytest_llmdiff.reports.text import printable, shortened
+from pytest_llmdiff.reports.run_notes import run_notes
+from pytest_llmdiff.reports.verdict_cells import interval_of, limit_of, measure_of, value_of
 
 # GitHub drops the summary of a step that is larger.
 LARGEST = 1024 * 1024
@@ -96,7 +96,7 @@ def _lines(facts: RunFacts, open_: list[dict[str, Any]], shown: int) -> Iterator
         yield from _commands(facts, open_[:shown])
         yield ""
         yield "</details>"
-    notes = [*facts.warnings, *remarks(facts)]
+    notes = [*facts.warnings, *run_notes(facts)]
     if notes and (shown or not open_):  # they have to fit as well
         yield ""
         yield f"<details><summary>{len(notes)} notes</summary>"

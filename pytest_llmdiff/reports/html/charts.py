@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from pytest_llmdiff.data.text.printing import number
 from pytest_llmdiff.reports.order import short
-from pytest_llmdiff.reports.phrases import SIGNS, interval_of, limit_of, measure_of, value_of
-from pytest_llmdiff.reports.text import number
+from pytest_llmdiff.reports.verdict_cells import SIGNS, interval_of, limit_of, measure_of, value_of
 
 # Units of the drawings; they are scaled to the width that there is.
 WIDTH, HEIGHT = 320.0, 72.0

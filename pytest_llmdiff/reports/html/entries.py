@@ -12,7 +12,7 @@ from pytest_llmdiff.reports.html.alignment import segments
 from pytest_llmdiff.reports.html.folds import comparison_folds, row_folds
 from pytest_llmdiff.reports.order import OPEN, decisive, signed_excess
 from pytest_llmdiff.reports.outcomes import kind_of
-from pytest_llmdiff.reports.phrases import interval_of, limit_of, measure_of, value_of
+from pytest_llmdiff.reports.verdict_cells import interval_of, limit_of, measure_of, value_of
 
 # Characters of texts in the file: half for tests that ask for something, half for the others.
 BUDGET = 10_000_000

@@ -12,14 +12,14 @@ from typing import Any
 
 from pytest_llmdiff.config.options import PLACES
 from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.data.text.printing import number
 from pytest_llmdiff.reports.advice import advice
 from pytest_llmdiff.reports.html.charts import HEIGHT, WIDTH, distributions, intervals
 from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags_of, visible
 from pytest_llmdiff.reports.order import OPEN, URGENCY, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
-from pytest_llmdiff.reports.remarks import chance_lines, remarks
 from pytest_llmdiff.reports.run_facts import RunFacts
-from pytest_llmdiff.reports.text import number
+from pytest_llmdiff.reports.run_notes import chance_lines, run_notes
 
 # What is shown of a run without JavaScript, and of sets in any case.
 PLAIN = 100
@@ -63,7 +63,7 @@ def page(facts: RunFacts) -> str:
         total=len(rows),
         given=_given(facts),
         hints=list(advice(list(facts.rows.values()), counts(facts.rows))),
-        notes=[*facts.warnings, *remarks(facts), *chance_lines(facts.chance)],
+        notes=[*facts.warnings, *run_notes(facts), *chance_lines(facts.chance)],
         distributions=distributions(rows),
         sets=intervals(list(_sets(rows))[:SETS]),
         groups=_groups(rows),

@@ -8,14 +8,14 @@ from typing import Any
 
 from pytest_llmdiff.config.options import OPTIONS, PLACES
 from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.data.text.printing import counted, printable, shortened
 from pytest_llmdiff.reports.advice import advice
-from pytest_llmdiff.reports.moved import moved_lines
 from pytest_llmdiff.reports.order import OPEN, broken_ones, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
-from pytest_llmdiff.reports.remarks import chance_lines, remarks
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
+from pytest_llmdiff.reports.run_notes import chance_lines, run_notes
+from pytest_llmdiff.reports.terminal.measures import measure_lines
 from pytest_llmdiff.reports.terminal.styles import Line, Piece
-from pytest_llmdiff.reports.text import counted, printable, shortened
 
 
 def header_lines(settings: Settings, note: str | None) -> list[str]:
@@ -69,8 +69,8 @@ def summary_lines(facts: RunFacts, width: int) -> Iterator[Line]:
     if resolved:
         ran = ", ".join(f"{name} {value}" for name, value in resolved.items())
         yield Line.of(f"ran on {ran}")
-    yield from map(Line.of, remarks(facts))
-    yield from map(Line.of, moved_lines(rows))
+    yield from map(Line.of, run_notes(facts))
+    yield from map(Line.of, measure_lines(rows))
     if broken := broken_ones(rows):
         from pytest_llmdiff.reports.terminal.worst import worst_lines
 

@@ -7,10 +7,10 @@ from itertools import zip_longest
 from typing import Any
 
 from pytest_llmdiff.data.text.differences import first_difference
+from pytest_llmdiff.data.text.printing import columns, marked, number, printable, shortened
 from pytest_llmdiff.reports.order import Broken, comparison_of, short
-from pytest_llmdiff.reports.phrases import measure_of, numbers_of, value_of
 from pytest_llmdiff.reports.terminal.styles import Line, Piece
-from pytest_llmdiff.reports.text import columns, marked, number, printable, shortened
+from pytest_llmdiff.reports.verdict_cells import measure_of, numbers_of, value_of
 
 WORST = 5
 WIDE = 120  # columns of a terminal from which replies stand side by side

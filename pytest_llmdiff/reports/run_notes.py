@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from pytest_llmdiff.data.text.printing import number, printable, shortened
 from pytest_llmdiff.reports.order import short
 from pytest_llmdiff.reports.run_facts import RunFacts
-from pytest_llmdiff.reports.text import number, printable, shortened
 from pytest_llmdiff.verdicts.chance import Chance
 
 
-def remarks(facts: RunFacts) -> Iterator[str]:
+def run_notes(facts: RunFacts) -> Iterator[str]:
     """A line each, in the order of their weight."""
     rows = list(facts.rows.values())
     yield from facts.notes

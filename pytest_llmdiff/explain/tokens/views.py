@@ -7,16 +7,17 @@ from typing import Any
 
 from pytest_llmdiff.data.comparison import SIDES, Comparison
 from pytest_llmdiff.data.text.differences import first_differing
-from pytest_llmdiff.data.tokens import SeenToken, TokenDivergences, TokenView
+from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.engines import Continuation, capability, lacks_logits
 from pytest_llmdiff.engines.pair.divergence import rows_for, token_divergences, unlike_tokenizers
 from pytest_llmdiff.engines.pair.first_differences import Asked, about, asked, reply_tokens
 from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.errors import CapabilityError
+from pytest_llmdiff.explain.pieces import pieces
+from pytest_llmdiff.explain.tokens.values import SeenToken, TokenView
 from pytest_llmdiff.generation.generator import ReplyGenerator
 
-WINDOW, BEHIND = 64, 8  # tokens that are decoded together, and those that stay of them
-CANDIDATES = 5  # next tokens of each model where the replies part
+CANDIDATES = 5  # next tokens of each model where the replies begin to differ
 
 
 def token_views(pair: Pair, asked: Sequence[Asked]) -> list[dict[str, Any]]:
@@ -70,29 +71,6 @@ def _told(engine: Any, ids: Sequence[int], found: TokenDivergences) -> list[list
         [text, token.kl, token.base_logprob, token.tuned_logprob]
         for text, token in zip(texts, found.tokens, strict=True)
     ]
-
-
-def pieces(engine: Any, ids: Sequence[int]) -> list[str]:
-    """What each token adds to the text. Of a character in several tokens the last one has it, and
-    the others have nothing."""
-    read, found = "", []
-    # A token's text depends on those before it, but not on all: a long prompt would be read anew
-    # for each of its tokens. What is left behind ends where a character does.
-    start, whole = 0, [0]
-    for end in range(1, len(ids) + 1):
-        text = str(engine.tokenizer.decode(list(ids[start:end])))
-        if text.endswith("\N{REPLACEMENT CHARACTER}") and end < len(ids):
-            found.append("")
-            continue
-        found.append(
-            text[len(read) :] if text.startswith(read) else engine.token_text(ids[end - 1])
-        )
-        read = text
-        whole.append(end)
-        if end - start >= WINDOW:
-            start = whole[-BEHIND:][0]
-            read = str(engine.tokenizer.decode(list(ids[start:end])))
-    return found
 
 
 def _likely(
