@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,10 @@ KINDS: Mapping[str, str] = {
 }
 
 
-def load_kinds(names: Iterable[str] = KINDS) -> dict[str, Kind[Any]]:
+def load_kinds(names: Container[str] = KINDS) -> dict[str, Kind[Any]]:
     """Some kinds by name, in the order in which reports show them: what the two models do comes
     before what the training did."""
-    kinds = {name: _load(KINDS[name]) for name in names if name in KINDS}
+    kinds = {name: _load(place) for name, place in KINDS.items() if name in names}
     return dict(sorted(kinds.items(), key=lambda item: item[1].of_training))
 
 

@@ -35,7 +35,7 @@ def row_folds(row: Mapping[str, Any]) -> Iterator[Block]:
 
 def comparison_folds(comparison: Mapping[str, Any]) -> Iterator[Block]:
     """What explains a probe's replies."""
-    for kind in load_kinds(name for name in KINDS if comparison[name]).values():
+    for kind in load_kinds({name for name in KINDS if comparison[name]}).values():
         yield from kind.page(comparison)
     if (leak := comparison["leak"]) is not None:
         prompt = "this prompt" if leak["kind"] == "same" else "nearly this prompt"
