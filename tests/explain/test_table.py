@@ -85,7 +85,7 @@ def test_a_kind_goes_with_its_folder_and_its_line(
     result = run(project)
     result.assert_outcomes(passed=1, failed=1)
     assert {Path(file).is_relative_to(package) for file in loaded_in(project).values()} == {True}
-    result.stdout.fnmatch_lines(["E         differs from character 1: *"])
+    result.stdout.fnmatch_lines(["E         differs from token 1: *"])
     result.stdout.no_fnmatch_line("*likely*")
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     (row,) = report["tests"][0]["comparisons"]
