@@ -10,11 +10,11 @@ WINDOW, BEHIND = 64, 8
 
 
 def pieces(engine: Any, ids: Sequence[int]) -> list[str]:
-    """What each token adds to the text. Of a character in several tokens the last one has it, and
-    the others have nothing."""
+    """What each token adds to the text. A character of several tokens belongs to the last one; the
+    others add nothing."""
     read, found = "", []
-    # A token's text depends on those before it, but not on all: a long prompt would be read anew
-    # for each of its tokens. What is left behind ends where a character does.
+    # A token's text depends on the tokens before it, but only on the last few. Decoding all of them
+    # for each token would take quadratic time. The cut is at the end of a character.
     start, whole = 0, [0]
     for end in range(1, len(ids) + 1):
         text = str(engine.tokenizer.decode(list(ids[start:end])))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class SeenToken:
-    """One token of a reply: its text as it is read, KL(base‖tuned) in nats where it stands, and its
-    log-probability (nats) under either model."""
+    """One token of a reply: what it adds to the text, KL(base‖tuned) in nats at its position, and
+    its log-probability (nats) under either model."""
 
     text: str
     kl: float
@@ -20,8 +20,8 @@ class SeenToken:
 class TokenView:
     """Both replies token by token, each as both models see it.
 
-    `at` is the first token that differs, from 0, or None; `base_likely` and `tuned_likely` are the
-    likeliest tokens of either model there, each with its probability.
+    `at` is the index of the first token that differs, or None. `base_likely` and `tuned_likely` are
+    each model's likeliest tokens there, with their probabilities.
     """
 
     base: tuple[SeenToken, ...]

@@ -246,7 +246,7 @@ def test_maps_of_a_head_add_up(folder: Path, tmp_path: Path) -> None:
 def test_models_that_cannot_be_compared_say_why(more: Path, tmp_path: Path) -> None:
     deeper, said = (pair(more, "base", name, tmp_path / name) for name in ("deep", "said"))
     (found,) = attention_views(deeper, [(ASKED, REPLY)])
-    assert "other numbers of layers" in found["unsupported"]
+    assert "different numbers of layers" in found["unsupported"]
     (found,) = attention_maps(deeper, [(ASKED, REPLY, 2, 0)])
     assert "no head 0 in layer 2" in found["unsupported"]
     (found,) = attention_views(said, [(ASKED, REPLY)])

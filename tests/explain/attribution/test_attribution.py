@@ -244,8 +244,8 @@ def test_rank_correlation_is_scipys() -> None:
     [
         ({"methods": ("saliency",)}, "'saliency'; there are leave-one-out, shapley"),
         ({"methods": ()}, "methods of attribution: none"),
-        ({"of": "drift"}, "attributions of 'drift': expected 'tuned', 'base', 'toxicity'"),
-        ({"of": "toxicity", "methods": ("input-x-gradient",)}, "is of the likelihood of a reply"),
+        ({"of": "drift"}, "attribution of='drift': expected 'tuned', 'base', 'toxicity'"),
+        ({"of": "toxicity", "methods": ("input-x-gradient",)}, "needs the likelihood of a reply"),
         ({"samples": 3}, "samples=3 is too few: at least 4"),
         ({"most_words": 0}, "most_words=0 is too few"),
     ],
