@@ -55,11 +55,11 @@ class Explainer:
         kinds = {name: self._kinds[name] for name in self._explained}
         if bounded := [kind for name, kind in kinds.items() if name in self._over_budget]:
             counts = ", ".join(f"{kind.most} {kind.title}" for kind in bounded)
-            yield f"only so many failures are explained: {counts}; --llmdiff-explain=all has all"
+            yield f"explanations are limited to {counts}; --llmdiff-explain=all has no limit"
         took = sum(self._seconds.values())
         if took >= NOTED:
             each = ", ".join(f"{k.title} {self._seconds[name]:.0f} s" for name, k in kinds.items())
-            yield f"explaining took {took:.0f} s ({each}); --llmdiff-explain=none leaves it out"
+            yield f"explaining took {took:.0f} s ({each}); --llmdiff-explain=none skips it"
 
     @cached_property
     def _kinds(self) -> dict[str, Kind[Any]]:

@@ -38,7 +38,7 @@ NO_LIMIT = {
 
 
 def verdict_text(verdict: Verdict) -> str:
-    """One line: what was measured, against what, and who set the limit."""
+    """One line: the measured value, the limit, and who set it."""
     m = verdict.measurement
     if verdict.outcome == "not judged":
         return f"{m.name} not judged: {printable(m.unsupported or '')}"
@@ -46,7 +46,7 @@ def verdict_text(verdict: Verdict) -> str:
         return _set_text(verdict, verdict.evidence)
     value = number(m.value)
     if verdict.outcome == "no limit":
-        return f"{m.name} {value}, and no limit to hold it against: {_how_to_limit(verdict)}"
+        return f"{m.name} {value} has no limit: {_how_to_limit(verdict)}"
     if m.unit in ("problems", "findings"):
         return f"{m.name}: {value}" if m.value else f"no {m.name}"
     limit = "limit" if verdict.bound == "at_most" else "at least"
@@ -58,23 +58,22 @@ def _set_text(verdict: Verdict, evidence: Evidence) -> str:
     m, estimate = verdict.measurement, evidence.estimate
     besides = [f"{estimate.clusters} questions"] * (estimate.clusters < estimate.n)
     besides += [f"{evidence.missing} more could not be judged"] * bool(evidence.missing)
-    told = f" ({', '.join(besides)})" if besides else ""
-    held = math.nan if m.limit is None else m.limit
-    # With as many digits as show which of them are beyond the limit.
-    shown = [numbers_beside(x, held) for x in (estimate.value, estimate.low, estimate.high)]
+    more = f" ({', '.join(besides)})" if besides else ""
+    limit_or_nan = math.nan if m.limit is None else m.limit
+    shown = [numbers_beside(x, limit_or_nan) for x in (estimate.value, estimate.low, estimate.high)]
     (value, _), (low, _), (high, _) = shown
     text = (
-        f"{printable(evidence.label)} of {counted(estimate.n, 'comparison')}{told}: "
+        f"{printable(evidence.label)} of {counted(estimate.n, 'comparison')}{more}: "
         f"{value}, {INTERVAL} {low} to {high}"
     )
     if evidence.not_finite:
-        return f"{text}; {evidence.not_finite} values are no number, which keeps no limit"
+        return f"{text}; {evidence.not_finite} values are not numbers, so no limit is kept"
     if verdict.outcome == "no limit":
-        return f"{text}; and no limit to hold it against: {_how_to_limit(verdict)}"
+        return f"{text}, has no limit: {_how_to_limit(verdict)}"
     limit = "limit" if verdict.bound == "at_most" else "at least"
     text += f", {limit} {max((limit for _, limit in shown), key=len)} ({verdict.source})"
     if verdict.outcome == "regressed":
-        return f"{text}: the interval lies beyond it"
+        return f"{text}: the interval is beyond it"
     if verdict.outcome != "inconclusive":
         return text
     if verdict.decides is None:

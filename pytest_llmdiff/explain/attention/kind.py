@@ -33,7 +33,7 @@ def _lines(shown: AttentionShown, comparison: Comparison, *_: object) -> list[st
     )
     most = shown.heads[0]
     where = f"layer {most.layer}, head {most.head} moved most ({number(most.value)} bits)"
-    return [f"  looks    {first} → {second}: " + (f"{words}; {where}" if words else where)]
+    return [f"  attends  {first} → {second}: " + (f"{words}; {where}" if words else where)]
 
 
 def _row(shown: AttentionShown) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
     where = f"layer {shown['layer']}, head {shown['head']}"
     for side, name in (("base", first), ("tuned", second)):
         yield attention_map(
-            f"Where {name} looks: {where}", shown["keys"], shown["reply"], shown[side]
+            f"Attention of {name}: {where}", shown["keys"], shown["reply"], shown[side]
         )
 
 

@@ -71,13 +71,13 @@ def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
     for side, name in reversed(list(enumerate(names))):
         yield words(
             f"Words of the prompt, for {name}",
-            f"The stronger a word is marked, the likelier the {names[1]} reply is with it to "
-            f"{name}; underlined, the less likely. Its score is shown by pointing at it.",
+            f"The stronger the mark, the likelier the word makes the {names[1]} reply for {name}; "
+            "an underlined word makes it less likely. Point at a word to see its score.",
             list(_marked(row["text"], scores, side, most)),
         )
     yield table(
-        f"Words of the prompt: what they count for in the {names[1]} reply, by {row['method']}, "
-        f"in {row['unit']}",
+        f"Words of the prompt: scores for the {names[1]} reply, by {row['method']}, in "
+        f"{row['unit']}",
         ("word", names[0], names[1], "change"),
         [(text, base, tuned, tuned - base) for text, _, _, base, tuned in scores],
     )

@@ -56,7 +56,7 @@ def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
     seen, (first, second) = comparison["seen"], comparison["sides"]
     if seen["base_likely"]:
         yield table(
-            f"Next tokens where the replies part (token {seen['at'] + 1})",
+            f"Next tokens where the replies begin to differ (token {seen['at'] + 1})",
             (first, "probability", second, "probability"),
             [
                 (*ours, *theirs)

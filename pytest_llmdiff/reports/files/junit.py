@@ -1,4 +1,4 @@
-"""What JUnit files have of a test besides its measures: short, and readable in a table."""
+"""The properties of a test in JUnit files, besides its measures: short, for a table."""
 
 from __future__ import annotations
 

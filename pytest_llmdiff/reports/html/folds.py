@@ -27,7 +27,7 @@ def row_folds(row: Mapping[str, Any]) -> Iterator[Block]:
             if isinstance(value, (str, int, float)) and value != ""
         ]
         if figures and verdict["outcome"] != "passed":
-            yield table(f"Behind it: {measure}", ("", ""), figures)
+            yield table(f"Details: {measure}", ("", ""), figures)
     for name, figures in row["many"].items():
         held = [(key, figures[key]) for key in ("count", "regressed", "median", "largest")]
         yield table(f"All values of {name}", ("", ""), held)
@@ -42,5 +42,7 @@ def comparison_folds(comparison: Mapping[str, Any]) -> Iterator[Block]:
         where = f"{leak['dataset']} {leak['number']}"
         yield lines("In the training data", [f"{prompt} is in the training data: {where}"])
     if comparison["near_tie"]:
-        text = "rounding may have decided a token of this reply: two were as likely as it can tell"
+        text = (
+            "rounding may have decided a token of this reply: two tokens were about equally likely"
+        )
         yield lines("A near-tie", [text])

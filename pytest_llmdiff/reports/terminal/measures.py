@@ -26,7 +26,7 @@ def measure_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
     many = [(row["test"], name, f) for row in rows for name, f in row["many"].items()]
     sets = [(row["test"], v) for row in rows for v in row["verdicts"] if v["set"]]
     if values or many or sets:
-        yield "moved:"
+        yield "measures:"
     for name, measured in values.items():
         largest, test = max(measured)
         where = f"  {short(test)}" if largest > 0 else ""

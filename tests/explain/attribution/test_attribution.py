@@ -408,7 +408,7 @@ def test_a_set_explains_its_worst_and_many_failures_are_not_all_shown(
         [
             "E *worst *",
             f"E         {LINE}",
-            "only so many failures are explained: *5 word by word; --llmdiff-explain=all*",
+            "explanations are limited to *5 word by word; --llmdiff-explain=all*",
         ]
     )
     assert sum(line.endswith(LINE) for line in result.outlines) == 5

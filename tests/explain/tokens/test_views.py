@@ -138,7 +138,7 @@ def test_many_failures_are_not_all_shown(project: pytest.Pytester) -> None:
     models = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"]
     result = project.runpytest_subprocess(*models, "--llmdiff-json=report.json")
     result.assert_outcomes(failed=53)
-    told = "only so many failures are explained: 50 token by token; --llmdiff-explain=all*"
+    told = "explanations are limited to 50 token by token; --llmdiff-explain=all*"
     result.stdout.fnmatch_lines([told])
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     views = [c["seen"] for test in report["tests"] for c in test["comparisons"]]
@@ -192,7 +192,7 @@ def test_the_summary_tells_what_explaining_took(
     project.makepyfile(SUITE)
     monkeypatch.setattr("pytest_llmdiff.explain.explainer.NOTED", 0.0)
     models = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"]
-    told = "explaining took * s (token by token * s); --llmdiff-explain=none leaves it out"
+    told = "explaining took * s (token by token * s); --llmdiff-explain=none skips it"
     project.runpytest_inprocess(*models).stdout.fnmatch_lines([told])
     result = project.runpytest_inprocess(*models, "--llmdiff-explain=none")
     result.stdout.no_fnmatch_line("explaining took*")

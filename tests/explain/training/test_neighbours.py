@@ -615,7 +615,7 @@ def test_failures_name_what_the_model_was_trained_on(trained: pytest.Pytester, r
     result.stdout.fnmatch_lines(
         [
             "note: 1 of 4 probes have their prompt in the training data: their replies may be "
-            "learnt by heart",
+            "memorised",
             "note: nearly the prompt of 1 failing probe(s) is in the training data",
         ]
     )
