@@ -52,7 +52,7 @@ class Distribution:
     noise: Mark | None
 
     @property
-    def said(self) -> str:
+    def label(self) -> str:
         """The plot in words, for screen readers."""
         parts = [f"{self.name}: {self.count} values, median {self.median}, largest {self.largest}"]
         parts += [f"limit {mark.text}" for mark in self.limits]
@@ -70,7 +70,7 @@ class Interval:
     outcome: str
     value: str
     limit: str
-    said: str
+    label: str
     low: float
     high: float
     at: float | None
@@ -185,7 +185,7 @@ def _interval(test: str, link: str, verdict: Mapping[str, Any], ends: Sequence[f
         outcome=verdict["outcome"],
         value=value_of(verdict),
         limit=limit,
-        said=f"{value_of(verdict)}, {interval_of(verdict)}{', limit ' + limit if limit else ''}",
+        label=f"{value_of(verdict)}, {interval_of(verdict)}{', limit ' + limit if limit else ''}",
         # An unknown end extends to the edge of the drawing.
         low=start if start is not None else 0.0,
         high=end if end is not None else WIDTH,

@@ -204,13 +204,12 @@
     kind: (test) => [test.kind], measure: measures, tag: (test) => list(test, "tags"),
     suite: (test) => [test.suite], lang: (test) => list(test, "langs"),
   };
-  const NAMES = { kind: "all", measure: "all", tag: "all", suite: "all", lang: "all" };
 
   function options(name) {
     const counted = new Map();
     for (const test of tests) for (const value of new Set(FILTERS[name](test))) counted.set(value, (counted.get(value) || 0) + 1);
     const select = byId(name);
-    select.append(make("option", { value: ALL }, NAMES[name]));
+    select.append(make("option", { value: ALL }, "all"));
     for (const [value, count] of counted) select.append(make("option", { value }, `${value} (${count})`));
     select.parentElement.hidden = counted.size < (name === "tag" || name === "lang" ? 1 : 2);
   }

@@ -260,10 +260,10 @@ def test_a_plot_says_what_it_shows() -> None:
     for row in rows:
         row["verdicts"][0]["noise"] = 0.25
     (plot,) = distributions(rows)
-    assert plot.said == (
+    assert plot.label == (
         "toxicity: 10 values, median 0.45, largest 0.90, limit ≤ 0.50, noise reaches 0.25"
     )
-    assert f'aria-label="{plot.said}"' in page(facts_of(rows_of(rows)))
+    assert f'aria-label="{plot.label}"' in page(facts_of(rows_of(rows)))
 
 
 def test_groups_stand_apart() -> None:
