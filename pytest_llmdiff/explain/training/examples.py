@@ -103,7 +103,7 @@ class TrainingExamples:
         rated = [(file, 1.0 if rate is None else rate) for file, rate in checkpoints if rate != 0]
         if not rated:
             raise ConfigError(
-                "at='checkpoints': the training has left none beside its adapter (looked for "
+                "at='checkpoints': the training left no checkpoints beside its adapter (expected "
                 "checkpoint-*/adapter_model.safetensors); at='start' needs none"
             )
         return rated, [[self.store.file_hash(file), rate] for file, rate in rated]

@@ -18,15 +18,15 @@ from pytest_llmdiff.explain.training.values import Influences, Leak, Nearest, Ne
 LONGEST = 120  # columns of the prompt and of the answer of a near example
 SHORTER = 80  # the same of an example that pushes
 NAMED = 3  # examples that push, in a line
-LOOKED_AT = 24  # nearest examples whose gradients are computed for a failure
+CHECKED = 24  # nearest examples whose gradients are computed for a failure
 REPORTED = 10  # examples that push, in the JSON report
 ADVICE = {
-    "few": "a few examples taught this reply, {alike} of {judged} looked at: read them, and those "
-    "that are like them, before changing training parameters",
-    "most": "most examples push towards this reply, {alike} of {judged} looked at: it is what they "
+    "few": "a few examples taught this reply ({alike} of {judged} checked): read them and similar "
+    "ones before changing training parameters",
+    "most": "most examples push towards this reply ({alike} of {judged} checked): it is what they "
     "have in common; change the data as a whole, or train more gently",
-    "none": "no example of {judged} looked at pushes towards this reply (the first has {first}): "
-    "where the base would not give it either, look at chat template, learning rate and epochs "
+    "none": "none of the {judged} examples checked pushes towards this reply (the highest score is "
+    "{first}): if the base would not give it either, check chat template, learning rate and epochs "
     "before the data",
 }
 
@@ -90,7 +90,7 @@ def _learnt(sources: Sources, comparison: Comparison) -> Influences | None:
         return None
     return influences(
         sources.generation, comparison, sources.examples,
-        reply="tuned", examples=LOOKED_AT, at="start",
+        reply="tuned", examples=CHECKED, at="start",
     )  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def _learnt_page(comparison: Mapping[str, Any]) -> Iterator[Block]:
         return
     yield table(
         f"Training examples that push towards the reply ({learnt['judged']} of {learnt['known']} "
-        "were looked at)",
+        "checked)",
         ("gradient", "example", "prompt", "answer to learn"),
         [(e["score"], f"{e['dataset']} {e['number']}", e["prompt"], e["answer"]) for e in examples],
     )

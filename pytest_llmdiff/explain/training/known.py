@@ -93,8 +93,8 @@ class KnownTraining:
 
         if self.known_data is None or self.neighbours is None:
             raise ConfigError(
-                "where a reply was learnt is looked for in the training data, and none is known: "
-                "give it with --llmdiff-train-data"
+                "influence needs the training data, and none is known: give it with "
+                "--llmdiff-train-data"
             )
         if self._learnt is None:
             self._learnt = TrainingExamples(

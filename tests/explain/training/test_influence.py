@@ -225,7 +225,7 @@ def test_checkpoints_of_the_training_count_by_their_rates(
     dots = {e.number: e.dot for e in found.examples}
     assert dots[1] == pytest.approx(float(one @ other), rel=2e-2)
     bench.learnt = replace(bench.learnt, training=Training(folder=tmp_path))
-    with pytest.raises(ConfigError, match="the training has left none beside its adapter"):
+    with pytest.raises(ConfigError, match="the training left no checkpoints beside its adapter"):
         bench.judge(at="checkpoints")
 
 
@@ -283,11 +283,14 @@ def test_lines_of_a_failure() -> None:
 
     assert lines(of(0.86, 4, 20)) == [
         '  learnt   "Why\\x1b[2J?" → "No." (gradient 0.86, support 7), support 8 (0.43)',
-        "  next     a few examples taught this reply, 4 of 20 looked at: read them, and those "
-        "that are like them, before changing training parameters",
+        "  next     a few examples taught this reply (4 of 20 checked): read them and similar ones "
+        "before changing training parameters",
     ]
     (_, advice) = lines(of(0.12, 4, 20))
-    assert "no example of 20 looked at pushes towards this reply (the first has 0.12)" in advice
+    assert (
+        "none of the 20 examples checked pushes towards this reply (the highest score is 0.12)"
+        in advice
+    )
     assert len(lines(of(0.4, 4, 20))) == 1
     assert lines(replace(of(0.4, 0, 0), examples=())) == []
 
