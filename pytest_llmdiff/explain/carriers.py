@@ -19,7 +19,7 @@ from pytest_llmdiff.explain.kind import Kind, Sources
 from pytest_llmdiff.generation.generator import ReplyGenerator
 
 TOKENS = 64  # the first ones of each reply, which decide where it goes
-KINDS = 3  # of modules, in a line of a failure
+MODULES = 3  # kinds of modules in a line of a failure
 LAYERS = 6
 
 
@@ -108,7 +108,7 @@ def _compute(sources: Sources, comparison: Comparison) -> Carriers | None:
 def _lines(found: Carriers, *_: object) -> list[str]:
     if not found.fewest:
         return []
-    kinds = ", ".join(f"{part.name} {percent(part.alone)}" for part in found.kinds[:KINDS])
+    kinds = ", ".join(f"{part.name} {percent(part.alone)}" for part in found.kinds[:MODULES])
     layers = _layers(found.fewest, len(found.layers))
     return [f"  carried  {percent(found.kept)} of the change by {layers}; alone {kinds}"]
 

@@ -32,8 +32,8 @@ class Sources:
 
     @property
     def reloads(self) -> bool:
-        """Whether to spare models that take turns in memory: asking both would load them again for
-        each failure."""
+        """Whether the two models take turns in memory, so that asking both would load them again
+        for each failure. Only explaining `every` failure is worth that."""
         return not self.every and not self.generation.pair.fits
 
 

@@ -16,7 +16,7 @@ from tests.support.engines import folder as folder
 from tests.support.engines import pair
 
 
-def test_a_character_in_several_tokens_stands_with_the_last(folder: Path, tmp_path: Path) -> None:
+def test_a_character_in_several_tokens_belongs_to_the_last(folder: Path, tmp_path: Path) -> None:
     engine: Any = pair(folder, "base", "noop", tmp_path).base
     text = "好 day"
     ids = engine.encode(text)
@@ -27,7 +27,7 @@ def test_a_character_in_several_tokens_stands_with_the_last(folder: Path, tmp_pa
 
 
 def read_whole(engine: Any, ids: Sequence[int]) -> list[str]:
-    """The same with all that stands before a token read anew for it."""
+    """The same, but decoding the whole prefix for each token."""
     read, found = "", []
     for end in range(1, len(ids) + 1):
         text = str(engine.tokenizer.decode(list(ids[:end])))
@@ -57,7 +57,7 @@ class Reading:
 
 @cache
 def tokenizers() -> dict[str, Any]:
-    """Bytes as in GPT-2's, and as in Llama's: words, and bytes for what is in none."""
+    """Byte-level like GPT-2's, and like Llama's: words with byte fallback."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -86,7 +86,7 @@ def tokenizers() -> dict[str, Any]:
         st.sampled_from(["ab", "wörld", "你好", "🙂🙂", "e\u0301", " ", "z"]), max_size=60
     )
 )
-def test_a_long_text_is_read_in_parts(kind: str, words: list[str]) -> None:
+def test_a_long_text_is_decoded_in_windows(kind: str, words: list[str]) -> None:
     engine = Reading(tokenizers()[kind])
     ids = engine.inner.encode(" ".join(words)).ids
     found = pieces(engine, ids)

@@ -112,12 +112,12 @@ def test_lines_of_replies(base: str, tuned: str, line: str) -> None:
     assert line.strip() in [found.strip() for found in lines]
 
 
-def test_only_what_failed_is_told() -> None:
+def test_only_failed_verdicts_are_shown() -> None:
     verdicts = judge(Measurement(name="semantic drift", value=0.62), at_most=0.7, at_least=0.65)
     assert failure_text(verdicts) == "semantic drift 0.62, at least 0.65 (given in the test)"
 
 
-def test_an_infinite_value_can_be_told() -> None:
+def test_an_infinite_value_is_shown() -> None:
     assert "inf" in failure_text(over(math.inf), comparison=comparison("a", "b"))
 
 
@@ -193,7 +193,7 @@ def test_a_long_line_of_a_failure_says_where_it_is_whole() -> None:
     assert text.count("(whole in the JSON report, --llmdiff-json)") == 2
 
 
-def test_pytest_shows_a_comparison_by_what_was_asked_and_said() -> None:
+def test_pytest_shows_a_comparison_by_prompt_and_replies() -> None:
     assert repr(comparison("Yes.", "No.\n", "Well?")) == (
         "Comparison('Well?', base='Yes.', tuned='No.\\n')"
     )

@@ -63,7 +63,7 @@ def test_of_very_many_the_worst_are_kept_with_their_replies_and_the_count() -> N
     }
 
 
-def test_one_failure_among_very_many_is_kept_wherever_it_stands() -> None:
+def test_one_failure_among_very_many_is_kept_at_any_position() -> None:
     for place in (0, KEPT, 2 * KEPT):
         values = [0.4] * (2 * KEPT + 1)
         values[place] = 0.6

@@ -65,7 +65,7 @@ def data(**prompts: Sequence[str]) -> TrainData:
 
 
 class Counts:
-    """Vectors of letter counts, without store or turn; it writes down what it is asked."""
+    """Embeds by letter counts, without store or lock, and logs the texts."""
 
     def __init__(self, unreadable: str = "\0") -> None:
         self.asked: list[list[str]] = []
@@ -197,7 +197,7 @@ def test_a_leak_names_the_first_of_all_that_have_the_prompt(prompts: list[str]) 
 # The nearest
 
 
-def test_the_nearest_are_told_in_order() -> None:
+def test_the_nearest_come_in_order() -> None:
     prompts = ["zzz", "refund please", "refunded", "photosynthesis", "no refund"]
     found = Neighbours(data(support=prompts), Counts()).explain([user("refund")])
     assert [(n.number, n.prompt) for n in found.examples] == [
@@ -210,7 +210,7 @@ def test_the_nearest_are_told_in_order() -> None:
     assert (found.leak, found.unavailable) == (None, "")
 
 
-def test_a_prompt_is_embedded_and_told_once_per_data_set() -> None:
+def test_a_prompt_is_embedded_and_shown_once_per_data_set() -> None:
     embeds = Counts()
     found = Neighbours(data(a=["x", "x", "y"], b=["x"]), embeds)
     shown = [found.explain([user("xxy")]) for _ in range(2)]
@@ -250,7 +250,7 @@ def test_texts_are_compared_only_with_the_nearest() -> None:
     assert few.leak.number == CANDIDATES
 
 
-def test_what_the_embedder_cannot_read_is_said() -> None:
+def test_what_the_embedder_cannot_read_is_reported() -> None:
     embeds = Counts(unreadable="退")
     found = Neighbours(data(a=["refund", "退款", "退货"]), embeds)
     explained = found.explain([user("refunds")])
@@ -279,9 +279,7 @@ def test_an_embedder_that_reads_no_example() -> None:
         (RuntimeError("out of memory"), "RuntimeError: out of memory"),
     ],
 )
-def test_no_error_of_an_embedder_takes_the_place_of_a_failure(
-    error: Exception, reason: str
-) -> None:
+def test_no_error_of_an_embedder_replaces_a_failure(error: Exception, reason: str) -> None:
     class Broken(Counts):
         def vectors(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors:
             super().vectors(texts, progress=progress)
@@ -362,7 +360,7 @@ def module_embedder(monkeypatch: pytest.MonkeyPatch) -> tuple[str, Letters]:
     return f"python:{__name__}:the_embedder", made
 
 
-def test_what_is_embedded_is_kept_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vectors_are_stored_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec, made = module_embedder(monkeypatch)
     texts = [f"a{'b' * n}" for n in range(PART + 10)]
     first = scoring(tmp_path, spec).vectors(texts)
@@ -389,7 +387,7 @@ def test_a_damaged_row_is_embedded_anew(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(made.batches) == 2
 
 
-def test_progress_is_told_of_what_is_embedded_now(tmp_path: Path) -> None:
+def test_progress_counts_only_new_vectors(tmp_path: Path) -> None:
     class Told:
         def __init__(self) -> None:
             self.calls: list[Any] = []
@@ -490,7 +488,7 @@ def neighbour(prompt: str, answer: str | None, number: int = 7) -> Neighbour:
     )
 
 
-def test_the_training_stands_between_the_difference_and_the_rerun() -> None:
+def test_training_lines_are_between_difference_and_rerun() -> None:
     lines = explained(
         neighbour("How\ncan I?", "Yes \u202eyou can."),
         neighbour("x" * 300, None, 8),

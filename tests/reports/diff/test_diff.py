@@ -200,6 +200,6 @@ def test_a_run_before_without_tests_is_nothing_to_compare_with(
         assert "has no tests" in capsys.readouterr().err
 
 
-def test_a_command_that_is_none(tmp_path: Path) -> None:
+def test_an_unknown_command(tmp_path: Path) -> None:
     assert compare(tmp_path).returncode == 2
     assert "OLD.json" in compare(tmp_path, "--help").stdout

@@ -201,7 +201,7 @@ def test_only_failing_probes_are_exported(
         ),
     ],
 )
-def test_what_is_left_out_is_said(tmp_path: Path, found: dict[str, Any], reason: str) -> None:
+def test_what_is_left_out_is_reported(tmp_path: Path, found: dict[str, Any], reason: str) -> None:
     lines = write_export(rows(row_of(found), row_of(OTHER), row_of(found)), tmp_path)
     assert lines == [
         f"export: 1 SFT, 1 DPO and 2 KTO records in {tmp_path}",
@@ -252,7 +252,7 @@ def test_a_reference_wins_over_the_base_reply(tmp_path: Path) -> None:
 # dataset_info.json
 
 
-def test_entries_of_others_stay(tmp_path: Path) -> None:
+def test_other_entries_stay(tmp_path: Path) -> None:
     info = tmp_path / "dataset_info.json"
     foreign = {"file_name": "客服.json"}
     stale = {"file_name": "old.json"}

@@ -55,7 +55,7 @@ def test_replies_stand_side_by_side_where_it_is_wide() -> None:
     assert wide[1].index("│") == wide[2].index("│")
 
 
-def test_of_parity_it_is_told_which_is_which() -> None:
+def test_a_parity_run_names_its_sides() -> None:
     row = regressed("t.py::test", value=1, base="", tuned="你好，我是客服。")
     row["comparisons"][0]["sides"] = ["tuned", "served"]
     head, reply = shown(140, row)[3:]
