@@ -22,9 +22,9 @@ from pytest_llmdiff.data.training.template_source import TemplateSource
 from pytest_llmdiff.data.training.training import TrainData, Training
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.errors import ConfigError, ProbeError, ScorerError
-from pytest_llmdiff.explain.training import influence as influences
+from pytest_llmdiff.explain.training import gradients
 from pytest_llmdiff.explain.training.examples import TrainingExamples
-from pytest_llmdiff.explain.training.influence import LONGEST
+from pytest_llmdiff.explain.training.influence import LONGEST, influences
 from pytest_llmdiff.explain.training.kinds import LEARNT
 from pytest_llmdiff.explain.training.values import At, Influence, Influences
 from pytest_llmdiff.generation.generator import ReplyGenerator
@@ -103,7 +103,7 @@ class Bench:
         generation = ReplyGenerator(
             lambda: self.pair, self.store, [], eager=False, progress=Silent()
         )  # fmt: skip
-        return influences.influences(
+        return influences(
             generation, comparison or self.comparison(), lambda: self.learnt,
             reply=reply, examples=examples, at=at,
         )  # fmt: skip
@@ -173,7 +173,7 @@ def test_where_there_is_no_room_gradients_are_not_kept(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.store.put_blobs("gradients another", {"key": b"of another adapter"})
-    monkeypatch.setattr(influences, "LIMIT", 0)
+    monkeypatch.setattr(gradients, "LIMIT", 0)
     found = bench.judge()
     assert found.judged == 3
     assert bench.store.size("gradients") == 0, "those of others were removed to make room"
