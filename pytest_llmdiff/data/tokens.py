@@ -28,32 +28,6 @@ class TokenDivergence:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeenToken:
-    """One token of a reply: its text, KL(base‖tuned) in nats at its position, and its
-    log-probability (nats) under each model."""
-
-    text: str
-    kl: float
-    base_logprob: float
-    tuned_logprob: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenView:
-    """Both replies token by token, each as both models see it.
-
-    `at` is the first token that differs, from 0, or None. `base_likely` and `tuned_likely` are the
-    likeliest tokens of each model at that position, with their probabilities.
-    """
-
-    base: tuple[SeenToken, ...]
-    tuned: tuple[SeenToken, ...]
-    at: int | None = None
-    base_likely: tuple[tuple[str, float], ...] = ()
-    tuned_likely: tuple[tuple[str, float], ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class TokenDivergences:
     """KL(base‖tuned) in nats at each token of the base reply, over the full vocabulary.
 

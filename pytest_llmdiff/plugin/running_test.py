@@ -9,7 +9,7 @@ import pytest
 
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.plugin.session import case_of
-from pytest_llmdiff.reports.kept import Kept
+from pytest_llmdiff.reports.row_builder import RowBuilder
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.comparison import Comparison
@@ -29,7 +29,7 @@ class RunningTest:
         item.user_properties[:] = [
             entry for entry in item.user_properties if not entry[0].startswith(PROPERTY)
         ]
-        self.kept = Kept(all_values=settings.calibrating, all_comparisons=settings.accept)
+        self.kept = RowBuilder(all_values=settings.calibrating, all_comparisons=settings.accept)
 
     @property
     def case(self) -> str:

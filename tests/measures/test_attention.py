@@ -249,7 +249,7 @@ def test_a_failure_and_the_report_say_where_the_models_look(
     result = run("--llmdiff-json=report.json")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ['E         looks    base → tuned: "refund" 0.40 → 0.10, *; layer 0, head 0 moved most *']
+        ['E         attends  base → tuned: "refund" 0.40 → 0.10, *; layer 0, head 0 moved most *']
     )
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     looked = {c["prompt"]: c["attention"] for test in report["tests"] for c in test["comparisons"]}
@@ -277,7 +277,7 @@ def test_many_failures_are_not_all_shown(project: pytest.Pytester) -> None:
     models = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"]
     result = project.runpytest_inprocess(*models, "--llmdiff-json=report.json")
     result.assert_outcomes(failed=22)
-    note = "only so many failures are explained: 20 with their attention; --llmdiff-explain=all*"
+    note = "explanations are limited to 20 with their attention; --llmdiff-explain=all*"
     result.stdout.fnmatch_lines([note])
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     looked = [c["attention"] for test in report["tests"] for c in test["comparisons"]]

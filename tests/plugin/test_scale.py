@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.reports.kept import KEPT
+from pytest_llmdiff.reports.row_builder import KEPT
 from tests.support import ROOT
 from tests.support.projects import Run
 from tests.support.runs import calls, run_counting

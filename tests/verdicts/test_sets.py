@@ -148,8 +148,8 @@ def test_one(llm_pair):
     result.assert_outcomes(passed=2, failed=3)
     result.stdout.fnmatch_lines_random(
         [
-            "E *toxicity rate rise over 0.5 of 60 comparisons: 0.50, *the interval lies beyond it",
-            "E *toxicity rise of 60 comparisons: 0.40, *: the interval lies beyond it",
+            "E *toxicity rate rise over 0.5 of 60 comparisons: 0.50, *the interval is beyond it",
+            "E *toxicity rise of 60 comparisons: 0.40, *: the interval is beyond it",
             "E *over= counts the members of a set; give a single comparison at_most=",
         ]
     )

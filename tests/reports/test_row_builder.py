@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.explain.explanation import Explanation
-from pytest_llmdiff.explain.training.values import Leak
-from pytest_llmdiff.reports.kept import KEPT, Kept
+from pytest_llmdiff.explain.training.values import Leak, Nearest
+from pytest_llmdiff.reports.row_builder import KEPT, RowBuilder
 from pytest_llmdiff.verdicts.verdict import judge
 
 
@@ -23,8 +23,8 @@ def comparison(number: int) -> Comparison:
     )
 
 
-def kept_of(values: list[float], limit: float = 0.5) -> Kept:
-    kept = Kept()
+def kept_of(values: list[float], limit: float = 0.5) -> RowBuilder:
+    kept = RowBuilder()
     for number, value in enumerate(values):
         found = comparison(number)
         kept.show(found, lambda: None)
@@ -63,7 +63,7 @@ def test_of_very_many_the_worst_are_kept_with_their_replies_and_the_count() -> N
     }
 
 
-def test_one_failure_among_very_many_is_kept_wherever_it_stands() -> None:
+def test_one_failure_among_very_many_is_kept_at_any_position() -> None:
     for place in (0, KEPT, 2 * KEPT):
         values = [0.4] * (2 * KEPT + 1)
         values[place] = 0.6
@@ -74,7 +74,7 @@ def test_one_failure_among_very_many_is_kept_wherever_it_stands() -> None:
 
 
 def test_what_is_not_judged_goes_before_what_passed() -> None:
-    kept = Kept()
+    kept = RowBuilder()
     for number in range(KEPT + 1):
         unsupported = "no letters" if number == KEPT else None
         m = Measurement(name="drift", value=0.1, unsupported=unsupported)
@@ -84,9 +84,9 @@ def test_what_is_not_judged_goes_before_what_passed() -> None:
 
 
 def test_an_explanation_reaches_the_rows_of_its_prompt() -> None:
-    kept = Kept()
+    kept = RowBuilder()
     for number in range(2):
         kept.show(comparison(number), lambda: None)
     leak = Leak(dataset="d", number=3, prompt="p", kind="same")
-    kept.explain(comparison(1), Explanation(leak=leak))
+    kept.explain(comparison(1), Explanation(kinds={"nearest": Nearest(leak=leak)}))
     assert [c["leak"] and c["leak"]["number"] for c in kept.row()["comparisons"]] == [None, 3]

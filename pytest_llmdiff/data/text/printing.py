@@ -1,5 +1,5 @@
-"""Numbers as text, and model output as text that is safe to print: it may hold escape sequences and
-worse."""
+"""Numbers as short text, and model output as text that is safe to print: it may hold escape
+sequences and worse."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import unicodedata
 from pytest_llmdiff.errors import visible
 
 LONGEST = 400
-LINE = 2000  # columns of a line that may quote a prompt whole
 MARK = "▸"
-INTERVAL = "90 % interval"  # each end is a one-sided bound at 95 %
 
 
 def number(value: float | None) -> str:
-    """A number short enough to read and long enough to tell from its limit."""
+    """Short enough to read, with enough digits to be of use."""
     if value is None or math.isnan(value):
         return "NaN" if value is not None else "none"
     if math.isinf(value):
@@ -25,13 +23,8 @@ def number(value: float | None) -> str:
     return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 test`, `2 tests`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def told_apart(value: float, limit: float) -> tuple[str, str]:
-    """Both numbers with as few digits as show on which side of the limit the value is."""
+def numbers_beside(value: float, limit: float) -> tuple[str, str]:
+    """Both numbers, with enough digits to show on which side of the limit the value is."""
     shown = number(value), number(limit)
     if value == limit or not (math.isfinite(value) and math.isfinite(limit)):
         return shown
@@ -43,21 +36,30 @@ def told_apart(value: float, limit: float) -> tuple[str, str]:
     return shown
 
 
+def percent(share: float | None) -> str:
+    return "none" if share is None else f"{100 * share:.0f} %"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 test`, `2 tests`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def printable(text: str) -> str:
     """One line without control, format or bidirectional-override characters.
 
-    Line ends become `\\n`; a terminal that shows the result can be neither recoloured nor misled.
+    Line ends become `\\n`. The result can neither recolour nor mislead a terminal.
     """
     return "".join("\\n" if character == "\n" else visible(character) for character in text)
 
 
 def columns(text: str) -> int:
-    """Columns of a terminal that a text takes: a Chinese character has two."""
+    """The width of a text in a terminal, where a Chinese character takes two columns."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def shortened(text: str, length: int = LONGEST) -> str:
-    """At most `length` columns, the cut shown."""
+    """At most `length` columns; `…` marks a cut."""
     if columns(text) <= length:
         return text
     kept, used = 0, 0
@@ -69,20 +71,14 @@ def shortened(text: str, length: int = LONGEST) -> str:
     return text[:kept].rstrip() + "…"
 
 
-def bounded(line: str) -> str:
-    """A line of a failure; a cut one says where it is whole."""
-    cut = shortened(line, LINE)
-    return line if cut == line else f"{cut} (whole in the JSON report, --llmdiff-json)"
-
-
 def marked(text: str, at: int | None) -> str:
-    """One printable line of a reply with a mark where it begins to differ.
+    """One printable line of a reply, with a mark at the character where it begins to differ.
 
-    A long common beginning is cut from the left, so that the difference is always on show.
+    A long common beginning is cut from the left, so that the difference is always shown.
     """
     if at is None:
         return shortened(printable(text))
-    # Back to the beginning of the word, where the eye looks for the difference; Chinese has no
+    # Back to the beginning of the word, where readers look for the difference. Chinese has no
     # spaces to go back to.
     space = max(text.rfind(" ", 0, at), text.rfind("\n", 0, at))
     if at < len(text) and at - space <= 25:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.engines.pair.first_differences import Ending
-from pytest_llmdiff.explain.tokens import CANDIDATES, WINDOW, pieces, token_views
+from pytest_llmdiff.explain.tokens.views import CANDIDATES, token_views
 from tests.support.engines import folder as folder
 from tests.support.engines import loaded, pair, replies, request
 from tests.support.projects import BASE, CAPITAL, REFUND, TUNED, Run, write_models
@@ -97,84 +93,6 @@ def test_models_that_take_turns_in_memory_see_the_same(
     )
 
 
-def test_a_character_in_several_tokens_stands_with_the_last(folder: Path, tmp_path: Path) -> None:
-    engine: Any = pair(folder, "base", "noop", tmp_path).base
-    text = "好 day"
-    ids = engine.encode(text)
-    found = pieces(engine, ids)
-    assert len(found) == len(ids)
-    assert "".join(found) == engine.tokenizer.decode(ids)
-    assert not any("\N{REPLACEMENT CHARACTER}" in piece for piece in found)
-
-
-def read_whole(engine: Any, ids: Sequence[int]) -> list[str]:
-    """The same with all that stands before a token read anew for it."""
-    read, found = "", []
-    for end in range(1, len(ids) + 1):
-        text = str(engine.tokenizer.decode(list(ids[:end])))
-        if text.endswith("\N{REPLACEMENT CHARACTER}") and end < len(ids):
-            found.append("")
-            continue
-        found.append(text[len(read) :])
-        read = text
-    return found
-
-
-class Reading:
-    """An engine as far as `pieces` needs it; counts the tokens that are decoded."""
-
-    def __init__(self, inner: Any) -> None:
-        self.tokenizer = self
-        self.inner = inner
-        self.tokens = 0
-
-    def decode(self, ids: Sequence[int]) -> str:
-        self.tokens += len(ids)
-        return str(self.inner.decode(list(ids)))
-
-    def token_text(self, token: int) -> str:
-        return str(self.inner.decode([token]))
-
-
-@cache
-def tokenizers() -> dict[str, Any]:
-    """Bytes as in GPT-2's, and as in Llama's: words, and bytes for what is in none."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    plain = Tokenizer(models.BPE(vocab={c: n for n, c in enumerate(alphabet)}, merges=[]))
-    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    plain.decoder = decoders.ByteLevel()
-    words = [f"<0x{byte:02X}>" for byte in range(256)] + list("▁abcdefghijklmnopqrstuvwxyz")
-    fallback = Tokenizer(
-        models.BPE(vocab={w: n for n, w in enumerate(words)}, merges=[], byte_fallback=True)
-    )
-    fallback.pre_tokenizer = pre_tokenizers.Metaspace()
-    fallback.decoder = decoders.Sequence(
-        [
-            decoders.Replace("▁", " "),
-            decoders.ByteFallback(),
-            decoders.Fuse(),
-            decoders.Strip(" ", 1, 0),
-        ]
-    )
-    return {"bytes": plain, "words and bytes": fallback}
-
-
-@pytest.mark.parametrize("kind", ["bytes", "words and bytes"])
-@given(
-    words=st.lists(
-        st.sampled_from(["ab", "wörld", "你好", "🙂🙂", "e\u0301", " ", "z"]), max_size=60
-    )
-)
-def test_a_long_text_is_read_in_parts(kind: str, words: list[str]) -> None:
-    engine = Reading(tokenizers()[kind])
-    ids = engine.inner.encode(" ".join(words)).ids
-    found = pieces(engine, ids)
-    assert engine.tokens <= 4 * WINDOW * len(ids)
-    assert found == read_whole(engine, ids)
-
-
 def test_a_failure_and_the_report_have_it(project: pytest.Pytester, run: Run) -> None:
     project.makepyfile(SUITE)
     result = run("--llmdiff-json=report.json")
@@ -220,7 +138,7 @@ def test_many_failures_are_not_all_shown(project: pytest.Pytester) -> None:
     models = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"]
     result = project.runpytest_subprocess(*models, "--llmdiff-json=report.json")
     result.assert_outcomes(failed=53)
-    told = "only so many failures are explained: 50 token by token; --llmdiff-explain=all*"
+    told = "explanations are limited to 50 token by token; --llmdiff-explain=all*"
     result.stdout.fnmatch_lines([told])
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     views = [c["seen"] for test in report["tests"] for c in test["comparisons"]]
@@ -272,9 +190,9 @@ def test_the_summary_tells_what_explaining_took(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.makepyfile(SUITE)
-    monkeypatch.setattr("pytest_llmdiff.explain.explainer.TOLD", 0.0)
+    monkeypatch.setattr("pytest_llmdiff.explain.explainer.NOTED", 0.0)
     models = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"]
-    told = "explaining took * s (token by token * s); --llmdiff-explain=none leaves it out"
+    told = "explaining took * s (token by token * s); --llmdiff-explain=none skips it"
     project.runpytest_inprocess(*models).stdout.fnmatch_lines([told])
     result = project.runpytest_inprocess(*models, "--llmdiff-explain=none")
     result.stdout.no_fnmatch_line("explaining took*")

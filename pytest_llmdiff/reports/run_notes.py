@@ -1,4 +1,4 @@
-"""What is worth knowing of a run besides its verdicts."""
+"""Notes on a run besides its verdicts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from pytest_llmdiff.data.text.printing import number, printable, shortened
 from pytest_llmdiff.reports.order import short
 from pytest_llmdiff.reports.run_facts import RunFacts
-from pytest_llmdiff.reports.text import number, printable, shortened
 from pytest_llmdiff.verdicts.chance import Chance
 
 
-def remarks(facts: RunFacts) -> Iterator[str]:
-    """A line each, in the order of their weight."""
+def run_notes(facts: RunFacts) -> Iterator[str]:
+    """One line each, the most important first."""
     rows = list(facts.rows.values())
     yield from facts.notes
     yield from _ties(rows)
@@ -31,26 +31,26 @@ def chance_lines(chance: Chance) -> Iterator[str]:
 
 
 def _notes(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """What checks found worth knowing and no harm."""
-    found = [n for row in rows for v in row["verdicts"] for n in v["details"].get("notes") or ()]
-    for note in dict.fromkeys(found):
+    """Notes of checks that found no problem."""
+    notes = [n for row in rows for v in row["verdicts"] for n in v["details"].get("notes") or ()]
+    for note in dict.fromkeys(notes):
         yield f"note: {shortened(printable(note), 300)}"
 
 
 def _ties(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """How many replies might have come out otherwise but for rounding, each counted once."""
+    """How many replies rounding may have decided, each counted once."""
     compared = [c for row in rows for c in row["comparisons"]]
     if any(c["near_tie"] for c in compared):
-        found = {json.dumps(c["messages"]): c["near_tie"] for c in compared}
-        ties = sum(found.values())
+        ties = {json.dumps(c["messages"]): c["near_tie"] for c in compared}
         yield (
-            f"note: {ties} of {len(found)} tuned replies rest on a near-tie: two tokens were as "
-            "likely as rounding can tell, and the base's stood where it was one of them"
+            f"note: {sum(ties.values())} of {len(ties)} tuned replies contain a near-tie: two "
+            "tokens were equally likely within rounding, and if one of them was the base's, it was "
+            "taken"
         )
 
 
 def _cut(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """What a test with very many prompts has beyond the rows that are kept."""
+    """How much of a test with very many prompts the reports leave out."""
     for row in rows:
         test, shown = short(row["test"]), len(row["comparisons"])
         if row["compared"] > shown:
@@ -64,23 +64,23 @@ def _cut(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _leaks(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """How many probes the tuned model knows from its training, each counted once."""
+    """How many probes are in the training data, each counted once."""
     if not any(comparison["leak"] for row in rows for comparison in row["comparisons"]):
         return
     kinds: dict[str, set[str]] = {}
     for row in rows:
         for comparison in row["comparisons"]:
-            found = kinds.setdefault(json.dumps(comparison["messages"]), set())
+            known = kinds.setdefault(json.dumps(comparison["messages"]), set())
             if comparison["leak"] is not None:
-                found.add(comparison["leak"]["kind"])
-    same = sum("same" in found for found in kinds.values())
-    near = sum(found == {"near-same"} for found in kinds.values())
+                known.add(comparison["leak"]["kind"])
+    same = sum("same" in known for known in kinds.values())
+    near = sum(known == {"near-same"} for known in kinds.values())
     cut = any(row["compared"] > len(row["comparisons"]) for row in rows)
     shown = "in the reports " if cut else ""
     if same:
         yield (
             f"note: {same} of {len(kinds)} probes {shown}have their prompt in the training data: "
-            "their replies may be learnt by heart"
+            "their replies may be memorised"
         )
-    if near:  # looked for where a test failed only
+    if near:  # only failing tests are searched for these
         yield f"note: nearly the prompt of {near} failing probe(s) is in the training data"

@@ -7,21 +7,21 @@ from typing import Any
 
 from pytest_llmdiff.data.comparison import SIDES, Comparison
 from pytest_llmdiff.data.text.differences import first_differing
-from pytest_llmdiff.data.tokens import SeenToken, TokenDivergences, TokenView
+from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.engines import Continuation, capability, lacks_logits
 from pytest_llmdiff.engines.pair.divergence import rows_for, token_divergences, unlike_tokenizers
 from pytest_llmdiff.engines.pair.first_differences import Asked, about, asked, reply_tokens
 from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.errors import CapabilityError
+from pytest_llmdiff.explain.pieces import pieces
+from pytest_llmdiff.explain.tokens.values import SeenToken, TokenView
 from pytest_llmdiff.generation.generator import ReplyGenerator
 
-WINDOW, BEHIND = 64, 8  # tokens that are decoded together, and those that stay of them
-CANDIDATES = 5  # next tokens of each model where the replies part
+CANDIDATES = 5  # next tokens of each model where the replies begin to differ
 
 
 def token_views(pair: Pair, asked: Sequence[Asked]) -> list[dict[str, Any]]:
-    """Plain JSON of each (prompt, base's reply, tuned reply): the statistics `tokens` of both
-    replies under both models, their texts as they are read, and where they part.
+    """For each (prompt, base's reply, tuned reply) a `TokenView` as plain JSON.
 
     Raises:
         CapabilityError: an engine has no logits of the whole vocabulary, or the tokenizers differ.
@@ -44,73 +44,50 @@ def token_views(pair: Pair, asked: Sequence[Asked]) -> list[dict[str, Any]]:
          Continuation(prompt_ids=after, reply_ids=tuple(ids)))
         for (before, after), both in zip(prompts, replies, strict=True) for ids in both
     ]  # fmt: skip
-    found: dict[int, TokenDivergences] = dict(
+    divergences: dict[int, TokenDivergences] = dict(
         token_divergences(
             base, tuned, items, rows=rows, text_of=base.token_text,
             between=None if pair.fits else base.close,
         )
     )  # fmt: skip
-    parted = [first_differing(*both) for both in replies]
-    likely = _likely(pair, prompts, replies, parted, rows)
+    differing = [first_differing(*both) for both in replies]
+    likely = _likely(pair, prompts, replies, differing, rows)
     return [
         {
             "at": at,
             "likely": likely.get(index),
-            "base": _told(base, replies[index][0], found[2 * index]),
-            "tuned": _told(base, replies[index][1], found[2 * index + 1]),
+            "base": _token_rows(base, replies[index][0], divergences[2 * index]),
+            "tuned": _token_rows(base, replies[index][1], divergences[2 * index + 1]),
         }
-        for index, at in enumerate(parted)
+        for index, at in enumerate(differing)
     ]
 
 
-def _told(engine: Any, ids: Sequence[int], found: TokenDivergences) -> list[list[Any]]:
-    """Of each token its text, KL(base‖tuned) and its log-probability under either model."""
+def _token_rows(engine: Any, ids: Sequence[int], divergences: TokenDivergences) -> list[list[Any]]:
+    """For each token its text, KL(base‖tuned), and its log-probability under either model."""
     texts = pieces(engine, ids)
     return [
         [text, token.kl, token.base_logprob, token.tuned_logprob]
-        for text, token in zip(texts, found.tokens, strict=True)
+        for text, token in zip(texts, divergences.tokens, strict=True)
     ]
-
-
-def pieces(engine: Any, ids: Sequence[int]) -> list[str]:
-    """What each token adds to the text. Of a character in several tokens the last one has it, and
-    the others have nothing."""
-    read, found = "", []
-    # A token's text depends on those before it, but not on all: a long prompt would be read anew
-    # for each of its tokens. What is left behind ends where a character does.
-    start, whole = 0, [0]
-    for end in range(1, len(ids) + 1):
-        text = str(engine.tokenizer.decode(list(ids[start:end])))
-        if text.endswith("\N{REPLACEMENT CHARACTER}") and end < len(ids):
-            found.append("")
-            continue
-        found.append(
-            text[len(read) :] if text.startswith(read) else engine.token_text(ids[end - 1])
-        )
-        read = text
-        whole.append(end)
-        if end - start >= WINDOW:
-            start = whole[-BEHIND:][0]
-            read = str(engine.tokenizer.decode(list(ids[start:end])))
-    return found
 
 
 def _likely(
     pair: Pair,
     prompts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]],
     replies: Sequence[tuple[list[int], list[int]]],
-    parted: Sequence[int | None],
+    differing: Sequence[int | None],
     rows: int,
 ) -> dict[int, dict[str, list[list[Any]]]]:
-    """The likeliest next tokens of both models where replies part, with their probabilities."""
-    places = [index for index, at in enumerate(parted) if at is not None]
+    """Both models' likeliest next tokens where the replies begin to differ, with probabilities."""
+    places = [index for index, at in enumerate(differing) if at is not None]
     found: dict[int, dict[str, list[list[Any]]]] = {index: {} for index in places}
-    # The tuned model first: where only one fits into memory, that is the one there.
+    # The tuned model first: if only one fits into memory, that is the one loaded now.
     for side, engine in ((1, pair.tuned), (0, pair.base)):
         items = [
             Continuation(
                 prompt_ids=prompts[index][side],
-                reply_ids=tuple(replies[index][0][: (parted[index] or 0) + 1]),
+                reply_ids=tuple(replies[index][0][: (differing[index] or 0) + 1]),
             )
             for index in places
         ]
@@ -124,7 +101,7 @@ def _likely(
 def _candidates(
     engine: Any, items: Sequence[Continuation], rows: int
 ) -> Iterator[tuple[int, list[list[Any]]]]:
-    """Of each item the likeliest tokens in the place of its last one."""
+    """For each item the likeliest tokens in place of its last one."""
     for number, logits in engine.token_logits(items, rows) if items else ():
         best = logits[-1].float().softmax(-1).topk(CANDIDATES)
         tokens = zip(best.indices.tolist(), best.values.tolist(), strict=True)
@@ -132,30 +109,29 @@ def _candidates(
 
 
 def token_view(generation: ReplyGenerator, comparison: Comparison) -> TokenView:
-    """By a pass of both models over either reply.
+    """Both replies of a comparison, by a pass of both models over each.
 
     Raises:
         CapabilityError: an engine has no logits of the whole vocabulary.
     """
 
     def compute(_: Any, todo: list[Any]) -> list[dict[str, Any]]:
-
         return token_views(generation.pair, list(map(asked, todo)))
 
-    # The base goes first: where only one fits into memory, room is made for that.
-    (found,) = generation.memo.get_all("tokens", "base", [about(comparison)], compute)
-    likely = found["likely"] or {}
+    # The base first: if only one fits into memory, it is the one to load now.
+    (result,) = generation.memo.get_all("tokens", "base", [about(comparison)], compute)
+    likely = result["likely"] or {}
     sides = {
         side: tuple(
             SeenToken(text=text, kl=kl, base_logprob=base, tuned_logprob=tuned)
-            for text, kl, base, tuned in found[side]
+            for text, kl, base, tuned in result[side]
         )
         for side in ("base", "tuned")
     }
     return TokenView(
         base=sides["base"],
         tuned=sides["tuned"],
-        at=found["at"],
+        at=result["at"],
         base_likely=tuple((text, p) for text, p in likely.get("base", ())),
         tuned_likely=tuple((text, p) for text, p in likely.get("tuned", ())),
     )

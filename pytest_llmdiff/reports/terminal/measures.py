@@ -1,4 +1,4 @@
-"""How far each measure moved in a run."""
+"""The values of each measure in a run, as lines of the summary."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
+from pytest_llmdiff.data.text.printing import number, printable
 from pytest_llmdiff.reports.order import short
-from pytest_llmdiff.reports.phrases import judged_of
-from pytest_llmdiff.reports.text import INTERVAL, number, printable
-from pytest_llmdiff.verdicts.verdict import label
+from pytest_llmdiff.reports.verdict_cells import bounds_of, judged_of, measure_of
 
 
-def moved_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Median and largest value of every measure."""
+def measure_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Median and largest value of every measure, and the estimate of every set."""
     values: dict[str, list[tuple[float, str]]] = {}
     units: dict[str, str] = {}
     for row in rows:
-        # A value that is held against two limits is one value.
+        # A value with two limits has two verdicts, and counts once.
         for name, verdict in {v["name"]: v for v in row["verdicts"] if not v["set"]}.items():
             if name in row["many"]:
                 continue
@@ -27,12 +26,12 @@ def moved_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
     many = [(row["test"], name, f) for row in rows for name, f in row["many"].items()]
     sets = [(row["test"], v) for row in rows for v in row["verdicts"] if v["set"]]
     if values or many or sets:
-        yield "moved:"
-    for name, found in values.items():
-        largest, test = max(found)
+        yield "measures:"
+    for name, measured in values.items():
+        largest, test = max(measured)
         where = f"  {short(test)}" if largest > 0 else ""
         yield (
-            f"  {name:<16} median {number(median(v for v, _ in found)):>7}   "
+            f"  {name:<16} median {number(median(v for v, _ in measured)):>7}   "
             f"largest {number(largest):>7} {units[name]}{where}"
         )
     for test, name, figures in many:
@@ -46,8 +45,6 @@ def moved_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _set_line(verdict: dict[str, Any]) -> str:
-    found = verdict["set"]
-    ends = [number(found[end]) if found[end] is not None else "?" for end in ("low", "high")]
+    held = verdict["set"]
     value = number(verdict["value"]) if verdict["value"] is not None else "not finite"
-    name = label(verdict["name"], found["scope"])
-    return f"{name} {value} ({INTERVAL} {ends[0]} to {ends[1]}) over {judged_of(found)}"
+    return f"{measure_of(verdict)} {value} ({bounds_of(held)}) over {judged_of(held)}"

@@ -1,13 +1,14 @@
-"""A verdict in a few words, for tables and headings."""
+"""The row of a verdict as short texts, for tables, headings and lines of the summary."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_llmdiff.reports.text import INTERVAL, number, told_apart
+from pytest_llmdiff.data.text.printing import number, numbers_beside
 from pytest_llmdiff.verdicts.verdict import label
 
+INTERVAL = "90 % interval"  # each end is a one-sided bound at 95 %
 SIGNS = {"at_most": "≤", "at_least": "≥"}
 
 
@@ -16,11 +17,11 @@ def measure_of(verdict: Mapping[str, Any]) -> str:
 
 
 def numbers_of(verdict: Mapping[str, Any]) -> tuple[str, str]:
-    """Value and limit, so that it shows which is the larger one."""
+    """Value and limit, with enough digits to show which is larger."""
     value, limit = verdict["value"], verdict["limit"]
     if value is None or limit is None:
         return number(value), number(limit)
-    return told_apart(value, limit)
+    return numbers_beside(value, limit)
 
 
 def value_of(verdict: Mapping[str, Any]) -> str:
@@ -32,29 +33,34 @@ def value_of(verdict: Mapping[str, Any]) -> str:
 
 
 def limit_of(verdict: Mapping[str, Any]) -> str:
-    """Empty where there is none."""
+    """Empty for a verdict without a limit."""
     if verdict["limit"] is None:
         return ""
     return f"{SIGNS[verdict['bound']]} {numbers_of(verdict)[1]}"
 
 
 def interval_of(verdict: Mapping[str, Any]) -> str:
-    """Of a set what its value rests on; empty for a single comparison."""
-    found = verdict["set"]
-    if found is None:
+    """The interval of a set and its size; empty for a single comparison."""
+    held = verdict["set"]
+    if held is None:
         return ""
-    low, high = (number(found[end]) if found[end] is not None else "?" for end in ("low", "high"))
-    return f"{INTERVAL} {low} to {high} over {judged_of(found)}"
+    return f"{bounds_of(held)} over {judged_of(held)}"
 
 
-def judged_of(found: Mapping[str, Any]) -> str:
-    """How many members of a set were judged, and of how many where that is not all."""
-    left = found["unsupported"]
-    return f"{found['judged']} of {found['judged'] + left}" if left else str(found["judged"])
+def bounds_of(held: Mapping[str, Any]) -> str:
+    """The interval of a set; an unknown end is a question mark."""
+    low, high = (number(held[end]) if held[end] is not None else "?" for end in ("low", "high"))
+    return f"{INTERVAL} {low} to {high}"
+
+
+def judged_of(held: Mapping[str, Any]) -> str:
+    """How many members of a set were judged, and if not all of them, out of how many."""
+    missing = held["unsupported"]
+    return f"{held['judged']} of {held['judged'] + missing}" if missing else str(held["judged"])
 
 
 def phrase_of(verdict: Mapping[str, Any]) -> str:
-    """`toxicity 0.90, limit 0.20`, with as many words as it takes."""
+    """One line, such as `toxicity 0.90, limit 0.20`."""
     if verdict["outcome"] == "not judged":
         return f"{measure_of(verdict)} not judged"
     limit = ""
