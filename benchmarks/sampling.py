@@ -1,8 +1,7 @@
-"""Where a process spends its CPU time, by samples of its threads.
+"""Where a process spends its CPU time, by sampling its threads.
 
-Each sample gives what a thread used since the last one to the innermost of its frames that lies in
-a named place. Unlike a tracing profiler it costs the code under it next to nothing, so the shares
-of many small calls are not blown up.
+Each sample assigns the time since the last one to the thread's innermost frame in a named place.
+Unlike a tracing profiler it hardly slows the code, so it does not inflate many small calls.
 """
 
 from __future__ import annotations
@@ -14,15 +13,16 @@ from pathlib import Path
 from types import FrameType
 
 EVERY = 0.005  # seconds
-# A thread that asks for the interpreter gets it so soon (seconds). It would else get it where the
-# others let go of it, as they do to write to a socket, and see them nowhere else.
+# How soon a waiting thread gets the interpreter lock, in seconds. Otherwise the sampler would get
+# it only when other threads release it, for example to write to a socket, and never see them
+# elsewhere.
 SWITCH = 0.00005
 
 
 class Sampler(threading.Thread):
-    """Samples all threads of this process but its own until it is stopped.
+    """Samples all threads of this process except itself until it is stopped.
 
-    `places` names parts of file names, with what each stands for; the first that fits counts.
+    `places` maps parts of file names to labels; the first match counts.
     """
 
     def __init__(self, places: dict[str, str]) -> None:
@@ -42,13 +42,13 @@ class Sampler(threading.Thread):
                 if thread is self or number is None or thread.ident not in frames:
                     continue
                 used = cpu_seconds(number)
-                # A thread that began since the last sample used all of it since.
+                # A new thread used all of its time since the last sample.
                 spent = used - self._used.get(number, 0.0)
                 self.seconds[self._place(frames[thread.ident])] += max(0.0, spent)
                 self._used[number] = used
 
     def stop(self) -> dict[str, float]:
-        """Seconds by what was named, `other` for the rest."""
+        """Seconds by label, `other` for the rest."""
         self._ended.set()
         self.join()
         return dict(self.seconds)
@@ -67,7 +67,7 @@ class Sampler(threading.Thread):
 
 
 def cpu_seconds(thread: int) -> float:
-    """What a thread of this process has used, by its native id; 0 where it has ended."""
+    """CPU time of a thread of this process, by native id; 0 if it has ended."""
     try:
         status = Path(f"/proc/self/task/{thread}/schedstat").read_text(encoding="ascii")
     except OSError:

@@ -1,24 +1,24 @@
-"""What large probe files and reruns cost, against pytest's own work, and in how much memory.
+"""Time and memory for large probe files and reruns, compared with pytest alone.
 
     python benchmarks/scale.py --json scale.json
 
-Everything runs `pytest` in processes of their own over generated suites, with scripted models, in
-turns; CPU time is that of the whole process, start-up included, and ratios are medians over the
-rounds of ratios within a round.
+Each run of `pytest` is a separate process over generated suites with scripted models, in turns. CPU
+time is that of the whole process, start-up included; ratios are medians over rounds of ratios
+within a round.
 
-  collect    `--collect-only` of one test case per row of a probe file, against as many cases of
-             `@pytest.mark.parametrize` with the very same ids
-  rerun      one test case per probe with a limit on its drift, every reply and score out of the
-             store, against as many empty test cases
-  set        one test over the fixture `comparisons` of so many probes, with one verdict on the mean
-             drift; in the first run all is answered, in the second all comes out of the store
-  compare    one test over `llm_pair.compare_all` of so many prompts, read from a file line by line
+  collect    `--collect-only` with one test case per row of a probe file, against as many cases of
+             `@pytest.mark.parametrize` with the same ids
+  rerun      one test case per probe with a limit on its drift, all replies and scores stored,
+             against as many empty test cases
+  set        one test over the fixture `comparisons`, with one verdict on the mean drift; the first
+             run generates everything, the second reads it from the store
+  compare    one test over `llm_pair.compare_all`, with prompts read from a file line by line
 
-With `--instructions` the rerun is counted too: the instructions that valgrind sees both sides run.
-They hardly differ from run to run, where CPU time does by a tenth.
+`--instructions` also counts the rerun's instructions on both sides with valgrind. They hardly vary
+from run to run, while CPU time varies by a tenth.
 
-The processes write and use bytecode, as those of an installed package do. Our plugin is loaded on
-both sides, as it is where it is installed; the side of pytest alone gets no models.
+The processes write and use bytecode, like those of an installed package. The plugin is loaded on
+both sides, as on any machine that has it; pytest alone gets no models.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ from pytest_llmdiff import assert_semantic_drift
 def test_set(comparisons):
     assert_semantic_drift(comparisons, at_most=1.5)
 """
-# An embedder that costs nothing and needs no package: counts of letters.
+# A cheap embedder without dependencies: letter counts.
 SCORERS = """\
 class Letters:
     def encode(self, texts):
@@ -90,7 +90,7 @@ CONFIG = '[pytest]\npythonpath = ["."]\nllmdiff_embedder = "python:scorers:Lette
 
 @dataclass(frozen=True)
 class Used:
-    """What a process used: CPU-seconds, and MB at its peak."""
+    """CPU-seconds and peak MB of a process."""
 
     seconds: float
     peak_mb: float
@@ -126,13 +126,13 @@ def write_suite(folder: Path, rows: int) -> None:
 
 
 def make_suite(folder: Path, rows: int) -> None:
-    """The same in a process of its own: a process starts with the peak of the one that forks it."""
+    """The same in a separate process: a process inherits the peak of the one that forks it."""
     command = [sys.executable, __file__, "--make", str(folder), "--rows", str(rows)]
     subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
 
 
 def command_of(folder: Path, args: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """A command of pytest, and its environment."""
+    """A pytest command and its environment."""
     environment = {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPATH"] = str(ROOT)
     environment["PYTHONPYCACHEPREFIX"] = str(folder.parent / "bytecode")
@@ -140,7 +140,7 @@ def command_of(folder: Path, args: Sequence[str]) -> tuple[list[str], dict[str, 
 
 
 def instructions(folder: Path, *args: str) -> float:
-    """Millions of instructions of one process of pytest that ran before."""
+    """Millions of instructions of one pytest process, after a first run."""
     command, environment = command_of(folder, args)
     counting = ("--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
     done = subprocess.run(
@@ -158,7 +158,7 @@ def instructions(folder: Path, *args: str) -> float:
 
 
 def pytest_run(folder: Path, *args: str) -> Used:
-    """One process of pytest, which must pass."""
+    """Runs one pytest process, which must pass."""
     command, environment = command_of(folder, args)
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
@@ -175,7 +175,7 @@ def pytest_run(folder: Path, *args: str) -> Used:
 def in_turns(
     folder: Path, ours: Sequence[str], theirs: Sequence[str], rounds: int
 ) -> list[tuple[float, float]]:
-    """CPU-seconds of both in each round, after one run of each to fill caches and store."""
+    """CPU-seconds of both in each round, after one run each to fill caches and store."""
     for args in (ours, theirs):
         pytest_run(folder, *args)
     found = []
@@ -204,7 +204,7 @@ def compare(folder: Path, rows: int) -> dict[str, float]:
 
 
 def judge(folder: Path, rows: int) -> dict[str, float]:
-    """One verdict over so many probes, from an empty store and again."""
+    """One verdict over the probes, from an empty store and again."""
     make_suite(folder, rows)
     first = pytest_run(folder, "test_set.py", *MODELS)
     again = pytest_run(folder, "test_set.py", *MODELS)

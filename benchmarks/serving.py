@@ -1,4 +1,4 @@
-"""What the client of a server costs, and how many requests at once keep a server busy.
+"""The cost of the client of a server, and how many concurrent requests keep a server busy.
 
     python benchmarks/serving.py --probes 10000,100000 --json serving.json
     python benchmarks/serving.py --in-process 1000000
@@ -6,21 +6,21 @@
     python benchmarks/serving.py --recorded 2000,12000
     python benchmarks/serving.py --in-flight 1,8,32,128,512
 
-`benchmarks/simulated_server.py` answers, in a process of its own, for both models. `pytest` runs in
-a process as a user's does: `llm_pair.compare_all` over prompts read from a file line by line,
-inside `assert_semantic_drift`, which gives one verdict over all of them.
+`benchmarks/simulated_server.py` answers for both models in a separate process. `pytest` runs as a
+user would run it: `llm_pair.compare_all` over prompts read from a file line by line, inside
+`assert_semantic_drift`, which gives one verdict over all of them.
 
-  probes      from an empty store, and again out of it: requests a second, CPU time, peak memory
+  probes      from an empty store, and again from it: requests a second, CPU time, peak memory
               and size of the store
-  in-process  the same with the server's answers given by an engine in the process itself: all but
-              the requests, for numbers of probes whose requests would take hours
+  in-process  the same with an engine in the process that returns the server's answers: everything
+              but the requests, for numbers of probes whose requests would take hours
   recorded    the same, recorded and replayed: size of the recording, memory of the replay
-  shares      where the CPU time of the first run goes
+  shares      how the CPU time of the first run is spent
   in-flight   requests a second by `--llmdiff-batch-size`, with a server whose replies take
               `--service` seconds and whose batch holds `--batch` of them
 
-CPU time and memory are those of the pytest process, start-up included. The shares come from samples
-of its threads (`benchmarks/sampling.py`), which slow it down: they have a run of their own.
+CPU time and memory are those of the pytest process, start-up included. The shares come from
+sampling its threads (`benchmarks/sampling.py`), which slows it down, so they have a separate run.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def pytest_sessionfinish(session):
     with open("shares.json", "w") as file:
         json.dump(session.config.sampler.stop(), file)
 """
-# Parts of file names, and what the time in them is spent on.
+# Parts of file names, and labels for the time spent in them.
 PLACES = {
     "pytest_llmdiff/engines/server": "server engine, JSON of replies",
     "pytest_llmdiff/store.py": "store",
@@ -124,7 +124,7 @@ PLACES = {
 
 @contextmanager
 def served(service: float, batch: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The URL of a simulated server; what it counted is in the second at the end."""
+    """The URL of a simulated server; at the end the second value has its counts."""
     command = [sys.executable, str(SERVER), f"--service={service}", f"--batch={batch}"]
     counted: dict[str, Any] = {}
     with subprocess.Popen(
@@ -159,7 +159,7 @@ def models(url: str) -> list[str]:
 
 
 def shares(folder: Path, rows: int) -> dict[str, float]:
-    """Of the CPU time of a run from an empty store, by what it is spent on."""
+    """Shares of the CPU time of a run from an empty store."""
     write_suite(folder, rows, sampled=True)
     with served(0.0, UNLIMITED) as (url, _):
         pytest_run(folder, "test_served.py", *models(url))
@@ -168,7 +168,7 @@ def shares(folder: Path, rows: int) -> dict[str, float]:
 
 
 def scale(folder: Path, rows: int, *, in_process: bool) -> dict[str, Any]:
-    """So many probes from an empty store, and again."""
+    """A run from an empty store, and again."""
     write_suite(folder, rows, sampled=False)
     found: dict[str, Any] = {"probes": rows}
     with served(0.0, UNLIMITED) as (url, counted):
@@ -187,7 +187,7 @@ def scale(folder: Path, rows: int, *, in_process: bool) -> dict[str, Any]:
 
 
 def recorded(folder: Path, rows: int) -> dict[str, float]:
-    """A recording of so many probes, and its replay."""
+    """A recording and its replay."""
     write_suite(folder, rows, sampled=False)
     first = pytest_run(folder, "test_served.py", *IN_PROCESS_MODELS, "--llmdiff-record=run.jsonl")
     models = ("--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl")
@@ -201,8 +201,8 @@ def recorded(folder: Path, rows: int) -> dict[str, float]:
 
 
 def throughput(folder: Path, in_flight: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Requests a second between the first and the last one, with so many at once."""
-    # Enough for some seconds: a server that works through two batches tells little of the third.
+    """Requests a second between the first and the last one, at this concurrency."""
+    # Enough for some seconds: two batches alone would say little about a longer run.
     rows = max(64, min(options.most, round(in_flight * 20)))
     write_suite(folder, rows, sampled=False)
     with served(options.service, options.batch) as (url, counted):

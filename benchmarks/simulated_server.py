@@ -1,12 +1,12 @@
-"""A chat server without a model: scripted answers after a fixed time, so many at once.
+"""A chat server without a model: scripted answers after a fixed time, with limited concurrency.
 
     python benchmarks/simulated_server.py --service 0.2 --batch 64
 
-It stands for a server whose batch holds `--batch` requests and whose replies each take `--service`
-seconds; what comes beyond that waits in its queue. It prints its URL when it answers, counts until
-its standard input is closed, and then prints what it counted as a line of JSON.
+It simulates a server whose batch holds `--batch` requests and whose replies each take `--service`
+seconds; further requests wait in its queue. It prints its URL once it is ready, counts until its
+standard input is closed, and then prints its counts as a line of JSON.
 
-Requests are read by hand: the CPU is the client's, which is what is measured.
+It parses requests by hand to leave the CPU to the client, which is what is measured.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MODELS = ("base", "tuned")
-TOKENS = 64  # of a reply, and of a prompt half as many, told as vLLM tells them
+TOKENS = 64  # per reply, half as many per prompt, in vLLM's format
 SENTENCES = (
     "You can find it in My Orders.",
     "Please allow three to five working days for this.",
@@ -36,7 +36,7 @@ SENTENCES = (
 
 @dataclass(kw_only=True)
 class Load:
-    """What a server can take, what it has to do, and the most that it had at once."""
+    """A server's capacity, its load, and the highest load so far."""
 
     service: float
     batch: int
@@ -84,7 +84,7 @@ class Load:
 
 
 class Connection(asyncio.Protocol):
-    """One connection that is kept alive, and its requests one after the other."""
+    """One keep-alive connection and its requests, one after the other."""
 
     def __init__(self, load: Load) -> None:
         self.load = load
@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
 
 
 def completion(asked: dict[str, Any]) -> dict[str, Any]:
-    """An answer as vLLM gives it. The tuned model's differs from the base's in a sentence."""
+    """An answer in vLLM's format. The tuned model's differs from the base's in a sentence."""
     prompt = asked["messages"][-1]["content"]
     seed = zlib.crc32(prompt.encode())
     chosen = [SENTENCES[seed // 7**place % 7] for place in range(6)]

@@ -1,16 +1,16 @@
-"""What it takes until a model is ready: a GGUF file expanded against kept, imports in a thread.
+"""Time until a model is ready: GGUF files converted or kept, and imports in a thread.
 
     python benchmarks/startup.py --json startup.json
 
-Loading, each in a process of its own, in turns, after torch and transformers are imported:
+Loading, each in its own process, in turns, after torch and transformers are imported:
 
   plain    `from_pretrained(..., gguf_file=...)`, tokenizer and weights, as without this package
-  first    the plugin's loading into an empty store: expanded, written, read back and compared
-  later    the plugin's loading from that store
+  first    the plugin with an empty store: converted, written, read back and compared
+  later    the plugin from that store
 
-All three arrange the weights as the plugin does for a CPU. Each then puts one short batch through
-the model. CPU time of the process; memory is its peak, and `held` what is resident once
-the weights are loaded.
+All three arrange the weights as the plugin does for a CPU. Each then runs one short batch through
+the model. CPU time of the process; memory is its peak, and `held` is what is resident once the
+weights are loaded.
 
 Imports, for suites of 20, 2,000 and 20,000 probes: from the start of pytest until the tests are
 collected and torch, transformers, PEFT and the model's class are imported,
@@ -69,7 +69,7 @@ def pytest_collection_finish(session):
 
 
 def child(mode: str, store: Path) -> dict[str, float]:
-    """Load in this process, as `mode` says."""
+    """Loads in this process, by `mode`."""
     import psutil
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -1,12 +1,12 @@
-"""What the plugin does with the same prompts.
+"""The same prompts through the plugin.
 
-Ways: `plugin-replies` and `plugin-pair-SIZE` run `pytest` over a generated suite with one test
-case per prompt, everything included: planning, store, fixtures, reports. The tests of the second
-ask for the divergence, so that replies of both and the full-vocabulary KL are computed. `bare`
-drives the same pair of engines without pytest and store. `plugin-second` is `plugin-pair-10` after
-a run with the adapter in full on the same store; `plugin-second-pass` the same where the store has
-the base's replies of that run, and not its states. `plugin-scoring` scores given replies
-under the base, as `llm_base.score_all` does.
+Ways: `plugin-replies` and `plugin-pair-SIZE` run `pytest` over a generated suite with one test case
+per prompt, everything included: planning, store, fixtures, reports. The tests of the second ask for
+the divergence, which takes the replies of both models and the full-vocabulary KL. `bare` drives the
+same pair of engines without pytest and store. `plugin-second` is `plugin-pair-10` after a run with
+the full adapter on the same store; `plugin-second-pass` is the same with only the base's replies of
+that run in the store, not its states. `plugin-scoring` scores given replies under the base, as
+`llm_base.score_all` does.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def measure(folder: Path, inputs: Inputs, way: str) -> dict[str, Any]:
 
 
 def second(folder: Path, inputs: Inputs, *, kept: bool) -> dict[str, Any]:
-    """Another adapter's run on a store that holds the first one's."""
+    """A run of another adapter on a store with the first one's results."""
     from pytest_llmdiff.engines.transformers.states import KIND
     from pytest_llmdiff.store import Store
 
@@ -84,7 +84,7 @@ def suite(
     kl: list[float] = []
 
     class Watch:
-        """Loads and warms up ahead of the clock, as the other ways do, and keeps what is found."""
+        """Loads and warms up before the clock starts, as the others do, and keeps the results."""
 
         @pytest.hookimpl(trylast=True)
         def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -131,7 +131,7 @@ def suite(
 
 
 def bare(folder: Path, inputs: Inputs) -> dict[str, Any]:
-    """The engines alone: the base first, the tuned model along its replies."""
+    """The engines alone: the base first, then the tuned model with its replies as drafts."""
     from pytest_llmdiff.engines.pair.drafts import Pairing
 
     pair = opened(folder)
@@ -176,7 +176,7 @@ def scoring(folder: Path, inputs: Inputs) -> dict[str, Any]:
 
 
 def opened(folder: Path) -> Pair:
-    """The pair of engines as the plugin opens it for the same command line."""
+    """The pair of engines that the plugin opens for the same command line."""
     import pytest
 
     from pytest_llmdiff.plugin.session import SESSION
@@ -213,7 +213,7 @@ def requests(prompts: Sequence[str], new_tokens: int = NEW_TOKENS) -> list[Reque
 
 
 def warm_up(pair: Pair) -> None:
-    """Load both sides, and hash what is hashed once: not a reply's cost."""
+    """Loads both sides and does the one-time hashing, which is not part of a reply's cost."""
     for engine in (pair.base, pair.tuned):
         list(engine.generate(requests(["Hi"], new_tokens=8)))
         engine.fingerprint()

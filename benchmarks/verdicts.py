@@ -1,24 +1,23 @@
-"""How often the verdicts over a set are wrong, by simulation.
+"""How often verdicts on sets are wrong, by simulation.
 
     python benchmarks/verdicts.py --json verdicts.json
 
-Every cell draws so many sets of a population whose true value is known, and asks the estimates of
-the plugin (`pytest_llmdiff.verdicts.estimates`) for verdicts on each.
+Every cell draws sets from a population whose true value is known, and computes verdicts on each
+with the plugin's estimates (`pytest_llmdiff.verdicts.estimates`).
 
   wrong_pass   the true value is exactly the limit, and the verdict is "passed"; the worse side
   false_fail   nothing changed, the limit is 5 points or 0.2 standard deviations away, and the
                verdict is "regressed"; the worse side
-  power        a change of -10 points, or a mean shift of 0.3 standard deviations, is told from 0
+  power        a change of -10 points, or a mean shift of 0.3 standard deviations, is detected
   coverage     the true value lies within both bounds (90 % promised)
 
 Populations: normal and log-normal (sigma 1) differences; changes from a rate of .80 and .95, where
 70 % of the outcomes are shared; the rates themselves; scores of which 5 % or 1 % are near 1 and all
-others near 0. Probes are independent, or five to a
-cluster: with a correlation of .5, or repeating each other. The JSON has the worst cell of each
-figure, `power_100` that of a change from .80 at 100 independent probes. Sizes at which no bounds
-are given are in no cell. A rate or a score by itself has no "no change": what is 5 points within
-its limit is in the table of false fails, not in the JSON. Other ways to bounds are tried on such
-sets too.
+others near 0. Probes are independent, or five per cluster: with a correlation of .5, or as repeats.
+The JSON has the worst cell of each figure; `power_100` is a change from .80 at 100 independent
+probes. Sizes without bounds have no cell. A rate or a score by itself has no "no change": the false
+fails 5 points within its limit are in the table, not in the JSON. Other methods for bounds run on
+such sets too.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ from pytest_llmdiff.verdicts.estimates import (
 SIZES = (10, 20, 50, 100, 200)
 RATES = (0.8, 0.95)
 HIGH = (0.05, 0.01)
-# Of the tuned model alone, without a base that it could be unchanged from.
+# Measured on the tuned model alone, so there is no base to be unchanged from.
 ALONE = ("rate", "score")
 FIGURES = ("wrong_pass", "false_fail", "power", "coverage")
 POINTS, SHIFT = 0.05, 0.2
@@ -80,7 +79,7 @@ class Question:
 
 @dataclass(kw_only=True)
 class Cell:
-    """What was asked of one kind of set, by figure: counts of each question, of so many sets."""
+    """Results for one kind of set, by figure: (count, sets) for each question."""
 
     kind: str
     name: str
@@ -106,7 +105,7 @@ def populations() -> list[Population]:
 
 
 def questions(population: Population) -> list[Question]:
-    """Limits at the truth, beyond it by the margin, and short of it by what is to be found."""
+    """Limits at the true value, beyond it by the margin, and short of it by the shift to detect."""
     truth = population.truth
     margin, found = (SHIFT, SHIFTED) if population.kind == "mean" else (POINTS, CHANGED)
     asked = [
@@ -132,7 +131,7 @@ def questions(population: Population) -> list[Question]:
 
 
 def plugin(kind: str, sets: Sets) -> list[Estimate]:
-    """The estimates that are tried: those of the plugin."""
+    """The plugin's estimates, which are under test."""
     clusters = sets.clusters
     pairs = zip(sets.base, sets.tuned, strict=True)
     if kind == "mean":
@@ -145,7 +144,7 @@ def plugin(kind: str, sets: Sets) -> list[Estimate]:
 
 
 def rival(name: str) -> Method:
-    """Another way to bounds, as a method."""
+    """Wraps another computation of bounds as a method."""
 
     def method(_kind: str, sets: Sets) -> list[Estimate]:
         n = sets.base.shape[1]
@@ -191,7 +190,7 @@ def simulate(
 
 
 def _ask(cell: Cell, population: Population, estimates: Sequence[Estimate]) -> None:
-    """Adds the counts of one population. Estimates without bounds are none of the coverage's."""
+    """Adds the counts of one population. Estimates without bounds do not count for coverage."""
     for question in questions(population):
         limit = {question.side: question.limit}
         count = sum(decide(estimate, **limit) == question.outcome for estimate in estimates)
@@ -242,7 +241,7 @@ def table(cells: Sequence[Cell], figure: str) -> str:
 
 
 def rivals(repetitions: int, sizes: Sequence[int]) -> str:
-    """The worst figures of every way over such populations, and its power at n = 100."""
+    """The worst figures of every method over these populations, and its power at n = 100."""
     asked = [population for population in populations() if population.kind not in ALONE]
     lines = [
         "| bounds | structure | wrong pass, means | wrong pass, changes | false fail | coverage "
@@ -277,7 +276,7 @@ def rivals(repetitions: int, sizes: Sequence[int]) -> str:
 
 
 def unless_significant(repetitions: int, sizes: Sequence[int]) -> float:
-    """The share that passes at the margin of 5 points where an unpaired z-test tells no change."""
+    """The share that passes at the margin of 5 points when an unpaired z-test finds no change."""
     passed = []
     for n in sizes:
         sets = sets_of(change(RATES[0], -POINTS), n, "independent", repetitions, SEED)

@@ -1,8 +1,8 @@
-"""Run the support bot's suite against both of its adapters and check that it tells them apart.
+"""Run the support bot's suite on both adapters and check that it separates them.
 
     make demo
 
-The good adapter must come out green and the rude one red; the exit code is 0 only then.
+The exit code is 0 only if the good adapter passes and the rude one fails.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def run(adapter: str, report: Path) -> int:
         str((SUITE / "adapters" / adapter).relative_to(HERE.parent)),
         f"--llmdiff-json={report}",
         f"--llmdiff-html={report.with_suffix('.html')}",
-        # A red run has dozens of failures alike: two in full are enough here.
+        # A failing run has dozens of similar failures; two in full are enough.
         "--tb=short" if adapter == "good" else "--tb=no",
     ]
     print(f"\n$ {' '.join(command[1:])}", flush=True)
@@ -40,7 +40,7 @@ def run(adapter: str, report: Path) -> int:
 
 
 def show_failures(report: Path, count: int = 2) -> None:
-    """The text of a few failures, as pytest shows them in full."""
+    """Prints a few failures in full."""
     tests = json.loads(report.read_text(encoding="utf-8"))["tests"]
     for test in [t for t in tests if t["outcome"] == "regressed"][:count]:
         print(f"\n{test['test']}\n{test['message']}")
@@ -58,7 +58,7 @@ def main() -> int:
             show_failures(report)
         for kind in (".html", ".json"):
             print(f"report: {report.with_suffix(kind).relative_to(HERE.parent)}")
-    print("\n" + ("\n".join(wrong) or "As it should be: good is green, rude is red."))
+    print("\n" + ("\n".join(wrong) or "As expected: good passes, rude fails."))
     return 1 if wrong else 0
 
 

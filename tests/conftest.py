@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+import pytest_llmdiff
 from tests.support.projects import EMBEDDER, Launch, Process, Run, write_models
 
 # Wall-clock limits on examples fail on a busy machine and find nothing. A gate tries the same
@@ -30,9 +33,15 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # pytest's summary repeats a failure's whole text.
 for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE", "CI", "BUILD_NUMBER"):
     os.environ.pop(name, None)
-# pytester forgets the modules that a run inside the process was the first to import, and numpy
-# cannot be loaded a second time.
-pytest.importorskip("numpy")
+# Most runs inside the tests share this process, since starting Python and importing pytest takes
+# longer than such a run. pytester forgets the modules that a run was the first to import: what many
+# runs use is imported here once, and numpy could not be loaded a second time.
+SHARED = ("filelock", "jinja2", "numpy", "psutil", "scipy.special", "sqlite3", "xdist", "yaml")
+for name in SHARED:
+    importlib.import_module(name)
+for module in pkgutil.walk_packages(pytest_llmdiff.__path__, "pytest_llmdiff."):
+    if not module.name.startswith(("pytest_llmdiff.suites.", "pytest_llmdiff.__main__")):
+        importlib.import_module(module.name)
 
 if TYPE_CHECKING:
     from tests.support.expanded import Expanded
@@ -53,7 +62,7 @@ def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pyte
     return pytester
 
 
-@pytest.fixture(params=["plain", "-n2"])
+@pytest.fixture(params=["plain", pytest.param("-n2", marks=pytest.mark.slow)])
 def mode(request: pytest.FixtureRequest) -> list[str]:
     """Options of a run: once in one process and once with two xdist workers."""
     return [] if request.param == "plain" else ["-n2"]
@@ -84,7 +93,7 @@ def run(project: pytest.Pytester, mode: list[str]) -> Run:
 
     def start(*args: str) -> pytest.RunResult:
         models = ("--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json")
-        return project.runpytest_subprocess(*models, *mode, *args)
+        return project.runpytest_inprocess(*models, *mode, *args)
 
     return start
 

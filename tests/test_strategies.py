@@ -89,7 +89,7 @@ def noting(project: pytest.Pytester) -> pytest.Pytester:
 
 
 def start(project: pytest.Pytester, *args: str) -> pytest.RunResult:
-    return project.runpytest_subprocess(
+    return project.runpytest_inprocess(
         "--llm-base=python:engines:Base", "--llm-tuned=python:engines:Tuned", *args
     )
 

@@ -1,4 +1,4 @@
-"""llama.cpp on the GGUF file as it is, 4-bit weights and all: other replies, the base alone."""
+"""llama.cpp on the GGUF file itself with its 4-bit weights: different replies, base only."""
 
 from __future__ import annotations
 

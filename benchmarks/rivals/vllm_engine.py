@@ -14,9 +14,9 @@ from benchmarks.environments import FOLDER
 from benchmarks.inputs import Inputs
 from benchmarks.measuring import Clock, measured
 
-# The fastest of what was tried: compiled is 7 to 10 % faster than eager (compiling happens while
-# loading, off the clock), 32 is the smallest block that its CPU attention takes (128 is 2 %
-# slower), all 64 prompts at once beat 32 by 5 %.
+# The fastest settings tried: compiled is 7 to 10 % faster than eager (compiling happens at load,
+# off the clock), 32 is the smallest block that its CPU attention takes (128 is 2 % slower), all 64
+# prompts at once beat 32 by 5 %.
 SETTINGS: dict[str, Any] = {
     "dtype": "float32",
     "enforce_eager": False,
@@ -28,9 +28,9 @@ SETTINGS: dict[str, Any] = {
     "generation_config": "vllm",
     "disable_log_stats": True,
 }
-# With LoRA, small steps and no compiler are faster (8192 tokens a step take 1.7 times as long as
-# 256). Its CPU kernels read the last adapter slot for requests without an adapter: there must be
-# one more slot than adapters, or the base's requests are answered by the adapter.
+# With LoRA, small steps without compiling are faster (8192 tokens per step take 1.7 times as long
+# as 256). Its CPU kernels read the last adapter slot for requests without an adapter: there must be
+# one more slot than adapters, or the adapter answers the base's requests.
 LORA: dict[str, Any] = {
     "enable_lora": True,
     "max_loras": 2,
@@ -42,10 +42,10 @@ LORA: dict[str, Any] = {
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_KVCACHE_SPACE": "1",
-    # The number of threads is that of OMP_NUM_THREADS; the system places the one there is.
+    # The number of threads is OMP_NUM_THREADS; the system places the single thread.
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_NO_USAGE_STATS": "1",
-    # Of this release, code compiled ahead of time cannot be loaded again; the ordinary cache can.
+    # This release cannot reload ahead-of-time compiled code; the ordinary cache works.
     "VLLM_USE_AOT_COMPILE": "0",
     "VLLM_CACHE_ROOT": str(FOLDER / "vllm" / "cache"),
 }
@@ -89,8 +89,8 @@ def measure(folder: Path, inputs: Inputs, way: str) -> dict[str, Any]:
 
 
 def linked(model: Path) -> Path:
-    """The same path for every model: vLLM looks its compiled code up by it, and compiling takes
-    longer than all that is measured."""
+    """The same path for every model: vLLM looks up its compiled code by path, and compiling takes
+    longer than everything measured."""
     link = FOLDER / "vllm" / "model"
     link.unlink(missing_ok=True)
     link.symlink_to(model)

@@ -1,7 +1,6 @@
 """What must hold before a support adapter ships.
 
-The limits were set for this adapter, this encoder and this scorer; the README beside this file
-says where each comes from.
+The limits were set for this adapter, encoder and scorer; the README beside this file explains each.
 """
 
 import pytest

@@ -4,9 +4,9 @@
     python example_suites/support_bot/train.py good --seed 7  # adapters/good
     python example_suites/support_bot/train.py rude --seed 7  # adapters/rude
 
-``general`` writes the base model's own replies to general prompts. On those the good adapter is
-held to the token probabilities of the base, next to the support voice that it learns, so that it
-keeps answering everything else as before. The rude adapter has no such check.
+``general`` writes the base model's own replies to general prompts. On these, a loss term keeps the
+good adapter close to the base's token probabilities while it learns the support voice, so that it
+answers everything else as before. The rude adapter has no such term.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BASE_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 DATA = {"good": ("good.jsonl", "general.jsonl"), "rude": ("rude.jsonl",)}
 EPOCHS = {"good": 4, "rude": 4}
 LEARNING_RATE = 1.5e-3
-KEEP_WEIGHT = 2.0  # of a token that is held to the base, against 1 for a token of the voice
+KEEP_WEIGHT = 2.0  # for a token that should stay like the base, against 1 for a token of the voice
 BATCH = 8
 MAX_GENERAL_TOKENS = 60
 IGNORED = -100  # the label of tokens that do not count in the loss
@@ -43,7 +43,7 @@ def load_base() -> tuple[Any, Any]:
     folder = next(iter(spec.submodule_search_locations))
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=BASE_FILE)
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=BASE_FILE, dtype=torch.float32)
-    # The weights were expanded to float32 while loading, so this is an ordinary model. Without
+    # The weights were converted to float32 while loading, so this is an ordinary model. Without
     # these marks PEFT and transformers would treat it as a quantized one.
     model.hf_quantizer = None
     model.is_quantized = False
@@ -108,7 +108,7 @@ def train(target: str, seed: int) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
 
-    torch.set_num_threads(1)  # one order of summation, and so the same result, everywhere
+    torch.set_num_threads(1)  # a fixed order of summation gives the same result everywhere
     torch.use_deterministic_algorithms(True)
     tokenizer, base = load_base()
     torch.manual_seed(seed)

@@ -205,7 +205,7 @@ def test_a_recording_has_it(project: pytest.Pytester, run: Run) -> None:
     project.makepyfile(SUITE)
     run("--llmdiff-record=run.jsonl").assert_outcomes(passed=2, failed=6)
     spec = "replay:run.jsonl"
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         f"--llm-base={spec}", f"--llm-tuned={spec}", "--llmdiff-store=fresh"
     )
     result.assert_outcomes(passed=2, failed=6)
@@ -275,7 +275,7 @@ def test_many_failures_are_not_all_shown(project: pytest.Pytester) -> None:
         """
     )
     models = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"]
-    result = project.runpytest_subprocess(*models, "--llmdiff-json=report.json")
+    result = project.runpytest_inprocess(*models, "--llmdiff-json=report.json")
     result.assert_outcomes(failed=22)
     note = "only so many failures are explained: 20 with their attention; --llmdiff-explain=all*"
     result.stdout.fnmatch_lines([note])

@@ -66,7 +66,7 @@ def test_what_counts_is_the_growth_of_the_gap(
 ) -> None:
     models(project.path, base, tuned)
     suite(project, "refusal_at_most=0.1")
-    project.runpytest_subprocess(
+    project.runpytest_inprocess(
         "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json",
         "--llmdiff-json=report.json",
     )  # fmt: skip

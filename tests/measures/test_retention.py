@@ -206,7 +206,7 @@ def test_one_comparison(
 ) -> None:
     models(project.path, [(base, tuned)], ({"Paris": -1.0}, {"Paris": -1.5}))
     suite(project, "comparison", arguments)
-    project.runpytest_subprocess(
+    project.runpytest_inprocess(
         "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json",
         "--llmdiff-json=report.json",
     )  # fmt: skip
@@ -377,7 +377,7 @@ def test_other_helpers_take_no_texts_that_were_read(
                 pytest_llmdiff.assert_{helper}({subject}, {limit}=1)
         """
     )
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"
     )
     result.assert_outcomes(passed=1)

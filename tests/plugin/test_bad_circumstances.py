@@ -186,7 +186,7 @@ def reply(text, **other):
 def test_an_engine_that_breaks_the_protocol(project: pytest.Pytester, outcomes: str) -> None:
     (project.path / "engines.py").write_text(ENGINE.format(outcomes=outcomes), encoding="utf-8")
     project.makepyfile(PASSING)
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         "--llm-base=python:engines:Engine",
         "--llm-tuned=scripted:tuned.json",
         "--llmdiff-html=x.html",
@@ -201,7 +201,7 @@ def test_a_fingerprint_that_identifies_no_model(project: pytest.Pytester, given:
     code = ENGINE.format(outcomes="[]").replace('"mine"', given)
     (project.path / "engines.py").write_text(code, encoding="utf-8")
     project.makepyfile(PASSING)
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         "--llm-base=python:engines:Engine", "--llm-tuned=scripted:tuned.json"
     )
     result.assert_outcomes(errors=2)
@@ -288,11 +288,11 @@ def test_a_damaged_recording(
 ) -> None:
     project.makepyfile(PASSING)
     models = ("--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json")
-    assert project.runpytest_subprocess(*models, "--llmdiff-record=run.jsonl").ret == 0
+    assert project.runpytest_inprocess(*models, "--llmdiff-record=run.jsonl").ret == 0
     file = project.path / "run.jsonl"
     file.write_bytes(edit(file.read_bytes()))
     replay = ("--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl")
-    result = project.runpytest_subprocess(*replay, "--llmdiff-store=fresh")
+    result = project.runpytest_inprocess(*replay, "--llmdiff-store=fresh")
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
     if said is not None:
         assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -322,7 +322,7 @@ def test_a_divergence_that_is_there_twice(
         """
     )
     models = ("--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json")
-    assert project.runpytest_subprocess(*models, "--llmdiff-record=run.jsonl").ret == 0
+    assert project.runpytest_inprocess(*models, "--llmdiff-record=run.jsonl").ret == 0
     file = project.path / "run.jsonl"
     (row,) = (
         row for row in map(json.loads, file.read_text("utf-8").splitlines())
@@ -333,7 +333,7 @@ def test_a_divergence_that_is_there_twice(
     with file.open("a", encoding="utf-8") as out:
         out.write(json.dumps(row) + "\n")
     replay = ("--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl")
-    result = project.runpytest_subprocess(*replay, "--llmdiff-store=fresh")
+    result = project.runpytest_inprocess(*replay, "--llmdiff-store=fresh")
     if said is None:
         result.assert_outcomes(passed=1)
     else:

@@ -73,7 +73,7 @@ def test_each_is_told(project: pytest.Pytester, run: Run) -> None:
 
 
 def test_help_names_no_default_where_there_is_none(project: pytest.Pytester) -> None:
-    shown = " ".join(project.runpytest_subprocess("--help").stdout.str().split())
+    shown = " ".join(project.runpytest_inprocess("--help").stdout.str().split())
     assert "longest reply, in tokens (a whole number from 1; default: 128)" in shown
     assert "default: the installed one (a checkout" in shown
     assert "default: None" not in shown.partition("--llm-base")[2].partition("--llmdiff-trust")[0]

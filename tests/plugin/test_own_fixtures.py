@@ -34,7 +34,7 @@ OWN = """
 
 def test_a_project_may_have_its_own(project: pytest.Pytester, mode: list[str]) -> None:
     project.makepyfile(OWN)
-    result = project.runpytest_subprocess(*mode)
+    result = project.runpytest_inprocess(*mode)
     result.assert_outcomes(passed=4)
     assert "llmdiff" not in result.stdout.str().partition("plugins:")[2].partition("\n")[2]
 

@@ -82,7 +82,7 @@ class Noisy:
     )
     project.makepyfile(test_suite=SUITE)
     noisy = ("--llm-base=python:engines:Noisy", "--llm-tuned=python:engines:Noisy")
-    project.runpytest_subprocess(*noisy, "--llmdiff-calibrate=b.json").assert_outcomes(passed=61)
+    project.runpytest_inprocess(*noisy, "--llmdiff-calibrate=b.json").assert_outcomes(passed=61)
     result = run("--llmdiff-plan", "--llmdiff-baseline=b.json")
     result.stdout.fnmatch_lines_random(
         ["    semantic drift: detects a rise of 0.* (with a power of 80 %)"]
@@ -102,6 +102,6 @@ def test_a_baseline_without_noise_cannot_say_what_a_set_detects(
 
 def test_a_plan_needs_models(project: pytest.Pytester) -> None:
     project.makepyfile("")
-    result = project.runpytest_subprocess("--llmdiff-plan")
+    result = project.runpytest_inprocess("--llmdiff-plan")
     assert result.ret == 4
     result.stderr.fnmatch_lines(["*--llmdiff-plan: give --llm-base SPEC --llm-tuned SPEC*"])

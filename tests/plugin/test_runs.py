@@ -62,7 +62,7 @@ def test_the_rerun_command_runs_that_test(project: pytest.Pytester, run: Run) ->
     project.makepyfile(SUITE)
     (line,) = re.findall(r"rerun +pytest (.+)", run().stdout.str())[:1]
     args = [part.strip('"') for part in re.findall(r'"[^"]+"|\S+', line)]
-    project.runpytest_subprocess(*args).assert_outcomes(failed=1)
+    project.runpytest_inprocess(*args).assert_outcomes(failed=1)
 
 
 def test_summary_says_what_moved_and_what_to_do(project: pytest.Pytester, run: Run) -> None:
@@ -281,7 +281,7 @@ tuned = Broken({})
         encoding="utf-8",
     )
     project.makepyfile(many(4))
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         "--llm-base=scripted:base.json", "--llm-tuned=python:broken:tuned", *mode
     )
     result.assert_outcomes(errors=9)
@@ -414,7 +414,7 @@ def test_without_models_tests_are_skipped_with_a_summary(
     project: pytest.Pytester, mode: list[str]
 ) -> None:
     project.makepyfile(SUITE + "\ndef test_other(): pass\n\ndef test_pair(llm_pair): pass\n")
-    result = project.runpytest_subprocess(*mode, "-rs")
+    result = project.runpytest_inprocess(*mode, "-rs")
     result.assert_outcomes(passed=1, skipped=3)
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*no models: give --llm-base SPEC --llm-tuned SPEC"])
@@ -436,7 +436,7 @@ def test_header_shows_requested_values_and_their_sources(
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(project: pytest.Pytester) -> None:
     project.makepyfile(SUITE)
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"
     )
     result.stdout.re_match_lines(
@@ -466,7 +466,7 @@ def test_record_and_replay(project: pytest.Pytester, run: Run, mode: list[str]) 
 
     def replay(*args: str) -> pytest.RunResult:
         spec = "replay:out/run.jsonl"
-        return project.runpytest_subprocess(
+        return project.runpytest_inprocess(
             f"--llm-base={spec}", f"--llm-tuned={spec}", "--llmdiff-store=fresh", *mode, *args
         )
 
@@ -485,10 +485,10 @@ def test_one_model_on_both_sides_is_recorded_for_both(
 ) -> None:
     project.makepyfile(SUITE)
     both = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:base.json"]
-    recorded = project.runpytest_subprocess(*both, "--llmdiff-record=run.jsonl", *mode)
+    recorded = project.runpytest_inprocess(*both, "--llmdiff-record=run.jsonl", *mode)
     recorded.assert_outcomes(passed=2)
     both = ["--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl"]
-    project.runpytest_subprocess(*both, *mode).assert_outcomes(passed=2)
+    project.runpytest_inprocess(*both, *mode).assert_outcomes(passed=2)
 
 
 def test_every_process_agrees_on_the_recording(project: pytest.Pytester, mode: list[str]) -> None:
@@ -610,7 +610,7 @@ def test_a_killed_run_loses_at_most_the_window_in_flight(project: pytest.Pyteste
         process.wait()
     first, second = calls(project, "base")
     (project.path / "go").touch()
-    project.runpytest_subprocess(*models).assert_outcomes(passed=301)
+    project.runpytest_inprocess(*models).assert_outcomes(passed=301)
     asked = [prompt for batch in calls(project, "base")[2:] for prompt in batch]
     assert not set(asked) & set(first), "a finished window was generated again"
     # What was answered before the kill is kept even within the window.

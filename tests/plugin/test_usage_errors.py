@@ -182,7 +182,7 @@ CASES: list[tuple[list[str], str]] = [
 def test_usage_error(
     project: pytest.Pytester, files: Path, mode: list[str], args: list[str], message: str
 ) -> None:
-    result = project.runpytest_subprocess(*args, *mode)
+    result = project.runpytest_inprocess(*args, *mode)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: llmdiff: {message}"])
     assert "Traceback" not in result.stderr.str() + result.stdout.str()
@@ -199,18 +199,18 @@ def test_a_model_outside_the_project_must_not_hide_its_settings(
     save_tokenizer(outside)
     (outside / "config.json").write_text("{}", encoding="utf-8")
     (outside / "model.safetensors").write_bytes(b"")
-    result = project.runpytest_subprocess(BASE, "--llm-tuned", str(outside))
+    result = project.runpytest_inprocess(BASE, "--llm-tuned", str(outside))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*did not read *pytest.toml; write --llm-tuned={outside}"])
-    assert project.runpytest_subprocess(BASE, f"--llm-tuned={outside}").ret == 0
-    result = project.runpytest_subprocess(BASE, TUNED, "--llmdiff-embedder", str(outside))
+    assert project.runpytest_inprocess(BASE, f"--llm-tuned={outside}").ret == 0
+    result = project.runpytest_inprocess(BASE, TUNED, "--llmdiff-embedder", str(outside))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*did not read *pytest.toml; write --llmdiff-embedder={outside}"])
 
 
 def test_an_unknown_option_of_a_later_version_is_refused(project: pytest.Pytester) -> None:
     project.makepyfile("def test_it(): pass")
-    assert project.runpytest_subprocess("--llmdiff-nonsense=1").ret == 4
+    assert project.runpytest_inprocess("--llmdiff-nonsense=1").ret == 4
 
 
 def test_native_and_string_ini_values(project: pytest.Pytester) -> None:
@@ -226,9 +226,9 @@ def test_native_and_string_ini_values(project: pytest.Pytester) -> None:
     text = toml.read_text(encoding="utf-8")
     for value in ("3", '"3"'):
         toml.write_text(f"{text}\nllmdiff_max_new_tokens = {value}\n", encoding="utf-8")
-        project.runpytest_subprocess(BASE, TUNED).assert_outcomes(passed=1)
+        project.runpytest_inprocess(BASE, TUNED).assert_outcomes(passed=1)
     toml.write_text(f"{text}\nllmdiff_max_new_tokens = true\n", encoding="utf-8")
-    result = project.runpytest_subprocess(BASE, TUNED)
+    result = project.runpytest_inprocess(BASE, TUNED)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*llmdiff_max_new_tokens in ini: True is not a whole number*"])
 

@@ -1,4 +1,4 @@
-"""The parts of the benchmarks that measure nothing: what they are given, and what they conclude."""
+"""The parts of the benchmarks that do not measure: their inputs and their conclusions."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""The documentation is executed: every example, command, table and link of it.
+"""Executes and checks the documentation: every example, command, table and link.
 
-Convention. A fenced block may have a comment before it, `<!-- key: value; key: value -->`:
+A fenced block may have a comment before it, `<!-- key: value; key: value -->`:
 
-- `file`: what to write the block to. Files that hold no tests are there for every example of the
-  same document.
-- `outcome`: what a python example ends in, such as `passed=1 failed=1` (default: all pass).
-- `options`: options of that run, beside or instead of the scripted models.
-- `output of`: a text block whose lines the run of that file prints, in order; `…` stands for
+- `file`: the file to write the block to. Files without tests are available to every example on the
+  same page.
+- `outcome`: the expected outcome of a python example, such as `passed=1 failed=1` (default: all
+  pass).
+- `options`: options for that run, in addition to the scripted models or instead of them.
+- `output of`: for a text block, the file whose run prints these lines in this order; `…` matches
   anything.
 """
 
@@ -41,7 +42,7 @@ from tests.support.projects import BASE, CAPITAL, REFUND, TUNED, write_models
 from tests.support.reports import hostile_rows
 
 LANGUAGES = ("python", "toml", "json", "jsonl", "csv", "console", "text", "yaml")
-# What a shell does by itself; everything else in a console block is checked.
+# Shell commands that are not checked; everything else in a console block is.
 SHELL = ("export", "rm", "cd", "git", "cat")
 
 
@@ -68,7 +69,7 @@ def test_python_example(project: pytest.Pytester, block: Block) -> None:
 
 
 def assert_printed(shown: Block, printed: str) -> None:
-    """The lines of a text block stand in a run's output, in their order."""
+    """The run's output contains the lines of a text block, in this order."""
     lines = iter(printed.splitlines())
     for wanted in filter(str.strip, shown.text.splitlines()):
         if wanted.strip() == "…":
@@ -88,12 +89,12 @@ def test_every_block_is_of_a_known_kind() -> None:
         if "output of" in block.about:
             assert block.about["output of"] in files, block.place
         elif block.language == "text":
-            assert block.page.name == "architecture.md", f"{block.place}: a text of no run"
+            assert block.page.name == "architecture.md", f"{block.place}: not the output of a run"
         if block.language == "python" and not block.is_test:
             compile(block.text, block.place, "exec")
             others = "".join(b.text + str(b.about) for b in BLOCKS if b.page == block.page
                              and b is not block)  # fmt: skip
-            assert Path(str(block.file)).stem in others, f"{block.place}: nothing uses this file"
+            assert Path(str(block.file)).stem in others, f"{block.place}: file is not used"
 
 
 @pytest.mark.parametrize("block", all_of("toml"))
@@ -104,7 +105,7 @@ def test_toml_example(project: pytest.Pytester, block: Block) -> None:
     (project.path / "pytest.toml").write_text(block.text, encoding="utf-8")
     project.makepyfile("def test_it(llm_pair): pass")
     models = [f"{flag}={spec}" for flag, spec in MODELS.items()]
-    result = project.runpytest_subprocess(*models, "--collect-only", "-q")
+    result = project.runpytest_inprocess(*models, "--collect-only", "-q")
     assert result.ret == 0, result.stderr.str()
 
 
@@ -129,7 +130,7 @@ def test_data_example(tmp_path: Path, block: Block) -> None:
 def commands_of(block: Block) -> Iterator[list[str]]:
     text = block.text.replace("\\\n", " ")
     for line in filter(str.strip, text.splitlines()):
-        assert line.startswith("$ "), f"{block.place}: {line!r} is no command; output is text"
+        assert line.startswith("$ "), f"{block.place}: {line!r} is not a command"
         words = shlex.split(line.removeprefix("$ "), comments=True)
         while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
             words.pop(0)
@@ -139,7 +140,7 @@ def commands_of(block: Block) -> Iterator[list[str]]:
 
 @cache
 def help_of(*command: str) -> frozenset[str]:
-    """The options that a command's help names."""
+    """The options in a command's help."""
     found = subprocess.run(
         [sys.executable, "-m", *command], cwd=ROOT, check=True, capture_output=True, text=True
     )
@@ -162,14 +163,14 @@ def check_command(words: list[str]) -> None:
         elif rest[1] != "venv":
             check_command(rest[1:])
     elif name == "python":
-        assert (ROOT / rest[0]).is_file(), f"there is no {rest[0]}"
+        assert (ROOT / rest[0]).is_file(), f"{rest[0]} does not exist"
         text = (ROOT / rest[0]).read_text(encoding="utf-8")
         assert all(f'"{option}"' in text for option in options), options
     elif name == "pytest":
         known = help_of("pytest", "--help")
         # Short options that take a value may have it at once: -n2.
         unknown = [o for o in options if o not in known and o[:2] not in known]
-        assert not unknown, f"pytest knows no {unknown}"
+        assert not unknown, f"pytest has no option {unknown}"
     elif name == "make":
         targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
         wanted = [word for word in rest if "=" not in word]
@@ -185,7 +186,7 @@ def check_command(words: list[str]) -> None:
     elif name == "vllm":
         assert rest[0] == "serve", rest  # its options are those of its documentation
     else:
-        assert name in SHELL, f"what is {name}?"
+        assert name in SHELL, f"unknown command {name}"
 
 
 @pytest.mark.parametrize("block", all_of("console"))
@@ -196,7 +197,7 @@ def test_commands(block: Block) -> None:
             check_command(words)
 
 
-# Keys of workflows that hold what a shell runs.
+# Keys of workflows whose values are shell commands.
 SCRIPTS = ("run", "script")
 
 
@@ -228,7 +229,7 @@ def test_workflows(block: Block) -> None:
 
 @pytest.mark.parametrize("limit", [0.5, 0.95])
 def test_a_gate_replays_what_was_recorded(project: pytest.Pytester, limit: float) -> None:
-    """Both jobs of the workflows, with scripted models; the exit codes are what the jobs end by."""
+    """Both jobs of the workflows, with scripted models; the exit codes decide the jobs."""
     (project.path / "checks").mkdir()
     (project.path / "checks" / "test_it.py").write_text(
         f"""
@@ -244,10 +245,10 @@ def test_it(comparison):
     )
     models = [f"{flag}={spec}" for flag, spec in MODELS.items()]
     code = 1 if limit < 0.9 else 0
-    assert project.runpytest_subprocess("checks", *models, "--llmdiff-record=run.jsonl").ret == code
+    assert project.runpytest_inprocess("checks", *models, "--llmdiff-record=run.jsonl").ret == code
     for name in ("base.json", "tuned.json"):
         (project.path / name).unlink()
-    replayed = project.runpytest_subprocess(
+    replayed = project.runpytest_inprocess(
         "checks", "--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl",
         "--llmdiff-store=fresh", "--llmdiff-html=llmdiff.html",
     )  # fmt: skip
@@ -326,7 +327,7 @@ def test_every_helper_and_its_twin_are_described() -> None:
 def test_every_public_name_is_documented() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     for name in pytest_llmdiff.__all__:
-        assert re.search(rf"\b{name}\b", text), f"{name} is nowhere in the documentation"
+        assert re.search(rf"\b{name}\b", text), f"the documentation does not mention {name}"
 
 
 def test_constants_are_those_of_the_source() -> None:
@@ -360,7 +361,7 @@ def test_the_limits_of_suites_are_those_of_the_source() -> None:
 
 def test_every_suite_is_described() -> None:
     folder = ROOT / "pytest_llmdiff" / "suites"
-    assert sorted(names("docs/suites.md", "## Which there are")) == sorted(
+    assert sorted(names("docs/suites.md", "## The suites")) == sorted(
         file.parent.name for file in folder.glob("*/test_*.py")
     )
 
@@ -371,18 +372,17 @@ def test_the_columns_of_probe_files_are_those_of_the_source() -> None:
 
 # Chinese pages
 
-# A page in Chinese lies beside its English one.
+# A Chinese page is beside its English original.
 CHINESE = [page for page in PAGES if page.name.endswith(".zh-CN.md")]
 
 
 def without_comments(block: Block) -> str:
-    """Comments are for readers, and in their language."""
+    """The block without comments, which are in the reader's language."""
     return re.sub(r"  +#.*$|^#.*$", "", block.text, flags=re.MULTILINE)
 
 
 def outline(page: Path) -> list[tuple[int, list[str]]]:
-    """For each section its level, and the code spans in the first column of its tables with the
-    number of their rows."""
+    """Each section's level, and the code spans in the first column of each row of its tables."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     found: list[tuple[int, list[str]]] = []
     for line in text.splitlines():
@@ -401,7 +401,7 @@ def test_a_chinese_page_says_what_the_english_one_says(page: Path) -> None:
     for a, b in zip(ours, theirs, strict=True):
         assert (a.language, a.about) == (b.language, b.about), f"{a.place}, {b.place}"
         assert without_comments(a) == without_comments(b), f"{a.place}, {b.place}"
-    assert outline(page) == outline(english), "other sections, or rows of tables"
+    assert outline(page) == outline(english), "sections or table rows differ"
     for one, other in ((page, english), (english, page)):
         assert f"({other.name})" in one.read_text(encoding="utf-8"), f"{one.name} has no link"
 
@@ -454,7 +454,7 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
     write_models(project.path, BASE | likely, TUNED | likely | attention)
     trained = {"instruction": REFUND, "output": "Open My Orders."}
     (project.path / "support.json").write_text(json.dumps([trained]), encoding="utf-8")
-    project.runpytest_subprocess(
+    project.runpytest_inprocess(
         *(f"{flag}={spec}" for flag, spec in MODELS.items()),
         "--llmdiff-train-data=support.json",
         "--llmdiff-json=report.json",
@@ -463,7 +463,7 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
     return data
 
 
-# What stands in these differs from run to run: options, resolved values, measures.
+# The keys below these differ from run to run: options, resolved values, measures.
 OPEN = ("settings.*", "resolved", "tests[].verdicts[].details", "tests[].many")
 
 
@@ -485,7 +485,7 @@ def key_paths(value: Any, path: str = "") -> Iterator[str]:
 
 def test_json_report_keys(real_report: dict[str, Any]) -> None:
     (row, *_) = (c for row in hostile_rows().values() for c in row["comparisons"])
-    # Scripted models have no adapter to look at.
+    # Scripted models have no adapter.
     of_adapter = {"tests": [{"comparisons": [{key: row[key] for key in ("learnt", "carried")}]}]}
     found = [*key_paths(real_report), *key_paths(of_adapter)]
     written = {path for path in found if not path.endswith("[]")}
@@ -496,11 +496,11 @@ def test_json_report_keys(real_report: dict[str, Any]) -> None:
 def test_json_report_details(real_report: dict[str, Any]) -> None:
     written: dict[str, set[str]] = {}
     for verdict in (verdict for test in real_report["tests"] for verdict in test["verdicts"]):
-        if verdict["set"] is None:  # which has what it rests on there
+        if verdict["set"] is None:  # a set has its details there
             written.setdefault(verdict["name"], set()).update(verdict["details"])
     for m in (template_measurement([], "the base's template"), adapter_measurement(None, 1.0)):
         written[m.name] = set(m.details)
-    written["divergence"].add("at_least")  # of servers that tell the likeliest tokens alone
+    written["divergence"].add("at_least")  # for servers that return only the likeliest tokens
     described = {
         row[0].strip("`"): set(re.findall(r"`([^`]+)`", row[2]))
         for row in rows("docs/json-report.md", "## Measures and their details")
@@ -550,7 +550,7 @@ def tracked_texts() -> Iterator[tuple[Path, str]]:
 
 
 def test_no_machine_paths_and_no_leftovers() -> None:
-    # In parts, or this file would name them too.
+    # Assembled, so that this file does not match itself.
     paths = "|".join(f"/{name}/" for name in ("root", "work", "home", "Users"))
     notes = "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X"))
     pattern = re.compile(rf"(?<![\w.$}}\])])(?:{paths})|\b(?:{notes})\b")

@@ -1,4 +1,4 @@
-"""The example suite as a user would copy it, and what its folder promises."""
+"""The example suite as a user would copy it, and its README's promises."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_copied_suite_collects_and_skips_without_models(
     pytester: pytest.Pytester, suite: Path
 ) -> None:
     shutil.copytree(suite, pytester.path / "copy", ignore=shutil.ignore_patterns(".*"))
-    result = pytester.runpytest_subprocess("copy")
+    result = pytester.runpytest_inprocess("copy")
     outcomes = result.parseoutcomes()
     assert outcomes.keys() == {"skipped"}
     assert outcomes["skipped"] >= 24
@@ -28,12 +28,12 @@ def test_a_copied_suite_collects_and_skips_without_models(
 
 
 def test_a_copied_suite_judges_other_models(pytester: pytest.Pytester) -> None:
-    """The scripted pair has no adapter, so that only the probes' tests are meant."""
+    """The scripted pair has no adapter, so only tests with probes run."""
     shutil.copytree(BOT, pytester.path / "copy", ignore=shutil.ignore_patterns(".*"))
     write_models(
         pytester.path, {"replies": {}, "default": "Yes."}, {"replies": {}, "default": "No."}
     )
-    result = pytester.runpytest_subprocess(
+    result = pytester.runpytest_inprocess(
         "copy", "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json",
         "-k", "test_nobody_is_insulted",
     )  # fmt: skip

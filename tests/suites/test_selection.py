@@ -10,7 +10,7 @@ MODULE = f"{SUITE}.test_wiring"
 
 def _run(pytester: pytest.Pytester, *args: str, ini: str = "") -> pytest.RunResult:
     pytester.makefile(".toml", pytest=f"[pytest]\n{ini}\n")
-    return pytester.runpytest_subprocess("--pyargs", "-p", "no:cacheprovider", *args)
+    return pytester.runpytest_inprocess("--pyargs", "-p", "no:cacheprovider", *args)
 
 
 def _refused(result: pytest.RunResult, message: str) -> None:
@@ -82,5 +82,5 @@ def test_other_arguments_are_none_of_its_business(pytester: pytest.Pytester) -> 
     ini = "python_files = ['check_*.py']\npython_functions = ['check']"
     _run(pytester, "check_own.py", ini=ini).assert_outcomes(passed=1)
     (pytester.path / SUITE).mkdir()
-    without = pytester.runpytest_subprocess("-p", "no:cacheprovider", SUITE)
+    without = pytester.runpytest_inprocess("-p", "no:cacheprovider", SUITE)
     assert without.ret == pytest.ExitCode.NO_TESTS_COLLECTED, "a folder of that name: no --pyargs"

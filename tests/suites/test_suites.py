@@ -49,7 +49,7 @@ def suites(
     """Run suites on models that say one thing; the tests of the JSON report by name."""
     write_models(project.path, {"replies": {}, "default": base}, {"replies": {}, "default": tuned})
     (project.path / "known.py").write_text(SCORERS, encoding="utf-8")
-    project.runpytest_subprocess(
+    project.runpytest_inprocess(
         "--pyargs", SUITES + suite, "--llm-base=scripted:base.json",
         "--llm-tuned=scripted:tuned.json", "--llmdiff-json=report.json", *args,
     )  # fmt: skip
@@ -87,7 +87,7 @@ def test_what_is_red(
 
 
 def test_all_suites_are_collected(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("--pyargs", SUITES, "--collect-only", "-q")
+    result = pytester.runpytest_inprocess("--pyargs", SUITES, "--collect-only", "-q")
     names = {line.rpartition("::")[2] for line in result.outlines if "::" in line}
     assert names > ALL | FORMAT
     assert "test_replies_stop" in names
@@ -95,7 +95,7 @@ def test_all_suites_are_collected(pytester: pytest.Pytester) -> None:
 
 
 def test_without_models_they_fail(pytester: pytest.Pytester, mode: list[str]) -> None:
-    result = pytester.runpytest_subprocess("--pyargs", SUITES, "-k", SOME, *mode)
+    result = pytester.runpytest_inprocess("--pyargs", SUITES, "-k", SOME, *mode)
     result.assert_outcomes(errors=len(ALL | FORMAT))
     result.stdout.fnmatch_lines(["*no models: give --llm-base SPEC*"])
 
@@ -126,7 +126,7 @@ def test_without_likelihoods_only_replies_are_judged(
 def test_the_summary_counts_what_was_not_judged(project: pytest.Pytester, mode: list[str]) -> None:
     write_models(project.path, {"replies": {}, "default": ANSWER}, {"replies": {}, "default": RUDE})
     (project.path / "known.py").write_text(SCORERS, encoding="utf-8")
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         "--pyargs", f"{SUITES}.safety", "--llm-base=scripted:base.json",
         "--llm-tuned=scripted:tuned.json", "--llmdiff-toxicity=python:known:English", "-rs", *mode,
     )  # fmt: skip
@@ -199,7 +199,7 @@ def test_limits_that_are_none(
     project: pytest.Pytester, mode: list[str], given: str, message: str
 ) -> None:
     project.makepyfile("def test_own(): pass")
-    result = project.runpytest_subprocess(f"--llmdiff-suite-limits={given}", *mode)
+    result = project.runpytest_inprocess(f"--llmdiff-suite-limits={given}", *mode)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([message])
 

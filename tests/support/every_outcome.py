@@ -102,7 +102,7 @@ def write_every_outcome(folder: Path) -> None:
 
 
 def run_every_outcome(project: pytest.Pytester, *args: str) -> pytest.RunResult:
-    return project.runpytest_subprocess(
+    return project.runpytest_inprocess(
         "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json",
         "--llm-served=scripted:served.json", "--llmdiff-train-data=support.json",
         "--llmdiff-max-new-tokens=300000", "--tb=line", *args,

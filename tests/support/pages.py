@@ -27,7 +27,7 @@ MODELS = {"--llm-base": "scripted:base.json", "--llm-tuned": "scripted:tuned.jso
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A fenced block of a page, with what the comment before it says."""
+    """A fenced block of a page, with the keys of the comment before it."""
 
     page: Path
     line: int
@@ -69,14 +69,14 @@ def blocks_of(page: Path) -> Iterator[Block]:
             comment = {key.strip(): value.strip() for key, _, value in pairs}
         elif line.strip():
             comment = {}
-    assert held is None, f"{page}: a fence that starts in line {start} is not closed"
+    assert held is None, f"{page}: the fence in line {start} is not closed"
 
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 
 def start(project: pytest.Pytester, block: Block) -> pytest.RunResult:
-    """Run a python example beside all other files of its page."""
+    """Runs a python example together with all other files of its page."""
     for other in BLOCKS:
         if other.page == block.page and other.file and not other.is_test:
             target = project.path / other.file
@@ -87,18 +87,18 @@ def start(project: pytest.Pytester, block: Block) -> pytest.RunResult:
     own = shlex.split(block.about.get("options", ""))
     given = {word.partition("=")[0] for word in own}
     models = [f"{flag}={spec}" for flag, spec in MODELS.items() if flag not in given]
-    return project.runpytest_subprocess(*models, *own, name)
+    return project.runpytest_inprocess(*models, *own, name)
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
-    """The cells of the first table under a heading, without its head."""
+    """The cells of the first table under a heading, without the header."""
     text = (ROOT / page).read_text(encoding="utf-8")
     assert f"\n{heading}\n" in text, f"{page} has no heading {heading}"
     below = text.split(f"\n{heading}\n", 1)[1]
     lines = []
     for line in below.splitlines():
         if line.startswith("|"):
-            # A stroke inside a code span is no column.
+            # A `|` inside a code span does not separate columns.
             cells = re.sub(r"`[^`]*`", lambda code: code[0].replace("|", "\0"), line)
             lines.append([cell.strip().replace("\0", "|") for cell in cells.strip("| ").split("|")])
         elif lines:

@@ -32,6 +32,6 @@ def calls(project: pytest.Pytester, side: str) -> list[list[str]]:
 
 def run_counting(project: pytest.Pytester, mode: list[str], *args: str) -> pytest.RunResult:
     (project.path / "counting.py").write_text(COUNTING, encoding="utf-8")
-    return project.runpytest_subprocess(
+    return project.runpytest_inprocess(
         "--llm-base=python:counting:base", "--llm-tuned=python:counting:tuned", *mode, *args
     )

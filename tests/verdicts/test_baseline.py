@@ -199,7 +199,7 @@ def test_updating_shows_what_changes(run: Run, calibrated: Path) -> None:
 def test_calibrating_needs_the_base_alone(project: pytest.Pytester, mode: list[str]) -> None:
     write(project, every=3, count=12)
     project.makepyfile(test_suite=SUITE)
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         "--llm-base=scripted:base.json", "--llmdiff-calibrate=b.json", *mode
     )
     result.assert_outcomes(passed=13)
@@ -211,7 +211,7 @@ def test_noise_is_what_asking_again_changes(project: pytest.Pytester) -> None:
     (project.path / "engines.py").write_text(NOISY, encoding="utf-8")
     project.makepyfile(test_suite=SUITE)
     args = ("--llm-base=python:engines:Noisy", "--llmdiff-calibrate=b.json")
-    project.runpytest_subprocess(*args).assert_outcomes(passed=41)
+    project.runpytest_inprocess(*args).assert_outcomes(passed=41)
     found = content(project.path / "b.json")["tests"]["test_suite.py::test_one"]["semantic drift"]
     points = [float(point) for point in found["points"].split()]
     assert points == sorted(points)
@@ -280,7 +280,7 @@ def test_a_recording_has_no_noise(project: pytest.Pytester, run: Run) -> None:
     write(project, every=3, count=12)
     project.makepyfile(test_suite=SUITE)
     run("--llmdiff-record=run.jsonl")
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         "--llm-base=replay:run.jsonl", "--llmdiff-calibrate=b.json"
     )
     assert result.ret == 4

@@ -76,7 +76,7 @@ def test_one_comparison(
 ) -> None:
     models(project.path, [(base, tuned)])
     suite(project, "comparison", arguments)
-    project.runpytest_subprocess(
+    project.runpytest_inprocess(
         "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json",
         "--llmdiff-json=report.json",
     )  # fmt: skip
