@@ -8,17 +8,26 @@ TORCH ?= 2.13.0
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test search lint vllm clean
+.PHONY: demo test test-all search lint vllm clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/python example_suites/demo.py
 
-# Compiling once spares the tests' thousand processes a compilation each, where the environment
-# forbids Python to write bytecode. A file is one worker's, as the models that its tests share;
-# tests/conftest.py says in which order.
+# `make test` is what one runs while working: all that is quick, and one pass of each real component.
+# `make test-all` is everything: real models, servers and browser in full, and each behaviour test
+# under xdist too. Its tests that `make test` leaves out are marked `slow`.
+# Compiling once spares the tests' many processes a compilation each, where the environment forbids
+# Python to write bytecode. A worker keeps a whole file, so that its tests share their models;
+# tests/conftest.py sets the order.
+PYTEST := $(BIN)/python -m pytest -n2 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/dev.done
 	$(BIN)/python -m compileall -q pytest_llmdiff
-	$(BIN)/python -m pytest -n2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: $(VENV)/dev.done
+	$(BIN)/python -m compileall -q pytest_llmdiff
+	$(PYTEST) $(ARGS)
 
 # Looks for counterexamples: the tests over generated inputs, with new and many more of them.
 search: $(VENV)/dev.done

@@ -48,11 +48,11 @@ if TYPE_CHECKING:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Hand out files with real models first: one that is left for the end is waited for."""
+    """Hand out files with real models first: the run would wait for one that starts last."""
     if hasattr(config, "workerinput"):
         size = Counter(item.path for item in items)
-        slow = {item.path for item in items if item.get_closest_marker("slow")}
-        items.sort(key=lambda item: (item.path not in slow, -size[item.path]))
+        real = {item.path for item in items if "expanded" in getattr(item, "fixturenames", ())}
+        items.sort(key=lambda item: (item.path not in real, -size[item.path]))
 
 
 @pytest.fixture
