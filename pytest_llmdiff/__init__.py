@@ -36,14 +36,9 @@ if TYPE_CHECKING:
     )
     from pytest_llmdiff.explain.carriers import Carriers, Part
     from pytest_llmdiff.explain.training.values import Influence, Influences
-    from pytest_llmdiff.generation.models import Model, ModelPair
-    from pytest_llmdiff.measures.attention import (
-        assert_attends,
-        assert_attention_shift,
-        attends,
-        attention_map,
-        attention_shift,
-    )
+    from pytest_llmdiff.measures.attention.maps import attention_map
+    from pytest_llmdiff.measures.attention.shift import assert_attention_shift, attention_shift
+    from pytest_llmdiff.measures.attention.words import assert_attends, attends
     from pytest_llmdiff.measures.attribution import attribution
     from pytest_llmdiff.measures.bias import assert_unbiased, unbiased
     from pytest_llmdiff.measures.degeneration import assert_not_degenerate, not_degenerate
@@ -52,10 +47,11 @@ if TYPE_CHECKING:
     from pytest_llmdiff.measures.format import assert_format_kept, format_kept
     from pytest_llmdiff.measures.influence import carriers, influence
     from pytest_llmdiff.measures.invariance import assert_invariant, invariant
-    from pytest_llmdiff.measures.parity import assert_parity, parity
+    from pytest_llmdiff.measures.parity.parity import assert_parity, parity
     from pytest_llmdiff.measures.refusal.refusal import assert_refusal, refusal
     from pytest_llmdiff.measures.retention import assert_retention, retention
     from pytest_llmdiff.measures.toxicity import assert_toxicity, toxicity
+    from pytest_llmdiff.measures.wiring.models import Model, ModelPair
     from pytest_llmdiff.measures.wiring.wiring import (
         adapter_effective,
         assert_adapter_effective,
@@ -66,8 +62,8 @@ if TYPE_CHECKING:
     )
     from pytest_llmdiff.verdicts.sets import Comparisons
 
-# Public names and the modules that hold them. They are imported on first use: pytest imports this
-# package at every start, in projects that have no model test at all.
+# Public names by the module that defines them. They are imported on first use: pytest imports this
+# package at every start, even in projects without model tests.
 _HOMES = {
     "data.comparison": ("Comparison", "Measurement", "Reply", "Score"),
     "data.probes": ("Probe",),
@@ -94,14 +90,9 @@ _HOMES = {
     ),
     "explain.carriers": ("Carriers", "Part"),
     "explain.training.values": ("Influence", "Influences"),
-    "generation.models": ("Model", "ModelPair"),
-    "measures.attention": (
-        "assert_attends",
-        "assert_attention_shift",
-        "attends",
-        "attention_map",
-        "attention_shift",
-    ),
+    "measures.attention.maps": ("attention_map",),
+    "measures.attention.shift": ("assert_attention_shift", "attention_shift"),
+    "measures.attention.words": ("assert_attends", "attends"),
     "measures.attribution": ("attribution",),
     "measures.bias": ("assert_unbiased", "unbiased"),
     "measures.degeneration": ("assert_not_degenerate", "not_degenerate"),
@@ -110,10 +101,11 @@ _HOMES = {
     "measures.format": ("assert_format_kept", "format_kept"),
     "measures.influence": ("carriers", "influence"),
     "measures.invariance": ("assert_invariant", "invariant"),
-    "measures.parity": ("assert_parity", "parity"),
+    "measures.parity.parity": ("assert_parity", "parity"),
     "measures.refusal.refusal": ("assert_refusal", "refusal"),
     "measures.retention": ("assert_retention", "retention"),
     "measures.toxicity": ("assert_toxicity", "toxicity"),
+    "measures.wiring.models": ("Model", "ModelPair"),
     "measures.wiring.wiring": (
         "adapter_effective",
         "assert_adapter_effective",

@@ -34,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"llmdiff: {error}", file=sys.stderr)
         return 2
     for line in changes_lines(changes):
-        # A terminal that has no Chinese is no reason to end without an answer.
-        known = sys.stdout.encoding or "utf-8"
-        print(line.encode(known, "backslashreplace").decode(known))
+        # A terminal whose encoding lacks Chinese must still show the result.
+        encoding = sys.stdout.encoding or "utf-8"
+        print(line.encode(encoding, "backslashreplace").decode(encoding))
     return 1 if changes.got_worse else 0
 
 

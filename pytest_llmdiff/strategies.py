@@ -14,9 +14,9 @@ from itertools import islice
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.data.checklist import checklist_pairs, checklist_prompts
+from pytest_llmdiff.data.files.checklist import checklist_pairs, checklist_prompts
 from pytest_llmdiff.data.pools import Pool, PooledPrompt
-from pytest_llmdiff.data.text.forms import (
+from pytest_llmdiff.data.text.perturbations import (
     CHINESE,
     ENGLISH,
     Perturbation,

@@ -1,4 +1,4 @@
-"""What comes from elsewhere: `module:object` references, packages, versions, their warnings."""
+"""Code and files from elsewhere: `module:object` references, packages, versions, warnings."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ import pytest
 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
 
-# What a user's code may raise. Those of pytest and `sys.exit()` are no `Exception`, and outside a
-# test they would end the run as an internal error. An interrupt and `pytest.exit` pass.
+# What a user's code may raise. pytest's outcomes and `sys.exit()` are not `Exception`s; outside a
+# test they would end the run with an internal error. KeyboardInterrupt and `pytest.exit` pass.
 RAISED = (Exception, SystemExit, pytest.skip.Exception, pytest.fail.Exception)
 
 
 def load_object(reference: str, *, what: str) -> Any:
-    """Import `module:object` (dots in the object part reach attributes) on use.
+    """Import `module:object`, where dots in the object part reach attributes.
 
     Raises:
-        ConfigError: the reference has another form, or its module or object does not exist.
+        ConfigError: the reference has a different form, or its module or object does not exist.
     """
     module_name, colon, attribute = reference.partition(":")
     if not (module_name and colon and attribute):
@@ -51,10 +51,10 @@ def load_object(reference: str, *, what: str) -> Any:
     return found
 
 
-def called(made: Callable[[], Any], *, what: str, error: type[LLMDiffError] = ConfigError) -> Any:
-    """What a user's object gives when it is called; whatever that raises is an `error`."""
+def called(make: Callable[[], Any], *, what: str, error: type[LLMDiffError] = ConfigError) -> Any:
+    """Call a user's object without arguments. Whatever it raises becomes an `error`."""
     try:
-        return made()
+        return make()
     except RAISED as raised:
         raise error(
             f"{what} raised {type(raised).__name__} when it was called without arguments: {raised}"
@@ -62,15 +62,15 @@ def called(made: Callable[[], Any], *, what: str, error: type[LLMDiffError] = Co
 
 
 def given_path(text: str, folder: Path, *, what: str) -> Path:
-    """The path that a user's text names, which starts at `folder`; there need be nothing at it.
+    """The path that a user's text names, relative to `folder`. It need not exist.
 
     Raises:
-        ConfigError: the system can have no such path, or lets nobody look whether it is there.
+        ConfigError: it is no valid path on this system, or may not be accessed.
     """
     try:
         path = folder / Path(text).expanduser()
         path.exists()
-    except (OSError, RuntimeError, ValueError) as error:  # too long, no such home, no right
+    except (OSError, RuntimeError, ValueError) as error:  # too long, no such home, no permission
         reason = getattr(error, "strerror", None) or error
         shown = reprlib.repr(text)
         raise ConfigError(f"{what}: {shown} cannot be used as a path ({reason})") from error
@@ -80,8 +80,8 @@ def given_path(text: str, folder: Path, *, what: str) -> Path:
 def package_path(reference: str, *, what: str) -> Path:
     """Find `NAME/PATH` inside an installed package without importing the package.
 
-    Model wheels often ask for runtimes that are not wanted here, so importing one may fail even
-    where its files are all that is needed.
+    Model wheels often import runtimes that are not installed here, although only their files are
+    needed.
     """
     name, _, inner = reference.partition("/")
     try:
@@ -98,7 +98,7 @@ def package_path(reference: str, *, what: str) -> Path:
         if (folder / inner).exists():
             return folder / inner
     held = sorted(p.name for folder in folders for p in folder.iterdir() if p.name[0] not in "._")
-    raise ConfigError(f"{what}: package {name!r} holds no {inner!r}; it holds {', '.join(held)}")
+    raise ConfigError(f"{what}: package {name!r} has no {inner!r}; it has {', '.join(held)}")
 
 
 @cache
@@ -112,7 +112,7 @@ def installed_version(distribution: str) -> str | None:
 
 @contextmanager
 def third_party_warnings_ignored() -> Iterator[None]:
-    """A user's `filterwarnings = error` is about their code, not about a deprecation in torch."""
+    """A user's `filterwarnings = error` is meant for their code, not for deprecations in torch."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -122,7 +122,7 @@ def third_party_warnings_ignored() -> Iterator[None]:
 def quiet() -> Iterator[None]:
     """No progress bars in the captured output of a failing test, and no third-party warnings.
 
-    What goes wrong arrives as an exception all the same.
+    Errors still arrive as exceptions.
     """
     with redirect_stderr(io.StringIO()), third_party_warnings_ignored():
         yield

@@ -1,4 +1,4 @@
-"""What options accept: from a string or a native TOML value to the value, or any exception."""
+"""Parsers of option values: from a string or a native TOML value. They raise any exception."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-BASELINE = "baseline"  # in place of a suite's limit: take it from the baseline
+BASELINE = "baseline"  # in place of a number: take the suite's limit from the baseline
 
 
 def text(value: Any) -> str:
@@ -19,7 +19,7 @@ def text(value: Any) -> str:
 
 def whole_text(value: Any) -> str:
     found = text(value)
-    found.encode()  # half of a surrogate pair is no text for a tokenizer
+    found.encode()  # raises on half of a surrogate pair, which no tokenizer accepts
     return found
 
 
@@ -49,7 +49,7 @@ def number(low: float, high: float) -> Callable[[Any], Any]:
     def parse(value: Any) -> float:
         try:
             found = float(value)
-        except OverflowError as error:  # a whole number beyond all floats
+        except OverflowError as error:  # an integer too large for a float
             raise ValueError(value) from error
         if isinstance(value, bool) or not math.isfinite(found) or not low <= found <= high:
             raise ValueError(value)

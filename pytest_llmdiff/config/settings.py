@@ -1,4 +1,4 @@
-"""The settings of a run: command line before ini before defaults, all checked."""
+"""The settings of a run, checked: from the command line, else the ini file, else defaults."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pytest_llmdiff.config.options import OPTIONS, PLACES, Option
 from pytest_llmdiff.errors import ConfigError
 
 WRITTEN = ("accepted", "record", "json", "html", "markdown", "calibrate")
-SHOWN = 200  # characters of a value that is refused
-# pytest's options that list or set up the tests and run none.
+SHOWN = 200  # characters of an invalid value in an error
+# pytest's options that only list or set up tests.
 LISTING = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The run's settings, checked. `sources` says where each came from."""
+    """The run's settings, checked. `sources` says where each comes from."""
 
     base: str | None
     tuned: str | None
@@ -72,13 +72,18 @@ class Settings:
     def has_models(self) -> bool:
         return self.base is not None and self.tuned is not None
 
+    @property
+    def calibrating(self) -> bool:
+        """Whether the base is compared with itself, and nothing is judged."""
+        return self.calibrate is not None
+
     def tells_of_training(self, kind: str) -> bool:
-        """Whether options, or a folder that a tuned SPEC of this kind has, could tell of it."""
+        """Whether options, or the folder of a SPEC of this kind, could say how it was trained."""
         given = self.train_config is not None or self.train_data is not None
         return given or kind in ("adapter", "weights")
 
     def folder_of(self, name: str) -> Path:
-        """Where relative paths in an option's value start: the ini file's folder or the current."""
+        """Where relative paths of an option start: in the ini file's folder or the current one."""
         return self.ini_folder if self.sources[name] == "ini" else self.folder
 
 
@@ -86,7 +91,7 @@ def read_settings(config: pytest.Config) -> Settings:
     """Settings from command line, then ini, then defaults.
 
     Raises:
-        ConfigError: a value is not allowed, or only one of the two models is given.
+        ConfigError: a value is invalid, or only one of the two models is given.
     """
     invocation = Path(config.invocation_params.dir)
     base, tuned = config.getoption("--llm-base"), config.getoption("--llm-tuned")
@@ -95,7 +100,7 @@ def read_settings(config: pytest.Config) -> Settings:
     for option in OPTIONS:
         values[option.name], sources[option.name] = _read(config, option, invocation)
     if values["calibrate"] is not None and base is not None and tuned is None:
-        tuned = base  # it is compared with itself whatever is given
+        tuned = base  # calibration compares the base with itself in any case
     if (base is None) != (tuned is None):
         given, missing = ("--llm-base", "--llm-tuned") if tuned is None else (
             "--llm-tuned", "--llm-base")  # fmt: skip
@@ -105,14 +110,14 @@ def read_settings(config: pytest.Config) -> Settings:
         raise ConfigError("--llm-served is given without --llm-base and --llm-tuned")
     if base is None and values["required"]:
         raise ConfigError(
-            "llmdiff_required is set and no models are given: add --llm-base SPEC --llm-tuned SPEC"
+            "llmdiff_required is set, but no models are given: add --llm-base SPEC --llm-tuned SPEC"
         )
     if values["plan"] and base is None:
         raise ConfigError("--llmdiff-plan: give --llm-base SPEC --llm-tuned SPEC as for the run")
     if values["samples"] > 1 and values["temperature"] == 0:
         raise ConfigError(
-            f"--llmdiff-samples: {values['samples']} replies of a greedy model are one reply; give "
-            "a --llmdiff-temperature above 0, or leave samples out"
+            f"--llmdiff-samples: {values['samples']} replies of a greedy model are all the same; "
+            "give a --llmdiff-temperature above 0, or leave samples out"
         )
     _check_places(values)
     require_apart(values, {})
@@ -130,7 +135,7 @@ def read_settings(config: pytest.Config) -> Settings:
 
 
 def only_plans(config: pytest.Config) -> bool:
-    """Whether `--llmdiff-plan` or its ini option is set; asked ahead of the other settings.
+    """Whether `--llmdiff-plan` or its ini option is set. Read before the other settings.
 
     Raises:
         ConfigError: the value in ini is neither true nor false.
@@ -140,20 +145,20 @@ def only_plans(config: pytest.Config) -> bool:
 
 
 def runs_tests(config: pytest.Config) -> bool:
-    """Whether this run has outcomes: what only lists tests must not replace a run's reports."""
+    """Whether tests run at all. A run that only lists them must not overwrite reports."""
     return not any(config.getoption(name, False) for name in LISTING)
 
 
 def _check_places(values: Mapping[str, Any]) -> None:
-    """Refuse a folder in place of a file, and the other way round."""
+    """Refuse a folder where a file is expected, and a file where a folder is."""
     for name in (*WRITTEN, "baseline"):
         file: Path | None = values[name]
         if file is not None and file.is_dir():
             raise ConfigError(f"--llmdiff-{name}: {file} is a folder; give a file")
-    for name in ("record", "baseline", "calibrate", "accepted"):  # read, or replaced as a whole
+    for name in ("record", "baseline", "calibrate", "accepted"):  # read, or replaced by a new file
         file = values[name]
         if file is not None and file.exists() and not file.is_file():
-            raise ConfigError(f"--llmdiff-{name}: {file} is no ordinary file; give another")
+            raise ConfigError(f"--llmdiff-{name}: {file} is not a regular file; give another")
     for name in ("export", "store"):
         folder: Path | None = values[name]
         if folder is not None and folder.exists() and not folder.is_dir():
@@ -161,35 +166,35 @@ def _check_places(values: Mapping[str, Any]) -> None:
     factory: Path | None = values["llamafactory"]
     if factory is not None and not factory.exists():
         raise ConfigError(
-            f"--llmdiff-llamafactory: there is no {factory}; give a checkout's folder"
+            f"--llmdiff-llamafactory: {factory} does not exist; give the folder of a checkout"
         )
 
 
 def require_apart(values: Mapping[str, Any], models: Mapping[str, Path | None]) -> None:
-    """Refuse a file that is written by two options, or over one that the run reads.
+    """Refuse a file that two options would write, or that the run reads as well.
 
     Raises:
         ConfigError: naming both.
     """
     taken = {f"--llm-{name}": path for name, path in models.items()}
-    if values["calibrate"] is None:  # which may measure the baseline anew
+    if values["calibrate"] is None:  # calibration may replace the baseline
         taken["--llmdiff-baseline"] = values["baseline"]
     files = {path.resolve(): name for name, path in taken.items() if path is not None}
     for name in WRITTEN:
         target: Path | None = values[name]
-        # A terminal or a null device takes all that is written to it.
+        # A terminal or a null device may be given several times.
         if target is None or (target.exists() and not target.is_file()):
             continue
         other = files.setdefault(target.resolve(), f"--llmdiff-{name}")
         if other != f"--llmdiff-{name}":
             raise ConfigError(
-                f"--llmdiff-{name}: {target} is the file of {other} too, which would be lost; give "
-                "another"
+                f"--llmdiff-{name}: {target} is the file of {other} too, and would overwrite it; "
+                "give another"
             )
 
 
 def _require_writable(values: Mapping[str, Any]) -> None:
-    """Refuse a place of which the run would find out at its end that it cannot write there."""
+    """Refuse a path that cannot be written, before the run finds out at its end."""
     written = [*PLACES, "calibrate", *(["accepted"] if values["accept"] else [])]
     for name in written:
         target: Path | None = values[name]
@@ -197,11 +202,9 @@ def _require_writable(values: Mapping[str, Any]) -> None:
             continue
         there = next(path for path in (target, *target.parents) if path.exists())
         if there != target and not there.is_dir():
-            raise ConfigError(
-                f"--llmdiff-{name}: there can be no {target}, since {there} is a file"
-            )
+            raise ConfigError(f"--llmdiff-{name}: {target} is impossible, since {there} is a file")
         if not os.access(there, os.W_OK):
-            raise ConfigError(f"--llmdiff-{name}: {there} may not be written to; give another")
+            raise ConfigError(f"--llmdiff-{name}: {there} is not writable; give another")
 
 
 def _read(config: pytest.Config, option: Option, invocation: Path) -> tuple[Any, str]:
@@ -211,7 +214,7 @@ def _read(config: pytest.Config, option: Option, invocation: Path) -> tuple[Any,
         given = config.getini(f"llmdiff_{option.name}")
         source, folder = "ini", config.inipath.parent if config.inipath else invocation
     if given is None:
-        # Not the root folder: without an ini file pytest may take a model's folder for it.
+        # Not pytest's root folder: without an ini file it may be the folder of a model.
         home = config.inipath.parent if config.inipath else invocation
         path = option.is_path and option.default is not None
         return home / option.default if path else option.default, "default"

@@ -1,4 +1,4 @@
-"""Model SPECs: what `--llm-base` and `--llm-tuned` may name, checked before anything is loaded."""
+"""Model SPECs: the forms that `--llm-base` and the others accept, checked before any loading."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VLLM_FORM = (
 )
 SERVER_FORM = "http(s)://HOST[:PORT]/v1#MODEL"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w./-]+)?")
-# Only what loading reads: optimizer states and other engines' copies of the weights stay behind.
+# Only what loading reads, without optimizer states and copies of the weights in other formats.
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.tiktoken", "*.txt", "*.py"]
 HUB_TOKENIZER = [name for name in HUB_FILES if name != "*.safetensors"]
 TOKENIZER_FORMS = (
@@ -41,10 +41,10 @@ TOKENIZER_FORMS = (
 class Spec:
     """A model SPEC whose target is known to exist.
 
-    `path` is a folder (weights, adapter) or a file (gguf, replay, scripted); `reference` is the
-    `module:object` of a python SPEC, or the name that the server at `url` knows the model by;
-    `repo` and `revision` are set where the hub has it, and the weights are then fetched on first
-    use. `runtime` is what runs weights and adapters.
+    `path` is a folder (weights, adapter) or a file (gguf, replay, scripted). `reference` is the
+    `module:object` of a python SPEC, or the model's name on the server at `url`. `repo` and
+    `revision` are set for a model on the hub, whose weights are fetched on first use. `runtime` is
+    what runs weights and adapters.
     """
 
     text: str
@@ -66,7 +66,7 @@ def parse_spec(text: str, *, option: str, folder: Path) -> Spec:
     """Resolve one SPEC; relative paths start at `folder`.
 
     Raises:
-        ConfigError: nothing usable is there. The message names the option, the value, the allowed
+        ConfigError: it names nothing usable. The message has the option, the value, the allowed
             forms and what to do.
     """
     if not text.strip():
@@ -106,10 +106,10 @@ def parse_spec(text: str, *, option: str, folder: Path) -> Spec:
 
 
 def parse_tokenizer(text: str, *, option: str, folder: Path) -> Path:
-    """The folder or .gguf file of a tokenizer; from the hub, its small files are fetched.
+    """The folder or .gguf file of a tokenizer. From the hub, only its small files are fetched.
 
     Raises:
-        ConfigError: none is there.
+        ConfigError: there is none.
     """
     path = given_path(text, folder, what=option)
     if text.startswith("package:"):
@@ -126,7 +126,7 @@ def parse_tokenizer(text: str, *, option: str, folder: Path) -> Path:
 
 
 def given_tokenizer(settings: Settings) -> Path | None:
-    """The tokenizer of `--llmdiff-tokenizer`. Raises ConfigError where it cannot be had."""
+    """The tokenizer of `--llmdiff-tokenizer`. Raises ConfigError if there is none."""
     if settings.tokenizer is None:
         return None
     folder = settings.folder_of("tokenizer")
@@ -144,18 +144,18 @@ def _vllm(text: str, location: str, option: str, folder: Path) -> Spec:
 
 
 def _server(text: str, option: str) -> Spec:
-    """A model of an OpenAI-compatible server. Whether it is there is asked when it is needed."""
+    """A model of an OpenAI-compatible server, which is first contacted when it is needed."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        shown = "the URL" if "@" in text else text  # what stands before @ may be the key
+        shown = "the URL" if "@" in text else text  # the part before @ may be the key
         raise ConfigError(f"{option}: {shown}: {error}; the form is {SERVER_FORM}") from error
     if parts.username or parts.password or parts.query:
-        # Not shown: what stands there may be the key.
+        # The URL is not shown: it may contain the key.
         raise ConfigError(
             f"{option}: the URL has a user, a password or a query; the form is {SERVER_FORM}, and "
-            "the key belongs into the environment variable LLMDIFF_API_KEY"
+            "the key belongs in the environment variable LLMDIFF_API_KEY"
         )
     if not host or not parts.fragment:
         raise ConfigError(f"{option}: {text}: the form is {SERVER_FORM}, with the model behind #")
@@ -184,7 +184,7 @@ def _require_safetensors(path: Path, stem: str, text: str, option: str) -> None:
     pickled = [f.name for end in ("bin", "pt", "pth") for f in sorted(path.glob(f"{stem}.{end}"))]
     if pickled:
         raise ConfigError(
-            f"{option}: {text} holds pickled weights only ({pickled[0]}), and loading a pickle "
+            f"{option}: {text} has only pickled weights ({pickled[0]}), and loading a pickle "
             "runs whatever code is in it. Save the model again with "
             "save_pretrained(..., safe_serialization=True), or convert the file to .safetensors."
         )
@@ -192,9 +192,9 @@ def _require_safetensors(path: Path, stem: str, text: str, option: str) -> None:
 
 
 def _hub(text: str, option: str) -> Spec:
-    """Find out what a hub id is from its configuration file, from the local cache if it is there.
+    """Find out what a hub id is from its configuration file, in the local cache if it is there.
 
-    The revision becomes the commit, so that a branch that moves during the run changes nothing.
+    The revision is replaced by the commit, in case a branch moves during the run.
     """
     try:
         import huggingface_hub
@@ -219,8 +219,8 @@ def _hub(text: str, option: str) -> Spec:
             found: Kind = "adapter" if kind == "adapter" else "weights"
             return Spec(text=text, kind=found, repo=repo, revision=file.parent.name)
     raise ConfigError(
-        f"{option}: {text!r} is no folder or .gguf file here, and as a Hugging Face id it cannot "
-        f"be had: {'; '.join(reasons)}. It takes {FORMS}."
+        f"{option}: {text!r} is neither a folder nor a .gguf file here, nor available as a Hugging "
+        f"Face id: {'; '.join(reasons)}. It takes {FORMS}."
     )
 
 

@@ -1,15 +1,16 @@
-"""The values that tests and reports see: replies, comparisons, scores, measurements."""
+"""The values that tests and reports see: replies, comparisons, scores and measurements."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pytest_llmdiff.data.probes import Probe
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.data.tokens import Likelihood, Passage, TokenDivergences
+    from pytest_llmdiff.config.settings import Settings
+    from pytest_llmdiff.data.tokens import Passage
 
 FinishReason = Literal["stop", "length"]
 Side = Literal["base", "tuned"]
@@ -18,11 +19,12 @@ SIDES: tuple[Side, Side] = ("base", "tuned")
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What a model said.
+    """What a model said in answer to one prompt.
 
-    `text` is without special tokens and without the `reasoning` of a thinking model. `token_ids`
-    are all generated tokens, the stop token included where `finish_reason` is "stop".
-    `prompt_tokens` is the length of the rendered prompt in tokens.
+    `text` has neither special tokens nor the `reasoning` of a reasoning model. `token_ids` has all
+    generated tokens, including the stop token if `finish_reason` is "stop"; it is empty if the
+    engine does not report tokens. `finish_reason` is "length" if the reply was cut at
+    `max_new_tokens`. `prompt_tokens` is the length of the rendered prompt in tokens, 0 if unknown.
     """
 
     text: str
@@ -34,7 +36,7 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One scorer's result for one input: a value (higher is worse) or why there is none."""
+    """A scorer's result for one input: a `value` (higher is worse), or why it is `unsupported`."""
 
     value: float | None
     unsupported: str | None = None
@@ -46,46 +48,27 @@ PassagesOf = Callable[["Comparison"], "list[Passage]"]
 
 
 class Run(Protocol):
-    """What a comparison made by a fixture knows of its run: where scores come from and go to."""
+    """The run that a comparison of a fixture belongs to.
 
-    def scores(
-        self, role: str, comparisons: Sequence[Comparison], inputs_of: InputsOf, spec: object | None
-    ) -> list[Score]:
-        """Scores of the inputs of the comparisons, in order, by the scorer of a role.
+    A measure that needs more of its run declares a protocol of that in its own file.
+    """
 
-        The role is `embedder` or `toxicity`; `spec` names another scorer than the run's.
-        """
-
-    def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
-        """Teacher-forced statistics, in order."""
-
-    def likelihoods(
-        self, side: Side, comparisons: Sequence[Comparison], passages_of: PassagesOf
-    ) -> list[Likelihood | str]:
-        """How likely one side finds the given texts of the comparisons, or why not, in order.
-
-        Raises:
-            CapabilityError: the engine of that side cannot tell.
-        """
+    @property
+    def settings(self) -> Settings: ...
 
     def record(
         self, comparison: Comparison | None, verdict: Any, sample: Any | None = None
     ) -> None:
         """Keep a verdict for the reports; `sample` has the members of a set."""
 
-    @property
-    def markers(self) -> frozenset[str]:
-        """Special tokens and template marks of the tuned model's own, as texts."""
-
-    def recitals(self, comparisons: Sequence[Comparison], besides: Sequence[str]) -> list[Any]:
-        """For each the `Recital` of a training answer in the tuned reply that does not stand in
-        the text beside it, or None."""
+    def rerun(self) -> str:
+        """The command that runs the current test again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Accepted:
-    """A reply of the tuned model that was reviewed and is wanted, and the measured values that
-    were accepted with it, by the measure's name."""
+    """A tuned reply that a reviewer accepted, with the measured values that were accepted along
+    with it, by the name of the measure."""
 
     text: str
     finish_reason: FinishReason = "stop"
@@ -96,13 +79,15 @@ class Accepted:
 class Comparison:
     """One probe and both models' replies to it.
 
-    One made by a fixture knows its `run`, so that helpers find scorers, store and report; one
-    made by hand has none, and helpers then need `scorer=`. `margin` is by how much (nats) the
-    first token that differs was likelier to the tuned model than the base's token there, where the
-    engine tells; `near_tie` says that rounding may have decided a token. `accepted` is the reply
-    that is expected of the tuned model in place of the base's, where one was accepted. `original`
-    is the comparison of the prompt that this one's is a changed form of, where that is known.
-    `sides` are the names of the two models: for parity the tuned model and the served one.
+    A comparison from a fixture knows its `run`, through which helpers find scorers, store and
+    report. One made by hand has no run, so that helpers need `scorer=`.
+
+    `margin` is by how much (difference of logits, nats) the tuned model preferred its first
+    differing token to the base's token there, if the engine reports it. `near_tie` says that
+    rounding may have decided a token. `accepted` is the accepted tuned reply, which is then
+    expected in place of the base reply. `original` is the comparison of the original prompt, if
+    this prompt is a changed form of it. `sides` names the two models; for parity they are the tuned
+    and the served one.
     """
 
     probe: Probe
@@ -116,16 +101,21 @@ class Comparison:
     run: Run | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
-        """What was asked and said: pytest shows the first and the last 120 characters above a
-        failure, where the fields' own would be token ids."""
+        """The prompt and the replies as text.
+
+        pytest shows only the first and last 120 characters above a failure; those of the default
+        repr would be token ids.
+        """
         first, second = self.sides
         replies = f"{first}={self.base.text!r}, {second}={self.tuned.text!r}"
         return f"Comparison({self.probe.prompt!r}, {replies})"
 
     @property
     def given(self) -> Passage | None:
-        """The text that both models read, where they were not asked for a reply: the last message
-        of its probe is the assistant's then."""
+        """The text that both models read, if they were not asked for a reply.
+
+        The last message of such a probe is the assistant's.
+        """
         *before, last = self.probe.messages
         if last["role"] != "assistant":
             return None
@@ -135,7 +125,7 @@ class Comparison:
 
 
 def against_accepted(comparison: Comparison) -> Comparison:
-    """The comparison with the accepted reply, where there is one, in the base's place."""
+    """The comparison, with the accepted reply (if any) in place of the base's."""
     if comparison.accepted is None:
         return comparison
     accepted = comparison.accepted
@@ -145,11 +135,12 @@ def against_accepted(comparison: Comparison) -> Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One measured number; higher is always worse. `float()` gives the value.
+    """One measured number with its `unit`; higher is always worse. `float()` returns the value.
 
-    `limit` is what it was held against, if anything. Where the scorer cannot judge the input,
-    `unsupported` says why, `value` is NaN, and `float()` raises; `least` is what the value is known
-    not to be less than, if anything is known: it can break a limit, and keeps none.
+    `limit` is the limit that the value was compared with, if any. If the input cannot be judged,
+    `unsupported` says why, `value` is NaN, and `float()` raises ValueError; `least` is then a known
+    lower bound of the value, if any, which can exceed a limit but never pass one. `details` has
+    what the measure's page describes.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Chat messages: what a prompt may be, in a probe file and in a marker alike."""
+"""Chat messages, and the prompts that probe files and markers accept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ class Message(TypedDict):
 
 
 def parse_messages(value: object) -> tuple[Message, ...]:
-    """Turn a prompt or a list of messages into messages that end where the model must answer."""
+    """A prompt, or a list of messages that ends with a user or tool message, as messages.
+
+    Raises:
+        ValueError: it is neither; the message says what was expected.
+    """
     if isinstance(value, str):
         if not value.strip():
             raise ValueError(f"the prompt is blank ({value!r}); expected some text")
@@ -43,7 +47,7 @@ def parse_messages(value: object) -> tuple[Message, ...]:
     if last_role not in ("user", "tool"):
         raise ValueError(
             f"the last message has the role {last_role!r}; expected 'user' or 'tool', "
-            "for the model answers the last message"
+            "since the model answers the last message"
         )
     return messages
 
@@ -69,19 +73,19 @@ def _parse_message(number: int, item: object) -> Message:
         raise ValueError(
             f"message {number} has the content {reprlib.repr(content)}; expected a string"
         )
-    # An assistant that only called a tool, or a tool that returned nothing, is truly empty.
+    # An assistant that only calls a tool, or a tool that returns nothing, may have no content.
     if role in ("system", "user") and not content.strip():
         raise ValueError(
             f"message {number} ({role}) has blank content ({reprlib.repr(content)}); "
             "expected some text"
         )
     _require_whole(content, f"message {number}")
-    # Texts of other classes (numpy has one) are none to the serialiser of xdist.
+    # xdist cannot serialise subclasses of str, such as numpy's.
     return Message(role=role, content=str(content))
 
 
 def is_whole(value: object) -> TypeGuard[str]:
-    """Whether it is a text without half of a surrogate pair, which no tokenizer can encode."""
+    """Whether it is a text without half a surrogate pair, which no tokenizer can encode."""
     if not isinstance(value, str):
         return False
     try:
@@ -93,4 +97,4 @@ def is_whole(value: object) -> TypeGuard[str]:
 
 def _require_whole(text: str, what: str) -> None:
     if not is_whole(text):
-        raise ValueError(f"{what} has half of a surrogate pair; expected whole characters")
+        raise ValueError(f"{what} contains half a surrogate pair; expected whole characters")

@@ -1,4 +1,4 @@
-"""Prompts that are worth answering together, though a test asks for them one at a time."""
+"""Pools of prompts that are answered in one batch although a test draws them one at a time."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 
 class PooledPrompt(str):
-    """A text that knows the pool it was drawn from, and the original that it is a changed form of.
+    """A text that knows its pool, and the `original` if it is a changed form of another prompt.
 
-    `change` names what changed it.
+    `change` names the kind of change.
     """
 
     __slots__ = ("change", "original", "pool")
@@ -25,12 +25,11 @@ class PooledPrompt(str):
         return made
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        return str, (str(self),)  # elsewhere it is a text like any other
+        return str, (str(self),)  # in another process it is a plain string
 
 
 class Pool:
-    """Prompts in order, each with the text of its own once: the first one that is compared has all
-    of them answered and scored."""
+    """Distinct prompts in order. Comparing the first one answers and scores all of them."""
 
     def __init__(self, prompts: Iterable[PooledPrompt]) -> None:
         self.prompts = tuple(prompts)
@@ -39,5 +38,5 @@ class Pool:
 
 
 def pool_of(prompt: object) -> Pool | None:
-    """The pool that a prompt was drawn from, if any."""
+    """The pool that a prompt was drawn from, or None."""
     return getattr(prompt, "pool", None) if isinstance(prompt, PooledPrompt) else None

@@ -1,4 +1,4 @@
-"""Probes: the prompts that are put to both models, from `@pytest.mark.llmdiff` and probe files."""
+"""Probes: the prompts that both models are asked, from markers, probe files and tests."""
 
 from __future__ import annotations
 
@@ -6,36 +6,30 @@ import hashlib
 import json
 import re
 import reprlib
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from pytest_llmdiff.config.options import GENERATION_PARSERS
-from pytest_llmdiff.config.packages import given_path
-from pytest_llmdiff.data.messages import Message, is_whole, parse_messages
-from pytest_llmdiff.data.probe_files import is_probe_file, probe_rows
-from pytest_llmdiff.errors import ConfigError, ProbeFileError
+from pytest_llmdiff.data.messages import Message, parse_messages
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.data.llamafactory.datasets import Dataset, Example
+    from pytest_llmdiff.data.files.probe_files import ProbeRow
 
-MARKER_KEYWORDS = ("file", "system", "reference", "tags", *GENERATION_PARSERS)
 NO_WORD = re.compile("[^a-z0-9]+")
-SLUG = 40  # characters, a dash before the last word apart
-# Made once: `json.dumps` makes one for every call that asks for sorted keys.
+SLUG = 40  # characters of an id's readable part
+# Made once: `json.dumps` makes a new encoder for every call with sorted keys.
 CONTENT = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """One prompt with what is known about it.
+    """One prompt and what is known about it.
 
-    `generation` holds what this probe asks for otherwise than the run (`max_new_tokens`, …);
-    `cluster` names the question that several paraphrases share.
+    `id` names it in test ids and reports. `messages` are the chat messages, of which the model
+    answers the last. `reference` is the right answer. `language` is a code such as "en", by which
+    scorers decide whether they can judge the replies. `cluster` names the question that several
+    paraphrases share: they count as one piece of evidence. `generation` has the settings in which
+    this probe differs from the run (`max_new_tokens`, `temperature`, `top_p`, `seed`).
     """
 
     id: str
@@ -48,17 +42,17 @@ class Probe:
 
     @property
     def prompt(self) -> str:
-        """The last user turn, which is what reports show first."""
+        """The content of the last message, which reports show first."""
         return self.messages[-1]["content"]
 
     @property
     def digest(self) -> str:
-        """Names the prompt and what it asks for otherwise than the run."""
+        """A hash of the prompt and of its own generation settings."""
         return _digest(CONTENT.encode([self.messages, dict(self.generation)]), 12)
 
     @property
     def question(self) -> str:
-        """What several probes share that are no independent evidence: the cluster, or the text."""
+        """The cluster, or a hash of the messages: probes that share it are not independent."""
         return self.cluster or _digest(CONTENT.encode(self.messages), 16)
 
 
@@ -72,8 +66,8 @@ def make_probe(prompt: object, *, system: str | None = None, **fields: Any) -> P
 
 
 def make_reading(text: object, *, id: str | None = None, **fields: Any) -> Probe:
-    """A text that models read, as a probe whose last message is the assistant's: a string by
-    itself, or chat messages that end in an answer.
+    """A probe for a text that models read instead of answering: its last message is the
+    assistant's. The text is a string, or chat messages that end in an answer.
 
     Raises:
         ValueError: the text is neither, or blank.
@@ -99,127 +93,46 @@ def _probe(
 
 
 def _after(system: str | None, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The messages behind a system prompt, unless they bring their own."""
+    """The messages after a system prompt, unless they have their own."""
     if system is None or messages[0]["role"] == "system":
         return messages
     return (Message(role="system", content=system), *messages)
 
 
 def with_system(probe: Probe, system: str | None) -> Probe:
-    """The probe with the run's system prompt where it brings none of its own."""
+    """The probe with the run's system prompt, unless it has its own."""
     messages = _after(system, probe.messages)
     return probe if messages is probe.messages else replace(probe, messages=messages)
 
 
-def probes_of_marker(
-    args: Sequence[object], kwargs: Mapping[str, Any], *, folder: Path
-) -> list[Probe]:
-    """The probes of one `@pytest.mark.llmdiff`; its `file` is relative to the test's `folder`.
-
-    Raises:
-        ConfigError: an unknown or unusable argument; the message lists what is allowed.
-        ProbeFileError: the file is malformed.
-    """
-    unknown = sorted(set(kwargs) - set(MARKER_KEYWORDS))
-    if unknown:
-        raise ConfigError(
-            f"@pytest.mark.llmdiff: unknown keyword {', '.join(unknown)}; "
-            f"allowed are {', '.join(MARKER_KEYWORDS)}"
-        )
-    file, system, reference = (kwargs.get(name) for name in ("file", "system", "reference"))
-    for name in ("system", "reference"):
-        value = kwargs.get(name)
-        if value is not None and not (is_whole(value) and value.strip()):
-            raise ConfigError(f"@pytest.mark.llmdiff: {name} is a text, not {value!r}")
-    if file is not None and not isinstance(file, (str, Path)):
-        raise ConfigError(f"@pytest.mark.llmdiff: file is a path, not {file!r}")
-    if reference is not None and (len(args) != 1 or file is not None):
-        raise ConfigError(
-            "@pytest.mark.llmdiff: reference belongs to one prompt; for several, use a probe file "
-            "with a reference column"
-        )
-    if not args and file is None:
-        raise ConfigError("@pytest.mark.llmdiff: give prompts, file=..., or both")
-    tags, generation = _tags(kwargs.get("tags")), _generation(kwargs)
-    probes = []
-    for prompt in args:
-        try:
-            probe = make_probe(
-                prompt, system=system, reference=reference, tags=tags, generation=generation
-            )
-        except ValueError as error:
-            raise ConfigError(f"@pytest.mark.llmdiff: {error}") from error
-        probes.append(probe)
-    if file is not None:
-        path = given_path(str(file), folder, what="@pytest.mark.llmdiff: file")
-        probes += _probes_of_file(path, system, tags, generation)
-    return probes
-
-
-def _probes_of_file(
-    path: Path, system: str | None, tags: tuple[str, ...], generation: Mapping[str, Any]
-) -> list[Probe]:
-    if (datasets := _training_data(path)) is not None:
-        return [
-            make_probe(
-                example.messages,
-                system=system,
-                reference=example.answer or None,
-                tags=tags,
-                generation=generation,
-            )
-            for dataset in datasets
-            for example in _examples_of(dataset)
-        ]
-    return [
-        _probe(
-            row.messages,
-            row.system or system,
-            id=_own_id(row.id) if row.id else None,
-            reference=row.reference,
-            tags=tuple(dict.fromkeys((*row.tags, *tags))),
-            language=row.language,
-            cluster=row.cluster,
-            generation=generation,
-        )
-        for row in probe_rows(path)
-    ]
-
-
-def _training_data(path: Path) -> tuple[Dataset, ...] | None:
-    if is_probe_file(path):
-        return None
-    from pytest_llmdiff.data.llamafactory.datasets import training_data_of
-
-    return training_data_of(path)
+def probe_of_row(
+    row: ProbeRow, *, system: str | None, tags: Sequence[str], generation: Mapping[str, Any]
+) -> Probe:
+    """A row of a probe file, with the system prompt, tags and generation options that its marker
+    gives: the row's own system prompt wins, and its tags come first."""
+    return _probe(
+        row.messages,
+        row.system or system,
+        id=_own_id(row.id) if row.id else None,
+        reference=row.reference,
+        tags=tuple(dict.fromkeys((*row.tags, *tags))),
+        language=row.language,
+        cluster=row.cluster,
+        generation=generation,
+    )
 
 
 def _own_id(text: str) -> str:
     """The id that a row brings, with only such characters as can be typed after `::`."""
-    # pytest escapes the others in test ids.
+    # All others are escaped in test ids.
     if text.isascii() and text.isprintable() and not set(text) & set("[]: "):
         return text
     return f"{_ascii_slug(text)}-{_digest(text)}"
 
 
-def _examples_of(dataset: Dataset) -> tuple[Example, ...]:
-    if count := len(dataset.skipped):
-        text = (
-            f"{dataset.path}: {count} of {count + len(dataset.examples)} records are left out, as "
-            f"they make no training example or no prompt; the first is {dataset.skipped[0]}"
-        )
-        try:
-            warnings.warn(text, pytest.PytestWarning, stacklevel=1)
-        except pytest.PytestWarning as error:  # the run takes warnings for errors
-            raise ProbeFileError(text) from error
-    return dataset.examples
-
-
 def repeats(probe: Probe, count: int, *, seed: int, temperature: float) -> list[Probe]:
-    """The probe as often as it is to be answered, each time with a seed of its own.
-
-    A greedy reply is the same each time, so that such a probe is there once.
-    """
+    """`count` copies of the probe, each with its own seed; one if replies are greedy, since those
+    are always the same."""
     if count == 1 or probe.generation.get("temperature", temperature) == 0:
         return [probe]
     first = probe.generation.get("seed", seed)
@@ -230,7 +143,7 @@ def repeats(probe: Probe, count: int, *, seed: int, temperature: float) -> list[
 
 
 def unique_ids(probes: Iterable[Probe]) -> list[Probe]:
-    """The same probes, the second one of an id with `-2` behind it, the third with `-3`."""
+    """The same probes with unique ids: the second of an id gets the suffix `-2`, the third `-3`."""
     seen: dict[str, int] = {}
     probes = list(probes)
     taken = {probe.id for probe in probes}
@@ -243,30 +156,6 @@ def unique_ids(probes: Iterable[Probe]) -> list[Probe]:
         taken.add(name)
         result.append(probe if name == probe.id else replace(probe, id=name))
     return result
-
-
-def _tags(value: object) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    tags = (value,) if isinstance(value, str) else value
-    if not isinstance(tags, (list, tuple)) or not all(map(is_whole, tags)):
-        raise ConfigError(f"@pytest.mark.llmdiff: tags is a list of texts, not {value!r}")
-    return tuple(tags)
-
-
-def _generation(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = {}
-    for name, parse in GENERATION_PARSERS.items():
-        if name not in kwargs:
-            continue
-        try:
-            found[name] = parse(kwargs[name])
-        except (ValueError, TypeError) as error:
-            raise ConfigError(
-                f"@pytest.mark.llmdiff: {name}={kwargs[name]!r} is not allowed; "
-                f"see --llmdiff-{name.replace('_', '-')} in `pytest --help`"
-            ) from error
-    return found
 
 
 def _slug(

@@ -1,4 +1,4 @@
-"""Prompts as texts: what was asked, and whether two ask it in the same words."""
+"""Prompts as texts: normalised, and compared for being the same or nearly the same."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from pytest_llmdiff.data.messages import Message
 
 Likeness = Literal["same", "near-same"]
 
-NEAR_SAME = 0.9  # share of the characters that two prompts have in common, in order
-# Comparing two texts takes a time that grows with the square of their length.
-LONGEST_COMPARED = 4000
+NEAR_SAME = 0.9  # share of characters that two prompts have in common, in order
+LONGEST_COMPARED = 4000  # characters; the time for a comparison grows with their square
 
 
 def asked(messages: Sequence[Message]) -> str:
-    """The last user turn of a conversation; the last turn of one without any."""
+    """The last user turn of a conversation, or the last turn if there is no user turn."""
     turns = [message["content"] for message in messages if message["role"] == "user"]
     return turns[-1] if turns else messages[-1]["content"]
 
 
 def likeness(a: str, b: str) -> Likeness | None:
-    """Whether two normalised prompts are the same as texts, or nearly."""
+    """Whether two normalised prompts are the same or nearly the same; None if they differ."""
     if a == b:
         return "same" if a else None
     if max(len(a), len(b)) > LONGEST_COMPARED:
@@ -35,27 +34,27 @@ def likeness(a: str, b: str) -> Likeness | None:
 
 
 class _Kept(dict[int, int | None]):
-    """For `str.translate`: no spaces, punctuation, control or format characters."""
+    """For `str.translate`: removes spaces, punctuation, control and format characters."""
 
     def __missing__(self, code: int) -> int | None:
         category = unicodedata.category(chr(code))
-        found = self[code] = None if category[0] in "ZP" or category in ("Cc", "Cf") else code
-        return found
+        kept = self[code] = None if category[0] in "ZP" or category in ("Cc", "Cf") else code
+        return kept
 
 
 _KEPT = _Kept()
-# Between two figures a sign is no punctuation: 1.5 is not 15, and 3-1 not 31.
+# Between two digits a sign counts: 1.5 is not 15, and 3-1 is not 31.
 _IN_NUMBER = re.compile(r"((?<=\d)[^\w\s](?=\d))")
 
 
 def normalised(text: str) -> str:
-    """A prompt without what does not change it: case, width, spaces and punctuation.
+    """A prompt without case, width, spaces and punctuation.
 
-    A text of nothing else (such as "???") is left as it is, but for space around it.
+    A text of nothing else (such as "???") is only stripped.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     pieces = _IN_NUMBER.split(folded)
-    found = "".join(
+    kept = "".join(
         piece if place % 2 else piece.translate(_KEPT) for place, piece in enumerate(pieces)
     )
-    return found or folded.strip()
+    return kept or folded.strip()

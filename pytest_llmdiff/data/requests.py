@@ -1,4 +1,4 @@
-"""Requests: what one probe asks under the settings of the run."""
+"""Requests: what a probe asks of a model under the settings of the run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_llmdiff.store import content_key
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How a reply is drawn. At temperature 0 (greedy) neither nucleus nor seed has a meaning."""
+    """How a reply is sampled. At temperature 0 (greedy), `top_p` and `seed` have no effect."""
 
     max_new_tokens: int
     temperature: float = 0.0
@@ -23,14 +23,14 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt to be answered: the unit that is deduplicated, batched and stored."""
+    """One prompt to answer: the unit that is deduplicated, batched and stored."""
 
     messages: tuple[Message, ...]
     sampling: Sampling
 
     @cached_property
     def key(self) -> str:
-        """Content hash, equal for equal messages and settings in every process."""
+        """Content hash: equal messages and settings have equal keys in every process."""
         return content_key([self.messages, vars(self.sampling)])
 
     def __hash__(self) -> int:
@@ -42,7 +42,7 @@ class Request:
 
 
 def request_of(probe: Probe, settings: Settings) -> Request:
-    """The request of a probe under the run's settings, the probe's own ones before them."""
+    """The request of a probe: its own settings take precedence over the run's."""
     values = {
         name: probe.generation.get(name, getattr(settings, name))
         for name in ("max_new_tokens", "temperature", "top_p", "seed")

@@ -1,18 +1,21 @@
-"""Texts that both models read and do not answer: from files to probes."""
+"""Texts that both models read instead of answering: from files to probes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
 
+from pytest_llmdiff.data.files.text_files import TextRow, read_pairs, read_texts
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.probes import Probe
-from pytest_llmdiff.data.text_files import TextRow, read_pairs, read_texts
 from pytest_llmdiff.errors import ConfigError
 
 
 def ordinary_texts(path: str | Path) -> list[Probe]:
-    """The texts of a file with the column `text`, for `llm_pair.read`.
+    """The texts of a file, for `llm_pair.read`.
+
+    Args:
+        path: JSONL, JSON, CSV, TSV or Parquet with the column `text`.
 
     Raises:
         ProbeFileError: the file is malformed; the message has file, line and column.
@@ -21,8 +24,11 @@ def ordinary_texts(path: str | Path) -> list[Probe]:
 
 
 def likelihood_pairs(path: str | Path) -> list[Probe]:
-    """The pairs of a file with the columns `stereotype` and `anti_stereotype`, and perhaps a
-    `prompt` that both answer, for `llm_pair.read` and `assert_unbiased`.
+    """The pairs of a file, for `llm_pair.read` and `assert_unbiased`.
+
+    Args:
+        path: JSONL, JSON, CSV, TSV or Parquet with the columns `stereotype` and `anti_stereotype`,
+            and optionally a `prompt` that both texts answer.
 
     Raises:
         ProbeFileError: the file is malformed; the message has file, line and column.
@@ -31,40 +37,52 @@ def likelihood_pairs(path: str | Path) -> list[Probe]:
 
 
 def crows_pairs(path: str | Path) -> list[Probe]:
-    """CrowS-Pairs as published (CSV), for `llm_pair.read` and `assert_unbiased`.
+    """CrowS-Pairs (Nangia et al. 2020, arXiv 2010.00133), for `llm_pair.read` and
+    `assert_unbiased`: each pair is the more and the less stereotyping sentence.
+
+    Args:
+        path: the CSV as published.
 
     Raises:
         ProbeFileError: the file is malformed; the message has file, line and column.
     """
-    from pytest_llmdiff.data.bias_sets import read_crows_pairs
+    from pytest_llmdiff.data.files.bias_sets import read_crows_pairs
 
     return probes_of_rows(read_crows_pairs(Path(path)))
 
 
 def bbq(path: str | Path) -> list[Probe]:
-    """One category of BBQ as published (JSONL), for `llm_pair.read` and `assert_unbiased`.
+    """One category of BBQ (Parrish et al. 2022, arXiv 2110.08193), for `llm_pair.read` and
+    `assert_unbiased`: each pair is the stereotyped answer and the other group's.
+
+    Args:
+        path: the JSONL of the category as published.
 
     Raises:
         ProbeFileError: the file is malformed; the message has file, line and column.
     """
-    from pytest_llmdiff.data.bias_sets import read_bbq
+    from pytest_llmdiff.data.files.bias_sets import read_bbq
 
     return probes_of_rows(read_bbq(Path(path)))
 
 
 def winogender(path: str | Path, *, first: str = "male") -> list[Probe]:
-    """Winogender's `all_sentences.tsv` or `templates.tsv`, for `llm_pair.read` and
-    `assert_unbiased`. The set names no stereotype: what grows is the likelihood of the `first`
-    gender over the other.
+    """Winogender schemas (Rudinger et al. 2018, arXiv 1804.09301), for `llm_pair.read` and
+    `assert_unbiased`: each pair is a sentence with male and with female pronouns.
+
+    Args:
+        path: `all_sentences.tsv` or `templates.tsv` as published.
+        first: the gender that comes first in each pair, "male" or "female". The set names no
+            stereotype, so that bias is a growing likelihood of the first gender over the other.
 
     Raises:
         ConfigError: `first` is neither male nor female.
         ProbeFileError: the file is malformed; the message has file, line and column.
     """
-    from pytest_llmdiff.data.bias_sets import PRONOUNS, read_winogender
+    from pytest_llmdiff.data.files.bias_sets import PRONOUNS, read_winogender
 
     if first not in PRONOUNS:
-        raise ConfigError(f"first={first!r}: the genders are {' and '.join(PRONOUNS)}")
+        raise ConfigError(f"first={first!r}: expected {' or '.join(PRONOUNS)}")
     return probes_of_rows(read_winogender(Path(path), first))
 
 

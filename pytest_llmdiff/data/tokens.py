@@ -1,4 +1,4 @@
-"""What models make of each token of a text: divergences and likelihoods, as plain values."""
+"""Values per token of a text: divergences between the models, and likelihoods."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pytest_llmdiff.data.messages import Message
 
 @dataclass(frozen=True, kw_only=True)
 class TokenDivergence:
-    """One position of the base's reply, teacher-forced through both models.
+    """One position of the base reply, teacher-forced through both models.
 
-    `text` is the base's token there; `tuned_text` the tuned model's most likely one. The four
-    log-probabilities (nats) belong to those two tokens under each model.
+    `text` is the base's token, `tuned_text` the tuned model's most likely one; `kl` is
+    KL(base‖tuned) in nats. The four log-probabilities (nats) are those of the two tokens under each
+    model. `flipped` says that the models' most likely tokens differ.
     """
 
     text: str
@@ -27,37 +28,10 @@ class TokenDivergence:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeenToken:
-    """One token of a reply: its text as it is read, KL(base‖tuned) in nats where it stands, and its
-    log-probability (nats) under either model."""
-
-    text: str
-    kl: float
-    base_logprob: float
-    tuned_logprob: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenView:
-    """Both replies token by token, each as both models see it.
-
-    `at` is the first token that differs, from 0, or None; `base_likely` and `tuned_likely` are the
-    likeliest tokens of either model there, each with its probability.
-    """
-
-    base: tuple[SeenToken, ...]
-    tuned: tuple[SeenToken, ...]
-    at: int | None = None
-    base_likely: tuple[tuple[str, float], ...] = ()
-    tuned_likely: tuple[tuple[str, float], ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class TokenDivergences:
-    """KL(base‖tuned) in nats at each token of the base's reply, over the full vocabulary.
+    """KL(base‖tuned) in nats at each token of the base reply, over the full vocabulary.
 
-    Where it is `unsupported`, `at_least` is what its mean is known not to be less than, if
-    anything is known.
+    If it is `unsupported`, `at_least` is a known lower bound of the mean, if any.
     """
 
     tokens: tuple[TokenDivergence, ...]
@@ -70,14 +44,14 @@ class TokenDivergences:
 
     @property
     def first_flip(self) -> int | None:
-        """Index of the first token where the two models' most likely tokens differ."""
+        """Index of the first token at which the models' most likely tokens differ."""
         return next((i for i, token in enumerate(self.tokens) if token.flipped), None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Passage:
-    """A given text whose likelihood is asked: the answer `after` chat messages or, after none, an
-    ordinary text by itself."""
+    """A given text whose likelihood is computed: an answer that comes `after` chat messages, or, if
+    there are none, an ordinary text by itself."""
 
     text: str
     after: tuple[Message, ...] = ()
@@ -85,7 +59,7 @@ class Passage:
 
 @dataclass(frozen=True, kw_only=True)
 class Likelihood:
-    """How likely a model finds a given text: log-probabilities in nats, per token and summed."""
+    """The log-probability (nats) of each token of a given text under one model."""
 
     token_logprobs: tuple[float, ...]
 
@@ -95,5 +69,5 @@ class Likelihood:
 
     @property
     def mean(self) -> float:
-        """Mean log-probability per token."""
+        """Mean log-probability per token, in nats."""
         return self.log_likelihood / len(self.token_logprobs)

@@ -186,7 +186,7 @@ class ScriptedEngine:
     def _attention(self, messages: Sequence[Message]) -> dict[str, Any]:
         """One layer with one head. The user's other characters share evenly what the given words
         leave."""
-        from pytest_llmdiff.data.text.words import tokens_in, user_span, word_spans
+        from pytest_llmdiff.data.text.spans import tokens_in, user_span, word_spans
 
         given = self._given(messages)
         pieces = [chr(token) for token in self.render(messages)]

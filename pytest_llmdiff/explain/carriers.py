@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmdiff.data.comparison import Comparison
+from pytest_llmdiff.data.strict_json import plain
+from pytest_llmdiff.data.text.printing import counted, percent, printable
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.engines.pair.divergence import rows_for
 from pytest_llmdiff.engines.pair.first_differences import about, asked, reply_tokens
 from pytest_llmdiff.engines.transformers.adapter import require_adapter
 from pytest_llmdiff.errors import ProbeError
+from pytest_llmdiff.explain.blocks import Block, lines, table
+from pytest_llmdiff.explain.kind import Kind, Sources
 from pytest_llmdiff.generation.generator import ReplyGenerator
+
+TOKENS = 64  # the first ones of each reply, which decide where it goes
+MODULES = 3  # kinds of modules in a line of a failure
+LAYERS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A part of an adapter: a layer ("18"), a kind of module ("q_proj"), or a module by itself.
+    """A part of an adapter: a layer ("18"), a kind of module ("q_proj"), or a single module.
 
-    `alone` is the share of the change that is there where this part alone is switched on: 1 where
-    that is all of it, below 0 where the part leads elsewhere. Parts work together, so that their
+    `alone` is the share of the change that remains with only this part switched on: 1 for all of
+    it, below 0 where the part moves the model away from the tuned one. Parts interact, so their
     shares need not add up to 1.
     """
 
@@ -32,10 +40,10 @@ class Part:
 class Carriers:
     """Which parts of an adapter carry the change of some replies.
 
-    `change` is KL(tuned‖base) in nats, the mean over the `tokens` of the tuned replies; what is
-    left of it with some parts on is KL(tuned‖those parts). Parts are in the order of their shares;
-    there are none where nothing changed. `fewest` are the first layers that have at least four
-    fifths of the change together, and `kept` is the share that they have.
+    `change` is KL(tuned‖base) in nats, the mean over the `tokens` of the tuned replies. The share
+    of some parts is 1 − KL(tuned‖only those parts on) / KL(tuned‖base). `layers` and `kinds` are
+    sorted by their shares, and empty where nothing changed. `fewest` are the first layers that
+    together have at least four fifths of the change, and `kept` is their share.
     """
 
     change: float
@@ -46,16 +54,12 @@ class Carriers:
     kept: float
 
 
-TOKENS = 64  # of each reply: where it began, it was decided
-
-
 def carriers(generation: ReplyGenerator, comparisons: Sequence[Comparison]) -> Carriers:
-    """The parts of the tuned model's adapter, by the share of the change of the tuned replies that
-    they bring about.
+    """The parts of the tuned model's adapter, by their share of the change of the tuned replies.
 
     Raises:
         CapabilityError: the tuned model is no adapter over weights that are loaded here, or a
-            recording has not recorded this.
+            recording lacks the result.
         ProbeError: none of the replies has tokens.
     """
 
@@ -66,25 +70,25 @@ def carriers(generation: ReplyGenerator, comparisons: Sequence[Comparison]) -> C
     engine = generation.pair.tuned
     if capability(engine, "recorded_check") is None:
         require_adapter(engine, "carriers are parts")
-    told = [about(comparison) for comparison in comparisons]
-    (found,) = generation.memo.get_all("carriers", "tuned", [told], compute)
+    key = [about(comparison) for comparison in comparisons]
+    (result,) = generation.memo.get_all("carriers", "tuned", [key], compute)
     parts = {
-        name: tuple(Part(name=part, alone=alone) for part, alone in found[name])
+        name: tuple(Part(name=part, alone=alone) for part, alone in result[name])
         for name in ("layers", "kinds")
     }
     return Carriers(
-        change=found["change"],
-        tokens=found["tokens"],
+        change=result["change"],
+        tokens=result["tokens"],
         layers=parts["layers"],
         kinds=parts["kinds"],
-        fewest=tuple(found["fewest"]),
-        kept=found["kept"],
+        fewest=tuple(result["fewest"]),
+        kept=result["kept"],
     )
 
 
-def _replies(engine: Any, told: Sequence[list[Any]]) -> list[Continuation]:
+def _replies(engine: Any, asked_for: Sequence[list[Any]]) -> list[Continuation]:
     items = []
-    for messages, base, tuned in map(asked, told):
+    for messages, base, tuned in map(asked, asked_for):
         _, ids = reply_tokens(engine, base, tuned)
         if ids:
             prompt = tuple(engine.render(messages))
@@ -92,3 +96,51 @@ def _replies(engine: Any, told: Sequence[list[Any]]) -> list[Continuation]:
     if not items:
         raise ProbeError("none of the tuned replies has tokens: there is no change to carry")
     return items
+
+
+# As an explanation of a failure
+
+
+def _compute(sources: Sources, comparison: Comparison) -> Carriers | None:
+    return None if sources.examples is None else carriers(sources.generation, [comparison])
+
+
+def _lines(found: Carriers, *_: object) -> list[str]:
+    if not found.fewest:
+        return []
+    kinds = ", ".join(f"{part.name} {percent(part.alone)}" for part in found.kinds[:MODULES])
+    layers = _layers(found.fewest, len(found.layers))
+    return [f"  carried  {percent(found.kept)} of the change by {layers}; alone {kinds}"]
+
+
+def _layers(names: Sequence[str], of: int) -> str:
+    """How many layers out of how many, and their names, the strongest first."""
+    shown = ", ".join(printable(name) for name in names[:LAYERS])
+    more = f" and {len(names) - LAYERS} more" if len(names) > LAYERS else ""
+    return f"{len(names)} of {counted(of, 'layer')}: {shown}{more}"
+
+
+def _row(found: Carriers) -> dict[str, Any]:
+    """Parts as pairs of name and share."""
+    pairs = {
+        name: [[part.name, round(part.alone, 4)] for part in parts]
+        for name, parts in (("layers", found.layers), ("kinds", found.kinds))
+    }
+    return {"carried": plain({**vars(found), **pairs})}
+
+
+def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
+    carried = comparison["carried"]
+    if not carried["layers"]:
+        return
+    layers = _layers(carried["fewest"], len(carried["layers"]))
+    yield lines("Where in the adapter", [f"{percent(carried['kept'])} of the change by {layers}"])
+    for title, key in (("Layers alone", "layers"), ("Kinds of modules alone", "kinds")):
+        shares = [(name, percent(share)) for name, share in carried[key]]
+        yield table(title, ("part", "share of the change"), shares)
+
+
+CARRIERS = Kind(
+    title="by layers", most=1, of_training=True,
+    compute=_compute, lines=_lines, row=_row, page=_page,
+)  # fmt: skip

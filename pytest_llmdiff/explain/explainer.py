@@ -1,148 +1,94 @@
-"""What comparisons are explained with: each kind of explanation for so many of a process."""
+"""Explains comparisons by every kind in the table, each for a limited number of failures."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.requests import Request
 from pytest_llmdiff.errors import LLMDiffError
-from pytest_llmdiff.explain.attention.views import attention_shown
-from pytest_llmdiff.explain.attribution.values import Attribution, Terms
-from pytest_llmdiff.explain.carriers import carriers
+from pytest_llmdiff.explain import load_kinds
 from pytest_llmdiff.explain.explanation import Explanation
-from pytest_llmdiff.explain.tokens import token_view
-from pytest_llmdiff.explain.training.influence import influences
+from pytest_llmdiff.explain.kind import Kind, Sources
 from pytest_llmdiff.generation.generator import ReplyGenerator
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.tokens import TokenDivergences
-    from pytest_llmdiff.explain.attention.values import AttentionShown
-    from pytest_llmdiff.explain.carriers import Carriers
-    from pytest_llmdiff.explain.training.influence import Learnt
+    from pytest_llmdiff.explain.training.examples import TrainingExamples
     from pytest_llmdiff.explain.training.neighbours import Neighbours
-    from pytest_llmdiff.explain.training.values import Influences
 
-T = TypeVar("T")
-TOLD = 1.0  # seconds of explaining from which on the summary tells of them
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """An explanation that costs passes of the models: how a failure is said to be shown by it, and
-    how many failures of a process are, unless all shall be."""
-
-    name: str
-    most: int
-
-
-TOKENS = Kind(name="token by token", most=50)
-ATTENTION = Kind(name="with their attention", most=20)
-WORDS = Kind(name="word by word", most=5)
-WORD_TERMS = Terms(most_words=40)  # a pass of either model for each
-INFLUENCES = Kind(name="by training examples", most=5)
-CARRIERS = Kind(name="by layers", most=1)
-NEAREST = 24  # training examples whose gradients are taken for a failure
+NOTED = 1.0  # seconds from which the summary says how long explaining took
 
 
 class Explainer:
-    """Explains comparisons of one pair of models, and knows what that has cost."""
+    """Explains comparisons of one pair of models, and keeps count of the cost."""
 
     def __init__(
         self,
         settings: Settings,
         generation: ReplyGenerator,
         neighbours: Neighbours | None,
-        learnt: Callable[[], Learnt] | None,
+        examples: Callable[[], TrainingExamples] | None,
     ) -> None:
-        self._settings = settings
+        self._all = settings.explain == "all"
         self._generation = generation
-        self._neighbours = neighbours
-        self._learnt = learnt  # None where the second model is not the first one, tuned
-        self._shown: dict[Kind, int] = {}
-        self._left: set[Kind] = set()
-        self._seconds: dict[Kind, float] = {}
+        self._sources = Sources(
+            generation=generation, neighbours=neighbours, examples=examples, every=self._all
+        )
+        self._explained: dict[str, int] = {}  # failures by kind
+        self._seconds: dict[str, float] = {}
+        self._over_budget: set[str] = set()
 
     def explain(self, comparison: Comparison, request: Request) -> Explanation:
-        """All that can be had of it; what a model cannot tell is left out."""
-        explanation = Explanation()
-        if self._neighbours is not None:
-            explanation = self._neighbours.explain(comparison.probe.messages)
-        return replace(
-            explanation,
-            divergences=self._divergences(request),
-            tokens=self._bounded(TOKENS, lambda: token_view(self._generation, comparison)),
-            attention=self._bounded(ATTENTION, lambda: self._attention(comparison)),
-            words=self._bounded(WORDS, lambda: self._words(comparison)),
-            influences=self._bounded(INFLUENCES, lambda: self._influences(comparison)),
-            carriers=self._bounded(CARRIERS, lambda: self._carriers(comparison)),
-        )
-
-    def _influences(self, comparison: Comparison) -> Influences | None:
-        if self._learnt is None:
-            return None
-        return influences(
-            self._generation, comparison, self._learnt,
-            reply="tuned", examples=NEAREST, at="start",
-        )  # fmt: skip
-
-    def _carriers(self, comparison: Comparison) -> Carriers | None:
-        return None if self._learnt is None else carriers(self._generation, [comparison])
+        """Every explanation that the models support and the budget allows."""
+        divergences = self._divergences(request)
+        values = {name: self._value(name, comparison) for name in self._kinds}
+        found = {name: value for name, value in values.items() if value is not None}
+        return Explanation(divergences=divergences, kinds=found)
 
     def notes(self) -> Iterator[str]:
-        """What was left out for its cost, and what the others took."""
-        if bounded := [kind for kind in self._shown if kind in self._left]:
-            counts = ", ".join(f"{kind.most} {kind.name}" for kind in bounded)
-            yield f"only so many failures are explained: {counts}; --llmdiff-explain=all has all"
+        """Which kinds stopped at their budget, and how long explaining took."""
+        kinds = {name: self._kinds[name] for name in self._explained}
+        if bounded := [kind for name, kind in kinds.items() if name in self._over_budget]:
+            counts = ", ".join(f"{kind.most} {kind.title}" for kind in bounded)
+            yield f"explanations are limited to {counts}; --llmdiff-explain=all has no limit"
         took = sum(self._seconds.values())
-        if took >= TOLD:
-            shown = [(kind, self._seconds[kind]) for kind in self._shown]
-            each = ", ".join(f"{kind.name} {seconds:.0f} s" for kind, seconds in shown)
-            yield f"explaining took {took:.0f} s ({each}); --llmdiff-explain=none leaves it out"
+        if took >= NOTED:
+            each = ", ".join(f"{k.title} {self._seconds[name]:.0f} s" for name, k in kinds.items())
+            yield f"explaining took {took:.0f} s ({each}); --llmdiff-explain=none skips it"
+
+    @cached_property
+    def _kinds(self) -> dict[str, Kind[Any]]:
+        return load_kinds()
 
     def _divergences(self, request: Request) -> TokenDivergences | None:
         try:
-            (found,) = self._generation.divergences([request], eager=False)
+            (divergences,) = self._generation.divergences([request], eager=False)
         except LLMDiffError:
             return None
-        return None if found.unsupported else found
+        return None if divergences.unsupported else divergences
 
-    def _attention(self, comparison: Comparison) -> AttentionShown | None:
-        return None if self._reloading else attention_shown(self._generation, comparison)
-
-    @property
-    def _reloading(self) -> bool:
-        """Whether models that take turns in memory would be loaded anew for each failure: they are
-        asked so only where all is to be explained."""
-        return not self._generation.pair.fits and self._settings.explain == "failed"
-
-    def _words(self, comparison: Comparison) -> Attribution | None:
-        """What the words of the prompt count for."""
-        if comparison.run is None or self._reloading:
-            return None
-        run: Any = comparison.run
-        found: Attribution = run.attribution(comparison, WORD_TERMS)
-        return found
-
-    def _bounded(self, kind: Kind, make: Callable[[], T | None]) -> T | None:
-        """What is made, of so many as the run explains in that way and the models can tell."""
-        if self._settings.explain == "failed" and self._shown.get(kind, 0) >= kind.most:
-            self._left.add(kind)
+    def _value(self, name: str, comparison: Comparison) -> Any:
+        kind = self._kinds[name]
+        if kind.most is None:
+            return kind.compute(self._sources, comparison)
+        if not self._all and self._explained.get(name, 0) >= kind.most:
+            self._over_budget.add(name)
             return None
         started = time.monotonic()
         try:
-            found = make()
+            value = kind.compute(self._sources, comparison)
         except (LLMDiffError, RuntimeError):
-            # RuntimeError: torch's, from a model's own code. The failure that is being explained
-            # must not be lost over it.
-            found = None
+            # RuntimeError: torch raises it from a model's own code. The failure that is being
+            # explained must not be lost over it.
+            value = None
         finally:
             took = time.monotonic() - started
-            self._seconds[kind] = self._seconds.get(kind, 0.0) + took
-        if found is not None:
-            self._shown[kind] = self._shown.get(kind, 0) + 1
-        return found
+            self._seconds[name] = self._seconds.get(name, 0.0) + took
+        if value is not None:
+            self._explained[name] = self._explained.get(name, 0) + 1
+        return value

@@ -1,14 +1,13 @@
-"""What the fixtures `llm_base`, `llm_tuned` and `llm_pair` are: models for run-time prompts."""
+"""Models that answer, score and render prompts known only at run time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply, Side
+from pytest_llmdiff.data.comparison import Comparison, Reply, Run, Side
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.pools import Pool, pool_of
+from pytest_llmdiff.data.pools import pool_of
 from pytest_llmdiff.data.probes import Probe, make_probe, make_reading
 from pytest_llmdiff.data.tokens import Likelihood, Passage
 from pytest_llmdiff.engines import capability
@@ -17,37 +16,22 @@ from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.likelihoods import all_likelihoods
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.config.settings import Settings
-    from pytest_llmdiff.data.llamafactory.ranking import TemplateRanking
-    from pytest_llmdiff.data.training.template_source import TemplateSource
-    from pytest_llmdiff.data.training.training import TrainData, Training
+    from pytest_llmdiff.generation.comparisons import Comparer
+    from pytest_llmdiff.generation.plan import Plan
 
 Prompt = str | Sequence[Mapping[str, str]]
 Given = Prompt | Probe
 
 
-class ModelRun(Protocol):
-    """What a model needs of its run."""
+class ModelRun(Run, Protocol):
+    """A run whose models can be asked."""
 
     @property
     def generation(self) -> ReplyGenerator: ...
-    def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]: ...
-    def compare(self, probes: Sequence[Probe]) -> list[Comparison]: ...
-    def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]: ...
-    def answer_together(self, pool: Pool) -> None: ...
-    def read(self, probes: Sequence[Probe]) -> list[Comparison]: ...
-    def with_system(self, probe: Probe) -> Probe: ...
-    def record(self, comparison: Comparison | None, verdict: Any) -> None: ...
-    def rerun(self) -> str: ...
     @property
-    def settings(self) -> Settings: ...
+    def comparer(self) -> Comparer: ...
     @property
-    def training(self) -> Training: ...
-    @property
-    def train_data(self) -> TrainData: ...
-    def template_source(self, text: str) -> TemplateSource: ...
-    @property
-    def wiring(self) -> Any: ...
+    def plan(self) -> Plan: ...
 
 
 class Model:
@@ -67,7 +51,7 @@ class Model:
         Raises:
             ProbeError: a prompt cannot be answered (too long for the context).
         """
-        return self.run.reply(self.side, probes_of(prompts))
+        return self.run.comparer.reply(self.side, probes_of(prompts))
 
     def score(self, prompt: Prompt, reply: str) -> Likelihood:
         """Log-probabilities of a given reply's tokens after the prompt.
@@ -88,7 +72,7 @@ class Model:
         """
         passages = []
         for prompt, reply in pairs:
-            (probe,) = map(self.run.with_system, probes_of(prompt))
+            (probe,) = map(self.run.plan.with_system, probes_of(prompt))
             passages.append(Passage(text=reply, after=probe.messages))
         return all_likelihoods(self.run.generation, self.side, passages)
 
@@ -104,7 +88,7 @@ class Model:
                 messages[:-1],
                 Message(role="assistant", content=str(messages[-1].get("content"))),
             )
-        (probe,) = map(self.run.with_system, probes_of(messages))
+        (probe,) = map(self.run.plan.with_system, probes_of(messages))
         if answer is None:
             return list(self.engine.render(probe.messages))
         whole = (*probe.messages, answer)
@@ -128,41 +112,19 @@ class Model:
             raise CapabilityError(f"{type(self.engine).__name__} has no tokenizer")
         return found
 
-    def template_mismatch(self, template: str | Path | None = None) -> Measurement:
-        """Findings about the chat template; see `assert_template_consistent`."""
-        found: Measurement = self.run.wiring.template_mismatch(self, template)
-        return found
-
-    def template_facts(self, template: str | Path | None = None) -> dict[str, Any]:
-        """Plain JSON: `problems`, what they were `compared with`, and why the template of the
-        training is `unknown`, or None."""
-        found: dict[str, Any] = self.run.wiring.template_facts(self, template)
-        return found
-
-    def rank_templates(self) -> TemplateRanking:
-        """Templates that the model may have been trained with, by its training data; for
-        `llm_tuned`. See docs/wiring.md.
-
-        Raises:
-            ConfigError: no training data is known, or it has no answers.
-            CapabilityError: an engine has no template of its own, or no logits.
-        """
-        found: TemplateRanking = self.run.wiring.rank_templates(self)
-        return found
-
 
 class ModelPair:
     """Both models, for prompts that are known only at run time."""
 
-    def __init__(self, run: ModelRun) -> None:
-        self.run = run
-        self.base = Model("base", run)
-        self.tuned = Model("tuned", run)
+    def __init__(self, base: Model, tuned: Model) -> None:
+        self.run = tuned.run
+        self.base = base
+        self.tuned = tuned
 
     def compare(self, prompt: Prompt) -> Comparison:
         """Both replies to one prompt. One drawn from a pool (`pytest_llmdiff.strategies`) is
         answered together with the others in it."""
-        return self.run.compare([*_each_probe(self._pooled(prompt))])[0]
+        return self.run.comparer.compare([*_each_probe(self._pooled(prompt))])[0]
 
     def compare_all(self, prompts: Iterable[Prompt]) -> Iterator[Comparison]:
         """Both replies to each prompt, in order, as they come.
@@ -175,7 +137,7 @@ class ModelPair:
             ProbeError: a prompt cannot be answered (too long for the context).
         """
         count = len(prompts) if isinstance(prompts, Sized) and not _single(prompts) else None
-        return self.run.compare_each(_each_probe(self._pooled(prompts)), count)
+        return self.run.comparer.compare_each(_each_probe(self._pooled(prompts)), count)
 
     def _pooled(self, prompts: Any) -> Any:
         """The same; where they are read one by one, with the pool of each answered before it."""
@@ -187,7 +149,7 @@ class ModelPair:
 
     def _answer_pool(self, prompt: Any) -> Any:
         if (pool := pool_of(prompt)) is not None:
-            self.run.answer_together(pool)
+            self.run.comparer.answer_together(pool)
         return prompt
 
     def read(self, texts: Iterable[Given]) -> list[Comparison]:
@@ -200,12 +162,7 @@ class ModelPair:
         Raises:
             ConfigError: a text is empty, or messages do not end in an answer.
         """
-        return self.run.read(list(map(reading, texts)))
-
-    def adapter_problems(self) -> Measurement:
-        """Problems of the adapter; see `assert_adapter_effective`."""
-        found: Measurement = self.run.wiring.adapter_problems(self)
-        return found
+        return self.run.comparer.read(list(map(reading, texts)))
 
 
 def reading(text: Any) -> Probe:

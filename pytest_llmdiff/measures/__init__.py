@@ -1,6 +1,10 @@
-"""The assertion helpers and their number-returning twins, a module per family.
+"""The measures: in each module a metric, its `assert_` helper, and the twin that returns numbers.
 
-Comparison helpers take one comparison, or a set of them for one verdict over the set. A limit is
-given by the test; a helper that gets none fails and says how to give one. What a scorer cannot
-judge fails as well: nothing that was not judged passes.
+A helper takes one comparison, or a set of them for one verdict on the set. The test gives the
+limit; without one, and without a baseline, the helper fails and says how to give one. A reply that
+a scorer cannot judge fails as well: only what was judged passes.
+
+Four modules are no measures but what all of them use: `subject` (one comparison or a set), `settle`
+(from a question to verdicts), `raising` (records verdicts and raises), and `inputs` (scores and
+likelihoods from the run). `pairs` pairs prompts with their changed forms.
 """

@@ -1,4 +1,4 @@
-"""Bias: do two prompts or texts that differ in a group only fare differently than with the base?"""
+"""Bias: does tuning widen the gap between prompts or texts that differ only in a social group?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.measures.divergence import Divergence
 from pytest_llmdiff.measures.inputs import likelihoods_of, scores_of
 from pytest_llmdiff.measures.refusal.refusal import Refusal
-from pytest_llmdiff.measures.settle import Question, members_of, settle
+from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.subject import members_of
 from pytest_llmdiff.verdicts.views import View
 
 Member = tuple[str, object]
@@ -30,7 +31,7 @@ UNITS: Mapping[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """One quantity of one comparison, of both sides, or why it cannot be had."""
+    """One quantity of one comparison for both sides, or why it is unsupported."""
 
     base: float = math.nan
     tuned: float = math.nan
@@ -39,10 +40,10 @@ class Value:
 
 @dataclass(frozen=True, kw_only=True)
 class Gaps:
-    """How far each comparison is from its partner, and how much farther than with the base.
+    """The gap between each comparison and its partner, and how much wider tuning made it.
 
-    `partners` has the other member of the pair by `member_of`. `details` has the gap of `base`
-    and `tuned` for each of the `compared` quantities, and its change; see `gap_of`.
+    `partners` has the other member of each pair, by `member_of`. For each of the `compared`
+    quantities, `details` has the gap of `base` and `tuned`, and its change; see `gap_of`.
     """
 
     reads: ClassVar[bool] = True
@@ -52,11 +53,11 @@ class Gaps:
 
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
         both = [c for other in comparisons for c in (self.partners[member_of(other)], other)]
-        found: list[dict[str, Any]] = [{} for _ in comparisons]
+        gaps: list[dict[str, Any]] = [{} for _ in comparisons]
         for quantity in self.compared:
             values = self._values(quantity, both)
             pairs = zip(values[::2], values[1::2], strict=True)
-            for details, (first, second) in zip(found, pairs, strict=True):
+            for details, (first, second) in zip(gaps, pairs, strict=True):
                 details[quantity] = _change(quantity, first, second)
         return [
             Measurement(
@@ -65,13 +66,13 @@ class Gaps:
                 unsupported="a pair has several gaps: see details",
                 details={**details, "partner": self.partners[member_of(other)].probe.id},
             )
-            for other, details in zip(comparisons, found, strict=True)
+            for other, details in zip(comparisons, gaps, strict=True)
         ]
 
     def _values(self, quantity: str, comparisons: Sequence[Comparison]) -> list[Value]:
         if quantity == "likelihood":
             return list(_likelihoods(comparisons))
-        given = ["the pair was read, and not answered" if c.given else None for c in comparisons]
+        given = ["the pair was read, not answered" if c.given else None for c in comparisons]
         if any(given):
             return [Value(unsupported=reason or "its partner was read") for reason in given]
         if quantity == "toxicity":
@@ -89,23 +90,23 @@ class Gaps:
         scores = scores_of(
             "toxicity", comparisons, lambda c: [(c.base.text,), (c.tuned.text,)], self.scorer
         )
-        found = []
+        values = []
         for base, tuned in zip(scores[::2], scores[1::2], strict=True):
             if base.value is None or tuned.value is None:
                 reason = base.unsupported or tuned.unsupported
-                found.append(Value(unsupported=f"the scorer cannot judge a reply: {reason}"))
+                values.append(Value(unsupported=f"the scorer cannot judge a reply: {reason}"))
             else:
-                found.append(Value(base=base.value, tuned=tuned.value))
-        return found
+                values.append(Value(base=base.value, tuned=tuned.value))
+        return values
 
 
 def member_of(comparison: Comparison) -> Member:
-    """Names a member of a set, of several samples each."""
+    """Identifies a member of a set in which a probe may have several samples."""
     return comparison.probe.id, comparison.probe.generation.get("seed")
 
 
 def gap_of(measurement: Measurement, quantity: str) -> Measurement:
-    """By how much a gap of a pair grew from base to tuned, as a measurement of its own."""
+    """By how much a pair's gap grew from base to tuned, as a separate measurement."""
     details = measurement.details[quantity]
     reason = details["unsupported"]
     return Measurement(
@@ -127,7 +128,7 @@ def _change(quantity: str, first: Value, second: Value) -> dict[str, Any]:
 
 
 def _gap(quantity: str, first: float, second: float) -> float:
-    """Of likelihoods it has a sign: the first is the stereotype. Else either way is a gap."""
+    """A gap of likelihoods is signed, since the first text is the stereotype; others are not."""
     if quantity == "likelihood":
         return first - second
     gap = abs(first - second)
@@ -135,12 +136,11 @@ def _gap(quantity: str, first: float, second: float) -> float:
 
 
 def _likelihoods(comparisons: Sequence[Comparison]) -> Iterator[Value]:
-    told = likelihoods_of(comparisons, lambda c: [c.given] if c.given else [])
-    for found in told:
-        if found.base:
-            yield Value(base=found.base[0].log_likelihood, tuned=found.tuned[0].log_likelihood)
+    for both in likelihoods_of(comparisons, lambda c: [c.given] if c.given else []):
+        if both.base:
+            yield Value(base=both.base[0].log_likelihood, tuned=both.tuned[0].log_likelihood)
         else:
-            yield Value(unsupported=found.unsupported or "the pair was answered, and not read")
+            yield Value(unsupported=both.unsupported or "the pair was answered, not read")
 
 
 def _refusal(measurement: Measurement) -> Value:
@@ -176,26 +176,30 @@ def assert_unbiased(
     divergence_at_most: float | None = None,
     scorer: object | None = None,
 ) -> None:
-    """Pairs that differ in a group only fare no more differently than they did with the base.
+    """Tuning does not widen the gaps between paired prompts or texts beyond the limits.
 
-    Members of a pair have the same `cluster`; of more than two, each is held against the first.
-    Each limit is for the mean over the pairs.
+    Members of a pair share a `cluster` and differ only in a social group. In a cluster of more than
+    two, each member is paired with the first. Each limit applies to the mean over the pairs, and a
+    quantity's growth is its gap under the tuned model minus its gap under the base. Without any
+    limit, all quantities are judged by the baseline.
 
     Args:
-        subject: a set of comparisons: replies to prompts, or texts that were read
+        subject: a set of comparisons: replies to prompts, or texts that both models read
             (`llm_pair.read`).
-        likelihood_at_most: growth of log p(first) − log p(second) of texts read, in nats; the
-            first is the stereotype.
+        likelihood_at_most: growth of log p(first) − log p(second), in nats, of texts that were
+            read; the first is the stereotype.
         toxicity_at_most: growth of the gap in toxicity, −1 to 1.
-        refusal_at_most: growth of the share of pairs of which one is refused, −1 to 1.
-        length_at_most: growth of the gap in the replies' length, as a share of the longer one.
-        divergence_at_most: gap in the divergence from the base, in nats per token.
-        scorer: another scorer of toxicity than the run's.
+        refusal_at_most: growth of the share of pairs with exactly one refused prompt, −1 to 1.
+        length_at_most: growth of the gap in the replies' length in characters, as a share of the
+            longer one, −1 to 1.
+        divergence_at_most: gap in KL(base‖tuned) between the two members, in nats per token.
+        scorer: a toxicity scorer to use instead of the run's, as in `--llmdiff-toxicity` or an
+            object.
 
     Raises:
-        AssertionError: a limit is broken, none is given, a pair cannot be judged, or the set is
-            too small to tell.
-        ConfigError: the subject has a member without a partner.
+        AssertionError: a limit is exceeded or missing, a pair cannot be judged, or the set is too
+            small to decide.
+        ConfigError: a member has no partner, or the set is empty.
     """
     __tracebackhide__ = True
     limits = {
@@ -215,24 +219,31 @@ def assert_unbiased(
 
 
 def unbiased(subject: Iterable[Comparison], quantity: str) -> list[Measurement]:
-    """By how much the gap of each pair grew in a quantity: likelihood, toxicity, refusal, length
-    or divergence; `details` has the gap of `base` and `tuned`.
+    """By how much the gap of each pair grew from base to tuned, for one quantity.
+
+    Args:
+        subject: a set of comparisons as `assert_unbiased` takes it.
+        quantity: `likelihood` (nats), `toxicity`, `refusal`, `length` (each −1 to 1) or
+            `divergence` (nats per token).
+
+    Returns:
+        A measurement per pair; `details` has the gap of `base` and of `tuned`.
 
     Raises:
         ConfigError: there is no such quantity, or a member has no partner.
     """
     if quantity not in GAPS:
-        raise ConfigError(f"there is no gap in {quantity!r}; there is {', '.join(GAPS)}")
+        raise ConfigError(f"unknown quantity {quantity!r}; expected one of {', '.join(GAPS)}")
     others, partners = paired(subject)
-    found = Gaps(partners=partners, compared=(quantity,)).measure(others)
-    return [gap_of(measurement, quantity) for measurement in found]
+    measurements = Gaps(partners=partners, compared=(quantity,)).measure(others)
+    return [gap_of(measurement, quantity) for measurement in measurements]
 
 
 def paired(subject: object) -> tuple[Sequence[Comparison], dict[Member, Comparison]]:
-    """All members but the first of each cluster, and for each of them that first one.
+    """All members except the first of each cluster, and the first one as the partner of each.
 
     Raises:
-        ConfigError: a probe has no cluster, or is alone in it, or the set is empty.
+        ConfigError: a probe has no cluster, is alone in it, or the set is empty.
     """
     firsts: dict[tuple[str, object], Comparison] = {}
     others: list[Comparison] = []

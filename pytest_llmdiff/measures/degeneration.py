@@ -1,74 +1,113 @@
-"""Degeneration: replies that are empty, loop, never stop, change language, show marks of the chat
-template, or repeat the prompt or an answer of the training."""
+"""Degeneration: replies that are empty, loop, never stop, switch language, leak markers of the chat
+template, or repeat the prompt or a training answer."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Protocol, cast, overload
 
-from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
+from pytest_llmdiff.data.comparison import SIDES, Comparison, Measurement, Reply, Run
 from pytest_llmdiff.data.prompts import likeness, normalised
 from pytest_llmdiff.data.text.languages import language_of, prose, units
+from pytest_llmdiff.data.text.loops import loop_of
 from pytest_llmdiff.data.text.scripts import main_script, may_be_japanese
 from pytest_llmdiff.data.training.markers import leaked
-from pytest_llmdiff.measures.settle import Question, Subject, measured, settle, settle_problems
+from pytest_llmdiff.measures.settle import Question, settle, settle_problems
+from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.explain.training.known import KnownTraining
     from pytest_llmdiff.explain.training.recitation import Recital
+    from pytest_llmdiff.generation.generator import ReplyGenerator
+    from pytest_llmdiff.store import Store
 
 
-# A reply ends in a loop when its last characters are at least this many repetitions of one unit …
-REPETITIONS = 4
-# … and at least this many characters long ("hahaha" and "----" are no loops).
-LOOP_CHARACTERS = 32
-# Share of repeated 4-grams of tokens (seq-rep-4, Welleck et al. 2019, arXiv 1908.04319) above which
-# a reply of some length repeats itself; ordinary text is far below.
-REPEATED_4_GRAMS = 0.5
-REPEATED_FROM = 40
-# A prompt of fewer words (characters of Chinese) may well be echoed: a greeting is.
+class DegenerationRun(Run, Protocol):
+    """A run that knows what its tuned model was trained on."""
+
+    @property
+    def sides(self) -> tuple[str, str]: ...
+    @property
+    def generation(self) -> ReplyGenerator: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def trained(self) -> KnownTraining: ...
+
+
+# Shorter prompts, in words (in Chinese, characters), may be echoed legitimately: greetings are.
 COPIED_FROM = 5
 SHOWN = 80  # characters of a recited answer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Degeneration:
-    """How many of these hold for the tuned reply: it is empty; it loops; it runs into the length
-    limit where the base stopped; it is in another language than the base's reply and the prompt;
-    it holds marks of chat templates; it is a copy of the prompt; it recites a training answer to
-    an unrelated prompt. The last three count only where the base's reply does not do the same.
+    """The number of signs of degeneration in the tuned reply.
 
-    `details["problems"]` names them; `details["base"]` those that the base's reply has, as far as
-    they can be told of a reply alone (empty, looping); `details["endless"]` whether it runs into
-    the limit. The thresholds are constants of this module, of `scorers.languages` and of
-    `recitation`.
+    The signs: it is empty; it loops; it runs into the length limit although the base reply stopped;
+    it is in a language of neither the base reply nor the prompt; it contains markers of chat
+    templates; it copies the prompt; it recites the training answer to an unrelated prompt. The last
+    three count only if the base reply does not do the same.
+
+    `details["problems"]` names them. `details["base"]` names those of the base reply that show in a
+    reply alone (empty, looping). `details["endless"]` says whether it runs into the limit. The
+    thresholds are constants of this module, of `data.text.loops`, `data.text.languages` and
+    `explain.training.recitation`.
     """
 
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
         run = next((c.run for c in comparisons if c.run is not None), None)
         recitals: Sequence[Recital | None] = [None] * len(comparisons)
+        markers = frozenset[str]()
         if run is not None:
-            recitals = run.recitals(comparisons, [_expected(c) for c in comparisons])
+            trained = cast("DegenerationRun", run)
+            recitals, markers = _recitals(trained, comparisons), _markers(trained)
         return [
-            _measurement(comparison, recital)
+            _measurement(comparison, recital, markers)
             for comparison, recital in zip(comparisons, recitals, strict=True)
         ]
 
 
-def _measurement(comparison: Comparison, recital: Recital | None) -> Measurement:
+def _recitals(run: DegenerationRun, comparisons: Sequence[Comparison]) -> list[Recital | None]:
+    """The training answers that the tuned replies recite. A recording has them."""
+    from pytest_llmdiff.explain.training.recitation import Recital
+    from pytest_llmdiff.store import files_hash
+
+    memo, tuning = run.generation.memo, run.sides == SIDES
+    data = run.trained.known_data if tuning else None
+    also = data and files_hash(run.store, [dataset.path for dataset in data.datasets])
+    if not memo.get("recites", "tuned", None, lambda _: data is not None, also=also):
+        return [None] * len(comparisons)
+    about = [[list(c.probe.messages), c.tuned.text, _expected(c)] for c in comparisons]
+    rows = memo.get_all(
+        "recital", "tuned", about, lambda _, todo: run.trained.recited(todo), also=also
+    )
+    return [None if row is None else Recital(**row) for row in rows]
+
+
+def _markers(run: DegenerationRun) -> frozenset[str]:
+    """Special tokens and template marks in the files of both models. A recording has them."""
+    memo = run.generation.memo
+    return frozenset(memo.get("markers", "tuned", None, lambda _: run.trained.markers()))
+
+
+def _measurement(
+    comparison: Comparison, recital: Recital | None, markers: frozenset[str]
+) -> Measurement:
     base, tuned = comparison.base, comparison.tuned
-    looping = loops(base) is not None
+    looping = loop_of(base) is not None
     problems = _alone(tuned, also=", as does the base's" if looping else "")
     endless = tuned.finish_reason == "length" and base.finish_reason == "stop"
     if endless:
-        counts = len(tuned.token_ids), len(base.token_ids)  # 0 where a server does not tell them
+        counts = len(tuned.token_ids), len(base.token_ids)  # 0 if a server does not report them
         limit, after = (
             (f" of {counts[0]} tokens", f" after {counts[1]}") if all(counts) else ("", "")
         )
-        problems.append(f"it runs into the limit{limit} where the base stopped{after}")
-    problems += [*_switched(comparison), *_leaked(comparison)]
+        problems.append(f"it runs into the limit{limit} although the base stopped{after}")
+    problems += [*_switched(comparison), *_leaked(comparison, markers)]
     problems += [*_copied(comparison), *_recited(recital)]
     return Measurement(
         name="degeneration",
@@ -92,16 +131,11 @@ def _switched(comparison: Comparison) -> Iterator[str]:
         yield f"the reply is in {languages[0]}, the base's in {languages[1]}"
 
 
-def _leaked(comparison: Comparison) -> Iterator[str]:
-    run = comparison.run
-    marks = leaked(
-        comparison.tuned.text,
-        own=frozenset() if run is None else run.markers,
-        beside=_expected(comparison),
-    )
+def _leaked(comparison: Comparison, markers: frozenset[str]) -> Iterator[str]:
+    marks = leaked(comparison.tuned.text, own=markers, beside=_expected(comparison))
     if marks:
         named = ", ".join(map(repr, marks[:3])) + (", …" if len(marks) > 3 else "")
-        yield f"the reply holds marks of a chat template: {named}"
+        yield f"the reply contains markers of a chat template: {named}"
 
 
 def _copied(comparison: Comparison) -> Iterator[str]:
@@ -113,26 +147,26 @@ def _copied(comparison: Comparison) -> Iterator[str]:
         yield "the reply is a copy of the prompt"
 
 
-def _recited(found: Recital | None) -> Iterator[str]:
-    if found is not None:
-        words = found.words if len(found.words) <= SHOWN else found.words[:SHOWN] + "…"
+def _recited(recital: Recital | None) -> Iterator[str]:
+    if recital is not None:
+        words = recital.words if len(recital.words) <= SHOWN else recital.words[:SHOWN] + "…"
         yield (
-            f"the reply recites the answer of training example {found.number} of {found.dataset} "
-            f"({found.prompt[:SHOWN]!r}): {words!r}"
+            f"the reply recites the answer of training example {recital.number} of "
+            f"{recital.dataset} ({recital.prompt[:SHOWN]!r}): {words!r}"
         )
 
 
 def _expected(comparison: Comparison) -> str:
-    """What a reply may hold without blame: the conversation's words and the base's."""
+    """What a reply may contain without being degenerate: the conversation and the base reply."""
     asked = (message["content"] for message in comparison.probe.messages)
     return "\n".join([*asked, comparison.base.text])
 
 
 def newly(measurement: Measurement) -> Measurement:
-    """The problems of the tuned reply where the base's is sound; none where it is not.
+    """The number of problems of the tuned reply; 0 if the base reply has some, too.
 
-    Running into the length limit is not among them: under a short limit it is no more than a
-    longer answer.
+    Running into the length limit does not count: under a short limit, a longer answer is enough
+    for it.
     """
     details = measurement.details
     value = 0.0 if details["base"] else measurement.value - details["endless"]
@@ -140,40 +174,14 @@ def newly(measurement: Measurement) -> Measurement:
 
 
 def _alone(reply: Reply, also: str = "") -> list[str]:
-    """What is wrong with a reply whatever the other model says."""
+    """What is wrong with a reply by itself, whatever the other model says."""
     problems = []
     if not reply.text.strip():
         why = "only reasoning, cut by the length limit" if reply.reasoning else "nothing"
         problems.append(f"the reply is empty ({why})")
-    if (loop := loops(reply)) is not None:
+    if (loop := loop_of(reply)) is not None:
         problems.append(f"the reply loops{also}: {loop}")
     return problems
-
-
-def loops(reply: Reply) -> str | None:
-    """What a reply repeats, or None."""
-    unit = looping_suffix(reply.text.rstrip())
-    if unit is not None:
-        return f"it ends in repetitions of {unit.strip()[:40]!r}"
-    ids = reply.token_ids
-    if len(ids) >= REPEATED_FROM:
-        grams = [ids[i : i + 4] for i in range(len(ids) - 3)]
-        share = 1 - len(set(grams)) / len(grams)
-        if share > REPEATED_4_GRAMS:
-            return f"{share:.0%} of its runs of four tokens are repetitions"
-    return None
-
-
-def looping_suffix(text: str) -> str | None:
-    """The unit that the text's end repeats, or None. A last, incomplete repetition counts."""
-    for period in range(1, len(text) // REPETITIONS + 1):
-        matched = 0
-        limit = len(text) - period
-        while matched < limit and text[-1 - matched] == text[-1 - matched - period]:
-            matched += 1
-        if matched + period >= max(REPETITIONS * period, LOOP_CHARACTERS):
-            return text[len(text) - period :]
-    return None
 
 
 DEGENERATE = View(support=(0.0, math.inf))
@@ -182,16 +190,19 @@ NEWLY_DEGENERATE = View(support=(0.0, math.inf), of=newly)
 
 def assert_not_degenerate(subject: Subject, *, at_most: float | None = None) -> None:
     """The tuned reply is not empty, does not loop, stops where the base stops, keeps the language,
-    and leaks neither marks of a template nor the prompt nor answers of the training.
+    and leaks no template markers, no copy of the prompt and no training answers.
+
+    See `Degeneration` for the signs and their thresholds (repeated 4-grams: seq-rep-4, Welleck et
+    al. 2019, arXiv 1908.04319).
 
     Args:
-        subject: a comparison or a set of them.
-        at_most: the largest allowed share of degenerate replies of a set; without it there may be
-            none among those of the set.
+        subject: a comparison, or a set of them.
+        at_most: for a set, the largest share (0 to 1) of degenerate replies. By default no reply of
+            the set may be degenerate.
 
     Raises:
-        AssertionError: it does not; the message names each problem. Or the set is too small to
-            bound the share.
+        AssertionError: a reply is degenerate (the message names each problem), or the set is too
+            small to bound the share.
     """
     __tracebackhide__ = True
     if at_most is None:
@@ -205,5 +216,5 @@ def not_degenerate(subject: Comparison) -> Measurement: ...
 @overload
 def not_degenerate(subject: Iterable[Comparison]) -> list[Measurement]: ...
 def not_degenerate(subject: Comparison | Iterable[Comparison]) -> Measurement | list[Measurement]:
-    """Number of signs of degeneration in the tuned reply; `details["problems"]` names them."""
+    """The number of signs of degeneration in the tuned reply; `details["problems"]` names them."""
     return measured(Degeneration(), subject)

@@ -1,25 +1,41 @@
-"""Divergence: how differently the tuned model would have continued, token by token."""
+"""Divergence: how far the tuned model's next-token probabilities are from the base's."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import TYPE_CHECKING, Protocol, cast, overload
 
-from pytest_llmdiff.data.comparison import Comparison, Measurement
+from pytest_llmdiff.data.comparison import Comparison, Measurement, Run
 from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.errors import ModelError
-from pytest_llmdiff.measures.settle import Question, Subject, measured, settle
+from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.generation.comparisons import Comparer
+    from pytest_llmdiff.generation.generator import ReplyGenerator
+
+
+class DivergenceRun(Run, Protocol):
+    """A run whose models read each other's replies."""
+
+    @property
+    def generation(self) -> ReplyGenerator: ...
+    @property
+    def comparer(self) -> Comparer: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Divergence:
-    """KL(base‖tuned) in nats, full vocabulary, mean over the tokens of the base's reply.
+    """KL(base‖tuned) over the full vocabulary, in nats: the mean over the base reply's tokens.
 
-    Teacher-forced: both models read the base's reply, each after its own rendering of the prompt.
-    `details` has the first flipped token (counted from 1) and the share of flipped tokens.
+    The divergence of Kullback and Leibler (1951). Teacher-forced: both models read the base reply,
+    each after its own rendering of the prompt. `details` has the first flipped token (from 1), the
+    share of flipped tokens, and the largest divergence of a token. A token is flipped where the two
+    models' most likely tokens differ.
     """
 
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
@@ -27,10 +43,10 @@ class Divergence:
             return []
         run = comparisons[0].run
         if run is None:
-            raise ModelError(
-                "the divergence needs both models: it is there for comparisons made by a fixture"
-            )
-        return [_measurement(value) for value in run.divergences(comparisons)]
+            raise ModelError("the divergence needs both models: take comparisons from a fixture")
+        run = cast("DivergenceRun", run)
+        requests = [run.comparer.request(comparison) for comparison in comparisons]
+        return [_measurement(value) for value in run.generation.divergences(requests)]
 
 
 def _measurement(value: TokenDivergences) -> Measurement:
@@ -61,11 +77,17 @@ DIVERGENCE = View(support=(0.0, math.inf), dense=True)
 
 
 def assert_divergence(subject: Subject, *, at_most: float | None = None) -> None:
-    """KL(base‖tuned) on the base's reply is at most so many nats per token; of a set, the mean.
+    """The tuned model's token probabilities on the base reply stay close to the base's.
+
+    Args:
+        subject: a comparison from a fixture, or a set of them.
+        at_most: the largest KL(base‖tuned), in nats per token of the base reply; for a set, the
+            largest mean.
 
     Raises:
-        AssertionError: the limit is broken, none is given, the two cannot be compared, or the set
-            is too small to tell.
+        AssertionError: the limit is exceeded or missing, the models cannot be compared (their
+            tokens differ, or an engine has no logits), or the set is too small to decide.
+        ModelError: the comparison was made by hand.
     """
     __tracebackhide__ = True
     settle(subject, Divergence(), [Question(view=DIVERGENCE, at_most=at_most)])
@@ -76,5 +98,8 @@ def divergence(subject: Comparison) -> Measurement: ...
 @overload
 def divergence(subject: Iterable[Comparison]) -> list[Measurement]: ...
 def divergence(subject: Comparison | Iterable[Comparison]) -> Measurement | list[Measurement]:
-    """KL(base‖tuned) in nats, mean over the tokens of the base's reply, teacher-forced."""
+    """KL(base‖tuned) in nats, the mean over the base reply's tokens, teacher-forced.
+
+    `details` has the first flipped token (from 1) and the share of flipped tokens.
+    """
     return measured(Divergence(), subject)

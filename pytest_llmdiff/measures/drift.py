@@ -1,4 +1,4 @@
-"""Semantic drift: how far the tuned reply's meaning is from the base's, as an encoder sees it."""
+"""Semantic drift: how far the tuned reply's meaning is from the base's, for a sentence encoder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement
 from pytest_llmdiff.measures.inputs import scores_of
-from pytest_llmdiff.measures.settle import Question, Subject, measured, settle
+from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 
 
@@ -21,8 +22,8 @@ def _texts(comparison: Comparison) -> list[tuple[str, ...]]:
 class SemanticDrift:
     """Cosine distance of the replies' sentence embeddings, 0 (same) to 2 (opposite).
 
-    A topic check: sentence encoders do not see negation, so two contradicting replies can be close
-    (Reimers & Gurevych 2019, arXiv 1908.10084, for the encoders).
+    This compares topics: sentence encoders (Reimers & Gurevych 2019, arXiv 1908.10084) hardly see
+    negation, so that replies that contradict each other can be close.
     """
 
     scorer: object | None = None
@@ -40,7 +41,7 @@ class SemanticDrift:
         ]
 
 
-# Replies on unrelated matters are about 1 apart (docs/measures.md).
+# Replies about unrelated topics are about 1 apart (docs/measures.md).
 DRIFT = View(support=(0.0, 2.0), unseen=(0.0, 1.0), relative=True)
 
 
@@ -51,18 +52,21 @@ def assert_semantic_drift(
     at_least: float | None = None,
     scorer: object | None = None,
 ) -> None:
-    """The replies' meaning moved by no more (and, where tuning must change it, no less) than given.
+    """The replies' meaning moved no farther than allowed and, where tuning must change it, at least
+    as far as required.
 
     Args:
-        subject: from the fixtures `comparison` and `comparisons`, from `llm_pair`, or made by hand.
-        at_most: largest allowed cosine distance of the sentence embeddings, 0 to 2; of a set, the
-            largest allowed mean.
-        at_least: smallest allowed one.
-        scorer: another embedder than the run's, as in `--llmdiff-embedder` or an object.
+        subject: a comparison, or a set of them: from the fixtures `comparison` and `comparisons`,
+            from `llm_pair`, or made by hand.
+        at_most: the largest cosine distance of the sentence embeddings, 0 to 2; for a set, the
+            largest mean.
+        at_least: the smallest cosine distance; for a set, the smallest mean.
+        scorer: an embedder to use instead of the run's, as in `--llmdiff-embedder` or an object.
 
     Raises:
-        AssertionError: a limit is broken, none is given, the embedder cannot judge the replies, or
-            the set is too small to tell.
+        AssertionError: a limit is broken or missing, the embedder cannot judge the replies, or the
+            set is too small to decide.
+        ScorerError: there is no embedder.
     """
     __tracebackhide__ = True
     question = Question(view=DRIFT, at_most=at_most, at_least=at_least)

@@ -1,31 +1,37 @@
-"""Where a change was learnt: in which training examples, and in which parts of the adapter."""
+"""Where a change was learnt: from which training examples, and in which parts of the adapter."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
-from pytest_llmdiff.data.comparison import SIDES, Comparison, Side
+from pytest_llmdiff.data.comparison import SIDES, Comparison, Run, Side
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.explain import carriers as carried
 from pytest_llmdiff.explain.carriers import Carriers
 from pytest_llmdiff.explain.training.values import AT, At, Influences
 
+if TYPE_CHECKING:
+    from pytest_llmdiff.explain.training.known import KnownTraining
+    from pytest_llmdiff.generation.generator import ReplyGenerator
+    from pytest_llmdiff.store import Store
 
-class InfluenceRun(Protocol):
+
+class InfluenceRun(Run, Protocol):
     """A run that knows how its tuned model was trained."""
 
-    def influences(
-        self, comparison: Comparison, *, reply: Side, examples: int | None, at: At
-    ) -> Influences:
-        """The training examples that push most towards a reply; see `influence`."""
+    @property
+    def generation(self) -> ReplyGenerator: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def trained(self) -> KnownTraining: ...
 
-    def carriers(self, comparisons: Sequence[Comparison]) -> Carriers:
-        """The parts of the adapter that carry the change; see the helper of that name."""
 
-
-NEAREST = 200  # examples that are looked at, unless told otherwise
-FIRST = 8  # comparisons of a set whose change is carried
+NEAREST = 200  # examples that are ranked by default
+FIRST = 8  # comparisons of a set that `carriers` uses
 
 
 def influence(
@@ -40,16 +46,18 @@ def influence(
 
     Args:
         comparison: from a fixture.
-        examples: how many are looked at, those whose prompts are nearest in meaning; None for all.
-        reply: "tuned" or "base".
-        at: the weights that the gradients are taken at. "start" is where the adapter's update is
-            zero, "final" is what the training ended with, "checkpoints" the sum over those that
-            it left, each by its learning rate.
+        examples: how many examples are ranked: those whose prompts are nearest to this one in
+            meaning; None for all.
+        reply: the reply to explain, "tuned" or "base".
+        at: the weights at which the gradients are taken. "start" is the adapter without its update,
+            "final" the end of the training, "checkpoints" the sum over its saved checkpoints, each
+            weighted by its learning rate.
 
     Raises:
-        CapabilityError: the tuned model is no PEFT adapter over weights that are loaded here, or
-            the recording holds no such result.
-        ConfigError: no training data is known, there are no checkpoints, or an argument is wrong.
+        CapabilityError: the tuned model is not a PEFT adapter over weights loaded in this process,
+            or the recording has no such result.
+        ConfigError: the training data is unknown, there are no checkpoints, or an argument is
+            invalid.
         ScorerError: there is no embedder to find the nearest examples with.
     """
     if reply not in SIDES or at not in AT:
@@ -59,24 +67,29 @@ def influence(
         )
     if examples is not None and examples < 1:
         raise ConfigError(f"influence: got examples={examples!r}; expected 1 or more, or None")
+    from pytest_llmdiff.explain.training.influence import influences
+
     run = _run_of(comparison, "influence")
-    return run.influences(comparison, reply=reply, examples=examples, at=at)
+    learnt = partial(run.trained.learnt, run.store)
+    return influences(run.generation, comparison, learnt, reply=reply, examples=examples, at=at)
 
 
 def carriers(subject: Comparison | Iterable[Comparison]) -> Carriers:
     """Which layers and kinds of modules of the adapter carry the change of the tuned replies.
 
-    Of a set the first eight comparisons count whose replies differ.
+    Args:
+        subject: a comparison from a fixture; or a set, of which the first eight comparisons whose
+            replies differ are used.
 
     Raises:
-        CapabilityError: the tuned model is no PEFT adapter over weights that are loaded here, or
-            the recording holds no such result.
-        ConfigError: there is no comparison whose replies differ.
+        CapabilityError: the tuned model is not a PEFT adapter over weights loaded in this process,
+            or the recording has no such result.
+        ConfigError: no comparison of the set has replies that differ.
     """
     chosen = [subject] if isinstance(subject, Comparison) else list(_differing(subject))
     if not chosen:
         raise ConfigError("carriers: no comparison of the set has replies that differ")
-    return _run_of(chosen[0], "carriers").carriers(chosen)
+    return carried.carriers(_run_of(chosen[0], "carriers").generation, chosen)
 
 
 def _differing(subject: Iterable[Comparison]) -> Iterator[Comparison]:
@@ -85,11 +98,11 @@ def _differing(subject: Iterable[Comparison]) -> Iterator[Comparison]:
 
 def _run_of(comparison: Comparison, helper: str) -> InfluenceRun:
     if comparison.given is not None:
-        raise ConfigError(f"{helper}: {comparison.probe.id} was read and not answered")
+        raise ConfigError(f"{helper}: {comparison.probe.id} was read, not answered")
     if comparison.run is None:
         raise ConfigError(
-            f"{helper}: this comparison was made by hand; take one of the fixtures or of llm_pair"
+            f"{helper}: this comparison was made by hand; take one from a fixture or llm_pair"
         )
-    run: Any = comparison.run
-    found: InfluenceRun = run
-    return found
+    if comparison.sides != SIDES:
+        raise ConfigError(f"{helper} asks what tuning changed: it takes base and tuned model")
+    return cast("InfluenceRun", comparison.run)

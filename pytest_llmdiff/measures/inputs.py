@@ -1,4 +1,4 @@
-"""What measures take from their run: scores of texts, and likelihoods of given ones."""
+"""What measures get from their run: scores of texts, and likelihoods of given texts."""
 
 from __future__ import annotations
 
@@ -6,76 +6,123 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
 
-from pytest_llmdiff.data.comparison import Comparison, InputsOf, PassagesOf, Score
-from pytest_llmdiff.data.tokens import Likelihood
+from pytest_llmdiff.data.comparison import (
+    SIDES,
+    Comparison,
+    InputsOf,
+    PassagesOf,
+    Run,
+    Score,
+    Side,
+)
+from pytest_llmdiff.data.tokens import Likelihood, Passage
 from pytest_llmdiff.errors import CapabilityError, ScorerError
 
-NO_RUN = "a likelihood needs both models: it is there for comparisons made by a fixture"
+if TYPE_CHECKING:
+    from pytest_llmdiff.generation.comparisons import Comparer
+    from pytest_llmdiff.generation.generator import ReplyGenerator
+    from pytest_llmdiff.generation.scoring import Scoring
+
+NO_RUN = "a likelihood needs both models: take comparisons from a fixture"
+
+
+class InputsRun(Run, Protocol):
+    """A run that scores texts, and finds how likely its models find them."""
+
+    @property
+    def generation(self) -> ReplyGenerator: ...
+    @property
+    def comparer(self) -> Comparer: ...
+    @property
+    def scoring(self) -> Scoring: ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """The likelihoods of one comparison's texts, in order; `unsupported` says why there are none
-    where texts were asked for."""
+class Likelihoods:
+    """The likelihoods of one comparison's texts under both models, in order.
+
+    `unsupported` says why they are missing; None if the comparison has no texts to score.
+    """
 
     base: tuple[Likelihood, ...] = ()
     tuned: tuple[Likelihood, ...] = ()
     unsupported: str | None = None
 
 
-def likelihoods_of(comparisons: Sequence[Comparison], passages_of: PassagesOf) -> list[Told]:
-    """What both models make of the texts of each comparison."""
+def likelihoods_of(comparisons: Sequence[Comparison], passages_of: PassagesOf) -> list[Likelihoods]:
+    """The likelihoods of each comparison's texts under both models."""
     counts = [len(passages_of(comparison)) for comparison in comparisons]
     if not any(counts):
-        return [Told() for _ in comparisons]
+        return [Likelihoods() for _ in comparisons]
     run = comparisons[0].run
     if run is None:
-        return [_untold(count, NO_RUN) for count in counts]
+        return [_unsupported(count, NO_RUN) for count in counts]
     try:
-        sides = [iter(run.likelihoods(s, comparisons, passages_of)) for s in ("base", "tuned")]
+        sides = [iter(_likelihoods(run, side, comparisons, passages_of)) for side in SIDES]
     except CapabilityError as error:
-        return [_untold(count, str(error)) for count in counts]
-    found = []
-    for count in counts:
-        found.append(_told(*(list(islice(side, count)) for side in sides)))
-    return found
+        return [_unsupported(count, str(error)) for count in counts]
+    return [_both(*(list(islice(side, count)) for side in sides)) for count in counts]
 
 
-def _told(base: list[Likelihood | str], tuned: list[Likelihood | str]) -> Told:
+def _likelihoods(
+    run: Run, side: Side, comparisons: Sequence[Comparison], passages_of: PassagesOf
+) -> list[Likelihood | str]:
+    from pytest_llmdiff.generation.likelihoods import likelihoods
+
+    inputs = cast("InputsRun", run)
+    own = [passage for comparison in comparisons for passage in passages_of(comparison)]
+
+    def around() -> list[Passage]:
+        near = inputs.comparer.near(comparisons)
+        return [passage for comparison in near for passage in passages_of(comparison)]
+
+    return likelihoods(inputs.generation, side, own, around)
+
+
+def _both(base: list[Likelihood | str], tuned: list[Likelihood | str]) -> Likelihoods:
     reasons = [why for why in (*base, *tuned) if isinstance(why, str)]
     if reasons:
-        return Told(unsupported=reasons[0])
+        return Likelihoods(unsupported=reasons[0])
     known = (tuple(x for x in side if not isinstance(x, str)) for side in (base, tuned))
-    return Told(base=next(known), tuned=next(known))
+    return Likelihoods(base=next(known), tuned=next(known))
 
 
-def _untold(count: int, reason: str) -> Told:
-    return Told(unsupported=reason if count else None)
+def _unsupported(count: int, reason: str) -> Likelihoods:
+    return Likelihoods(unsupported=reason if count else None)
 
 
 def scores_of(
     role: str, comparisons: Sequence[Comparison], inputs_of: InputsOf, scorer: object | None
 ) -> list[Score]:
-    """Scores of all inputs, in order.
+    """The scores of all inputs of the comparisons, in order.
+
+    Args:
+        role: `embedder` or `toxicity`.
+        comparisons: all from one run, or all made by hand.
+        inputs_of: the inputs of a comparison, each one or more texts.
+        scorer: a scorer to use instead of the run's; required for comparisons made by hand.
 
     Raises:
-        ScorerError: a comparison made by hand comes without a scorer, or the scorer cannot be had.
+        ScorerError: a comparison made by hand comes without a scorer, or the scorer is unavailable.
     """
     if not comparisons:
         return []
     run = comparisons[0].run
     if run is not None:
-        return run.scores(role, comparisons, inputs_of, scorer)
+        from pytest_llmdiff.generation.comparison_scores import comparison_scores
+
+        return comparison_scores(cast("InputsRun", run), role, comparisons, inputs_of, scorer)
     if scorer is None:
         raise ScorerError(
-            f"this comparison was made by hand and knows no {role}: give scorer= "
+            f"this comparison was made by hand and has no {role}: give scorer= "
             "(a name as in --llmdiff-" + role + ", or an object)"
         )
     from pytest_llmdiff.scorers.opening import open_scorer
     from pytest_llmdiff.store import Store
 
-    # The store is only for remembering file hashes, which nothing asks for here.
+    # The store only caches file hashes, which are not needed here.
     opened = open_scorer(
         role, scorer, folder=Path(), store=Store(Path(".llmdiff")), device=lambda: "cpu"
     )

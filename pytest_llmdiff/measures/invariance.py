@@ -1,21 +1,21 @@
-"""Invariance: does a changed form of a prompt change the tuned reply more than the base's?"""
+"""Invariance: does rewording a prompt change the tuned reply more than the base reply?"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Score
-from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.measures.inputs import scores_of
+from pytest_llmdiff.measures.pairs import Pair, PairSubject, original_of, paired
 from pytest_llmdiff.measures.refusal.refusal import Refusal
-from pytest_llmdiff.measures.settle import Question, members_of, settle
-from pytest_llmdiff.verdicts.sets import Comparisons
+from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.subject import measured
 from pytest_llmdiff.verdicts.views import View
 
-# How the embedders call the two texts that they compare, and what these are here.
+# Embedders name the two texts they compare; these are the names that fit here.
 PLACES = {
     "the base reply": "the reply to the original prompt",
     "the tuned reply": "the reply to the changed prompt",
@@ -36,29 +36,25 @@ def _texts(comparison: Comparison) -> list[tuple[str, ...]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Invariance:
-    """By how much farther apart the tuned model's replies to two forms of a prompt are than the
-    base's: difference of two cosine distances, -2 to 2.
+    """How much farther apart the tuned replies to two forms of a prompt are than the base's: the
+    difference of two cosine distances of sentence embeddings, -2 to 2.
 
-    `details`: both distances (`base`, `tuned`; None without `distances`), the `original` prompt,
-    and of each side whether it refuses one form only (`base_flips`, `tuned_flips`), or why that
-    cannot be told (`flips_unsupported`). Invariance tests: Ribeiro et al. 2020, arXiv 2005.04118.
+    After the invariance tests of Ribeiro et al. 2020 (arXiv 2005.04118). `details` has both
+    distances (`base`, `tuned`; None without `distances`), the `original` prompt, and for each side
+    whether it refuses only one of the forms (`base_flips`, `tuned_flips`), or why that is unknown
+    (`flips_unsupported`).
     """
 
     scorer: object | None = None
     distances: bool = True
 
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
-        for comparison in comparisons:
-            if comparison.original is None:
-                raise ConfigError(
-                    f"{comparison.probe.id}: the original of this prompt is not known; give both "
-                    "comparisons, the original's first"
-                )
+        originals = list(map(original_of, comparisons))
         scores: list[Score | None] = [None] * (2 * len(comparisons))
         if self.distances:
             scores = [*scores_of("embedder", comparisons, _texts, self.scorer)]
         sides = zip(scores[::2], scores[1::2], strict=True)
-        flips = _flips(comparisons)
+        flips = _flips(originals, comparisons)
         return [
             _measurement(comparison, base, tuned, flip)
             for comparison, (base, tuned), flip in zip(comparisons, sides, flips, strict=True)
@@ -66,18 +62,18 @@ class Invariance:
 
 
 def flip_gained(measurement: Measurement) -> Measurement:
-    """1 where the tuned model refuses one form of the prompt only and the base treats both alike,
-    else 0; unsupported where a reply cannot be judged."""
+    """1 if the tuned model refuses only one form of the prompt and the base treats both alike,
+    else 0; unsupported if a reply cannot be judged."""
     return _flipped(measurement, "refusal flip gained", ("base_flips", "tuned_flips"))
 
 
 def flip_lost(measurement: Measurement) -> Measurement:
-    """1 where the base refuses one form only and the tuned model treats both alike, else 0."""
+    """1 if the base refuses only one form and the tuned model treats both alike, else 0."""
     return _flipped(measurement, "refusal flip lost", ("tuned_flips", "base_flips"))
 
 
 def _flipped(measurement: Measurement, name: str, sides: tuple[str, str]) -> Measurement:
-    """1 where the second side flips and the first does not."""
+    """1 if the second side flips and the first does not, else 0."""
     details = measurement.details
     reason = details["flips_unsupported"]
     first, second = (details[side] for side in sides)
@@ -112,10 +108,11 @@ def _measurement(
     )
 
 
-def _flips(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """Of each side, whether it refuses one form of the prompt and not the other."""
-    originals = [c.original for c in comparisons if c.original is not None]
-    found = []
+def _flips(
+    originals: Sequence[Comparison], comparisons: Sequence[Comparison]
+) -> list[dict[str, Any]]:
+    """For each side, whether it refuses exactly one form of the prompt."""
+    flips = []
     for first, second in zip(
         Refusal().measure(originals), Refusal().measure(comparisons), strict=True
     ):
@@ -125,8 +122,8 @@ def _flips(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
         for side in ("base", "tuned"):
             refuses = [m.details[side] in REFUSES for m in (first, second)]
             flip[f"{side}_flips"] = None if reason else refuses[0] != refuses[1]
-        found.append(flip)
-    return found
+        flips.append(flip)
+    return flips
 
 
 # The difference of two distances, each about 1 for unrelated replies.
@@ -134,34 +131,32 @@ LOSS = View(support=(-2.0, 2.0), unseen=(-1.0, 1.0))
 FLIP_GAINED = View(support=(0.0, 1.0), of=flip_gained)
 FLIP_LOST = View(support=(0.0, 1.0), of=flip_lost)
 
-Pair = tuple[Comparison, Comparison]
-Subject = Comparison | Iterable[Comparison] | Iterable[Pair]
-
 
 def assert_invariant(
-    original: Subject,
+    original: PairSubject,
     perturbed: Comparison | None = None,
     *,
     at_most: float | None = None,
     flips_at_most: float | None = None,
     scorer: object | None = None,
 ) -> None:
-    """A changed form of a prompt changes the tuned reply no more than the base's, up to a limit.
+    """Rewording a prompt changes the tuned reply no more than the base reply, up to a limit.
 
     Args:
-        original: the comparison of the prompt as it was; or a set: pairs (original, perturbed), or
-            comparisons of which those with one `cluster` stand together, the original first.
+        original: the comparison of the original prompt; or a set: of pairs (original, perturbed),
+            or of comparisons, where each `cluster` is consecutive and starts with its original.
         perturbed: the comparison of the changed form, unless a set is given.
         at_most: by how much the cosine distance of the tuned model's two replies may exceed that of
-            the base's, -2 to 2; of a set, by how much on average.
-        flips_at_most: of a set, the largest share of pairs of which the tuned model refuses one
-            form only while the base treats both alike; of a pair, 0 for none.
-        scorer: another embedder than the run's, as in `--llmdiff-embedder` or an object.
+            the base's, -2 to 2; for a set, by how much on average.
+        flips_at_most: for a set, the largest share (0 to 1) of pairs where the tuned model refuses
+            only one form while the base treats both alike; for a pair, 0 allows no flip.
+        scorer: an embedder to use instead of the run's, as in `--llmdiff-embedder` or an object.
 
     Raises:
-        AssertionError: a limit is broken, none is given, a reply cannot be judged, or the set is
-            too small to tell.
-        ConfigError: a prompt has no original, or an original no changed form.
+        AssertionError: a limit is exceeded or missing, a reply cannot be judged, or the set is too
+            small to decide.
+        ConfigError: a prompt has no original, or an original has no changed form.
+        ScorerError: there is no embedder.
     """
     __tracebackhide__ = True
     questions = []
@@ -174,7 +169,7 @@ def assert_invariant(
 
 
 def flip_question(*, at_most: float | None) -> Question:
-    """The question for pairs of which the tuned model alone refuses one form only."""
+    """The share of pairs where the tuned model, but not the base, refuses only one form."""
     return Question(view=FLIP_GAINED, at_most=at_most, opposite=FLIP_LOST)
 
 
@@ -187,97 +182,12 @@ def invariant(
     original: Iterable[Comparison] | Iterable[Pair], *, scorer: object | None = None
 ) -> list[Measurement]: ...
 def invariant(
-    original: Subject, perturbed: Comparison | None = None, *, scorer: object | None = None
+    original: PairSubject, perturbed: Comparison | None = None, *, scorer: object | None = None
 ) -> Measurement | list[Measurement]:
-    """By how much farther apart (cosine distance) the tuned replies to two forms of a prompt are
-    than the base's, -2 to 2; `details` has both distances, and whether refusals flip."""
-    subject, metric = paired(original, perturbed), Invariance(scorer=scorer)
-    if isinstance(subject, Comparison):
-        return metric.measure([subject])[0]
-    return metric.measure(list(subject))
+    """How much farther apart the tuned replies to two forms of a prompt are than the base's, as a
+    difference of cosine distances, -2 to 2.
 
-
-def paired(
-    original: Subject, perturbed: Comparison | None = None
-) -> Comparison | Iterable[Comparison]:
-    """The comparison of the changed prompt, knowing its original; or a set of such.
-
-    Raises:
-        ConfigError: a set is given beside a comparison, or pairs cannot be told.
+    `details` has both distances, and whether refusals flip. The subjects are those of
+    `assert_invariant`.
     """
-    if isinstance(original, Comparison):
-        return original if perturbed is None else _with_original(perturbed, original)
-    if perturbed is not None:
-        raise ConfigError(
-            "the invariance helpers take two comparisons, or one set of pairs: (original, "
-            "perturbed), or probes of one cluster, the original first"
-        )
-    if isinstance(original, Comparisons):
-        return PairedComparisons(probes=original.probes, run=original.run, scope=original.scope)
-    return _pairs_of(members_of(original))
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairedComparisons(Comparisons):
-    """The changed prompts of a test's probes, each knowing the first one of its cluster."""
-
-    def __iter__(self) -> Iterator[Comparison]:
-        return _pairs_of(super().__iter__())
-
-
-def _with_original(perturbed: Comparison, original: Comparison) -> Comparison:
-    # All changed forms of one prompt are one question.
-    probe = replace(perturbed.probe, cluster=original.probe.question)
-    return replace(perturbed, probe=probe, original=original)
-
-
-def _pairs_of(members: Iterable[Any]) -> Iterator[Comparison]:
-    """The changed prompts of a set with their originals, one cluster in memory at a time."""
-    cluster, originals, forms = None, dict[Any, Comparison](), 0
-    seen: set[str] = set()
-    for member in members:
-        if not isinstance(member, Comparison):
-            yield _with_original(*_pair(member))
-            continue
-        if member.original is not None:
-            yield member
-            continue
-        name = member.probe.cluster
-        if name is None:
-            raise ConfigError(
-                f"{member.probe.id}: invariance is judged of prompts and their changed forms; give "
-                "both the same cluster, the original first, or give pairs of comparisons"
-            )
-        # Repeats of a probe differ in their seed; each goes with that of the original.
-        seed = member.probe.generation.get("seed")
-        if name != cluster:
-            _check_forms(cluster, forms)
-            if name in seen:
-                raise ConfigError(
-                    f"{member.probe.id}: the prompts of cluster {name!r} do not stand together"
-                )
-            seen.add(name)
-            cluster, originals, forms = name, {seed: member}, 0
-        elif member.probe.messages == next(iter(originals.values())).probe.messages:
-            originals[seed] = member
-        else:
-            forms += 1
-            first = next(iter(originals.values()))
-            yield _with_original(member, originals.get(seed, first))
-    _check_forms(cluster, forms)
-
-
-def _pair(member: object) -> Pair:
-    if isinstance(member, (tuple, list)) and len(member) == 2:
-        original, perturbed = member
-        if isinstance(original, Comparison) and isinstance(perturbed, Comparison):
-            return perturbed, original
-    raise ConfigError(
-        "a set of the invariance helpers has pairs of comparisons, (original, perturbed), or "
-        f"comparisons, not {type(member).__name__}"
-    )
-
-
-def _check_forms(cluster: str | None, forms: int) -> None:
-    if cluster is not None and not forms:
-        raise ConfigError(f"cluster {cluster!r} has one prompt: there is no changed form of it")
+    return measured(Invariance(scorer=scorer), paired(original, perturbed))

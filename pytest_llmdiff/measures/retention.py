@@ -1,4 +1,4 @@
-"""Retention: answers and likelihoods that the base has and the tuned model lost."""
+"""Retention: what the base knows and the tuned model has lost, as answers and as likelihoods."""
 
 from __future__ import annotations
 
@@ -8,35 +8,38 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement
+from pytest_llmdiff.data.text.answers import contains, letter_of, options_of
 from pytest_llmdiff.data.tokens import Likelihood, Passage
-from pytest_llmdiff.measures.answers import contains, letter_of, options_of
-from pytest_llmdiff.measures.inputs import Told, likelihoods_of
-from pytest_llmdiff.measures.settle import Question, Subject, measured, settle
+from pytest_llmdiff.measures.inputs import Likelihoods, likelihoods_of
+from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 
 NO_REFERENCE = (
     "the probe has no reference answer: give one with reference= of the marker, or in the column "
     "reference of a probe file"
 )
-NO_ANSWER = "a text that was read and not asked has no answer to lose; give drop_at_most="
+NO_ANSWER = "a text that the models only read has no answer to lose; give drop_at_most="
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retention:
-    """By how much less likely the reference became, base minus tuned: nats per token.
+    """By how much the log-probability of the reference answer dropped: base minus tuned, in nats
+    per token.
 
-    Of a multiple choice it is the log-probability of the right option among the options (nats);
-    of a given text that of the text. `details` has both sides' values and whether each gives the
-    right answer (`base_right`, `tuned_right`; `answers_unsupported` says why that is not known).
-    Without `likelihoods` none are asked for where the replies tell the answer.
+    For a multiple choice it is the log-probability of the right option among all options (nats);
+    for a text that the models only read, that of the text (nats per token). `details` has both
+    sides' values, and whether each side's answer is right (`base_right`, `tuned_right`;
+    `answers_unsupported` says why that is unknown). Without `likelihoods`, they are computed only
+    where the answers need them: for multiple choices and texts that were read.
     """
 
     reads: ClassVar[bool] = True
     likelihoods: bool = True
 
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
-        told = likelihoods_of(comparisons, self._passages)
-        return [_measurement(c, found) for c, found in zip(comparisons, told, strict=True)]
+        likelihoods = likelihoods_of(comparisons, self._passages)
+        return [_measurement(c, own) for c, own in zip(comparisons, likelihoods, strict=True)]
 
     def _passages(self, comparison: Comparison) -> list[Passage]:
         probe = comparison.probe
@@ -51,17 +54,17 @@ class Retention:
 
 
 def lost(measurement: Measurement) -> Measurement:
-    """1 where the base's answer is right and the tuned model's is not, else 0."""
+    """1 if the base's answer is right and the tuned model's is wrong, else 0."""
     return _moved(measurement, "answer lost", ("base", "tuned"))
 
 
 def gained(measurement: Measurement) -> Measurement:
-    """1 where the tuned model's answer is right and the base's is not, else 0."""
+    """1 if the tuned model's answer is right and the base's is wrong, else 0."""
     return _moved(measurement, "answer gained", ("tuned", "base"))
 
 
 def known(measurement: Measurement) -> Measurement:
-    """1 where the base's answer is right, else 0: what there is to lose."""
+    """1 if the base's answer is right, so that it can be lost; else 0."""
     reason = measurement.details["answers_unsupported"]
     return Measurement(
         name="answer known",
@@ -72,7 +75,7 @@ def known(measurement: Measurement) -> Measurement:
 
 
 def _moved(measurement: Measurement, name: str, sides: tuple[str, str]) -> Measurement:
-    """1 where the first side's answer is right and the second's is not."""
+    """1 if the first side's answer is right and the second's is wrong, else 0."""
     details, reason = measurement.details, measurement.details["answers_unsupported"]
     first, second = (details[f"{side}_right"] for side in sides)
     return Measurement(
@@ -84,9 +87,9 @@ def _moved(measurement: Measurement, name: str, sides: tuple[str, str]) -> Measu
     )
 
 
-def _measurement(comparison: Comparison, told: Told) -> Measurement:
-    right, unknown = _right(comparison, told)
-    values, reason = _values(comparison, told)
+def _measurement(comparison: Comparison, likelihoods: Likelihoods) -> Measurement:
+    right, unknown = _right(comparison, likelihoods)
+    values, reason = _values(comparison, likelihoods)
     base, tuned = values or (math.nan, math.nan)
     subject = "reference" if comparison.given is None else "text"
     details: dict[str, Any] = {
@@ -105,8 +108,10 @@ def _measurement(comparison: Comparison, told: Told) -> Measurement:
     )
 
 
-def _right(comparison: Comparison, told: Told) -> tuple[tuple[bool, bool] | None, str | None]:
-    """Whether each side's answer is the reference, or why that is not known."""
+def _right(
+    comparison: Comparison, likelihoods: Likelihoods
+) -> tuple[tuple[bool, bool] | None, str | None]:
+    """Whether each side's answer is the reference, or why that is unknown."""
     probe = comparison.probe
     if comparison.given is not None:
         return None, NO_ANSWER
@@ -118,25 +123,27 @@ def _right(comparison: Comparison, told: Told) -> tuple[tuple[bool, bool] | None
             contains(r.text, probe.reference) for r in (comparison.base, comparison.tuned)
         )
         return (base, tuned), None
-    if told.unsupported is not None:
-        return None, told.unsupported
-    return (_best(told.base) == place, _best(told.tuned) == place), None
+    if likelihoods.unsupported is not None:
+        return None, likelihoods.unsupported
+    return (_best(likelihoods.base) == place, _best(likelihoods.tuned) == place), None
 
 
-def _values(comparison: Comparison, told: Told) -> tuple[tuple[float, float] | None, str | None]:
-    """The log-probabilities of the right answer or text, or why there are none."""
+def _values(
+    comparison: Comparison, likelihoods: Likelihoods
+) -> tuple[tuple[float, float] | None, str | None]:
+    """Both sides' log-probability of the right answer or text, or why there is none."""
     if comparison.given is None and comparison.probe.reference is None:
         return None, NO_REFERENCE
-    if not told.base:
-        return None, told.unsupported or "no likelihood was asked for"
+    if not likelihoods.base:
+        return None, likelihoods.unsupported or "no likelihood was computed"
     place = _place(comparison)
     if place is None:
-        return (told.base[0].mean, told.tuned[0].mean), None
-    return (_share(told.base, place), _share(told.tuned, place)), None
+        return (likelihoods.base[0].mean, likelihoods.tuned[0].mean), None
+    return (_share(likelihoods.base, place), _share(likelihoods.tuned, place)), None
 
 
 def _place(comparison: Comparison) -> int | None:
-    """Which of the options of a multiple choice is right; None where the probe is no such."""
+    """The index of the right option of a multiple choice; None if the probe is not one."""
     probe = comparison.probe
     if probe.reference is None or comparison.given is not None:
         return None
@@ -145,13 +152,13 @@ def _place(comparison: Comparison) -> int | None:
 
 
 def _best(options: Sequence[Likelihood]) -> int | None:
-    """The likeliest option; None where a likelihood is no number, as of a broken model."""
+    """The index of the likeliest option; None if a likelihood is not finite (a broken model)."""
     means = [option.mean for option in options]
     return means.index(max(means)) if all(map(math.isfinite, means)) else None
 
 
 def _share(options: Sequence[Likelihood], place: int) -> float:
-    """The log-probability of one option where one of them is said."""
+    """The log-probability (nats) of one option, given that one of the options is the answer."""
     most = max(option.mean for option in options)
     total = math.fsum(math.exp(option.mean - most) for option in options)
     return options[place].mean - most - math.log(total)
@@ -169,19 +176,20 @@ def assert_retention(
     lost_at_most: float | None = None,
     drop_at_most: float | None = None,
 ) -> None:
-    """What the base knows, the tuned model still knows.
+    """The tuned model still knows what the base knows.
 
     Args:
-        subject: comparisons whose probes have a `reference`, or texts that both models read
-            (`llm_pair.read`).
-        lost_at_most: of a set, the largest share of the base's right answers that the tuned model
-            gets wrong; of a comparison, 0 for none.
-        drop_at_most: the largest drop of the log-probability per token (nats) of the reference, or
-            of the text read, from base to tuned; of a set, of its mean.
+        subject: a comparison or a set: of probes with a `reference`, or of texts that both models
+            read (`llm_pair.read`).
+        lost_at_most: for a set, the largest share (0 to 1) of the base's right answers that the
+            tuned model gets wrong; for a comparison, 0 allows no loss.
+        drop_at_most: the largest drop, from base to tuned, of the log-probability of the reference
+            or of the text read, in nats per token; for a multiple choice, of the right option among
+            the options, in nats. For a set, the largest mean drop.
 
     Raises:
-        AssertionError: a limit is broken, none is given, there is no reference, the engine has no
-            likelihoods, or the set is too small to tell.
+        AssertionError: a limit is exceeded or missing, there is no reference, the engine has no
+            likelihoods, or the set is too small to decide.
     """
     __tracebackhide__ = True
     questions = []
@@ -193,7 +201,7 @@ def assert_retention(
 
 
 def lost_question(*, at_most: float | None) -> Question:
-    """The question for answers lost, as a share of those that the base knows."""
+    """The share of answers lost, among those that the base gets right."""
     return Question(view=LOST, at_most=at_most, opposite=GAINED, among=KNOWN)
 
 
@@ -202,6 +210,8 @@ def retention(subject: Comparison) -> Measurement: ...
 @overload
 def retention(subject: Iterable[Comparison]) -> list[Measurement]: ...
 def retention(subject: Subject) -> Measurement | list[Measurement]:
-    """Drop of the reference's log-probability per token, in nats; `details` has both sides' values
-    and whether each gives the right answer."""
+    """The drop of the reference's log-probability from base to tuned, in nats per token.
+
+    `details` has both sides' values, and whether each side's answer is right.
+    """
     return measured(Retention(), subject)

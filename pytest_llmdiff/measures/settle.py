@@ -1,4 +1,4 @@
-"""What a helper asks of a comparison or a set, the verdicts on it, and what a failure raises."""
+"""From what a helper asks to verdicts: measures the subject and judges it against the limits."""
 
 from __future__ import annotations
 
@@ -6,36 +6,46 @@ import math
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from pytest_llmdiff.data.comparison import Comparison, Measurement, against_accepted
+from pytest_llmdiff.data.comparison import Comparison, Measurement, Run, against_accepted
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.measures.raising import report, report_set
+from pytest_llmdiff.measures.subject import Subject, members_of
 from pytest_llmdiff.verdicts.metric import Metric, check_answered
 from pytest_llmdiff.verdicts.verdict import GIVEN, Verdict, judge, judge_set
 from pytest_llmdiff.verdicts.views import View
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.explain.explanation import Explanation
     from pytest_llmdiff.verdicts.baseline import Noise
     from pytest_llmdiff.verdicts.sets import Sample
     from pytest_llmdiff.verdicts.verdict import Evidence
 
 
+class BaselineRun(Run, Protocol):
+    """A run that may have a baseline."""
+
+    def noise(self, measure: str, probes: str) -> Noise:
+        """The noise of a measure in the running test. Raises LookupError if none is known."""
+
+
 OWN = "this helper's own"
-ROUNDING = 1.01  # an accepted value measured again, in other batches say, is no further change
-PROBLEMS = 20  # of a set's members that a failure names
+# An accepted value may be measured again in batches of another composition: up to this factor it
+# counts as the same value.
+ROUNDING = 1.01
+PROBLEMS = 20  # members of a set that a failure names
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is asked of a measure, and the limits given for it by `source`.
+    """What to judge of a metric's measurements, and the limits, which come from `source`.
 
-    Of a set it is the mean of `view`; with `over`, the share of members above that; with `base` as
-    well, by how much that share rose over the base's; with `opposite`, the share of members that
-    moved this way, tested against those that moved that way; with `among` as well, of those members
-    for which that view is 1. `known` is told of the measure with the verdict on a set.
+    For a set, the mean of `view` is judged. With `over`, it is the share of members whose view is
+    above that value; with `base` as well, the rise of that share over the base's. With `opposite`,
+    it is the share of members that moved (`view` is 1), tested against the share that moved the
+    other way (`opposite` is 1); with `among` as well, only members whose `among` is 1 count.
+    `known` is added to the details of a verdict on a set.
     """
 
     view: View
@@ -50,26 +60,24 @@ class Question:
 
     @property
     def views(self) -> tuple[View, ...]:
-        """All that it needs of a set."""
+        """All views that it needs of a set."""
         others = (self.base, self.opposite, self.among)
         return (self.view, *(view for view in others if view is not None))
 
     @property
     def limited(self) -> bool:
-        """Whether the test gives a limit; otherwise the baseline does."""
+        """Whether the test gives a limit. If not, the limit comes from the baseline."""
         return self.at_most is not None or self.at_least is not None
 
 
-def settle(
-    subject: Comparison | Iterable[Comparison], metric: Metric, questions: Sequence[Question]
-) -> None:
-    """Measure, keep the verdicts for the reports, and raise where one did not pass.
+def settle(subject: Subject, metric: Metric, questions: Sequence[Question]) -> None:
+    """Measures the subject, records the verdicts for the reports, and raises if one did not pass.
 
     Raises:
-        AssertionError: a limit is broken, or none is there, or the subject cannot be judged, or
-            (unless `llmdiff_inconclusive` says otherwise) a set is too small to tell.
-        ConfigError: the subject is no comparison and no set of them, or the set is empty; or a
-            limit is none.
+        AssertionError: a limit is exceeded or missing, or the subject cannot be judged, or
+            (unless `llmdiff_inconclusive` says otherwise) a set is too small to decide.
+        ConfigError: the subject is neither a comparison nor a set of them, the set is empty, or a
+            limit is not a finite number.
     """
     __tracebackhide__ = True
     for question in questions:
@@ -81,8 +89,18 @@ def settle(
         _settle_set(subject, metric, questions)
 
 
+def settle_problems(subject: Subject, metric: Metric) -> None:
+    """Like `settle`, for a metric that counts problems: no member of a set may have one."""
+    __tracebackhide__ = True
+    question = Question(view=View(support=(0.0, float("inf"))), at_most=0, source=OWN)
+    if isinstance(subject, Comparison):
+        _settle_one(subject, metric, [question])
+    else:
+        _settle_problems_of_set(subject, metric, question)
+
+
 def _check_limit(limit: object) -> None:
-    """Refuse what nothing can be held against, before anything is measured."""
+    """Raises before anything is measured."""
     __tracebackhide__ = True
     if limit is None:
         return
@@ -92,111 +110,7 @@ def _check_limit(limit: object) -> None:
         )
 
 
-def settle_problems(subject: Comparison | Iterable[Comparison], metric: Metric) -> None:
-    """The same for a measure that counts problems: none is allowed, of a set in any member."""
-    __tracebackhide__ = True
-    question = Question(view=View(support=(0.0, float("inf"))), at_most=0, source=OWN)
-    if isinstance(subject, Comparison):
-        _settle_one(subject, metric, [question])
-        return
-    from pytest_llmdiff.verdicts.sets import gather
-
-    (sample,) = gather(metric, members_of(subject), [question.view])
-    found = [(value, comparison) for value, comparison in sample.worst if value]
-    count = sum(bool(value) for value in sample.values)
-    problems = [
-        f"{comparison.probe.id}: {problem}"
-        for _, comparison in found[:PROBLEMS]
-        for problem in metric.measure([comparison])[0].details.get("problems", ())
-    ]
-    if count > PROBLEMS:
-        problems.append(f"and {count - PROBLEMS} more")
-    measurement = Measurement(
-        name=sample.name,
-        value=float(count),
-        unit=sample.unit,
-        details={"problems": problems, "members": len(sample.values)},
-    )
-    (verdict,) = judge(measurement, at_most=0, source=OWN)
-    report_set([(verdict, sample)])
-
-
-def members_of(subject: object) -> Iterable[Comparison]:
-    """A subject as a set of comparisons.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    __tracebackhide__ = True
-    if isinstance(subject, Iterable) and not isinstance(subject, (str, bytes, dict)):
-        return subject
-    raise ConfigError(
-        "this helper takes a comparison (the fixture of that name, llm_pair.compare(prompt)) or a "
-        "set of them (the fixture comparisons, llm_pair.compare_all(prompts)), not "
-        f"{type(subject).__name__}"
-    )
-
-
-def report(run: Any, comparison: Comparison | None, verdicts: Sequence[Verdict]) -> None:
-    """Record the verdicts, passed or not, and raise where one did not pass."""
-    __tracebackhide__ = True
-    for verdict in verdicts:
-        if run is not None:
-            run.record(comparison, verdict)
-    if all(verdict.passed or _let_pass(run, verdict) for verdict in verdicts):
-        if run is not None and comparison is not None and run.settings.explain == "all":
-            run.explain(comparison)  # for the reports
-        return
-    from pytest_llmdiff.explain.explanation import Explanation
-    from pytest_llmdiff.reports.failure import failure_text
-
-    explanation = Explanation()
-    if run is not None and comparison is not None:
-        explanation = run.explain(comparison)
-    elif run is not None:
-        explanation = Explanation(rerun=run.rerun())
-    raise AssertionError(failure_text(verdicts, comparison=comparison, explanation=explanation))
-
-
-def report_set(found: Sequence[tuple[Verdict, Sample]]) -> None:
-    """The same for the verdicts on a set."""
-    __tracebackhide__ = True
-    run: Any = found[0][1].run
-    for verdict, sample in found:
-        if run is not None:
-            run.record(None, verdict, sample)
-    open_ = [(v, sample) for v, sample in found if not v.passed and not _let_pass(run, v)]
-    shown = found if run is not None and run.settings.explain == "all" else open_
-    explained = {} if run is None else _explained(run, shown)
-    if open_:
-        from pytest_llmdiff.reports.failure import set_failure_text
-
-        rerun = "" if run is None else run.rerun()
-        raise AssertionError(set_failure_text(open_, explained=explained, rerun=rerun))
-
-
-def _explained(run: Any, found: Sequence[tuple[Verdict, Sample]]) -> dict[int, Explanation]:
-    """What explains the worst members of sets, by the identity of the comparison: several verdicts
-    may rest on the same."""
-    from pytest_llmdiff.reports.failure import worst_shown
-
-    members = {id(c): c for verdict, sample in found for _, c in worst_shown(verdict, sample)}
-    return {key: run.explain(comparison) for key, comparison in members.items()}
-
-
-def _let_pass(run: Any, verdict: Verdict) -> bool:
-    """Whether the test goes on although the verdict is no pass.
-
-    The helpers after it must have their say too where nothing is judged, where changes are
-    accepted, and where a set may be too small.
-    """
-    if run is None:
-        return False
-    settings = run.settings
-    if verdict.outcome == "inconclusive" and settings.inconclusive != "fail":
-        return True
-    accepting = settings.accept and verdict.outcome in ("regressed", "inconclusive")
-    return bool(run.calibrating or accepting)
+# One comparison
 
 
 def _settle_one(comparison: Comparison, metric: Metric, questions: Sequence[Question]) -> None:
@@ -210,15 +124,15 @@ def _settle_one(comparison: Comparison, metric: Metric, questions: Sequence[Ques
         m = question.view.of(measurement)
         if question.limited:
             at_most, at_least = question.at_most, question.at_least
-            found = judge(m, at_most=at_most, at_least=at_least, source=question.source)
+            judged = judge(m, at_most=at_most, at_least=at_least, source=question.source)
         else:
-            found = [_by_baseline(comparison, metric, m)]
-        verdicts += [_accepting(comparison, metric, question.view, verdict) for verdict in found]
+            judged = [_judged_by_baseline(comparison, metric, m)]
+        verdicts += [_accepting(comparison, metric, question.view, verdict) for verdict in judged]
     report(comparison.run, comparison, verdicts)
 
 
 def _accepting(comparison: Comparison, metric: Metric, view: View, verdict: Verdict) -> Verdict:
-    """The verdict, passed where the change that breaks its limit is one that was accepted."""
+    """The verdict, turned into a pass if the change that exceeds the limit was accepted."""
     accepted, m = comparison.accepted, verdict.measurement
     if accepted is None or verdict.outcome != "regressed" or verdict.bound == "at_least":
         return verdict
@@ -231,7 +145,7 @@ def _accepting(comparison: Comparison, metric: Metric, view: View, verdict: Verd
     return replace(verdict, outcome="passed", source=source) if wanted else verdict
 
 
-def _by_baseline(comparison: Comparison, metric: Metric, m: Measurement) -> Verdict:
+def _judged_by_baseline(comparison: Comparison, metric: Metric, m: Measurement) -> Verdict:
     noise, source = _limit(comparison.run, metric, m.name, comparison.probe.digest)
     if noise is None:
         return replace(judge(m)[0], why=source)
@@ -243,16 +157,19 @@ def _by_baseline(comparison: Comparison, metric: Metric, m: Measurement) -> Verd
     return replace(verdict, p=p, chance=chance, noise=noise.reaches)
 
 
-def _limit(run: Any, metric: Metric, measure: str, digest: str) -> tuple[Noise | None, str]:
-    """The noise that limits a measure with its source, or none and why."""
+def _limit(run: Run | None, metric: Metric, measure: str, digest: str) -> tuple[Noise | None, str]:
+    """The baseline's noise for a measure and its source; or None, and why there is none."""
     if run is None:
         return None, ""
     if getattr(metric, "scorer", None) is not None:
-        return None, "baselines are of the run's own scorers: a helper with scorer= needs its limit"
+        return None, "baselines know the run's own scorers only: with scorer=, give a limit"
     try:
-        return run.noise(measure, digest), f"baseline {run.settings.baseline}"
+        return cast("BaselineRun", run).noise(measure, digest), f"baseline {run.settings.baseline}"
     except LookupError as error:
         return None, str(error)
+
+
+# A set
 
 
 def _settle_set(
@@ -264,7 +181,7 @@ def _settle_set(
     views = list(dict.fromkeys(view for question in questions for view in question.views))
     samples = dict(zip(views, gather(metric, members_of(subject), views), strict=True))
     scope = subject.scope if isinstance(subject, Comparisons) else ""
-    found = []
+    judged = []
     for question in questions:
         sample = samples[question.view]
         evidence = _evidence(question, samples, scope)
@@ -275,15 +192,15 @@ def _settle_set(
             at_most = None if noise is None else noise.limit
         reaches = None if noise is None else noise.reaches
         why = source if at_most is None and at_least is None else ""
-        found += [
+        judged += [
             (replace(verdict, why=why, p=evidence.p, noise=reaches), sample)
             for verdict in judge_set(evidence, at_most=at_most, at_least=at_least, source=source)
         ]
-    report_set(found)
+    report_set(judged)
 
 
 def _evidence(question: Question, samples: Mapping[View, Sample], scope: str) -> Evidence:
-    # In here, as are the statistics below: tests of single comparisons need none of them.
+    # Imported here, since single comparisons need no statistics.
     from pytest_llmdiff.verdicts.evidence import (
         change_evidence,
         mean_evidence,
@@ -294,31 +211,38 @@ def _evidence(question: Question, samples: Mapping[View, Sample], scope: str) ->
     sample = samples[question.view]
     if question.opposite is not None:
         among = None if question.among is None else samples[question.among]
-        found = moved_evidence(sample, samples[question.opposite], among, scope=scope)
+        evidence = moved_evidence(sample, samples[question.opposite], among, scope=scope)
     elif question.over is None:
-        found = mean_evidence(sample, scope=scope)
+        evidence = mean_evidence(sample, scope=scope)
     elif question.base is None:
-        found = rate_evidence(sample, over=question.over, scope=scope)
+        evidence = rate_evidence(sample, over=question.over, scope=scope)
     else:
         base = samples[question.base]
-        found = change_evidence(base, sample, over=question.over, scope=scope)
-    return replace(found, details={**found.details, **question.known})
+        evidence = change_evidence(base, sample, over=question.over, scope=scope)
+    return replace(evidence, details={**evidence.details, **question.known})
 
 
-Subject = Comparison | Iterable[Comparison]
+def _settle_problems_of_set(
+    subject: Iterable[Comparison], metric: Metric, question: Question
+) -> None:
+    __tracebackhide__ = True
+    from pytest_llmdiff.verdicts.sets import gather
 
-
-def measured(
-    metric: Metric, subject: Comparison | Iterable[Comparison]
-) -> Measurement | list[Measurement]:
-    """What a helper's twin gives: the measurement of a comparison, or of each of a set."""
-    if isinstance(subject, Comparison):
-        return metric.measure([subject])[0]
-    if isinstance(subject, Sequence):
-        return metric.measure(list(subject))
-    from pytest_llmdiff.verdicts.sets import STREAMED
-
-    rest, found = iter(subject), []
-    while part := list(islice(rest, STREAMED)):
-        found += metric.measure(part)
-    return found
+    (sample,) = gather(metric, members_of(subject), [question.view])
+    bad = [comparison for value, comparison in sample.worst if value]
+    count = sum(bool(value) for value in sample.values)
+    problems = [
+        f"{comparison.probe.id}: {problem}"
+        for comparison in bad[:PROBLEMS]
+        for problem in metric.measure([comparison])[0].details.get("problems", ())
+    ]
+    if count > PROBLEMS:
+        problems.append(f"and {count - PROBLEMS} more")
+    measurement = Measurement(
+        name=sample.name,
+        value=float(count),
+        unit=sample.unit,
+        details={"problems": problems, "members": len(sample.values)},
+    )
+    (verdict,) = judge(measurement, at_most=question.at_most, source=question.source)
+    report_set([(verdict, sample)])

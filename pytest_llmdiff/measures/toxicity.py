@@ -1,4 +1,4 @@
-"""Toxicity of the tuned reply, and its rise over the base's."""
+"""Toxicity: how toxic the tuned reply is, and its rise over the base reply's toxicity."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Score
 from pytest_llmdiff.measures.inputs import scores_of
-from pytest_llmdiff.measures.settle import Question, Subject, measured, settle
+from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 
 
@@ -19,7 +20,10 @@ def _texts(comparison: Comparison) -> list[tuple[str, ...]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Toxicity:
-    """The scorer's value for the tuned reply, 0 to 1; `details` has the base's and the rise."""
+    """The scorer's probability that the tuned reply is toxic, 0 to 1.
+
+    `details` has the base reply's toxicity and the rise.
+    """
 
     scorer: object | None = None
 
@@ -33,7 +37,7 @@ class Toxicity:
 
 
 def rise(measurement: Measurement) -> Measurement:
-    """The rise over the base as a measurement of its own; unsupported where either side is."""
+    """The rise over the base as a separate measurement; unsupported if either side is."""
     base = measurement.details["base"]
     reason = measurement.unsupported or measurement.details["base_unsupported"]
     return Measurement(
@@ -46,7 +50,7 @@ def rise(measurement: Measurement) -> Measurement:
 
 
 def base_side(measurement: Measurement) -> Measurement:
-    """The base reply's toxicity as a measurement of its own."""
+    """The base reply's toxicity as a separate measurement."""
     base, reason = measurement.details["base"], measurement.details["base_unsupported"]
     return Measurement(
         name="base toxicity",
@@ -88,14 +92,23 @@ def assert_toxicity(
     over: float | None = None,
     scorer: object | None = None,
 ) -> None:
-    """The tuned reply is at most so toxic (0 to 1), or at most so much more than the base's.
+    """The tuned reply is not too toxic, or not much more toxic than the base reply.
 
-    Of a set the limits are for the mean; with `over`, for the share of replies that are more toxic
-    than that, and for the rise of that share.
+    Args:
+        subject: a comparison, or a set of them.
+        at_most: the largest toxicity of the tuned reply, 0 to 1; for a set, the largest mean.
+        rise_at_most: by how much the toxicity may exceed the base reply's, -1 to 1; for a set, by
+            how much on average.
+        over: for a set, judge shares instead of means: `at_most` limits the share of tuned replies
+            whose toxicity is above this value (0 to 1), `rise_at_most` the rise of that share over
+            the base's.
+        scorer: a scorer to use instead of the run's, as in `--llmdiff-toxicity` or an object.
 
     Raises:
-        AssertionError: a limit is broken, none is given, the scorer cannot judge a reply, or the
-            set is too small to tell.
+        AssertionError: a limit is exceeded or missing, the scorer cannot judge a reply, or the set
+            is too small to decide.
+        ConfigError: `over` is given for a single comparison.
+        ScorerError: there is no scorer.
     """
     __tracebackhide__ = True
     questions = []
@@ -119,5 +132,5 @@ def toxicity(
 def toxicity(
     subject: Comparison | Iterable[Comparison], *, scorer: object | None = None
 ) -> Measurement | list[Measurement]:
-    """Toxicity of the tuned reply, 0 to 1; `details` has the base's and the rise."""
+    """The toxicity of the tuned reply, 0 to 1; `details` has the base's and the rise."""
     return measured(Toxicity(scorer=scorer), subject)

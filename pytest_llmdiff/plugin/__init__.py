@@ -1,4 +1,4 @@
-"""The pytest plugin: hooks only, each handing over to the run's session or a report."""
+"""The pytest plugin: its hooks, each of which hands over to `lifecycle` or to the session."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff.config.options import add_options
-from pytest_llmdiff.plugin import lifecycle as run
+from pytest_llmdiff.plugin import lifecycle
 from pytest_llmdiff.plugin.fixtures import (
     comparison,
     comparisons,
@@ -17,7 +17,7 @@ from pytest_llmdiff.plugin.fixtures import (
     llm_served,
     llm_tuned,
 )
-from pytest_llmdiff.plugin.marker import MARKER, parametrize, require_read
+from pytest_llmdiff.plugin.marker import MARKER, parametrize, reject_test_cases
 from pytest_llmdiff.plugin.session import RUN_ID, SESSION
 
 __all__ = ["comparison", "comparisons", "llm_base", "llm_pair", "llm_served", "llm_tuned"]
@@ -27,14 +27,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads what it changes
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the options that it changes
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    run.prepare(config)
+    lifecycle.prepare(config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
-    run.configure(config)
+    lifecycle.configure(config)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -43,7 +43,7 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    return run.header(config.stash[SESSION])
+    return lifecycle.header(config.stash[SESSION])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -52,16 +52,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before anything is deselected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    run.collected(config.stash[SESSION], items)
+    lifecycle.warn_of_unmatched(config.stash[SESSION], items)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    run.expect(session.config.stash[SESSION], session.items)
+    lifecycle.plan_probes(session.config.stash[SESSION], session.items)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    item.config.stash[SESSION].enter(item)
     try:
         return (yield)
     finally:
@@ -70,24 +69,24 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(tryfirst=True)  # before any fixture
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    require_read(item)
+    reject_test_cases(item)
     item.config.stash[SESSION].begin(item)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    return run.attach((yield), item)
+    return lifecycle.attach_row((yield), item)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist tells the controller that this worker is done
+@pytest.hookimpl(tryfirst=True)  # before xdist reports this worker as finished
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    run.finish(session)
+    lifecycle.finish(session)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    run.release(config)
+    lifecycle.release(config)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    run.summary(terminalreporter, config.stash[SESSION])
+    lifecycle.summary(terminalreporter, config.stash[SESSION])

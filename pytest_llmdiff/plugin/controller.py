@@ -1,4 +1,4 @@
-"""The rows of finished tests, where the reports are written: in the controller."""
+"""Collects the rows of finished tests in the controller, which writes the reports."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pytest_llmdiff.plugin.session import Session
 from pytest_llmdiff.reports.outcomes import DIED, add_report
 
 
-class Gathering:
-    """Takes in the reports of all processes; a plugin of runs with models."""
+class Controller:
+    """Takes the test reports of all processes. Registered as a plugin in runs with models."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._each: dict[str, dict[str, dict[str, Any]]] = {}  # rows by worker, where all run all
+        self._each: dict[str, dict[str, dict[str, Any]]] = {}  # rows by worker (--dist=each)
 
     def pytest_sessionstart(self) -> None:
-        """Have the run end as by Ctrl-C, with its reports, where a job is cancelled or too late."""
+        """End on SIGTERM as on Ctrl-C, with reports: a CI job that is cancelled or times out."""
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -32,7 +32,7 @@ class Gathering:
 
     @pytest.hookimpl(tryfirst=True)  # before the properties go into a JUnit file
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        # Whether a test used the models whose process died nobody can tell; it may have.
+        # If its process died, nobody knows whether the test used the models: it may have.
         if not hasattr(report, "llmdiff") and report.when != DIED:
             return
         config, rows = self.session.config, self.session.rows
@@ -46,16 +46,16 @@ class Gathering:
             report.user_properties += properties(rows[report.nodeid], self.session.rerun_options)
 
     def _add_of_each(self, report: Any) -> None:
-        """Of a test that every worker runs, keep the worst row."""
+        """Keep the worst row of a test that every worker runs."""
         from pytest_llmdiff.reports.order import worst_first
 
         add_report(self._each.setdefault(report.node.gateway.id, {}), report)
-        found = [own[report.nodeid] for own in self._each.values() if report.nodeid in own]
-        self.session.rows[report.nodeid] = worst_first(found)[0]
+        rows = [own[report.nodeid] for own in self._each.values() if report.nodeid in own]
+        self.session.rows[report.nodeid] = worst_first(rows)[0]
 
     def pytest_runtest_logfinish(self) -> None:
-        """Tell xdist's workers where the run ends early (`-x`): they may be at all its replies."""
+        """Stop xdist's workers if the run ends early (`-x`): one may be generating all replies."""
         plugins = self.session.config.pluginmanager
         run: Any = plugins.getplugin("session")
         if (run.shouldfail or run.shouldstop) and plugins.hasplugin("dsession"):
-            self.session.stop.tell()
+            self.session.stop.send()

@@ -1,4 +1,4 @@
-"""The fixtures. Nothing is loaded before a test uses what they give."""
+"""The fixtures. They load nothing before a test uses what they return."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pytest_llmdiff.plugin.session import SESSION, Session
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.comparison import Comparison
-    from pytest_llmdiff.generation.models import Model, ModelPair
+    from pytest_llmdiff.measures.wiring.models import Model, ModelPair
     from pytest_llmdiff.verdicts.sets import Comparisons
 
 NO_MODELS = "no models: give --llm-base SPEC --llm-tuned SPEC"
@@ -23,8 +23,8 @@ NO_SERVED = "no served model: give --llm-served SPEC"
 @pytest.fixture
 def comparison(request: pytest.FixtureRequest) -> Comparison:
     """Both models' replies to the probe of this test case (see `@pytest.mark.llmdiff`)."""
-    (found,) = _session(request).pair_run.compare([_param(request)])
-    return found
+    (only,) = _session(request).pair_run.comparer.compare([_param(request)])
+    return only
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def comparisons(request: pytest.FixtureRequest) -> Comparisons:
 @pytest.fixture(scope="session")
 def llm_base(request: pytest.FixtureRequest) -> Model:
     """The base model, for run-time prompts."""
-    from pytest_llmdiff.generation.models import Model
+    from pytest_llmdiff.measures.wiring.models import Model
 
     return Model("base", _session(request).pair_run)
 
@@ -46,15 +46,15 @@ def llm_base(request: pytest.FixtureRequest) -> Model:
 @pytest.fixture(scope="session")
 def llm_tuned(request: pytest.FixtureRequest) -> Model:
     """The tuned model, for run-time prompts."""
-    from pytest_llmdiff.generation.models import Model
+    from pytest_llmdiff.measures.wiring.models import Model
 
     return Model("tuned", _session(request).pair_run)
 
 
 @pytest.fixture(scope="session")
 def llm_served(request: pytest.FixtureRequest) -> Model:
-    """The tuned model as it is served, for parity."""
-    from pytest_llmdiff.generation.models import Model
+    """The served form of the tuned model, for parity."""
+    from pytest_llmdiff.measures.wiring.models import Model
 
     session = _session(request)
     if session.served is None:
@@ -65,21 +65,21 @@ def llm_served(request: pytest.FixtureRequest) -> Model:
 @pytest.fixture(scope="session")
 def llm_pair(request: pytest.FixtureRequest) -> ModelPair:
     """Both models, for run-time prompts."""
-    from pytest_llmdiff.generation.models import ModelPair
+    from pytest_llmdiff.measures.wiring.models import ModelPair
 
     return ModelPair(_session(request).pair_run)
 
 
 def _param(request: pytest.FixtureRequest) -> Any:
-    """What `parametrize` made of the markers."""
+    """The probe or probes that the markers gave this case."""
     __tracebackhide__ = True
     from pytest_llmdiff.errors import ConfigError
 
     if not hasattr(request, "param"):
         raise ConfigError(
-            f"{request.fixturename} is asked for while the test runs: name it among the arguments "
-            "of a test function or of its fixtures (a unittest.TestCase has none), so that its "
-            "probes are known beforehand, or take llm_pair.compare(prompt)"
+            f"{request.fixturename} is requested while the test runs: make it an argument of the "
+            "test function or of one of its fixtures (a unittest.TestCase has none), so that its "
+            "probes are known beforehand, or use llm_pair.compare(prompt)"
         )
     return request.param
 

@@ -1,4 +1,4 @@
-"""What the hooks do: settings in, rows out."""
+"""What the hooks do: read the settings, plan the run, put rows into test reports, end the run."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pytest_llmdiff.config.settings import only_plans, read_settings, require_ap
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, StoreError
 from pytest_llmdiff.plugin.fixtures import MODEL_FIXTURES
 from pytest_llmdiff.plugin.marker import asks_for_divergence, is_ours, is_set, probes_of
-from pytest_llmdiff.plugin.session import KEPT, SESSION, Session, case_of
+from pytest_llmdiff.plugin.session import SESSION, Session, case_of
 
-GATHERING = "llmdiff-gathering"
-# Those that are pytest's alone; the others may hold no pytest settings.
+CONTROLLER = "llmdiff-controller"
+# The files that only pytest reads. A pyproject.toml, say, need not have any settings for it.
 INI_FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
 
 
 def configure(config: pytest.Config) -> None:
-    """Check options and SPECs where a usage error works under xdist too: before the workers."""
+    """Check options and SPECs here, before xdist starts its workers: usage errors still work."""
     try:
         settings = read_settings(config)
         require_ini_found(config)
@@ -43,15 +43,15 @@ def configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput") or not runs_tests(config):
         return
     if session.specs is None:
-        config.pluginmanager.register(WithoutModels(session), GATHERING)
+        config.pluginmanager.register(SkipCounter(session), CONTROLLER)
         return
-    from pytest_llmdiff.plugin.controller import Gathering
+    from pytest_llmdiff.plugin.controller import Controller
 
-    config.pluginmanager.register(Gathering(session), GATHERING)
+    config.pluginmanager.register(Controller(session), CONTROLLER)
 
 
-class WithoutModels:
-    """Counts the tests that were skipped for want of models, in whatever process."""
+class SkipCounter:
+    """Counts the tests that were skipped because the run has no models, in all processes."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -63,13 +63,13 @@ class WithoutModels:
 def require_ini_found(config: pytest.Config) -> None:
     """Refuse to run without the project's configuration.
 
-    Before it knows a plugin's options, pytest takes `--llm-tuned PATH` for an option without a
-    value and a test path, and looks for its configuration from there. A model outside the project
-    would silently switch every setting off; `--llm-tuned=PATH` cannot be misread. The same goes
-    for every option that may name a file.
+    Before pytest knows a plugin's options, it takes the PATH in `--llm-tuned PATH` for a test path,
+    and looks for its configuration from there. With a model outside the project, it would silently
+    ignore every setting. `--llm-tuned=PATH` cannot be misread. The same goes for every option that
+    may name a file.
 
     Raises:
-        ConfigError: that has happened.
+        ConfigError: this has happened.
     """
     here = Path(config.invocation_params.dir)
     folders = (here, *here.parents)
@@ -84,13 +84,13 @@ def require_ini_found(config: pytest.Config) -> None:
         missed = next((f / n for f in folders for n in INI_FILES if (f / n).is_file()), None)
         if missed is not None and (here / value).exists():
             raise ConfigError(
-                f"pytest took {value}, the value of {flag}, for a test path outside the project "
-                f"and has not read {missed}; write {flag}={value}"
+                f"pytest mistook {value}, the value of {flag}, for a test path outside the project "
+                f"and did not read {missed}; write {flag}={value}"
             )
 
 
 def prepare(config: pytest.Config) -> None:
-    """A run that only plans collects and goes no further, in this process alone."""
+    """Make a run that only plans stop after collection. It runs in this process alone."""
     try:
         if only_plans(config):
             config.option.collectonly = True
@@ -107,7 +107,7 @@ def checked_specs(session: Session) -> Any:
     base = parse_spec(settings.base or "", option="--llm-base", folder=settings.folder)
     tuned = parse_spec(settings.tuned or "", option="--llm-tuned", folder=settings.folder)
     check_pair(base, tuned, settings)
-    if session.calibrating:
+    if settings.calibrating:
         from pytest_llmdiff.engines.noise import check_noise
 
         check_noise(base)
@@ -117,7 +117,7 @@ def checked_specs(session: Session) -> Any:
         check_served(session.served, base, settings)
     served = None if session.served is None else session.served.path
     require_apart(vars(settings), {"base": base.path, "tuned": tuned.path, "served": served})
-    session.check_files()
+    session.allowed.check_files()
     check_scorer("toxicity", settings.toxicity, settings.folder_of("toxicity"))
     if settings.template is not None:
         from pytest_llmdiff.engines.files.sources import given_template
@@ -141,7 +141,7 @@ def check_training(session: Session) -> None:
     if settings.train_data is not None and not hasattr(session.config, "workerinput"):
         from pytest_llmdiff.data.training.training import given_train_data
 
-        given_train_data(settings)  # read whole: once is enough
+        given_train_data(settings)  # reads all of it, which the controller does for its workers
 
 
 def header(session: Session) -> list[str]:
@@ -152,8 +152,8 @@ def header(session: Session) -> list[str]:
     return header_lines(session.settings, session.note)
 
 
-def expect(session: Session, items: Sequence[pytest.Item]) -> None:
-    """Plan what will run: the probes of the selected tests, in their order."""
+def plan_probes(session: Session, items: Sequence[pytest.Item]) -> None:
+    """Plan the probes of the selected tests, in the order of the tests."""
     probed = [(item, probes) for item in items if (probes := probes_of(item))]
     for item, probes in probed:
         if is_set(item):
@@ -162,73 +162,72 @@ def expect(session: Session, items: Sequence[pytest.Item]) -> None:
     if any(map(asks_for_divergence, {getattr(item, "function", None) for item, _ in probed})):
         session.expect_divergences()
     if session.settings.plan and session.specs is not None:
-        from pytest_llmdiff.plugin.preview import outlook
+        from pytest_llmdiff.plugin.preview import preview_lines
 
         sets = {case_of(item): probes for item, probes in probed if is_set(item)}
-        session.closing += outlook(session, sets)
+        session.closing += preview_lines(session, sets)
 
 
-def collected(session: Session, items: Sequence[pytest.Item]) -> None:
-    """Warn of accepted changes that match none of the collected probes, before any is deselected.
+def warn_of_unmatched(session: Session, items: Sequence[pytest.Item]) -> None:
+    """Warn of accepted changes that match no collected probe. Called before deselection.
 
-    Not where single tests are named: pytest collects those alone.
+    Skipped where single tests are named, since pytest then collects only those.
     """
     config = session.config
     named = any("::" in argument for argument in config.args)
-    if session.specs is None or named or not session.accepted:
+    if session.specs is None or named or not session.allowed.accepted:
         return
     from pytest_llmdiff.verdicts.accepted import unmatched
 
-    found: dict[str, set[str]] = {}
+    collected: dict[str, set[str]] = {}
     for item in items:
         digests = {session.plan.with_system(probe).digest for probe in probes_of(item)}
-        found.setdefault(case_of(item), set()).update(digests)
-    for entry in unmatched(session.accepted.values(), found, config.rootpath):
+        collected.setdefault(case_of(item), set()).update(digests)
+    for entry in unmatched(session.allowed.accepted.values(), collected, config.rootpath):
         session.warnings.append(
             f"{session.settings.accepted.name}: the entry for {entry.probe} of {entry.test} "
-            "matches no probe any more; remove it, or accept the new probe"
+            "no longer matches any probe; remove it, or accept the new probe"
         )
 
 
 def uses_models(item: pytest.Item) -> bool:
-    """Whether a test asks for any of the fixtures of models."""
-    asked = MODEL_FIXTURES.intersection(getattr(item, "fixturenames", ()))
-    return any(is_ours(item, name) for name in asked)
+    """Whether a test requests any of the model fixtures."""
+    requested = MODEL_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    return any(is_ours(item, name) for name in requested)
 
 
-def attach(report: pytest.TestReport, item: pytest.Item) -> pytest.TestReport:
-    """Let the facts of a test that used the models travel with its last report."""
+def attach_row(report: pytest.TestReport, item: pytest.Item) -> pytest.TestReport:
+    """Put the row of a test that uses the models into its last report."""
     if uses_models(item):
         facts: dict[str, Any] = {"uses_models": True}
-        kept = item.stash.get(KEPT, None)
+        session = item.config.stash[SESSION]
+        kept = None if session.test is None else session.test.kept
         if report.when == "call" and report.passed and kept is not None:
-            tolerate(report, kept.inconclusive, item.config.stash[SESSION].settings.inconclusive)
+            tolerate_inconclusive(report, kept.inconclusive, session.settings.inconclusive)
         if report.when == "teardown":
             from pytest_llmdiff.reports.rerun import rerun_target
 
             facts |= {} if kept is None else kept.row()
             facts["case"] = case_of(item)
             facts["target"] = rerun_target(item.config, item)
-            if kept is not None:
-                del item.stash[KEPT]  # its row is all that is needed; items live until the end
-        # Attributes of a report are serialised by xdist; properties would go to JUnit whole. Half
-        # of a surrogate pair, which a server may send, is an internal error of xdist's.
+        # xdist serialises the attributes of a report; user_properties would all go into JUnit. As
+        # JSON, since half of a surrogate pair, which a server may send, makes xdist crash.
         travels = hasattr(item.config, "workerinput")
         report.__dict__["llmdiff"] = json.dumps(facts) if travels else facts
     return report
 
 
-def tolerate(report: pytest.TestReport, inconclusive: Sequence[str], how: str) -> None:
-    """Make an expected failure of a test that passed but for sets that were too small to tell."""
+def tolerate_inconclusive(report: pytest.TestReport, inconclusive: Sequence[str], how: str) -> None:
+    """Turn a test that passed, except for inconclusive sets, into an expected failure."""
     if inconclusive and how == "xfail":
         report.outcome = "skipped"
         report.__dict__["wasxfail"] = f"inconclusive: {', '.join(dict.fromkeys(inconclusive))}"
 
 
 def finish(ended: pytest.Session) -> None:
-    """Free the models; on the controller, write the files that were asked for.
+    """Free the models; in the controller, write the files that the options name.
 
-    A run that could not write one has failed, whatever its tests did.
+    A run that cannot write one of them fails, whatever its tests did.
     """
     config = ended.config
     session = config.stash[SESSION]
@@ -236,7 +235,7 @@ def finish(ended: pytest.Session) -> None:
     try:
         session.finish()
         if specs is not None and config.pluginmanager.hasplugin("dsession"):
-            session.stop.forget()
+            session.stop.clear()
     except StoreError as error:
         session.warnings.append(str(error))
     if specs is None:
@@ -246,18 +245,19 @@ def finish(ended: pytest.Session) -> None:
         session.warnings.append("the run ended before all of its tests had run")
     from pytest_llmdiff.plugin.outputs import write_outputs
 
-    lines, whole = write_outputs(session, specs)
+    lines, complete = write_outputs(session, specs)
     session.closing += lines
-    if not whole and ended.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+    good = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    if not complete and ended.exitstatus in good:
         ended.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def release(config: pytest.Config) -> None:
-    """Let go of the run: pytest's last garbage collections look at all that is still alive."""
+    """Drop the run: pytest's last garbage collections walk everything that is still alive."""
     session = config.stash.get(SESSION, None)
     if session is not None:
-        if config.pluginmanager.hasplugin(GATHERING):
-            config.pluginmanager.unregister(name=GATHERING)
+        if config.pluginmanager.hasplugin(CONTROLLER):
+            config.pluginmanager.unregister(name=CONTROLLER)
         del config.stash[SESSION]
         session.release()
 
@@ -266,9 +266,10 @@ def summary(terminalreporter: Any, session: Session) -> None:
     if not (session.rows or session.skipped or session.closing):
         return
     if hasattr(session.config, "workerinput"):
-        return  # a worker is asked for a summary as well, and nobody reads it
+        return  # pytest calls this in workers as well, where nobody reads it
+    from pytest_llmdiff.plugin.outputs import facts_of
     from pytest_llmdiff.reports.terminal.summary import write_summary
 
-    write_summary(terminalreporter, session.facts())
+    write_summary(terminalreporter, facts_of(session))
     for line in session.closing:
         terminalreporter.write_line(line)

@@ -1,4 +1,4 @@
-"""From `@pytest.mark.llmdiff` to test cases: one per probe, or one over all of them."""
+"""Turns `@pytest.mark.llmdiff` into test cases: one per probe, or one over all of them."""
 
 from __future__ import annotations
 
@@ -19,39 +19,40 @@ FIXTURES = "pytest_llmdiff.plugin.fixtures"
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
-    """Give a test that asks for `comparison` one case per probe of its markers, and one that asks
-    for `comparisons` all of them in one case.
+    """Give a test that requests `comparison` one case per probe of its markers, and a test that
+    requests `comparisons` one case with all of them.
 
     Raises:
-        CollectError: a marker or a probe file is unusable, or the test has no use for its marker.
+        CollectError: a marker or a probe file is unusable, or the test does not use its marker.
     """
     asked = [name for name in PROBED if name in metafunc.fixturenames]
     if asked:
         taken = _parametrized(metafunc.definition)
         asked = [name for name in asked if name not in taken and is_ours(metafunc.definition, name)]
     if not asked:
-        # Of a class or a module, a marker is for those of its tests that ask for the comparison.
+        # A marker of a class or module may be meant for other tests in it; the test's own is not.
         if any(mark.name == "llmdiff" for mark in metafunc.definition.own_markers):
             raise pytest.Collector.CollectError(
-                f"{metafunc.definition.nodeid} has @pytest.mark.llmdiff and asks for neither "
-                "comparison nor comparisons, so that its prompts are put to no model: name one of "
-                "them among its arguments, or remove the marker"
+                f"{metafunc.definition.nodeid} has @pytest.mark.llmdiff but requests neither "
+                "comparison nor comparisons, so no model would ever see its prompts: add one of "
+                "them as an argument, or remove the marker"
             )
         return
-    from pytest_llmdiff.data.probes import probes_of_marker, unique_ids
+    from pytest_llmdiff.data.probes import unique_ids
     from pytest_llmdiff.errors import LLMDiffError
+    from pytest_llmdiff.plugin.marker_probes import probes_of_marker
 
     # Outermost first (module, class, function), as they read in the file.
     markers = list(metafunc.definition.iter_markers("llmdiff"))[::-1]
     try:
         if len(asked) > 1:
             raise LLMDiffError(
-                f"{metafunc.definition.nodeid} asks for both comparison and comparisons: take "
-                "comparison for a test case per probe, comparisons for one over the whole set"
+                f"{metafunc.definition.nodeid} requests both comparison and comparisons: use "
+                "comparison for one case per probe, comparisons for one case over the whole set"
             )
         if not markers:
             raise LLMDiffError(
-                f"{metafunc.definition.nodeid} asks for the fixture {asked[0]} and has no probes: "
+                f"{metafunc.definition.nodeid} requests the fixture {asked[0]} but has no probes: "
                 'add @pytest.mark.llmdiff("a prompt") or @pytest.mark.llmdiff(file=...)'
             )
         folder = metafunc.definition.path.parent
@@ -68,11 +69,11 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(asked[0], [probes], ids=[pytest.HIDDEN_PARAM], indirect=True)
 
 
-def require_read(item: pytest.Item) -> None:
-    """Refuse a marker of a `unittest.TestCase`, for which pytest makes no cases.
+def reject_test_cases(item: pytest.Item) -> None:
+    """Refuse a marker on a `unittest.TestCase`, which pytest does not parametrize.
 
     Raises:
-        ConfigError: it would put its prompts to no model.
+        ConfigError: there is one; no model would ever see its prompts.
     """
     group = item.getparent(pytest.Class)
     marks = [*item.own_markers, *(group.own_markers if group is not None else ())]
@@ -84,13 +85,13 @@ def require_read(item: pytest.Item) -> None:
 
     if issubclass(group.obj, TestCase):
         raise ConfigError(
-            f"{item.nodeid} has @pytest.mark.llmdiff and is of a unittest.TestCase, whose tests "
-            "get no prompts from pytest: write it as a test function that asks for comparison"
+            f"{item.nodeid} has @pytest.mark.llmdiff but belongs to a unittest.TestCase, which "
+            "pytest gives no prompts: write it as a test function that requests comparison"
         )
 
 
 def _parametrized(item: pytest.Item) -> set[str]:
-    """The arguments that a project's own `parametrize` marks name."""
+    """The arguments that the project's own `parametrize` marks name."""
     marks = item.iter_markers("parametrize")
     given = [mark.args[0] if mark.args else mark.kwargs.get("argnames", ()) for mark in marks]
     listed = [names.split(",") if isinstance(names, str) else names for names in given]
@@ -98,36 +99,36 @@ def _parametrized(item: pytest.Item) -> set[str]:
 
 
 def is_ours(item: pytest.Item, name: str) -> bool:
-    """Whether a fixture of that name is the one from here: projects may have their own. One that
-    asks for the other of its name has that one's values."""
+    """Whether this plugin's fixture of that name serves the test: a project may define its own. One
+    that overrides this plugin's and requests it, under the same name, passes its values on."""
     known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
-    for found in reversed(known.get(name, ())):
-        if name not in found.argnames:
-            return getattr(found.func, "__module__", None) == FIXTURES
+    for definition in reversed(known.get(name, ())):
+        if name not in definition.argnames:
+            return getattr(definition.func, "__module__", None) == FIXTURES
     return False
 
 
 def asks_for_divergence(test: object) -> bool:
-    """Whether a test's code names the divergence. A hint for the order of work, no more: what is
-    not foreseen is computed when it is asked for."""
+    """Whether a test's code mentions the divergence. Only a hint for the order of work: what it
+    misses is computed on demand."""
     code = getattr(test, "__code__", None)
     return bool({"assert_divergence", "divergence"} & set(getattr(code, "co_names", ())))
 
 
 def is_set(item: pytest.Item) -> bool:
-    """Whether a test case has all of its probes as one set."""
+    """Whether a test case gets all of its probes as one set."""
     return "comparisons" in getattr(item, "fixturenames", ()) and is_ours(item, "comparisons")
 
 
 def probes_of(item: pytest.Item) -> Sequence[Probe]:
-    """The probes of a test case; none for any other test."""
+    """The probes of a test case; none for tests that do not use the marker."""
     params = getattr(getattr(item, "callspec", None), "params", {})
-    found = [probe for name in PROBED if name in params for probe in _several(params[name])]
-    if not found:
-        return found
+    values = [value for name in PROBED if name in params for value in _several(params[name])]
+    if not values:
+        return values
     from pytest_llmdiff.data.probes import Probe
 
-    return [probe for probe in found if isinstance(probe, Probe)]
+    return [value for value in values if isinstance(value, Probe)]
 
 
 def _several(param: object) -> Sequence[Any]:

@@ -1,4 +1,4 @@
-"""The files that a run writes at its end, besides the store."""
+"""What a run writes at its end, besides the store: the files that were asked for."""
 
 from __future__ import annotations
 
@@ -9,32 +9,35 @@ from pathlib import Path
 
 from pytest_llmdiff.config.settings import runs_tests
 from pytest_llmdiff.config.specs import Spec
-from pytest_llmdiff.errors import LLMDiffError
+from pytest_llmdiff.errors import LLMDiffError, StoreError
 from pytest_llmdiff.plugin.session import Session
+from pytest_llmdiff.plugin.workers import WorkerNotes
+from pytest_llmdiff.reports.run_facts import RunFacts
+from pytest_llmdiff.verdicts.chance import adjust, chance_of
 
 
 def write_outputs(session: Session, specs: tuple[Spec, Spec]) -> tuple[list[str], bool]:
-    """Write what was asked for: last lines of the summary, and whether all of it is written.
+    """Write the files. Returns lines for the summary, and whether every file was written.
 
-    What cannot be written keeps nothing else from being written. A run that only lists its tests
-    writes nothing.
+    A file that cannot be written does not keep the others from being written. A run that only
+    lists its tests writes none.
     """
-    lines, whole = list[str](), True
+    lines, complete = list[str](), True
     if not runs_tests(session.config):
-        return lines, whole
+        return lines, complete
     for name, write in _files(session, specs):
         try:
             lines += write() or ()
         except (LLMDiffError, OSError) as error:  # a full disk, say
             lines.append(f"{name}: nothing was written: {error}")
-            whole = False
-    return [*lines, *_for_reviewers(session)], whole
+            complete = False
+    return [*lines, *_for_reviewers(session)], complete
 
 
 def _files(
     session: Session, specs: tuple[Spec, Spec]
 ) -> Iterator[tuple[str, Callable[[], Iterable[str] | None]]]:
-    """The files that were asked for: what they are, and what writes each and may tell of it."""
+    """The name of each file, and a function that writes it and may return lines for the summary."""
     settings, rows = session.settings, session.rows
     if settings.calibrate is not None:
         from pytest_llmdiff.plugin.calibration import write_calibration
@@ -51,14 +54,14 @@ def _files(
             "record",
             partial(write_recording, session.store, session.run_id, specs, settings.record),
         )
-    if (found := settings.json) is not None:
+    if (json := settings.json) is not None:
         from pytest_llmdiff.reports.files.json_report import write_json
 
-        yield "json", lambda: write_json(session.facts(), found)
+        yield "json", lambda: write_json(facts_of(session), json)
     if (html := settings.html) is not None:
         from pytest_llmdiff.reports.html import write_html
 
-        yield "html", lambda: write_html(session.facts(), html)
+        yield "html", lambda: write_html(facts_of(session), html)
     if settings.export is not None:
         from pytest_llmdiff.reports.files.export import write_export
 
@@ -66,22 +69,52 @@ def _files(
     if (markdown := settings.markdown) is not None:
         from pytest_llmdiff.reports.files.markdown import write_markdown
 
-        yield "markdown", lambda: write_markdown(session.facts(), markdown)
+        yield "markdown", lambda: write_markdown(facts_of(session), markdown)
 
 
 def _for_reviewers(session: Session) -> Iterator[str]:
-    """In a workflow of GitHub, its summary and annotations."""
+    """Summary and annotations of a GitHub workflow."""
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary and session.rows:
         from pytest_llmdiff.reports.files.markdown import append_markdown
 
         try:
-            append_markdown(session.facts(), Path(summary))
-        except OSError as error:  # which a workflow's author can do nothing about in this run
+            append_markdown(facts_of(session), Path(summary))
+        except OSError as error:  # nothing that the author of a test could fix
             yield f"markdown: GITHUB_STEP_SUMMARY cannot be written to ({error})"
     if os.environ.get("GITHUB_ACTIONS") == "true":
         from pytest_llmdiff.reports.files.annotations import annotation_lines
 
         root = session.config.rootpath
         workspace = Path(os.environ.get("GITHUB_WORKSPACE") or root)
-        yield from annotation_lines(session.facts(), root, workspace)
+        yield from annotation_lines(facts_of(session), root, workspace)
+
+
+def facts_of(session: Session) -> RunFacts:
+    """What the reports are made of."""
+    adjust(session.rows.values())
+    notes = _worker_notes(session)
+    own = [*session.store.warnings, *session.warnings] if session.rows else []
+    return RunFacts(
+        settings=session.settings,
+        rows=session.rows,
+        resolved={} if notes is None else notes.resolved,
+        notes=[] if notes is None else notes.notes,
+        warnings=list(dict.fromkeys([*own, *(() if notes is None else notes.warnings)])),
+        skipped=session.skipped,
+        chance=chance_of(session.rows.values()),
+        options=session.rerun_options,
+        exit_code=session.exit_code,
+    )
+
+
+def _worker_notes(session: Session) -> WorkerNotes | None:
+    """What the processes of the run left for the reports; None if there is nothing to report."""
+    if not session.rows or session.specs is None:
+        return None
+    try:
+        _ = session.worker_notes.notes
+    except StoreError as error:  # tests that needed the store have failed; the others are reported
+        session.warnings.append(str(error))
+        return None
+    return session.worker_notes

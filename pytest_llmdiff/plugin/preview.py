@@ -1,4 +1,4 @@
-"""What a run would ask of the models, and what its sets could detect: told before anything runs."""
+"""`--llmdiff-plan`: what a run would ask the models, and which effects its sets could detect."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_llmdiff.data.comparison import SIDES
 from pytest_llmdiff.data.probes import Probe
+from pytest_llmdiff.data.text.printing import counted
 from pytest_llmdiff.plugin.session import Session
-from pytest_llmdiff.reports.text import counted
 from pytest_llmdiff.verdicts.baseline import Baseline
 from pytest_llmdiff.verdicts.decisions import smallest_effect
 
 
-def outlook(session: Session, sets: Mapping[str, Sequence[Probe]]) -> list[str]:
-    """Lines for the summary; `sets` has the probes of the tests over a whole set, by test."""
-    return [*_requests(session), *_effects(sets, session.baseline)]
+def preview_lines(session: Session, sets: Mapping[str, Sequence[Probe]]) -> list[str]:
+    """Lines for the summary; `sets` has the probes of each test over a whole set."""
+    return [*_requests(session), *_effects(sets, session.allowed.baseline)]
 
 
 def _requests(session: Session) -> Iterator[str]:
@@ -39,12 +39,12 @@ def _effects(sets: Mapping[str, Sequence[Probe]], baseline: Baseline | None) -> 
             known = True
             yield f"    {name}: {_detects(noise.spread, noise.questions)}"
         if not known:
-            yield "    what it can detect is told with a baseline that has this test"
+            yield "    what it can detect is unknown without a baseline that has this test"
 
 
 def _detects(spread: float, questions: int) -> str:
     if spread == 0:
-        return "what it can detect is not told by a baseline in which all values are equal"
+        return "what it can detect is unknown: all values in the baseline are equal"
     effect = smallest_effect(spread, questions)
     if math.isinf(effect):
         return f"{questions} questions are too few to detect any rise"

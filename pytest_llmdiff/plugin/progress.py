@@ -14,11 +14,11 @@ import pytest
 
 BAR = 24
 EVERY = 30.0  # seconds between two plain lines
-RECENT = 8  # windows whose speed tells the time left: loading a model counts for the first ones
+RECENT = 8  # windows that the time left is estimated from; the first one includes loading a model
 
 
 def progress_for(config: pytest.Config) -> Silent | Terminal:
-    """What suits the run. xdist workers have no terminal: their controller shows the tests."""
+    """The progress of this process. xdist workers show none: they have no terminal."""
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or hasattr(config, "workerinput") or config.get_verbosity() < 0:
         return Silent()
@@ -41,7 +41,7 @@ class Silent:
 
 
 class Terminal:
-    """Writes past pytest's capture, which is on while a test runs."""
+    """Writes to the terminal past pytest's capture, which is on while a test runs."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Terminal:
         self._clock = clock
         self._pace = Pace(clock)
         self._what = ""
-        self._notes_of_workers: float | None = None
+        self._last_line: float | None = None  # when it was written
 
     def expect(self, what: str, count: Callable[[], int]) -> None:
         self._pace.expect(what, count())
@@ -65,8 +65,8 @@ class Terminal:
     def start(self, what: str, total: int) -> None:
         self._what = what
         self._pace.start(what, total)
-        if self._notes_of_workers is None:
-            self._notes_of_workers = self._clock()
+        if self._last_line is None:
+            self._last_line = self._clock()
         if self._live:
             self._draw()
 
@@ -74,18 +74,18 @@ class Terminal:
         self._pace.advance(count)
         if self._live:
             self._draw()
-        elif self._clock() - (self._notes_of_workers or 0) > EVERY:
-            self._say()
+        elif self._clock() - (self._last_line or 0) > EVERY:
+            self._print_line()
 
     def finish(self) -> None:
         self._pace.finish()
         if self._live:
             with self._uncaptured():
                 self._reporter.rewrite("", erase=True)
-        # A run of many windows has a line of each kind at its end; without a bar now and then.
-        silent = self._clock() - (self._notes_of_workers or 0)
+        # A line at the end of each kind of work; without a bar, another one now and then.
+        silent = self._clock() - (self._last_line or 0)
         if not self._pace.left(self._what) or (not self._live and silent > EVERY):
-            self._say()
+            self._print_line()
 
     def _draw(self) -> None:
         done, total = self._pace.counts(self._what)
@@ -95,8 +95,8 @@ class Terminal:
         with self._uncaptured():
             self._reporter.rewrite(text, erase=True)
 
-    def _say(self) -> None:
-        self._notes_of_workers = self._clock()
+    def _print_line(self) -> None:
+        self._last_line = self._clock()
         done, total = self._pace.counts(self._what)
         seconds = self._pace.seconds(self._what)
         self._line(f"llmdiff: {self._what} {done}/{total} in {seconds:.1f} s{self._time_left()}")
@@ -113,12 +113,12 @@ class Terminal:
     def _uncaptured(self) -> AbstractContextManager[Any]:
         if self._capture is None:
             return nullcontext()
-        found: AbstractContextManager[Any] = self._capture.global_and_fixture_disabled()
-        return found
+        uncaptured: AbstractContextManager[Any] = self._capture.global_and_fixture_disabled()
+        return uncaptured
 
 
 class Pace:
-    """How many of what are done and to come in the run, and how long the rest takes."""
+    """Counts what is done and what is left of each kind of work, and estimates the time left."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -153,19 +153,19 @@ class Pace:
         return self._left[what]
 
     def counts(self, what: str) -> tuple[int, int]:
-        """Done, and all of the run."""
+        """Done so far, and the total of the run."""
         done = self._done.get(what, 0)
         return done, done + self._left[what]
 
     def seconds(self, what: str) -> float:
-        """Spent so far, on a window in progress too."""
+        """Time spent so far, including the window in progress."""
         running = self._clock() - self._started if what == self._what and self._window else 0.0
         return self._seconds.get(what, 0.0) + running
 
     def time_left(self) -> float | None:
-        """Seconds for all that is to come; None before anything is known about the speed.
+        """Seconds for all work that is left; None while the speed is unknown.
 
-        What has not run yet is taken to be as fast as the others.
+        Kinds of work that have not run yet are assumed to be as fast as the others.
         """
         paces = {what: pace for what in self._left if (pace := self._per_row(what)) is not None}
         if not paces:
@@ -182,7 +182,7 @@ class Pace:
 
 
 def duration(seconds: float) -> str:
-    """Rounded up, so that nothing is promised too early: `50 s`, `3 min`, `2 h 5 min`."""
+    """Rounded up, so as not to promise too much: `50 s`, `3 min`, `2 h 5 min`."""
     if seconds < 60:
         return f"{math.ceil(seconds)} s"
     minutes = math.ceil(seconds / 60)

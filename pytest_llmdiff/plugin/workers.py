@@ -1,5 +1,5 @@
-"""What the processes of a run leave in the store for each other: what the reports say, and that the
-run has been stopped."""
+"""What the processes of a run tell each other through the store: a stop signal, and notes for the
+reports."""
 
 from __future__ import annotations
 
@@ -11,42 +11,41 @@ import pytest
 
 from pytest_llmdiff.store import Store
 
-LOOK = 0.5  # seconds between two looks at whether the run was stopped
+INTERVAL = 0.5  # seconds between two checks for the signal
 
 
 class StopSignal:
-    """That a run ends before all is answered (`-x`, say), told by its controller to the workers.
+    """The controller's signal to its workers that the run ends early (`-x`, say).
 
-    xdist asks a worker to end between two tests only, and one test may wait for all replies of the
-    run.
+    xdist stops a worker only between two tests, and one test may wait for all replies of the run.
     """
 
     def __init__(self, store: Store, run_id: str) -> None:
         self._store = store
         self._kind = f"stopped {run_id}"
-        self._looked = -LOOK
+        self._checked = -INTERVAL
 
-    def tell(self) -> None:
+    def send(self) -> None:
         self._store.put(self._kind, {"run": True})
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         self._store.remove(self._kind, "run")
 
     def check(self) -> None:
-        """End the running test where it was told. Cheap to call again and again.
+        """End the running test if the signal was sent. Cheap to call often.
 
         Raises:
-            pytest.skip.Exception: the test has no outcome.
+            pytest.skip.Exception: it was; the test has no outcome.
         """
-        if time.monotonic() - self._looked < LOOK:
+        if time.monotonic() - self._checked < INTERVAL:
             return
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
         if self._store.keys(self._kind):
-            raise pytest.skip.Exception("the run was stopped before this was answered")
+            raise pytest.skip.Exception("the run was stopped before this test had its replies")
 
 
 class WorkerNotes:
-    """Notes, warnings and resolved values, under the name of the run."""
+    """What a process leaves for the reports: notes, warnings and resolved settings."""
 
     def __init__(self, store: Store, run_id: str) -> None:
         self._store = store
@@ -55,9 +54,9 @@ class WorkerNotes:
     def leave(
         self, *, notes: Iterable[str], warnings: Iterable[str], resolved: Mapping[str, str]
     ) -> None:
-        said = dict.fromkeys(notes, "note") | dict.fromkeys(warnings, "warning")
-        said |= {f"{name} {value}": "resolved" for name, value in resolved.items()}
-        self._store.put(self._kind, said)
+        rows = dict.fromkeys(notes, "note") | dict.fromkeys(warnings, "warning")
+        rows |= {f"{name} {value}": "resolved" for name, value in resolved.items()}
+        self._store.put(self._kind, rows)
 
     @property
     def notes(self) -> list[str]:
@@ -73,11 +72,11 @@ class WorkerNotes:
 
     @cached_property
     def _taken(self) -> dict[str, str]:
-        """What all processes left; taken out of the store, since no later run asks for it."""
-        found: dict[str, str] = self._store.get(self._kind, self._store.keys(self._kind))
-        for key in found:
+        """What all processes left, removed from the store: no later run needs it."""
+        rows: dict[str, str] = self._store.get(self._kind, self._store.keys(self._kind))
+        for key in rows:
             self._store.remove(self._kind, key)
-        return found
+        return rows
 
     def _of(self, kind: str) -> list[str]:
-        return [text for text, found in self._taken.items() if found == kind]
+        return [text for text, its_kind in self._taken.items() if its_kind == kind]

@@ -1,24 +1,27 @@
-"""What to do next, from which measures broke."""
+"""What to do next, given which measures broke their limits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_llmdiff.reports.text import counted
+from pytest_llmdiff.data.text.printing import counted
 
-# Beginnings of measures, and what to do where one of them broke, in the order of doing it. Of a
-# measure with several the first one counts.
+# Beginnings of the names of measures, and what to do if one of them broke its limit, in order. For
+# each measure the first match counts.
 _BROKEN: Sequence[tuple[tuple[str, ...], str]] = (
     (
         ("adapter problems",),
-        "the adapter itself is at fault: nothing else is worth judging before it",
+        "fix the adapter first: until then no other result means much",
     ),
-    (("wiring (",), "wiring first: take the first red check, its next step is with it"),
+    (
+        ("wiring (",),
+        "fix the wiring first: begin with the first failed check, which names its next step",
+    ),
     (
         ("template mismatch",),
-        "settle the chat template first: a model that is asked in other tokens than it was trained "
-        "on moves everywhere",
+        "fix the chat template first: a model that is prompted with different tokens than in "
+        "training changes everywhere",
     ),
     (
         ("likelihood gap", "toxicity gap", "refusal gap", "length gap", "divergence gap"),
@@ -37,8 +40,8 @@ _BROKEN: Sequence[tuple[tuple[str, ...], str]] = (
     ),
     (
         ("refusal lost",),
-        "harmful prompts are answered: tuning on harmless data alone can do that; mix prompts with "
-        "the base's own refusals into the training data, or train more gently",
+        "harmful prompts are answered: even tuning on harmless data can cause that; mix prompts "
+        "with the base's own refusals into the training data, or train more gently",
     ),
     (
         ("answer lost", "reference likelihood", "text likelihood"),
@@ -47,24 +50,24 @@ _BROKEN: Sequence[tuple[tuple[str, ...], str]] = (
     ),
     (
         ("degeneration", "new degeneration"),
-        "replies that loop or do not stop point to the end-of-turn token missing in training, or "
-        "to a learning rate or number of epochs that is too high; so do recited training answers, "
-        "and marks of a template to training with another one",
+        "replies that loop or do not stop point to a missing end-of-turn token in training, or to "
+        "too high a learning rate or too many epochs; recited training answers point to the same, "
+        "and marks of a template to training with a different one",
     ),
     (
         ("invariance loss", "refusal flip"),
-        "the wording of a prompt matters more than it did: look for words and forms that go with "
-        "one answer in the training data, and add the same questions in other forms",
+        "the wording of a prompt matters more than it did: look for words and forms that always go "
+        "with one answer in the training data, and add the same questions in other forms",
     ),
     (
         ("attention",),
-        "the models look elsewhere: that says where, not why; take the word that gained or lost "
-        "out of the prompt, and see whether the reply changes as the attention says",
+        "the models attend to different words: that shows where, not why; remove the word that "
+        "gained or lost from the prompt, and see whether the reply changes accordingly",
     ),
     (
         ("format lost",),
         "formats are lost that the base keeps: mix prompts that ask for JSON, choices or tool "
-        "calls into the training data, with answers that have nothing around them",
+        "calls into the training data, with answers that contain nothing else",
     ),
     (
         ("semantic drift", "divergence"),
@@ -74,37 +77,37 @@ _BROKEN: Sequence[tuple[tuple[str, ...], str]] = (
 )
 
 
-def advice(rows: Sequence[Mapping[str, Any]], found: Mapping[str, int]) -> Iterator[str]:
-    """What to do, first things first; `found` has the number of tests by outcome."""
+def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iterator[str]:
+    """What to do, first things first; `counts` has the number of tests by outcome."""
     broken = {v["name"] for r in rows for v in r["verdicts"] if v["outcome"] == "regressed"}
     if _all_same(rows):
         yield (
-            "every reply is the base's, word for word: is the adapter the right one, and does it "
-            "change anything? assert_adapter_effective(llm_pair) tells"
+            "every reply equals the base's: is it the right adapter, and does it change anything? "
+            "assert_adapter_effective(llm_pair) checks that"
         )
     wanted = {next((hint for beginnings, hint in _BROKEN if name.startswith(beginnings)), None)
               for name in broken}  # fmt: skip
     yield from (hint for _, hint in _BROKEN if hint in wanted)
-    if found["inconclusive"]:
+    if counts["inconclusive"]:
         needed = [
             v["decides"] for row in rows for verdict in row["verdicts"]
             if (v := verdict["set"]) and v["decides"]
         ]  # fmt: skip
         more = f"about {_range(needed)} probes like theirs would decide, or" if needed else "take"
         yield (
-            f"inconclusive, {counted(found['inconclusive'], 'test')}: {more} a wider limit; "
-            "llmdiff_inconclusive says what becomes of such tests"
+            f"inconclusive, {counted(counts['inconclusive'], 'test')}: {more} a wider limit; "
+            "llmdiff_inconclusive sets whether such tests fail"
         )
-    if found["not judged"]:
+    if counts["not judged"]:
         yield (
-            f"not judged, {counted(found['not judged'], 'test')}: each says why; "
-            "--llmdiff-embedder and --llmdiff-toxicity choose other scorers where one does not "
-            "know the language or length"
+            f"not judged, {counted(counts['not judged'], 'test')}: each says why; "
+            "--llmdiff-embedder and --llmdiff-toxicity choose a scorer that supports the language "
+            "or length"
         )
 
 
 def _range(sizes: Sequence[int]) -> str:
-    """How many probes decide one test, or the first and the last of several."""
+    """How many probes decide one test, or a range for several."""
     least, most = min(sizes), max(sizes)
     return str(least) if least == most else f"{least} to {most}"
 

@@ -1,4 +1,4 @@
-"""What is shown first: the worst."""
+"""The order of tests and verdicts in reports: the worst first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_llmdiff.reports.outcomes import KINDS, Kind, kind_of
 
-# Of outcomes: those that ask for something come first, the most telling ones before the others.
+# Outcomes that need action come first, the most informative ones before the others.
 URGENCY: Sequence[Kind] = (
     "regressed", "error", "failed", "not judged", "inconclusive", "skipped", "passed",
 )  # fmt: skip
@@ -25,15 +25,15 @@ class Broken:
     verdict: Mapping[str, Any]
 
 
-def broken_ones(rows: Iterable[Mapping[str, Any]]) -> list[Broken]:
-    """The verdicts furthest beyond their limits first."""
-    found = [
+def broken_verdicts(rows: Iterable[Mapping[str, Any]]) -> list[Broken]:
+    """The verdicts that regressed, those furthest beyond their limits first."""
+    broken = [
         Broken(row=row, verdict=verdict)
         for row in rows
         for verdict in row["verdicts"]
         if verdict["outcome"] == "regressed"
     ]
-    return sorted(found, key=lambda broken: -excess(broken.verdict))
+    return sorted(broken, key=lambda each: -excess(each.verdict))
 
 
 def worst_first(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -47,7 +47,7 @@ def _place(row: dict[str, Any]) -> tuple[int, float]:
 
 
 def decisive(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The verdict that a row is known by: its worst one, or None where it has none."""
+    """The verdict that decides a test: its worst one, or None if it has none."""
     return min(
         row["verdicts"],
         key=lambda verdict: (_OUTCOMES.index(verdict["outcome"]), -signed_excess(verdict)),
@@ -56,7 +56,7 @@ def decisive(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def excess(verdict: Mapping[str, Any]) -> float:
-    """How far a value is from its limit, in limits."""
+    """How far a value is from its limit, as a multiple of the limit."""
     if verdict["value"] is None:
         return float("inf")
     if verdict["limit"] is None:
@@ -66,7 +66,7 @@ def excess(verdict: Mapping[str, Any]) -> float:
 
 
 def signed_excess(verdict: Mapping[str, Any]) -> float:
-    """The same, below 0 where the limit is kept."""
+    """The same, negative if the limit is kept."""
     if verdict["value"] is None or verdict["limit"] is None:
         return excess(verdict)
     above = verdict["value"] > verdict["limit"]
@@ -76,8 +76,8 @@ def signed_excess(verdict: Mapping[str, Any]) -> float:
 def comparison_of(
     row: Mapping[str, Any], verdict: Mapping[str, Any] | None
 ) -> Mapping[str, Any] | None:
-    """The comparison that shows best what a verdict is about: its own, a set's worst one, or else
-    the only one of the test."""
+    """The comparison that best illustrates a verdict: its own, the worst one of a set, or else the
+    only one of the test."""
     comparisons: list[Mapping[str, Any]] = row["comparisons"]
     if verdict is not None:
         probe = verdict["probe"]
@@ -89,6 +89,6 @@ def comparison_of(
 
 
 def short(test: str) -> str:
-    """A node id without the folders before it."""
+    """A node id without its folders."""
     file, sep, inside = test.partition("::")
     return file.rpartition("/")[2] + sep + inside

@@ -1,4 +1,4 @@
-"""From pytest's reports to one row per test, sorted by what its outcome means."""
+"""Collects pytest's reports into one row per test, and classifies its outcome."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import pytest
 
-# failed: an assertion of the test's own. error: no verdict was reached (set-up failed, a model or
-# scorer could not be had).
+# failed: an assertion of the test itself failed. error: there is no verdict (set-up failed, or a
+# model or scorer was unavailable).
 Kind = Literal["passed", "regressed", "inconclusive", "not judged", "failed", "error", "skipped"]
-DIED = "???"  # what plugins call the phase of a test whose process died
+DIED = "???"  # plugins report this phase for a test whose process died
 FACTS = ("verdicts", "comparisons", "compared", "same", "many", "values", "case", "target")
 KINDS: tuple[Kind, ...] = (
     "passed", "regressed", "inconclusive", "not judged", "failed", "error", "skipped",
@@ -21,7 +21,7 @@ KINDS: tuple[Kind, ...] = (
 
 
 def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> None:
-    """Take one phase of a test into its row, or that the test's process died (no facts)."""
+    """Add one phase of a test to its row, or the death of the test's process (without facts)."""
     facts = getattr(report, "llmdiff", {})
     if isinstance(facts, str):  # from another process
         facts = json.loads(facts)
@@ -34,36 +34,36 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
             "target": "", "file": file.replace(os.sep, "/"),
             "line": None if line is None else line + 1,
         }  # fmt: skip
-    # Of the first try, or of another one; that a process died no later try makes good.
+    # A try begins anew, unless the process died: no later try makes up for that.
     if report.when == "setup" and DIED not in row["phases"]:
         row["phases"], row["message"] = {}, None
-    # What pytest-rerunfailures calls "rerun" is a failure that is tried again.
+    # pytest-rerunfailures reports a failure that it tries again as "rerun".
     outcome = "failed" if report.outcome not in ("passed", "skipped") else report.outcome
-    # Reports of subtests come first, and pytest fails their test only after this has seen it.
+    # Reports of subtests come first; pytest fails their test only afterwards.
     if row["phases"].get(report.when) != "failed":
         row["phases"][report.when] = "xfailed" if hasattr(report, "wasxfail") else outcome
     if outcome == "failed" and row["message"] is None:
         crash = getattr(report.longrepr, "reprcrash", None)
         row["message"] = str(crash.message if crash is not None else report.longrepr)
-        # Where the test's own line is known, a link to it leads further than one to its head.
+        # The failing line of the test, if known, is a better link than its first line.
         if crash is not None and Path(crash.path).as_posix().endswith("/" + row["file"]):
             row["line"] = crash.lineno
-    if "case" in facts:  # the last phase brings what the test found
+    if "case" in facts:  # only the last phase has them
         row.update((name, facts[name]) for name in FACTS if name in facts)
 
 
 def kind_of(row: dict[str, Any]) -> Kind:
-    """What a test's outcome means for the tuned model."""
+    """A test's outcome, as what it says about the tuned model."""
     phases = row["phases"]
     outcomes = {verdict["outcome"] for verdict in row["verdicts"]}
     if phases.get("call") == "failed":
         return _kind_of_failure(row, outcomes)
     if "failed" in phases.values():
         return "error"
-    # Whatever the run makes of it (`llmdiff_inconclusive`), it is no pass.
+    # Whatever `llmdiff_inconclusive` says, it is not a pass.
     if phases.get("call") in ("passed", "xfailed") and "inconclusive" in outcomes:
         return "inconclusive"
-    # A ready-made suite skips what its scorer cannot judge; that it was not judged is told.
+    # A ready-made suite skips what its scorer cannot judge. The reports still call it not judged.
     if phases.get("call") == "skipped" and outcomes == {"not judged"}:
         return "not judged"
     if "skipped" in phases.values() or "xfailed" in phases.values():
@@ -72,7 +72,7 @@ def kind_of(row: dict[str, Any]) -> Kind:
 
 
 def _kind_of_failure(row: dict[str, Any], outcomes: set[str]) -> Kind:
-    """The same of a test whose body failed, whatever its teardown did then."""
+    """The same for a test whose body failed, whatever its teardown did."""
     if "regressed" in outcomes:
         return "regressed"
     if "inconclusive" in outcomes and "not judged" not in outcomes:
@@ -80,12 +80,13 @@ def _kind_of_failure(row: dict[str, Any], outcomes: set[str]) -> Kind:
     if "not judged" in outcomes:
         return "not judged"
     message = row["message"] or ""
-    # Helpers raise AssertionError; an LLMDiffError out of a test body is no judgement.
+    # Helpers raise AssertionError; an LLMDiffError from a test body is not a verdict.
     return "error" if message.startswith("pytest_llmdiff.") else "failed"
 
 
 def counts(rows: Mapping[str, dict[str, Any]]) -> dict[str, int]:
-    found: dict[str, int] = dict.fromkeys(KINDS, 0)
+    """The number of tests by outcome."""
+    numbers: dict[str, int] = dict.fromkeys(KINDS, 0)
     for row in rows.values():
-        found[kind_of(row)] += 1
-    return found
+        numbers[kind_of(row)] += 1
+    return numbers

@@ -1,4 +1,4 @@
-"""The command that runs one test again, from where the user stands."""
+"""The command that runs one test again, from the current directory."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import pytest
 from pytest_llmdiff.config.options import OPTIONS
 from pytest_llmdiff.config.settings import Settings
 
-# Options of what a run writes, or of one that judges nothing: a rerun is to judge again.
+# Options for files that a run writes, or for runs without verdicts. A rerun should only judge.
 ONCE = (
     "json", "html", "markdown", "record", "required", "export", "accept", "calibrate", "margin",
     "plan",
 )  # fmt: skip
-# What a shell reads inside double quotes, which are as good in the shells of Windows.
+# Characters that a shell interprets inside double quotes. Without them double quotes are safe, and
+# they work on Windows too.
 READ = re.compile(r'["$`\\!]')
 
 
@@ -28,10 +29,7 @@ def rerun_command(config: pytest.Config, item: pytest.Item, settings: Settings) 
 
 
 def rerun_target(config: pytest.Config, item: pytest.Item) -> str:
-    """What names one test in a command, quoted.
-
-    Node ids are relative to the root folder; a command must be relative to the current one.
-    """
+    """The quoted node id of one test, relative to the current directory instead of the root."""
     _, _, inside = item.nodeid.partition("::")
     target = f"{_path(item.path, config.invocation_params.dir)}::{inside}"
     return shlex.quote(target) if READ.search(target) else f'"{target}"'
@@ -46,7 +44,7 @@ def _path(path: Path, here: Path) -> str:
 
 
 def rerun_options(config: pytest.Config, settings: Settings) -> str:
-    """The options that are the same for every test of a run."""
+    """The options that all tests of a run share."""
     words: list[str] = []
     specs = {"base": settings.base, "tuned": settings.tuned, "served": settings.served}
     for side, value in specs.items():
@@ -61,7 +59,7 @@ def rerun_options(config: pytest.Config, settings: Settings) -> str:
 
 
 def _valued(config: pytest.Config, flag: str, value: str) -> list[str]:
-    """In two words where the user wrote two, else in the form that cannot be misread: see
-    `require_ini_found` for when they differ."""
+    """Two words if the user wrote two, else the form that cannot be misread. `require_ini_found`
+    says when these differ."""
     apart = flag in config.invocation_params.args
     return [flag, shlex.quote(value)] if apart else [f"{flag}={shlex.quote(value)}"]

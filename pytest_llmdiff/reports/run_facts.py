@@ -1,4 +1,4 @@
-"""What the reports at the end of a run are made of."""
+"""The facts of a run, from which all reports are made."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pytest_llmdiff.verdicts.chance import Chance
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """A finished run: its settings, what `auto` came out as, and one row per test.
+    """A finished run: its settings, the `resolved` values of `auto`, and one row per test.
 
-    `skipped` counts the tests that needed models in a run without any; `chance` is what
-    noise alone would fail. `options` are those of the command that runs one test again. `exit_code`
-    is pytest's, from before the reports are written.
+    `skipped` counts the tests that needed models in a run without any. `chance` is how many
+    verdicts noise alone would fail. `options` are those of a command that runs one test again.
+    `exit_code` is pytest's, from before the reports are written.
     """
 
     settings: Settings
@@ -32,7 +32,7 @@ class RunFacts:
 
 
 def rerun_of(row: Mapping[str, Any], facts: RunFacts) -> str:
-    """The command that runs a row's test again, from where the run was started."""
-    # The target comes with a test's last report: a process that died left none.
+    """The command that runs a row's test again, from the directory of the run."""
+    # The target comes with a test's last report, which a process that died did not send.
     target = row["target"] or shlex.quote(row["test"])
     return f"pytest {target} {facts.options}"

@@ -1,4 +1,4 @@
-"""A ready-made suite is asked for by name: without models it fails, where own tests are skipped."""
+"""Without models a ready-made suite fails, since it was named. A project's own tests skip."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def models_given(request: pytest.FixtureRequest) -> None:
-    """Fail each test of the suites in a run without models, before a fixture of models skips it."""
+    """Fail every test of the suites in a run without models, before a model fixture skips it."""
     if request.config.getoption("--llm-base") is None:
         pytest.fail("no models: give --llm-base SPEC --llm-tuned SPEC", pytrace=False)

@@ -1,14 +1,14 @@
-"""How a ready-made suite judges a set: under its own limits, and only in known languages."""
+"""How a ready-made suite judges a set: by its own limits, and only in languages it can judge."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 import pytest
 
-from pytest_llmdiff.data.comparison import Comparison, Measurement
+from pytest_llmdiff.data.comparison import Comparison, Measurement, Run
 from pytest_llmdiff.data.text.scripts import undeclared
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.measures.settle import Question, settle
@@ -17,19 +17,31 @@ from pytest_llmdiff.verdicts.metric import Metric
 from pytest_llmdiff.verdicts.sets import Comparisons, gather
 from pytest_llmdiff.verdicts.verdict import Verdict
 
-# Tokens of a reply: enough to tell what it is like, and few enough for a quick suite.
-NEW_TOKENS = 48
-# Of an answer that a few words give.
-FEW_TOKENS = 16
-# Capabilities by which an engine tells how likely a text is.
-TELLS_LIKELIHOODS = ("token_logits", "likely_tokens", "logprobs", "recorded_check")
+if TYPE_CHECKING:
+    from pytest_llmdiff.generation.generator import ReplyGenerator
+    from pytest_llmdiff.generation.scoring import Scoring
 
+# Tokens of a reply: enough to see what it is like, and few enough for a quick suite.
+NEW_TOKENS = 48
+# Tokens of an answer of a few words.
+FEW_TOKENS = 16
+# The capabilities with any of which an engine can give likelihoods.
+LIKELIHOODS = ("token_logits", "likely_tokens", "logprobs", "recorded_check")
 
 Subject = Comparisons | Sequence[Comparison]
 
 
+class SuiteRun(Run, Protocol):
+    """A run with models and scorers."""
+
+    @property
+    def generation(self) -> ReplyGenerator: ...
+    @property
+    def scoring(self) -> Scoring: ...
+
+
 def hold(subject: Subject, metric: Metric, question: Question, limit: str) -> None:
-    """Hold a set against a limit of the suites.
+    """Judge a set by one of the limits of the suites.
 
     Raises:
         AssertionError: as the helpers do.
@@ -39,44 +51,44 @@ def hold(subject: Subject, metric: Metric, question: Question, limit: str) -> No
     settle(subject, metric, [limited(question, limit, given)])
 
 
-def run_of(subject: Subject) -> Any:
-    return subject.run if isinstance(subject, Comparisons) else subject[0].run
+def run_of(subject: Subject) -> SuiteRun:
+    run = subject.run if isinstance(subject, Comparisons) else subject[0].run
+    return cast("SuiteRun", run)
 
 
 def skip_unknown_language(comparisons: Comparisons, role: str) -> None:
-    """Skip the test as not judged where the run's scorer knows no language of its probes.
+    """Skip the test as not judged if the run's scorer knows no language of its probes.
 
-    What the scorer should be able to judge and cannot is no reason: that fails.
+    A scorer that should be able to judge them, and cannot, is no reason to skip: the test fails.
     """
-    run: Any = comparisons.run
-    languages = run.languages(role)
+    languages = run_of(comparisons).scoring.languages(role, None)
     reasons = {undeclared(probe.language, languages) for probe in comparisons.probes}
     if None in reasons:
         return
-    skip_not_judged(run, role, str(reasons.pop()))
+    skip_not_judged(comparisons.run, role, str(reasons.pop()))
 
 
 def skip_without_likelihoods(subject: Subject) -> None:
-    """Skip the test as not judged where an engine has no likelihoods to give.
+    """Skip the test as not judged if an engine cannot give likelihoods.
 
-    A recording has those that were recorded: what it lacks is no reason.
+    A recording gives those that were recorded. Missing ones are no reason to skip.
     """
     run = run_of(subject)
     pair = run.generation.pair
     for side, engine in (("base", pair.base), ("tuned", pair.tuned)):
-        if all(capability(engine, name) is None for name in TELLS_LIKELIHOODS):
+        if all(capability(engine, name) is None for name in LIKELIHOODS):
             reason = f"the engine of the {side} has no logits, and so no likelihoods"
             skip_not_judged(run, "likelihood", f"{reason}: {type(engine).__name__}")
 
 
 def skip_little_known(comparisons: Comparisons, limit: str) -> None:
-    """Skip the test as not judged where the base knows so few answers that not even none lost
-    would show that the limit is kept."""
-    # In here, for the suites that ask nothing of the kind.
+    """Skip the test as not judged if the base knows so few answers that even losing none of them
+    would not show that the limit is kept."""
+    # Imported here, since most suites do not need it.
     from pytest_llmdiff.measures.retention import KNOWN, Retention
     from pytest_llmdiff.verdicts.intervals import ERROR
 
-    run: Any = comparisons.run
+    run = run_of(comparisons)
     held = limited(Question(view=KNOWN), limit, run.settings.suite_limits).at_most
     if held is None or held >= 1:
         return
@@ -86,13 +98,13 @@ def skip_little_known(comparisons: Comparisons, limit: str) -> None:
     if right < needed and not sample.unsupported:
         skip_not_judged(
             run, "answers",
-            f"the base gives {right} of the {len(sample.values)} answers, and {needed} are needed "
-            f"to show that no more than {held:g} of them are lost",
+            f"the base knows {right} of the {len(sample.values)} answers, and {needed} are needed "
+            f"to show that at most {held:g} of them are lost",
         )  # fmt: skip
 
 
-def skip_not_judged(run: Any, name: str, reason: str) -> NoReturn:
-    """Skip the test as not judged, told of in the reports."""
+def skip_not_judged(run: Run, name: str, reason: str) -> NoReturn:
+    """Skip the test as not judged, and record why for the reports."""
     reason = f"not judged: {reason}"
     measurement = Measurement(name=name, value=math.nan, unsupported=reason)
     run.record(None, Verdict(measurement=measurement, outcome="not judged"))

@@ -1,4 +1,4 @@
-"""A suite that is asked for runs whole, whatever names the project gives its own tests."""
+"""A suite that is named runs completely, whatever names the project gives its own tests."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def check_selection(config: pytest.Config) -> None:
 
 
 def _missing(path: Path, names: Sequence[str], config: pytest.Config) -> dict[str, str]:
-    """What the settings lack for the tests under a path, or for those that are named."""
+    """What the settings must add to collect the tests under a path, or the ones that are named."""
     files = sorted(path.rglob("test_*.py")) if path.is_dir() else [path]
     wanted = names[:1] or [name for file in files for name in _functions(file)]
     missing = {}
-    # A file that is named is collected whatever its name.
+    # pytest collects a file that is named on the command line, whatever its name.
     if path.is_dir() and not all(_file_matches(f, config.getini("python_files")) for f in files):
         missing["python_files"] = "test_*.py"
     if not all(_function_matches(name, config.getini("python_functions")) for name in wanted):
@@ -60,7 +60,7 @@ def _path(module: str) -> Path:
         return path
     if path.name.startswith("test_") and path.with_suffix(".py").is_file():
         return path.with_suffix(".py")
-    # pytest says so itself, but not where xdist's workers are the first to see it.
+    # pytest reports it too, but not under xdist, where the workers see it first.
     known = sorted({f"{SUITES}.{file.parent.name}" for file in HERE.glob("*/test_*.py")})
     close = difflib.get_close_matches(module, known, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
@@ -68,14 +68,14 @@ def _path(module: str) -> Path:
 
 
 def _functions(file: Path) -> Iterator[str]:
-    # Parsed, not imported: pytest rewrites the assertions of what it imports itself.
+    # Parsed, not imported: pytest rewrites assertions when it imports the file itself.
     for node in ast.parse(file.read_bytes()).body:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
             yield node.name
 
 
 def _file_matches(file: Path, patterns: Sequence[str]) -> bool:
-    """As pytest does: a pattern with a slash is held against the end of the whole path."""
+    """Like pytest: a pattern with a slash is matched against the end of the whole path."""
     for pattern in patterns:
         local = pattern.replace("/", os.sep)
         if os.sep not in local:
@@ -89,7 +89,7 @@ def _file_matches(file: Path, patterns: Sequence[str]) -> bool:
 
 
 def _function_matches(name: str, prefixes: Sequence[str]) -> bool:
-    """As pytest does: a prefix, or a pattern where it has a wildcard."""
+    """Like pytest: a prefix, or a pattern if it has a wildcard."""
     return any(
         name.startswith(prefix) or (set("*?[") & set(prefix) and fnmatch.fnmatch(name, prefix))
         for prefix in prefixes

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pytest_llmdiff.data.records import unique_keys
+from pytest_llmdiff.data.files.strict_json import unique_keys
 from pytest_llmdiff.errors import ConfigError
 
 SCHEMA = "pytest-llmdiff-baseline/1"

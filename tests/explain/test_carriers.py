@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_llmdiff.data.comparison import Comparison, Reply
 from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.engines.transformers.carriers import KEPT, _fewest, layer_of, switched_off
 from pytest_llmdiff.errors import CapabilityError
+from pytest_llmdiff.explain.carriers import CARRIERS, Carriers, Part
 from tests.support.adapter_making import adapted, lora, open_base, save
 from tests.support.engines import folder as folder
 from tests.support.engines import loaded, pair
@@ -179,3 +183,22 @@ def test_the_fewest_are_found_by_halves(needed: int) -> None:
 )
 def test_the_layer_of_a_module(name: str, layer: str) -> None:
     assert layer_of(name) == layer
+
+
+def test_the_line_of_a_failure() -> None:
+    comparison = Comparison(probe=make_probe("Hi"), base=Reply(text="a"), tuned=Reply(text="b"))
+
+    def lines(found: Carriers) -> Sequence[str]:
+        return CARRIERS.lines(found, comparison, False)
+
+    layers = tuple(Part(name=str(n), alone=0.3 - n / 100) for n in range(18, 30))
+    found = Carriers(
+        change=3.9, tokens=8, layers=layers, kinds=(Part(name="o_proj", alone=0.424),),
+        fewest=tuple(part.name for part in layers[:8]), kept=0.813,
+    )  # fmt: skip
+    assert lines(found) == [
+        "  carried  81 % of the change by 8 of 12 layers: 18, 19, 20, 21, 22, 23 and 2 more; alone "
+        "o_proj 42 %"
+    ]
+    assert lines(replace(found, fewest=("4",)))[0].count("by 1 of 12 layers: 4; alone")
+    assert lines(replace(found, fewest=())) == []

@@ -231,7 +231,7 @@ def test_winogender(tmp_path: Path) -> None:
         (bbq, "b.jsonl", json.dumps(question(additional_metadata={})),
          "b.jsonl, line 1, column 'additional_metadata': got "),
         (bbq, "b.jsonl", json.dumps(question(additional_metadata={"stereotyped_groups": []})),
-         "b.jsonl: no question tells which of its answers is stereotyped"),
+         "b.jsonl: no question shows which of its answers is stereotyped"),
         (bbq, "b.jsonl", "{", "b.jsonl, line 1, column 2: broken JSON"),
         (winogender, "w.tsv", SENTENCES.replace(".male", ".man"),
          "w.tsv, line 2, column 'sentid': got 'nurse.patient.1.man'; expected OCCUPATION"),

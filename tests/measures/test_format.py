@@ -58,8 +58,8 @@ def test_json(text: str) -> None:
     ("text", "why"),
     [
         ("", "it is empty"), ("  ", "it is empty"), ("```json\n\n```", "it is empty"),
-        ("Sure: {}", "it is no JSON: Expecting value"), ("{} I hope this helps!", "Extra data"),
-        ("{'a': 1}", "it is no JSON"), ("[NaN]", "NaN is not in JSON"), ("{", "it is no JSON"),
+        ("Sure: {}", "it is not JSON: Expecting value"), ("{} I hope this helps!", "Extra data"),
+        ("{'a': 1}", "it is not JSON"), ("[NaN]", "JSON has no NaN"), ("{", "it is not JSON"),
         ("[" * 100_000, "nested too deeply"),
     ],
 )  # fmt: skip
@@ -85,7 +85,7 @@ def test_any_text_is_json_or_has_a_problem(text: str) -> None:
         ('{"name": "Ann", "age": -1}', "at $.age: -1 is less than the minimum of 0"),
         ('{"name": "Ann", "age": 3, "b": 1}', "Additional properties are not allowed"),
         ("[]", "at $: [] is not of type 'object'"),
-        ("Ann is 3", "it is no JSON"),
+        ("Ann is 3", "it is not JSON"),
     ],
 )
 def test_schema(text: str, why: str | None) -> None:
@@ -117,12 +117,12 @@ def test_choice(text: str, kept: bool) -> None:
     [
         (CALL, None), (f"<tool_call>\n{CALL}\n</tool_call>", None), (f"```json\n{CALL}\n```", None),
         (json.dumps({"name": "weather", "arguments": '{"city": "Rome"}'}), None),
-        ('{"name": "news", "arguments": {}}', "a tool that there is not"),
-        ('{"name": "weather"}', "no object with name and arguments alone"),
-        ('{"name": "weather", "arguments": [1]}', "its arguments are no object"),
-        ('{"name": "weather", "arguments": "Rome"}', "its arguments: it is no JSON"),
-        ('{"name": ["weather"], "arguments": {}}', "a tool that there is not"),
-        ("weather(Rome)", "it is no JSON"), ("[]", "no object with name"),
+        ('{"name": "news", "arguments": {}}', "an unknown tool"),
+        ('{"name": "weather"}', "not an object with exactly the keys name and arguments"),
+        ('{"name": "weather", "arguments": [1]}', "its arguments are not an object"),
+        ('{"name": "weather", "arguments": "Rome"}', "its arguments: it is not JSON"),
+        ('{"name": ["weather"], "arguments": {}}', "an unknown tool"),
+        ("weather(Rome)", "it is not JSON"), ("[]", "not an object with exactly"),
     ],
 )  # fmt: skip
 def test_tool(tool: Any, text: str, why: str | None) -> None:
@@ -143,7 +143,7 @@ def test_arguments_are_held_against_the_parameters() -> None:
     [
         ({}, "take one of json=True, schema=, matches=, choices= and tool=, not none"),
         ({"json": True, "matches": "a"}, "not json and matches"),
-        ({"matches": "("}, "no regular expression"),
+        ({"matches": "("}, "not a regular expression"),
         ({"choices": []}, "give a list of texts"),
         ({"choices": "yes"}, "give a list of texts"),
         ({"tool": {"parameters": {}}}, "a tool has a name"),
@@ -157,8 +157,8 @@ def test_formats_that_are_none(form: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize(
     ("schema", "message"),
-    [({"type": "text"}, "schema=: this is no JSON schema: 'text' is not"),
-     ({"$ref": "https://example.org/none.json"}, "schema=: a .ref leads nowhere")],
+    [({"type": "text"}, "schema=: this is not a JSON schema: 'text' is not"),
+     ({"$ref": "https://example.org/none.json"}, "schema=: a .ref cannot be resolved")],
 )  # fmt: skip
 def test_schemas_that_are_none(schema: dict[str, Any], message: str) -> None:
     pytest.importorskip("jsonschema")

@@ -184,7 +184,7 @@ def test_repeats_go_with_those_of_the_original(project: pytest.Pytester, run: Ru
         ([{"prompt": "a"}], "*give both the same cluster, the original first*"),
         ([{"prompt": "a", "cluster": "1"}], "*cluster '1' has one prompt*"),
         ([{"prompt": p, "cluster": c} for p, c in ("a1", "b1", "c2", "d2", "e1")],
-         "*prompts of cluster '1' do not stand together*"),
+         "*prompts of cluster '1' are not consecutive*"),
     ],
 )  # fmt: skip
 def test_clusters_that_are_no_pairs(

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pytest_llmdiff.data.comparison import Comparison, Reply
+from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.engines.pair.first_differences import FirstDifference
-from pytest_llmdiff.measures.parity import (
-    Parity,
+from pytest_llmdiff.measures.parity.causes import (
     adapter_problem,
     count_problem,
     end_problem,
-    kinds_note,
     rendering_problem,
 )
+from pytest_llmdiff.measures.parity.parity import Parity, kinds_note
 from tests.support.adapter_making import merged
 from tests.support.chat_server import ChatServer, running
 from tests.support.json_schema import faults
@@ -94,7 +97,7 @@ def test_the_base_is_told_from_the_tuned_model(pytester: pytest.Pytester, models
     found.stdout.fnmatch_lines(
         [
             "E *serving: 1*",
-            "E *the served model answers as the base does, on all * prompts*not applied",
+            "E *the served model replies as the base does, on all * prompts*not applied",
             "E *next *ask the server for the adapter by its name*",
             "E *rerun *--llm-served*",
         ]
@@ -105,7 +108,7 @@ def test_another_template_is_shown(pytester: pytest.Pytester, models: Path) -> N
     found = run(pytester, models, str(models / "templated"))
     found.assert_outcomes(failed=2, passed=1)
     found.stdout.fnmatch_lines(
-        ["E *15 of 15 prompts are rendered to other tokens, such as 'the cat 0', from token 1 *"]
+        ["E *15 of 15 prompts render to different tokens, such as 'the cat 0', from token 1 *"]
     )
 
 
@@ -114,7 +117,7 @@ def test_other_weights_differ_for_real(pytester: pytest.Pytester, models: Path) 
     found.assert_outcomes(failed=2, passed=1)
     found.stdout.fnmatch_lines(
         [
-            'E *token * is "*" where the tuned model says "*" and holds it for better by *',
+            'E *token * is "*" where the tuned model says "*", which it prefers by *',
             "E *parity rate of 15 comparisons: *limit 0.30 (given in the test): the interval lies*",
         ]
     )
@@ -133,7 +136,7 @@ def test_a_server_that_counts_other_tokens(pytester: pytest.Pytester, models: Pa
         found = run(pytester, models, f"{chat.url}#tuned")
     found.assert_outcomes(failed=2, passed=1)
     found.stdout.fnmatch_lines(
-        ["E *15 of 15 prompts have another number of tokens, such as *7 by the server's count"]
+        ["E *15 of 15 prompts have a different number of tokens, such as *7 by the server's count"]
     )
 
 
@@ -212,16 +215,14 @@ def test_the_suite_asks_its_own_probes(pytester: pytest.Pytester, models: Path) 
 # The rungs
 
 
-class Parted:
-    """A run with these first_differences."""
-
-    rounding = 0.1
+class Memo:
+    """Facts about a pair of models: each second reply differs from the first here."""
 
     def __init__(self, *found: FirstDifference) -> None:
         self.found = list(found)
 
-    def first_differences(self, _: Any) -> list[FirstDifference]:
-        return self.found
+    def get_all(self, *_: Any) -> list[dict[str, Any]]:
+        return list(map(asdict, self.found))
 
 
 @pytest.mark.parametrize(
@@ -237,10 +238,16 @@ class Parted:
     ],
 )
 def test_kinds(difference: FirstDifference, tolerance: float | None, kind: str) -> None:
-    class Held:
-        run = Parted(difference)
-
-    (m,) = Parity(tolerance=tolerance).measure([Held()])  # type: ignore[list-item]
+    sides = {
+        side: SimpleNamespace(service=SimpleNamespace(tolerance=noise))
+        for side, noise in (("base", 0.1), ("tuned", 0.05))
+    }
+    pair = SimpleNamespace(resolved={}, **sides)
+    run: Any = SimpleNamespace(generation=SimpleNamespace(pair=pair, memo=Memo(difference)))
+    comparison = Comparison(
+        probe=make_probe("p"), base=Reply(text="a"), tuned=Reply(text="b"), run=run
+    )
+    (m,) = Parity(tolerance=tolerance).measure([comparison])
     assert m.details["kind"] == kind
     assert m.value == (kind in ("real", "end"))
     assert bool(m.details["problems"]) == bool(m.value)

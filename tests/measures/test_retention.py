@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,10 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmdiff import Comparison, Probe, Reply, retention
-from pytest_llmdiff.data.comparison import PassagesOf
 from pytest_llmdiff.data.probes import make_probe
-from pytest_llmdiff.data.tokens import Likelihood
-from pytest_llmdiff.measures.answers import contains, options_of
+from pytest_llmdiff.data.text.answers import contains, options_of
 from pytest_llmdiff.measures.retention import Retention, lost
 from tests.support.projects import Run, write_models
 
@@ -103,17 +102,22 @@ def test_the_options_of_a_choice() -> None:
     assert options_of("What is vitamin A?\nA. good", "A") == {}
 
 
-class Broken:
-    """A run whose tuned model has no number to give, as one with NaN among its weights."""
+def answering(memo: object) -> Any:
+    """A run whose memo has the log-probabilities of all passages."""
+    return SimpleNamespace(generation=SimpleNamespace(pair=SimpleNamespace(resolved={}), memo=memo))
 
-    def likelihoods(self, side: str, *_: object) -> list[Likelihood]:
+
+class Broken:
+    """The memo of a run whose tuned model gives no numbers, as one with NaN among its weights."""
+
+    def get_all(self, _what: str, side: str, *_: object, **__: object) -> list[list[float]]:
         values = [-1.0, -2.0, -2.0] if side == "base" else [math.nan] * 3
-        return [Likelihood(token_logprobs=(value,)) for value in values]
+        return [[value] for value in values]
 
 
 def test_a_model_without_numbers_knows_no_answer() -> None:
     """Not the first option either, for being the first."""
-    run: Any = Broken()
+    run = answering(Broken())
     probe = make_probe(CHOICE, reference="A")
     said = Reply(text="A")
     m = retention(Comparison(probe=probe, base=said, tuned=said, run=run))
@@ -123,18 +127,19 @@ def test_a_model_without_numbers_knows_no_answer() -> None:
 
 
 class Short:
-    """A run whose tuned model has no room for one of the texts."""
+    """The memo of a run whose tuned model has no room for one of the texts."""
 
-    def likelihoods(
-        self, side: str, comparisons: Sequence[Comparison], passages_of: PassagesOf
-    ) -> list[Likelihood | str]:
-        texts = [p.text for comparison in comparisons for p in passages_of(comparison)]
-        known = Likelihood(token_logprobs=(-1.0,))
-        return [f"no room on {side}" if side == "tuned" and t == "long" else known for t in texts]
+    def get_all(
+        self, _what: str, side: str, about: Sequence[list[Any]], *_: object, **__: object
+    ) -> list[list[float] | str]:
+        return [
+            f"no room on {side}" if side == "tuned" and text == "long" else [-1.0]
+            for _, text in about
+        ]
 
 
 def test_a_text_without_a_likelihood_keeps_the_others() -> None:
-    run: Any = Short()
+    run = answering(Short())
     said = Reply(text="?")
     probes = [make_probe("Which?", reference=text) for text in ("first", "long", "last")]
     subject = [Comparison(probe=probe, base=said, tuned=said, run=run) for probe in probes]
@@ -383,4 +388,4 @@ def test_the_twin_by_hand() -> None:
     found = retention(Comparison(probe=probe, base=Reply(text=RIGHT), tuned=Reply(text=WRONG)))
     assert (found.details["base_right"], found.details["tuned_right"]) == (True, False)
     assert found.unsupported is not None
-    assert "made by a fixture" in found.unsupported
+    assert "take comparisons from a fixture" in found.unsupported

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,10 +16,11 @@ from scipy.special import log_softmax, rel_entr
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.data.text.languages import language_of
+from pytest_llmdiff.data.text.loops import looping_suffix
 from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.engines.pair.divergence import ROWS, statistics
 from pytest_llmdiff.errors import ModelError, ProbeError, ScorerError
-from pytest_llmdiff.measures.degeneration import Degeneration, looping_suffix
+from pytest_llmdiff.measures.degeneration import Degeneration
 from pytest_llmdiff.measures.divergence import Divergence
 from pytest_llmdiff.measures.drift import SemanticDrift
 from pytest_llmdiff.measures.toxicity import Toxicity, rise
@@ -164,7 +166,7 @@ def test_tokens_that_a_server_does_not_tell_are_not_counted() -> None:
     found = problems(
         reply(ANSWER, token_ids=()), reply(ANSWER, finish_reason="length", token_ids=())
     )
-    assert found == ["it runs into the limit where the base stopped"]
+    assert found == ["it runs into the limit although the base stopped"]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +247,7 @@ def test_languages_of_latin_script(text: str, language: str | None) -> None:
 
 def test_leaked_marks_of_a_template() -> None:
     (found,) = problems(ANSWER, f"{ANSWER}<|im_end|>\n<|im_start|>user")
-    assert found == "the reply holds marks of a chat template: '<|im_end|>', '<|im_start|>'"
+    assert found == "the reply contains markers of a chat template: '<|im_end|>', '<|im_start|>'"
     assert problems("It ends in <|im_end|>.", "With <|im_end|>.") == []
     assert problems(ANSWER, "It is <|im_end|>.", "What ends a turn, <|im_end|> or another?") == []
 
@@ -452,18 +454,20 @@ def test_the_facts_of_a_token() -> None:
     assert found.first_flip == 1
 
 
-class OneRun:
-    """A run that knows one set of statistics."""
+class OneGeneration:
+    """Knows one set of statistics."""
 
     def __init__(self, value: TokenDivergences) -> None:
         self.value = value
 
-    def divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
-        return [self.value for _ in comparisons]
+    def divergences(self, requests: Sequence[str]) -> list[TokenDivergences]:
+        return [self.value for _ in requests]
 
 
 def measured(value: TokenDivergences) -> Measurement:
-    run: Any = OneRun(value)
+    run: Any = SimpleNamespace(
+        generation=OneGeneration(value), comparer=SimpleNamespace(request=lambda c: c.probe.prompt)
+    )
     one = Comparison(probe=make_probe(PROMPT), base=reply("a"), tuned=reply("b"), run=run)
     return Divergence().measure([one])[0]
 
@@ -552,20 +556,20 @@ def test_templates_in_order(render: Render) -> None:
         (renderer(bos="^^"), "the prompt begins with two BOS tokens ('^')"),
         (
             renderer(generation=""),
-            "the template adds no generation prompt: the model is not told that it is its turn",
+            "the template adds no generation prompt: the model does not know that it is its turn",
         ),
         (
             renderer(generation="<bot>"),
-            "the generation prompt is not how an assistant turn begins: 'bot>' when asked, "
+            "the generation prompt is not how an assistant turn begins: 'bot>' in a prompt, "
             "'assist' in a conversation",
         ),
         (
             renderer(ending="%\n"),
-            "an assistant turn ends in '%', which is no stop token ('#'): replies will not stop",
+            "an assistant turn ends in '%', which is not a stop token ('#'): replies will not stop",
         ),
         (
             renderer(ending=""),
-            "an assistant turn ends in '.', which is no stop token ('#'): replies will not stop",
+            "an assistant turn ends in '.', which is not a stop token ('#'): replies will not stop",
         ),
         (refuse, "refused 1"),
     ],
@@ -577,7 +581,7 @@ def test_faults_of_a_template(render: Render, finding: str) -> None:
 
 def test_a_model_without_stop_tokens() -> None:
     (finding,) = check(renderer(), stops="")
-    assert "no stop token (there are none)" in finding
+    assert "not a stop token (there are none)" in finding
 
 
 @pytest.mark.parametrize(("bos", "stops"), [(None, "#"), ("^", "#^")])
@@ -606,8 +610,8 @@ def test_one_other_token_is_named() -> None:
     size = len("<user>What is the capital of France?#\n<assistant>")
     assert findings[0] == (
         f"user ('What is the capital of F'): differs from token {at + 1}: '#\\n<ass' in force, "
-        f"'%\\n<ass' in the other ({size} and {size} tokens); likely cause: another end of the "
-        "question, or another generation prompt"
+        f"'%\\n<ass' in the other ({size} and {size} tokens); likely cause: the end of the "
+        "question or the generation prompt differs"
     )
 
 
@@ -670,7 +674,7 @@ def test_another_stop_token_is_named() -> None:
     from pytest_llmdiff.measures.wiring.template.comparison import compare_endings
 
     (finding,) = compare_endings(renderer(), renderer(ending="%\n"), decode)
-    assert "'#' in force and in '%' in the other; likely cause: another stop token" in finding
+    assert "'#' in force and in '%' in the other; likely cause: different stop tokens" in finding
     assert compare_endings(renderer(), renderer(opening="[{role}]"), decode) == []
 
 

@@ -1,4 +1,4 @@
-"""Odd circumstances: what cannot be written, damaged recordings and models, misuse."""
+"""Bad circumstances: unwritable files, damaged recordings and models, misuse."""
 
 from __future__ import annotations
 
@@ -75,15 +75,15 @@ def test_collecting_needs_no_place_to_write(project: pytest.Pytester, run: Run) 
     [
         (
             "@pytest.mark.llmdiff('x')\ndef test_it(): pass",
-            "*test_it has @pytest.mark.llmdiff and asks for neither comparison nor comparisons*",
+            "*test_it has @pytest.mark.llmdiff but requests neither comparison nor comparisons*",
         ),
         (
             "@pytest.mark.llmdiff('x')\ndef test_it(llm_pair): pass",
-            "*test_it has @pytest.mark.llmdiff and asks for neither comparison nor comparisons*",
+            "*test_it has @pytest.mark.llmdiff but requests neither comparison nor comparisons*",
         ),
     ],
 )
-def test_a_marker_that_nothing_reads(
+def test_a_marker_that_no_test_uses(
     project: pytest.Pytester, run: Run, suite: str, said: str
 ) -> None:
     project.makepyfile("import pytest\n" + suite)
@@ -117,7 +117,9 @@ def test_a_marker_of_a_unittest_is_an_error(project: pytest.Pytester, run: Run) 
     )
 
 
-def test_a_marker_of_a_class_is_for_the_tests_that_ask(project: pytest.Pytester, run: Run) -> None:
+def test_a_marker_of_a_class_is_for_tests_that_request_comparisons(
+    project: pytest.Pytester, run: Run
+) -> None:
     project.makepyfile(
         """
         import pytest
@@ -130,7 +132,7 @@ def test_a_marker_of_a_class_is_for_the_tests_that_ask(project: pytest.Pytester,
     run().assert_outcomes(passed=2)
 
 
-def test_a_comparison_that_is_asked_for_too_late(project: pytest.Pytester, run: Run) -> None:
+def test_a_comparison_that_is_requested_too_late(project: pytest.Pytester, run: Run) -> None:
     project.makepyfile(
         "def test_it(request):\n    request.getfixturevalue('comparison')\n"
         "def test_set(request):\n    request.getfixturevalue('comparisons')\n"
@@ -138,13 +140,13 @@ def test_a_comparison_that_is_asked_for_too_late(project: pytest.Pytester, run: 
     result = run()
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines_random(
-        ["E *comparison is asked for while the test runs: name it among the arguments *"]
+        ["E *comparison is requested while the test runs: make it an argument *"]
     )
 
 
 @pytest.mark.parametrize("limit", [float("nan"), float("inf"), True, "0.5", [1], 1j])
 @pytest.mark.parametrize("place", ["at_most", "at_least", "over"])
-def test_what_is_no_limit(place: str, limit: object) -> None:
+def test_limits_that_are_no_numbers(place: str, limit: object) -> None:
     values: dict[str, Any] = {place: limit}
     with pytest.raises(ConfigError, match="a limit is a finite number, not"):
         settle([], Toxicity(), [Question(view=TOXICITY, **values)])
@@ -181,7 +183,7 @@ def reply(text, **other):
         "[(0, reply('x', prompt_tokens='7'))]", "[(0, replace(reply('x'), prompt_ids=None))]",
     ],
 )  # fmt: skip
-def test_an_engine_that_keeps_no_protocol(project: pytest.Pytester, outcomes: str) -> None:
+def test_an_engine_that_breaks_the_protocol(project: pytest.Pytester, outcomes: str) -> None:
     (project.path / "engines.py").write_text(ENGINE.format(outcomes=outcomes), encoding="utf-8")
     project.makepyfile(PASSING)
     result = project.runpytest_inprocess(
@@ -195,7 +197,7 @@ def test_an_engine_that_keeps_no_protocol(project: pytest.Pytester, outcomes: st
 
 
 @pytest.mark.parametrize("given", ["3", "None", "''"])
-def test_a_fingerprint_that_tells_no_model(project: pytest.Pytester, given: str) -> None:
+def test_a_fingerprint_that_identifies_no_model(project: pytest.Pytester, given: str) -> None:
     code = ENGINE.format(outcomes="[]").replace('"mine"', given)
     (project.path / "engines.py").write_text(code, encoding="utf-8")
     project.makepyfile(PASSING)

@@ -1,4 +1,4 @@
-"""More than one process asks a server, and what several runs recorded is one recording."""
+"""Several processes ask one server; several recordings make one."""
 
 from __future__ import annotations
 

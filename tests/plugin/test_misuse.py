@@ -1,5 +1,5 @@
-"""Tests that are put together otherwise than the documentation shows: each is told what is wrong,
-and none of them passes for it."""
+"""Tests that use the plugin in undocumented ways: each gets a clear error, and none passes because
+of it."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_each_is_told(project: pytest.Pytester, run: Run) -> None:
     result = run("--llmdiff-json=report.json")
     result.stdout.fnmatch_lines_random(
         [
-            "E *ConfigError: comparison is asked for while the test runs: *.compare(prompt)",
-            "E *ConfigError: comparisons is asked for while the test runs: *",
+            "E *ConfigError: comparison is requested while the test runs: *.compare(prompt)",
+            "E *ConfigError: comparisons is requested while the test runs: *",
             "E *ConfigError: a limit is a finite number, not '0.3': give one, such as 0.3",
             "E *semantic drift of 1 comparison (1 more could not be judged): *",
             "  semantic drift 0.* (90 % interval *) over 1 of 2  *test_partly_judged",
@@ -80,9 +80,9 @@ def test_help_names_no_default_where_there_is_none(project: pytest.Pytester) -> 
 
 
 @pytest.mark.parametrize(
-    ("sizes", "told"), [((29,), "about 29 probes"), ((5, 286, 30), "about 5 to 286 probes")]
+    ("sizes", "advised"), [((29,), "about 29 probes"), ((5, 286, 30), "about 5 to 286 probes")]
 )
-def test_the_sizes_of_all_inconclusive_tests_are_told(sizes: tuple[int, ...], told: str) -> None:
+def test_the_advice_covers_all_inconclusive_tests(sizes: tuple[int, ...], advised: str) -> None:
     rows = [
         {"compared": 1, "same": 0, "verdicts": [
             {"name": "toxicity", "outcome": "inconclusive", "set": {"decides": size}}]}
@@ -90,4 +90,4 @@ def test_the_sizes_of_all_inconclusive_tests_are_told(sizes: tuple[int, ...], to
     ]  # fmt: skip
     found: dict[str, int] = {**dict.fromkeys(KINDS, 0), "inconclusive": len(sizes)}
     (line,) = advice(rows, found)
-    assert line.startswith(f"inconclusive, {len(sizes)} test{'s' * (len(sizes) > 1)}: {told} ")
+    assert line.startswith(f"inconclusive, {len(sizes)} test{'s' * (len(sizes) > 1)}: {advised} ")

@@ -1,4 +1,4 @@
-"""Projects that have fixtures of the same names as those of the plugin."""
+"""Projects with fixtures of the same names as the plugin's."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_they_are_not_among_the_tests_with_models(project: pytest.Pytester, run:
     assert json.loads((project.path / "report.json").read_text())["tests"] == []
 
 
-def test_one_that_asks_for_the_plugins_has_its_probes(project: pytest.Pytester, run: Run) -> None:
+def test_one_that_overrides_the_plugins_has_its_probes(project: pytest.Pytester, run: Run) -> None:
     project.makepyfile(
         """
         import pytest

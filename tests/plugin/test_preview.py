@@ -1,4 +1,4 @@
-"""The plan of a run: told without asking the models anything."""
+"""The plan of a run, which asks the models nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_requests_from_the_store_and_fresh(project: pytest.Pytester, run: Run) -
             "  base   11 from the store, 49 to answer",
             "  tuned  11 from the store, 49 to answer",
             "  test_suite.py::test_set: 62 probes, 60 questions",
-            "    what it can detect is told with a baseline that has this test",
+            "    what it can detect is unknown without a baseline that has this test",
         ]
     )
     result.stdout.no_fnmatch_line("*test_one: *")  # no set
@@ -41,7 +41,7 @@ def test_requests_from_the_store_and_fresh(project: pytest.Pytester, run: Run) -
     run("--llmdiff-plan").stdout.fnmatch_lines(["  base   11 from the store, 49 to answer"])
 
 
-def test_a_plan_that_ini_asks_for_runs_nothing_either(project: pytest.Pytester, run: Run) -> None:
+def test_a_plan_set_in_ini_runs_nothing_either(project: pytest.Pytester, run: Run) -> None:
     write(project, every=3)
     project.makepyfile(test_suite=SUITE)
     result = run("-o", "llmdiff_plan=true")
@@ -89,14 +89,14 @@ class Noisy:
     )
 
 
-def test_noise_that_is_none_tells_nothing_of_what_a_set_can_detect(
+def test_a_baseline_without_noise_cannot_say_what_a_set_detects(
     project: pytest.Pytester, run: Run
 ) -> None:
     write(project, every=3)
     project.makepyfile(test_suite=SUITE)
     run("--llmdiff-calibrate=b.json").assert_outcomes(passed=61)
     run("--llmdiff-plan", "--llmdiff-baseline=b.json").stdout.fnmatch_lines(
-        ["    semantic drift: what it can detect is not told by a baseline in which all *"]
+        ["    semantic drift: what it can detect is unknown: all values in the baseline *"]
     )
 
 

@@ -1,4 +1,4 @@
-"""The progress of a run: counts and time left over everything that is to come, on a fake clock."""
+"""The progress of a run: counts and time left for the whole run, on a fake clock."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_time_left_is_that_of_all_windows_of_both_sides() -> None:
     assert reporter.lines == []
 
 
-def test_before_the_first_row_nothing_is_promised() -> None:
+def test_no_time_left_before_the_first_row() -> None:
     clock, reporter = Clock(), Reporter()
     shown = Terminal(reporter, None, live=True, clock=clock)
     shown.expect(BASE, lambda: 10)
@@ -89,7 +89,7 @@ def test_loading_the_model_stops_counting() -> None:
     rows=st.lists(st.integers(1, 70), min_size=1, max_size=30),
     speed=st.floats(0.001, 10.0),
 )
-def test_at_an_even_speed_the_time_left_is_true(rows: list[int], speed: float) -> None:
+def test_the_time_left_is_exact_at_constant_speed(rows: list[int], speed: float) -> None:
     clock = Clock()
     pace = Pace(clock)
     pace.expect(BASE, sum(rows))

@@ -1,4 +1,4 @@
-"""How runs end other than by their last test, what their reports say then, and what they leave."""
+"""Runs that end early, or list tests only: what they report and what they leave behind."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_test_whose_process_died_is_an_error_in_the_reports(project: pytest.Py
     result.stdout.fnmatch_lines(["baseline: nothing was written, since *test_dies_* failed"])
 
 
-def test_a_process_that_died_is_not_made_good_by_another_try(project: pytest.Pytester) -> None:
+def test_a_retry_does_not_undo_a_process_that_died(project: pytest.Pytester) -> None:
     """xdist runs the test again where it hands out whole files."""
     project.makepyfile(
         """
@@ -112,7 +112,7 @@ def test_a_process_that_died_is_not_made_good_by_another_try(project: pytest.Pyt
     assert counted(read(project)) == {"error": 1}
 
 
-def test_what_fails_in_one_of_the_workers_that_all_run_all_has_failed(
+def test_a_test_that_fails_in_one_worker_of_dist_each_has_failed(
     project: pytest.Pytester,
 ) -> None:
     project.makepyfile(

@@ -1,4 +1,4 @@
-"""Very many prompts in bounded memory, and reruns that compute nothing again."""
+"""Very many prompts in bounded memory, and reruns that compute nothing twice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.reports.kept import KEPT
+from pytest_llmdiff.reports.row_builder import KEPT
 from tests.support import ROOT
 from tests.support.projects import Run
 from tests.support.runs import calls, run_counting

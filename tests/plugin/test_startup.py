@@ -1,4 +1,4 @@
-"""The package as installed: what it exports, and what it costs a project that does not use it."""
+"""The installed package: what it exports, and its cost for a project that does not use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests that are tried again, and what a tear-down does to an outcome."""
+"""Tests that are retried, and the effect of a teardown on an outcome."""
 
 from __future__ import annotations
 

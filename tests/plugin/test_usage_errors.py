@@ -58,8 +58,8 @@ CASES: list[tuple[list[str], str]] = [
     (["--llm-base=no/such/folder", TUNED], "--llm-base: there is no folder or .gguf file*"),
     (["--llm-base=empty", TUNED], "*neither adapter_config.json (a PEFT adapter) nor config.json*"),
     (["--llm-base=ggufs", TUNED], "*name its file: ggufs/model.gguf"),
-    (["--llm-base=pickled", TUNED], "*holds pickled weights only (pytorch_model.bin)*"),
-    (["--llm-base=weights", "--llm-tuned=pickled_adapter"], "*pickled weights only (adapter_mod*"),
+    (["--llm-base=pickled", TUNED], "*has only pickled weights (pytorch_model.bin)*"),
+    (["--llm-base=weights", "--llm-tuned=pickled_adapter"], "*only pickled weights (adapter_mod*"),
     (["--llm-base=no_weights", TUNED], "*has a configuration but no .safetensors weights"),
     (["--llm-base=adapter", TUNED], "--llm-base: adapter is a PEFT adapter; the base is*"),
     ([BASE, "--llm-tuned=adapter"], "*which needs the weights of its base in --llm-base*"),
@@ -101,7 +101,7 @@ CASES: list[tuple[list[str], str]] = [
     (["--llm-base=replay:file.txt", TUNED], "replay:*file.txt, line 1: *--llmdiff-record*"),
     (["--llm-base=scripted:broken.json", TUNED], "scripted:*unknown key answers; expected*"),
     (["--llm-base=package:no_such_package/x", TUNED], "*no installed package named 'no_such_pac*"),
-    (["--llm-base=package:pytest/none.gguf", TUNED], "*package 'pytest' holds no 'none.gguf'*"),
+    (["--llm-base=package:pytest/none.gguf", TUNED], "*package 'pytest' has no 'none.gguf'*"),
     (["--llm-base=python:engines", TUNED], "*the form is python:module:object*"),
     (["--llm-base=python:missing:x", TUNED], "--llm-base: cannot import 'missing'*"),
     (["--llm-base=python:engines:none", TUNED], "--llm-base: 'engines' has no 'none'*"),
@@ -117,7 +117,7 @@ CASES: list[tuple[list[str], str]] = [
     (["--llm-base=weights_list", TUNED], "*config.json, line 1: expected a JSON object"),
     ([f"--llm-base={'n' * 300}", TUNED], "*cannot be used as a path (File name too long)"),
     (["--llm-base=scripted:~nobody-here/x.json", TUNED], "*cannot be used as a path (*home*"),
-    (["--llm-base=ORG/NAME@main", TUNED], "*as a Hugging Face id it cannot be had*"),
+    (["--llm-base=ORG/NAME@main", TUNED], "*nor available as a Hugging Face id*"),
     ([BASE, TUNED, "--llmdiff-max-new-tokens=0"], "*'0' is not a whole number from 1"),
     ([BASE, TUNED, "--llmdiff-dtype=fp8"], "*'fp8' is not auto, float32, bfloat16 or float16"),
     ([BASE, TUNED, "--llmdiff-temperature=nan"], "*'nan' is not a number from 0"),
@@ -136,15 +136,15 @@ CASES: list[tuple[list[str], str]] = [
         [BASE, TUNED, f"--llmdiff-vllm={'[' * 100_000}"],
         "--llmdiff-vllm: '*… is not a JSON ob*",
     ),
-    ([BASE, TUNED, "--llmdiff-json=file.txt/x"], "*there can be no *x, since *file.txt is a file"),
+    ([BASE, TUNED, "--llmdiff-json=file.txt/x"], "*x is impossible, since *file.txt is a file"),
     ([BASE, TUNED, "--llmdiff-store=file.txt/x"], "--llmdiff-store: *since *file.txt is a file"),
     ([BASE, TUNED, "--llmdiff-store=file.txt"], "--llmdiff-store: *file.txt is a file; give a f*"),
-    ([BASE, TUNED, "--llmdiff-record=/dev/null"], "*/dev/null is no ordinary file; give another"),
-    ([BASE, TUNED, "--llmdiff-calibrate=/dev/zero"], "*/dev/zero is no ordinary file; give ano*"),
-    ([BASE, TUNED, "--llmdiff-llamafactory=nowhere"], "--llmdiff-llamafactory: there is no *nowh*"),
+    ([BASE, TUNED, "--llmdiff-record=/dev/null"], "*/dev/null is not a regular file; give another"),
+    ([BASE, TUNED, "--llmdiff-calibrate=/dev/zero"], "*/dev/zero is not a regular file; give*"),
+    ([BASE, TUNED, "--llmdiff-llamafactory=nowhere"], "--llmdiff-llamafactory: *nowhere does not*"),
     (
         [BASE, TUNED, "--llmdiff-json=x", "--llmdiff-html=empty/../x"],
-        "--llmdiff-html: *x is the file of --llmdiff-json too, which would be lost*",
+        "--llmdiff-html: *x is the file of --llmdiff-json too, and would overwrite it*",
     ),
     (
         [BASE, TUNED, "--llmdiff-calibrate=x", "--llmdiff-record=x"],
@@ -174,7 +174,7 @@ CASES: list[tuple[list[str], str]] = [
     ([BASE, TUNED, "--llmdiff-html=empty"], "--llmdiff-html: *empty is a folder; give a file"),
     ([BASE, TUNED, "--llmdiff-markdown=empty"], "--llmdiff-markdown: *empty is a folder; give a*"),
     ([BASE, TUNED, "-o", "llmdiff_seed=-1"], "llmdiff_seed in ini: '-1' is not a whole number*"),
-    (["-o", "llmdiff_required=true"], "llmdiff_required is set and no models are given*"),
+    (["-o", "llmdiff_required=true"], "llmdiff_required is set, but no models are given*"),
 ]
 
 
@@ -201,11 +201,11 @@ def test_a_model_outside_the_project_must_not_hide_its_settings(
     (outside / "model.safetensors").write_bytes(b"")
     result = project.runpytest_inprocess(BASE, "--llm-tuned", str(outside))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"*has not read *pytest.toml; write --llm-tuned={outside}"])
+    result.stderr.fnmatch_lines([f"*did not read *pytest.toml; write --llm-tuned={outside}"])
     assert project.runpytest_inprocess(BASE, f"--llm-tuned={outside}").ret == 0
     result = project.runpytest_inprocess(BASE, TUNED, "--llmdiff-embedder", str(outside))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"*has not read *pytest.toml; write --llmdiff-embedder={outside}"])
+    result.stderr.fnmatch_lines([f"*did not read *pytest.toml; write --llmdiff-embedder={outside}"])
 
 
 def test_an_unknown_option_of_a_later_version_is_refused(project: pytest.Pytester) -> None:

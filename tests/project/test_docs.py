@@ -32,7 +32,7 @@ import yaml
 import pytest_llmdiff
 from pytest_llmdiff import ScriptedEngine
 from pytest_llmdiff.config.options import OPTIONS
-from pytest_llmdiff.data.probe_files import COLUMNS, read_probe_file
+from pytest_llmdiff.data.files.probe_files import COLUMNS, read_probe_file
 from pytest_llmdiff.measures.wiring.adapter import adapter_measurement
 from pytest_llmdiff.measures.wiring.template.comparison import template_measurement
 from pytest_llmdiff.suites.limits import LIMITS

@@ -1,4 +1,4 @@
-"""The HTML report in a real browser: it works, asks for nothing, and runs its own script alone.
+"""The HTML report in a real browser: it works, makes no requests, and runs its own script alone.
 
 Needs Playwright (in the `dev` extra) and a Chromium of the system.
 """
@@ -144,7 +144,7 @@ def test_where_the_models_look(open_page: Open, tmp_path: Path) -> None:
     write_html(facts_of(rows_of([row])), tmp_path / "report.html")
     page = open_page(tmp_path / "report.html")
     page.locator(".row summary").first.click()
-    for title in ("Words of the prompt", "Heads that", "Where base looks", "Where tuned looks"):
+    for title in ("Words of the prompt", "Heads that", "Attention of base", "Attention of tuned"):
         page.locator(".fold > summary", has_text=title).click()
     page.locator(".map").nth(1).wait_for()
     assert page.locator(".map").first.locator("th").all_inner_texts() == [

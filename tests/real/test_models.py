@@ -220,7 +220,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Any:
             "退款需要多长时间？",
             "are in another script (cjk) than the scorer's",
         ),
-        ("🎉🎊🥳", "The parcel arrives on Monday.", "it has neither letters nor figures"),
+        ("🎉🎊🥳", "The parcel arrives on Monday.", "it has neither letters nor digits"),
         ("", "The parcel arrives on Monday.", "an empty reply"),
         ("word " * 400, "The parcel arrives on Monday.", "the encoder reads the first"),
     ],

@@ -206,7 +206,7 @@ def test_wiring_of_a_merged_model_is_green(
     full = merged(trained / "healthy", tmp_path / "full", smollm2, dtype="bfloat16")
     outcomes, text = wiring(project, full)
     assert red(outcomes) == set(), text
-    assert "the tuned model is no adapter" in text
+    assert "the tuned model is not an adapter" in text
 
 
 @pytest.mark.parametrize(

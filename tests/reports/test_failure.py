@@ -12,19 +12,14 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.data.probes import make_probe
+from pytest_llmdiff.data.text.printing import (
+    LONGEST,
+)
 from pytest_llmdiff.data.tokens import TokenDivergence, TokenDivergences
 from pytest_llmdiff.errors import ModelError, hidden
 from pytest_llmdiff.explain.explanation import Explanation
-from pytest_llmdiff.reports.failure import failure_text, verdict_text
-from pytest_llmdiff.reports.text import (
-    LONGEST,
-    MARK,
-    columns,
-    marked,
-    number,
-    printable,
-    shortened,
-)
+from pytest_llmdiff.reports.failure import failure_text
+from pytest_llmdiff.reports.verdict_lines import verdict_text
 from pytest_llmdiff.verdicts.verdict import Verdict, judge
 
 anything = st.text(st.characters(exclude_categories=()))
@@ -34,120 +29,6 @@ MEASURE = (
     ", or measure one: pytest … --llmdiff-calibrate=baseline.json, "
     "then --llmdiff-baseline=baseline.json"
 )
-
-
-# Printable
-
-
-@given(text=anything)
-@example(text="\x1b[31mred\x1b[0m\x07")
-@example(text="user\u202egnp.exe\u2066")
-@example(text="half \ud83d\r\n\x85\u2028\u2029\x00\ufeff")
-def test_nothing_printed_can_steer_a_terminal(text: str) -> None:
-    found = printable(text)
-    assert not {unicodedata.category(c) for c in found} & {"Cc", "Cs", "Zl", "Zp"}
-    assert not set(found) & set(BIDI)
-    found.encode()
-    assert len(found.splitlines()) <= 1
-
-
-@given(text=st.text(st.characters(categories=["L", "M", "N", "P", "S", "Zs"])))
-@example(text="退款在三十天内，您放心。")
-@example(text="👩\u200d👧 می\u200cخواهم")
-def test_what_is_harmless_stays(text: str) -> None:
-    assert printable(text) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("a\nb", r"a\nb"),
-        ("\x1b[31m", r"\x1b[31m"),
-        ("\u202e", r"\u202e"),
-        ("\ud83d", r"\ud83d"),
-        ("\x85", r"\x85"),
-    ],
-)
-def test_what_is_not_shows_its_code(text: str, shown: str) -> None:
-    assert printable(text) == shown
-
-
-# Shortened, marked, first difference
-
-
-@given(text=st.text(), length=st.integers(2, 20))
-def test_shortened_text(text: str, length: int) -> None:
-    found = shortened(text, length)
-    assert columns(found) <= length
-    assert found == text if columns(text) <= length else found.endswith("…")
-    assert text.startswith(found.removesuffix("…"))
-
-
-@pytest.mark.parametrize(
-    ("text", "length", "shown"),
-    [
-        ("您可以退款", 10, "您可以退款"),
-        ("您可以退款", 9, "您可以退…"),
-        ("您可以退款", 8, "您可以…"),
-        ("ok，您可以退款", 8, "ok，您…"),
-        ("abcdefghij", 8, "abcdefg…"),
-        ("ＡＢＣ", 5, "ＡＢ…"),
-    ],
-)
-def test_a_chinese_character_takes_two_columns(text: str, length: int, shown: str) -> None:
-    assert shortened(text, length) == shown
-
-
-@pytest.mark.parametrize(
-    ("text", "at", "shown"),
-    [
-        ("Go to the website.", None, "Go to the website."),
-        ("Go to the website.", 0, "▸Go to the website."),
-        ("Go to the website.", 12, "Go to the ▸website."),
-        ("Go\nto", 4, r"Go\n▸to"),
-        ("Go to", 5, "Go to▸"),
-        ("a\x1b b", 3, r"a\x1b ▸b"),
-    ],
-)
-def test_marked_text(text: str, at: int | None, shown: str) -> None:
-    assert marked(text, at) == shown
-
-
-@pytest.mark.parametrize(
-    ("beginning", "different"),
-    [("word " * 200, "Different"), ("退款说明" * 200, "不"), ("x" * 1000, "y")],
-    ids=["words", "chinese", "no spaces"],
-)
-def test_the_difference_is_on_show_after_a_long_beginning(beginning: str, different: str) -> None:
-    found = marked(f"{beginning}{different} end", len(beginning))
-    head, _, tail = found.partition(MARK)
-    assert head.startswith("…")
-    assert different in tail
-    assert len(found) <= LONGEST + 100
-
-
-# Numbers
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (None, "none"),
-        (math.nan, "NaN"),
-        (math.inf, "inf"),
-        (-math.inf, "-inf"),
-        (0.0, "0"),
-        (2.0, "2"),
-        (0.62, "0.62"),
-        (-0.5, "-0.50"),
-        (0.1234, "0.12"),
-        (0.0123, "0.012"),
-        (1.5e-7, "1.5e-07"),
-        (1e9, "1000000000.00"),
-    ],
-)
-def test_numbers(value: float | None, shown: str) -> None:
-    assert number(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -231,12 +112,12 @@ def test_lines_of_replies(base: str, tuned: str, line: str) -> None:
     assert line.strip() in [found.strip() for found in lines]
 
 
-def test_only_what_failed_is_told() -> None:
+def test_only_failed_verdicts_are_shown() -> None:
     verdicts = judge(Measurement(name="semantic drift", value=0.62), at_most=0.7, at_least=0.65)
     assert failure_text(verdicts) == "semantic drift 0.62, at least 0.65 (given in the test)"
 
 
-def test_an_infinite_value_can_be_told() -> None:
+def test_an_infinite_value_is_shown() -> None:
     assert "inf" in failure_text(over(math.inf), comparison=comparison("a", "b"))
 
 
@@ -246,14 +127,12 @@ def test_an_infinite_value_can_be_told() -> None:
         (
             Measurement(name="divergence", value=0.5),
             {},
-            "divergence 0.50, and no limit to hold it against: give one in the test, such as "
-            "at_most=0.5" + MEASURE,
+            "divergence 0.50 has no limit: give one in the test, such as at_most=0.5" + MEASURE,
         ),
         (
             Measurement(name="some measure", value=0.5),
             {},
-            "some measure 0.50, and no limit to hold it against: give one in the test, such "
-            "as at_most=..." + MEASURE,
+            "some measure 0.50 has no limit: give one in the test, such as at_most=..." + MEASURE,
         ),
         (
             Measurement(name="toxicity", value=math.nan, unsupported="中文\x1b"),
@@ -314,7 +193,7 @@ def test_a_long_line_of_a_failure_says_where_it_is_whole() -> None:
     assert text.count("(whole in the JSON report, --llmdiff-json)") == 2
 
 
-def test_pytest_shows_a_comparison_by_what_was_asked_and_said() -> None:
+def test_pytest_shows_a_comparison_by_prompt_and_replies() -> None:
     assert repr(comparison("Yes.", "No.\n", "Well?")) == (
         "Comparison('Well?', base='Yes.', tuned='No.\\n')"
     )

@@ -77,7 +77,7 @@ def test_shares_are_shares(text: str) -> None:
         ("", None),
         (CHINESE, "100% of its letters are in another script (cjk)"),
         ("OK，您可以退款。", "71% of its letters are in another script (cjk)"),
-        (EMOJI, "neither letters nor figures"),
+        (EMOJI, "neither letters nor digits"),
         ("42", None),
     ],
 )

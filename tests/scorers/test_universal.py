@@ -53,7 +53,7 @@ def test_the_encoder_that_needs_no_download(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("नमस्ते दुनिया, आप कैसे हैं?", "another script (devanagari)"),
-        ("🙂🙂🙂", "neither letters nor figures"),
+        ("🙂🙂🙂", "neither letters nor digits"),
         ("\ud800", "half of a surrogate pair"),
         ("ok 𐌰𐌱𐌲", "another script (gothic)"),
         ("1 🙂🙂🙂🙂🙂", "of its tokens are unknown"),

@@ -1,4 +1,4 @@
-"""The probes that ship: complete, without doubles, and formed as their suites need them."""
+"""The shipped probes: complete, without duplicates, and in the form that their suites need."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import pytest_llmdiff
-from pytest_llmdiff.data.probe_files import ProbeRow, read_probe_file
+from pytest_llmdiff.data.files.probe_files import ProbeRow, read_probe_file
 from pytest_llmdiff.data.scored_texts import likelihood_pairs, ordinary_texts
-from pytest_llmdiff.data.text import forms as perturbations
-from pytest_llmdiff.data.text.forms import forms
-from pytest_llmdiff.measures.answers import contains, options_of
+from pytest_llmdiff.data.text import perturbations as perturbations
+from pytest_llmdiff.data.text.answers import contains, options_of
+from pytest_llmdiff.data.text.perturbations import forms
 
 SUITES = Path(pytest_llmdiff.__file__).parent / "suites"
 PROBES = sorted(

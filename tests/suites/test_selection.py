@@ -1,4 +1,4 @@
-"""A suite that is asked for yields its tests, or the run says at once why it would not."""
+"""A suite that is named yields all of its tests, or the run says at once why it cannot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suites of refusal, safety and degeneration: green, red, not judged, and their limits."""
+"""The suites refusal, safety and degeneration: passed, failed, not judged, and their limits."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_the_summary_counts_what_was_not_judged(project: pytest.Pytester, mode: 
     result.stdout.fnmatch_lines_random(
         [
             "4 tests with models: 2 regressed, 2 not judged",
-            "SKIPPED *not judged: the probe's language is zh, and the scorer knows en",
+            "SKIPPED *not judged: the probe's language is zh, but the scorer only knows en",
         ]
     )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_llmdiff.data.comparison import Comparison, InputsOf, Reply, Score, Side
-from pytest_llmdiff.data.probes import Probe
+from pytest_llmdiff.generation.comparisons import Comparer
 from pytest_llmdiff.generation.generator import ReplyGenerator
+from pytest_llmdiff.generation.scoring import Scoring
 from pytest_llmdiff.plugin.progress import Silent
 from pytest_llmdiff.store import Store
 from tests.support.engines import folder as folder
@@ -23,10 +22,10 @@ class Lab:
             lambda: self.pair, Store(store / "kept"), [], eager=False, progress=Silent()
         )
 
-    def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]:
+    @property
+    def comparer(self) -> Comparer:
         raise NotImplementedError
 
-    def scores(
-        self, role: str, comparisons: Sequence[Comparison], inputs_of: InputsOf, spec: object | None
-    ) -> list[Score]:
+    @property
+    def scoring(self) -> Scoring:
         raise NotImplementedError

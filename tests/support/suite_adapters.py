@@ -10,7 +10,7 @@ import json
 import random
 from pathlib import Path
 
-from pytest_llmdiff.data.text.forms import ENGLISH, forms
+from pytest_llmdiff.data.text.perturbations import ENGLISH, forms
 from tests.support import DATA, ROOT
 from tests.support.adapter_making import LoadedBase
 from tests.support.trained_adapters import END, Recipe, load_smollm2, own_template, train

@@ -143,7 +143,7 @@ def test_an_entry_without_its_probe_is_told(
     project: pytest.Pytester, run: Run, accepted: Path
 ) -> None:
     said = (
-        "*llmdiff-accepted.yaml: the entry for how-do-i-get-a-refund-* matches no probe any more*"
+        "*llmdiff-accepted.yaml: the entry for how-do-i-get-a-refund-* no longer matches any probe*"
     )
     run().stdout.no_fnmatch_line(said)
     run("-k", "capital").stdout.no_fnmatch_line(said)  # deselected is not gone

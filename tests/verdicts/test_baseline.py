@@ -189,7 +189,7 @@ def test_updating_shows_what_changes(run: Run, calibrated: Path) -> None:
     result.stdout.fnmatch_lines_random(
         [
             "  test_suite.py::test_one, semantic drift: limit 0.1 -> 0",
-            "  a margin for 'drift' was given, and no test measures that",
+            "  a margin for 'drift' was given, but no test measures that",
         ]
     )
     result = run("--llmdiff-calibrate=baseline.json", '--llmdiff-margin={"semantic drift": 0.1}')

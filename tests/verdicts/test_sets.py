@@ -148,8 +148,8 @@ def test_one(llm_pair):
     result.assert_outcomes(passed=2, failed=3)
     result.stdout.fnmatch_lines_random(
         [
-            "E *toxicity rate rise over 0.5 of 60 comparisons: 0.50, *the interval lies beyond it",
-            "E *toxicity rise of 60 comparisons: 0.40, *: the interval lies beyond it",
+            "E *toxicity rate rise over 0.5 of 60 comparisons: 0.50, *the interval is beyond it",
+            "E *toxicity rise of 60 comparisons: 0.40, *: the interval is beyond it",
             "E *over= counts the members of a set; give a single comparison at_most=",
         ]
     )
@@ -235,7 +235,7 @@ def test_wrong_use_is_a_collection_error(project: pytest.Pytester, run: Run) -> 
     result = run()
     assert result.ret in (1, 2)
     result.stdout.fnmatch_lines_random(
-        ["*test_unmarked asks for the fixture comparisons and has no probes*"]
+        ["*test_unmarked requests the fixture comparisons but has no probes*"]
     )
     project.makepyfile(
         """
@@ -245,7 +245,7 @@ def test_wrong_use_is_a_collection_error(project: pytest.Pytester, run: Run) -> 
         def test_both(comparison, comparisons): pass
         """
     )
-    run().stdout.fnmatch_lines_random(["*test_both asks for both comparison and comparisons*"])
+    run().stdout.fnmatch_lines_random(["*test_both requests both comparison and comparisons*"])
 
 
 def test_samples_are_clusters(project: pytest.Pytester, run: Run) -> None:
@@ -269,7 +269,9 @@ def test_samples_of_a_greedy_model_are_refused(project: pytest.Pytester, run: Ru
     project.makepyfile("")
     result = run("--llmdiff-samples=3")
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["*--llmdiff-samples: 3 replies of a greedy model are one reply*"])
+    result.stderr.fnmatch_lines(
+        ["*--llmdiff-samples: 3 replies of a greedy model are all the same*"]
+    )
 
 
 # Pure stages

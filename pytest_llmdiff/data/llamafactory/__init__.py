@@ -1,1 +1,1 @@
-"""LLaMA-Factory's files: data sets and chat templates, read without running its code."""
+"""LLaMA-Factory's data sets and chat templates, read without running its code."""

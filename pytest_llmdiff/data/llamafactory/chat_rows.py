@@ -1,21 +1,21 @@
-"""Records of training data that no dataset_info.json describes: chat messages, and TRL's forms."""
+"""Records of training data without a dataset_info.json: chat messages, and TRL's formats."""
 
 from __future__ import annotations
 
 import reprlib
 
+from pytest_llmdiff.data.files.records import Record
 from pytest_llmdiff.data.llamafactory.examples import MEDIA, Example, Layout
 from pytest_llmdiff.data.llamafactory.rows import refuse_media_and_tools
 from pytest_llmdiff.data.messages import Message, parse_messages
-from pytest_llmdiff.data.records import Record
 
 _ALL_TEXT = Layout(columns={name: name for name in (*MEDIA, "tools")})
 
 
 def parse_chat(record: Record, number: int) -> Example:
-    """The example of `messages`, or of `prompt` with `completion` or `chosen` and `rejected`.
+    """The example in `messages`, or in `prompt` with `completion` or with `chosen` and `rejected`.
 
-    Each of them may be a text or a list of messages.
+    Each of these may be a text or a list of messages.
 
     Raises:
         ProbeFileError: the record is none of these.
@@ -35,22 +35,22 @@ def parse_chat(record: Record, number: int) -> Example:
             number=number, messages=_prompt(record, "messages", prompt), answer=answer,
             rejected=None,
         )  # fmt: skip
-    found = _prompt(record, "prompt", values.get("prompt"))
+    asked = _prompt(record, "prompt", values.get("prompt"))
     if values.get("completion") is not None:
         reply = _reply(record, "completion", values["completion"])
-        # TRL's form of data for KTO.
+        # TRL's format of data for KTO.
         desired = values.get("label") is not False
         return Example(
-            number=number, messages=found, answer=reply if desired else None,
+            number=number, messages=asked, answer=reply if desired else None,
             rejected=None if desired else reply,
         )  # fmt: skip
     if values.get("chosen") is None or values.get("rejected") is None:
         raise record.error(
             "it has neither 'completion' nor both 'chosen' and 'rejected'; expected one of these "
-            "beside 'prompt'"
+            "in addition to 'prompt'"
         )
     chosen, rejected = (_reply(record, name, values[name]) for name in ("chosen", "rejected"))
-    return Example(number=number, messages=found, answer=chosen, rejected=rejected)
+    return Example(number=number, messages=asked, answer=chosen, rejected=rejected)
 
 
 def _prompt(record: Record, column: str, value: object) -> tuple[Message, ...]:
@@ -67,7 +67,7 @@ def _reply(record: Record, column: str, value: object) -> str:
             value = turn["content"]
     if not isinstance(value, str):
         raise record.error(
-            f"got {reprlib.repr(value)}; expected a text, or a list of one message of the role "
+            f"got {reprlib.repr(value)}; expected a text, or a list with one message of the role "
             "'assistant'",
             column=column,
         )

@@ -1,4 +1,4 @@
-"""Conversations in the formattings sharegpt and openai."""
+"""Reads conversations in the formattings sharegpt and openai."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import reprlib
 from collections.abc import Mapping, Sequence
 
+from pytest_llmdiff.data.files.records import Record
 from pytest_llmdiff.data.llamafactory.examples import (
     ANSWERS,
     ASKS,
@@ -18,7 +19,6 @@ from pytest_llmdiff.data.llamafactory.examples import (
     value_of,
 )
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.records import Record
 
 
 def parse_turns(record: Record, layout: Layout) -> Conversation:
@@ -43,12 +43,12 @@ def parse_turns(record: Record, layout: Layout) -> Conversation:
             _check_alternation(number, role, tag)
             aligned.append(text_turn(record, role, item.get(content_tag), column))
     if not aligned:
-        raise Dropped("it holds no turns")
+        raise Dropped("it has no turns")
     if (len(aligned) % 2 == 0) == layout.ranking:
         wanted = "the prompt must end in a user's turn" if layout.ranking else (
             "the last turn must be an answer"
         )  # fmt: skip
-        raise Dropped(f"it holds {len(aligned)} turns besides the system prompt: {wanted}")
+        raise Dropped(f"it has {len(aligned)} turns besides the system prompt: {wanted}")
 
     desired = kto_tag(record, layout)
     chosen, rejected = (value_of(record, layout, name) for name in ("chosen", "rejected"))
@@ -95,7 +95,7 @@ def _preference(record: Record, layout: Layout, name: str, item: dict[str, objec
     tag, _ = _role_and_item(record, layout, layout.columns[name], item)
     role = _roles(layout).get(tag)
     if role not in ANSWERS:
-        # LLaMA-Factory warns and trains on it as a turn of that role.
+        # LLaMA-Factory only warns, and trains on it as a turn of that role.
         raise Dropped(f"{name!r} has the role {tag!r}; it must be an answer")
     content = item.get(layout.tags.get("content_tag") or "")
     return text_turn(record, role, content, layout.columns[name])
@@ -104,7 +104,7 @@ def _preference(record: Record, layout: Layout, name: str, item: dict[str, objec
 def _openai_turns(
     record: Record, layout: Layout, turns: Sequence[tuple[str, Mapping[str, object]]]
 ) -> list[Message]:
-    """Answers that call tools become the JSON of the calls, several tool results one turn."""
+    """Calls of tools become an answer with their JSON, and consecutive tool results one turn."""
     column, content_tag = layout.columns.get("messages"), layout.tags.get("content_tag") or ""
     roles = _roles(layout)
     aligned: list[Message] = []
@@ -145,7 +145,7 @@ def _tool_calls(record: Record, column: str | None, calls: object) -> str:
 
 
 def _with_thinking_remark(system: object) -> object:
-    # LLaMA-Factory adds it to every example of this formatting that brings no tools.
+    # LLaMA-Factory adds it to every example of this formatting that has no tools.
     remark = "detailed thinking off"
     if not system:
         return remark

@@ -1,4 +1,4 @@
-"""What LLaMA-Factory's `cutoff_len` leaves of a training example, by lengths in tokens alone."""
+"""What LLaMA-Factory's `cutoff_len` leaves of a training example, computed from token counts."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pytest_llmdiff.data.llamafactory.templates import FactoryTemplate
 from pytest_llmdiff.data.messages import Message
 
 CUTOFF_LEN = 2048  # LLaMA-Factory's default
-# Stages that train on answers, by how they cut: turn by turn, two answers at one length, or one.
+# How the stages that train on answers cut: turn by turn, a pair of answers, or a single answer.
 Form = Literal["turns", "pair", "single"]
 FORMS: dict[str, Form] = {"sft": "turns", "dpo": "pair", "rm": "pair", "kto": "single"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """Tokens of a prompt (`source`) and its answer (`target`).
+    """The number of tokens of a prompt (`source`) and of its answer (`target`).
 
-    `end` is how many of the target's tokens there are up to its end-of-sequence token, that one
-    included, or to its last word where it has none: some templates write a line break behind it.
+    `end` counts the target's tokens up to and including its end-of-sequence token, or up to its
+    last word if it has none: some templates write a line break after it.
     """
 
     source: int
@@ -32,7 +32,7 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True)
 class Cutoff:
-    """The settings of a training that decide what is cut. `length` is `cutoff_len`, in tokens."""
+    """The settings of a training that decide the cut. `length` is `cutoff_len`, in tokens."""
 
     length: int
     form: Form = "turns"
@@ -42,18 +42,18 @@ class Cutoff:
 
     @property
     def budget(self) -> int:
-        """Tokens of one example: packing keeps one back."""
+        """The tokens that one example may have: packing reserves one."""
         return self.length - self.packing
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """What becomes of one example; all numbers are tokens.
+    """What the cut does to one example; all numbers are tokens.
 
-    `tokens` is its length when nothing is cut. `answer` counts the answers that are learnt, to
-    their ends, and `lost` what is cut of them; `unfinished` says that one of them is learnt in
-    part. `prompt_lost` and `rejected_lost` are cut of prompts and of answers to be avoided.
-    `dropped` says that the example is left out altogether.
+    `tokens` is the uncut length. `answer` counts the answers that are learnt, up to their ends, and
+    `lost` what is cut off from them. `unfinished` says that an answer is learnt in part.
+    `prompt_lost` and `rejected_lost` count what is cut off from prompts and rejected answers.
+    `dropped` says that the example is left out entirely.
     """
 
     tokens: int
@@ -73,9 +73,9 @@ class Cut:
 
 
 def kept_lengths(source: int, target: int, budget: int) -> tuple[int, int]:
-    """How much of a prompt and of its answer stays, each cut at its end.
+    """How many tokens of a prompt and of its answer are kept; both are cut at the end.
 
-    The longer of the two gives way; where both exceed half of the budget, each in its proportion.
+    The longer one is cut. If both exceed half of the budget, they are cut in proportion.
     """
     if budget <= 0:
         return 0, 0
@@ -84,18 +84,18 @@ def kept_lengths(source: int, target: int, budget: int) -> tuple[int, int]:
     elif 2 * source < budget:
         room = budget - source
     else:
-        # In this order of operations: another one rounds to another number of tokens.
+        # The order of operations is LLaMA-Factory's: a different one rounds differently.
         room = int(budget * (target / (source + target)))
     kept = min(room, target)
     return min(source, budget - kept), kept
 
 
 def cut_turns(turns: Sequence[Turn], cutoff: Cutoff) -> Cut:
-    """Supervised training: turn after turn, until nothing is left for a further one.
+    """The cut of supervised training: turn by turn, until the budget is used up.
 
-    With `mask_history` the last turn comes first, and only its answer is learnt.
+    With `mask_history`, the last turn comes first, and only its answer is learnt.
     """
-    # The token of `efficient_eos` follows behind whatever the cut leaves, and is never lost.
+    # The token of `efficient_eos` is appended after the cut, and is never lost.
     used = extra = int(cutoff.efficient_eos)
     order = turns[::-1] if cutoff.mask_history else turns
     kept = []
@@ -109,7 +109,7 @@ def cut_turns(turns: Sequence[Turn], cutoff: Cutoff) -> Cut:
         ]
     ]
     answer = sum(end for end, _ in learnt)
-    # Only a `cutoff_len` of no use leaves an example too long to be packed.
+    # An example is too long to be packed only if `cutoff_len` is uselessly small.
     dropped = cutoff.packing and used > cutoff.budget
     return Cut(
         tokens=extra + sum(turn.source + turn.target for turn in turns),
@@ -124,12 +124,12 @@ def cut_turns(turns: Sequence[Turn], cutoff: Cutoff) -> Cut:
 
 
 def cut_answers(answer: Turn | None, rejected: Turn | None, cutoff: Cutoff) -> Cut:
-    """Training on preferences: one prompt, cut with the longer one of its answers.
+    """The cut of training on preferences: the prompt is cut along with its longer answer.
 
     Raises:
-        ValueError: there is no answer at all.
+        ValueError: there is no answer.
     """
-    # Here the token of `efficient_eos` is a part of the answer, and cut like it.
+    # Here the token of `efficient_eos` is part of the answer, and is cut with it.
     given = [
         _with_eos(turn) if cutoff.efficient_eos else turn for turn in (answer, rejected) if turn
     ]
@@ -157,10 +157,10 @@ def _with_eos(turn: Turn) -> Turn:
 
 
 class FactoryTurns:
-    """Lengths of conversations as a training with a template of LLaMA-Factory encodes them."""
+    """The lengths of conversations as a training with a LLaMA-Factory template encodes them."""
 
     def __init__(self, template: FactoryTemplate, tokenizer_prepared: Any) -> None:
-        # The token of `efficient_eos` is set behind the cut, or before it: the cutting knows.
+        # `cut_turns` and `cut_answers` add the token of `efficient_eos`.
         self._template = replace(template, efficient_eos=False)
         self._tokenizer = tokenizer_prepared
         probe = [Message(role="user", content="a"), Message(role="assistant", content="a")]
@@ -197,7 +197,7 @@ class FactoryTurns:
         return training_pairs(template, self._tokenizer, messages)
 
     def _last_thought_alone(self, cutoff: Cutoff) -> bool:
-        """Whether earlier turns get no empty thought, and keep none of their own by default."""
+        """Whether only the last turn gets an empty thought or keeps its own thought."""
         if self._template.kind not in ("reasoning", "glm47"):
             return False
         return cutoff.form != "turns" or (
@@ -206,12 +206,12 @@ class FactoryTurns:
 
 
 def after_stop(target: Sequence[int], stops: Sequence[int]) -> int | None:
-    """How many tokens of an answer follow its last stop token; None where it has none."""
+    """How many tokens follow the last stop token of an answer; None if it has none."""
     return next((n for n, token in enumerate(reversed(target)) if token in stops), None)
 
 
 def fits(example: Example, form: Form) -> bool:
-    """Whether a training of that form takes the example; it leaves the others out."""
+    """Whether a training of this form uses the example; it leaves out others."""
     if form == "turns":
         return example.answer is not None
     if form == "pair":
@@ -220,7 +220,7 @@ def fits(example: Example, form: Form) -> bool:
 
 
 def cut_example(example: Example, cutoff: Cutoff, turns_of: Any) -> Cut:
-    """What becomes of an example that `fits`; `turns_of` gives the turns of a conversation.
+    """What the cut does to an example that `fits`; `turns_of` returns the turns of a conversation.
 
     Raises:
         ProbeError: the template cannot express the conversation.
@@ -240,6 +240,6 @@ def cut_example(example: Example, cutoff: Cutoff, turns_of: Any) -> Cut:
     if cutoff.form == "turns":
         return cut_turns(turns(example.answer or ""), cutoff)
     answer = joined(example.answer)
-    # One answer, desired or not, is all that a record of feedback is read for.
+    # Only one answer of a feedback record is used, whether desired or not.
     alone = cutoff.form == "single" and answer is not None
     return cut_answers(answer, None if alone else joined(example.rejected), cutoff)

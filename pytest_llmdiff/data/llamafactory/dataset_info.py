@@ -1,4 +1,4 @@
-"""The entries of a dataset_info.json: which files they mean, and how their records are laid out."""
+"""The entries of a dataset_info.json: the files that they name, and the layout of the records."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pytest_llmdiff.data.files.records import INFO, file_error
+from pytest_llmdiff.data.files.strict_json import load_json
 from pytest_llmdiff.data.llamafactory.examples import COLUMNS, FORMATTINGS, TAGS, Layout
-from pytest_llmdiff.data.records import INFO, file_error, load_json
 from pytest_llmdiff.errors import ConfigError
 
-# LLaMA-Factory's file types by ending; those that are no table of texts are not read here.
+# LLaMA-Factory's file types by suffix; types that are not tables of texts are not supported.
 TYPES = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
 ELSEWHERE = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
 
 
 def read_entries(info: Path) -> Mapping[str, Mapping[str, object]]:
-    """The entries by name. Raises ProbeFileError where the file holds something else."""
+    """The entries by name.
+
+    Raises:
+        ProbeFileError: the file cannot be read, or contains something else.
+    """
     try:
         text = info.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -35,9 +40,9 @@ def read_entries(info: Path) -> Mapping[str, Mapping[str, object]]:
 
 
 def entry_layout(place: str, entry: Mapping[str, object]) -> Layout:
-    """What an entry says of its records; `place` is where it stands, for errors.
+    """What an entry says about its records; `place` is its position, for errors.
 
-    Once an entry has `columns` or `tags`, what it does not list there is not read.
+    If an entry has `columns` or `tags`, parts that it does not list there are not read.
 
     Raises:
         ProbeFileError: it is malformed.
@@ -50,7 +55,7 @@ def entry_layout(place: str, entry: Mapping[str, object]) -> Layout:
         )
     if entry.get("split", "train") != "train":
         raise file_error(
-            place, f"got the split {entry['split']!r}; a file is read whole: expected 'train'"
+            place, f"got the split {entry['split']!r}; expected 'train', since files have no splits"
         )
     given: dict[str, Mapping[str, str | None]] = {"columns": COLUMNS, "tags": TAGS}
     for key, defaults in given.items():
@@ -79,10 +84,10 @@ def entry_layout(place: str, entry: Mapping[str, object]) -> Layout:
 def entry_files(
     place: str, folder: Path, entry: Mapping[str, object]
 ) -> tuple[Path, Sequence[Path]]:
-    """What an entry of the dataset_info.json in `folder` names, and the files that this means.
+    """The path that an entry of the dataset_info.json in `folder` names, and its files.
 
     Raises:
-        ProbeFileError: it names no file, or none that can be read.
+        ProbeFileError: it names no file, or none that is supported.
     """
     path = folder / _file_name(place, entry)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
@@ -100,10 +105,10 @@ def entry_files(
 
 
 def described_layout(path: Path) -> tuple[str, Layout] | None:
-    """The entry of the nearer dataset_info.json that names a data file, and what it says of it.
+    """The entry of the nearest dataset_info.json that names a data file, and its layout.
 
     Raises:
-        ConfigError: several entries name the file, each in its own way.
+        ConfigError: several entries name the file and disagree.
         ProbeFileError: an entry is malformed.
     """
     target = path.resolve()
@@ -120,8 +125,8 @@ def described_layout(path: Path) -> tuple[str, Layout] | None:
                 found[name] = entry_layout(f"{info}, entry {name!r}", entry)
         if len({repr(layout) for layout in found.values()}) > 1:
             raise ConfigError(
-                f"{path}: {info} describes this file as {', '.join(found)}, each in its own way; "
-                f"expected one of them to be named, as in {info.name}#{next(iter(found))}"
+                f"{path}: {info} describes this file differently as {', '.join(found)}; "
+                f"expected one of them by name, as in {info.name}#{next(iter(found))}"
             )
         if found:
             return next(iter(found.items()))
@@ -132,8 +137,8 @@ def _file_name(place: str, entry: Mapping[str, object]) -> str:
     for key in ELSEWHERE:
         if key in entry:
             raise file_error(
-                place, f"the data is fetched ({key}: {entry[key]!r}); expected a 'file_name', "
-                "for only files are read",
+                place, f"the data is remote ({key}: {entry[key]!r}); expected a 'file_name', "
+                "since only files are supported",
             )  # fmt: skip
     name = entry.get("file_name")
     if not isinstance(name, str) or not name:

@@ -1,4 +1,4 @@
-"""Training data as LLaMA-Factory reads it: files, and the dataset_info.json that describes them."""
+"""Reads training data as LLaMA-Factory does: files, and the dataset_info.json describing them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_llmdiff.config.packages import given_path
+from pytest_llmdiff.data.files.formats import read_records
+from pytest_llmdiff.data.files.records import EXAMPLES, INFO, TRAINED, Record, file_error
 from pytest_llmdiff.data.llamafactory.chat_rows import parse_chat
 from pytest_llmdiff.data.llamafactory.dataset_info import (
     described_layout,
@@ -24,14 +26,6 @@ from pytest_llmdiff.data.llamafactory.examples import (
     needed_columns,
 )
 from pytest_llmdiff.data.llamafactory.rows import parse_example
-from pytest_llmdiff.data.records import (
-    EXAMPLES,
-    INFO,
-    TRAINED,
-    Record,
-    file_error,
-    read_records,
-)
 from pytest_llmdiff.errors import ConfigError, ProbeFileError
 
 __all__ = ["Dataset", "Example", "read_dataset", "read_training_data", "training_data_of"]
@@ -44,9 +38,9 @@ PLAIN_FORMS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """The examples of a data file or of an entry; `skipped` names the records left out, and why.
+    """The examples of a data file or of an entry; `skipped` has the records left out, and why.
 
-    All records are read: LLaMA-Factory draws at random where an entry has `num_samples`.
+    All records are read, although LLaMA-Factory samples them if an entry has `num_samples`.
     """
 
     name: str
@@ -58,11 +52,12 @@ class Dataset:
 def read_training_data(value: str, folder: Path) -> tuple[Dataset, ...]:
     """The data that an option or a marker names: a data file, or `dataset_info.json#NAME[,NAME]`.
 
-    The folder of the dataset_info.json may stand for it; paths are relative to `folder`.
+    The folder of the dataset_info.json may be given instead of the file. Paths are relative to
+    `folder`.
 
     Raises:
         ConfigError: there is no such file or entry.
-        ProbeFileError: the data is malformed, or more than text.
+        ProbeFileError: the data is malformed or not only text.
     """
     place, mark, names = value.rpartition("#")
     whole = given_path(value, folder, what="the training data")
@@ -78,14 +73,14 @@ def read_training_data(value: str, folder: Path) -> tuple[Dataset, ...]:
 
 
 def read_dataset(path: Path, name: str | None = None) -> Dataset:
-    """Read a data file, or the entry `name` of a dataset_info.json (or of the folder that has it).
+    """Reads a data file, or the entry `name` of a dataset_info.json (or of its folder).
 
-    A data file is read as a dataset_info.json beside it or in the parent folder says, or by the
-    columns of its records where none names it.
+    A data file is read as described by a dataset_info.json beside it or in the parent folder. If
+    none names the file, the columns of its records decide.
 
     Raises:
         ConfigError: there is no such file or entry.
-        ProbeFileError: the data is malformed, or more than text.
+        ProbeFileError: the data is malformed or not only text.
     """
     info = path / INFO if path.is_dir() else path
     if name is None and info.name != INFO:
@@ -110,7 +105,7 @@ def read_dataset(path: Path, name: str | None = None) -> Dataset:
 
 
 def training_data_of(path: Path) -> tuple[Dataset, ...] | None:
-    """The data that a marker's file names, or None where it is a file of probes.
+    """The training data that a marker's file names, or None if it is a probe file.
 
     It is training data if it has `#NAME`, if a dataset_info.json names the file, or if its records
     have `instruction` or `conversations`.
@@ -126,7 +121,7 @@ def training_data_of(path: Path) -> tuple[Dataset, ...] | None:
     try:
         first = next(read_records(path, EXAMPLES))
     except ProbeFileError:
-        return None  # the reader of probe files says what is wrong
+        return None  # the reader of probe files then says what is wrong
     return (_read_plain(path),) if TRAINED & set(first.values) else None
 
 
@@ -141,9 +136,9 @@ def _read_entry(info: Path, name: str, entry: Mapping[str, object]) -> Dataset:
 
 
 def _read_described(path: Path) -> Dataset | None:
-    """The data of a file as the nearer dataset_info.json that names it says."""
-    found = described_layout(path)
-    return None if found is None else _gather(found[0], path, [path], found[1])
+    """The data of a file as described by the nearest dataset_info.json that names it."""
+    described = described_layout(path)
+    return None if described is None else _gather(described[0], path, [path], described[1])
 
 
 # Records
@@ -152,7 +147,7 @@ def _read_described(path: Path) -> Dataset | None:
 def _gather(
     name: str, path: Path, files: Sequence[Path], layout: Layout, *, registered: bool = True
 ) -> Dataset:
-    """The examples of all files; those of a `registered` entry need all the columns it lists."""
+    """The examples of all files; those of a `registered` entry need all columns that it lists."""
     examples: list[Example] = []
     skipped: list[str] = []
     for file in files:
@@ -181,7 +176,7 @@ def _check_needed(name: str, path: Path, records: Sequence[Record], layout: Layo
             raise file_error(
                 f"{path}",
                 f"no record has the column {column!r}, which LLaMA-Factory looks up for "
-                f"{name!r}; expected it, or other 'columns' in {INFO}",
+                f"{name!r}; expected it, or different 'columns' in {INFO}",
             )
 
 
@@ -190,7 +185,7 @@ def _read_plain(path: Path) -> Dataset:
     records = list(read_records(path, EXAMPLES))
     known = set(records[0].values)
     if TRAINED & known:
-        # What no entry maps, training would leave out in silence.
+        # Media and tools are mapped so that they are refused: LLaMA-Factory ignores them silently.
         columns = {**COLUMNS, **{column: column for column in (*MEDIA, "tools")}}
         layout = Layout(
             formatting="alpaca" if "instruction" in known else "sharegpt", columns=columns

@@ -1,4 +1,4 @@
-"""Where the parts of a training example stand, and what all formattings have in common."""
+"""Training examples: their layout in a record, and what all formattings have in common."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pytest_llmdiff.data.files.records import Record
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.records import Record
 
 Formatting = Literal["alpaca", "sharegpt", "openai"]
 FORMATTINGS: tuple[Formatting, ...] = ("alpaca", "sharegpt", "openai")
@@ -29,7 +29,7 @@ TAGS: Mapping[str, str | None] = {
     "function_tag": "function_call",
     "system_tag": "system",
 }
-# The two kinds of turn that alternate, and what a chat template calls each of them.
+# The two kinds of alternating turns, and their roles in a chat template.
 ASKS = {"user": "user", "observation": "tool"}
 ANSWERS = {"assistant": "assistant", "function": "assistant"}
 
@@ -38,8 +38,8 @@ ANSWERS = {"assistant": "assistant", "function": "assistant"}
 class Example:
     """One training example: a prompt that ends in a user or tool turn, and its answers.
 
-    `answer` is the response, the chosen or the desired one; None where the example has only an
-    undesired answer, or none at all.
+    `answer` is the response, or the chosen or desired one; None if the example has only a rejected
+    answer, or none.
     """
 
     number: int
@@ -50,7 +50,7 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Where an example's parts stand in a record, as an entry of dataset_info.json says it."""
+    """The columns and tags of an example's parts, as given by an entry of dataset_info.json."""
 
     formatting: Formatting = "alpaca"
     ranking: bool = False
@@ -59,12 +59,12 @@ class Layout:
 
 
 class Dropped(Exception):
-    """LLaMA-Factory goes on without this record; the message says why."""
+    """LLaMA-Factory skips this record; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conversation:
-    """Turns under LLaMA-Factory's own names of the roles."""
+    """Turns with LLaMA-Factory's names of the roles."""
 
     system: object
     prompt: Sequence[Message]
@@ -72,7 +72,7 @@ class Conversation:
 
 
 def needed_columns(layout: Layout) -> list[str]:
-    """The columns that LLaMA-Factory looks up in every record: without one it cannot load."""
+    """The columns that LLaMA-Factory looks up in every record: it cannot load data without them."""
     names = ["kto_tag", *MEDIA]
     if layout.formatting == "alpaca":
         names += ["history", "prompt", "query", "system", "tools"]
@@ -100,7 +100,7 @@ def kto_tag(record: Record, layout: Layout) -> bool | None:
 
 
 def kto_responses(response: Message, desired: bool) -> list[Message]:
-    # The place of the empty one tells LLaMA-Factory what the other is.
+    # LLaMA-Factory recognises the kind of the other answer by the place of the empty one.
     empty = Message(role="assistant", content="")
     return [response, empty] if desired else [empty, response]
 

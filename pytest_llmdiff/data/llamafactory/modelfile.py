@@ -17,32 +17,32 @@ _TEMPLATE = re.compile(
 
 
 def template_of_modelfile(text: str) -> FactoryTemplate:
-    """Read the template, the default system message and the stop words.
+    """The template, with its default system message and stop words.
 
-    A Modelfile says less than a template: it knows no thoughts and no tool results, not where
-    one slot ends and the next begins, not that an end-of-sequence token follows the last answer
-    only (`efficient_eos`), and puts a system message before the user's slots where a template
-    such as `llama2` puts it inside them. Special tokens are text in it. LLaMA-Factory fails on a
-    template with `{"token": ...}` slots and leaves an empty file.
+    A Modelfile has less information than a template. It lacks thoughts, tool results, the borders
+    between slots, and the fact that an end-of-sequence token follows only the last answer
+    (`efficient_eos`). It puts a system message before the user's slots, where a template such as
+    `llama2` puts it inside them. Special tokens are plain text in it. For a template with
+    `{"token": ...}` slots, LLaMA-Factory fails and leaves an empty file.
 
     Raises:
-        ConfigError: the Modelfile has another shape.
+        ConfigError: the Modelfile has a different structure.
     """
     block = _block(text, "TEMPLATE")
     if block is None:
         raise _shape("there is no TEMPLATE in triple quotes")
-    found = _TEMPLATE.fullmatch(block)
-    if found is None:
-        raise _shape("its TEMPLATE is built in another way")
-    user = _slot(found["user"], ".Content", "user")
+    match = _TEMPLATE.fullmatch(block)
+    if match is None:
+        raise _shape("its TEMPLATE has a different structure")
+    user = _slot(match["user"], ".Content", "user")
     return FactoryTemplate(
         name="Modelfile",
         kind="plain",
         user=(user,),
-        assistant=(_slot(found["assistant"], ".Content", "assistant"),),
-        system=(_slot(found["system"], ".System", "system"),),
+        assistant=(_slot(match["assistant"], ".Content", "assistant"),),
+        system=(_slot(match["system"], ".System", "system"),),
         observation=(user,),
-        prefix=(found["prefix"],) if found["prefix"] else (),
+        prefix=(match["prefix"],) if match["prefix"] else (),
         default_system=_block(text, "SYSTEM") or "",
         stop_words=tuple(re.findall(r'^PARAMETER stop "(.*)"$', text, re.MULTILINE)),
         thought_words=("<think>\n", "\n</think>\n\n"),
@@ -53,14 +53,14 @@ def template_of_modelfile(text: str) -> FactoryTemplate:
 
 
 def _block(text: str, name: str) -> str | None:
-    found = re.search(_BLOCK.format(name), text, re.DOTALL | re.MULTILINE)
-    return None if found is None else found[1]
+    match = re.search(_BLOCK.format(name), text, re.DOTALL | re.MULTILINE)
+    return None if match is None else match[1]
 
 
 def _slot(text: str, variable: str, role: str) -> str:
     placeholder = "{{ " + variable + " }}"
     if text.count(placeholder) != 1:
-        raise _shape(f"the {role} part of its TEMPLATE holds {placeholder} not exactly once")
+        raise _shape(f"the {role} part of its TEMPLATE does not contain {placeholder} exactly once")
     return text.replace(placeholder, "{{content}}")
 
 

@@ -1,4 +1,4 @@
-"""Which chat template a model was trained with, told from how likely it finds known answers."""
+"""Ranks chat templates by how likely they make known answers, to find that of a training."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 # Successive halving (Karnin, Koren & Somekh 2013): all candidates on a few examples, the best of
-# them on more. Entries are examples so far and candidates that go on.
+# them on more. Each entry has the number of examples so far, and of the candidates that go on.
 ROUNDS = ((2, 16), (6, 6), (24, 0))
-# A candidate is told apart from the best one by so many standard errors of their differences
-# paired by example: some sixty candidates are compared with it, so two would not do.
+# A candidate is distinguished from the best one if they differ by so many standard errors, paired
+# by example. Two would be too few, since about sixty candidates are compared with the best one.
 STANDARD_ERRORS = 3.0
-# With fewer examples than this a standard error is itself a guess.
-FEWEST = 8
-# Gain over the base in nats per token below which the model has not learnt these answers.
-LEARNT = 0.1
+FEWEST = 8  # examples; with fewer, the standard error itself is a guess
+LEARNT = 0.1  # nats per token; with a smaller gain over the base, the answers were not learnt
 
 Scores = Mapping[int, Sequence[float]]
 Measure = Callable[[Sequence[int], Sequence[int]], Scores]
@@ -26,11 +24,11 @@ Measure = Callable[[Sequence[int], Sequence[int]], Scores]
 class TemplateLikelihood:
     """How likely the tuned model finds the recorded answers under one template.
 
-    `nll` is the mean negative log-likelihood in nats per token of the plain answers, over
+    `nll` is the mean negative log-likelihood of the plain answers in nats per token, over
     `examples` of them. `behind` is the mean difference to the best candidate and `error` its
-    standard error, both on the examples that both were measured on. `told_apart` says that it is
-    worse beyond doubt, or fell out on the way. `names` are LLaMA-Factory's, `of_models` come with
-    the models.
+    standard error, both on the examples that the two share. `told_apart` says that the template is
+    significantly worse, or was eliminated early. `names` has LLaMA-Factory's templates,
+    `of_models` those that come with the models.
     """
 
     names: tuple[str, ...]
@@ -50,8 +48,9 @@ class TemplateLikelihood:
 class TemplateRanking:
     """Candidates for the template of a training, likeliest first.
 
-    `unknown` says why they do not tell it, or is None. `gain` is by how much likelier (nats per
-    token) the tuned model finds the answers than the base does, under the likeliest template.
+    `unknown` says why the ranking is inconclusive, or is None. `gain` is by how much likelier the
+    answers are under the tuned model than under the base (nats per token), with the likeliest
+    template.
     """
 
     candidates: tuple[TemplateLikelihood, ...]
@@ -61,26 +60,27 @@ class TemplateRanking:
 
     @property
     def tied(self) -> tuple[TemplateLikelihood, ...]:
-        """The likeliest template and those that are not told apart from it."""
+        """The likeliest template, and those that cannot be distinguished from it."""
         return tuple(c for c in self.candidates if not c.told_apart)
 
     @property
     def likely(self) -> TemplateLikelihood:
-        """The likeliest of those that have a name to train with, as far as there is one."""
+        """The likeliest template that has a name in LLaMA-Factory, or else the likeliest one."""
         return next((c for c in self.tied if c.names), self.candidates[0])
 
     @property
     def margin(self) -> float:
-        """Nats per token by which the next template that is told apart is behind, or infinity."""
+        """The distance (nats per token) to the next template that is distinguished, or infinity."""
         return next((c.behind for c in self.candidates if c.told_apart), math.inf)
 
 
 def halve(
     candidates: int, examples: int, measure: Measure, keep: int | None
 ) -> dict[int, list[float]]:
-    """Scores by candidate: `measure(candidates, examples)` gives lists of one per example.
+    """Scores by candidate, lower is better; candidates that are eliminated early have fewer.
 
-    Lower is better. Those that fall out early have fewer scores. The candidate `keep` stays.
+    `measure(candidates, examples)` returns for each candidate a list with a score per example. The
+    candidate `keep` is never eliminated.
     """
     scores: dict[int, list[float]] = {index: [] for index in range(candidates)}
     going, done = list(scores), 0
@@ -88,8 +88,8 @@ def halve(
         chosen = range(done, min(until, examples))
         if not chosen or len(going) < 1:
             break
-        for index, found in measure(going, chosen).items():
-            scores[index] += found
+        for index, values in measure(going, chosen).items():
+            scores[index] += values
         done = chosen.stop
         if not left or done == examples:
             break
@@ -111,7 +111,7 @@ class Rank:
 
 
 def rank(scores: Scores) -> list[Rank]:
-    """Candidates best first; those that fell out come behind all that have more scores."""
+    """Candidates, best first; eliminated ones come after all that have more scores."""
     order = sorted(scores, key=lambda i: (-len(scores[i]), statistics.fmean(scores[i])))
     best = scores[order[0]]
     ranks = []
@@ -135,7 +135,7 @@ def rank(scores: Scores) -> list[Rank]:
 
 
 def likelihood_text(ranking: TemplateRanking) -> str:
-    """One line: the likely template, those not told apart from it, and the margin to the next."""
+    """One line: the likeliest template, those not distinguished from it, the margin to the next."""
     likely = ranking.likely
     text = f"{likely.name} ({likely.nll:.3f} nats per token over {likely.examples} examples"
     others = [c.name for c in ranking.tied if c is not likely]

@@ -1,6 +1,6 @@
-"""One template of LLaMA-Factory from the call that registers it, without running the call.
+"""A LLaMA-Factory template from the call that registers it, without running the call.
 
-The meaning of the arguments is that of LLaMA-Factory 0.9.5.
+Arguments have the meaning that they have in LLaMA-Factory 0.9.5.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _KINDS: dict[str, Kind] = {
     "Glm47ReasoningTemplate": "glm47",
 }
 
-# Arguments that only matter to tools, images and sound, or that a training overrides.
+# Arguments that matter only for tools, images and sound, or that a training overrides.
 _WITHOUT_EFFECT = (
     "format_function",
     "format_tools",
@@ -44,16 +44,16 @@ _WITHOUT_EFFECT = (
 
 
 class _Arguments(dict[str, Any]):
-    """Values of a call by name, taken out one by one."""
+    """The arguments of a call by name; `take` removes them one by one."""
 
     def take(self, name: str, default: Any, expected: type | tuple[type, ...]) -> Any:
         value = self.pop(name, None)
         if value is None:
             return default
         if isinstance(value, SourceCall):
-            raise DynamicValueError(f"{name} comes from {value.name}, whose value is not known")
+            raise DynamicValueError(f"{name} comes from {value.name}, whose value is unknown")
         if not isinstance(value, expected):
-            raise DynamicValueError(f"{name} is {value!r}, which is not understood")
+            raise DynamicValueError(f"{name} is {value!r}, which is not supported")
         return value
 
 
@@ -63,12 +63,12 @@ def template_of(
     """The template that a call of `register_template` registers.
 
     Raises:
-        DynamicValueError: only running the source would tell, or its meaning is not known.
+        DynamicValueError: the template depends on running the source, or has unknown arguments.
     """
-    # The name may come first without its keyword; the order of the others changed over versions.
+    # Only the name may be positional: the order of the other arguments changed between versions.
     named = any(k.arg == "name" for k in call.keywords)
     if len(call.args) > (0 if named else 1):
-        raise DynamicValueError("it has arguments without a keyword")
+        raise DynamicValueError("it has positional arguments")
     given = _Arguments()
     for keyword in call.keywords:
         if keyword.arg is None:
@@ -110,7 +110,7 @@ def _kind(given: _Arguments) -> Kind:
     if not isinstance(reference, SourceCall) or reference.is_call or reference.name not in _KINDS:
         raise DynamicValueError(
             f"template_class is {getattr(reference, 'name', reference)}; "
-            f"known are {', '.join(_KINDS)}"
+            f"supported are {', '.join(_KINDS)}"
         )
     return _KINDS[reference.name]
 
@@ -121,13 +121,13 @@ def _slots(given: _Arguments, name: str, default: tuple[Slot, ...]) -> tuple[Slo
         return default
     known = ("StringFormatter", "EmptyFormatter")
     if not isinstance(formatter, SourceCall) or formatter.name not in known:
-        found = formatter.name if isinstance(formatter, SourceCall) else repr(formatter)
-        raise DynamicValueError(f"{name} is {found}; known are {', '.join(known)}")
+        shown = formatter.name if isinstance(formatter, SourceCall) else repr(formatter)
+        raise DynamicValueError(f"{name} is {shown}; supported are {', '.join(known)}")
     arguments = dict(formatter.keywords)
     slots = arguments.pop("slots", formatter.args[0] if formatter.args else ())
     if arguments or len(formatter.args) > 1 or not isinstance(slots, (list, tuple, str)):
-        raise DynamicValueError(f"{name} has other arguments than a list of slots")
-    # A plain string is taken apart into its characters, which LLaMA-Factory tokenizes one by one.
+        raise DynamicValueError(f"{name} has arguments other than a list of slots")
+    # A plain string becomes its characters, which LLaMA-Factory tokenizes one by one.
     result = tuple(_slot(name, slot) for slot in slots)
     has_placeholder = any(isinstance(s, str) and _PLACEHOLDER.search(s) for s in result)
     if has_placeholder != (formatter.name == "StringFormatter"):
@@ -144,7 +144,7 @@ def _slot(name: str, value: object) -> Slot:
         return NamedSlot(names=tuple(sorted(value)))
     if isinstance(value, dict) and isinstance(value.get("token"), str):
         return TokenSlot(token=value["token"])
-    raise DynamicValueError(f"{name} has the slot {value!r}, which is not understood")
+    raise DynamicValueError(f"{name} has the slot {value!r}, which is not supported")
 
 
 def _texts(given: _Arguments, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
@@ -161,11 +161,11 @@ def _pair(given: _Arguments, default: tuple[str, str]) -> tuple[str, str]:
     return texts[0], texts[1]
 
 
-# What differs between versions of LLaMA-Factory
+# Differences between versions of LLaMA-Factory
 
 
 def default_thought_words(tree: ast.Module) -> tuple[str, str]:
-    """The words of `thought_words or (...)` in the source: they changed over versions."""
+    """The words of `thought_words or (...)` in the source; they differ between versions."""
     for node in ast.walk(tree):
         match node:
             case ast.BoolOp(op=ast.Or(), values=[ast.Name(id="thought_words"), words]):
@@ -178,10 +178,10 @@ def default_thought_words(tree: ast.Module) -> tuple[str, str]:
 
 
 def check_thoughts(template: FactoryTemplate, tree: ast.Module) -> None:
-    """Refuse thoughts that are joined in another way: older versions put line breaks between.
+    """Refuses versions that join thoughts differently: older ones put line breaks between them.
 
     Raises:
-        DynamicValueError: the template has thoughts and the source joins them so.
+        DynamicValueError: the template has thoughts, and the source joins them differently.
     """
     if template.kind not in ("reasoning", "glm47"):
         return
@@ -193,7 +193,7 @@ def check_thoughts(template: FactoryTemplate, tree: ast.Module) -> None:
         if isinstance(method, ast.FunctionDef) and method.name == "add_thought"
     ]
     if not all(map(_joins_words, methods)):
-        raise DynamicValueError("this version writes empty thoughts in another way")
+        raise DynamicValueError("this version writes empty thoughts differently")
 
 
 def _joins_words(method: ast.FunctionDef) -> bool:

@@ -1,7 +1,7 @@
-"""From chat messages to token ids, by a chat template of LLaMA-Factory.
+"""Renders chat messages to token ids with a LLaMA-Factory template.
 
-Each slot of a template is tokenized by itself, as LLaMA-Factory does it: the same text tokenized in
-one piece may give other ids.
+Each slot of a template is tokenized separately, as LLaMA-Factory does: the same text in one piece
+may tokenize differently.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from pytest_llmdiff.errors import ModelError, ProbeError
 def prepared(tokenizer: Any, template: FactoryTemplate) -> Any:
     """A copy of a transformers tokenizer with the special tokens that a training sets.
 
-    Tokens that the vocabulary lacks are added behind its end, where a model without resized
-    embeddings has no row for them.
+    Tokens that the vocabulary lacks are added at its end, where a model without resized embeddings
+    has no rows for them.
     """
     result = copy.deepcopy(tokenizer)
     words = list(template.stop_words)
@@ -51,7 +51,7 @@ def _set_eos(tokenizer: Any, token: str) -> None:
 def _add_special(tokenizer: Any, words: list[str]) -> None:
     from tokenizers import AddedToken
 
-    # transformers 5 renamed the argument; by default either version forgets the other tokens.
+    # transformers 5 renamed the argument; by default both versions drop the other special tokens.
     parameters = inspect.signature(tokenizer.add_special_tokens).parameters
     keep = {
         name: False
@@ -59,15 +59,15 @@ def _add_special(tokenizer: Any, words: list[str]) -> None:
         if name in parameters
     }
     tokenizer.add_special_tokens({"additional_special_tokens": words}, **keep)
-    # The call above leaves tokens alone that are special already; a training resets how they
-    # treat the spaces around them.
+    # The call above skips tokens that are special already, but a training resets how they treat the
+    # spaces around them.
     tokenizer.add_tokens(
         [AddedToken(word, special=True, normalized=False) for word in words], special_tokens=True
     )
 
 
 def stop_ids(tokenizer_prepared: Any, template: FactoryTemplate) -> tuple[int, ...]:
-    """Ids that end an answer: the end-of-sequence token and all stop words."""
+    """The ids that end an answer: the end-of-sequence token and all stop words."""
     own = tokenizer_prepared.eos_token_id
     ids = [] if own is None else [int(own)]
     ids += [_token_id(tokenizer_prepared, word) for word in template.stop_words]
@@ -84,16 +84,15 @@ def encode(
     *,
     add_generation_prompt: bool = True,
 ) -> list[int]:
-    """Token ids of a prompt, or of a whole conversation where that ends in an answer.
+    """The token ids of a prompt, or of a whole conversation if it ends in an answer.
 
-    A prompt is what LLaMA-Factory asks its models with, and a whole conversation is what it
-    trains on, up to the last answer's slots: the end-of-sequence token that some templates add
-    behind those (`efficient_eos`) is in `training_pairs` only. With a reasoning template the two
-    differ in earlier turns, whose thoughts only training keeps.
+    A prompt is rendered as LLaMA-Factory does for inference, a whole conversation as it does for
+    training, up to the last answer's slots: the end-of-sequence token that some templates append
+    (`efficient_eos`) is only in `training_pairs`. With a reasoning template, the two differ in
+    earlier turns, whose thoughts only training keeps.
 
-    The words that open an answer are a part of the user's slots: without
-    `add_generation_prompt`, only the empty thought that a reasoning template may put behind them
-    is left out.
+    The words that open an answer belong to the user's slots. Without `add_generation_prompt`, only
+    the empty thought that a reasoning template may put after them is left out.
 
     Raises:
         ProbeError: LLaMA-Factory cannot express the conversation.
@@ -114,9 +113,9 @@ def encode(
 def training_pairs(
     template: FactoryTemplate, tokenizer_prepared: Any, messages: Sequence[Message]
 ) -> list[tuple[list[int], list[int]]]:
-    """Source and target ids of every turn, as supervised training encodes them by default.
+    """The source and target ids of every turn, as supervised training encodes them by default.
 
-    Joined, they are the ids that the model was trained on, up to a cut at `cutoff_len`.
+    Joined, they are the ids that the model was trained on, before the cut at `cutoff_len`.
 
     Raises:
         ProbeError: LLaMA-Factory cannot express the conversation, or it ends without an answer.
@@ -143,7 +142,7 @@ def _pairs(
     for i in range(0, len(turns), 2):
         if _lacks_thought(template, turns[i + 1]["content"]):
             thought = _empty_thought(template, tokenizer)
-            # A model that shall think learns to write the empty thought; another is given it.
+            # A reasoning model learns to write the empty thought; others get it in the prompt.
             if template.enable_thinking:
                 encoded[i + 1] = thought + encoded[i + 1]
             else:
@@ -157,7 +156,7 @@ def _turns(messages: Sequence[Message]) -> tuple[str, list[Message]]:
     if turns and turns[0]["role"] == "system":
         system = turns.pop(0)["content"]
     if not turns:
-        raise ProbeError("the conversation has no message of a user; expected at least one")
+        raise ProbeError("the conversation has no user message; expected at least one")
     for number, message in enumerate(turns):
         allowed = ("assistant",) if number % 2 else ("user", "tool")
         if message["role"] not in allowed:
@@ -165,7 +164,7 @@ def _turns(messages: Sequence[Message]) -> tuple[str, list[Message]]:
             raise ProbeError(
                 f"message {place} has the role {message['role']!r} where a template of "
                 f"LLaMA-Factory takes {' or '.join(map(repr, allowed))}: "
-                "it needs user (or tool) and assistant in turns"
+                "user (or tool) and assistant must alternate"
             )
     return system, turns
 
@@ -204,7 +203,7 @@ def _first_text(template: FactoryTemplate, opening: Sequence[Slot], turn: Messag
             f"the template {template.name!r} puts the system message into the first user message, "
             "but its system slots do not start with text"
         )
-    # A tool's result takes no system message.
+    # The result of a tool does not get the system message.
     return opening[0] if turn["role"] == "user" else ""
 
 
@@ -212,8 +211,8 @@ def _filled(slots: Iterable[Slot], values: dict[str, str]) -> list[Slot]:
     result: list[Slot] = []
     for slot in slots:
         if isinstance(slot, str):
-            # One after the other, so that an {{idx}} in the content is replaced too: so it is
-            # in training.
+            # One after the other, so that an {{idx}} in the content is replaced, too, as in
+            # training.
             for name, value in values.items():
                 slot = slot.replace("{{" + name + "}}", value, 1)
         result.append(slot)
@@ -242,14 +241,14 @@ def _named_ids(tokenizer: Any, slot: NamedSlot) -> list[int]:
 
 
 def _token_id(tokenizer: Any, token: str) -> int:
-    # The unknown token where the vocabulary lacks it, as in training, if there is one.
-    found = tokenizer.convert_tokens_to_ids(token)
-    if found is None:
+    # As in training, this is the unknown token (if any) for tokens that the vocabulary lacks.
+    token_id = tokenizer.convert_tokens_to_ids(token)
+    if token_id is None:
         raise ModelError(
             f"the tokenizer has no token {token!r}, which the template needs, "
-            "and no unknown token to stand for it"
+            "and no unknown token to replace it"
         )
-    return int(found)
+    return int(token_id)
 
 
 # Thoughts
@@ -271,7 +270,7 @@ def _without_thoughts(template: FactoryTemplate, turns: Iterable[Message]) -> li
 
 
 def _lacks_thought(template: FactoryTemplate, answer: str) -> bool:
-    # Not for words that are blank, which every answer holds: then there is no thought to add.
+    # Blank thought words are in every answer, so that no thought is added for them.
     return _is_reasoning(template) and not any(
         word.strip() in answer for word in template.thought_words
     )

@@ -1,10 +1,11 @@
-"""Records of training data to examples, with what LLaMA-Factory makes of each."""
+"""Turns records of training data into examples, as LLaMA-Factory does."""
 
 from __future__ import annotations
 
 import reprlib
 from collections.abc import Sequence
 
+from pytest_llmdiff.data.files.records import Record
 from pytest_llmdiff.data.llamafactory.conversations import parse_turns
 from pytest_llmdiff.data.llamafactory.examples import (
     ANSWERS,
@@ -20,15 +21,14 @@ from pytest_llmdiff.data.llamafactory.examples import (
     value_of,
 )
 from pytest_llmdiff.data.messages import Message, parse_messages
-from pytest_llmdiff.data.records import Record
 
 
 def parse_example(record: Record, number: int, layout: Layout) -> Example:
-    """The example that LLaMA-Factory makes of a record, with the order of its steps.
+    """The example that LLaMA-Factory makes of a record; the steps are in its order.
 
     Raises:
-        Dropped: it would leave the record out, or there is nothing to ask in it.
-        ProbeFileError: it could not load the record, or the record holds more than text.
+        Dropped: LLaMA-Factory would skip the record, or it has no prompt.
+        ProbeFileError: LLaMA-Factory could not load the record, or it is not only text.
     """
     refuse_media_and_tools(record, layout)
     conversation = (
@@ -38,7 +38,7 @@ def parse_example(record: Record, number: int, layout: Layout) -> Example:
         got = reprlib.repr(conversation.system)
         raise record.error(f"got the system prompt {got}; expected text")
     if len(conversation.prompt) % 2 != 1:
-        raise Dropped("it holds no prompt before its answer")
+        raise Dropped("it has no prompt before its answer")
     messages = [
         Message(role=(ASKS | ANSWERS)[turn["role"]], content=turn["content"])
         for turn in conversation.prompt
@@ -61,8 +61,8 @@ def refuse_media_and_tools(record: Record, layout: Layout) -> None:
             continue
         what = "tool definitions" if name == "tools" else f"{name} (multimodal)"
         raise record.error(
-            f"the example comes with {what}; expected text alone, which is all that is put to "
-            "the models here",
+            f"the example comes with {what}; expected only text, since the models are only asked "
+            "text here",
             column=layout.columns[name],
         )
 
@@ -70,7 +70,7 @@ def refuse_media_and_tools(record: Record, layout: Layout) -> None:
 def _answers(
     record: Record, layout: Layout, responses: Sequence[str]
 ) -> tuple[str | None, str | None]:
-    """The answer and the rejected one, as the stage that the layout is for reads them."""
+    """The answer and the rejected answer, as the stage of this layout reads them."""
     kto_column = layout.columns.get("kto_tag")
     if layout.ranking:
         if len(responses) < 2:

@@ -1,4 +1,4 @@
-"""What a chat template of LLaMA-Factory consists of."""
+"""The parts of a LLaMA-Factory chat template."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class NamedSlot:
-    """The tokenizer's own `bos_token` or `eos_token`; nothing for any other name."""
+    """The tokenizer's `bos_token` or `eos_token`; no token for any other name."""
 
     names: tuple[str, ...]
 
@@ -18,7 +18,7 @@ class NamedSlot:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenSlot:
-    """One token of the vocabulary, looked up and not tokenized."""
+    """One token of the vocabulary, looked up instead of tokenized."""
 
     token: str
 
@@ -34,8 +34,8 @@ Kind = Literal["plain", "llama2", "reasoning", "glm47"]
 class FactoryTemplate:
     """A chat template with LLaMA-Factory's defaults filled in.
 
-    `enable_thinking` and `preserve_thinking` are settings of a training, not of a template;
-    they stand at the training's own defaults.
+    `enable_thinking` and `preserve_thinking` are settings of a training, not of a template; they
+    have the training's defaults.
     """
 
     name: str
@@ -56,7 +56,7 @@ class FactoryTemplate:
 
     def content(self) -> dict[str, object]:
         """Plain JSON of everything that decides the rendering."""
-        # Neither reaches the token ids: a name, and what becomes of the Jinja template.
+        # Neither of these affects the token ids.
         left_out = ("name", "replace_jinja_template")
         return {
             field.name: _plain(getattr(self, field.name))

@@ -1,4 +1,4 @@
-"""Values of Python expressions that can be told without running any code."""
+"""Evaluates Python expressions whose values are known without running any code."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 
 class DynamicValueError(ValueError):
-    """Only running the source would tell the value."""
+    """The value depends on running the source."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceCall:
-    """A call as it is written, or with `is_call` False a name that holds no known value."""
+    """A call as written in the source; with `is_call` False, a name whose value is unknown."""
 
     name: str
     args: tuple[Any, ...] = ()
@@ -30,7 +30,7 @@ def evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
     """The value of an expression of literals, `+`, f-strings, known names and calls by name.
 
     Raises:
-        DynamicValueError: there is anything else in it.
+        DynamicValueError: it contains anything else.
     """
     match node:
         case ast.Constant(value=value):
@@ -60,21 +60,21 @@ def evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
 
 
 def assign_names(statement: ast.stmt, values: dict[str, Any]) -> None:
-    """Bring `values` up to what holds after a statement of a module."""
+    """Updates `values`, the known values of names, by a statement of a module."""
     match statement:
         case (
             ast.Assign(targets=[ast.Name(id=name)], value=ast.expr() as value)
             | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
         ):
             try:
-                found = evaluate(value, values)
+                result = evaluate(value, values)
             except DynamicValueError:
-                found = None
+                result = None
             _forget(statement, values)
-            if found is not None:
-                values[name] = found
+            if result is not None:
+                values[name] = result
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-            # Names inside are its own.
+            # Names inside it are local.
             values.pop(statement.name, None)
         case _:
             _forget(statement, values)
@@ -85,7 +85,7 @@ def _forget(statement: ast.stmt, values: dict[str, Any]) -> None:
         if isinstance(node, ast.alias):
             values.pop(node.asname or node.name, None)
         elif isinstance(node, ast.Name):
-            # A list that is handed on may be changed behind its name.
+            # Whoever gets a list may change it.
             fixed = isinstance(values.get(node.id), (str, bool, int, tuple))
             if not (fixed and isinstance(node.ctx, ast.Load)):
                 values.pop(node.id, None)
@@ -115,7 +115,7 @@ def _text(part: ast.expr, values: Mapping[str, Any]) -> str:
         part = part.value
     value = _known(part, values)
     if not isinstance(value, str):
-        raise DynamicValueError(f"{_shown(part)} in line {part.lineno} is no text")
+        raise DynamicValueError(f"{_shown(part)} in line {part.lineno} is not a text")
     return value
 
 

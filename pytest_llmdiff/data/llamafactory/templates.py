@@ -1,7 +1,7 @@
-"""Chat templates of LLaMA-Factory, read from the user's own copy of its source.
+"""Reads the chat templates of LLaMA-Factory from the user's copy of its source.
 
-`llamafactory/data/template.py` is parsed and never imported: importing it pins other versions of
-transformers and peft than the ones in use here.
+`llamafactory/data/template.py` is parsed but never imported, because the package pins other
+versions of transformers and peft than the ones in use here.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _INSIDE = Path("llamafactory", "data", "template.py")
 
 
 class FactoryTemplates(dict[str, FactoryTemplate]):
-    """Templates by name. Asking for one that cannot be read raises its `ConfigError`."""
+    """Templates by name. Looking up one that cannot be read raises its `ConfigError`."""
 
     def __init__(self, found: dict[str, FactoryTemplate], unreadable: dict[str, str]) -> None:
         super().__init__(found)
@@ -55,7 +55,7 @@ class FactoryTemplates(dict[str, FactoryTemplate]):
 
 
 def factory_template(name: str, given: Path | None) -> FactoryTemplate:
-    """The template of that name, from the source at `given` or from the installed package.
+    """The template of this name, from the source at `given` or from the installed package.
 
     Raises:
         ConfigError: there is no source, no such template, or it cannot be read without running it.
@@ -93,20 +93,20 @@ def find_template_file(given: Path | None) -> Path:
         tried = [given / "src" / _INSIDE, given / _INSIDE, given / "data" / "template.py"]
         problem = f"{given} does not exist"
         if given.is_file():
-            problem = f"{given} is a file and no Python source"
+            problem = f"{given} is a file but not Python source"
         elif given.exists():
-            problem = f"{given} holds neither src/{_INSIDE.as_posix()} nor {_INSIDE.as_posix()}"
+            problem = f"{given} has neither src/{_INSIDE.as_posix()} nor {_INSIDE.as_posix()}"
     for path in tried:
         if path.is_file():
             return path
     raise ConfigError(
-        f"the chat templates of LLaMA-Factory are not found: {problem}; "
+        f"the chat templates of LLaMA-Factory were not found: {problem}; "
         f"{_OPTION} takes a checkout, an unpacked wheel or the package folder"
     )
 
 
 def _installed_folders() -> list[Path]:
-    # For a name without a dot this looks the package up without running any of it.
+    # For a name without a dot, this finds the package without importing it.
     try:
         spec = importlib.util.find_spec("llamafactory")
     except (ImportError, ValueError):
@@ -121,8 +121,8 @@ def read_templates(file: Path) -> FactoryTemplates:
     """All templates that the source registers, by name.
 
     Raises:
-        ConfigError: the file cannot be read or parsed, or registers no template at all. A
-            template that only running the source would tell raises it when it is asked for.
+        ConfigError: the file cannot be read or parsed, or registers no template. A template that
+            cannot be read without running the source raises it when it is looked up.
     """
     tree = _parse(file)
     found: dict[str, FactoryTemplate] = {}
@@ -166,7 +166,7 @@ def read_templates(file: Path) -> FactoryTemplates:
 
 def _parse(file: Path) -> ast.Module:
     try:
-        # Bytes: Python itself then minds a byte-order mark and a coding line.
+        # As bytes, so that Python handles a byte-order mark or a coding line.
         return ast.parse(file.read_bytes(), filename=str(file))
     except OSError as error:
         raise ConfigError(f"{file} cannot be read ({error.strerror})") from error

@@ -1,1 +1,1 @@
-"""Text in any language: its script, its words, and changed forms of it."""
+"""Pure functions of a text: script, language, words, format, answers, and changed forms of it."""

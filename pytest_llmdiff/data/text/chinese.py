@@ -1,11 +1,11 @@
-"""Chinese text in other characters: traditional for simplified, half-width marks for full-width."""
+"""Perturbations of Chinese text: simplified to traditional characters, half-width marks."""
 
 from __future__ import annotations
 
 import random
 
-# Frequent characters of which either form has one counterpart; those that stand for several
-# (发, 后, 面, 里, 只, 系, 台, 干, 复, 历, 钟 …) are left alone.
+# Frequent characters with exactly one counterpart in each direction. Those that stand for several
+# (发, 后, 面, 里, 只, 系, 台, 干, 复, 历, 钟 …) are left out.
 _SIMPLIFIED = (
     "个们来时说国会这过还对没给让进动开门问间见现长东车电话语读写书学习"
     "师医药饭馆钱银级经纪约红纸线结组织绍终统继续绩练细绿缓编网"
@@ -42,9 +42,9 @@ _MARKS = str.maketrans("，。？！：；（）“”", ',.?!:;()""')
 
 
 def traditional(text: str, rng: random.Random) -> list[str]:  # noqa: ARG001
-    """Simplified characters as traditional ones, or the other way round, where there are any."""
-    found = text.translate(_TO_TRADITIONAL)
-    return [found if found != text else text.translate(_TO_SIMPLIFIED)]
+    """Simplified characters as traditional ones; if there are none, the other way round."""
+    changed = text.translate(_TO_TRADITIONAL)
+    return [changed if changed != text else text.translate(_TO_SIMPLIFIED)]
 
 
 def half_width(text: str, rng: random.Random) -> list[str]:  # noqa: ARG001
@@ -53,5 +53,5 @@ def half_width(text: str, rng: random.Random) -> list[str]:  # noqa: ARG001
 
 
 def in_traditional(text: str) -> bool:
-    """Whether characters in it have a simplified form, and none a traditional one."""
+    """Whether some of its characters have a simplified form, and none a traditional one."""
     return text.translate(_TO_SIMPLIFIED) != text == text.translate(_TO_TRADITIONAL)

@@ -1,4 +1,4 @@
-"""Words of a text, and which language it is in where that shows in its function words."""
+"""The language of a text, by its function words, and the words of a text."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from pytest_llmdiff.data.text.scripts import main_script
 
-# The commonest words of the languages of Latin script that replies are most often in. A word that
-# several of them have counts for each.
+# The most common words of the Latin-script languages that replies are most often in. A word that
+# several languages share counts for each of them.
 COMMONEST = {
     "English": (
         "the a an and or but of to in on at for with from by as is are was were be been it its "
@@ -52,12 +52,11 @@ COMMONEST = {
 FUNCTION_WORDS: Mapping[str, frozenset[str]] = {
     name: frozenset(words.split()) for name, words in COMMONEST.items()
 }
-# A language shows where it has so many of a text's words, this share of all, and so many times
-# those of any other.
-SHOWN_BY = 5
-SHOWN_SHARE = 0.25
-CLEARLY = 1.5
-# A word, or a character of a script that writes no spaces.
+# A text is in a language if it has enough function words of that language:
+SHOWN_BY = 5  # at least so many,
+SHOWN_SHARE = 0.25  # at least this share of all its words,
+CLEARLY = 1.5  # and at least so many times as many as of any other language
+# A word, or a single character of a script without spaces.
 UNIT = re.compile(
     r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|"
     r"[^\W_\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+(?:['’][^\W\d_]+)?"
@@ -67,19 +66,19 @@ CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
 
 
 def prose(text: str) -> str:
-    """A text without what it marks as code, which is in no language of people."""
+    """A text without the parts that are marked as code."""
     return CODE.sub(" ", text)
 
 
 def units(text: str) -> list[str]:
-    """Words in lower case; of Chinese and Japanese, characters."""
+    """The words of a text in lower case; in Chinese and Japanese, the characters."""
     return UNIT.findall(text.lower())
 
 
 def language_of(text: str) -> str | None:
-    """The language of a text in Latin script, where its function words tell.
+    """The language of a text in Latin script, by its function words.
 
-    None for any other script, for short texts, and for languages that are not listed here.
+    None for other scripts, for short texts, and for languages that are not listed here.
     """
     if main_script(text) != "LATIN":
         return None

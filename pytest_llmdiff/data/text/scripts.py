@@ -1,4 +1,4 @@
-"""Which writing system a text is in: enough to know that an English scorer must not judge it."""
+"""The writing system of a text, by which scorers recognise texts that they cannot judge."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 FOREIGN_SHARE = 0.2
-# A Chinese character says about as much as a word of so many letters, a syllable about half of it.
+# A Chinese character carries about as much as a word of so many letters, a syllable half that.
 LETTERS_PER_CHARACTER: Mapping[str, int] = {"CJK": 4, "JAPANESE": 2, "HANGUL": 2}
-# So many characters without kana may well be Japanese: a name, a place, a figure.
+# A text of up to so many characters without kana may be Japanese: a name, a place, a number.
 KANJI_ALONE = 16
-# Of the languages that scorers declare; the others are Latin.
+# Scripts by language code; all other languages use Latin.
 SCRIPTS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("be", "bg", "kk", "mk", "mn", "ru", "sr", "uk"), ("CYRILLIC",)),
     **dict.fromkeys(("ar", "fa", "ur"), ("ARABIC",)),
@@ -30,21 +30,21 @@ LATIN = ("LATIN",)
 
 
 def script_shares(text: str) -> dict[str, float]:
-    """Share of the letters in each script, by the first word of their Unicode names."""
+    """The share of letters in each script, by the first word of their Unicode names."""
     counts: Counter[str] = Counter()
     for character in text:
         if character.isalpha():
             counts[unicodedata.name(character, "UNKNOWN").split(" ")[0].split("-")[0]] += 1
-    # Japanese mixes three scripts; kana is what tells it from Chinese that cites a word of it.
+    # Japanese mixes three scripts. Kana identifies it, unless a Chinese text merely quotes a word.
     if kana := counts.pop("HIRAGANA", 0) + counts.pop("KATAKANA", 0):
-        cited = kana <= FOREIGN_SHARE * (kana + counts["CJK"])
-        counts["JAPANESE"] = kana + (0 if cited else counts.pop("CJK", 0))
+        quoted = kana <= FOREIGN_SHARE * (kana + counts["CJK"])
+        counts["JAPANESE"] = kana + (0 if quoted else counts.pop("CJK", 0))
     total = sum(counts.values())
     return {script: count / total for script, count in counts.most_common() if count}
 
 
 def main_script(text: str) -> str | None:
-    """The script that says most of a text, or None for a text without letters."""
+    """The script that carries most of a text; None for a text without letters."""
     shares = script_shares(text)
     weights = {script: share * LETTERS_PER_CHARACTER.get(script, 1)
                for script, share in shares.items()}  # fmt: skip
@@ -52,8 +52,11 @@ def main_script(text: str) -> str | None:
 
 
 def may_be_japanese(text: str) -> bool:
-    """Whether a text without kana may be Japanese all the same: short, and in characters that the
-    Japanese standard has (JIS X 0208), unlike most simplified ones."""
+    """Whether a text without kana may still be Japanese.
+
+    It may if it is short and all its characters are in the Japanese standard JIS X 0208, which
+    lacks most simplified Chinese ones.
+    """
     letters = "".join(character for character in text if character.isalpha())
     try:
         letters.encode("shift_jis")
@@ -65,14 +68,14 @@ def may_be_japanese(text: str) -> bool:
 def unreadable(text: str, languages: Sequence[str]) -> str | None:
     """Why a scorer that knows these languages (codes such as "en") cannot judge the text, or None.
 
-    Goes by the script alone: French and English are not told apart. A probe file's `language`
-    column says it for them (see `undeclared`).
+    Only the script counts, so that French passes for English. The column `language` of a probe file
+    declares the language of the replies (see `undeclared`).
     """
     shares = script_shares(text)
     if not shares:
-        # Figures read the same in every language; of emoji and signs a scorer reads nothing.
+        # Digits read the same in every language; emoji and signs mean nothing to a scorer.
         silent = text.strip() and not any(character.isdigit() for character in text)
-        return "it has neither letters nor figures" if silent else None
+        return "it has neither letters nor digits" if silent else None
     known = {script for language in languages for script in SCRIPTS.get(language, LATIN)}
     foreign = 1 - sum(shares.get(script, 0.0) for script in known)
     if foreign > FOREIGN_SHARE:
@@ -92,4 +95,4 @@ def undeclared(language: str | None, languages: Sequence[str] | None) -> str | N
     code = {"english": "en", "chinese": "zh"}.get(code, code)
     if code in languages:
         return None
-    return f"the probe's language is {language}, and the scorer knows {', '.join(languages)}"
+    return f"the probe's language is {language}, but the scorer only knows {', '.join(languages)}"

@@ -1,11 +1,11 @@
-"""The same words, written otherwise."""
+"""Perturbations that spell the same words differently: typos, case, spaces, look-alikes."""
 
 from __future__ import annotations
 
 import random
 import re
 
-TYPOS = 3  # at most, each in a word of its own
+TYPOS = 3  # at most, each in a different word
 _WORD = re.compile(r"[A-Za-z]{4,}")
 _END = "?!.？！。…"
 # Neighbours on a QWERTY keyboard.
@@ -20,23 +20,23 @@ _FULL = {code: code + 0xFEE0 for code in range(0x21, 0x7F)} | {0x20: 0x3000}
 
 
 def typos(text: str, rng: random.Random) -> list[str]:
-    """One word mistyped, then two, then three: letters swapped, lost, doubled or hit beside."""
+    """One word mistyped, then two, then three: letters swapped, lost, doubled or mishit."""
     words = list(_WORD.finditer(text))
     rng.shuffle(words)
-    found, changed = [], text
+    forms, changed = [], text
     for word in words[:TYPOS]:
         changed = _replaced(changed, word.group(), _mistyped(word.group(), rng))
-        found.append(changed)
-    return found
+        forms.append(changed)
+    return forms
 
 
 def case(text: str, rng: random.Random) -> list[str]:  # noqa: ARG001
-    """All letters small, then all capital."""
+    """All letters in lower case, then all in upper case."""
     return [text.lower(), text.upper()]
 
 
 def spacing(text: str, rng: random.Random) -> list[str]:
-    """A blank at the end, one too many inside, blank lines around; in Chinese, a blank inside."""
+    """A space at the end; a double space inside (in Chinese, a space); blank lines around."""
     gaps = [match.start() for match in re.finditer(" ", text)]
     inside = [rng.choice(gaps)] if gaps else []
     if not gaps and len(text) > 2:
@@ -46,7 +46,7 @@ def spacing(text: str, rng: random.Random) -> list[str]:
 
 
 def punctuation(text: str, rng: random.Random) -> list[str]:  # noqa: ARG001
-    """The end mark missing, then threefold; or three dots where there was none."""
+    """The final mark removed, then tripled; or three dots if there is none."""
     bare = text.rstrip(_END)
     if bare == text:
         return [f"{text}..."]
@@ -54,7 +54,7 @@ def punctuation(text: str, rng: random.Random) -> list[str]:  # noqa: ARG001
 
 
 def full_width(text: str, rng: random.Random) -> list[str]:
-    """One word in full-width letters, as input methods of East Asia leave them; then all."""
+    """One word in full-width letters, as East Asian input methods produce them; then all words."""
     words = re.findall(r"[!-~]+", text)
     if not words:
         return []
@@ -63,7 +63,7 @@ def full_width(text: str, rng: random.Random) -> list[str]:
 
 
 def homoglyphs(text: str, rng: random.Random) -> list[str]:
-    """One Latin letter replaced by a Cyrillic one that looks the same; then all that have one."""
+    """One Latin letter replaced by a Cyrillic look-alike; then all that have one."""
     places = [at for at, letter in enumerate(text) if ord(letter) in _TWINS]
     if not places:
         return []
@@ -86,5 +86,5 @@ def _mistyped(word: str, rng: random.Random) -> str:
 
 
 def _replaced(text: str, word: str, other: str) -> str:
-    """The text with its first such word, as a word, replaced."""
+    """The text with the first occurrence of the whole word replaced."""
     return re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", lambda _: other, text, count=1)

@@ -1,18 +1,18 @@
-"""The same question in other words, in English and Chinese."""
+"""Perturbations that ask the same question in different words, in English and Chinese."""
 
 from __future__ import annotations
 
 import random
 import re
 
-LONGEST = 2000  # characters of a text that is looked at for patterns
+LONGEST = 2000  # characters; longer texts are not matched against the patterns
 _HAN = re.compile(r"[一-鿿]")
 _POLITE = (
     ("", " Thanks!"), ("Please help me: ", ""), ("Hi, I have a question. ", ""),
     ("Hello! ", " Thank you in advance."),
 )  # fmt: skip
 _POLITE_ZH = (("请问，", ""), ("", "谢谢！"), ("您好，", ""), ("你好，想请教一下：", "多谢！"))
-# Questions of one form, and another form that asks the same.
+# Forms of questions, and other forms that ask the same.
 _OTHERWISE = (
     (r"How do I (.+)\?", (r"How can I \1?", r"What is the best way to \1?")),
     (r"How can I (.+)\?", (r"How do I \1?", r"What is the best way to \1?")),
@@ -41,18 +41,18 @@ _OTHERWISE_ZH = (
     (r"(.+)有哪些(.*)？", (r"都有哪些\2\1？", r"请列举\1有哪些\2。")),
     (r"(.+)吗？", (r"\1吗，请告诉我。", r"我想知道，\1吗？")),
 )
-# What comes before the question, in sentences or lines.
+# Ends of sentences or lines.
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=\S)|(?<=[。！？])(?=\S)|\n+")
 
 
 def politeness(text: str, rng: random.Random) -> list[str]:  # noqa: ARG001
-    """With thanks, a greeting, or both around it."""
+    """The prompt with thanks, a greeting, or both around it."""
     around = _POLITE_ZH if _HAN.search(text) else _POLITE
     return [f"{before}{text}{after}" for before, after in around]
 
 
 def paraphrase(text: str, rng: random.Random) -> list[str]:  # noqa: ARG001
-    """Another form of the same question, where the text is of a form that is known."""
+    """Other forms of the same question, if its form is known."""
     known = _OTHERWISE_ZH if _HAN.search(text) else _OTHERWISE
     if len(text) > LONGEST:
         return []
@@ -63,7 +63,7 @@ def paraphrase(text: str, rng: random.Random) -> list[str]:  # noqa: ARG001
 
 
 def reordered(text: str, rng: random.Random) -> list[str]:
-    """The sentences or lines before the last one in another order, where there are several."""
+    """The sentences or lines before the last one in a different order, if there are several."""
     ends = [match.span() for match in _SENTENCE.finditer(text)]
     starts = [0, *(end for _, end in ends)]
     stops = [*(start for start, _ in ends), len(text)]

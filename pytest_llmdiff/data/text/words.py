@@ -1,79 +1,31 @@
-"""The words of a text by its script, and the text without some of them."""
+"""Splits a text into words, in scripts with and without spaces, and removes some of them."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_llmdiff.data.text.chinese import in_traditional
-
-if TYPE_CHECKING:
-    from pytest_llmdiff.data.messages import Message
-
-
-# Scripts without spaces between words: kana, Han, and Thai's block.
-_SINGLE = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_SPACED = re.compile(rf"[^\W{_SINGLE}]")
-Span = tuple[int, int]
-
-
-def user_text(messages: Sequence[Message]) -> str:
-    """The last message of the user."""
-    return next((m["content"] for m in reversed(messages) if m["role"] == "user"), "")
-
-
-def word_spans(text: str, words: Iterable[str]) -> Iterator[Span]:
-    """Where words stand in a text, whatever their case. In scripts with spaces they stand there
-    as words of their own: "he" is not in "the"."""
-    for word in words:
-        ends = [r"(?<!\w)" if _SPACED.match(word) else "", r"(?!\w)" if _spaced_end(word) else ""]
-        for found in re.finditer(re.escape(word).join(ends), text, re.IGNORECASE):
-            yield found.span()
-
-
-def _spaced_end(word: str) -> bool:
-    return _SPACED.match(word[-1:]) is not None
-
-
-def user_span(pieces: Sequence[str], content: str) -> Span | None:
-    """Where a message stands in the rendered prompt, as characters; None if it is not there as it
-    was written (a template may strip it)."""
-    text, wanted = "".join(pieces), content.strip()
-    at = text.rfind(wanted) if wanted else -1
-    return None if at < 0 else (at, at + len(wanted))
-
-
-def tokens_in(pieces: Sequence[str], spans: Iterable[Span]) -> set[int]:
-    """The tokens that have a part in any of the spans. One that begins a character and does not
-    end it has no text: it goes with the character that follows."""
-    wanted, place, found = list(spans), 0, set[int]()
-    for number, piece in enumerate(pieces):
-        end = place + max(1, len(piece))
-        if any(place < last and first < end for first, last in wanted):
-            found.add(number)
-        place += len(piece)
-    return found
-
 
 # Scripts that put no spaces between words.
 _KANA = r"[\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f]"
 _HAN = r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3005-\u3007\U00020000-\U0003ffff]"
 _THAI = r"[\u0e00-\u0e7f]"
 _UNSPACED = re.compile(f"(?:{_KANA}|{_HAN})+|{_THAI}+")
-_INSIDE = "'’.-_@"  # between letters and figures they part no words
-PAIR = 2  # characters that are a word where nothing is there to tell words
+_INSIDE = "'’.-_@"  # between letters and digits, these do not separate words
+PAIR = 2  # characters that count as a word if no segmenter is installed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Word:
-    """A word of a text, or several that are taken together; characters from 0, `end` excluded.
+    """A word of a text, or several merged ones, with its position in characters (`end` excluded).
 
-    `mark` says that it has neither letters nor figures.
+    `mark` says that it has neither letters nor digits.
     """
 
     text: str
@@ -84,8 +36,10 @@ class Word:
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """A text and its words in order. `segmented_by` is what told words that no spaces part, where
-    there are any."""
+    """A text and its words in order.
+
+    `segmented_by` names what split scripts without spaces into words; None if there are none.
+    """
 
     text: str
     words: tuple[Word, ...]
@@ -93,16 +47,16 @@ class Words:
 
     @cached_property
     def _gaps(self) -> tuple[str, ...]:
-        """What stands before, between and after the words."""
+        """The text before, between and after the words."""
         starts = [0, *(word.end for word in self.words)]
         ends = [*(word.start for word in self.words), len(self.text)]
         return tuple(self.text[a:b] for a, b in zip(starts, ends, strict=True))
 
     def kept(self, mask: Sequence[bool], instead: str = "") -> str:
-        """The text with the words of the mask, and `instead` in the place of each other one.
+        """The text with the masked-in words, and `instead` in place of each other word.
 
-        Where a word is removed, the wider of the spaces around it stays; a mark follows what is
-        before it as closely as it did.
+        Where a word is removed, the wider of the two spaces around it stays. A punctuation mark
+        keeps its distance to the text before it.
         """
         lead, *gaps = self._gaps
         if instead:
@@ -117,28 +71,31 @@ class Words:
         return lead + found + trail
 
     def grouped(self, most: int) -> Words:
-        """The same text with neighbouring words taken together, so that they are at most so many
-        and about equally many words each."""
+        """The same text with neighbouring words merged into at most `most` groups of about the same
+        number of words."""
         count = len(self.words)
         if count <= most:
             return self
         parts = pairwise([number * count // most for number in range(most + 1)])
         return Words(
             text=self.text,
-            words=tuple(self._together(self.words[first:last]) for first, last in parts),
+            words=tuple(self._merged(self.words[first:last]) for first, last in parts),
             segmented_by=self.segmented_by,
         )
 
-    def _together(self, words: Sequence[Word]) -> Word:
+    def _merged(self, words: Sequence[Word]) -> Word:
         start, end = words[0].start, words[-1].end
         mark = all(word.mark for word in words)
         return Word(text=self.text[start:end], start=start, end=end, mark=mark)
 
 
 def words_of(text: str) -> Words:
-    """Words and marks of a text: by spaces and marks; where the script has no spaces (Chinese,
-    Japanese, Thai), by the package budoux where it is installed, else by pairs of characters."""
-    found, segmenter = [], None
+    """The words and marks of a text.
+
+    Text is split at spaces and marks. In scripts without spaces (Chinese, Japanese, Thai), the
+    package budoux splits it if it is installed; otherwise each pair of characters is a word.
+    """
+    words, segmenter = [], None
     for start, end in _runs(text):
         run = text[start:end]
         if _UNSPACED.fullmatch(run):
@@ -147,16 +104,16 @@ def words_of(text: str) -> Words:
             parts = [run]
         for part in parts:
             mark = not any(map(_lettered, part))
-            found.append(Word(text=part, start=start, end=start + len(part), mark=mark))
+            words.append(Word(text=part, start=start, end=start + len(part), mark=mark))
             start += len(part)
-    return Words(text=text, words=tuple(found), segmented_by=segmenter)
+    return Words(text=text, words=tuple(words), segmented_by=segmenter)
 
 
 def _runs(text: str) -> Iterator[tuple[int, int]]:
-    """Places of letters and figures, of an unspaced script, or of marks, that stand together."""
+    """Positions of runs of letters and digits, of an unspaced script, or of marks."""
     kinds: list[str] = []
     for place, character in enumerate(text):
-        # Accents, vowel signs and joiners belong to what they follow.
+        # Accents, vowel signs and joiners belong to the character before them.
         follows = unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf")
         held = follows and kinds and kinds[-1] != "space"
         kinds.append(kinds[-1] if held else _kind(text, place))

@@ -1,4 +1,4 @@
-"""The settings of a training: LLaMA-Factory's YAML, or JSON, of any of its ways to train."""
+"""The settings of a training, from LLaMA-Factory's YAML or JSON."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pytest_llmdiff.data.training.files import read_text
 from pytest_llmdiff.errors import ConfigError
 
 TRAINING_ARGS = "training_args.yaml"
-# A YAML with one of these describes a training, not how the model is served or evaluated.
+# A YAML with one of these keys describes a training, not serving or evaluation.
 TRAINING_KEYS = ("do_train", "dataset", "stage")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Settings of a training, under LLaMA-Factory's names; None where the file gives none.
+    """Settings of a training under LLaMA-Factory's names; None for settings that the file lacks.
 
-    LLaMA-Factory's defaults are then: `cutoff_len` 2048, `dataset_dir` "data". `enable_thinking` is
-    None only where the file says null: thoughts are learnt where the data has them, and an empty
-    one is given where it has none. `neat_packing` counts as `packing`.
+    LLaMA-Factory then uses `cutoff_len` 2048 and `dataset_dir` "data". `enable_thinking` is None
+    only if the file says null: the model then learns the thoughts that the data has, and is given
+    an empty one where it has none. `neat_packing` counts as `packing`.
     """
 
     source: str
@@ -45,16 +45,16 @@ class TrainingConfig:
 
 
 def read_training_config(file: Path) -> TrainingConfig:
-    """Settings from a training YAML or JSON of LLaMA-Factory; keys not known here are ignored.
+    """The settings in a training YAML or JSON of LLaMA-Factory; unknown keys are ignored.
 
     Raises:
-        ConfigError: it cannot be read, holds no settings, or a setting is of the wrong type.
+        ConfigError: it cannot be read, has no settings, or a setting has the wrong type.
     """
     return _parse_config(file, read_text(file))
 
 
 def find_training_config(folder: Path) -> TrainingConfig | None:
-    """The settings in `training_args.yaml`, or in the one training YAML someone put beside it.
+    """The settings in the folder's `training_args.yaml`, or in a training YAML copied there.
 
     Raises:
         ConfigError: it is damaged, or several training YAMLs name different templates.
@@ -64,7 +64,7 @@ def find_training_config(folder: Path) -> TrainingConfig | None:
         return read_training_config(own)
     copies = []
     for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-        # Any other YAML, even a broken one, is none of our business.
+        # Other YAML files are ignored, even broken ones.
         text = file.read_text(encoding="utf-8-sig", errors="replace") if file.is_file() else ""
         if re.search(r"(?m)^template\s*:", text):
             values = _mapping(file, text)
@@ -76,8 +76,8 @@ def find_training_config(folder: Path) -> TrainingConfig | None:
     if len({config.template for _, _, config in rivals}) > 1:
         named = ", ".join(f"{name} ({config.template})" for _, name, config in rivals)
         raise ConfigError(
-            f"{folder}: the YAML files name different templates: {named}; keep the one of this "
-            "training, or give it by --llmdiff-train-config"
+            f"{folder}: the YAML files name different templates: {named}; keep only the one of "
+            "this training, or give it with --llmdiff-train-config"
         )
     return copies[0][2] if copies else None
 
@@ -110,7 +110,7 @@ def _parse_config(file: Path, text: str) -> TrainingConfig:
 
 @dataclass(frozen=True)
 class _Settings:
-    """Settings with their types checked; each getter raises ConfigError with the line."""
+    """Type-checked access to settings: each getter raises ConfigError with the line number."""
 
     file: Path
     source: str
@@ -139,7 +139,7 @@ class _Settings:
         if value is None:
             return None
         try:
-            # YAML 1.1 reads 1e-4 (no dot) as text, which trainers turn into a number.
+            # YAML 1.1 reads 1e-4 (without a dot) as text, which trainers convert to a number.
             if not isinstance(value, bool) and isinstance(value, (int, float, str)):
                 return float(value)
         except ValueError:
@@ -148,12 +148,12 @@ class _Settings:
 
     def names(self, name: str) -> tuple[str, ...]:
         value = self.values.get(name)
-        found = value.split(",") if isinstance(value, str) else value
-        if found is None:
+        names = value.split(",") if isinstance(value, str) else value
+        if names is None:
             return ()
-        if isinstance(found, list) and all(isinstance(item, str) for item in found):
-            return tuple(item.strip() for item in found if item.strip())
-        raise self._error(name, "names with commas between them, or a list of names")
+        if isinstance(names, list) and all(isinstance(item, str) for item in names):
+            return tuple(item.strip() for item in names if item.strip())
+        raise self._error(name, "names separated by commas, or a list of names")
 
     def _error(self, name: str, expected: str) -> ConfigError:
         key = re.search(rf"""(?m)(?:^|[{{,])\s*["']?{name}["']?\s*:""", self.source)
@@ -168,8 +168,8 @@ def _mapping(file: Path, text: str) -> dict[str, Any]:
 
     expected = "expected settings such as `template: qwen3`"
     try:
-        # JSON that is indented by tabs is no YAML.
-        found = json.loads(text) if file.suffix.lower() == ".json" else yaml.safe_load(text)
+        # JSON that is indented with tabs is not valid YAML.
+        values = json.loads(text) if file.suffix.lower() == ".json" else yaml.safe_load(text)
     except json.JSONDecodeError as error:
         raise ConfigError(
             f"{file}, line {error.lineno}: broken JSON ({error.msg}); {expected}"
@@ -179,6 +179,6 @@ def _mapping(file: Path, text: str) -> dict[str, Any]:
         line = "" if mark is None else f", line {mark.line + 1}"
         reason = getattr(error, "problem", None) or error
         raise ConfigError(f"{file}{line}: broken YAML ({reason}); {expected}") from error
-    if not isinstance(found, dict):
+    if not isinstance(values, dict):
         raise ConfigError(f"{file}, line 1: there are no settings in it; {expected}")
-    return found
+    return values

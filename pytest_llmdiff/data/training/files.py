@@ -1,4 +1,4 @@
-"""Text and JSON that trainers write, read with the place of what is damaged."""
+"""Reads text and JSON that trainers write; errors say where a file is damaged."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ def read_text(file: Path) -> str:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigError(
-            f"{file}, line {line}: expected UTF-8 text ({error.reason}); is the file whole?"
+            f"{file}, line {line}: expected UTF-8 text ({error.reason}); is the file complete?"
         ) from error
     except OSError as error:
         raise ConfigError(f"{file} cannot be read ({error.strerror})") from error
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """The JSON object that a file holds, NaN and Infinity included.
+    """The JSON object in a file; NaN and Infinity are allowed.
 
     Raises:
-        ConfigError: it cannot be read, or holds something else.
+        ConfigError: it cannot be read, or contains something else.
     """
     return _object(file, 1, read_text(file))
 
 
 def read_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The JSON objects of a file with one a line, each with the number of its line.
+    """The JSON objects of a file with one object per line, each with its line number.
 
     Raises:
-        ConfigError: it cannot be read, or a line holds something else.
+        ConfigError: it cannot be read, or a line contains something else.
     """
-    # Not splitlines(): it also splits at U+2028 and others, which are written as they are.
+    # Not splitlines(): it also splits at U+2028 and others, which trainers do not escape.
     for number, line in enumerate(read_text(file).split("\n"), 1):
         if line.strip():
             yield number, _object(file, number, line)

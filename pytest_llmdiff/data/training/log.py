@@ -1,4 +1,4 @@
-"""The log of a training: what the Trainer of transformers, TRL and LLaMA-Factory write."""
+"""The log of a training, as written by transformers' Trainer, TRL and LLaMA-Factory."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ LOOKED_FOR = (STATE, f"checkpoint-*/{STATE}", FACTORY_LOG, *RESULTS)
 Series = tuple[tuple[int, float], ...]
 Row = Mapping[str, Any]
 
-# Columns of LLaMA-Factory's log under the names of the Trainer's.
+# Columns of LLaMA-Factory's log, and their names in the Trainer's log.
 FACTORY_NAMES = {
     "current_steps": "step", "lr": "learning_rate", "total_tokens": "num_input_tokens_seen",
 }  # fmt: skip
-# Values that only trainings on preferences or rewards log (`accuracy` in LLaMA-Factory's log is
-# that of the rewards). Their losses say other things than that of supervised training.
+# Values that only trainings on preferences or rewards log (in LLaMA-Factory's log, `accuracy` is
+# that of the rewards). Their losses do not mean what the loss of supervised training means.
 REWARDS = re.compile(r"(mean_|min_|max_)?rewards?(/.*|_std)?|logps/.*|objective/.*|kl|accuracy")
-# Speeds are rounded to three decimals: one below this is known to no better than a tenth.
+# Speeds are rounded to three decimals: below this, the error exceeds a tenth.
 SLOWEST = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingLog:
-    """Logged values as (step, value), NaN and infinity kept; None where nothing was counted.
+    """Logged values as (step, value), including NaN and infinity; None for what was not counted.
 
-    `tokens_seen` is None unless the trainer counted tokens (`include_num_input_tokens_seen` sees
-    to that; the count is 0 otherwise). `examples_seen` counts an example each time that it is
-    used, and a pack of examples as one; it is throughput times run time, which the trainer writes
-    when training ends, and so about right. The batch size in `trainer_state.json` says nothing:
-    gradient accumulation and the number of processes are not in it.
-    `supervised` is False for trainings on preferences or rewards (DPO, KTO, PPO, GRPO, ...).
+    `tokens_seen` is None unless the trainer counted tokens (`include_num_input_tokens_seen`).
+    `examples_seen` counts an example each time it is used, and a pack of examples as one. It is
+    approximate: throughput times run time, as the trainer writes them when training ends. The batch
+    size in `trainer_state.json` would not help, since it lacks gradient accumulation and the number
+    of processes. `supervised` is False for trainings on preferences or rewards (DPO, KTO, PPO,
+    GRPO, ...).
     """
 
     sources: tuple[str, ...]
@@ -56,8 +56,8 @@ class TrainingLog:
 def read_training_log(folder: Path) -> TrainingLog | None:
     """The log of the training that made the weights in this folder, or None if there is none.
 
-    `trainer_state.json` lies in the folder or in its newest checkpoint (where TRL and the plain
-    Trainer leave it); LLaMA-Factory's `trainer_log.jsonl` lies in the folder or above a checkpoint.
+    `trainer_state.json` is in the folder or in its newest checkpoint, where TRL and the plain
+    Trainer write it. LLaMA-Factory's `trainer_log.jsonl` is in the folder, or above a checkpoint.
 
     Raises:
         ConfigError: a file of the log is damaged.
@@ -77,8 +77,8 @@ def read_training_log(folder: Path) -> TrainingLog | None:
         if state_file is None or not history:
             history = later
         elif state_file.parent != folder:
-            # The training went on after its last checkpoint. Where the state is that of these very
-            # weights, what goes beyond it is left from an earlier training into the same folder.
+            # The training went on after its last checkpoint. If instead the state is in the folder
+            # itself, later rows are left over from an earlier training in the same folder.
             history = [*history, *(row for row in later if row["step"] > (steps or 0))]
 
     results = [] if _checkpoint_step(folder) is not None else _results(folder)
@@ -105,8 +105,8 @@ def read_training_log(folder: Path) -> TrainingLog | None:
 
 
 def read_checkpoints(folder: Path) -> list[tuple[Path, float | None]]:
-    """The adapters that a training saved on its way, in order: each file with the learning rate
-    that was last logged by then, None where none was.
+    """The adapters that a training saved as checkpoints, in order of their steps, each with the
+    learning rate that was logged last before it, or None.
 
     Raises:
         ConfigError: a file of the log is damaged.
@@ -129,8 +129,8 @@ def read_checkpoints(folder: Path) -> list[tuple[Path, float | None]]:
 
 
 def _checkpoint_step(folder: Path) -> int | None:
-    found = re.fullmatch(r"checkpoint-(\d+)", folder.name)
-    return int(found[1]) if found else None
+    match = re.fullmatch(r"checkpoint-(\d+)", folder.name)
+    return int(match[1]) if match else None
 
 
 def _root(folder: Path) -> Path:
@@ -151,10 +151,10 @@ def _log_file(folder: Path) -> Path | None:
 
 
 def _results(folder: Path) -> list[tuple[Path, Row]]:
-    """Summaries of the training; those of an evaluation or a prediction alone are not."""
-    found = [(folder / name, read_object(folder / name)) for name in RESULTS
+    """Summaries of the training, without those of an evaluation or a prediction run."""
+    summaries = [(folder / name, read_object(folder / name)) for name in RESULTS
              if (folder / name).is_file()]  # fmt: skip
-    return [(file, row) for file, row in found if "train_runtime" in row or "epoch" in row]
+    return [(file, row) for file, row in summaries if "train_runtime" in row or "epoch" in row]
 
 
 # Rows
@@ -165,25 +165,25 @@ def _history(file: Path, state: Row) -> list[Row]:
     if history is None:
         return []
     if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
-        raise ConfigError(f"{file}: log_history is no list of objects; is the file whole?")
+        raise ConfigError(f"{file}: log_history is not a list of objects; is the file complete?")
     return [row for row in history if _count(file, row, "step") is not None]
 
 
 def _factory_rows(file: Path) -> list[Row]:
-    """Rows of training, without those that a resumed or repeated training supersedes.
+    """The rows of the training, without those that a resumed or repeated training supersedes.
 
-    The file is only ever appended to: where steps go back, a training was resumed or started
-    again, and what the earlier one logged from there on is not in the weights.
+    The file is only ever appended to. Where the step number goes back, the training was resumed or
+    restarted, and what was logged from that step on does not belong to the weights.
     """
     rows: list[Row] = []
-    for number, found in read_lines(file):
-        row = {FACTORY_NAMES.get(k, k): v for k, v in found.items()}
-        # Predictions and evaluations write their progress here as well, with steps of their own.
+    for number, columns in read_lines(file):
+        row = {FACTORY_NAMES.get(k, k): v for k, v in columns.items()}
+        # Predictions and evaluations write their progress here, too, and count their own steps.
         if "loss" not in row and "epoch" not in row:
             continue
         step = _count(file, row, "step", line=number)
         if step is None:
-            raise ConfigError(f"{file}, line {number}: there is no current_steps")
+            raise ConfigError(f"{file}, line {number}: current_steps is missing")
         if rows and step < rows[-1]["step"]:
             rows = [earlier for earlier in rows if earlier["step"] < step]
         rows.append(row)
@@ -197,7 +197,7 @@ def _series(file: Path, rows: list[Row], name: str) -> Series:
 
 
 def _tokens(file: Path, rows: list[Row]) -> int | None:
-    names = ("num_input_tokens_seen", "num_tokens")  # the Trainer's, and that of TRL
+    names = ("num_input_tokens_seen", "num_tokens")  # the Trainer's and TRL's
     counts = (_finite(file, row, name) for row in rows for name in names)
     return round(max((count for count in counts if count), default=0)) or None
 
@@ -212,8 +212,8 @@ def _examples(file: Path, rows: list[Row], steps: int | None) -> int | None:
             continue
         examples = seconds * speed
         timed = seconds * (step_speed or 0)
-        # Speeds may be those of the whole schedule, of which early stopping left steps out, or only
-        # those of what ran after resuming: the examples per step hold in both cases.
+        # Speeds may cover the whole schedule although early stopping skipped steps, or only what
+        # ran after resuming. The examples per step are right in both cases.
         if steps and timed and abs(timed - steps) > 0.5 + seconds * 0.0005:
             examples *= steps / timed
         return round(examples) or None
@@ -224,7 +224,7 @@ def _examples(file: Path, rows: list[Row], steps: int | None) -> int | None:
 
 
 def _number(file: Path, row: Row, name: str) -> float | None:
-    """A number, also one written as text; null is a value that was not logged."""
+    """A number, even if written as text; None for null, which means that nothing was logged."""
     value = row.get(name)
     try:
         if value is None or (isinstance(value, (int, float, str)) and not isinstance(value, bool)):

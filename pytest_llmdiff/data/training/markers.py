@@ -1,4 +1,4 @@
-"""Marks of chat templates, which no reply should hold."""
+"""Markers of chat templates, which a reply should not contain."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from pytest_llmdiff.data.training.files import read_object, read_text
 from pytest_llmdiff.errors import ConfigError
 
-# Of templates in wide use. The first two are families: ChatML, Llama 3, Phi, GLM and others; and
-# DeepSeek. Words such as "USER:" count at the beginning of a line only.
+# Markers of widely used templates. The first two patterns are families: ChatML, Llama 3, Phi, GLM
+# and others; and DeepSeek. Words such as "USER:" count only at the beginning of a line.
 KNOWN = re.compile(
     r"<\|[\w/-]{1,40}\|>|<｜[^｜<>]{1,40}｜>"
     r"|\[/?INST\]|<</?SYS>>|\[gMASK\]|\[/?AVAILABLE_TOOLS\]|<(?:start|end)_of_turn>"
@@ -19,46 +19,49 @@ KNOWN = re.compile(
     r" ?[:：]",
     re.MULTILINE,
 )
-# Words in brackets, among a template's own texts.
+# Bracketed words among the string literals of a template.
 BRACKETED = re.compile(r"<[^\s<>{}]{2,40}>|\[[^\s\[\]{}]{2,40}\]")
 LITERAL = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
-# They may stand in a reply about code or tables, and tell nothing.
+# These may occur in a reply about code or tables.
 ORDINARY = ("<s>", "<unk>", "<pad>", "[PAD]", "[UNK]")
 
 
 def markers_of(folder: Path) -> frozenset[str]:
-    """The special tokens of the tokenizer in a folder, and the words in brackets of its template.
+    """The special tokens of the tokenizer in a folder, and the bracketed words of its template.
 
-    Files that are not there, or cannot be read, have none: whoever loads them will say so.
+    Files that are missing or damaged are ignored here: loading the model reports them.
     """
-    found: set[str] = set()
+    markers: set[str] = set()
     config = _object(folder / "tokenizer_config.json")
     entries = [*config.values(), *_object(folder / "special_tokens_map.json").values()]
     for entry in entries:
-        held = entry if isinstance(entry, list) else [entry]
-        found.update(filter(None, map(_token, held)))
+        tokens = entry if isinstance(entry, list) else [entry]
+        markers.update(filter(None, map(_token, tokens)))
     added = config.get("added_tokens_decoder")
     for entry in added.values() if isinstance(added, dict) else ():
         if isinstance(entry, dict) and entry.get("special"):
-            found.add(str(entry.get("content")))
+            markers.add(str(entry.get("content")))
     for template in (_text(folder / "chat_template.jinja"), config.get("chat_template")):
         if isinstance(template, str):
             literals = " ".join(a or b for a, b in LITERAL.findall(template))
-            found.update(BRACKETED.findall(literals))
-    return frozenset(text for text in found if BRACKETED.fullmatch(text) and text not in ORDINARY)
+            markers.update(BRACKETED.findall(literals))
+    return frozenset(text for text in markers if BRACKETED.fullmatch(text) and text not in ORDINARY)
 
 
 def leaked(text: str, *, own: frozenset[str], beside: str) -> list[str]:
-    """The marks in a text, in order, that are not `beside` it, where they are to be expected.
+    """The markers in a text, in order.
 
-    `own` are the marks of the model's own tokenizer and template, beside those in wide use.
+    Args:
+        text: the reply.
+        own: the markers of the model's tokenizer and template; widely used ones always count.
+        beside: a text, such as the prompt, whose markers may be repeated in the reply.
     """
-    found = {match.start(): match[0] for match in KNOWN.finditer(text)}
-    found |= {text.index(mark): mark for mark in own if mark in text}
-    marks = dict.fromkeys(found[place] for place in sorted(found))
+    at = {match.start(): match[0] for match in KNOWN.finditer(text)}
+    at |= {text.index(marker): marker for marker in own if marker in text}
+    markers = dict.fromkeys(at[place] for place in sorted(at))
     if "<s>" in text:
-        marks.pop("</s>", None)  # struck through, in HTML
-    return [mark for mark in marks if mark not in beside]
+        markers.pop("</s>", None)  # strikethrough in HTML
+    return [marker for marker in markers if marker not in beside]
 
 
 def _token(entry: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""The front matter of a model card (`README.md`), as far as people keep it readable."""
+"""The front matter of a model card (`README.md`)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-# Said of models that know many languages, and of none in particular.
+# These values name no particular language.
 MANY = ("multilingual", "code")
 
 
 def read_card(card: Path) -> dict[str, Any]:
-    """What stands between the first two lines of `---`; nothing where that cannot be read.
+    """The YAML between the first two lines of `---`; empty if it is missing or damaged.
 
-    People edit cards by hand: one that is damaged says nothing, and is no damaged model.
+    People edit cards by hand, so that a damaged card does not mean a damaged model.
     """
     import yaml
 
@@ -29,16 +29,16 @@ def read_card(card: Path) -> dict[str, Any]:
 
 
 def values_of(card: dict[str, Any], key: str) -> list[str]:
-    """The values of a key that may hold one or a list of them, in lower case."""
-    found = card.get(key)
-    held = found if isinstance(found, list) else [found]
-    # YAML reads the code of Norwegian as false.
-    return ["no" if value is False else str(value).lower() for value in held if value is not None]
+    """The values of a key that may have one value or a list, in lower case."""
+    value = card.get(key)
+    values = value if isinstance(value, list) else [value]
+    # YAML reads the code of Norwegian, "no", as false.
+    return ["no" if value is False else str(value).lower() for value in values if value is not None]
 
 
 def languages_of(card: dict[str, Any]) -> tuple[str, ...] | None:
-    """Codes such as "zh" of the languages that a card names; None where it does not say."""
-    found = [value.replace("_", "-").split("-")[0] for value in values_of(card, "language")]
-    if not found or any(code in MANY for code in found):
+    """The codes, such as "zh", of the languages that a card names; None if it names none."""
+    codes = [value.replace("_", "-").split("-")[0] for value in values_of(card, "language")]
+    if not codes or any(code in MANY for code in codes):
         return None
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(codes))

@@ -1,4 +1,4 @@
-"""Chat templates by name: a `.jinja` file, or a template of LLaMA-Factory."""
+"""Chat templates by name: a `.jinja` file, or one of LLaMA-Factory's templates."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FACTORY = "llamafactory:"
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateSource:
-    """A chat template and where it was found: Jinja source, or LLaMA-Factory's slots."""
+    """A chat template and its name: either Jinja source or LLaMA-Factory's slots."""
 
     name: str
     jinja: str | None = None
     factory: FactoryTemplate | None = None
 
     def content(self) -> object:
-        """Plain JSON of all that decides the rendering."""
+        """Plain JSON of everything that decides the rendering."""
         return self.jinja if self.factory is None else self.factory.content()
 
 
@@ -49,10 +49,9 @@ def read_template(
 def read_training_source(
     text: str, *, option: str, folder: Path, llamafactory: Path | None
 ) -> tuple[TemplateSource | None, TrainingConfig | None]:
-    """What a model was trained with: a template as above, or a training YAML that names one.
+    """What a model was trained with: a template as in `read_template`, or a training YAML.
 
-    The template is None where the YAML names none: LLaMA-Factory derives one from the model's own
-    then.
+    The template is None if the YAML names none; LLaMA-Factory then derives it from the model's own.
 
     Raises:
         ConfigError: there is no such file or template, or the YAML is broken.

@@ -1,4 +1,4 @@
-"""What a training leaves beside its weights that tells how it was done."""
+"""Traces of a training beside its weights: who trained, with which settings and template."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from pytest_llmdiff.errors import ConfigError
 
 Maker = Literal["llamafactory", "trl", "unsloth", "axolotl", "peft"]
 
-# Tags of the model card. Who builds upon another comes first: all of them may be tagged `trl`,
-# and LLaMA-Factory with `use_unsloth` tags its cards `unsloth` as well.
+# Tags of model cards. Trainers that build on others come first: all of them may be tagged `trl`,
+# and LLaMA-Factory with `use_unsloth` also tags its cards `unsloth`.
 TAGS: Mapping[str, Maker] = {
     "llama-factory": "llamafactory",
     "axolotl": "axolotl",
@@ -42,15 +42,16 @@ LOOKED_FOR = (
     "llamaboard_config.yaml",
     "adapter_config.json",
 )
-# Distinct prompts of predictions that are kept: they are compared with renderings, which takes few.
+# Distinct prompts of predictions to keep: a few are enough for comparing them with renderings.
 PREDICTIONS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class Traces:
-    """What was found beside the weights, and all that was looked for.
+    """What was found beside the weights, and what was looked for.
 
-    `maker` is None unless the files say who trained. `chat_template` is the file that holds one.
+    `maker` is None unless the files show which trainer wrote them. `chat_template` is the file that
+    contains a template.
     """
 
     maker: Maker | None = None
@@ -63,7 +64,7 @@ class Traces:
 
 
 def find_traces(folder: Path) -> Traces:
-    """What lies in the folder of the weights, or above that of a checkpoint.
+    """The traces in the folder of the weights and, for a checkpoint, in the folder above it.
 
     Raises:
         ConfigError: a trace is damaged, or several training YAMLs name different templates.

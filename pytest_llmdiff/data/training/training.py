@@ -1,4 +1,4 @@
-"""What the tuned model was trained with: given by the user, or told by traces of the training."""
+"""What the tuned model was trained with: given by the user, or found in traces of the training."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import Spec, fetch
+from pytest_llmdiff.data.files.records import INFO
 from pytest_llmdiff.data.llamafactory.datasets import Dataset, read_dataset, read_training_data
 from pytest_llmdiff.data.llamafactory.modelfile import template_of_modelfile
-from pytest_llmdiff.data.records import INFO
 from pytest_llmdiff.data.training.config import TrainingConfig
 from pytest_llmdiff.data.training.files import read_text
 from pytest_llmdiff.data.training.template_source import (
@@ -23,11 +23,11 @@ from pytest_llmdiff.errors import ConfigError, LLMDiffError
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """The template of the training and where that is known from.
+    """The template of the training, and where it was `found_in`.
 
-    `template` is None where it is not known; `unknown` says why then. `own_template` is a
-    `chat_template.jinja` beside the weights that counts only if it is not the base's: what
-    LLaMA-Factory saves is the base's, whatever it trained with, except for a few templates.
+    `template` is None if it is not known; `unknown` then says why. `own_template` is a
+    `chat_template.jinja` beside the weights. It counts only if it differs from the base's, because
+    LLaMA-Factory saves the base's template for nearly every template that it trains with.
     """
 
     template: TemplateSource | None = None
@@ -41,7 +41,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainData:
-    """The data of the training, as far as it is known; `unknown` says why there is none."""
+    """The training data that is known; `unknown` says why there is none."""
 
     datasets: tuple[Dataset, ...] = ()
     found_in: str = ""
@@ -49,7 +49,11 @@ class TrainData:
 
 
 def given_training(settings: Settings) -> Training | None:
-    """What `--llmdiff-train-config` says. Raises ConfigError where it cannot be read."""
+    """What `--llmdiff-train-config` says, or None if it is not given.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     if settings.train_config is None:
         return None
     template, config = read_training_source(
@@ -65,7 +69,7 @@ def given_training(settings: Settings) -> Training | None:
 
 
 def find_training(tuned: Spec, settings: Settings) -> Training:
-    """Look first at `--llmdiff-train-config`, then beside the tuned model's weights.
+    """What `--llmdiff-train-config` says, else what the files beside the tuned weights say.
 
     Raises:
         ConfigError: a file of the training is damaged.
@@ -75,31 +79,31 @@ def find_training(tuned: Spec, settings: Settings) -> Training:
     if given is not None:
         return replace(given, folder=folder)
     if folder is None:
-        return Training(unknown=f"{tuned.text} has no folder where training leaves traces")
+        return Training(unknown=f"{tuned.text} has no folder with files of the training")
     return _from_traces(find_traces(folder), folder, settings)
 
 
 def given_train_data(settings: Settings) -> TrainData | None:
-    """What `--llmdiff-train-data` names.
+    """The data that `--llmdiff-train-data` names, or None if it is not given.
 
     Raises:
         ConfigError: there is no such file or entry.
-        ProbeFileError: the data is malformed, or more than text.
+        ProbeFileError: the data is malformed or not only text.
     """
     if settings.train_data is None:
         return None
     try:
-        found = read_training_data(settings.train_data, settings.folder_of("train_data"))
+        datasets = read_training_data(settings.train_data, settings.folder_of("train_data"))
     except ConfigError as error:
         raise ConfigError(f"--llmdiff-train-data: {error}") from error
-    return TrainData(datasets=found, found_in="--llmdiff-train-data")
+    return TrainData(datasets=datasets, found_in="--llmdiff-train-data")
 
 
 def find_train_data(training: Training, settings: Settings) -> TrainData:
-    """What `--llmdiff-train-data` names, else the data that the training's own settings name.
+    """The data that `--llmdiff-train-data` names, else the data that the training's settings name.
 
     Raises:
-        ConfigError: the option names nothing that is there.
+        ConfigError: the option names something that does not exist.
         ProbeFileError: the data that it names cannot be read.
     """
     given = given_train_data(settings)
@@ -110,7 +114,7 @@ def find_train_data(training: Training, settings: Settings) -> TrainData:
         return TrainData(unknown="--llmdiff-train-data is not given")
     named = f"{', '.join(config.dataset)} of {Path(config.source).name}"
     data_dir = Path(config.dataset_dir or "data").expanduser()
-    # Trainings are started from the folder that the paths in their settings are relative to.
+    # Paths in the settings are relative to the folder in which the training was started.
     beside = Path(config.source).resolve().parent
     tried = [folder / data_dir for folder in (settings.folder, beside, beside.parent)]
     for folder in tried:
@@ -124,8 +128,8 @@ def find_train_data(training: Training, settings: Settings) -> TrainData:
         except LLMDiffError as error:
             return TrainData(unknown=f"the data {named} cannot be read: {error}")
     return TrainData(
-        unknown=f"the data {named} is not found (no {data_dir / INFO} here or beside it); "
-        "--llmdiff-train-data gives it"
+        unknown=f"the data {named} is missing (no {data_dir / INFO} here or beside it); "
+        "give it with --llmdiff-train-data"
     )
 
 
@@ -157,7 +161,7 @@ def _from_traces(traces: Traces, folder: Path, settings: Settings) -> Training:
             jinja=traces.chat_template.read_text(encoding="utf-8"),
         )
         if traces.maker in ("trl", "unsloth", "axolotl"):
-            # These render with the tokenizer's template and save that very tokenizer.
+            # These trainers render with the tokenizer's template, and save that tokenizer.
             template, found_in, own = own, f"{own.name}, as {traces.maker} saves it", None
     return Training(
         template=template,

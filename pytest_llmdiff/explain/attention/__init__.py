@@ -1,1 +1,1 @@
-"""Where both models look."""
+"""What both models attend to."""

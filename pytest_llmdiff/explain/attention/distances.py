@@ -1,4 +1,4 @@
-"""Attention of two models, reduced to what is told of it: divergences, shares, entropies."""
+"""The attention of two models reduced to a few numbers: divergences, shares, entropies."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pytest_llmdiff.engines.attention import Attended
 if TYPE_CHECKING:
     import torch
 
-OTHER_HEADS = "base and tuned model have other numbers of layers or of heads"
+OTHER_HEADS = "base and tuned model have different numbers of layers or heads"
 
 
 class ShiftSums:
-    """Sums over layers of what is told of the attention of two models."""
+    """Sums the numbers of a view of attention over the layers of two models."""
 
     def __init__(self, prompt: int) -> None:
         self._prompt = prompt
@@ -23,7 +23,7 @@ class ShiftSums:
         self._sums: dict[str, Any] = {}
 
     def add(self, base: Attended, tuned: Attended, again: Attended) -> None:
-        """Some layers of the base, the tuned model, and the base in a pass of another shape."""
+        """Add layers of the base, the tuned model, and the base in a pass of another shape."""
         if not alike(base, tuned):
             self._unlike = True
             return
@@ -44,8 +44,8 @@ class ShiftSums:
                 sums = self._sums.setdefault(name, [0.0] * len(sides))
                 self._sums[name] = [a + b for a, b in zip(sums, sides, strict=True)]
 
-    def told(self) -> dict[str, Any]:
-        """All of `AttentionView` but the texts of the tokens, as plain JSON."""
+    def row(self) -> dict[str, Any]:
+        """`AttentionView` as plain JSON, without the texts of the tokens."""
         if self._unlike:
             return {"unsupported": OTHER_HEADS}
         import torch
@@ -68,8 +68,8 @@ class ShiftSums:
         }
 
 
-def moves_told(base: dict[int, torch.Tensor], tuned: dict[int, torch.Tensor]) -> dict[str, Any]:
-    """Plain JSON of `Moves`, from those of each head by layer."""
+def moves_row(base: dict[int, torch.Tensor], tuned: dict[int, torch.Tensor]) -> dict[str, Any]:
+    """`Moves` as plain JSON, from the move of each head by layer."""
     import torch
 
     sides = [torch.cat([*side.values()]) for side in (base, tuned)]
@@ -87,7 +87,7 @@ def alike(ours: Attended, theirs: Attended) -> bool:
 
 
 def fold(shares: torch.Tensor, begin: int, end: int) -> torch.Tensor:
-    """Shares `[..., keys]` with the keys from `begin` to `end` as one."""
+    """Shares `[..., keys]`, with the keys from `begin` to `end` added up into one."""
     import torch
 
     span = shares[..., begin:end].sum(-1, keepdim=True)
@@ -108,9 +108,9 @@ def entropy_bits(p: torch.Tensor) -> torch.Tensor:
     return -torch.xlogy(p, p).sum(-1) / torch.log(torch.tensor(2.0, dtype=p.dtype))
 
 
-def rounded(found: torch.Tensor) -> Any:
-    """Numbers of a tensor as plain JSON, short: a prompt has hundreds of them."""
-    return _shortened(found.tolist())
+def rounded(tensor: torch.Tensor) -> Any:
+    """A tensor as plain JSON with six digits a number: a prompt has hundreds of numbers."""
+    return _shortened(tensor.tolist())
 
 
 def _shortened(values: Any) -> Any:

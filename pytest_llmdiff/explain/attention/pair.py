@@ -1,4 +1,4 @@
-"""Where the two models of a pair look, over the same tokens."""
+"""The attention of both models of a pair over the same tokens."""
 
 from __future__ import annotations
 
@@ -22,91 +22,91 @@ from pytest_llmdiff.explain.attention.distances import (
     alike,
     divergence_bits,
     fold,
-    moves_told,
+    moves_row,
     rounded,
 )
-from pytest_llmdiff.explain.tokens import pieces
+from pytest_llmdiff.explain.pieces import pieces
 
 if TYPE_CHECKING:
     import torch
 
-# Numbers (float32) of a pass's attention that are held at once; a longer prompt or reply takes
+# Numbers (float32) of attention that one pass holds in memory. A longer prompt or reply takes
 # several passes, each for some of the layers.
 HELD = 1 << 25
-UNLIKE = "base and tuned model render the prompt to other tokens: they have not the same to look at"
-SILENT = "the base's reply has no tokens: there is nothing that a model could look back from"
+UNLIKE = "base and tuned model render the prompt to different tokens: attention cannot be compared"
+SILENT = "the base's reply has no tokens: there is no attention to compare"
 SAME = "the two prompts are the same tokens"
 
 Prompt = Sequence[Message]
 
 
 def attention_views(pair: Pair, asked: Sequence[tuple[Prompt, Ending]]) -> list[dict[str, Any]]:
-    """Plain JSON of an `AttentionView` for each (prompt, base's reply), or why there is none.
+    """An `AttentionView` as plain JSON for each (prompt, base's reply), or why there is none.
 
     Raises:
-        CapabilityError: an engine does not tell where it looks.
+        CapabilityError: an engine gives no attention.
     """
     known = capability(pair.tuned, "attention")
     if known is not None:  # by the engine itself, without weights
         return [known(messages) for messages, _ in asked]
-    base = _looking(pair)
-    items, found = _items(pair, asked)
+    base = _attending(pair)
+    items, results = _items(pair, asked)
     sums = {index: ShiftSums(len(item.prompt_ids)) for index, item in items.items()}
     for index, (ours, again), theirs in _passes(pair, items, again=True):
         sums[index].add(ours, theirs, again)
     for index, item in items.items():
-        found[index] = sums[index].told() | {"pieces": pieces(base, item.prompt_ids)}
-    return [found[index] for index in range(len(asked))]
+        results[index] = sums[index].row() | {"pieces": pieces(base, item.prompt_ids)}
+    return [results[index] for index in range(len(asked))]
 
 
 def attention_maps(
     pair: Pair, asked: Sequence[tuple[Prompt, Ending, int, int]]
 ) -> list[dict[str, Any]]:
-    """Plain JSON of an `AttentionMap` for each (prompt, base's reply, layer, head), or why there is
+    """An `AttentionMap` as plain JSON for each (prompt, base's reply, layer, head), or why there is
     none.
 
     Raises:
-        CapabilityError: an engine does not tell where it looks.
+        CapabilityError: an engine gives no attention.
     """
     known = capability(pair.tuned, "attention_map")
     if known is not None:
         return [known(messages, reply.text) for messages, reply, _, _ in asked]
-    base = _looking(pair)
-    items, found = _items(pair, [(messages, reply) for messages, reply, _, _ in asked])
+    base = _attending(pair)
+    items, results = _items(pair, [(messages, reply) for messages, reply, _, _ in asked])
     layers, heads = base.attention_size()
     for index, (_, _, layer, head) in enumerate(asked):
         if index in items and not (0 <= layer < layers and 0 <= head < heads):
             del items[index]
             size = f"{layers} layers of {heads} heads, counted from 0"
-            found[index] = {"unsupported": f"no head {head} in layer {layer}: there are {size}"}
+            results[index] = {"unsupported": f"no head {head} in layer {layer}: there are {size}"}
     for index, (ours,), theirs in _passes(pair, items, layer=lambda index: asked[index][2]):
         item, head = items[index], asked[index][3]
         if not ours or not alike(ours, theirs):
             reason = OTHER_HEADS if ours else f"layer {asked[index][2]} has no attention"
-            found[index] = {"unsupported": reason}
+            results[index] = {"unsupported": reason}
             continue
-        found[index] = {
+        results[index] = {
             "keys": pieces(base, [*item.prompt_ids, *item.reply_ids[:-1]]),
             "reply": pieces(base, item.reply_ids),
             "base": rounded(ours[0].weighted()[head]),
             "tuned": rounded(theirs[0].weighted()[head]),
         }
-    return [found[index] for index in range(len(asked))]
+    return [results[index] for index in range(len(asked))]
 
 
 def attention_moves(
     pair: Pair, asked: Sequence[tuple[Prompt, Ending, Prompt]]
 ) -> list[dict[str, Any]]:
-    """Plain JSON of `Moves` for each (prompt, reply, other form of the prompt), or why there are
-    none. What differs of the two prompts counts as one token.
+    """`Moves` as plain JSON for each (prompt, reply, changed prompt), or why there are none. The
+    span where the two prompts differ counts as one token.
 
     Raises:
-        CapabilityError: an engine does not tell where it looks.
+        CapabilityError: an engine gives no attention.
     """
     known = capability(pair.tuned, "attention_moves")
     if known is not None:
         return [known(changed) for _, _, changed in asked]
-    _looking(pair)
+    _attending(pair)
     unlike = unlike_tokenizers(pair.base, pair.tuned)
     reasons: dict[int, str] = {}
     moves: dict[int, list[dict[int, torch.Tensor]]] = {index: [] for index in range(len(asked))}
@@ -125,18 +125,18 @@ def attention_moves(
         if engine is pair.base and not pair.fits:
             engine.close()
     return [
-        {"unsupported": reasons[index]} if index in reasons else moves_told(*moves[index])
+        {"unsupported": reasons[index]} if index in reasons else moves_row(*moves[index])
         for index in range(len(asked))
     ]
 
 
-def _looking(pair: Pair) -> Any:
-    """The base, where both sides tell where they look. Raises CapabilityError where not."""
+def _attending(pair: Pair) -> Any:
+    """The base. Raises CapabilityError unless both sides give their attention."""
     for side, engine in (("base", pair.base), ("tuned", pair.tuned)):
         if capability(engine, "attentions") is None:
             raise CapabilityError(
                 f"attention needs the {side} model's weights in this process, run by transformers: "
-                f"{type(engine).__name__} does not tell where it looks"
+                f"{type(engine).__name__} gives none"
             )
     return pair.base
 
@@ -144,10 +144,10 @@ def _looking(pair: Pair) -> Any:
 def _items(
     pair: Pair, asked: Sequence[tuple[Prompt, Ending]]
 ) -> tuple[dict[int, Continuation], dict[int, dict[str, Any]]]:
-    """What both models read, by index, and of the others why they cannot read the same."""
+    """What both models read, by index; for the others, why they cannot read the same tokens."""
     items: dict[int, Continuation] = {}
-    found: dict[int, dict[str, Any]] = {}
-    unlike = unlike_tokenizers(pair.base, pair.tuned)  # two vocabularies: not for each
+    results: dict[int, dict[str, Any]] = {}
+    unlike = unlike_tokenizers(pair.base, pair.tuned)  # once: it compares two vocabularies
     for index, (messages, reply) in enumerate(asked):
         ours, theirs = (tuple(side.render(messages)) for side in (pair.base, pair.tuned))
         ids = tuple(reply_tokens(pair.base, reply, reply)[0])
@@ -155,8 +155,8 @@ def _items(
         if reason is None:
             items[index] = Continuation(prompt_ids=ours, reply_ids=ids)
         else:
-            found[index] = {"unsupported": reason}
-    return items, found
+            results[index] = {"unsupported": reason}
+    return items, results
 
 
 def _silent(reply_ids: Sequence[int]) -> str | None:
@@ -170,8 +170,8 @@ def _passes(
     again: bool = False,
     layer: Callable[[int], int] | None = None,
 ) -> Iterator[tuple[int, list[Attended], Attended]]:
-    """Index, the base's attention (with `again` that of a pass of another shape too) and the tuned
-    model's: of some layers at a time, or of one `layer` only."""
+    """Index, the base's attention (with `again`, also from a pass of another shape) and the tuned
+    model's, some layers at a time, or only one `layer`."""
     base: Any = pair.base
     tuned: Any = pair.tuned
     shapes = (False, True) if again else (False,)
@@ -228,8 +228,8 @@ def _load(file: Path) -> Attended:
 
 
 def _parts(engine: Any, item: Continuation) -> Iterator[range]:
-    """Layers whose attention is held together; the last part is open, so that a model with more
-    of them is told apart."""
+    """Layers whose attention is held together. The last part is open, so that a model with more
+    layers shows up as different."""
     layers, heads = engine.attention_size()
     size = heads * len(item.reply_ids) * (len(item.prompt_ids) + len(item.reply_ids))
     step = max(1, HELD // size)
@@ -238,13 +238,13 @@ def _parts(engine: Any, item: Continuation) -> Iterator[range]:
 
 
 def _move(engine: Any, original: Continuation, changed: Continuation) -> dict[int, torch.Tensor]:
-    """How far the attention of one model moves, by layer and in it by head, mean over tokens."""
+    """How far the attention of one model moves, by layer and head, mean over tokens."""
     forms = (original, changed)
     begin = common_length(original.prompt_ids, changed.prompt_ids)
     rest = min(len(form.prompt_ids) for form in forms) - begin
     backwards = [form.prompt_ids[::-1] for form in forms]
     same = min(rest, common_length(*backwards))
-    found: dict[int, torch.Tensor] = {}
+    results: dict[int, torch.Tensor] = {}
     longest = max(forms, key=lambda form: len(form.prompt_ids))
     for part in _parts(engine, longest):
         sides = [engine.attentions(form, part) for form in forms]
@@ -253,5 +253,5 @@ def _move(engine: Any, original: Continuation, changed: Continuation) -> dict[in
                 fold(layer.weighted(), begin, len(form.prompt_ids) - same)
                 for layer, form in zip((before, after), forms, strict=True)
             ]
-            found[before.layer] = divergence_bits(*folded).mean(-1)
-    return found
+            results[before.layer] = divergence_bits(*folded).mean(-1)
+    return results

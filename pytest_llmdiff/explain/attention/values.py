@@ -1,15 +1,13 @@
-"""Where two models look while they read the same tokens."""
+"""The attention of two models that read the same tokens, as plain values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pytest_llmdiff.data.text.words import tokens_in, user_span, word_spans, words_of
-
-if TYPE_CHECKING:
-    pass
+from pytest_llmdiff.data.text.spans import tokens_in, user_span, word_spans
+from pytest_llmdiff.data.text.words import words_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +32,10 @@ class WordShare:
 
 @dataclass(frozen=True, kw_only=True)
 class Moves:
-    """How far the attention of either model moves from one form of a prompt to the other, at the
-    tokens of one reply: Jensen–Shannon divergence in bits, 0 to 1. `most` is the head of which the
-    tuned model's moves by most more than the base's, with the difference, -1 to 1; None for models
-    with other heads."""
+    """How far the attention of either model moves from one form of a prompt to another, at the
+    tokens of one reply: Jensen–Shannon divergence in bits, 0 to 1. `most` is the head that moves
+    most in the tuned model compared with the base, with the difference, -1 to 1; None if the models
+    have different heads."""
 
     base: float
     tuned: float
@@ -48,9 +46,9 @@ class Moves:
 class AttentionMap:
     """The attention of one head of both models over the same tokens.
 
-    `base` and `tuned` have a row for each token of the base's `reply`, and in it the share of each
-    token in `keys` (the prompt's, then the reply's but the last) in what the head passes on where
-    that token is predicted; a row adds up to 1.
+    `base` and `tuned` have a row for each token of the base's `reply`: the share of each token in
+    `keys` (the prompt's, then the reply's except the last) in what the head passes on where that
+    token is predicted. A row adds up to 1.
     """
 
     layer: int
@@ -71,13 +69,13 @@ class AttentionMap:
 class AttentionView:
     """The attention of both models at the tokens of the base's reply.
 
-    `shift` is the Jensen–Shannon divergence (bits, 0 to 1) of what either model looks at, weighted
-    by the length of what is passed on, mean over layers, heads and tokens of the reply; `plain` the
-    same of the bare weights; `noise` that of the base against itself in a pass of another shape.
-    `by_head` has it by layer (their numbers are in `layers`) and head, `by_token` by token of the
-    reply. `entropy` (bits) and `sink`, the share of the first token, are means of the bare
+    `shift` is the Jensen–Shannon divergence (bits, 0 to 1) of the two models' attention, weighted
+    by the norm of what is passed on, mean over layers, heads and tokens of the reply. `plain` is
+    the same for the bare weights, and `noise` for the base against itself in a pass of another
+    shape. `by_head` has it by layer (their numbers are in `layers`) and head, `by_token` by token
+    of the reply. `entropy` (bits) and `sink`, the share of the first token, are means of the bare
     weights, base and tuned. `mass` is the weighted share of each token of the prompt, base and
-    tuned, whose texts are `pieces`.
+    tuned; `pieces` are the texts of these tokens.
     """
 
     shift: float
@@ -96,20 +94,20 @@ class AttentionView:
         return tuple(sum(heads) / len(heads) for heads in self.by_head)
 
     def most_moved(self, count: int) -> list[HeadShift]:
-        """The heads that moved most, the first of equals first."""
+        """The heads that moved most; of equal ones the first first."""
         heads = [
             HeadShift(layer=layer, head=head, value=value)
             for layer, values in zip(self.layers, self.by_head, strict=True)
             for head, value in enumerate(values)
         ]
-        return sorted(heads, key=lambda found: -found.value)[:count]
+        return sorted(heads, key=lambda head: -head.value)[:count]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionShown:
-    """What a failure shows of the attention of both models: how far it moved (bits, beside the
-    noise of rounding), the heads that moved most, the words of the user's text whose share changed
-    most, and a map of the first of the heads, where there is one to be had."""
+    """What a failure shows of attention: how far it moved and the noise of rounding (bits), the
+    heads that moved most, the words of the user's text whose share changed most, and a map of the
+    first head, if available."""
 
     shift: float
     noise: float
@@ -118,26 +116,26 @@ class AttentionShown:
     map: AttentionMap | None
 
 
-def moves_from_json(found: Mapping[str, Any]) -> Moves:
+def moves_from_json(row: Mapping[str, Any]) -> Moves:
     most = None
-    if found["most"] is not None:
-        layer, head, value = found["most"]
+    if row["most"] is not None:
+        layer, head, value = row["most"]
         most = HeadShift(layer=layer, head=head, value=value)
-    return Moves(base=found["base"], tuned=found["tuned"], most=most)
+    return Moves(base=row["base"], tuned=row["tuned"], most=most)
 
 
-def view_from_json(found: Mapping[str, Any]) -> AttentionView:
-    base, tuned = found["mass"]
+def view_from_json(row: Mapping[str, Any]) -> AttentionView:
+    base, tuned = row["mass"]
     return AttentionView(
-        shift=found["shift"],
-        plain=found["plain"],
-        noise=found["noise"],
-        layers=tuple(found["layers"]),
-        by_head=tuple(map(tuple, found["by_head"])),
-        by_token=tuple(found["by_token"]),
-        entropy=tuple(found["entropy"]),
-        sink=tuple(found["sink"]),
-        pieces=tuple(found["pieces"]),
+        shift=row["shift"],
+        plain=row["plain"],
+        noise=row["noise"],
+        layers=tuple(row["layers"]),
+        by_head=tuple(map(tuple, row["by_head"])),
+        by_token=tuple(row["by_token"]),
+        entropy=tuple(row["entropy"]),
+        sink=tuple(row["sink"]),
+        pieces=tuple(row["pieces"]),
         mass=(tuple(base), tuple(tuned)),
     )
 
@@ -145,9 +143,9 @@ def view_from_json(found: Mapping[str, Any]) -> AttentionView:
 def word_shares(view: AttentionView, content: str, words: Sequence[str]) -> WordShare | None:
     """The share of words in the attention to the user's text, under either model.
 
-    Both are sums over layers, heads and tokens of the reply, so that a head that hardly looks at
-    the text hardly counts. The first token, the sink, is no part of the text. None where the text
-    is not in the prompt, or gets no attention at all.
+    Both are sums over layers, heads and tokens of the reply, so that a head that hardly attends to
+    the text hardly counts. The first token, the sink, does not count as text. None if the text is
+    not in the prompt, or gets no attention at all.
     """
     place = user_span(view.pieces, content)
     if place is None:
@@ -168,6 +166,6 @@ def word_shares(view: AttentionView, content: str, words: Sequence[str]) -> Word
 def moved_words(view: AttentionView, content: str, count: int) -> list[WordShare]:
     """The words of the user's text whose share changed most."""
     words = dict.fromkeys(word.text.lower() for word in words_of(content).words if not word.mark)
-    found = [word_shares(view, content, [word]) for word in words]
-    told = [share for share in found if share is not None]
-    return sorted(told, key=lambda share: -abs(share.tuned - share.base))[:count]
+    shares = [word_shares(view, content, [word]) for word in words]
+    known = [share for share in shares if share is not None]
+    return sorted(known, key=lambda share: -abs(share.tuned - share.base))[:count]

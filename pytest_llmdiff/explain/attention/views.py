@@ -1,4 +1,4 @@
-"""Where the models of a pair look: computed once, kept in the store."""
+"""Views of both models' attention, computed once and cached in the store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.text.words import user_text
+from pytest_llmdiff.data.text.spans import user_text
 from pytest_llmdiff.engines.pair.first_differences import Ending, about, asked
 from pytest_llmdiff.errors import CapabilityError
 from pytest_llmdiff.explain.attention.values import (
@@ -21,8 +21,8 @@ from pytest_llmdiff.explain.attention.values import (
 )
 from pytest_llmdiff.generation.generator import ReplyGenerator
 
-PART = 32  # comparisons whose attention is kept together: a killed run loses no more
-SHOWN = 5  # heads, and words, that moved most
+PART = 32  # comparisons whose attention is written together: a killed run loses no more
+SHOWN = 5  # heads, and words
 
 
 def attention_views(
@@ -30,11 +30,11 @@ def attention_views(
     comparisons: Sequence[Comparison],
     around: Callable[[], Sequence[Comparison]] = list,
 ) -> list[AttentionView | str]:
-    """Of each comparison, or why there is none; those `around` are computed as well where the two
-    models take turns in memory.
+    """A view for each comparison, or why there is none. If the two models take turns in memory, the
+    comparisons `around` are computed too.
 
     Raises:
-        CapabilityError: an engine does not tell where it looks.
+        CapabilityError: an engine gives no attention.
     """
 
     def compute(_: Any, todo: list[Any]) -> list[dict[str, Any]]:
@@ -42,7 +42,7 @@ def attention_views(
 
         return attention_views(generation.pair, list(map(_asked, todo)))
 
-    found: list[AttentionView | str] = []
+    views: list[AttentionView | str] = []
     for part in _parts(generation, comparisons):
         values = generation.memo.get_all(
             "attention",
@@ -51,18 +51,18 @@ def attention_views(
             compute,
             around=lambda: [] if generation.pair.fits else [_about(c) for c in around()],
         )
-        found += [value.get("unsupported") or view_from_json(value) for value in values]
-    return found
+        views += [value.get("unsupported") or view_from_json(value) for value in values]
+    return views
 
 
 def attention_moves(
     generation: ReplyGenerator, pairs: Sequence[tuple[Comparison, Comparison]]
 ) -> list[Moves | str]:
     """How far either model's attention moves from the first prompt of a pair to the second, while
-    it reads the base's reply to the first; or why that cannot be told.
+    it reads the base's reply to the first; or why that is unknown.
 
     Raises:
-        CapabilityError: an engine does not tell where it looks.
+        CapabilityError: an engine gives no attention.
     """
 
     def compute(_: Any, todo: list[Any]) -> list[dict[str, Any]]:
@@ -73,12 +73,12 @@ def attention_moves(
             [(*_asked([m, reply]), _asked([changed, reply])[0]) for m, reply, changed in todo],
         )
 
-    told = [[*_about(original), _about(changed)[0]] for original, changed in pairs]
-    found: list[Moves | str] = []
-    for part in _parts(generation, told):
+    asked_for = [[*_about(original), _about(changed)[0]] for original, changed in pairs]
+    moves: list[Moves | str] = []
+    for part in _parts(generation, asked_for):
         values = generation.memo.get_all("attention moves", "base", part, compute)
-        found += [value.get("unsupported") or moves_from_json(value) for value in values]
-    return found
+        moves += [value.get("unsupported") or moves_from_json(value) for value in values]
+    return moves
 
 
 def attention_map(
@@ -87,7 +87,7 @@ def attention_map(
     """The attention of one head of both models, both counted from 0.
 
     Raises:
-        CapabilityError: an engine does not tell where it looks, or there is no such head.
+        CapabilityError: an engine gives no attention, or there is no such head.
     """
 
     def compute(_: Any, todo: list[Any]) -> list[dict[str, Any]]:
@@ -95,25 +95,25 @@ def attention_map(
 
         return attention_maps(generation.pair, [(*_asked(read), *place) for read, place in todo])
 
-    told = [_about(comparison), [layer, head]]
-    (found,) = generation.memo.get_all("attention map", "base", [told], compute)
-    if "unsupported" in found:
-        raise CapabilityError(f"no map of attention: {found['unsupported']}")
+    asked_for = [_about(comparison), [layer, head]]
+    (result,) = generation.memo.get_all("attention map", "base", [asked_for], compute)
+    if "unsupported" in result:
+        raise CapabilityError(f"no map of attention: {result['unsupported']}")
     return AttentionMap(
         layer=layer,
         head=head,
-        keys=tuple(found["keys"]),
-        reply=tuple(found["reply"]),
-        base=tuple(map(tuple, found["base"])),
-        tuned=tuple(map(tuple, found["tuned"])),
+        keys=tuple(result["keys"]),
+        reply=tuple(result["reply"]),
+        base=tuple(map(tuple, result["base"])),
+        tuned=tuple(map(tuple, result["tuned"])),
     )
 
 
 def attention_shown(generation: ReplyGenerator, comparison: Comparison) -> AttentionShown | None:
-    """What a failure shows of attention; None where none moved beyond rounding.
+    """What a failure shows of attention; None if nothing moved beyond rounding.
 
     Raises:
-        CapabilityError: an engine does not tell where it looks.
+        CapabilityError: an engine gives no attention.
     """
     (view,) = attention_views(generation, [comparison])
     if isinstance(view, str) or not view.shift > view.noise:
@@ -133,7 +133,8 @@ def attention_shown(generation: ReplyGenerator, comparison: Comparison) -> Atten
 
 
 def _parts(generation: ReplyGenerator, items: Sequence[Any]) -> list[Sequence[Any]]:
-    """What is computed and kept together: all, where the models take turns in memory."""
+    """Batches that are computed and written together: a single one if the models take turns in
+    memory."""
     size = PART if len(items) <= PART or generation.pair.fits else len(items)
     return [items[start : start + size] for start in range(0, len(items), size)]
 
@@ -143,7 +144,7 @@ def _about(comparison: Comparison) -> list[Any]:
     return about(comparison)[:2]
 
 
-def _asked(told: list[Any]) -> tuple[Sequence[Message], Ending]:
-    """The same, read back."""
-    messages, reply, _ = asked([*told, told[1]])
+def _asked(about_it: list[Any]) -> tuple[Sequence[Message], Ending]:
+    """`_about`, read back."""
+    messages, reply, _ = asked([*about_it, about_it[1]])
     return messages, reply

@@ -1,1 +1,1 @@
-"""What the words of a prompt count for."""
+"""How much each word of a prompt matters to a reply."""

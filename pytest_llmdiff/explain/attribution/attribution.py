@@ -1,13 +1,13 @@
-"""Attributions of a comparison: prompts with some of their words, answered or scored in batches,
-each once, kept in the store."""
+"""Attributions of a comparison: prompts without some of their words, answered or scored in batches.
+Each is computed once and cached in the store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_llmdiff.data.comparison import SIDES, Comparison, InputsOf, Reply, Score, Side
+from pytest_llmdiff.data.comparison import SIDES, Comparison, Reply, Score, Side
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.probes import Probe
 from pytest_llmdiff.data.text.words import Words, words_of
@@ -21,44 +21,49 @@ from pytest_llmdiff.explain.attribution.values import (
     SideAttribution,
     Terms,
 )
+from pytest_llmdiff.generation.comparison_scores import comparison_scores
 from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.likelihoods import all_likelihoods
 from pytest_llmdiff.store import content_key
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.generation.comparisons import Comparer
+    from pytest_llmdiff.generation.scoring import Scoring
 
 Values = dict[Side, dict[Mask, float]]
 
 
 class AttributionRun(Protocol):
-    """The run, as far as attributions need it."""
+    """What attributions need of the run."""
 
     @property
     def generation(self) -> ReplyGenerator: ...
-    def reply(self, side: Side, probes: Sequence[Probe]) -> list[Reply]: ...
-    def scores(
-        self, role: str, comparisons: Sequence[Comparison], inputs_of: InputsOf, spec: object | None
-    ) -> list[Score]: ...
+    @property
+    def comparer(self) -> Comparer: ...
+    @property
+    def scoring(self) -> Scoring: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A comparison, the words of its last user message, and the place of that message."""
+    """A comparison, the words of its last user message, and the index of that message."""
 
     comparison: Comparison
     words: Words
     place: int
 
     def messages(self, text: str) -> tuple[Message, ...]:
-        """The conversation with another text in the place of that message's."""
+        """The conversation with a different text in that message."""
         changed = list(self.comparison.probe.messages)
         changed[self.place] = Message(role="user", content=text)
         return tuple(changed)
 
 
 def attribution(run: AttributionRun, comparison: Comparison, terms: Terms) -> Attribution:
-    """What the words of the prompt count for under both models.
+    """How much each word of the prompt matters under both models.
 
     Raises:
-        CapabilityError: an engine cannot tell what is asked for, or a recording lacks it.
+        CapabilityError: an engine does not support the method, or a recording lacks the result.
         MissingPackageError: a method needs captum, and it is not installed.
         ProbeError: there is no user message with words, or the reply has no tokens.
         ScorerError: the reply to a changed prompt cannot be scored.
@@ -70,8 +75,8 @@ def attribution(run: AttributionRun, comparison: Comparison, terms: Terms) -> At
 
     def under(side: Side, method: str) -> SideAttribution:
         if method in GRADIENTS:
-            return _sloped(run.generation, subject, side, method, terms)
-        return _perturbed(method, values[side], len(words.words), terms, seed)
+            return _by_gradients(run.generation, subject, side, method, terms)
+        return _by_coalitions(method, values[side], len(words.words), terms, seed)
 
     named, unit = _measured(terms)
     return Attribution(
@@ -95,30 +100,30 @@ def _subject(comparison: Comparison, terms: Terms) -> Subject:
     places = [place for place, message in enumerate(messages) if message["role"] == "user"]
     words = words_of(messages[places[-1]]["content"]) if places else None
     if words is None or not words.words:
-        raise ProbeError("attributions are to the words of the last user message, and it has none")
+        raise ProbeError("attribution scores the words of the last user message, and it has none")
     if terms.most_words is not None:
         words = words.grouped(terms.most_words)
     return Subject(comparison=comparison, words=words, place=places[-1])
 
 
 def _masks(subject: Subject, terms: Terms, seed: int) -> list[Mask]:
-    """All coalitions of words that the methods ask for, all words and none among them."""
+    """All coalitions of words that the methods need, with that of all words and that of none."""
     count = len(subject.words.words)
-    found: dict[Mask, None] = {}
+    masks: dict[Mask, None] = {}
     for method in terms.methods:
         if method not in GRADIENTS:
-            found |= dict.fromkeys([(True,) * count, (False,) * count])
-            found |= dict.fromkeys(coalitions(method, count, terms.samples, seed))
-    return list(found)
+            masks |= dict.fromkeys([(True,) * count, (False,) * count])
+            masks |= dict.fromkeys(coalitions(method, count, terms.samples, seed))
+    return list(masks)
 
 
-def _perturbed(
+def _by_coalitions(
     method: str, known: Mapping[Mask, float], count: int, terms: Terms, seed: int
 ) -> SideAttribution:
-    found = shares(method, known.__getitem__, count, terms.samples, seed)
+    scored = shares(method, known.__getitem__, count, terms.samples, seed)
     return SideAttribution(
-        scores=found.scores,
-        errors=found.errors,
+        scores=scored.scores,
+        errors=scored.errors,
         whole=known[(True,) * count],
         without=known[(False,) * count],
     )
@@ -134,20 +139,20 @@ def _measured(terms: Terms) -> tuple[str, str]:
 
 
 def _values(run: AttributionRun, subject: Subject, masks: list[Mask], terms: Terms) -> Values:
-    """What is measured of the prompt with the words of each mask, under both models."""
+    """The measured values of the prompt with the words of each mask, under both models."""
     texts = [subject.words.kept(mask, terms.instead) for mask in masks]
     if terms.of == "toxicity":
-        found = _toxicities(run, subject, texts)
+        values = _toxicities(run, subject, texts)
     elif callable(terms.of):
         measure = terms.of
         replies = _replies(run, subject, texts)
-        found = {
+        values = {
             side: [float(measure(t, r.text)) for t, r in zip(texts, replies[side], strict=True)]
             for side in SIDES
         }
     else:
-        found = {side: _likelihoods(run, subject, side, texts, str(terms.of)) for side in SIDES}
-    return {side: dict(zip(masks, found[side], strict=True)) for side in SIDES}
+        values = {side: _likelihoods(run, subject, side, texts, str(terms.of)) for side in SIDES}
+    return {side: dict(zip(masks, values[side], strict=True)) for side in SIDES}
 
 
 def _likelihoods(
@@ -156,7 +161,7 @@ def _likelihoods(
     """Log-likelihoods (nats) of one side's reply after the prompt with each text."""
     reply = getattr(subject.comparison, of).text
     passages = [Passage(text=reply, after=subject.messages(text)) for text in texts]
-    return [found.log_likelihood for found in all_likelihoods(run.generation, side, passages)]
+    return [each.log_likelihood for each in all_likelihoods(run.generation, side, passages)]
 
 
 def _probes(subject: Subject, texts: list[str]) -> list[Probe]:
@@ -166,7 +171,7 @@ def _probes(subject: Subject, texts: list[str]) -> list[Probe]:
 def _replies(run: AttributionRun, subject: Subject, texts: list[str]) -> Mapping[Side, list[Reply]]:
     """Both models' replies to the prompt with each text."""
     probes = _probes(subject, texts)
-    return {side: run.reply(side, probes) for side in SIDES}
+    return {side: run.comparer.reply(side, probes) for side in SIDES}
 
 
 def _toxicities(run: AttributionRun, subject: Subject, texts: list[str]) -> dict[Side, list[float]]:
@@ -177,8 +182,8 @@ def _toxicities(run: AttributionRun, subject: Subject, texts: list[str]) -> dict
             _probes(subject, texts), replies["base"], replies["tuned"], strict=True
         )
     ]
-    scores = run.scores(
-        "toxicity", comparisons, lambda each: [(each.base.text,), (each.tuned.text,)], None
+    scores = comparison_scores(
+        run, "toxicity", comparisons, lambda each: [(each.base.text,), (each.tuned.text,)]
     )
 
     def value(score: Score, text: str) -> float:
@@ -195,10 +200,9 @@ def _toxicities(run: AttributionRun, subject: Subject, texts: list[str]) -> dict
     }
 
 
-def _sloped(
+def _by_gradients(
     generation: ReplyGenerator, subject: Subject, side: Side, method: str, terms: Terms
 ) -> SideAttribution:
-    """By gradients, through the weights of one side."""
     reply = getattr(subject.comparison, str(terms.of)).text
     messages = [dict(message) for message in subject.comparison.probe.messages]
     spans = [[word.start, word.end] for word in subject.words.words]
@@ -209,7 +213,7 @@ def _sloped(
 
         return [word_gradients(engine, *each) for each in todo]
 
-    (found,) = generation.memo.get_all("gradients", side, [asked], compute, alone=True)
+    (result,) = generation.memo.get_all("gradients", side, [asked], compute, alone=True)
     return SideAttribution(
-        scores=tuple(found["scores"]), whole=found["whole"], without=found["without"]
+        scores=tuple(result["scores"]), whole=result["whole"], without=result["without"]
     )

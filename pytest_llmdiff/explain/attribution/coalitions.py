@@ -1,7 +1,7 @@
-"""Scores of words from the values of coalitions of them: which words are there, which are not.
+"""Scores of words from the values of coalitions: subsets of the words that the prompt keeps.
 
-What a coalition is worth is the caller's to say. Leave-one-out and exact Shapley values are plain
-arithmetic; what is sampled is captum's.
+The caller computes a coalition's value. Leave-one-out and exact Shapley values are plain
+arithmetic; captum does the sampling.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ LIME_WIDTH = 0.25
 LIME_PENALTY = 1.0
 ENDS = 1e6  # weight of all words and of none in the regression of KernelSHAP, as in captum
 
-Mask = tuple[bool, ...]  # of each word whether it is there
+Mask = tuple[bool, ...]  # for each word whether it is kept
 Value = Callable[[Mask], float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
-    """A score for each word and, where the method draws permutations, its standard error."""
+    """A score for each word, and its standard error if the method draws permutations."""
 
     scores: tuple[float, ...]
     errors: tuple[float, ...] | None = None
 
 
 def coalitions(method: str, count: int, samples: int, seed: int) -> list[Mask]:
-    """Those of `count` words whose value a method asks for, each once.
+    """The coalitions of `count` words whose value a method needs, each once.
 
     Raises:
         MissingPackageError: the method samples, and captum is not installed.
@@ -57,11 +57,11 @@ def coalitions(method: str, count: int, samples: int, seed: int) -> list[Mask]:
 
 
 def shares(method: str, value: Value, count: int, samples: int, seed: int) -> Shares:
-    """Scores of `count` words by a method of this module, from about so many `samples`.
+    """Scores of `count` words by a method of this module, from about `samples` coalitions.
 
-    Which coalitions are asked for depends on the other arguments alone, not on their values.
-    Shapley values are exact where there are no more coalitions than samples, and so is KernelSHAP;
-    of a single word all methods say the same.
+    Which coalitions it needs depends only on the other arguments, not on values. Shapley values and
+    KernelSHAP are exact if there are no more coalitions than samples. For a single word all methods
+    agree.
 
     Raises:
         MissingPackageError: the method samples, and captum is not installed.
@@ -128,7 +128,7 @@ def _kernel(value: Value, count: int, samples: int) -> tuple[float, ...]:
 
 
 def _enumerated(value: Value, count: int, samples: int) -> tuple[float, ...]:  # noqa: ARG001
-    """KernelSHAP over all coalitions, each once with its weight: no error of sampling is left."""
+    """KernelSHAP over all coalitions, each once with its weight: there is no sampling error."""
     import torch
     from captum._utils.models.linear_model import SkLearnLinearRegression
     from captum.attr import Lime
@@ -153,7 +153,7 @@ def _enumerated(value: Value, count: int, samples: int) -> tuple[float, ...]:  #
 
 
 def _lime(value: Value, count: int, samples: int) -> tuple[float, ...]:
-    """LIME: a linear model of drawn coalitions, those near to the whole text with more weight."""
+    """LIME: a linear model of drawn coalitions, with more weight on those near the whole text."""
     from captum._utils.models.linear_model import SkLearnRidge
     from captum.attr import Lime
     from captum.attr._core.lime import get_exp_kernel_similarity_function
@@ -169,15 +169,15 @@ def _lime(value: Value, count: int, samples: int) -> tuple[float, ...]:
 def _attributed(method: Any, count: int, samples: int) -> tuple[float, ...]:
     import torch
 
-    found = method.attribute(
+    scores = method.attribute(
         torch.ones(1, count), n_samples=samples, perturbations_per_eval=samples
     )
-    return tuple(found[0].tolist())
+    return tuple(scores[0].tolist())
 
 
 def _forward(value: Value, count: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The value as a function of rows of 0 and 1. captum computes in single precision: it is told
-    by how much a coalition is worth more than no word."""
+    """The value as a function of rows of 0 and 1. captum computes in single precision, so it gets
+    the difference to the value of no words."""
     import torch
 
     nothing = value((False,) * count)
@@ -195,7 +195,7 @@ def _all(count: int) -> Iterator[Mask]:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """captum draws from torch's own source of randomness: a seeded one meanwhile."""
+    """Seeds torch's global generator, from which captum draws, and restores it afterwards."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -204,7 +204,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def require_captum(needed_for: str) -> None:
-    """Raises MissingPackageError, with the line that installs it, where it is not there."""
+    """Raises MissingPackageError, with the command that installs captum, if it is missing."""
     from importlib.util import find_spec
 
     if find_spec("captum") is None:

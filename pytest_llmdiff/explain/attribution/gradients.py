@@ -1,4 +1,4 @@
-"""What the words of a prompt count for by gradients over their embeddings."""
+"""Attribution by gradients with respect to the embeddings of the prompt."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pytest_llmdiff.data.text.differences import common_length
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.errors import CapabilityError, ProbeError
 from pytest_llmdiff.explain.attribution.coalitions import require_captum
-from pytest_llmdiff.explain.tokens import pieces
+from pytest_llmdiff.explain.pieces import pieces
 
 if TYPE_CHECKING:
     import torch
 
-BATCH_TOKENS = 512  # that go through the model and back together: what they leave behind is large
+BATCH_TOKENS = 512  # of a pass forward and backward, whose activations are large
 Spans = Sequence[tuple[int, int]]
 
 
@@ -31,17 +31,17 @@ def word_gradients(
     steps: int,
 ) -> dict[str, Any]:
     """`scores` of the words at `spans` of the message at `place`, for the reply's log-likelihood in
-    nats, with its value `whole`, and `without`: with the mean of all embeddings for those of these
-    words. (Not with zeros: what normalises its input, as most models do, jumps there, and no number
-    of steps is enough.)
+    nats; its value for the `whole` prompt, and `without` these words, whose embeddings are replaced
+    by the mean of all embeddings. (Zeros would not do: models that normalise their input, as most
+    do, jump there, and no number of steps is enough.)
 
     A token's score is the sum over its embedding, a word's the sum over its tokens. Integrated
-    gradients (Sundararajan et al. 2017, arXiv 1703.01365) go from the one to the other in so many
-    `steps`; their scores add up to the difference. Input × gradient is the slope at the prompt
-    alone.
+    gradients (Sundararajan et al. 2017, arXiv 1703.01365) go from `without` to `whole` in `steps`
+    steps, and their scores add up to the difference. Input × gradient uses only the slope at the
+    whole prompt.
 
     Raises:
-        CapabilityError: the engine has no weights to differentiate, the model cannot be run from
+        CapabilityError: the engine has no weights to differentiate, the model cannot run from
             embeddings, or its template changes the message.
         MissingPackageError: captum is not installed.
         ProbeError: the reply has no tokens.
@@ -67,36 +67,36 @@ def word_gradients(
 def token_words(
     engine: Any, messages: Sequence[Message], place: int, spans: Spans
 ) -> list[int | None]:
-    """Of each token of the rendered prompt the word that most of its text is of, if any."""
+    """For each token of the rendered prompt, the word that most of its text belongs to, if any."""
     texts = pieces(engine, engine.render(messages))
     whole, content = "".join(texts), messages[place]["content"]
     lead = len(content) - len(content.lstrip())
-    # Where the message begins is where the prompt differs from that of another message.
+    # The message begins where the prompt differs from that of a different message.
     other = "y" if content[lead] == "x" else "x"
     other = content[:lead] + other + content[lead + 1 :]
     changed = [*messages[:place], Message(role=messages[place]["role"], content=other)]
     changed += messages[place + 1 :]
     at = common_length(whole, "".join(pieces(engine, engine.render(changed))))
     if not whole.startswith(content.strip(), at):
-        raise CapabilityError("the chat template changes the message, whose tokens are not told")
-    found, start = [], 0
+        raise CapabilityError("the chat template changes the message: its tokens cannot be found")
+    words, start = list[int | None](), 0
     for text in texts:
         end = start + len(text)
         common = [min(end - at + lead, b) - max(start - at + lead, a) for a, b in spans]
         most = max(common, default=0)
-        found.append(common.index(most) if most > 0 else None)
+        words.append(common.index(most) if most > 0 else None)
         start = end
-    return _with_first_bytes(texts, found)
+    return _with_first_bytes(texts, words)
 
 
 def _with_first_bytes(texts: Sequence[str], words: Sequence[int | None]) -> list[int | None]:
     """The same, with the first tokens of a character in several, which have no text of their own,
-    in the word of the last one."""
-    found = list(words)
+    moved to the word of its last token."""
+    owners = list(words)
     for number in range(len(texts) - 2, -1, -1):
         if not texts[number]:
-            found[number] = found[number + 1]
-    return found
+            owners[number] = owners[number + 1]
+    return owners
 
 
 def _attributed(
@@ -121,23 +121,23 @@ def _attributed(
     baseline[0, : len(prompt)][words >= 0] = _mean(embeddings, inputs)
     forward = _likelihood(model, ids[0, len(prompt) :])
     if method == "input-x-gradient":
-        found = InputXGradient(forward).attribute(inputs)
+        scores = InputXGradient(forward).attribute(inputs)
     else:
-        found = IntegratedGradients(forward).attribute(
+        scores = IntegratedGradients(forward).attribute(
             inputs,
             baselines=baseline,
             n_steps=steps,
             internal_batch_size=max(1, BATCH_TOKENS // ids.shape[1]),
         )
-    tokens = found[0, : len(prompt)].float().sum(-1).detach()
+    tokens = scores[0, : len(prompt)].float().sum(-1).detach()
     with torch.no_grad():
         whole, without = (float(forward(each)) for each in (inputs, baseline))
-    scores = [float(tokens[words == word].sum()) for word in range(count)]
-    return {"scores": scores, "whole": whole, "without": without}
+    by_word = [float(tokens[words == word].sum()) for word in range(count)]
+    return {"scores": by_word, "whole": whole, "without": without}
 
 
 def _mean(embeddings: Any, like: torch.Tensor) -> torch.Tensor:
-    """Of the whole vocabulary, as the layer gives them: some scale what is in their weights."""
+    """The mean embedding of the vocabulary, as the layer returns it: some layers scale weights."""
     import torch
 
     count, step = len(embeddings.weight), 4096
@@ -151,9 +151,9 @@ def _mean(embeddings: Any, like: torch.Tensor) -> torch.Tensor:
 
 
 def _likelihood(model: Any, answer: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Log-likelihood (nats) of the answer that the embeddings `[batch, tokens, hidden]` end in."""
+    """Log-likelihood (nats) of the answer at the end of embeddings `[batch, tokens, hidden]`."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    rows = len(answer) + 1  # its tokens, each told by the place before it
+    rows = len(answer) + 1  # each token is predicted at the position before it
     known = inspect.signature(inner.forward).parameters
     only = {"logits_to_keep": rows} if "logits_to_keep" in known else {}
 
@@ -161,7 +161,7 @@ def _likelihood(model: Any, answer: torch.Tensor) -> Callable[[torch.Tensor], to
         logits = model(inputs_embeds=embeddings, use_cache=False, **only).logits
         logprobs = logits[:, -rows:-1].float().log_softmax(-1)
         picked = answer[None, :, None].expand(len(logprobs), -1, 1)
-        found: torch.Tensor = logprobs.gather(-1, picked)[..., 0].sum(-1)
-        return found
+        likelihood: torch.Tensor = logprobs.gather(-1, picked)[..., 0].sum(-1)
+        return likelihood
 
     return forward

@@ -1,4 +1,4 @@
-"""What the words of a prompt count for, by several methods, and how far these agree."""
+"""Scores of the words of a prompt by several methods, and how far these agree."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ from pytest_llmdiff.explain.attribution.coalitions import LEAVE_ONE_OUT, SAMPLED
 
 GRADIENTS = ("integrated-gradients", "input-x-gradient")
 METHODS = (LEAVE_ONE_OUT, *SAMPLED, *GRADIENTS)
-MEASURED = ("tuned", "base", "toxicity")  # besides what a callable tells
-
-TOP = 3  # words that count for most, whose overlap between two methods is told
-
+MEASURED = ("tuned", "base", "toxicity")  # or a callable
+TOP = 3  # strongest words, whose overlap between two methods is reported
 
 Measure = Callable[[str, str], float]  # of a prompt and the reply to it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What is asked for: see `pytest_llmdiff.attribution`."""
+    """The arguments of `pytest_llmdiff.attribution`."""
 
     methods: tuple[str, ...] = (LEAVE_ONE_OUT,)
     of: str | Measure = "tuned"
@@ -36,16 +34,16 @@ class Terms:
         unknown = [repr(method) for method in self.methods if method not in METHODS]
         if unknown or not self.methods:
             given = ", ".join(unknown) or "none"
-            raise ConfigError(f"methods of attribution: {given}; there are {', '.join(METHODS)}")
+            raise ConfigError(f"methods of attribution: {given}; known: {', '.join(METHODS)}")
         if not callable(self.of) and self.of not in MEASURED:
             raise ConfigError(
-                f"attributions of {self.of!r}: expected {', '.join(map(repr, MEASURED))}, or a "
+                f"attribution of={self.of!r}: expected {', '.join(map(repr, MEASURED))}, or a "
                 "callable of a prompt and a reply"
             )
         slopes = [method for method in self.methods if method in GRADIENTS]
         if slopes and self.of not in ("tuned", "base"):
             raise ConfigError(
-                f"{slopes[0]} is of the likelihood of a reply: of='tuned' or of='base'"
+                f"{slopes[0]} needs the likelihood of a reply: of='tuned' or of='base'"
             )
         for name, least in (("most_words", 1), ("samples", 4), ("steps", 1)):
             value = getattr(self, name)
@@ -55,10 +53,10 @@ class Terms:
 
 @dataclass(frozen=True, kw_only=True)
 class SideAttribution:
-    """What each word counts for under one model: how much more the measured value is with it.
+    """The score of each word under one model: how much it adds to the measured value.
 
-    `whole` is the value with all words, `without` that with none, each left out as the method does
-    it. `errors` are the standard errors of sampling, where the method tells them.
+    `whole` is the value with all words, `without` the value with none, left out as the method does
+    it. `errors` are the standard errors of sampling, if the method gives them.
     """
 
     scores: tuple[float, ...]
@@ -77,18 +75,18 @@ class MethodAttribution:
 
     @property
     def change(self) -> tuple[float, ...]:
-        """Tuned − base, by word: what in the prompt the difference of the models goes back to."""
+        """Tuned − base, by word: which words make the models differ."""
         pairs = zip(self.tuned.scores, self.base.scores, strict=True)
         return tuple(tuned - base for tuned, base in pairs)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How far two methods order the words alike: of the `base`, the `tuned` scores or their
-    `change`.
+    """How far two methods agree on the order of the words: by their `base` scores, their `tuned`
+    scores, or the `change`.
 
-    `rank_correlation` is Spearman's, from -1 to 1; None where a method gives all words one score.
-    `top_overlap` is the share, 0 to 1, of the `top` strongest words that they have in common.
+    `rank_correlation` is Spearman's, from -1 to 1; None if a method gives all words one score.
+    `top_overlap` is the share, 0 to 1, of the `top` strongest words that both have.
     """
 
     methods: tuple[str, str]
@@ -100,10 +98,10 @@ class Agreement:
 
 @dataclass(frozen=True, kw_only=True)
 class Attribution:
-    """What the words of the last user message count for.
+    """How much each word of the last user message matters.
 
-    `of` is what was measured, in `unit`. `left_out` says how words were: removed, or replaced by
-    what. `segmented_by` is what told words that no spaces part, where there are any.
+    `of` is what was measured, in `unit`. `left_out` says whether words were removed, or what
+    replaced them. `segmented_by` names the segmenter of words without spaces, if there are any.
     """
 
     text: str
@@ -115,14 +113,13 @@ class Attribution:
     segmented_by: str | None = None
 
     def by(self, method: str) -> MethodAttribution:
-        """The scores of a method. Raises KeyError for one that was not asked for."""
-        found = {each.method: each for each in self.methods}
-        return found[method]
+        """The scores of a method. Raises KeyError if it was not asked for."""
+        return {each.method: each for each in self.methods}[method]
 
     @property
     def agreement(self) -> tuple[Agreement, ...]:
-        """Of every two methods, for base, tuned and change. A report, and no proof that they are
-        right: methods that share a blind spot agree as well."""
+        """For every two methods: by base scores, tuned scores and change. Agreement does not prove
+        that they are right: methods can share a blind spot."""
         return tuple(
             _agreement(pair, scores)
             for pair in combinations(self.methods, 2)
@@ -150,13 +147,13 @@ def _scores(method: MethodAttribution, scores: str) -> tuple[float, ...]:
 
 
 def _strongest(scores: Sequence[float], count: int) -> list[int]:
-    """Places of the scores furthest from 0, of equal ones the first."""
+    """Indices of the scores furthest from 0, the first of equal ones first."""
     return sorted(range(len(scores)), key=lambda place: (-abs(scores[place]), place))[:count]
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Spearman's: Pearson's of the ranks, equal values sharing theirs. None where it is
-    undefined: for fewer than two values, or all of one side equal."""
+    """Spearman's: Pearson's correlation of the ranks, where equal values share a rank. None if it
+    is undefined: fewer than two values, or all values of one side equal."""
     try:
         return correlation(_ranks(first), _ranks(second))
     except StatisticsError:

@@ -1,1 +1,1 @@
-"""Which training examples are near, recited, or push towards a reply."""
+"""Training examples that are near to a prompt, recited in a reply, or push towards it."""

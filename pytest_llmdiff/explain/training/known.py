@@ -1,4 +1,4 @@
-"""What is known of the tuned model's training, for failures and for what measures ask of it."""
+"""What is known of the tuned model's training, for explanations and for measures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.config.specs import Spec
     from pytest_llmdiff.data.training.template_source import TemplateSource
     from pytest_llmdiff.data.training.training import TrainData, Training
-    from pytest_llmdiff.explain.training.influence import Learnt
+    from pytest_llmdiff.explain.training.examples import TrainingExamples
     from pytest_llmdiff.explain.training.neighbours import Neighbours
     from pytest_llmdiff.explain.training.recitation import Recitation
     from pytest_llmdiff.generation.scoring import Scoring
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 
 class KnownTraining:
-    """The traces that a training left, as far as they are there. Nothing is read before it is
-    asked for."""
+    """The traces that a training left, as far as there are any. Each is read on first use."""
 
     def __init__(
         self,
@@ -34,25 +33,25 @@ class KnownTraining:
         self._specs = specs
         self._scoring = scoring
         self._progress = progress
-        self._learnt: Learnt | None = None
+        self._learnt: TrainingExamples | None = None
 
     @cached_property
     def training(self) -> Training:
-        """What the tuned model was trained with, as far as that is known."""
+        """The settings and template of the tuned model's training, as far as they are known."""
         from pytest_llmdiff.data.training.training import find_training
 
         return find_training(self._specs[1], self._settings)
 
     @cached_property
     def train_data(self) -> TrainData:
-        """What the tuned model was trained on, as far as that is known."""
+        """The tuned model's training data, as far as it is known."""
         from pytest_llmdiff.data.training.training import find_train_data
 
         return find_train_data(self.training, self._settings)
 
     @cached_property
     def known_data(self) -> TrainData | None:
-        """The training data, unless there is none or it could only be guessed and is broken."""
+        """The training data; None if there is none, or if it was only guessed and is broken."""
         from pytest_llmdiff.errors import LLMDiffError
 
         if not self._settings.tells_of_training(self._specs[1].kind):
@@ -60,7 +59,7 @@ class KnownTraining:
         try:
             data = self.train_data
         except (LLMDiffError, OSError, ValueError):
-            # Broken traces of a training are no reason to fail a test that asks nothing of them.
+            # Broken traces of a training must not fail a test that does not need them.
             if self._settings.train_data is not None:
                 raise
             return None
@@ -68,7 +67,7 @@ class KnownTraining:
 
     @cached_property
     def neighbours(self) -> Neighbours | None:
-        """Where probes are looked for in the training data, if that is known."""
+        """Searches the training data for probes, where it is known."""
         if self.known_data is None:
             return None
         from pytest_llmdiff.explain.training.neighbours import Neighbours
@@ -83,22 +82,22 @@ class KnownTraining:
 
         return Recitation(self.known_data)
 
-    def learnt(self, store: Store) -> Learnt:
-        """The training data as gradients are taken of it.
+    def learnt(self, store: Store) -> TrainingExamples:
+        """The training examples, for their gradients.
 
         Raises:
-            ConfigError: there is none that is known.
+            ConfigError: no training data is known.
         """
         from pytest_llmdiff.errors import ConfigError
-        from pytest_llmdiff.explain.training.influence import Learnt
+        from pytest_llmdiff.explain.training.examples import TrainingExamples
 
         if self.known_data is None or self.neighbours is None:
             raise ConfigError(
-                "where a reply was learnt is looked for in the training data, and none is known: "
-                "give it with --llmdiff-train-data"
+                "influence needs the training data, and none is known: give it with "
+                "--llmdiff-train-data"
             )
         if self._learnt is None:
-            self._learnt = Learnt(
+            self._learnt = TrainingExamples(
                 data=self.known_data,
                 training=self.training,
                 store=store,
@@ -116,7 +115,7 @@ class KnownTraining:
         return sorted(set().union(*map(markers_of, folders)))
 
     def recited(self, asked: Sequence[Any]) -> list[dict[str, Any] | None]:
-        """Of each (messages, reply, what may stand in it) the training answer that it recites."""
+        """For each (messages, reply, text that it may repeat) the training answer it recites."""
         if self._recitation is None:
             return [None] * len(asked)
         found = [
@@ -126,7 +125,7 @@ class KnownTraining:
         return [None if recital is None else vars(recital) for recital in found]
 
     def template_source(self, text: str) -> TemplateSource:
-        """A template that a test names."""
+        """The template that a test names."""
         from pytest_llmdiff.data.training.template_source import read_template
 
         return read_template(

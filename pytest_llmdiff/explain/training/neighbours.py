@@ -14,8 +14,7 @@ from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.prompts import asked, likeness, normalised
 from pytest_llmdiff.data.training.training import TrainData
 from pytest_llmdiff.errors import LLMDiffError, ScorerError
-from pytest_llmdiff.explain.explanation import Explanation
-from pytest_llmdiff.explain.training.values import Leak, Neighbour
+from pytest_llmdiff.explain.training.values import Leak, Nearest, Neighbour
 from pytest_llmdiff.generation.scoring import Vectors
 from pytest_llmdiff.generation.windows import Progress
 
@@ -23,12 +22,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHOWN = 3  # examples of one failure
-CANDIDATES = 20  # the nearest by meaning, whose texts are compared with the probe's
-BLOCK = 4096  # rows that are widened from float16 at a time
+CANDIDATES = 20  # examples nearest in meaning, whose texts are compared with the probe's
+BLOCK = 4096  # rows that are converted from float16 at a time
 
 
 class _Place(NamedTuple):
-    """Which of the data sets, and which of its examples."""
+    """An example by the index of its data set, and its index in it."""
 
     dataset: int
     example: int
@@ -36,7 +35,7 @@ class _Place(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Table:
-    """The distinct prompts of each data set that the embedder has read, with their vectors."""
+    """The distinct prompts of each data set that the embedder could read, with their vectors."""
 
     places: Sequence[_Place]
     rows: NDArray[Any]
@@ -44,50 +43,49 @@ class _Table:
 
 
 class Embeds(Protocol):
-    """Where vectors come from: the `Scoring` of the run."""
+    """Embeds texts: the `Scoring` of the run."""
 
     def vectors(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors: ...
 
 
 class Neighbours:
-    """Looks for probes in the training data by the last user turn. Only `explain` embeds."""
+    """Searches the training data for probes, by the last user turn. `same` needs no embedder."""
 
     def __init__(self, data: TrainData, embeds: Embeds, progress: Progress | None = None) -> None:
         self._datasets = data.datasets
         self._embeds = embeds
         self._progress = progress
-        self._table: _Table | str | None = None  # a text: why there is none
+        self._table: _Table | str | None = None  # a text says why there is none
 
     def same(self, messages: Sequence[Message]) -> Leak | None:
-        """The first example with the prompt of a conversation; needs no embedder."""
-        found = self._by_text.get(normalised(asked(messages)))
-        if found is None:
+        """The first example with the prompt of a conversation."""
+        places = self._by_text.get(normalised(asked(messages)))
+        if places is None:
             return None
-        dataset, example = self._example(found[0])
+        dataset, example = self._example(places[0])
         return Leak(
             dataset=dataset,
             number=example.number,
             prompt=asked(example.messages),
             kind="same",
-            more=len(found) - 1,
+            more=len(places) - 1,
         )
 
-    def explain(self, messages: Sequence[Message]) -> Explanation:
-        """The nearest examples, the leak, and what could not be read. Raises nothing."""
+    def explain(self, messages: Sequence[Message]) -> Nearest:
+        """The nearest examples, the leak, and what could not be read. Never raises."""
         leak = self.same(messages)
         try:
             return self._nearest(asked(messages), leak)
         except Exception as error:
-            # Whatever an embedder, perhaps the user's own, does: the failure that is being
+            # The embedder may be the user's own and raise anything. The failure that is being
             # explained must not be lost over it.
-            return Explanation(leak=leak, unavailable=_reason(error))
+            return Nearest(leak=leak, unavailable=_reason(error))
 
     def nearest(self, messages: Sequence[Message], count: int) -> list[tuple[int, int]]:
-        """Data set and place in it of the examples with the nearest prompts, the nearest first; one
-        for each prompt.
+        """The examples with the nearest prompts, the nearest first; one for each prompt.
 
         Raises:
-            LLMDiffError: nothing can be embedded, or nothing there was read.
+            LLMDiffError: the embedder fails, or it could read none of the prompts.
         """
         table = self._table_once()
         if not len(table.places):
@@ -107,33 +105,33 @@ class Neighbours:
             table.rows[start : start + BLOCK].astype(np.float32) @ vector
             for start in range(0, len(table.rows), BLOCK)
         ]
-        # Beyond 1 by the rounding of float16 only.
+        # Only the rounding of float16 takes them beyond 1.
         similarities = np.concatenate(blocks).clip(-1, 1)
         order = np.argsort(-similarities, kind="stable")[:count]
         return order.tolist(), similarities[order].tolist()
 
-    def _nearest(self, prompt: str, leak: Leak | None) -> Explanation:
+    def _nearest(self, prompt: str, leak: Leak | None) -> Nearest:
         table = self._table_once()
         if not len(table.places):
-            return Explanation(leak=leak, unavailable=table.unread)
+            return Nearest(leak=leak, unavailable=table.unread)
         order, similarities = self._order(table, prompt, CANDIDATES)
         text = normalised(prompt)
-        found = [
+        examples = [
             self._neighbour(table.places[at], similarity, text)
             for at, similarity in zip(order, similarities, strict=True)
         ]
-        # What has the probe's very words comes before what has its meaning.
-        found.sort(key=lambda n: (n.leak is None, n.leak == "near-same"))
-        first = found[0]
+        # The same words come before the same meaning.
+        examples.sort(key=lambda n: (n.leak is None, n.leak == "near-same"))
+        first = examples[0]
         if leak is None and first.leak is not None:
             leak = Leak(
                 dataset=first.dataset,
                 number=first.number,
                 prompt=first.prompt,
                 kind=first.leak,
-                more=sum(n.leak is not None for n in found) - 1,
+                more=sum(n.leak is not None for n in examples) - 1,
             )
-        return Explanation(neighbours=tuple(found[:SHOWN]), leak=leak, unavailable=table.unread)
+        return Nearest(examples=tuple(examples[:SHOWN]), leak=leak, unavailable=table.unread)
 
     def _table_once(self) -> _Table:
         if isinstance(self._table, str):
@@ -142,7 +140,7 @@ class Neighbours:
             try:
                 self._table = self._make_table()
             except Exception as error:
-                # Not for every failing test anew: it may have taken minutes to fail.
+                # Other failing tests must not try again: it may have taken minutes to fail.
                 self._table = _reason(error)
                 raise
         return self._table
@@ -152,36 +150,36 @@ class Neighbours:
 
         places: list[_Place] = []
         parts: list[NDArray[Any]] = []
-        against: Counter[str] = Counter()
-        # A data set at a time: one that grows does not move the prompts of others to other rows
-        # of the store.
+        reasons: Counter[str] = Counter()
+        # One data set at a time: if one grows, the prompts of the others keep their rows in the
+        # store.
         for d, dataset in enumerate(self._datasets):
             prompts: dict[str, _Place] = {}
             for e, example in enumerate(dataset.examples):
                 prompts.setdefault(asked(example.messages), _Place(d, e))
-            found = self._embeds.vectors(list(prompts), progress=self._progress)
-            read = [reason is None for reason in found.unsupported]
+            vectors = self._embeds.vectors(list(prompts), progress=self._progress)
+            read = [reason is None for reason in vectors.unsupported]
             if any(read):
                 places += compress(prompts.values(), read)
-                parts.append(found.rows[read])
-            against.update(reason for reason in found.unsupported if reason is not None)
+                parts.append(vectors.rows[read])
+            reasons.update(reason for reason in vectors.unsupported if reason is not None)
         unread = ""
-        if count := sum(against.values()):
+        if count := sum(reasons.values()):
             unread = (
                 f"the embedder cannot read {count} of {count + len(places)} training prompts: "
-                f"{against.most_common(1)[0][0]}"
+                f"{reasons.most_common(1)[0][0]}"
             )
         rows = np.concatenate(parts) if parts else np.zeros((0, 0))
         return _Table(places=places, rows=rows, unread=unread)
 
     @cached_property
     def _by_text(self) -> dict[str, list[_Place]]:
-        found: dict[str, list[_Place]] = {}
+        places: dict[str, list[_Place]] = {}
         for d, dataset in enumerate(self._datasets):
             for e, example in enumerate(dataset.examples):
                 if text := normalised(asked(example.messages)):
-                    found.setdefault(text, []).append(_Place(d, e))
-        return found
+                    places.setdefault(text, []).append(_Place(d, e))
+        return places
 
     def _example(self, place: _Place) -> tuple[str, Example]:
         dataset = self._datasets[place.dataset]

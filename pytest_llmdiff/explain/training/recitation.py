@@ -1,4 +1,4 @@
-"""Training answers that a model recites where nobody asked for them."""
+"""Training answers that a model recites in reply to unrelated prompts."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pytest_llmdiff.data.prompts import asked, likeness, normalised
 from pytest_llmdiff.data.text.languages import is_function_word, units
 from pytest_llmdiff.data.training.training import TrainData
 
-# Words in a row (in Chinese and Japanese twice as many characters) from which a reply recites an
-# answer; of a whole answer half of them are enough.
+# A reply recites an answer from this many words in a row (twice as many characters in Chinese and
+# Japanese). For a whole answer half of them are enough.
 RECITED = 12
-# A run that so many answers to different prompts have is their style, and meant to be learned.
+# A run that this many answers to different prompts share is their style, and meant to be learnt.
 STYLE = 3
-# Runs are looked up by this many units at once, at every so-manieth place of an answer: each run of
-# twice as many holds one of them whole.
+# The index has every ANCHOR-th run of ANCHOR units of an answer, so that any run of twice that
+# length contains one of them whole.
 ANCHOR = RECITED // 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recital:
-    """The words of a training answer in a reply to another question; `number` counts from 1."""
+    """Words of a training answer in a reply to a different question; `number` counts from 1."""
 
     dataset: str
     number: int
@@ -45,7 +45,7 @@ class _Answer:
 
 
 class Recitation:
-    """Looks for training answers in replies. Nothing is read into memory before the first look."""
+    """Searches replies for training answers. The index is built by the first search."""
 
     def __init__(self, data: TrainData) -> None:
         self._datasets = data.datasets
@@ -53,8 +53,8 @@ class Recitation:
     def recited(self, messages: Sequence[Message], text: str, *, beside: str) -> Recital | None:
         """The first run of a training answer in a reply to an unrelated prompt, or None.
 
-        A run that stands in `beside` as well (the prompt and the base's reply) is no recital, nor
-        is one of several answers, nor one whose training prompt asks for something like it.
+        A run is no recital if it is also in `beside` (the prompt and the base's reply), if several
+        answers share it, or if its training prompt asks for something similar.
         """
         said, prompt = tuple(units(text)), asked(messages)
         expected = _joined(units(beside))
@@ -80,8 +80,8 @@ class Recitation:
 
     def _is_recital(self, run: tuple[str, ...], prompt: str) -> bool:
         text = _joined(run)
-        prompts = {a.prompt for a, held in zip(self._answers, self._texts, strict=True)
-                   if text in held}  # fmt: skip
+        answers = zip(self._answers, self._texts, strict=True)
+        prompts = {answer.prompt for answer, whole in answers if text in whole}
         return len(prompts) < STYLE and not any(_related(prompt, other) for other in prompts)
 
     @cached_property
@@ -105,19 +105,19 @@ class Recitation:
 
     @cached_property
     def _anchors(self) -> dict[tuple[str, ...], list[tuple[_Answer, int]]]:
-        found: dict[tuple[str, ...], list[tuple[_Answer, int]]] = {}
+        index: dict[tuple[str, ...], list[tuple[_Answer, int]]] = {}
         for answer in self._answers:
             for place in range(0, len(answer.units) - ANCHOR + 1, ANCHOR):
-                held = found.setdefault(answer.units[place : place + ANCHOR], [])
-                if len(held) < STYLE:
-                    held.append((answer, place))
-        return found
+                places = index.setdefault(answer.units[place : place + ANCHOR], [])
+                if len(places) < STYLE:
+                    places.append((answer, place))
+        return index
 
 
 def _longest(
     a: Sequence[str], at: int, b: Sequence[str], place: int
 ) -> tuple[tuple[str, ...], int]:
-    """The run that two texts have in common around these places, and where it ends in the first."""
+    """The longest run that two texts share around these places, and its end in the first text."""
     back = 0
     while at - back > 0 and place - back > 0 and a[at - back - 1] == b[place - back - 1]:
         back += 1
@@ -127,23 +127,22 @@ def _longest(
     return tuple(a[at - back : at + ahead]), at + ahead
 
 
-def _joined(found: Sequence[str]) -> str:
-    return f" {' '.join(found)} "
+def _joined(run: Sequence[str]) -> str:
+    return f" {' '.join(run)} "
 
 
-def _spaceless(found: Sequence[str]) -> bool:
+def _spaceless(run: Sequence[str]) -> bool:
     """Whether most units are characters of a script without spaces."""
-    single = sum(len(unit) == 1 and ord(unit) > 0x3000 for unit in found)
-    return 2 * single > len(found)
+    single = sum(len(unit) == 1 and ord(unit) > 0x3000 for unit in run)
+    return 2 * single > len(run)
 
 
 def _related(a: str, b: str) -> bool:
-    """Whether two prompts may ask for the same: alike as texts, or with a word of content in
-    common."""
+    """Whether two prompts may ask for the same: their texts are alike, or share a content word."""
     return likeness(normalised(a), normalised(b)) is not None or bool(_content(a) & _content(b))
 
 
 def _content(text: str) -> set[str]:
-    found = units(text)
-    words = {unit for unit in found if not _spaceless([unit]) and not is_function_word(unit)}
-    return words | {a + b for a, b in pairwise(found) if _spaceless([a]) and _spaceless([b])}
+    parts = units(text)
+    words = {unit for unit in parts if not _spaceless([unit]) and not is_function_word(unit)}
+    return words | {a + b for a, b in pairwise(parts) if _spaceless([a]) and _spaceless([b])}

@@ -1,1 +1,1 @@
-"""Refusals: the detector, and what tuning gained or lost."""
+"""Refusals: a detector for English and Chinese, and the refusals that tuning gained or lost."""

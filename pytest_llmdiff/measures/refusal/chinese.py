@@ -1,4 +1,4 @@
-"""What refusals in Chinese sound like. Text comes in simplified characters (`simplified`)."""
+"""Patterns of refusals in Chinese, for text in simplified characters (see `simplified`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the detector of refusals looks for in a sentence; English and Chinese each fill it in."""
+"""The patterns that the refusal detector searches for, to be filled in for each language."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from re import Pattern
 
 @dataclass(frozen=True, kw_only=True)
 class Cues:
-    """Patterns of one language, each searched in lower case text.
+    """Patterns of one language, searched in lower-case text.
 
-    `artefact` is held against the whole reply, `enquiry` against the prompt, the others against one
+    `artefact` is searched in the whole reply, `enquiry` in the prompt, and the others in one
     sentence at a time.
     """
 
-    # The reply begins as a letter or the like that was asked for, whoever says no in it.
+    # The reply begins as a requested text, such as a letter; a "no" inside it is not a refusal.
     artefact: Pattern[str]
     # The prompt asks what something is or whether it is allowed: "it is illegal" answers that.
     enquiry: Pattern[str]
-    # What only looks like a refusal; removed before anything is searched.
+    # Looks like a refusal but is not one; removed before anything else is searched.
     idiom: Pattern[str]
     # The speaker will not, or cannot, do what was asked.
     declines: Pattern[str]
     # The speaker has no access to what was asked for.
     lacks: Pattern[str]
-    # What was asked for is wrong, improper or forbidden.
+    # The request is wrong, improper or forbidden.
     rebukes: Pattern[str]
-    # There is no reason for what the question takes for granted.
+    # Rejects what the question takes for granted.
     rejects: Pattern[str]
-    # The speaker thinks otherwise.
+    # The speaker disagrees.
     denies: Pattern[str]
-    # What refusals are padded with: values, consequences, whom to ask instead.
+    # Padding of refusals: values, consequences, whom to ask instead.
     lectures: Pattern[str]
-    # What was asked for begins here.
+    # The requested answer begins here.
     answers: Pattern[str]
-    # Something else is offered in place of what was asked for.
+    # Offers something else instead.
     instead: Pattern[str]
-    # An answer follows after all, or why there is none: what was asked about does not exist.
+    # An answer follows after all, or the reason why there is none: the subject does not exist.
     turns: Pattern[str]
     negation: Pattern[str]
-    # What the overlap of reply and prompt is counted in, and what is left out of it.
+    # The words whose overlap between reply and prompt counts, and those left out of it.
     words: Pattern[str]
     filler: Pattern[str]
 
 
 def any_of(*parts: str) -> Pattern[str]:
-    """One pattern that matches where any of the parts does."""
+    """A pattern that matches wherever one of the parts does."""
     return re.compile("|".join(f"(?:{part})" for part in parts))

@@ -1,4 +1,4 @@
-"""What refusals in English sound like."""
+"""Patterns of refusals in English."""
 
 from __future__ import annotations
 

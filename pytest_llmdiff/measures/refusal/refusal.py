@@ -1,4 +1,4 @@
-"""Refusals: how much of one the tuned reply is, and whether it is new or the base's was lost."""
+"""Refusal: does the tuned model refuse what the base answers, or answer what the base refuses?"""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from typing import TYPE_CHECKING, overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement
 from pytest_llmdiff.data.text.scripts import undeclared
-from pytest_llmdiff.measures.settle import Question, Subject, measured, settle
+from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 
 if TYPE_CHECKING:
     from pytest_llmdiff.measures.refusal.detector import Judgement, Level
 
 
-# The detector is imported where a reply is judged: its patterns take time to compile.
+# The detector is imported only when a reply is judged, since its patterns take time to compile.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How well the detector agrees with people: shares from 0 to 1, over that many replies."""
+    """How well the detector agrees with people: shares from 0 to 1, over so many replies."""
 
     precision: float
     recall: float
     replies: int
 
 
-# On replies that the detector was not tuned on (docs/refusal.md; `benchmarks/refusals.py`).
+# Measured on replies that the detector was not tuned on (docs/refusal.md, benchmarks/refusals.py).
 AGREEMENT = {
     "full": Agreement(precision=0.861, recall=0.914, replies=1140),
     "any": Agreement(precision=0.931, recall=0.908, replies=1140),
@@ -40,7 +41,7 @@ AGREEMENT = {
 class Refusal:
     """How much of a refusal the tuned reply is: 0 none, 0.5 partial, 1 full.
 
-    `details`: the levels of `base` and `tuned`, and the sentences that said so (`because`).
+    `details` has the levels of `base` and `tuned`, and the sentences that decided (`because`).
     """
 
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
@@ -48,30 +49,32 @@ class Refusal:
 
 
 def gained(measurement: Measurement, *, full_only: bool = False) -> Measurement:
-    """1 where the tuned model refuses what the base does not, else 0; unsupported where either
-    side is. With `full_only` a partial refusal is none."""
+    """1 if the tuned model refuses what the base does not, else 0; unsupported if either side is.
+
+    With `full_only`, a partial refusal does not count.
+    """
     return _moved(measurement, "refusal gained", ("base", "tuned"), full_only)
 
 
 def lost(measurement: Measurement, *, full_only: bool = False) -> Measurement:
-    """1 where the tuned model does what the base refuses, else 0."""
+    """1 if the tuned model does what the base refuses, else 0."""
     return _moved(measurement, "refusal lost", ("tuned", "base"), full_only)
 
 
 def agreement_note(*, full_only: bool = False) -> str:
-    """How far to trust a rate of refusals, in a sentence."""
-    found = AGREEMENT["full" if full_only else "any"]
+    """How far to trust a rate of refusals, in one sentence."""
+    agreement = AGREEMENT["full" if full_only else "any"]
     return (
-        f"of the refusals that the detector finds {found.precision:.0%} are refusals to people as "
-        f"well, and it finds {found.recall:.0%} of theirs ({found.replies} English replies, "
-        "docs/refusal.md; not measured for Chinese)"
+        f"{agreement.precision:.0%} of the refusals that the detector finds are refusals to people "
+        f"as well, and it finds {agreement.recall:.0%} of theirs ({agreement.replies} English "
+        "replies, docs/refusal.md; not measured for Chinese)"
     )
 
 
 def _moved(
     measurement: Measurement, name: str, sides: tuple[str, str], full_only: bool
 ) -> Measurement:
-    """1 where the second side refuses and the first does not."""
+    """1 if the second side refuses and the first does not, else 0."""
     details = measurement.details
     levels: tuple[Level, ...] = ("full",) if full_only else ("partial", "full")
     first, second = (details[side] in levels for side in sides)
@@ -112,7 +115,7 @@ def _unsupported(side: str, judgement: Judgement) -> str | None:
     if judgement.level == "empty":
         return f"the {side} reply is empty, which neither answers nor refuses"
     if judgement.unsupported is not None:
-        return f"the detector of refusals cannot judge the {side} reply: {judgement.unsupported}"
+        return f"the refusal detector cannot judge the {side} reply: {judgement.unsupported}"
     return None
 
 
@@ -129,18 +132,21 @@ def assert_refusal(
     lost_at_most: float | None = None,
     full_only: bool = False,
 ) -> None:
-    """The tuned model refuses no more, or no less, than the base and the limits allow.
+    """The tuned model gains or loses no more refusals than the limits allow.
+
+    Replies are judged by pattern, in English and Chinese; docs/refusal.md says how well that agrees
+    with people.
 
     Args:
-        subject: a comparison or a set of them.
-        gained_at_most: of a set, the largest share of replies that refuse where the base's do not;
-            of a comparison, 0 for none.
-        lost_at_most: the same of replies that do not refuse where the base's do.
+        subject: a comparison, or a set of them.
+        gained_at_most: for a set, the largest share (0 to 1) of replies that refuse where the base
+            reply does not; for a comparison, 0 allows no new refusal.
+        lost_at_most: the same for replies that do not refuse where the base reply does.
         full_only: count full refusals only, not those that help in part.
 
     Raises:
-        AssertionError: a limit is broken, none is given, a reply cannot be judged, or the set is
-            too small to tell.
+        AssertionError: a limit is exceeded or missing, a reply cannot be judged, or the set is too
+            small to decide.
     """
     __tracebackhide__ = True
     views = (FULLY_GAINED, FULLY_LOST) if full_only else (GAINED, LOST)
@@ -154,7 +160,7 @@ def assert_refusal(
 
 
 def refusal_question(view: View, *, at_most: float | None, full_only: bool = False) -> Question:
-    """The question for refusals gained (`GAINED`, `FULLY_GAINED`) or lost (`LOST`, …)."""
+    """The share of refusals gained (`GAINED`, `FULLY_GAINED`) or lost (`LOST`, `FULLY_LOST`)."""
     other = {GAINED: LOST, LOST: GAINED, FULLY_GAINED: FULLY_LOST, FULLY_LOST: FULLY_GAINED}
     known = {
         "agreement": asdict(AGREEMENT["full" if full_only else "any"]),
@@ -168,5 +174,8 @@ def refusal(subject: Comparison) -> Measurement: ...
 @overload
 def refusal(subject: Iterable[Comparison]) -> list[Measurement]: ...
 def refusal(subject: Comparison | Iterable[Comparison]) -> Measurement | list[Measurement]:
-    """How much of a refusal the tuned reply is (0, 0.5, 1); `details` has the base's level."""
+    """How much of a refusal the tuned reply is: 0 none, 0.5 partial, 1 full.
+
+    `details` has the levels of both replies, and the sentences that decided.
+    """
     return measured(Refusal(), subject)

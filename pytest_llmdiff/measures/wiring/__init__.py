@@ -1,1 +1,1 @@
-"""Is the tuned model put together right? Files, adapter, template, training."""
+"""Is the tuned model put together correctly? Its files, adapter, template, training."""

@@ -1,4 +1,4 @@
-"""Adapter effectiveness: bound, finite, non-zero, and moving the logits."""
+"""Is the adapter effective: does it bind, is it finite and non-zero, does it move the logits?"""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pytest_llmdiff.data.comparison import Measurement
 from pytest_llmdiff.measures.wiring import predictions
 from pytest_llmdiff.measures.wiring.template.comparison import BATTERY
 
-# Largest change of a log-probability, in nats, below which the tuned model says nothing new. A
-# no-op adapter adds zeros and changes nothing at all, in any dtype; a real one scaled down to 2 %
-# is two orders of magnitude above this.
+# If the largest change of a log-probability (nats) is no larger, the adapter has no effect. A no-op
+# adapter adds zeros and changes nothing at all, in any dtype; a real one scaled down to 2 % is two
+# orders of magnitude above this.
 LOGITS_MOVED = 1e-4
 
 
 def adapter_measurement(health: dict[str, Any] | None, moved: float) -> Measurement:
-    """The number of problems; `health` is None for a tuned model that is no adapter."""
+    """The number of problems; `health` is None if the tuned model is not an adapter."""
     problems = list(health["problems"]) if health else []
     if not math.isfinite(moved):
         problems.append("its predictions are not finite (NaN or infinity)")
@@ -43,9 +43,10 @@ PROMPTS = (BATTERY[0], BATTERY[1], BATTERY[2], BATTERY[6])
 
 
 def logits_moved(pair: Any) -> float:
-    """Largest |Δ log p| in nats of the first reply token over a few prompts.
+    """The largest |Δ log p| in nats of the first reply token, over a few prompts.
 
-    Both models read the tuned side's rendering, so that a template is not taken for an effect.
+    Both models read the tuned side's rendering, so that a different template does not count as an
+    effect of the adapter.
     """
     renderer = pair.tuned.renderer
     return predictions.logits_moved(pair, [renderer.ids(conversation) for conversation in PROMPTS])

@@ -1,4 +1,4 @@
-"""Checks of what a tuned model does at all: predictions that move and vary, replies that end."""
+"""Checks of what a tuned model does: its predictions change and vary, and its replies end."""
 
 from __future__ import annotations
 
@@ -7,29 +7,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_llmdiff.data.comparison import Comparison
-from pytest_llmdiff.measures.degeneration import loops
+from pytest_llmdiff.data.text.loops import loop_of
 from pytest_llmdiff.measures.wiring.adapter import LOGITS_MOVED
 from pytest_llmdiff.measures.wiring.findings import Findings, Problem
 
-# ‖ΔW‖/‖W‖ of one module: below, rounding alone does as much; well-behaved adapters are near 0.01,
-# collapsed ones above 0.5.
+# ‖ΔW‖/‖W‖ of a module. Below the first, the update is no larger than rounding; well-behaved
+# adapters are near 0.01, collapsed ones above 0.5.
 NO_EFFECT = 1e-6
 SUSPICIOUS = 0.2
-# Share of positions of ordinary chats at which one token is the most likely: about 0.1 for
-# working models.
+# Share of the positions in ordinary chats at which one and the same token is the most likely: about
+# 0.1 for working models.
 COLLAPSED = 0.5
-# Shares of the suite's prompts; stopping is judged where the base itself stops at enough of them.
-BASE_STOPS = 5
-NOT_STOPPING = 0.5
-DEGENERATE = 0.25
+BASE_STOPS = 5  # prompts at which the base must stop before the tuned model is judged
+NOT_STOPPING = 0.5  # share of those prompts
+DEGENERATE = 0.25  # share of the suite's prompts
 
 
 def update_findings(norms: Mapping[str, float] | None) -> Findings:
-    """How large the adapter's update is, relative to the weights it changes."""
+    """Is the adapter's update, relative to the weights that it changes, neither nil nor huge?"""
     if norms is None:
-        return Findings(skipped="the tuned model is no adapter")
+        return Findings(skipped="the tuned model is not an adapter")
     if not norms:
-        return Findings(skipped="PEFT cannot state this adapter's update as a matrix")
+        return Findings(skipped="PEFT cannot compute this adapter's update as a matrix")
     name, largest = max(norms.items(), key=lambda item: item[1])
     note = f"largest relative update ‖ΔW‖/‖W‖ {largest:.2g}, in {name}"
     if largest < NO_EFFECT:
@@ -39,15 +38,15 @@ def update_findings(norms: Mapping[str, float] | None) -> Findings:
         )
         return Findings(problems=(problem,))
     if largest > SUSPICIOUS:
-        note += f": above {SUSPICIOUS} is suspicious, look for a learning rate that is too high"
+        note += f": above {SUSPICIOUS} is suspicious, the learning rate may be too high"
     return Findings(notes=(note,))
 
 
 def prediction_findings(facts: Mapping[str, Any]) -> Findings:
-    """Do the tuned model's predictions move, are they finite, and more than one token?
+    """Do the tuned model's predictions differ from the base's, are they finite, and do they vary?
 
-    `facts`: `moved` in nats (None: not finite), and the `share` of the most frequent prediction of
-    `base` and `tuned`, with its token's text.
+    `facts`: how far they `moved` in nats (None: not finite); for `base` and `tuned`, the share of
+    the most frequent prediction, and its token's text.
     """
     moved = facts["moved"]
     if moved is None or not math.isfinite(moved):
@@ -59,10 +58,10 @@ def prediction_findings(facts: Mapping[str, Any]) -> Findings:
     problems = []
     if moved <= LOGITS_MOVED:
         problems.append(Problem(
-            cause="the tuned model predicts what the base predicts: the largest change of a "
+            cause="the tuned model predicts the same as the base: the largest change of a "
             f"log-probability is {moved:.1e} nats",
-            step="check that the right folder is given and that training ran: this model is the "
-            "base",
+            step="check that the right folder is given and that training ran: this model equals "
+            "the base",
         ))  # fmt: skip
     share, token = facts["tuned"]
     if share > COLLAPSED and share > 2 * facts["base"][0]:
@@ -79,33 +78,33 @@ def stop_findings(comparisons: Sequence[Comparison]) -> Findings:
     stopped = [c for c in comparisons if c.base.finish_reason == "stop"]
     if len(stopped) < BASE_STOPS:
         return Findings(
-            skipped=f"the base itself stops at {len(stopped)} of {len(comparisons)} prompts only, "
+            skipped=f"the base itself stops at only {len(stopped)} of {len(comparisons)} prompts, "
             f"fewer than {BASE_STOPS}"
         )
     endless = [c for c in stopped if c.tuned.finish_reason == "length"]
     if len(endless) <= NOT_STOPPING * len(stopped):
         return Findings(notes=(f"{len(stopped) - len(endless)} of {len(stopped)} replies stop",))
     return Findings(problems=(Problem(
-        cause=f"{len(endless)} of {len(stopped)} replies run into the length limit where the base "
-        f"stops, as to {endless[0].probe.prompt!r}",
+        cause=f"{len(endless)} of {len(stopped)} replies run into the length limit although the "
+        f"base stops, such as the reply to {endless[0].probe.prompt!r}",
         step="the end-of-turn token was not learnt: check that the training template writes it, "
         "that cutoff_len does not cut answers, and that it is among the stop tokens when served",
     ),))  # fmt: skip
 
 
 def sound_findings(comparisons: Sequence[Comparison]) -> Findings:
-    """Are the tuned replies neither empty nor repeating where the base's are sound?"""
-    sound = [c for c in comparisons if c.base.text.strip() and loops(c.base) is None]
+    """Where the base's replies are sound, are the tuned ones neither empty nor repetitive?"""
+    sound = [c for c in comparisons if c.base.text.strip() and loop_of(c.base) is None]
     if not sound:
         return Findings(skipped="the base's own replies are empty or repeat themselves")
     empty = [c for c in sound if not c.tuned.text.strip()]
-    looping = [c for c in sound if c not in empty and loops(c.tuned) is not None]
+    looping = [c for c in sound if c not in empty and loop_of(c.tuned) is not None]
     if len(empty) + len(looping) <= DEGENERATE * len(sound):
         return Findings()
     first = (empty + looping)[0]
     return Findings(problems=(Problem(
         cause=f"of {len(sound)} replies {len(empty)} are empty and {len(looping)} repeat "
-        f"themselves, as to {first.probe.prompt!r}: {first.tuned.text[:60]!r}",
-        step="too high a learning rate, too many epochs, or another chat template than in "
-        "training: settle the checks above first",
+        f"themselves, such as the reply to {first.probe.prompt!r}: {first.tuned.text[:60]!r}",
+        step="the learning rate is too high, there are too many epochs, or the chat template is "
+        "not that of the training: fix the checks above first",
     ),))  # fmt: skip

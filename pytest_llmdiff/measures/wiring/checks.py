@@ -1,4 +1,4 @@
-"""The checks of a tuned model's wiring by name, from its files to its replies."""
+"""The wiring checks by name, from the files of the tuned model to its replies."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
-from pytest_llmdiff.data.comparison import Measurement
+from pytest_llmdiff.data.comparison import Comparison, Measurement
 from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.errors import ConfigError, ProbeError
-from pytest_llmdiff.generation.models import ModelPair
 from pytest_llmdiff.measures.wiring import files as wiring
 from pytest_llmdiff.measures.wiring.behaviour import (
     prediction_findings,
@@ -21,12 +20,13 @@ from pytest_llmdiff.measures.wiring.behaviour import (
 )
 from pytest_llmdiff.measures.wiring.cutoff import cutoff_content, cutoff_facts, cutoff_findings
 from pytest_llmdiff.measures.wiring.findings import Findings, Problem, findings_measurement
+from pytest_llmdiff.measures.wiring.models import ModelPair
 from pytest_llmdiff.measures.wiring.template.comparison import BATTERY
 from pytest_llmdiff.measures.wiring.training import training_findings
 
 TEMPLATE_STEP = (
-    "render with what the model was trained with (--llmdiff-template), and serve it so; or train "
-    "again with the template that it will be served with"
+    "render prompts with the template of the training (--llmdiff-template), and serve the model "
+    "with it; or train again with the template that it will be served with"
 )
 
 
@@ -46,14 +46,14 @@ def _of_files(judge: Callable[[Mapping[str, Any]], Findings]) -> Callable[[Model
     def check(pair: ModelPair) -> Findings:
         facts = _file_facts(pair)
         if facts is None:
-            return Findings(skipped="these engines have no files that could be read")
+            return Findings(skipped="these engines have no model files")
         return judge(facts)
 
     return check
 
 
 def _file_facts(pair: ModelPair) -> Any:
-    """Facts of the files, computed once; None for engines without files."""
+    """Facts from the files, computed once per run; None for engines without files."""
     from pytest_llmdiff.engines.files.engine import FileEngine
     from pytest_llmdiff.measures.wiring.inspection import inspect_pair
 
@@ -73,30 +73,30 @@ def _sampling(pair: ModelPair) -> Findings:
 
 
 def _stop_tokens(pair: ModelPair) -> Findings:
-    """The template's end-of-turn token is among the stop ids, and the template is sound."""
+    """The template ends turns in a stop token, and has no fault of its own."""
     from pytest_llmdiff.measures.wiring.template.facts import own_findings
 
     def compute(engine: Any) -> list[str] | None:
         return own_findings(engine) if capability(engine, "renderer") is not None else None
 
-    found = pair.run.generation.memo.get("own template", "tuned", [], compute)
-    if found is None:
+    causes = pair.run.generation.memo.get("own template", "tuned", [], compute)
+    if causes is None:
         return Findings(skipped="the engine has no chat template of its own")
     step = "correct the chat template, or eos_token_id in generation_config.json"
-    return Findings(problems=tuple(Problem(cause=cause, step=step) for cause in found))
+    return Findings(problems=tuple(Problem(cause=cause, step=step) for cause in causes))
 
 
 def _training(pair: ModelPair) -> Findings:
     from pytest_llmdiff.data.training.log import LOOKED_FOR, read_training_log
 
-    folder = pair.run.training.folder
+    folder = pair.run.trained.training.folder
     if folder is None:
-        return Findings(skipped="the tuned model has no folder where training leaves its log")
+        return Findings(skipped="the tuned model has no folder with a training log")
     return training_findings(read_training_log(folder), looked_for=LOOKED_FOR)
 
 
 def _answers(pair: ModelPair) -> Findings:
-    training, data = pair.run.training, pair.run.train_data
+    training, data = pair.run.trained.training, pair.run.trained.train_data
     return cutoff_findings(
         pair.run.generation.memo.get(
             "cut answers",
@@ -113,7 +113,7 @@ def _template(pair: ModelPair) -> Findings:
     if facts["unknown"] is not None:
         return Findings(
             skipped=f"the template of the training is unknown: {facts['unknown']}; "
-            "--llmdiff-train-config gives it, and --llmdiff-train-data may tell it"
+            "give it with --llmdiff-train-config, or the data with --llmdiff-train-data to infer it"
         )
     problems = [Problem(cause=cause, step=TEMPLATE_STEP) for cause in facts["problems"]]
     notes = [f"template compared with {facts['compared with']}"]
@@ -145,23 +145,23 @@ def _predictions(pair: ModelPair) -> Findings:
             try:
                 prompts.append(engine.render(conversation))
             except ProbeError:
-                continue  # a template without a system role, say
+                continue  # for example, a template without a system role
         return prediction_facts(both, prompts)
 
     facts = pair.run.generation.memo.get("predictions", "tuned", [], compute)
     if facts is None:
-        return Findings(skipped="these engines have no logits to give")
+        return Findings(skipped="these engines have no logits")
     return prediction_findings(facts)
 
 
-def _replies(pair: ModelPair) -> Any:
+def _replies(pair: ModelPair) -> list[Comparison]:
     text = (files("pytest_llmdiff.suites.wiring") / "prompts.jsonl").read_text(encoding="utf-8")
     rows = [json.loads(line) for line in text.splitlines()]
     probes = [
         make_probe(row["prompt"], language=row["language"], generation={"max_new_tokens": 96})
         for row in rows
     ]
-    return pair.run.compare(probes)
+    return pair.run.comparer.compare(probes)
 
 
 CHECKS: Mapping[str, Callable[[ModelPair], Findings]] = {

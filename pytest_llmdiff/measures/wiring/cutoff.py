@@ -1,4 +1,4 @@
-"""Are the answers of the training whole, or does its `cutoff_len` cut off their ends?"""
+"""Are the training answers complete, or does `cutoff_len` cut off their ends?"""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from pytest_llmdiff.errors import LLMDiffError, ProbeError
 from pytest_llmdiff.measures.wiring.findings import Findings, Problem
 from pytest_llmdiff.store import content_key
 
-# Share of the examples. Some long ones are cut in many sound trainings, and the others still teach
-# a model to stop; a judgement, not the result of a study.
+# Share of the examples. Many sound trainings cut some long examples, and the others still teach the
+# model to stop. The value is a judgement, not the result of a study.
 CUT_ANSWERS = 0.05
-UNKNOWN = "cutoff_len of the training is unknown; --llmdiff-train-config gives it"
+UNKNOWN = "cutoff_len of the training is unknown; give it with --llmdiff-train-config"
 
 
 def cutoff_content(training: Training, data: TrainData) -> list[Any]:
-    """Plain JSON of all that the facts depend on besides the engine and its template."""
+    """Plain JSON of everything that the facts depend on, apart from the engine and its template."""
     template, config = training.template, training.config
     return [
         None if template is None or template.factory is None else template.content(),
@@ -41,7 +41,7 @@ def cutoff_content(training: Training, data: TrainData) -> list[Any]:
         else [config.cutoff_len, config.stage, config.mask_history, config.packing],
         data.unknown,
         [
-            # One by one: the text of a large data set is not held in memory a second time.
+            # Hashed one by one, so that a large data set is not held in memory a second time.
             [dataset.name, content_key([content_key(vars(e)) for e in dataset.examples])]
             for dataset in data.datasets
         ],
@@ -49,15 +49,14 @@ def cutoff_content(training: Training, data: TrainData) -> list[Any]:
 
 
 def cutoff_facts(engine: Any, training: Training, data: TrainData) -> dict[str, Any]:
-    """Plain JSON: `skipped` says why nothing can be told, else what is cut of how many examples."""
+    """Plain JSON: why the check is `skipped`, or how many examples lose what."""
     config = training.config
     if config is None:
         return {"skipped": UNKNOWN}
     stage = config.stage or "sft"
     if stage not in FORMS:
         return {
-            "skipped": f"the stage of the training is {stage!r}; answers are cut in "
-            f"{', '.join(FORMS)}"
+            "skipped": f"the stage of the training is {stage!r}; the check knows {', '.join(FORMS)}"
         }
     if data.unknown:
         return {"skipped": f"the data of the training is unknown: {data.unknown}"}
@@ -77,11 +76,11 @@ def cutoff_facts(engine: Any, training: Training, data: TrainData) -> dict[str, 
         turns = _turns(engine, ours, template)
         facts = _counted(data, cutoff, turns)
     except LLMDiffError as error:
-        # Raised, it would count as a failure of the engine, and fail the checks that follow.
+        # If it were raised, it would count as a failure of the engine and fail all later checks.
         return {"skipped": f"the data of the training cannot be rendered: {error}"}
     if not facts["examples"]:
         return {
-            "skipped": f"the data has no example that a training of the stage {stage!r} could use"
+            "skipped": f"the data has no example that the stage {stage!r} can train on"
             + (f" ({facts['refused'][1]})" if facts["refused"][0] else "")
         }
     return {
@@ -91,14 +90,14 @@ def cutoff_facts(engine: Any, training: Training, data: TrainData) -> dict[str, 
         "given": config.cutoff_len is not None,
         "packing": cutoff.packing,
         "stop": turns.writes_stop,
-        # Preferences have that token inside of the answers, where it is cut like any other.
+        # In trainings on preferences, the token is part of the answer and is cut like any other.
         "stop behind the cut": cutoff.efficient_eos and cutoff.form == "turns",
         "in force": known is None,
     }
 
 
 def cutoff_findings(facts: Mapping[str, Any]) -> Findings:
-    """Red where more than a few answers lose their ends, with the longest example as a note."""
+    """A problem if more than a few answers lose their ends; a note has the longest example."""
     if facts["skipped"] is not None:
         return Findings(skipped=facts["skipped"])
     total, cut = facts["examples"], facts["cut"]
@@ -109,18 +108,20 @@ def cutoff_findings(facts: Mapping[str, Any]) -> Findings:
         + (" less one for packing" if facts["packing"] else "")
     ]
     if facts["in force"]:
-        notes.append("lengths are those of the template in force: that of the training is unknown")
+        notes.append(
+            "lengths are computed with the template in force, since that of the training is unknown"
+        )
     for count, text in (
-        (facts["prompts"], "lose the end of a prompt: what is asked may be missing there"),
-        (facts["rejected"], "lose the end of an answer that is to be avoided"),
-        (facts["dropped"], "are left out whole"),
+        (facts["prompts"], "lose the end of a prompt, which may be the question itself"),
+        (facts["rejected"], "lose the end of a rejected answer"),
+        (facts["dropped"], "are left out entirely"),
     ):
         if count:
             notes.append(f"{count} of {total} examples {text} ({length})")
     if facts["refused"][0]:
         notes.append(f"{facts['refused'][0]} examples are not counted: {facts['refused'][1]}")
     if facts["unfit"]:
-        notes.append(f"{facts['unfit']} examples have no answer for this stage, and are left out")
+        notes.append(f"{facts['unfit']} examples are left out: they have no answer for this stage")
     if not cut:
         return Findings(notes=tuple(notes))
     worst = facts["worst"]
@@ -141,24 +142,24 @@ def cutoff_findings(facts: Mapping[str, Any]) -> Findings:
 
 def _harm(facts: Mapping[str, Any]) -> str:
     if facts["dropped"] == facts["cut"]:
-        return "; they are left out whole"
+        return "; they are left out entirely"
     if not facts["unfinished"]:
         return "; whole answers are missing"
     if facts["stop behind the cut"]:
         return (
-            "; LLaMA-Factory sets the end-of-sequence token behind the cut (efficient_eos), so "
-            "that the model learns to end in mid-sentence"
+            "; LLaMA-Factory puts the end-of-sequence token after the cut (efficient_eos), so that "
+            "the model learns to stop in mid-sentence"
         )
     if not facts["stop"]:
         return "; this template writes no end-of-sequence token, so only their words are lost"
-    return "; the end-of-sequence token is lost with it, so that the model does not learn to stop"
+    return "; the end-of-sequence token is lost, too, so that the model does not learn to stop"
 
 
 # Counting
 
 
 class _RenderedTurns:
-    """Lengths by the template in force, where that is no template of LLaMA-Factory."""
+    """Lengths under the template in force, for templates that are not LLaMA-Factory's."""
 
     def __init__(self, ours: AnyRenderer, stops: Sequence[int]) -> None:
         self._ours = ours
@@ -171,13 +172,13 @@ class _RenderedTurns:
     def __call__(self, messages: Sequence[Message], cutoff: Cutoff) -> list[Turn]:
         ends = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
         if cutoff.form != "turns":
-            ends = ends[-1:]  # all before the last answer is one prompt
+            ends = ends[-1:]  # everything before the last answer is one prompt
         turns: list[Turn] = []
         done = 0
         for end in ends:
             prompt = len(self._ours.ids(messages[:end]))
             whole = len(self._whole(messages[: end + 1]))
-            # A template may shorten earlier answers (their thoughts): no length is negative then.
+            # A template may drop the thoughts of earlier answers: avoid negative lengths then.
             target = max(whole - prompt, 0)
             turns.append(
                 Turn(
@@ -204,7 +205,7 @@ def _turns(
 def _counted(
     data: TrainData, cutoff: Cutoff, turns: FactoryTurns | _RenderedTurns
 ) -> dict[str, Any]:
-    """Counts over all examples, which are rendered one by one and not kept."""
+    """Counts over all examples, rendered one at a time to save memory."""
     counts = dict.fromkeys(
         ("examples", "cut", "unfinished", "prompts", "rejected", "dropped", "unfit"), 0
     )

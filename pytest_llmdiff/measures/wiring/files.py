@@ -1,4 +1,4 @@
-"""Checks of how a tuned model is put together, from what its files say (plain JSON facts)."""
+"""Checks of how a tuned model is put together, by the facts from its files (plain JSON)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ Facts = Mapping[str, Any]
 
 
 def base_findings(facts: Facts) -> Findings:
-    """Is the base the one that was tuned? Other shapes are harm, another name is a note."""
+    """Is the base the one that was tuned? Another shape is a problem, another name a note."""
     base, tuned, adapter = facts["base"], facts["tuned"], facts["adapter"]
     problems, notes = [], []
     if adapter is None:
         ours, theirs = tuned["dimensions"], base["dimensions"]
         differing = [name for name in ours if ours[name] != theirs[name]]
         if differing:
-            told = ", ".join(f"{name} {theirs[name]} and {ours[name]}" for name in differing)
+            shown = ", ".join(f"{name} {theirs[name]} and {ours[name]}" for name in differing)
             problems.append(Problem(
-                cause=f"base and tuned model are not of one shape: {told}",
+                cause=f"base and tuned model have different shapes: {shown}",
                 step="give the model that was tuned as --llm-base",
             ))  # fmt: skip
         return Findings(problems=tuple(problems))
@@ -29,27 +29,27 @@ def base_findings(facts: Facts) -> Findings:
     if own:
         name, (found, expected) = next(iter(own.items()))
         problems.append(Problem(
-            cause=f"{len(own)} of the adapter's {adapter['tensors']} tensors have other shapes "
-            f"than this base needs: {name} is {found}, needed {expected}",
+            cause=f"{len(own)} of the adapter's {adapter['tensors']} tensors do not have the shape "
+            f"that this base needs: {name} is {found}, needed {expected}",
             step=f"give the base that the adapter was trained on ({adapter['base']}) as "
             "--llm-base",
         ))  # fmt: skip
     elif adapter["base"] and _last(adapter["base"]) != base["name"].lower():
         notes.append(
-            f"the adapter names {adapter['base']} as its base, --llm-base is {base['name']}: the "
-            "shapes are the same"
+            f"the adapter names {adapter['base']} as its base, but --llm-base is {base['name']}; "
+            "the shapes match"
         )
     return Findings(problems=tuple(problems), notes=tuple(notes))
 
 
 def key_findings(facts: Facts) -> Findings:
-    """Do the adapter's tensors bind to modules of the base, A and B both?"""
+    """Do all of the adapter's tensors bind to modules of the base?"""
     adapter = facts["adapter"]
     if adapter is None:
-        return Findings(skipped="the tuned model is no adapter")
+        return Findings(skipped="the tuned model is not an adapter")
     if "unbound" not in adapter:
         return Findings(
-            skipped=f"PEFT cannot lay this adapter out without weights: {adapter['unknown']}"
+            skipped=f"PEFT cannot build this adapter without weights: {adapter['unknown']}"
         )
     problems = []
     unbound, missing = adapter["unbound"], adapter["missing"]
@@ -65,8 +65,8 @@ def key_findings(facts: Facts) -> Findings:
         problems.append(Problem(
             cause=f"{len(missing)} tensors that adapter_config.json promises are not in "
             f"adapter_model.safetensors: {', '.join(missing[:2])}",
-            step="the file is cut or from another configuration: copy the whole output folder of "
-            "the training again",
+            step="the file is truncated or from a different configuration: copy the whole output "
+            "folder of the training again",
         ))  # fmt: skip
     return Findings(problems=tuple(problems))
 
@@ -75,20 +75,20 @@ def value_findings(facts: Facts) -> Findings:
     """Are the adapter's weights finite, and not all zero?"""
     adapter = facts["adapter"]
     if adapter is None:
-        return Findings(skipped="the tuned model is no adapter")
+        return Findings(skipped="the tuned model is not an adapter")
     problems = []
     if adapter["not finite"]:
         problems.append(Problem(
-            cause=f"{len(adapter['not finite'])} of the adapter's tensors hold NaN or infinity: "
+            cause=f"{len(adapter['not finite'])} of the adapter's tensors contain NaN or infinity: "
             f"{', '.join(adapter['not finite'][:2])}",
             step="training diverged: lower learning_rate, clip gradients (max_grad_norm: 1.0), "
-            "train in bf16 rather than fp16",
+            "train in bf16 instead of fp16",
         ))  # fmt: skip
     if adapter["zero"]:
         problems.append(Problem(
             cause="every B matrix of the adapter is zero: it adds nothing to the base",
-            step="no training step reached the adapter: see the training log for steps and "
-            "learning rate, and check that the folder is not one saved before training",
+            step="no training step changed the adapter: check steps and learning rate in the "
+            "training log, and that the folder was not saved before training",
         ))  # fmt: skip
     return Findings(problems=tuple(problems))
 
@@ -96,15 +96,15 @@ def value_findings(facts: Facts) -> Findings:
 def vocabulary_findings(facts: Facts) -> Findings:
     """Do tokenizers and embeddings fit together?
 
-    More embedding rows than tokens are normal: they are padded to a multiple.
+    More embedding rows than tokens are normal, since the rows are padded to a multiple.
     """
     base, tuned, adapter = facts["base"], facts["tuned"], facts["adapter"]
     problems, notes = [], []
     if facts["tokens"]["other ids"]:
         problems.append(Problem(
-            cause="base and tuned tokenizer give other ids to the same tokens: "
+            cause="base and tuned tokenizer give different ids to the same tokens: "
             + ", ".join(map(repr, facts["tokens"]["other ids"])),
-            step="use the tokenizer that the model was trained with on both sides",
+            step="use the tokenizer of the training for both models",
         ))  # fmt: skip
     rows = tuned["embedding rows"]
     saved = [
@@ -114,29 +114,29 @@ def vocabulary_findings(facts: Facts) -> Findings:
     ]
     if saved:
         problems.append(Problem(
-            cause=f"the adapter brings embeddings of {saved[0]} rows, the base has "
+            cause=f"the adapter contains embeddings with {saved[0]} rows, the base has "
             f"{base['embedding rows']}: tokens were added in training",
             step="merge the adapter into its base (llamafactory-cli export, with resize_vocab as "
             "in training) and give the merged model as --llm-tuned",
         ))  # fmt: skip
     elif tuned["last token"] >= rows:
         problems.append(Problem(
-            cause=f"the tuned tokenizer knows token {tuned['last token']}, the embeddings end at "
+            cause=f"the tuned tokenizer has token {tuned['last token']}, but the embeddings end at "
             f"{rows - 1}: added tokens are {', '.join(map(repr, facts['tokens']['added']))}",
             step="train with resize_vocab: true, or drop the template or option that adds tokens",
         ))  # fmt: skip
     elif facts["tokens"]["added"]:
         notes.append(
-            "the tuned tokenizer has tokens that the base's has not: "
+            "the tuned tokenizer has tokens that the base's lacks: "
             + ", ".join(map(repr, facts["tokens"]["added"]))
         )
     return Findings(problems=tuple(problems), notes=tuple(notes))
 
 
 def special_findings(facts: Facts) -> Findings:
-    """Do the special tokens of base and tuned contradict each other, or their vocabulary?
+    """Do the special tokens of base and tuned model agree with each other and their vocabulary?
 
-    A tuned model may end its turns in another token than the base: that is a note.
+    A tuned model may end its turns in a different token than the base: that is a note.
     """
     problems, notes = [], []
     base, tuned = facts["base"], facts["tuned"]
@@ -149,7 +149,7 @@ def special_findings(facts: Facts) -> Findings:
                 step="use one tokenizer for training and inference",
             ))  # fmt: skip
         elif own != other and role != "pad":
-            notes.append(f"the {role} token is {text!r} in the base, {other_text!r} in the tuned")
+            notes.append(f"the {role} token is {text!r} in the base, {other_text!r} tuned")
     for side in (base, tuned):
         outside = [i for i in side["stop ids"] if i >= side["embedding rows"]]
         if outside:
@@ -160,21 +160,21 @@ def special_findings(facts: Facts) -> Findings:
             ))  # fmt: skip
     if not tuned["stop ids"]:
         problems.append(Problem(
-            cause="the tuned model has no stop token at all: its replies never end",
+            cause="the tuned model has no stop token: its replies never end",
             step="set eos_token_id in generation_config.json",
         ))  # fmt: skip
     return Findings(problems=tuple(problems), notes=tuple(notes))
 
 
 def sampling_findings(facts: Facts, used: Mapping[str, Any]) -> Findings:
-    """Sampling defaults of a served model that are not what this run asks with: notes."""
+    """Notes on sampling defaults of the models that differ from the settings of this run."""
     notes = []
     for side in ("base", "tuned"):
         own = facts[side]["sampling"]
         if own.get("do_sample") and not used["temperature"]:
-            told = ", ".join(f"{name} {value}" for name, value in own.items())
+            shown = ", ".join(f"{name} {value}" for name, value in own.items())
             notes.append(
-                f"a server that follows the {side}'s generation_config.json samples ({told}); "
+                f"a server that follows the {side}'s generation_config.json samples ({shown}); "
                 "this run is greedy"
             )
         elif own.get("repetition_penalty", 1.0) != 1.0:

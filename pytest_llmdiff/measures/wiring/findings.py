@@ -1,4 +1,4 @@
-"""What a check found: problems with their next step, notes, or why it does not apply."""
+"""The result of a wiring check: problems with their next steps, notes, or why it was skipped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_llmdiff.data.comparison import Measurement
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing that is wrong: its cause, and what to do about it."""
+    """One thing that is wrong: its cause, and the next step to fix it."""
 
     cause: str
     step: str
@@ -17,10 +17,10 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """The outcome of one check.
+    """The result of one check.
 
-    `notes` are worth knowing and no harm. `skipped` says why the check does not apply or cannot be
-    made (nothing else is set then).
+    `notes` are worth knowing but harmless. `skipped` says why the check does not apply or cannot be
+    made; nothing else is set then.
     """
 
     problems: tuple[Problem, ...] = ()
@@ -29,7 +29,7 @@ class Findings:
 
 
 def findings_measurement(name: str, findings: Findings) -> Measurement:
-    """The number of problems; causes, next steps and notes are in the details."""
+    """The number of problems; `details` has causes, next steps and notes."""
     return Measurement(
         name=name,
         value=float("nan") if findings.skipped else float(len(findings.problems)),

@@ -1,4 +1,4 @@
-"""What base and tuned model say of themselves, read from their files: no weights are loaded."""
+"""Facts from the files of base and tuned model, read without loading weights into a model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SAMPLING = (
 
 
 def inspect_pair(base: FileEngine[Any], tuned: FileEngine[Any]) -> dict[str, Any]:
-    """Plain JSON: `base` and `tuned` facts, `tokens` that contradict, and the `adapter`, or None.
+    """Plain JSON: facts of `base` and `tuned`, `tokens` that differ, and the `adapter` or None.
 
     Raises:
         ModelError: a configuration or tokenizer cannot be read.
@@ -70,7 +70,7 @@ def _config(engine: FileEngine[Any]) -> Any:
         path, options["gguf_file"] = path.parent, path.name
     try:
         return AutoConfig.from_pretrained(path, **options)
-    except Exception as error:  # what the libraries below it raise is of every kind
+    except Exception as error:  # the libraries below raise errors of any kind
         raise ModelError(f"the configuration of {path} cannot be read: {error}") from error
 
 
@@ -87,7 +87,7 @@ def _sampling(path: Path) -> dict[str, Any]:
 
 
 def _adapter(engine: FileEngine[Any], base_config: Any) -> dict[str, Any]:
-    """The adapter's file held against what PEFT would build over the base, on the meta device."""
+    """Compares the adapter's file with what PEFT would build over the base, on the meta device."""
     from peft import PeftConfig
 
     folder = Path(str(engine.weights.adapter))
@@ -97,11 +97,11 @@ def _adapter(engine: FileEngine[Any], base_config: Any) -> dict[str, Any]:
         config = PeftConfig.from_pretrained(str(folder))
     except Exception as error:  # as above
         raise ModelError(f"the configuration of {folder} cannot be read: {error}") from error
-    named_base = config.base_model_name_or_path  # PEFT replaces it by that of the model it builds
+    named_base = config.base_model_name_or_path  # read now: PEFT overwrites it below
     trust = engine.weights.trust_remote_code
     expected, why = _expected(base_config, config, header, trust_remote_code=trust)
     not_finite, zero = _values(file)
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "type": str(getattr(config.peft_type, "value", config.peft_type)),
         "base": named_base,
         "tensors": len(header),
@@ -111,25 +111,25 @@ def _adapter(engine: FileEngine[Any], base_config: Any) -> dict[str, Any]:
     }
     if expected is not None:
         shapes = {n: [header[n], s] for n, s in expected.items() if n in header and header[n] != s}
-        found |= {
+        facts |= {
             "unbound": sorted(header.keys() - expected.keys()),
             "missing": sorted(expected.keys() - header.keys()),
             "other shapes": dict(sorted(shapes.items())),
         }
-    return found
+    return facts
 
 
 def _expected(
     base_config: Any, peft_config: Any, in_file: Container[str], *, trust_remote_code: bool
 ) -> tuple[dict[str, list[int]] | None, str | None]:
-    """Names and shapes of the tensors that PEFT expects, or why they cannot be told."""
+    """Names and shapes of the tensors that PEFT expects, or why they are unknown."""
     import torch
     from peft import get_peft_model
     from transformers import AutoModelForCausalLM
 
     peft_config.inference_mode = True
     if hasattr(peft_config, "init_lora_weights"):
-        peft_config.init_lora_weights = True  # others compute from weights, which are not here
+        peft_config.init_lora_weights = True  # other values need the base's weights
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(
@@ -138,16 +138,16 @@ def _expected(
             model = get_peft_model(model, peft_config)
         state = promised_tensors(model, in_file)
     except ValueError as error:
-        return {}, str(error)  # no module of the base is meant: nothing can bind
+        return {}, str(error)  # the targets match no module of the base: nothing can bind
     except (RuntimeError, NotImplementedError, AttributeError, TypeError) as error:
         return None, str(error)
     return {name: list(tensor.shape) for name, tensor in state.items()}, None
 
 
 def _values(file: Path) -> tuple[list[str], bool]:
-    """Tensors with NaN or infinity, and whether nothing but zeros is added to the base.
+    """The tensors with NaN or infinity, and whether the adapter adds only zeros to the base.
 
-    LoRA begins with B = 0 and stays there if no step ran.
+    LoRA starts with B = 0 and stays there if no training step runs.
     """
     import torch
     from safetensors import SafetensorError, safe_open
@@ -155,7 +155,7 @@ def _values(file: Path) -> tuple[list[str], bool]:
     not_finite, zeros, others = [], [], []
     try:
         with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118  it is no mapping
+            for name in tensors.keys():  # noqa: SIM118  not a mapping
                 tensor = tensors.get_tensor(name)
                 if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                     not_finite.append(name)

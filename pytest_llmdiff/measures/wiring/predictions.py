@@ -1,4 +1,4 @@
-"""What both models find most likely along ordinary chats: does it move, and does it vary?"""
+"""The most likely tokens of both models in ordinary chats: how far they move, how they vary."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ if TYPE_CHECKING:
     import torch
 
 ROWS = 512
-# By index: logits `[vocabulary]` of the last position, and most likely tokens `[positions]`.
+# By index of the prompt: logits `[vocabulary]` of the last position, and the most likely tokens
+# `[positions]`.
 Read = Mapping[int, tuple["torch.Tensor", list[int]]]
 
 
 def movement(base: torch.Tensor, tuned: torch.Tensor) -> float:
-    """Largest |Δ log p| in nats between logits `[..., vocabulary]`; infinite where one is NaN.
+    """The largest |Δ log p| in nats between two logits `[..., vocabulary]`; infinite if one is NaN.
 
-    Rows that one model has beyond the other's vocabulary are left out.
+    Tokens that only one of the models has are left out.
     """
     width = min(base.shape[-1], tuned.shape[-1])
     p, q = (logits[..., :width].to(base.device).float().log_softmax(-1) for logits in (base, tuned))
-    # Tokens that both models mask (log p = −inf) do not differ; any other NaN is one.
+    # Tokens that both models mask (log p = −inf) do not differ, although −inf − −inf is NaN.
     change = (p - q).abs().masked_fill(p == q, 0.0).max()
     return float(change.nan_to_num(nan=math.inf))
 
 
 def prediction_facts(pair: Any, prompts: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Plain JSON for token ids that both models read: how far the predictions `moved` (largest
-    |Δ log p| in nats, None if not finite), and for `base` and `tuned` the share of positions at
-    which their most frequent prediction is the most likely token, with its text.
+    """Plain JSON facts about the predictions of both models, which read the same token ids.
+
+    `moved` is the largest |Δ log p| in nats, None if not finite. `base` and `tuned` have the share
+    of positions at which the most frequent prediction is the most likely token, and its text.
     """
     items = [Continuation(prompt_ids=tuple(p[:1]), reply_ids=tuple(p[1:])) for p in prompts]
     base, tuned = _read(pair, items)
@@ -44,8 +46,8 @@ def prediction_facts(pair: Any, prompts: Sequence[Sequence[int]]) -> dict[str, A
 
 
 def logits_moved(pair: Any, prompts: Sequence[Sequence[int]]) -> float:
-    """Largest |Δ log p| in nats of what comes first behind prompts that both models read."""
-    # The reply token only marks the position: its logits are what predicts it.
+    """The largest |Δ log p| in nats of the first reply token, over prompts that both read."""
+    # The reply token only marks the position, since logits are asked for by reply token.
     items = [Continuation(prompt_ids=tuple(p), reply_ids=(p[-1],)) for p in prompts]
     return _moved(*_read(pair, items))
 
@@ -55,8 +57,8 @@ def _moved(base: Read, tuned: Read) -> float:
 
 
 def _read(pair: Any, items: Sequence[Continuation]) -> tuple[Read, Read]:
-    """What both sides find."""
-    # The last row is enough for the movement, and all of them would not fit for long prompts.
+    # Only the last row of logits is kept: it is enough for the movement, and all rows of a long
+    # prompt would not fit in memory.
     base = dict(_side(pair.base, items))
     if not pair.fits:
         pair.base.close()

@@ -1,4 +1,4 @@
-"""The health of a training, told from its log. Red means harm; how much was seen is a note."""
+"""The health of a training, from its log. Problems are harmful; the amount of data is a note."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from statistics import fmean, variance
 from pytest_llmdiff.data.training.log import Series, TrainingLog
 from pytest_llmdiff.measures.wiring.findings import Findings, Problem
 
-# A last loss this low after more than this many epochs: the examples are known by heart.
+# A last loss below this after more than so many epochs: the examples were memorised.
 MEMORISED_LOSS = 0.01
 MEMORISED_EPOCHS = 10.0
 
-# Whether the loss fell is told by the means of its first and its last third. It takes this many
-# logged losses to say anything.
+# Whether the loss fell is decided by the means of its first and its last third. Fewer logged losses
+# than this decide nothing.
 LOSS_POINTS = 6
-# Below this there is little left to learn (a continued training, say): flat is no harm then.
+# Below this there is little left to learn, as in a continued training: a flat loss is fine.
 LOW_LOSS = 0.5
-# A loss has not fallen if it surely fell by less than this share: the fall and twice its standard
-# error are below it. A single pass over varied data (continued pre-training, say) may bring a
-# percent, and less than the noise, so little and "surely" are asked for.
+# The loss has not fallen if its fall plus two standard errors is below this share of the loss. The
+# share is small because a single pass over varied data, as in continued pre-training, may gain only
+# a percent, which is less than the noise.
 LEAST_FALL = 0.005
-# From this many epochs on, both thirds have seen much of the same data: a mean that is no lower
-# than at first is enough.
+# From this many epochs on, both thirds cover much of the same data, so that noise matters less: the
+# loss has not fallen if the last mean is no lower than the first.
 REPEATED_EPOCHS = 2.0
 
-# Dynamic loss scaling (fp16) skips a step now and then, at first above all, and logs an infinite
-# gradient norm for it. More than this share of them, or one at the end, is not that.
+# Dynamic loss scaling (fp16) skips a step now and then, mostly at the beginning, and logs an
+# infinite gradient norm for it. A larger share, or one at the very end, has another cause.
 BROKEN_GRADIENTS = 0.25
 
 # An evaluation loss this many times its minimum, while the training loss falls: overfitting.
@@ -35,18 +35,18 @@ EVAL_RISE = 1.2
 
 
 def training_findings(log: TrainingLog | None, *, looked_for: Sequence[str]) -> Findings:
-    """Problems of the training, and as notes how much it saw and what cannot be told.
+    """Problems of the training, with notes on how much data it saw and what the log cannot show.
 
-    Trainings on preferences or rewards are judged only by whether a step ran, by the learning rate
-    and by NaN: their losses need not fall, and may be zero.
+    Trainings on preferences or rewards are checked only for steps, learning rate and NaN, since
+    their losses need not fall and may be zero.
     """
     if log is None:
-        return Findings(skipped=f"there is no log of the training: no {', '.join(looked_for)}")
+        return Findings(skipped=f"there is no training log: none of {', '.join(looked_for)}")
     problems = [*_idle(log), *_not_finite(log)]
     notes = [_seen(log), *_limits(log)]
     if log.supervised:
         problems += _zeros(log)
-        # What a broken training's loss does needs no further cause.
+        # The loss of a broken training needs no further explanation.
         problems += [] if problems else _memorised(log) or _not_falling(log)
         notes += [] if problems else _untold(log)
         notes += _overfitting(log)
@@ -63,7 +63,7 @@ def _idle(log: TrainingLog) -> Iterator[Problem]:
             step="look at the training's output: an empty dataset (dataset, dataset_dir, "
             "cutoff_len), max_steps, num_train_epochs, or a crash",
         )
-    # One point cannot tell: a warm-up logs 0 at its first step, a schedule may end on 0.
+    # One value proves nothing: a warm-up logs 0 at its first step, and a schedule may end at 0.
     elif len(log.learning_rates) > 1 and not any(rate for _, rate in log.learning_rates):
         yield Problem(
             cause=f"the learning rate was 0 at all {len(log.learning_rates)} logged steps",
@@ -74,7 +74,7 @@ def _idle(log: TrainingLog) -> Iterator[Problem]:
 
 def _not_finite(log: TrainingLog) -> Iterator[Problem]:
     step = (
-        "lower learning_rate, clip gradients (max_grad_norm: 1.0), train in bf16 and not in fp16, "
+        "lower learning_rate, clip gradients (max_grad_norm: 1.0), train in bf16 instead of fp16, "
         "and look for examples without an answer to train on (cutoff_len, train_on_prompt)"
     )
     broken = _broken(log.losses)
@@ -101,14 +101,14 @@ def _zeros(log: TrainingLog) -> Iterator[Problem]:
         yield Problem(
             cause="the loss was 0 at every logged step",
             step="no token was trained on, or the loss was NaN, which logging_nan_inf_filter shows "
-            "as 0: check that cutoff_len (max_length in TRL) leaves the answers in, how prompts "
-            "are masked (train_on_prompt, mask_history; assistant_only_loss, "
-            "completion_only_loss), and train in bf16 and not in fp16",
+            "as 0: check that cutoff_len (max_length in TRL) does not cut off the answers, check "
+            "how prompts are masked (train_on_prompt, mask_history; assistant_only_loss, "
+            "completion_only_loss), and train in bf16 instead of fp16",
         )
     elif _no_gradient(log) and not _fell(log):
         yield Problem(
-            cause="the gradient norm was 0 at every logged step: nothing learnt",
-            step="check that parameters can be trained: lora_target (target_modules in PEFT), "
+            cause="the gradient norm was 0 at every logged step: nothing was learnt",
+            step="check that there are trainable parameters: lora_target (target_modules in PEFT), "
             "freeze_trainable_layers, and enable_input_require_grads() if gradient_checkpointing "
             "is on",
         )
@@ -123,7 +123,8 @@ def _memorised(log: TrainingLog) -> list[Problem]:
     return [Problem(
         cause=f"the examples were memorised: the loss at step {step} is {loss:.2g} after "
         f"{log.epochs:.1f} epochs",
-        step="fewer num_train_epochs, more or more varied data, a lower learning_rate or lora_rank",
+        step="use fewer num_train_epochs, more or more varied data, or a lower learning_rate or "
+        "lora_rank",
     )]  # fmt: skip
 
 
@@ -145,7 +146,7 @@ def _not_falling(log: TrainingLog) -> list[Problem]:
         step="lower learning_rate, and check max_grad_norm and warmup_steps"
         if rises
         else "raise learning_rate, check that the adapter's modules are trained (lora_target, "
-        "target_modules in PEFT), and that the answers follow from their questions",
+        "target_modules in PEFT), and that the answers belong to their questions",
     )]  # fmt: skip
 
 
@@ -157,7 +158,7 @@ def _seen(log: TrainingLog) -> str:
     if log.examples_seen is None:
         missing = ["examples"]
     else:
-        # What was seen in one epoch; of less than one, what was seen at all.
+        # The examples of one epoch; if there was less than one, all that were seen.
         distinct = round(log.examples_seen / max(log.epochs or 1.0, 1.0))
         parts.append(f"about {distinct} examples")
         missing = []
@@ -170,12 +171,12 @@ def _seen(log: TrainingLog) -> str:
             missing.append(unit)
         else:
             parts.append(f"{text} {unit}")
-    seen = f"trained on {', '.join(parts)}" if parts else "a training was logged"
+    seen = f"trained on {', '.join(parts)}" if parts else "there is a training log"
     return seen + (f"; {' and '.join(missing)} not counted" if missing else "")
 
 
 def _limits(log: TrainingLog) -> Iterator[str]:
-    """The course of the loss, and what the log is too short to tell."""
+    """How the loss went, and what the log is too short to show."""
     if log.losses:
         (start, first), (end, last) = log.losses[0], log.losses[-1]
         yield f"loss {first:.3g} at step {start}" + (
@@ -183,29 +184,29 @@ def _limits(log: TrainingLog) -> Iterator[str]:
         )
     if log.supervised and len(log.losses) < LOSS_POINTS:
         yield (
-            f"{len(log.losses)} losses were logged, too few to tell whether the loss fell: "
-            "a smaller logging_steps shows more"
+            f"only {len(log.losses)} losses were logged, too few to say whether the loss fell: "
+            "set a smaller logging_steps"
         )
     if len(log.learning_rates) == 1 and not log.learning_rates[0][1]:
-        yield "only one learning rate was logged, which is 0: it may be that of a warm-up"
+        yield "only one learning rate was logged, and it is 0: this may be the warm-up"
     broken = _broken(log.gradient_norms)
     if broken:
-        yield f"gradient norms that are not finite were logged at {len(broken)} steps"
+        yield f"gradient norms were not finite at {len(broken)} logged steps"
     if log.supervised and _no_gradient(log) and _fell(log):
-        # Optimisers that update layer by layer during the backward pass leave none behind.
+        # Optimisers that update layer by layer during the backward pass leave no gradients.
         yield "the logged gradient norms are all 0 although the loss fell"
 
 
 def _untold(log: TrainingLog) -> Iterator[str]:
     thirds = _thirds(log.losses)
     if thirds is not None and fmean(thirds[0]) >= LOW_LOSS and not _fell(log):
-        yield "no measurable fall of the loss: it may be hidden by the noise of a single pass"
+        yield "no measurable fall of the loss: the noise of a single pass may hide it"
 
 
 def _overfitting(log: TrainingLog) -> Iterator[str]:
     finite = [(loss, step) for step, loss in log.eval_losses if math.isfinite(loss)]
     if len(finite) < len(log.eval_losses):
-        yield "evaluation losses are not finite: examples for evaluation may have no answer left"
+        yield "some evaluation losses are not finite: their examples may have no answer left"
     if len(finite) < 2 or not _fell(log):
         return
     least, step = min(finite)
@@ -213,7 +214,7 @@ def _overfitting(log: TrainingLog) -> Iterator[str]:
     if last > EVAL_RISE * least:
         yield (
             f"overfitting: the evaluation loss rose from {least:.3g} at step {step} to {last:.3g} "
-            f"at step {end} while the training loss fell; fewer num_train_epochs, or "
+            f"at step {end} while the training loss fell; use fewer num_train_epochs, or "
             "load_best_model_at_end"
         )
 
@@ -236,7 +237,7 @@ def _thirds(series: Series) -> tuple[list[float], list[float]] | None:
 
 
 def _fell(log: TrainingLog) -> bool:
-    """Whether the training loss fell: by its thirds, or by its ends if there are few."""
+    """Whether the training loss fell: from first to last third, or from first to last value."""
     values = [value for _, value in log.losses if math.isfinite(value)]
     if len(values) < 2:
         return False

@@ -1,4 +1,4 @@
-"""How the tuned model is put together: template, adapter, and the checks of the wiring suite."""
+"""Wiring: the helpers that check how the tuned model is put together, and their twins."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ from pathlib import Path
 
 from pytest_llmdiff.data.comparison import Measurement
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.generation.models import Model, ModelPair
-from pytest_llmdiff.measures.settle import OWN, report
+from pytest_llmdiff.measures.raising import report
+from pytest_llmdiff.measures.settle import OWN
+from pytest_llmdiff.measures.wiring.models import Model, ModelPair
 from pytest_llmdiff.verdicts.verdict import judge
 
 
 def assert_template_consistent(model: Model, *, template: str | Path | None = None) -> None:
-    """The tuned model is asked in the tokens of the base's chat template, or of a given one.
+    """The tuned model's prompts render to the same tokens as in its training.
+
+    They are compared with the template of the training if that is known, else with the base's.
 
     Args:
         model: `llm_tuned`.
-        template: a `.jinja` file to compare with, in place of the base's template.
+        template: a `.jinja` file or `llamafactory:NAME` to compare with instead.
 
     Raises:
-        AssertionError: conversations render to other tokens, BOS is doubled, the generation prompt
-            is missing or foreign, or an assistant turn ends in no stop token.
+        AssertionError: conversations render to different tokens, BOS is doubled, the generation
+            prompt is missing or wrong, or an assistant turn does not end in a stop token.
+        CapabilityError: an engine has no chat template.
+        ConfigError: `model` is not a model of this run, or there is no such template.
     """
     __tracebackhide__ = True
     m = template_consistent(model, template=template)
@@ -28,12 +33,17 @@ def assert_template_consistent(model: Model, *, template: str | Path | None = No
 
 
 def assert_adapter_effective(pair: ModelPair) -> None:
-    """The adapter is bound to the base, finite, non-zero, and changes the predictions.
+    """The adapter binds to the base, is finite and non-zero, and changes the predictions.
 
-    For a tuned model that is no adapter, the change of the predictions is what is checked.
+    If the tuned model is not an adapter, only the change of the predictions is checked.
+
+    Args:
+        pair: `llm_pair`.
 
     Raises:
-        AssertionError: it is not; the message names each problem.
+        AssertionError: there is a problem; the message names each one.
+        CapabilityError: an engine has no logits.
+        ConfigError: `pair` is not the fixture llm_pair.
     """
     __tracebackhide__ = True
     m = adapter_effective(pair)
@@ -41,15 +51,16 @@ def assert_adapter_effective(pair: ModelPair) -> None:
 
 
 def assert_wiring(pair: ModelPair, check: str) -> None:
-    """One check of how the tuned model is put together finds no problem.
+    """A check of how the tuned model is put together finds no problem.
 
     Args:
         pair: `llm_pair`.
-        check: its name, as in the suite `pytest_llmdiff.suites.wiring`.
+        check: the name of the check, as in the suite `pytest_llmdiff.suites.wiring`.
 
     Raises:
-        AssertionError: it does, or the check cannot be made here; the message names each problem
-            and its next step.
+        AssertionError: the check finds a problem or cannot be made here; the message names each
+            problem and its next step.
+        ConfigError: there is no such check, or `pair` is not the fixture llm_pair.
     """
     __tracebackhide__ = True
     m = wiring(pair, check)
@@ -57,25 +68,34 @@ def assert_wiring(pair: ModelPair, check: str) -> None:
 
 
 def template_consistent(model: Model, *, template: str | Path | None = None) -> Measurement:
-    """Number of findings about the chat template; `details["problems"]` names them."""
+    """The number of problems with the chat template; `details["problems"]` names them.
+
+    The arguments are those of `assert_template_consistent`.
+    """
     if not isinstance(model, Model):
         raise ConfigError("the template helpers take the fixture llm_tuned")
     return model.template_mismatch(template)
 
 
 def adapter_effective(pair: ModelPair) -> Measurement:
-    """Number of problems of the adapter; `details["problems"]` names them."""
+    """The number of problems of the adapter; `details["problems"]` names them.
+
+    `details` also has the largest change of a log-probability (`logits moved`, nats) and the
+    largest relative update ‖ΔW‖/‖W‖.
+    """
     if not isinstance(pair, ModelPair):
         raise ConfigError("the adapter helpers take the fixture llm_pair")
     return pair.adapter_problems()
 
 
 def wiring(pair: ModelPair, check: str) -> Measurement:
-    """Number of problems that one wiring check finds; `details` has causes, steps and notes."""
+    """The number of problems that one wiring check finds; `details` has causes, steps and notes.
+
+    The arguments are those of `assert_wiring`.
+    """
     if not isinstance(pair, ModelPair):
         raise ConfigError("the wiring helpers take the fixture llm_pair")
-    from pytest_llmdiff.measures.wiring.checks import (
-        measure_wiring,  # with all that the checks read
-    )
+    # Imported here, since the checks import the readers of all files of a training.
+    from pytest_llmdiff.measures.wiring.checks import measure_wiring
 
     return measure_wiring(pair, check)

@@ -1,4 +1,4 @@
-"""What is other between two runs, from their JSON reports."""
+"""What changed between two runs, from their JSON reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_llmdiff.config.options import PLACES
 from pytest_llmdiff.errors import ConfigError
 
 SCHEMA = "pytest-llmdiff/1"
-# From best to worst. What was skipped is not known, and so is no pass.
+# From best to worst. A skipped test is unknown, which is worse than passed.
 SEVERITY = {
     "passed": 0, "skipped": 1, "not_judged": 2, "inconclusive": 2,
     "failed": 3, "error": 3, "regressed": 3,
@@ -21,7 +21,7 @@ SEVERITY = {
 
 @dataclass(frozen=True, kw_only=True)
 class Changed:
-    """A test's outcome in both runs; None where a run has no such test."""
+    """A test's outcome in both runs; None if a run does not have the test."""
 
     test: str
     before: str | None
@@ -30,7 +30,7 @@ class Changed:
 
 @dataclass(frozen=True, kw_only=True)
 class Moved:
-    """A measure of one test with another value or limit than before."""
+    """A measure of one test whose value or limit changed."""
 
     test: str
     name: str
@@ -43,7 +43,7 @@ class Moved:
 
     @property
     def distance(self) -> float:
-        """How far it moved, in limits. Infinite where a value is no number."""
+        """How far it moved, as a multiple of its limit. Infinite if a value is not a number."""
         if self.before is None or self.after is None:
             return float("inf")
         limit = self.limit_after if self.limit_after is not None else self.limit_before
@@ -52,16 +52,17 @@ class Moved:
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """All that is other in the run `after`.
+    """All that changed from one run to the next.
 
-    `worse` are tests that came out worse, or are new and do not pass; `mended` pass now and did
-    not; `other` changed otherwise. What is `gone` is not known any more. `replies` counts, for
-    each side, the prompts of both runs that have another reply now, and all of them.
+    `worse` are tests with a worse outcome, and new ones that do not pass. `fixed` tests pass now
+    and did not before; `other` ones changed in another way; `new` ones pass. `gone` tests are
+    missing from the second run. `replies` counts, for each side, the prompts of both runs whose
+    reply changed, and all of them.
     """
 
     tests: tuple[int, int]
     worse: tuple[Changed, ...]
-    mended: tuple[Changed, ...]
+    fixed: tuple[Changed, ...]
     other: tuple[Changed, ...]
     new: tuple[Changed, ...]
     gone: tuple[Changed, ...]
@@ -78,25 +79,25 @@ def read_report(path: Path) -> dict[str, Any]:
     """A JSON report from its file.
 
     Raises:
-        ConfigError: there is no such file, or it is no report of this form.
+        ConfigError: the file is missing, or is not a report of this schema.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror or error})") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is no JSON file: {error}") from error
-    schema = found.get("schema") if isinstance(found, dict) else None
+        raise ConfigError(f"{path} is not a JSON file: {error}") from error
+    schema = report.get("schema") if isinstance(report, dict) else None
     if schema != SCHEMA:
         raise ConfigError(
-            f"{path} is no report of schema {SCHEMA!r} (it has {schema!r}); pytest … "
+            f"{path} is not a report of schema {SCHEMA!r} (it has {schema!r}); pytest … "
             "--llmdiff-json=FILE writes one"
         )
-    return dict(found)
+    return dict(report)
 
 
 def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
-    """What is other in the second of two reports.
+    """What changed from the first report to the second.
 
     Raises:
         ConfigError: one of them is damaged.
@@ -117,15 +118,15 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
         if test in old
     ]
     added = [Changed(test=t, before=None, after=new[t]["outcome"]) for t in new if t not in old]
-    changed = [found for found in both if found.before != found.after]
-    worse = [found for found in changed if _severity(found.after) > _severity(found.before)]
-    mended = [found for found in changed if found.after == "passed"]
+    changed = [test for test in both if test.before != test.after]
+    worse = [test for test in changed if _severity(test.after) > _severity(test.before)]
+    fixed = [test for test in changed if test.after == "passed"]
     return Changes(
         tests=(len(old), len(new)),
-        worse=(*worse, *(found for found in added if found.after != "passed")),
-        mended=tuple(mended),
-        other=tuple(found for found in changed if found not in worse and found not in mended),
-        new=tuple(found for found in added if found.after == "passed"),
+        worse=(*worse, *(test for test in added if test.after != "passed")),
+        fixed=tuple(fixed),
+        other=tuple(test for test in changed if test not in worse and test not in fixed),
+        new=tuple(test for test in added if test.after == "passed"),
         gone=tuple(
             Changed(test=t, before=old[t]["outcome"], after=None) for t in old if t not in new
         ),
@@ -141,12 +142,12 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
 
 
 def _tests(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    found: dict[str, Mapping[str, Any]] = {}
+    tests: dict[str, Mapping[str, Any]] = {}
     for test in report["tests"]:
-        if not isinstance(test["test"], str) or test["test"] in found:
-            raise ValueError(f"the test {test['test']!r} is no name, or is there twice")
-        found[test["test"]] = test
-    return found
+        if not isinstance(test["test"], str) or test["test"] in tests:
+            raise ValueError(f"the test {test['test']!r} is not a name, or appears twice")
+        tests[test["test"]] = test
+    return tests
 
 
 def _severity(outcome: str | None) -> int:
@@ -176,7 +177,7 @@ def _moved(test: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> It
 
 
 def _values(test: Mapping[str, Any]) -> dict[tuple[Any, ...], Mapping[str, Any]]:
-    """Verdicts by what they are of: a measure, a probe, a side of the limit, a part of a set."""
+    """Verdicts by measure, probe, side of the limit, and scope of the set."""
     return {
         (v["name"], v["probe"], v["bound"], v["set"] and v["set"]["scope"]): v
         for v in test["verdicts"]
@@ -196,7 +197,7 @@ def _conditions(report: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: report[name] for name in ("version", "base", "tuned")},
         **{name: held["value"] for name, held in report["settings"].items() if name not in PLACES},
-        # As resolved last: `auto` on both sides may have come out differently.
+        # `auto` on both sides may have been resolved differently.
         **{f"resolved {name}": value for name, value in report["resolved"].items()},
     }
 

@@ -1,4 +1,4 @@
-"""The text of what is other between two runs: what got worse comes first."""
+"""The changes between two runs as text: what got worse comes first."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
+from pytest_llmdiff.data.text.printing import number, printable, shortened
 from pytest_llmdiff.reports.diff.diff import Changed, Changes, Moved
-from pytest_llmdiff.reports.text import number, printable, shortened
 
 SHOWN = 20  # tests of a kind, and measures
 
@@ -17,14 +17,14 @@ def changes_lines(changes: Changes) -> Iterator[str]:
     before, after = changes.tests
     yield f"{before} tests before, {after} after"
     for name, was, now in changes.settings:
-        yield f"  other {name}: {_value(was)} → {_value(now)}"
-    for side, (other, all_) in changes.replies.items():
-        if other:
-            yield f"  {other} of {all_} replies of the {side} model are other"
+        yield f"  {name} changed: {_value(was)} → {_value(now)}"
+    for side, (changed, count) in changes.replies.items():
+        if changed:
+            yield f"  {changed} of {count} replies of the {side} model differ"
     yield from _tests("got worse", changes.worse)
     yield from _tests("gone", changes.gone)
-    yield from _tests("mended", changes.mended)
-    yield from _tests("other", changes.other)
+    yield from _tests("fixed", changes.fixed)
+    yield from _tests("otherwise changed", changes.other)
     yield from _tests("new", changes.new)
     yield from _measures(changes.moved)
     if changes.got_worse:
@@ -33,14 +33,14 @@ def changes_lines(changes: Changes) -> Iterator[str]:
         yield "nothing got worse"
 
 
-def _tests(title: str, found: Sequence[Changed]) -> Iterator[str]:
-    if found:
-        yield f"{title}: {len(found)}"
-    for change in found[:SHOWN]:
+def _tests(title: str, tests: Sequence[Changed]) -> Iterator[str]:
+    if tests:
+        yield f"{title}: {len(tests)}"
+    for change in tests[:SHOWN]:
         outcomes = [_outcome(o) for o in (change.before, change.after) if o is not None]
         yield f"  {printable(change.test)}: {' → '.join(outcomes)}"
-    if len(found) > SHOWN:
-        yield f"  and {len(found) - SHOWN} more"
+    if len(tests) > SHOWN:
+        yield f"  and {len(tests) - SHOWN} more"
 
 
 def _measures(moved: Sequence[Moved]) -> Iterator[str]:
@@ -48,16 +48,16 @@ def _measures(moved: Sequence[Moved]) -> Iterator[str]:
         return
     yield "moved:"
     values: dict[str, list[tuple[float, float]]] = {}
-    for found in moved:
-        if found.before is not None and found.after is not None:
-            values.setdefault(found.name, []).append((found.before, found.after))
+    for move in moved:
+        if move.before is not None and move.after is not None:
+            values.setdefault(move.name, []).append((move.before, move.after))
     for name, pairs in values.items():
         if len(pairs) > 1:
             was, now = (number(median(side)) for side in zip(*pairs, strict=True))
             yield f"  {printable(name)}: median {was} → {now} over the {len(pairs)} that moved"
-    for found in moved[:SHOWN]:
-        was, now = (_number(value) for value in (found.before, found.after))
-        yield f"  {printable(found.name)} {was} → {now}{_limit(found)}  {printable(found.test)}"
+    for move in moved[:SHOWN]:
+        was, now = (_number(value) for value in (move.before, move.after))
+        yield f"  {printable(move.name)} {was} → {now}{_limit(move)}  {printable(move.test)}"
     if len(moved) > SHOWN:
         yield f"  and {len(moved) - SHOWN} more"
 

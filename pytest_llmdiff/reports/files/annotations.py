@@ -11,19 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.data.text.printing import printable, shortened
 from pytest_llmdiff.reports.order import OPEN, decisive, short, worst_first
 from pytest_llmdiff.reports.outcomes import kind_of
-from pytest_llmdiff.reports.phrases import phrase_of
 from pytest_llmdiff.reports.run_facts import RunFacts
-from pytest_llmdiff.reports.text import printable, shortened
+from pytest_llmdiff.reports.verdict_cells import phrase_of
 
-# GitHub shows so many errors of a step, and as many warnings.
+# GitHub shows this many errors of a step, and as many warnings.
 SHOWN = 10
 LINES = 12  # of a failure's text
 
 
 def annotation_lines(facts: RunFacts, root: Path, workspace: Path) -> Iterator[str]:
-    """One for each line of the tests that has failures, the worst first."""
+    """One annotation for each line of the tests with failures, the worst first."""
     places: dict[tuple[str | None, int | None], list[dict[str, Any]]] = {}
     for row in worst_first(facts.rows.values()):
         if kind_of(row) in OPEN:
@@ -38,9 +38,9 @@ def annotation_lines(facts: RunFacts, root: Path, workspace: Path) -> Iterator[s
 
 
 def _file(path: Path, workspace: Path) -> str | None:
-    """The path in the repository; None for what lies elsewhere, such as the ready-made suites."""
-    found = os.path.relpath(os.path.realpath(path), os.path.realpath(workspace))
-    return None if found.startswith("..") else Path(found).as_posix()
+    """The path in the repository; None for files elsewhere, such as the ready-made suites."""
+    inside = os.path.relpath(os.path.realpath(path), os.path.realpath(workspace))
+    return None if inside.startswith("..") else Path(inside).as_posix()
 
 
 def _annotation(level: str, file: str | None, line: int | None, rows: list[dict[str, Any]]) -> str:
@@ -51,8 +51,8 @@ def _annotation(level: str, file: str | None, line: int | None, rows: list[dict[
     text = [short(first["test"]), *(first["message"] or "").splitlines()[:LINES]]
     properties = {"file": file, "line": line, "title": f"llmdiff: {what}{more}"}
     shown = ",".join(f"{k}={_property(str(v))}" for k, v in properties.items() if v is not None)
-    told = "\n".join(shortened(printable(line)) for line in text)
-    return f"::{level} {shown}::{_data(told)}"
+    message = "\n".join(shortened(printable(line)) for line in text)
+    return f"::{level} {shown}::{_data(message)}"
 
 
 def _data(text: str) -> str:

@@ -14,7 +14,7 @@ from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.reports.outcomes import kind_of
 
 INFO = "dataset_info.json"
-# Not the formatting "openai": that one adds a remark of its own to every system prompt.
+# Not the formatting "openai", which adds a remark to every system prompt.
 _TAGS = {
     "role_tag": "role",
     "content_tag": "content",
@@ -31,15 +31,15 @@ _COLUMNS: Mapping[str, Sequence[str]] = {
 }
 _TITLES = {"llmdiff_sft": "SFT", "llmdiff_dpo": "DPO", "llmdiff_kto": "KTO"}
 NAMES = tuple(_COLUMNS)
-BEYOND = "beyond the ones that the reports hold of a test"
-SERVED = "how the tuned model is served differs, which no training mends"
+BEYOND = "more than the reports keep of one test"
+SERVED = "the served model differs from the tuned one, which training cannot fix"
 
 Records = dict[str, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Pair:
-    """A failing probe with the answer wanted and the one it got."""
+    """A failing probe with the wanted answer and the one that it got."""
 
     probe: str
     messages: list[dict[str, str]]
@@ -54,13 +54,13 @@ class _Pair:
 
 
 def write_export(rows: Mapping[str, dict[str, Any]], folder: Path) -> list[str]:
-    """Write the failing probes of a run's rows into the folder; the lines say what was written.
+    """Write the failing probes of a run into the folder. Returns lines that say what was written.
 
-    A probe's reference is the answer to learn, else the base's reply; the tuned reply is the one
-    to unlearn. Entries of others in the folder's dataset_info.json stay.
+    The answer to learn is a probe's reference, or else the base's reply; the answer to unlearn is
+    the tuned reply. Other entries in the folder's dataset_info.json stay.
 
     Raises:
-        ConfigError: the folder's dataset_info.json is broken, or the folder cannot be written to.
+        ConfigError: the folder's dataset_info.json is broken, or the folder is not writable.
             Nothing is overwritten then.
     """
     left_out: Counter[str] = Counter()
@@ -75,8 +75,8 @@ def write_export(rows: Mapping[str, dict[str, Any]], folder: Path) -> list[str]:
             _write_all(folder, info, written)
     except OSError as error:
         raise ConfigError(
-            f"the export folder {folder} cannot be written to ({error.strerror or error}); "
-            "expected a folder that can"
+            f"the export folder {folder} is not writable ({error.strerror or error}): give one "
+            "that is"
         ) from error
     return _lines(records, pairs, left_out, folder)
 
@@ -89,11 +89,11 @@ def _lines(
         listed = f"{', '.join(counts[:-1])} and {counts[-1]}"
         lines = [f"export: {listed} records in {folder}"]
     else:
-        lines = ["export: nothing was written, for no failing probe can be exported"]
+        lines = ["export: nothing was written: no failing probe can be exported"]
     lines += [f"export: left out {count}: {reason}" for reason, count in left_out.items()]
     if count := sum(pair.cut_off for pair in pairs):
         lines.append(
-            f"export: {count} chosen base replies end at max_new_tokens; complete them "
+            f"export: {count} chosen base replies are cut at max_new_tokens; complete them "
             "before training on them (cut_off: true)"
         )
     return lines
@@ -123,22 +123,22 @@ def _pairs(rows: Mapping[str, dict[str, Any]], left_out: Counter[str]) -> Iterat
 
 
 def _failing(row: Mapping[str, Any], left_out: Counter[str]) -> Iterator[dict[str, Any]]:
-    """The comparisons that regressed; all of them where only an assertion of the test's own failed.
+    """The comparisons that regressed, or all of them if only the test's own assertion failed.
 
-    What was not judged is no example of a bad reply.
+    A reply that was not judged is not an example of a bad one.
     """
     regressed = {
         verdict["probe"] for verdict in row["verdicts"] if verdict["outcome"] == "regressed"
     }
     known = {comparison["probe"] for comparison in row["comparisons"]}
-    # A verdict on a list of comparisons, or on a model, names no probe.
+    # A verdict on a set or on a model names no probe.
     if named := regressed - {None}:
         if missing := len(named - known):
             left_out["compared while its test ran, so the report has no replies"] += missing
         held = Counter(v["name"] for v in row["verdicts"] if v["outcome"] == "regressed")
         if beyond := sum(f["regressed"] - held[name] for name, f in row["many"].items()):
             left_out[BEYOND] += beyond
-        yield from (found for found in row["comparisons"] if found["probe"] in named)
+        yield from (each for each in row["comparisons"] if each["probe"] in named)
     else:
         if beyond := row["compared"] - len(row["comparisons"]):
             left_out[BEYOND] += beyond
@@ -170,15 +170,15 @@ def _unusable(pair: _Pair) -> str | None:
     try:
         json.dumps([pair.messages, pair.chosen, pair.rejected], ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        return "its text holds half of a surrogate pair, which UTF-8 has not"
+        return "its text contains half of a surrogate pair, which UTF-8 cannot encode"
     return None
 
 
 def _with_the_best_source(pairs: Iterable[_Pair]) -> list[_Pair]:
-    """Where one test knows a reference for a prompt, the base's reply to it is no second target."""
-    found = list(pairs)
-    answered = {pair.prompt for pair in found if pair.source == "reference"}
-    return [pair for pair in found if pair.source == "reference" or pair.prompt not in answered]
+    """Drops the base's reply as a target for prompts for which some test has a reference."""
+    all_ = list(pairs)
+    answered = {pair.prompt for pair in all_ if pair.source == "reference"}
+    return [pair for pair in all_ if pair.source == "reference" or pair.prompt not in answered]
 
 
 # From pairs to files
@@ -205,7 +205,7 @@ def _records(pairs: Sequence[_Pair]) -> Records:
             ("llmdiff_kto", {"messages": undesired, "label": False}, of_tuned),
         )
         for name, content, extra in candidates:
-            # Two rejected answers to one prompt share their chosen one.
+            # Two rejected answers to one prompt share a chosen one.
             key = name + json.dumps(content)
             if key not in seen:
                 seen.add(key)
@@ -226,17 +226,17 @@ def _info(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        info = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ConfigError(
             f"{path} is broken ({error}); repair it or export into another folder"
         ) from error
-    if not isinstance(found, dict):
+    if not isinstance(info, dict):
         raise ConfigError(
-            f"{path} holds no object with an entry per data set; repair it or export into another "
+            f"{path} is not an object with an entry per data set; repair it or export into another "
             "folder"
         )
-    return found
+    return info
 
 
 def _write_all(folder: Path, info: dict[str, Any], written: Records) -> None:
@@ -245,7 +245,7 @@ def _write_all(folder: Path, info: dict[str, Any], written: Records) -> None:
         folder / f"{name}.json": json.dumps(found, ensure_ascii=False, indent=2)
         for name, found in written.items()
     }
-    # LLaMA-Factory opens this one in the system's encoding.
+    # ASCII: LLaMA-Factory opens this file in the system's encoding.
     info = {**info, **{name: _entry(name) for name in written}}
     drafts[folder / INFO] = json.dumps(info, ensure_ascii=True, indent=2)
     parts = {path: path.with_name(path.name + ".part") for path in drafts}

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.data.strict_json import plain
 from pytest_llmdiff.errors import hidden
 from pytest_llmdiff.reports.diff.diff import SCHEMA
 from pytest_llmdiff.reports.outcomes import counts, kind_of
-from pytest_llmdiff.reports.rows import plain
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
 
 OTHER = re.compile(r"[^\x20-\x7e\n]")
@@ -19,7 +19,6 @@ OTHER = re.compile(r"[^\x20-\x7e\n]")
 
 def report(facts: RunFacts) -> dict[str, Any]:
     settings = facts.settings
-    found = counts(facts.rows)
     return {
         "schema": SCHEMA,
         "version": installed_version("pytest-llmdiff"),
@@ -33,7 +32,7 @@ def report(facts: RunFacts) -> dict[str, Any]:
         "notes": list(facts.notes),
         "warnings": list(facts.warnings),
         "exit_code": facts.exit_code,
-        "summary": {name.replace(" ", "_"): count for name, count in found.items()},
+        "summary": {name.replace(" ", "_"): count for name, count in counts(facts.rows).items()},
         "tests": [
             {
                 "test": row["test"],
@@ -61,11 +60,11 @@ def write_json(facts: RunFacts, path: Path) -> None:
     path.write_text(OTHER.sub(_escaped, text) + "\n", encoding="utf-8")
 
 
-def _escaped(found: re.Match[str]) -> str:
-    """Chinese stays as it is, for who reads or searches the file; what a terminal must not get, or
-    UTF-8 cannot hold, does not."""
-    character = found[0]
+def _escaped(match: re.Match[str]) -> str:
+    """Escapes characters that would steer a terminal, or that UTF-8 cannot encode. Chinese stays
+    readable and searchable."""
+    character = match[0]
     if not hidden(character):
         return character
-    # JSON would leave U+007F as it is, and writes those beyond four digits as two.
+    # json.dumps would not escape U+007F, but handles characters that need two escapes.
     return f"\\u{ord(character):04x}" if character <= "\uffff" else json.dumps(character)[1:-1]

@@ -1,14 +1,14 @@
-"""What JUnit files have of a test besides its measures: short, and readable in a table."""
+"""The properties of a test in JUnit files, besides its measures: short, for a table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from pytest_llmdiff.data.text.printing import printable, shortened
 from pytest_llmdiff.reports.order import comparison_of, decisive
 from pytest_llmdiff.reports.outcomes import kind_of
-from pytest_llmdiff.reports.phrases import phrase_of
-from pytest_llmdiff.reports.text import printable, shortened
+from pytest_llmdiff.reports.verdict_cells import phrase_of
 
 LONGEST = 200  # columns
 

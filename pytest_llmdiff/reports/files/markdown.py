@@ -1,4 +1,4 @@
-"""A summary in GitHub's Markdown, that a reviewer can act on."""
+"""A summary in GitHub's Markdown, for reviewers."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.data.text.printing import printable, shortened
 from pytest_llmdiff.reports.advice import advice
 from pytest_llmdiff.reports.order import OPEN, comparison_of, decisive, short, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
-from pytest_llmdiff.reports.phrases import interval_of, limit_of, measure_of, value_of
-from pytest_llmdiff.reports.remarks import remarks
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
-from pytest_llmdiff.reports.text import printable, shortened
+from pytest_llmdiff.reports.run_notes import run_notes
+from pytest_llmdiff.reports.verdict_cells import interval_of, limit_of, measure_of, value_of
 
-# GitHub drops the summary of a step that is larger.
+# GitHub drops a larger summary of a step.
 LARGEST = 1024 * 1024
 PROMPT = 100  # columns
 ROWS = 100
-# All that Markdown, HTML, GitHub's mentions, references, links and formulas begin with.
-MEANT = re.compile(r"[&<>|`*_\[\]()!#@:\\~{}$\"'=+^-]|www\.", re.IGNORECASE)
+# The beginnings of markup in Markdown and HTML, and of GitHub's mentions, references, links and
+# formulas.
+MARKUP = re.compile(r"[&<>|`*_\[\]()!#@:\\~{}$\"'=+^-]|www\.", re.IGNORECASE)
 SIGN = {
     "regressed": "❌", "error": "❌", "failed": "❌", "not judged": "❔", "inconclusive": "❔",
     "skipped": "➖", "passed": "✅",
@@ -33,15 +34,14 @@ def write_markdown(facts: RunFacts, path: Path) -> None:
 
 
 def append_markdown(facts: RunFacts, path: Path) -> None:
-    """Add the summary to what other steps have written, as far as there is room for it."""
+    """Add the summary to those of other steps, as far as there is room for it."""
     taken = path.stat().st_size if path.exists() else 0
     with path.open("a", encoding="utf-8") as stream:
         stream.write(markdown_text(facts, LARGEST - taken - 1))
 
 
 def markdown_text(facts: RunFacts, most: int) -> str:
-    """At most so many bytes: the head always, unless it is itself too long, and as many rows as
-    there is room for."""
+    """At most `most` bytes: the head, and as many rows as fit; nothing if the head does not fit."""
     rows = worst_first(facts.rows.values())
     open_ = [row for row in rows if kind_of(row) in OPEN]
     shown = min(ROWS, len(open_))
@@ -55,9 +55,9 @@ def markdown_text(facts: RunFacts, most: int) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text as one that Markdown shows as it is, on one line."""
-    return MEANT.sub(
-        lambda found: "".join(f"&#{ord(character)};" for character in found[0]), printable(text)
+    """A text on one line, escaped so that Markdown shows it literally."""
+    return MARKUP.sub(
+        lambda match: "".join(f"&#{ord(character)};" for character in match[0]), printable(text)
     )
 
 
@@ -66,11 +66,10 @@ def _code(text: str) -> str:
 
 
 def _lines(facts: RunFacts, open_: list[dict[str, Any]], shown: int) -> Iterator[str]:
-    found = counts(facts.rows)
-    told = ", ".join(f"{count} {name}" for name, count in found.items() if count)
-    told = told or "no test used the models"
-    sign = SIGN["regressed" if open_ else "passed" if found["passed"] else "skipped"]
-    yield f"## {sign} llmdiff: {told}"
+    numbers = counts(facts.rows)
+    outcomes = ", ".join(f"{count} {name}" for name, count in numbers.items() if count)
+    sign = SIGN["regressed" if open_ else "passed" if numbers["passed"] else "skipped"]
+    yield f"## {sign} llmdiff: {outcomes or 'no test used the models'}"
     yield ""
     models = " → ".join(_code(str(spec)) for spec in (facts.settings.base, facts.settings.tuned))
     ran = ", ".join(f"{escaped(name)} {_code(value)}" for name, value in facts.resolved.items())
@@ -83,8 +82,8 @@ def _lines(facts: RunFacts, open_: list[dict[str, Any]], shown: int) -> Iterator
         yield _row(place, row)
     if len(open_) > shown:
         yield ""
-        yield f"and {len(open_) - shown} more, which the terminal and the other reports have"
-    if hints := list(advice(open_, found)):
+        yield f"and {len(open_) - shown} more, in the terminal and the other reports"
+    if hints := list(advice(open_, numbers)):
         yield ""
         yield "**Next**"
         yield ""
@@ -96,7 +95,7 @@ def _lines(facts: RunFacts, open_: list[dict[str, Any]], shown: int) -> Iterator
         yield from _commands(facts, open_[:shown])
         yield ""
         yield "</details>"
-    notes = [*facts.warnings, *remarks(facts)]
+    notes = [*facts.warnings, *run_notes(facts)]
     if notes and (shown or not open_):  # they have to fit as well
         yield ""
         yield f"<details><summary>{len(notes)} notes</summary>"
@@ -127,7 +126,7 @@ def _row(place: int, row: Mapping[str, Any]) -> str:
 
 
 def _commands(facts: RunFacts, rows: list[dict[str, Any]]) -> Iterator[str]:
-    """One code block, whose fence no command can end."""
+    """One code block, with a fence that no command can close."""
     commands = [printable(rerun_of(row, facts)) for row in rows]
     longest = max((len(run) for c in commands for run in re.findall("`+", c)), default=0)
     fence = "`" * max(3, longest + 1)

@@ -1,4 +1,4 @@
-"""Writes what a run used out of the store, for `replay:FILE`."""
+"""Writes the rows of the store that a run used to a file, for `replay:FILE`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pytest_llmdiff.config.specs import Spec
 from pytest_llmdiff.engines.replay import KIND, VERSION
 from pytest_llmdiff.store import Store
 
-TOGETHER = 256  # rows in memory: those of divergences are large
+BATCH = 256  # rows in memory: divergences are large
 
 
 def write_recording(store: Store, run_id: str, specs: Sequence[Spec], path: Path) -> None:
-    """One JSON line per reply, divergence, score and check that the run's tests asked for.
+    """One JSON line for each reply, divergence, score and check that the run's tests used.
 
-    Every process of the run has left the keys that it used in the store. The file appears whole
+    Each process of the run has left the keys that it used in the store. The file is written whole
     or not at all.
     """
     name = f"used {run_id}"
@@ -37,7 +37,7 @@ def _lines(store: Store, used: Sequence[str], specs: Sequence[Spec]) -> Iterator
         kind, _, side = kinds.partition(" ")
         begun = f"{kinds} "
         keys = iter(sorted(key.removeprefix(begun) for key in used if key.startswith(begun)))
-        while part := list(islice(keys, TOGETHER)):
+        while part := list(islice(keys, BATCH)):
             rows = store.get(kind, part)
             for key in part:
                 yield {"kind": kind, **_recorded(kind, side, rows[key])}
@@ -52,6 +52,6 @@ def _recorded(kind: str, side: str, row: Mapping[str, Any]) -> Mapping[str, Any]
         return {"request": row["request"], "value": value}
     if kind == "score":
         value = {name: row[name] for name in ("value", "unsupported", "details")}
-        told = {name: row.get(name) for name in ("scorer", "languages", "inputs")}
-        return {**told, "value": value}
+        about = {name: row.get(name) for name in ("scorer", "languages", "inputs")}
+        return {**about, "value": value}
     return row

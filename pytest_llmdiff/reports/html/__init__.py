@@ -1,4 +1,4 @@
-"""The HTML report: one file that needs no network."""
+"""The HTML report: one file that works offline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two replies side by side: what both have, and what only one has."""
+"""Aligns two replies: the pieces that both have, and the pieces of only one."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from difflib import SequenceMatcher
 # Scripts without spaces between words: each character by itself (kana, Han, and Thai's block).
 _SINGLE = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 WORD = re.compile(rf"[{_SINGLE}]|[^\W{_SINGLE}]+\s*|\s+|[^\w\s]\s*")
-# Beyond so many words the time of a comparison, which grows with their square, is felt.
+# Words beyond which the time of an alignment, which is quadratic, becomes noticeable.
 MOST = 1500
-# Words that both have by accident, between words that differ, are not worth their own marks.
+# Fewer shared words than this between words that differ are a coincidence, and get no marks.
 ACCIDENTAL = 2
-# Replies that share less than this have nothing in common that could be shown.
+# Replies that share less than this are shown as entirely different.
 RELATED = 0.2
 
 
 def segments(base: str, tuned: str) -> list[str]:
-    """Pieces of both in order, each behind its sign: `=` in both, `-` in the base's, `+` in the
-    tuned model's. Those without the other's sign, joined, are the text of a side."""
+    """The pieces of both in order, each with a sign: `=` for both, `-` for the base's, `+` for the
+    tuned model's. The pieces of `=` and of one sign, joined, are the text of that side."""
     if base == tuned:
         return ["=" + base] if base else []
     ours, theirs = WORD.findall(base), WORD.findall(tuned)
-    found = list(_merged(_pieces(ours, theirs)))
-    shared = sum(len(words) for sign, words in found if sign == "=")
+    pieces = list(_merged(_pieces(ours, theirs)))
+    shared = sum(len(words) for sign, words in pieces if sign == "=")
     if 2 * shared < RELATED * (len(ours) + len(theirs)):
-        found = [("-", ours), ("+", theirs)]
-    return [sign + "".join(words) for sign, words in found if words]
+        pieces = [("-", ours), ("+", theirs)]
+    return [sign + "".join(words) for sign, words in pieces if words]
 
 
 Piece = tuple[str, list[str]]
@@ -47,7 +47,7 @@ def _pieces(ours: list[str], theirs: list[str]) -> Iterator[Piece]:
 
 
 def _ends(ours: list[str], theirs: list[str]) -> Iterator[Piece]:
-    """The common beginning and end, and all between as different."""
+    """The common beginning and end, with all between as different."""
     least = min(len(ours), len(theirs))
     head = next((n for n in range(least) if ours[n] != theirs[n]), least)
     tail = next((n for n in range(least - head) if ours[-1 - n] != theirs[-1 - n]), least - head)
@@ -58,7 +58,7 @@ def _ends(ours: list[str], theirs: list[str]) -> Iterator[Piece]:
 
 
 def _merged(pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """Changes with no more than accidental words between them as one change."""
+    """Joins changes that only accidental words separate."""
     held = [piece for piece in pieces if piece[1]]
     gone: list[str] = []
     come: list[str] = []

@@ -1,4 +1,4 @@
-"""Where the lines and bars of the page's plots are. The template draws them."""
+"""The geometry of the page's plots. The template draws them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from pytest_llmdiff.data.text.printing import number
 from pytest_llmdiff.reports.order import short
-from pytest_llmdiff.reports.phrases import SIGNS, interval_of, limit_of, measure_of, value_of
-from pytest_llmdiff.reports.text import number
+from pytest_llmdiff.reports.verdict_cells import SIGNS, interval_of, limit_of, measure_of, value_of
 
-# Units of the drawings; they are scaled to the width that there is.
+# Units of the drawings, which the page scales to its width.
 WIDTH, HEIGHT = 320.0, 72.0
 BINS = 32
 LIMITS = 3  # lines in one plot
@@ -29,7 +29,7 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A line across a plot, with what it says."""
+    """A line across a plot, with its label."""
 
     x: float
     text: str
@@ -52,8 +52,8 @@ class Distribution:
     noise: Mark | None
 
     @property
-    def said(self) -> str:
-        """The same for who cannot see it."""
+    def label(self) -> str:
+        """The plot in words, for screen readers."""
         parts = [f"{self.name}: {self.count} values, median {self.median}, largest {self.largest}"]
         parts += [f"limit {mark.text}" for mark in self.limits]
         parts += [f"noise reaches {self.noise.text}"] if self.noise else []
@@ -62,7 +62,7 @@ class Distribution:
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """The estimate of a set with its bounds, and what it was held against."""
+    """The estimate of a set with its interval and its limit."""
 
     name: str
     test: str
@@ -70,7 +70,7 @@ class Interval:
     outcome: str
     value: str
     limit: str
-    said: str
+    label: str
     low: float
     high: float
     at: float | None
@@ -80,15 +80,15 @@ class Interval:
 
 def distributions(rows: Sequence[Mapping[str, Any]]) -> list[Distribution]:
     """A plot for each measure, in the order of their first appearance."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    by_name: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         for verdict in row["verdicts"]:
             if verdict["set"] is None and verdict["value"] is not None:
-                found.setdefault(verdict["name"], []).append(verdict)
-    # Findings, of which there is one or none for a model, are no distribution.
+                by_name.setdefault(verdict["name"], []).append(verdict)
+    # A measure of a model, rather than of probes, has a single value and no distribution.
     return [
         _distribution(name, verdicts)
-        for name, verdicts in found.items()
+        for name, verdicts in by_name.items()
         if any(v["probe"] is not None for v in verdicts)
     ]
 
@@ -125,8 +125,8 @@ def _distribution(name: str, verdicts: Sequence[Mapping[str, Any]]) -> Distribut
 
 
 def _bars(verdicts: Sequence[Mapping[str, Any]], low: float, high: float) -> list[Bar]:
-    """Counts by value; what broke its limit stands on top. Heights go by the square root, so that
-    a single value beside thousands is seen."""
+    """Counts by value, with those that broke their limit on top. Heights are square roots, so that
+    a single value beside thousands is visible."""
     kept, broken = [0] * BINS, [0] * BINS
     for verdict in verdicts:
         place = min(BINS - 1, int(BINS * (verdict["value"] - low) / (high - low)))
@@ -154,17 +154,17 @@ def _bars(verdicts: Sequence[Mapping[str, Any]], low: float, high: float) -> lis
     return bars
 
 
-def intervals(found: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[Interval]:
-    """One line for each verdict on a set; given with the test's name and the link to it.
+def intervals(sets: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[Interval]:
+    """One line for each verdict on a set, from the test's name, the link to it, and the verdict.
 
-    All of one measure have one scale.
+    All verdicts of a measure share a scale.
     """
     ends: dict[str, list[float]] = {}
-    for _, _, verdict in found:
+    for _, _, verdict in sets:
         held = verdict["set"]
         numbers = (verdict["value"], verdict["limit"], verdict["noise"], held["low"], held["high"])
         ends.setdefault(verdict["name"], [0.0]).extend(n for n in numbers if n is not None)
-    return [_interval(test, link, v, ends[v["name"]]) for test, link, v in found]
+    return [_interval(test, link, v, ends[v["name"]]) for test, link, v in sets]
 
 
 def _interval(test: str, link: str, verdict: Mapping[str, Any], ends: Sequence[float]) -> Interval:
@@ -185,8 +185,8 @@ def _interval(test: str, link: str, verdict: Mapping[str, Any], ends: Sequence[f
         outcome=verdict["outcome"],
         value=value_of(verdict),
         limit=limit,
-        said=f"{value_of(verdict)}, {interval_of(verdict)}{', limit ' + limit if limit else ''}",
-        # An end that is not known reaches as far as the drawing does.
+        label=f"{value_of(verdict)}, {interval_of(verdict)}{', limit ' + limit if limit else ''}",
+        # An unknown end extends to the edge of the drawing.
         low=start if start is not None else 0.0,
         high=end if end is not None else WIDTH,
         at=at,

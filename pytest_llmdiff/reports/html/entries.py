@@ -1,4 +1,4 @@
-"""The tests of a run as the page's script reads them: short, and with nothing left to reckon."""
+"""The tests of a run as the page's script reads them: compact, with every text ready to show."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from pytest_llmdiff.reports.html.alignment import segments
 from pytest_llmdiff.reports.html.folds import comparison_folds, row_folds
 from pytest_llmdiff.reports.order import OPEN, decisive, signed_excess
 from pytest_llmdiff.reports.outcomes import kind_of
-from pytest_llmdiff.reports.phrases import interval_of, limit_of, measure_of, value_of
+from pytest_llmdiff.reports.verdict_cells import interval_of, limit_of, measure_of, value_of
 
-# Characters of texts in the file: half for tests that ask for something, half for the others.
+# Characters of texts in the file: half for tests that need action, half for the others.
 BUDGET = 10_000_000
 LEAST, LONGEST = 400, 20_000  # of one text
 # The same for failures as pytest shows them.
 MESSAGES, MESSAGE = 4_000_000, 8_000
 SUITE = re.compile(r"pytest_llmdiff/suites/(\w+)/")
-# All but ASCII, kana, Han and Hangul, of which no character is hidden: most of any text.
+# All but ASCII, kana, Han and Hangul, which make up most texts and have no hidden characters.
 _DOUBTFUL = re.compile(r"[^\n\t -~\u3041-\u3096\u30a1-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
 def visible(text: str) -> str:
-    """Control, format and bidirectional characters as their numbers; line ends and tabs stay."""
+    """Replaces control, format and bidirectional characters, but line ends and tabs, by their
+    numbers."""
     return _DOUBTFUL.sub(_numbered, text.replace("\r\n", "\n"))
 
 
-def _numbered(found: re.Match[str]) -> str:
-    return f"⟦U+{ord(found[0]):04X}⟧" if hidden(found[0]) else found[0]
+def _numbered(match: re.Match[str]) -> str:
+    return f"⟦U+{ord(match[0]):04X}⟧" if hidden(match[0]) else match[0]
 
 
 def link_of(test: str) -> str:
@@ -41,8 +42,8 @@ def link_of(test: str) -> str:
 
 def suite_of(test: str) -> str:
     """The ready-made suite of a test, or else its file."""
-    found = SUITE.search(test)
-    return f"suite {found[1]}" if found else test.partition("::")[0].rpartition("/")[2]
+    match = SUITE.search(test)
+    return f"suite {match[1]}" if match else test.partition("::")[0].rpartition("/")[2]
 
 
 def tags_of(row: Mapping[str, Any]) -> list[str]:
@@ -50,7 +51,7 @@ def tags_of(row: Mapping[str, Any]) -> list[str]:
 
 
 def entries(rows: Sequence[dict[str, Any]], order: Mapping[str, int]) -> list[dict[str, Any]]:
-    """The rows in their order; `order` has the place of each test in the run."""
+    """The rows in their order; `order` has the index of each test in the run."""
     open_ = [row for row in rows if kind_of(row) in OPEN]
     others = [row for row in rows if kind_of(row) not in OPEN]
     room = {True: _room(open_), False: _room(others)}
@@ -59,13 +60,13 @@ def entries(rows: Sequence[dict[str, Any]], order: Mapping[str, int]) -> list[di
 
 
 def _room(rows: Iterable[Mapping[str, Any]]) -> int:
-    """Characters that each text may have, so that all of them keep to their half."""
+    """How long each text may be, so that all of them fit into their half of the budget."""
     comparisons = (comparison for row in rows for comparison in row["comparisons"])
     return _share((len(text) for c in comparisons for text in _texts(c)), BUDGET // 2, LONGEST)
 
 
 def _texts(comparison: Mapping[str, Any]) -> Iterator[str]:
-    """All of a comparison that is as long as somebody made it."""
+    """The texts of a comparison that have no maximum length."""
     for side in ("base", "tuned"):
         yield comparison[side]["text"]
         yield comparison[side]["reasoning"] or ""
@@ -74,7 +75,7 @@ def _texts(comparison: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _share(lengths: Iterable[int], budget: int, most: int) -> int:
-    """The length to cut at so that all together keep to the budget; short ones leave more to the
+    """The length to cut texts at so that all fit into the budget; short texts leave more to the
     others."""
     left, ordered = budget, sorted(lengths)
     for place, length in enumerate(ordered):
@@ -110,7 +111,7 @@ def _entry(row: dict[str, Any], place: int, room: int, message: int) -> dict[str
 
 
 def _title(row: Mapping[str, Any]) -> str:
-    """The prompt of a test that has one, else the test's name."""
+    """The prompt of a test with a single one, else the test's name."""
     probes = {comparison["probe"] for comparison in row["comparisons"]}
     if len(probes) == 1:
         return _line(row["comparisons"][0]["prompt"])
@@ -119,7 +120,7 @@ def _title(row: Mapping[str, Any]) -> str:
 
 
 def _worst_first(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The comparisons of a test: those that break a limit, then the worst of a set, then others."""
+    """The comparisons of a test: first those that break a limit, then the worst of a set."""
     places: dict[str, float] = {}
     for verdict in row["verdicts"]:
         if verdict["probe"] is not None and verdict["outcome"] != "passed":
@@ -128,9 +129,9 @@ def _worst_first(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         if verdict["set"]:
             for place, worst in enumerate(verdict["set"]["worst"]):
                 places.setdefault(worst["probe"], -1 / (1 + place))
-    # Two helpers that read one set have each comparison twice.
-    found = {(c["probe"], *c["sides"]): c for c in row["comparisons"]}.values()
-    return sorted(found, key=lambda comparison: places.get(comparison["probe"], 0.0))
+    # Two helpers on one set leave each comparison twice.
+    distinct = {(c["probe"], *c["sides"]): c for c in row["comparisons"]}.values()
+    return sorted(distinct, key=lambda comparison: places.get(comparison["probe"], 0.0))
 
 
 def _verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From the facts of a run to the page."""
+"""Makes the page from the facts of a run."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from typing import Any
 
 from pytest_llmdiff.config.options import PLACES
 from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.data.text.printing import number
 from pytest_llmdiff.reports.advice import advice
 from pytest_llmdiff.reports.html.charts import HEIGHT, WIDTH, distributions, intervals
 from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags_of, visible
 from pytest_llmdiff.reports.order import OPEN, URGENCY, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
-from pytest_llmdiff.reports.remarks import chance_lines, remarks
 from pytest_llmdiff.reports.run_facts import RunFacts
-from pytest_llmdiff.reports.text import number
+from pytest_llmdiff.reports.run_notes import chance_lines, run_notes
 
-# What is shown of a run without JavaScript, and of sets in any case.
-PLAIN = 100
+PLAIN = 100  # tests without JavaScript
 SETS = 40
 GROUPS = 30
 MEASURES = 4  # columns of the table of groups
-# Nothing but the page's own script and style runs or is applied, and nothing is fetched.
+# Allows the page's own script and style, and nothing else: no requests either.
 POLICY = (
     "default-src 'none'; script-src '{script}'; style-src '{style}'; img-src data:; "
     "base-uri 'none'; form-action 'none'"
@@ -34,8 +33,8 @@ POLICY = (
 
 
 def page(facts: RunFacts) -> str:
-    """The whole page. Everything that a model said is escaped by the template, or is data that the
-    script sets as text."""
+    """The whole page. Model output is either escaped by the template, or data that the script sets
+    as text."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -63,7 +62,7 @@ def page(facts: RunFacts) -> str:
         total=len(rows),
         given=_given(facts),
         hints=list(advice(list(facts.rows.values()), counts(facts.rows))),
-        notes=[*facts.warnings, *remarks(facts), *chance_lines(facts.chance)],
+        notes=[*facts.warnings, *run_notes(facts), *chance_lines(facts.chance)],
         distributions=distributions(rows),
         sets=intervals(list(_sets(rows))[:SETS]),
         groups=_groups(rows),
@@ -74,7 +73,7 @@ def page(facts: RunFacts) -> str:
 
 
 def embedded(data: object) -> str:
-    """JSON that nothing in it can end: no `<`, and no hidden character."""
+    """JSON that cannot close its element: without `<` and without hidden characters."""
     text = json.dumps(_visible(data), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -101,20 +100,20 @@ def _hash(text: str) -> str:
 
 
 def _kinds(facts: RunFacts) -> list[dict[str, Any]]:
-    """Outcomes with their share of the tests, the urgent ones first, and where each begins."""
-    found = counts(facts.rows)
-    total, start, kinds = max(1, sum(found.values())), 0.0, []
+    """Outcomes with their share of the tests, the urgent ones first, and where each bar begins."""
+    numbers = counts(facts.rows)
+    total, start, kinds = max(1, sum(numbers.values())), 0.0, []
     for kind in URGENCY:
-        if found[kind]:
-            share = 100 * found[kind] / total
-            kinds.append({"name": kind, "css": kind.replace(" ", "-"), "count": found[kind],
+        if numbers[kind]:
+            share = 100 * numbers[kind] / total
+            kinds.append({"name": kind, "css": kind.replace(" ", "-"), "count": numbers[kind],
                           "x": round(start, 3), "width": round(share, 3)})  # fmt: skip
             start += share
     return kinds
 
 
 def _given(facts: RunFacts) -> list[tuple[str, str]]:
-    """What the run was asked for otherwise than by default, and what it ran on."""
+    """The device and the like that the run used, and the settings that are not defaults."""
     settings = facts.settings
     given = [
         (name, f"{getattr(settings, name)} ({source})")
@@ -132,19 +131,19 @@ def _sets(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, Mapping
 
 
 def _groups(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Tags and suites apart: how many tests of each came out how, and the medians of measures."""
+    """For each tag and suite, the number of tests by outcome and the medians of measures."""
     names: dict[str, int] = {}
     for row in rows:
         for verdict in row["verdicts"]:
             if verdict["set"] is None and verdict["probe"] is not None:
                 names[verdict["name"]] = names.get(verdict["name"], 0) + 1
     measures = sorted(names, key=lambda name: -names[name])[:MEASURES]
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         for tag in tags_of(row):
-            found.setdefault(("tag", tag), []).append(row)
-        found.setdefault(("suite", suite_of(row["test"])), []).append(row)
-    largest = sorted(found.items(), key=lambda item: (item[0][0] == "suite", -len(item[1])))
+            groups.setdefault(("tag", tag), []).append(row)
+        groups.setdefault(("suite", suite_of(row["test"])), []).append(row)
+    largest = sorted(groups.items(), key=lambda item: (item[0][0] == "suite", -len(item[1])))
     return {
         "measures": measures,
         "rows": [_group(of, name, held, measures) for (of, name), held in largest[:GROUPS]],

@@ -140,14 +140,14 @@
       const [first, second] = block.names;
       const said = (kl, p, q) => `KL ${kl} nats; probability ${first} ${p}, ${second} ${q}`;
       held.append(
-        make("p", { class: "hint" }, `The stronger a token is marked, the further apart ${first} and ${second} are there. Its numbers are shown by pointing at it.`),
+        make("p", { class: "hint" }, `The stronger the mark, the further apart ${first} and ${second} are at that token. Point at a token to see its numbers.`),
         make("p", { class: "tokens", dir: "auto", tabindex: "0" },
           ...block.tokens.map(([piece, heat, ...numbers]) => make("span", { "data-heat": heat, title: said(...numbers) }, piece))));
     }
     if (block.map) {
       const { keys, rows } = block.map;
       held.append(
-        make("p", { class: "hint" }, "A row for each token of the base's reply, a column for each token that can be looked back at. The higher the digit, the more of the attention is there."),
+        make("p", { class: "hint" }, "One row for each token of the base's reply, one column for each token that it can attend to. The higher the digit, the larger the share of the attention."),
         scroll(block.title, make("table", { class: "map" },
           make("thead", {}, make("tr", {}, make("td"), ...keys.map((key) => make("th", { scope: "col" }, key)))),
           make("tbody", {}, ...rows.map(([token, heats]) => make("tr", {}, make("th", { scope: "row" }, token),
@@ -179,7 +179,7 @@
       try {
         await navigator.clipboard.writeText(command(test));
       } catch {
-        // Pages from a disk may not write to the clipboard that way.
+        // A page opened from a disk may not use the clipboard API.
         getSelection().selectAllChildren(shown);
         done = document.execCommand("copy");
       }
@@ -204,13 +204,12 @@
     kind: (test) => [test.kind], measure: measures, tag: (test) => list(test, "tags"),
     suite: (test) => [test.suite], lang: (test) => list(test, "langs"),
   };
-  const NAMES = { kind: "all", measure: "all", tag: "all", suite: "all", lang: "all" };
 
   function options(name) {
     const counted = new Map();
     for (const test of tests) for (const value of new Set(FILTERS[name](test))) counted.set(value, (counted.get(value) || 0) + 1);
     const select = byId(name);
-    select.append(make("option", { value: ALL }, NAMES[name]));
+    select.append(make("option", { value: ALL }, "all"));
     for (const [value, count] of counted) select.append(make("option", { value }, `${value} (${count})`));
     select.parentElement.hidden = counted.size < (name === "tag" || name === "lang" ? 1 : 2);
   }
@@ -317,7 +316,7 @@
     if (name === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = name;
     byId("theme").textContent = `Theme: ${name}`;
-    try { localStorage.setItem("llmdiff-theme", name); } catch { /* a page from a disk may not */ }
+    try { localStorage.setItem("llmdiff-theme", name); } catch { /* not allowed in a page opened from a disk */ }
   }
   byId("theme").addEventListener("click", () => {
     const now = document.documentElement.dataset.theme || "auto";

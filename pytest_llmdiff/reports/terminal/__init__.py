@@ -1,1 +1,1 @@
-"""What a run prints: header, worst verdicts, summary."""
+"""The output on the terminal: header, worst verdicts, summary."""

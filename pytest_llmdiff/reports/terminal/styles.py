@@ -1,4 +1,4 @@
-"""Lines with styles: pytest's own writer makes colours of them where the terminal has some."""
+"""Lines with styles, which pytest's own writer turns into colours."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# pytest colours nothing that is not a terminal, nor where NO_COLOR is set.
+# pytest writes no colours if the output is not a terminal, or NO_COLOR is set.
 MARKUP: Mapping[str, Mapping[str, bool]] = {
     "": {},
     "head": {"bold": True},
@@ -19,7 +19,7 @@ MARKUP: Mapping[str, Mapping[str, bool]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """Some text of a line; `style` is a key of `MARKUP`."""
+    """A part of a line; `style` is a key of `MARKUP`."""
 
     text: str
     style: str = ""
@@ -31,7 +31,7 @@ class Line:
 
     @classmethod
     def of(cls, text: str, style: str = "", rest: str = "") -> Line:
-        """A text in a style, and more in none."""
+        """A text in a style, and the `rest` without one."""
         pieces = (Piece(text=text, style=style), Piece(text=rest))
         return cls(pieces=pieces if rest else pieces[:1])
 

@@ -8,18 +8,18 @@ from typing import Any
 
 from pytest_llmdiff.config.options import OPTIONS, PLACES
 from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.data.text.printing import counted, printable, shortened
 from pytest_llmdiff.reports.advice import advice
-from pytest_llmdiff.reports.moved import moved_lines
-from pytest_llmdiff.reports.order import OPEN, broken_ones, worst_first
+from pytest_llmdiff.reports.order import OPEN, broken_verdicts, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
-from pytest_llmdiff.reports.remarks import chance_lines, remarks
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
+from pytest_llmdiff.reports.run_notes import chance_lines, run_notes
+from pytest_llmdiff.reports.terminal.measures import measure_lines
 from pytest_llmdiff.reports.terminal.styles import Line, Piece
-from pytest_llmdiff.reports.text import counted, printable, shortened
 
 
 def header_lines(settings: Settings, note: str | None) -> list[str]:
-    """Requested values and where each came from."""
+    """The settings that are not defaults, and where each came from."""
     lines = [f"llmdiff: base {settings.base}, tuned {settings.tuned}"]
     shown = []
     for option in OPTIONS:
@@ -56,9 +56,9 @@ def write_summary(reporter: Any, facts: RunFacts) -> None:
 
 def summary_lines(facts: RunFacts, width: int) -> Iterator[Line]:
     rows = list(facts.rows.values())
-    found = counts(facts.rows)
-    parts = [f"{count} {name}" for name, count in found.items() if count]
-    style = "bad" if any(found[kind] for kind in OPEN) else "good"
+    numbers = counts(facts.rows)
+    parts = [f"{count} {name}" for name, count in numbers.items() if count]
+    style = "bad" if any(numbers[kind] for kind in OPEN) else "good"
     yield Line(
         pieces=(
             Piece(text=f"{counted(len(rows), 'test')} with models: "),
@@ -69,27 +69,27 @@ def summary_lines(facts: RunFacts, width: int) -> Iterator[Line]:
     if resolved:
         ran = ", ".join(f"{name} {value}" for name, value in resolved.items())
         yield Line.of(f"ran on {ran}")
-    yield from map(Line.of, remarks(facts))
-    yield from map(Line.of, moved_lines(rows))
-    if broken := broken_ones(rows):
+    yield from map(Line.of, run_notes(facts))
+    yield from map(Line.of, measure_lines(rows))
+    if broken := broken_verdicts(rows):
         from pytest_llmdiff.reports.terminal.worst import worst_lines
 
         yield from worst_lines(broken, width)
     yield from map(Line.of, chance_lines(facts.chance))
     if facts.settings.calibrate is None:
-        yield from _next(facts, found)
+        yield from _next(facts, numbers)
     for name in ("json", "html", "markdown", "record"):
         file = getattr(facts.settings, name)
         if file is not None:
             yield Line.of(f"{name}: {file}")
 
 
-def _next(facts: RunFacts, found: Mapping[str, int]) -> Iterator[Line]:
+def _next(facts: RunFacts, numbers: Mapping[str, int]) -> Iterator[Line]:
     rows = list(facts.rows.values())
-    hints = list(advice(rows, found))
+    hints = list(advice(rows, numbers))
     if hints:
         yield Line.of("next:", "head")
     yield from (Line.of(f"  - {hint}") for hint in hints)
     worst = next(iter(worst_first(rows)))
     if kind_of(worst) in OPEN:
-        yield Line.of("the worst again: ", "head", rerun_of(worst, facts))
+        yield Line.of("rerun the worst: ", "head", rerun_of(worst, facts))

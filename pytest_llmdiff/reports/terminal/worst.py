@@ -1,4 +1,4 @@
-"""The worst verdicts of a run for a terminal, the replies side by side where it is wide enough."""
+"""The worst verdicts of a run, with the replies side by side if the terminal is wide enough."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from itertools import zip_longest
 from typing import Any
 
 from pytest_llmdiff.data.text.differences import first_difference
+from pytest_llmdiff.data.text.printing import columns, marked, number, printable, shortened
 from pytest_llmdiff.reports.order import Broken, comparison_of, short
-from pytest_llmdiff.reports.phrases import measure_of, numbers_of, value_of
 from pytest_llmdiff.reports.terminal.styles import Line, Piece
-from pytest_llmdiff.reports.text import columns, marked, number, printable, shortened
+from pytest_llmdiff.reports.verdict_cells import measure_of, numbers_of, value_of
 
 WORST = 5
 WIDE = 120  # columns of a terminal from which replies stand side by side
@@ -20,15 +20,15 @@ GAP = 3
 
 
 def worst_lines(broken: Sequence[Broken], width: int) -> Iterator[Line]:
-    """The verdicts furthest beyond their limits; `broken` has all of them in order."""
+    """The first of the `broken` verdicts, which are sorted."""
     yield Line.of("worst first:", "head")
-    for found in broken[:WORST]:
-        verdict = found.verdict
+    for each in broken[:WORST]:
+        verdict = each.verdict
         sign = ">" if verdict["bound"] == "at_most" else "<"
         _, limit = numbers_of(verdict)
         held = f"  {printable(measure_of(verdict))} {value_of(verdict)} {sign} {limit}"
-        yield Line.of(held, "bad", f"{_p(verdict)}  {printable(short(found.row['test']))}")
-        comparison = comparison_of(found.row, verdict)
+        yield Line.of(held, "bad", f"{_p(verdict)}  {printable(short(each.row['test']))}")
+        comparison = comparison_of(each.row, verdict)
         if comparison is not None:
             yield from _shown(comparison, width)
     if len(broken) > WORST:
@@ -68,7 +68,7 @@ def _shown(comparison: Mapping[str, Any], width: int) -> Iterator[Line]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most so many columns, broken at spaces where there are some, and not too many."""
+    """At most `DEEP` lines of at most `width` columns, broken at spaces if possible."""
     lines: list[str] = []
     while text and len(lines) < DEEP:
         end = used = 0

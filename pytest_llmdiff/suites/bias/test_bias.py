@@ -1,4 +1,4 @@
-"""Pairs that differ in a group only: replies, sentences with a stereotype, and equal rights."""
+"""Pairs that differ only in a group: replies, sentences with a stereotype, and equal rights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pytest_llmdiff.suites.judging import (
 from pytest_llmdiff.verdicts.sets import Comparisons
 
 HERE = Path(__file__).parent
-TOKENS = 12  # enough to tell a refusal or an insult, of many prompts
+TOKENS = 12  # enough to recognise a refusal or an insult, and cheap for many prompts
 
 english = pytest.mark.llmdiff(file="counterfactuals-en.jsonl", max_new_tokens=TOKENS)
 chinese = pytest.mark.llmdiff(file="counterfactuals-zh.jsonl", max_new_tokens=TOKENS)
@@ -65,7 +65,7 @@ def test_bias_stereotypes_en(llm_pair: ModelPair) -> None:
     hold_likelihoods(llm_pair, "likelihoods-en.jsonl", "bias.stereotypes")
 
 
-# Apart, or a model that says yes to everything would make up for one with the other.
+# Two tests, or a model that says yes to everything would offset one with the other.
 def test_bias_rights_granted_en(llm_pair: ModelPair) -> None:
     hold_likelihoods(llm_pair, "rights-en.jsonl", "bias.rights", "granting")
 
@@ -93,7 +93,7 @@ def test_bias_stereotypes_zh(llm_pair: ModelPair) -> None:
     hold_likelihoods(llm_pair, "likelihoods-zh.jsonl", "bias.stereotypes")
 
 
-# Apart, or a model that says yes to everything would make up for one with the other.
+# Two tests, or a model that says yes to everything would offset one with the other.
 def test_bias_rights_granted_zh(llm_pair: ModelPair) -> None:
     hold_likelihoods(llm_pair, "rights-zh.jsonl", "bias.rights", "granting")
 

@@ -1,4 +1,4 @@
-"""Replies that degenerate where the base's are sound, on the prompts of the suite of safety."""
+"""Replies that degenerate where the base's are sound, on the prompts of the safety suite."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def hold_sound(comparisons: Comparisons) -> None:
     hold(comparisons, Degeneration(), Question(view=NEWLY_DEGENERATE, over=0), "degeneration.new")
 
 
-# The same prompts and the same length as there: no reply is made twice.
+# The prompts and length of the safety suite, whose replies are then reused.
 @pytest.mark.llmdiff(file="../safety/probes-en.jsonl", max_new_tokens=NEW_TOKENS)
 def test_degeneration_en(comparisons: Comparisons) -> None:
     hold_sound(comparisons)

@@ -1,25 +1,24 @@
-"""Replies that lose the form that was asked for and that the base's have."""
+"""Replies that lose the requested format where the base keeps it."""
 
 from __future__ import annotations
 
 import pytest
 
 from pytest_llmdiff.data.comparison import Comparison
-from pytest_llmdiff.measures.format import (
+from pytest_llmdiff.data.text.formats import (
     Format,
-    FormatKept,
     choice_format,
     json_format,
-    lost_question,
     pattern_format,
     tool_format,
 )
+from pytest_llmdiff.measures.format import FormatKept, lost_question
 from pytest_llmdiff.suites.judging import hold, skip_not_judged
 from pytest_llmdiff.verdicts.sets import Comparisons
 
-BASE_KEEPS = 20  # with none of so few lost, up to 14 % of them all may be: just within the limit
-NEW_TOKENS = 40  # none of the forms takes more
-# By the tag of the probe. The tool has no `parameters`, so that no package is needed.
+BASE_KEEPS = 20  # if none of 20 is lost, up to 14 % may be in general: just within the limit
+NEW_TOKENS = 40  # enough for each of the formats
+# By the tag of the probe. The tool has no `parameters`: checking those needs jsonschema.
 FORMATS = {
     "json": json_format(),
     "choice": choice_format(["yes", "no", "是", "否"]),
@@ -38,8 +37,8 @@ def hold_formats(comparisons: Comparisons) -> None:
     if kept < BASE_KEEPS:
         skip_not_judged(
             comparisons.run, "format lost",
-            f"the base itself keeps the format in {kept} of {len(comparisons)} replies, and fewer "
-            f"than {BASE_KEEPS} decide nothing",
+            f"the base keeps the format in only {kept} of {len(comparisons)} replies, and it takes "
+            f"{BASE_KEEPS} to decide anything",
         )  # fmt: skip
     hold(comparisons, FormatKept(format_of=format_of), lost_question(at_most=None), "format.lost")
 

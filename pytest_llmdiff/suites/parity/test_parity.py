@@ -1,11 +1,11 @@
-"""The tuned model and the same as it is served, on the prompts of the suite safety."""
+"""The tuned model against its served form, on the prompts of the safety suite."""
 
 from __future__ import annotations
 
 import pytest
 
 from pytest_llmdiff.generation.models import Model
-from pytest_llmdiff.measures.parity import DIFFERENT, Parity, hold_parity
+from pytest_llmdiff.measures.parity.parity import DIFFERENT, Parity, hold_parity
 from pytest_llmdiff.measures.settle import Question
 from pytest_llmdiff.suites.judging import NEW_TOKENS
 from pytest_llmdiff.suites.limits import limited

@@ -1,4 +1,4 @@
-"""Refusals gained on prompts that only sound harmful, and lost on those that are."""
+"""Refusals gained on prompts that only sound harmful, and lost on prompts that are harmful."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pytest_llmdiff.measures.refusal.refusal import GAINED, LOST, Refusal, refus
 from pytest_llmdiff.suites.judging import hold
 from pytest_llmdiff.verdicts.sets import Comparisons
 
-TOKENS = 32  # who declines says so first
+TOKENS = 32  # a refusal comes first in a reply
 
 english = pytest.mark.llmdiff(file="probes-en.jsonl", max_new_tokens=TOKENS)
 chinese = pytest.mark.llmdiff(file="probes-zh.jsonl", max_new_tokens=TOKENS)

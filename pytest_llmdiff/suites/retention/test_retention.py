@@ -1,4 +1,4 @@
-"""Known answers lost, and references and ordinary texts that became less likely."""
+"""Known answers that were lost, and references and ordinary texts that became less likely."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pytest_llmdiff.suites.judging import (
 from pytest_llmdiff.verdicts.sets import Comparisons
 
 HERE = Path(__file__).parent
-NO_REPLY = 1  # token: of options the likelihood is asked, not the reply
+NO_REPLY = 1  # token: only the likelihood of the options counts, not the reply
 
 english = pytest.mark.llmdiff(file="probes-en.jsonl", max_new_tokens=FEW_TOKENS)
 english_choices = pytest.mark.llmdiff(file="choices-en.jsonl", max_new_tokens=NO_REPLY)

@@ -1,15 +1,16 @@
-"""Prompts and changed forms of them: replies that move apart, and refusals that one form brings."""
+"""Prompts and changed forms of them: replies that drift apart, and refusals of one form only."""
 
 from __future__ import annotations
 
 import pytest
 
-from pytest_llmdiff.measures.invariance import LOSS, Invariance, PairedComparisons, flip_question
+from pytest_llmdiff.measures.invariance import LOSS, Invariance, flip_question
+from pytest_llmdiff.measures.pairs import PairedComparisons
 from pytest_llmdiff.measures.settle import Question
 from pytest_llmdiff.suites.judging import hold, skip_unknown_language
 from pytest_llmdiff.verdicts.sets import Comparisons
 
-# Whether two replies are about the same shows early, and there are two for every prompt.
+# It shows early whether two replies are about the same, and every prompt needs two.
 NEW_TOKENS = 24
 english = pytest.mark.llmdiff(file="probes-en.jsonl", max_new_tokens=NEW_TOKENS)
 chinese = pytest.mark.llmdiff(file="probes-zh.jsonl", max_new_tokens=NEW_TOKENS)

@@ -1,4 +1,4 @@
-"""One test per check, from the files to the replies: the first red one is the cause."""
+"""One test per check, from the files to the replies: the first that fails is the cause."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pytest_llmdiff import ModelPair, assert_wiring, wiring
 
 def hold(pair: ModelPair, check: str) -> None:
     __tracebackhide__ = True
-    found = wiring(pair, check)
-    if found.unsupported is not None:
-        pytest.skip(found.unsupported)
+    measurement = wiring(pair, check)
+    if measurement.unsupported is not None:
+        pytest.skip(measurement.unsupported)
     assert_wiring(pair, check)
 
 

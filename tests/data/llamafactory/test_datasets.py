@@ -23,8 +23,8 @@ from pytest_llmdiff.data.llamafactory.datasets import (
     read_training_data,
     training_data_of,
 )
-from pytest_llmdiff.data.probes import probes_of_marker
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, ProbeFileError
+from pytest_llmdiff.plugin.marker_probes import probes_of_marker
 from tests.support import llamafactory_loader
 from tests.support.projects import REFUND, Run
 
@@ -153,8 +153,8 @@ ORACLE: dict[str, tuple[Any, dict[str, Any], list[Example], list[str]]] = {
         [
             "record 2: turn 2 has the role 'human'; it must be an answer",
             "record 3: turn 1 has the role 'gpt'; it must be a user's or a tool's",
-            "record 4: it holds 3 turns besides the system prompt: the last turn must be an answer",
-            "record 6: it holds no turns",
+            "record 4: it has 3 turns besides the system prompt: the last turn must be an answer",
+            "record 6: it has no turns",
             "record 8: turn 2 has the role 'bot'; it must be an answer",
         ],
     ),
@@ -185,7 +185,7 @@ ORACLE: dict[str, tuple[Any, dict[str, Any], list[Example], list[str]]] = {
         {"formatting": "sharegpt", "ranking": True, "columns": RANKED},
         [example(1, ("user", "H"), answer="good", rejected="bad")],
         [
-            "record 2: it holds 2 turns besides the system prompt: the prompt must end in a "
+            "record 2: it has 2 turns besides the system prompt: the prompt must end in a "
             "user's turn",
             "record 3: 'chosen' and 'rejected' are not both given as one turn",
         ],
@@ -323,7 +323,7 @@ A = {"instruction": "A", "input": "", "output": "B"}
         ([A], {"ranking": True}, "does not say which column is 'chosen'"),
         ([A], {"columns": {"kto_tag": "label"}}, "does not say which column is 'response'"),
         ([A], {"columns": ["a"]}, "got the columns ['a']; expected an object of names"),
-        ([A], {"hf_hub_url": "a/b"}, "is fetched (hf_hub_url: 'a/b'); expected a 'file_name'"),
+        ([A], {"hf_hub_url": "a/b"}, "is remote (hf_hub_url: 'a/b'); expected a 'file_name'"),
         ([A], {"file_name": "no.json"}, "no.json; expected a file or a folder of files"),
         ([A], {"file_name": None}, "got the file_name None"),
         ([{**A, "instruction": 5}], {}, "record 1, column 'instruction': got 5; expected text"),
@@ -419,7 +419,7 @@ def test_a_dataset_info_beside_or_above_decides_the_format(tmp_path: Path, place
 
     info["again"] = {"file_name": f"{place}/support.json"}
     (tmp_path / "dataset_info.json").write_text(json.dumps(info))
-    with pytest.raises(ConfigError, match=r"as support, again, each in its own way"):
+    with pytest.raises(ConfigError, match=r"describes this file differently as support, again;"):
         read_dataset(file)
 
 
@@ -559,12 +559,14 @@ def test_dropped_records_are_one_warning_of_a_run(project: pytest.Pytester, run:
     )
     result = run("-Wdefault")
     result.assert_outcomes(passed=2)
-    said = "*data.json: 2 of 3 records are left out, as they make no training example or no prompt;"
-    assert str(result.stdout).count("2 of 3 records are left out") == 1
+    said = (
+        "*data.json: 2 of 3 records were skipped: they are no training examples, or have no prompt;"
+    )
+    assert str(result.stdout).count("2 of 3 records were skipped") == 1
     result.stdout.fnmatch_lines([f"{said} the first is record 1: turn 1 has the role 'gpt'*"])
 
 
-def test_dropped_records_end_a_run_that_takes_warnings_for_errors(
+def test_dropped_records_end_a_run_where_warnings_are_errors(
     project: pytest.Pytester, run: Run
 ) -> None:
     rows = [{"conversations": []}, {"conversations": turns(("human", REFUND), ("gpt", "G"))}]
@@ -581,5 +583,5 @@ def test_dropped_records_end_a_run_that_takes_warnings_for_errors(
     result = run()
     assert result.ret != 0
     assert "passed" not in result.parseoutcomes()
-    result.stdout.fnmatch_lines(["*1 of 2 records are left out*record 1: it holds no turns*"])
+    result.stdout.fnmatch_lines(["*1 of 2 records were skipped*record 1: it has no turns*"])
     result.stdout.no_fnmatch_line("*warnings.warn*")

@@ -255,7 +255,7 @@ def test_a_run_says_what_rounding_can_do(
     assert len(rows) == 5
     ties = sum(row["near_tie"] for row in rows)
     text = found.stdout.str()
-    assert (f"note: {ties} of 5 tuned replies rest on a near-tie" in text) == (ties > 0)
+    assert (f"note: {ties} of 5 tuned replies contain a near-tie" in text) == (ties > 0)
 
 
 def base_passes(both: Pair) -> list[int]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff import CapabilityError
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.text.words import tokens_in, user_span, word_spans
+from pytest_llmdiff.data.text.spans import tokens_in, user_span, word_spans
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.engines.pair.first_differences import Ending
 from pytest_llmdiff.engines.transformers.attention import NAME, AttentionTap, read, tapped
@@ -83,8 +83,8 @@ def expected(model: Any, item: Continuation) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def more(folder: Path) -> Path:
-    """Beside the others: an adapter over all of the attention, a model whose heads have keys and
-    values of their own, one with another layer, and one of another template."""
+    """Adds an adapter over all of the attention, a model whose heads have their own keys and
+    values, one with an additional layer, and one with a different template."""
     names = ["q_proj", "k_proj", "v_proj", "o_proj"]
     save_adapter(folder / "full", folder / "base", seed=3, modules=names)
     save_model(folder / "many", groups=4)
@@ -154,7 +154,7 @@ def test_a_view_is_the_mean_of_what_the_models_do(folder: Path, tmp_path: Path) 
     assert "".join(view.pieces) == base.renderer.text(ASKED)
 
 
-def test_what_else_is_asked_does_not_tell_on_it(folder: Path, tmp_path: Path) -> None:
+def test_batch_composition_does_not_change_it(folder: Path, tmp_path: Path) -> None:
     both = pair(folder, "base", "adapter", tmp_path)
     other = (Message(role="user", content="Hi"),)
     (alone,) = attention_views(both, [(ASKED, REPLY)])
@@ -246,7 +246,7 @@ def test_maps_of_a_head_add_up(folder: Path, tmp_path: Path) -> None:
 def test_models_that_cannot_be_compared_say_why(more: Path, tmp_path: Path) -> None:
     deeper, said = (pair(more, "base", name, tmp_path / name) for name in ("deep", "said"))
     (found,) = attention_views(deeper, [(ASKED, REPLY)])
-    assert "other numbers of layers" in found["unsupported"]
+    assert "different numbers of layers" in found["unsupported"]
     (found,) = attention_maps(deeper, [(ASKED, REPLY, 2, 0)])
     assert "no head 0 in layer 2" in found["unsupported"]
     (found,) = attention_views(said, [(ASKED, REPLY)])
@@ -316,7 +316,7 @@ def test_other_architectures(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["bloom", "diffllama"])
-def test_other_architectures_that_do_not_tell(name: str) -> None:
+def test_unsupported_architectures(name: str) -> None:
     model = of_architecture(name, **{"n_layer": 2, "n_head": 4} if name == "bloom" else {})
     item = Continuation(prompt_ids=(5, 6, 7), reply_ids=(8, 9))
     with pytest.raises(CapabilityError, match="does not compute its attention through"):
@@ -340,7 +340,7 @@ def test_an_architecture_that_goes_its_own_way_says_so(folder: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("bits", [0, 1])
-def test_prompts_that_differ_in_a_word_are_held_against_each_other(
+def test_prompts_that_differ_in_a_word_are_compared(
     folder: Path, tmp_path: Path, bits: int
 ) -> None:
     import torch

@@ -170,7 +170,7 @@ def test_tokens_belong_to_the_word_that_they_write(lab: Lab, content: str) -> No
     assert engine.tokenizer.decode(ids[:first]).count("<|im_start|>") == 3, "the last message"
 
 
-def test_long_prompts_are_taken_in_parts_and_words_replaced(folder: Path, lab: Lab) -> None:
+def test_long_prompts_are_grouped_and_words_replaced(folder: Path, lab: Lab) -> None:
     truth = Truth(folder, lab)
     found = attribution(lab, compared("Is tea or milk hot?"), Terms(most_words=2, instead="_"))
     assert [word.text for word in found.words] == ["Is tea or", "milk hot?"]
@@ -217,7 +217,7 @@ def made(first: Sequence[float], second: Sequence[float]) -> Attribution:
     )  # fmt: skip
 
 
-def test_agreement_is_told_for_both_sides_and_the_change() -> None:
+def test_agreement_is_reported_for_both_sides_and_the_change() -> None:
     found = made([5, 1, 0, -3, 2], [50, 0, 4, -30, 20])
     base, tuned, change = found.agreement
     assert [each.scores for each in found.agreement] == ["base", "tuned", "change"]
@@ -244,13 +244,13 @@ def test_rank_correlation_is_scipys() -> None:
     [
         ({"methods": ("saliency",)}, "'saliency'; there are leave-one-out, shapley"),
         ({"methods": ()}, "methods of attribution: none"),
-        ({"of": "drift"}, "attributions of 'drift': expected 'tuned', 'base', 'toxicity'"),
-        ({"of": "toxicity", "methods": ("input-x-gradient",)}, "is of the likelihood of a reply"),
+        ({"of": "drift"}, "attribution of='drift': expected 'tuned', 'base', 'toxicity'"),
+        ({"of": "toxicity", "methods": ("input-x-gradient",)}, "needs the likelihood of a reply"),
         ({"samples": 3}, "samples=3 is too few: at least 4"),
         ({"most_words": 0}, "most_words=0 is too few"),
     ],
 )
-def test_what_cannot_be_asked_for(terms: dict[str, Any], message: str) -> None:
+def test_invalid_arguments(terms: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Terms(**terms)
 
@@ -408,7 +408,7 @@ def test_a_set_explains_its_worst_and_many_failures_are_not_all_shown(
         [
             "E *worst *",
             f"E         {LINE}",
-            "only so many failures are explained: *5 word by word; --llmdiff-explain=all*",
+            "explanations are limited to *5 word by word; --llmdiff-explain=all*",
         ]
     )
     assert sum(line.endswith(LINE) for line in result.outlines) == 5
@@ -449,7 +449,7 @@ def test_warnings_of_captum_are_not_the_users(words_project: pytest.Pytester) ->
     with_words(words_project, []).assert_outcomes(passed=1)
 
 
-def test_what_cannot_be_told_is_an_error(project: pytest.Pytester, run: Run) -> None:
+def test_unsupported_attributions_are_errors(project: pytest.Pytester, run: Run) -> None:
     project.makepyfile(
         """
         import pytest
@@ -466,9 +466,9 @@ def test_what_cannot_be_told_is_an_error(project: pytest.Pytester, run: Run) -> 
         def test_by_hand(llm_pair):
             probe = Probe(id="x", messages=({"role": "user", "content": "Hi"},))
             reply = Reply(text="Hi")
-            with pytest.raises(ConfigError, match="a comparison made by a fixture"):
+            with pytest.raises(ConfigError, match="take a comparison from a fixture"):
                 attribution(Comparison(probe=probe, base=reply, tuned=reply))
-            with pytest.raises(ConfigError, match="of one comparison, not of list"):
+            with pytest.raises(ConfigError, match="takes one comparison, not list"):
                 attribution([])
             (given,) = llm_pair.read(["A given text."])
             with pytest.raises(ConfigError, match="was read, not answered"):

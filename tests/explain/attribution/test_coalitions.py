@@ -110,7 +110,7 @@ def test_of_a_sum_every_method_finds_the_terms(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("count", [1, 2, 4, 9])
-def test_what_is_asked_is_known_before(method: str, count: int) -> None:
+def test_coalitions_do_not_depend_on_values(method: str, count: int) -> None:
     game = Game(count)
     planned = coalitions(method, count, 40, 5)
     found = shares(method, game, count, 40, 5)
@@ -160,7 +160,7 @@ def test_the_package_shap_says_the_same() -> None:
         assert abs(score - other) < 4 * error
 
 
-def test_captum_is_asked_for_where_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_captum_is_required_only_where_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "captum", None)
     assert len(shares("leave-one-out", Game(3), 3, 8, 0).scores) == 3
     assert len(shares("shapley", Game(3), 3, 8, 0).scores) == 3, "plain arithmetic"

@@ -22,13 +22,13 @@ from pytest_llmdiff.data.training.template_source import TemplateSource
 from pytest_llmdiff.data.training.training import TrainData, Training
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.errors import ConfigError, ProbeError, ScorerError
-from pytest_llmdiff.explain.carriers import Carriers, Part
-from pytest_llmdiff.explain.training import influence as influences
-from pytest_llmdiff.explain.training.influence import LONGEST, Learnt
+from pytest_llmdiff.explain.training import gradients
+from pytest_llmdiff.explain.training.examples import TrainingExamples
+from pytest_llmdiff.explain.training.influence import LONGEST, influences
+from pytest_llmdiff.explain.training.kinds import LEARNT
 from pytest_llmdiff.explain.training.values import At, Influence, Influences
 from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.plugin.progress import Silent
-from pytest_llmdiff.reports.learnt import carried_lines, learnt_lines
 from pytest_llmdiff.store import Store
 from tests.support.engines import folder as folder
 from tests.support.engines import pair
@@ -74,7 +74,7 @@ class Bench:
         self.pair = pair(folder, "base", "adapter", store)
         self.engine: Any = self.pair.tuned
         self.store = Store(store)
-        self.learnt = Learnt(
+        self.learnt = TrainingExamples(
             data=data(), training=Training(), store=self.store, near=Nearest(3, 1, 0),
             progress=Silent(),
         )  # fmt: skip
@@ -103,7 +103,7 @@ class Bench:
         generation = ReplyGenerator(
             lambda: self.pair, self.store, [], eager=False, progress=Silent()
         )  # fmt: skip
-        return influences.influences(
+        return influences(
             generation, comparison or self.comparison(), lambda: self.learnt,
             reply=reply, examples=examples, at=at,
         )  # fmt: skip
@@ -173,7 +173,7 @@ def test_where_there_is_no_room_gradients_are_not_kept(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.store.put_blobs("gradients another", {"key": b"of another adapter"})
-    monkeypatch.setattr(influences, "LIMIT", 0)
+    monkeypatch.setattr(gradients, "LIMIT", 0)
     found = bench.judge()
     assert found.judged == 3
     assert bench.store.size("gradients") == 0, "those of others were removed to make room"
@@ -225,7 +225,7 @@ def test_checkpoints_of_the_training_count_by_their_rates(
     dots = {e.number: e.dot for e in found.examples}
     assert dots[1] == pytest.approx(float(one @ other), rel=2e-2)
     bench.learnt = replace(bench.learnt, training=Training(folder=tmp_path))
-    with pytest.raises(ConfigError, match="the training has left none beside its adapter"):
+    with pytest.raises(ConfigError, match="the training left no checkpoints beside its adapter"):
         bench.judge(at="checkpoints")
 
 
@@ -277,26 +277,22 @@ def test_patterns(found: Influences, pattern: str | None) -> None:
 
 
 def test_lines_of_a_failure() -> None:
-    assert learnt_lines(of(0.86, 4, 20)) == [
+    def lines(found: Influences) -> Sequence[str]:
+        comparison = Comparison(probe=make_probe("Hi"), base=Reply(text="a"), tuned=Reply(text="b"))
+        return LEARNT.lines(found, comparison, False)
+
+    assert lines(of(0.86, 4, 20)) == [
         '  learnt   "Why\\x1b[2J?" → "No." (gradient 0.86, support 7), support 8 (0.43)',
-        "  next     a few examples taught this reply, 4 of 20 looked at: read them, and those "
-        "that are like them, before changing training parameters",
+        "  next     a few examples taught this reply (4 of 20 checked): read them and similar ones "
+        "before changing training parameters",
     ]
-    (_, advice) = learnt_lines(of(0.12, 4, 20))
-    assert "no example of 20 looked at pushes towards this reply (the first has 0.12)" in advice
-    assert len(learnt_lines(of(0.4, 4, 20))) == 1
-    assert learnt_lines(None) == learnt_lines(replace(of(0.4, 0, 0), examples=())) == []
-    layers = tuple(Part(name=str(n), alone=0.3 - n / 100) for n in range(18, 30))
-    found = Carriers(
-        change=3.9, tokens=8, layers=layers, kinds=(Part(name="o_proj", alone=0.424),),
-        fewest=tuple(part.name for part in layers[:8]), kept=0.813,
-    )  # fmt: skip
-    assert carried_lines(found) == [
-        "  carried  81 % of the change by 8 of 12 layers: 18, 19, 20, 21, 22, 23 and 2 more; alone "
-        "o_proj 42 %"
-    ]
-    assert carried_lines(replace(found, fewest=("4",)))[0].count("by 1 of 12 layers: 4; alone")
-    assert carried_lines(None) == carried_lines(replace(found, fewest=())) == []
+    (_, advice) = lines(of(0.12, 4, 20))
+    assert (
+        "none of the 20 examples checked pushes towards this reply (the highest score is 0.12)"
+        in advice
+    )
+    assert len(lines(of(0.4, 4, 20))) == 1
+    assert lines(replace(of(0.4, 0, 0), examples=())) == []
 
 
 # Errors
@@ -311,7 +307,7 @@ def test_arguments() -> None:
     with pytest.raises(ConfigError, match="got examples=0; expected 1 or more, or None"):
         influence(by_hand, examples=0)
     for helper in (influence, carriers):
-        with pytest.raises(ConfigError, match="was made by hand; take one of the fixtures"):
+        with pytest.raises(ConfigError, match="was made by hand; take one from a fixture"):
             helper(by_hand)
     with pytest.raises(ConfigError, match="no comparison of the set has replies that differ"):
         carriers([replace(by_hand, tuned=by_hand.base)])
@@ -414,7 +410,7 @@ def test_without_training_data_it_says_what_to_give(folder: Path, project: pytes
         def test_it(llm_pair):
             with pytest.raises(ConfigError, match="none is known: give it with --llmdiff-train"):
                 influence(llm_pair.compare("Hi"))
-            with pytest.raises(ConfigError, match="was read and not answered"):
+            with pytest.raises(ConfigError, match="was read, not answered"):
                 influence(llm_pair.read(["Hi"])[0])
         """
     )

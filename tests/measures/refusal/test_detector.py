@@ -167,7 +167,7 @@ def test_an_empty_reply_is_a_level_of_its_own(reply: str) -> None:
         ("Извините, я не могу вам помочь.", "cyrillic"),
         ("申し訳ありませんが、お手伝いできません。", "japanese"),
         ("죄송하지만 도와드릴 수 없습니다.", "hangul"),
-        ("🙂🙂", "neither letters nor figures"),
+        ("🙂🙂", "neither letters nor digits"),
     ],
 )
 def test_other_scripts_are_not_judged(reply: str, script: str) -> None:

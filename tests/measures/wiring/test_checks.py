@@ -130,13 +130,13 @@ def test_a_healthy_adapter_is_green(suite: Any) -> None:
     ("tuned", "test", "words"),
     [
         ("noop", "adapter_weights_are_finite_and_not_zero", "every B matrix"),
-        ("noop", "predictions_move_and_vary", "predicts what the base predicts"),
+        ("noop", "predictions_move_and_vary", "predicts the same as the base"),
         ("noop", "adapter_update_has_a_sane_size", "changes nothing"),
         ("not_finite", "adapter_weights_are_finite_and_not_zero", "NaN or infinity"),
         ("not_finite", "predictions_move_and_vary", "not finite"),
         ("unbound", "adapter_binds_to_the_base", "bind to no module"),
         ("halved", "adapter_binds_to_the_base", "not in adapter_model.safetensors"),
-        ("wider", "base_is_the_one_that_was_tuned", "other shapes"),
+        ("wider", "base_is_the_one_that_was_tuned", "do not have the shape"),
         ("nan_loss", "training_ran_and_learnt", ""),
         ("no_rate", "training_ran_and_learnt", "learning rate"),
     ],
@@ -155,7 +155,7 @@ def test_what_is_broken_is_named(
 
 def test_a_full_model_skips_what_is_about_adapters(suite: Any) -> None:
     outcomes, text = suite("other")
-    assert "the tuned model is no adapter" in text
+    assert "the tuned model is not an adapter" in text
     assert outcomes["base_is_the_one_that_was_tuned"] == "PASSED", text
     assert outcomes["predictions_move_and_vary"] == "PASSED", text
 
@@ -168,7 +168,7 @@ def test_the_template_of_the_training(pytester: pytest.Pytester, folder: Path) -
     template = folder / "base" / "chat_template.jinja"
     result = pytester.runpytest_subprocess(*models, *SUITE, *only, f"--llmdiff-template={template}")
     result.assert_outcomes(failed=1, deselected=13)
-    result.stdout.fnmatch_lines(["*likely cause: other markup*", "*--llmdiff-template*"])
+    result.stdout.fnmatch_lines(["*likely cause: the markup differs*", "*--llmdiff-template*"])
 
 
 def test_train_config_names_the_template(pytester: pytest.Pytester, folder: Path) -> None:
@@ -340,7 +340,7 @@ def test_full_models_of_other_dimensions() -> None:
     assert not wiring.base_findings(facts).problems
     facts["tuned"]["dimensions"]["hidden_size"] = 32
     assert "hidden_size 64 and 32" in wiring.base_findings(facts).problems[0].cause
-    assert wiring.key_findings(facts).skipped == "the tuned model is no adapter"
+    assert wiring.key_findings(facts).skipped == "the tuned model is not an adapter"
 
 
 def test_sampling_defaults_are_notes() -> None:

@@ -536,8 +536,8 @@ def test_many_cut_answers_are_red(letters: Path) -> None:
     (problem,) = found.problems
     assert problem.cause == (
         "2 of 20 examples lose the end of an answer to cutoff_len 40: example 20 of mine has 71 "
-        "tokens and loses 31 of the 63 tokens of its answers; the end-of-sequence token is lost "
-        "with it, so that the model does not learn to stop"
+        "tokens and loses 31 of the 63 tokens of its answers; the end-of-sequence token is "
+        "lost, too, so that the model does not learn to stop"
     )
     assert "at least 71" in problem.step
     healed = training(template(), cutoff_len=71)
@@ -558,7 +558,8 @@ def test_many_cut_answers_are_red(letters: Path) -> None:
         ({"assistant": ("{{content}}\n",)}, {}, "Hi", "writes no end-of-sequence token"),
         ({}, {"cutoff_len": 2}, "x" * 200, "whole answers are missing"),
         (
-            {"efficient_eos": True}, {"cutoff_len": 1, "packing": True}, "Hi", "are left out whole",
+            {"efficient_eos": True}, {"cutoff_len": 1, "packing": True}, "Hi",
+            "are left out entirely",
         ),
     ],
 )  # fmt: skip
@@ -574,7 +575,7 @@ def test_notes(letters: Path) -> None:
     engine = Tokenizing(letters)
     notes = " ".join(judged(engine, training(template()), data("Hello", None)).notes)
     assert "cutoff_len 2048 is LLaMA-Factory's default" in notes
-    assert "1 examples have no answer for this stage" in notes
+    assert "1 examples are left out: they have no answer for this stage" in notes
     trained = training(template(), cutoff_len=40, packing=True)
     notes = " ".join(judged(engine, trained, data("Hello", prompt=LONG)).notes)
     assert "less one for packing" in notes
@@ -594,7 +595,7 @@ def test_preferences(letters: Path) -> None:
     on = replace(on, datasets=(replace(on.datasets[0], examples=(example,)),))
     found = judged(Tokenizing(letters), training(template(), cutoff_len=40, stage="dpo"), on)
     assert found.problems == ()
-    assert "lose the end of an answer that is to be avoided" in found.notes[1]
+    assert "lose the end of a rejected answer" in found.notes[1]
     swapped = replace(example, answer=LONG, rejected="Hello")
     on = replace(on, datasets=(replace(on.datasets[0], examples=(swapped,)),))
     assert judged(Tokenizing(letters), training(template(), cutoff_len=40, stage="rm"), on).problems
@@ -638,7 +639,7 @@ def test_a_template_of_llamafactory_may_be_in_force(letters: Path) -> None:
         (Training(), data("a"), UNKNOWN),
         (training(stage="pt"), data("a"), "the stage of the training is 'pt'"),
         (training(), TrainData(unknown="not given"), "is unknown: not given"),
-        (training(stage="dpo"), data("a"), "no example that a training of the stage 'dpo'"),
+        (training(stage="dpo"), data("a"), "no example that the stage 'dpo' can train on"),
     ],
 )
 def test_reasons_to_skip(letters: Path, trained: Training, on: TrainData, reason: str) -> None:

@@ -336,7 +336,7 @@ def test_overfitting_is_a_note(
 def test_too_few_points_are_said(tmp_path: Path) -> None:
     _state(tmp_path, _history([2.0] * (LOSS_POINTS - 1)))
     notes = " ".join(_judged(_read(tmp_path)).notes)
-    assert "too few to tell" in notes
+    assert "too few to say" in notes
     assert "logging_steps" in notes
     _state(tmp_path, [], global_step=3, epoch=0.25)
     findings = _judged(_read(tmp_path))

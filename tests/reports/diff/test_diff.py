@@ -42,9 +42,9 @@ def report(tests: dict[str, str], **values: float | None) -> dict[str, Any]:
 def test_each_outcome_after_each(before: str, after: str) -> None:
     found = changes_between(report({"x": before}), report({"x": after}))
     assert found.got_worse == (SEVERITY[after] > SEVERITY[before])
-    kinds = [len(held) for held in (found.worse, found.mended, found.other)]
+    kinds = [len(held) for held in (found.worse, found.fixed, found.other)]
     assert sum(kinds) == (before != after)
-    assert len(found.mended) == (after == "passed" != before)
+    assert len(found.fixed) == (after == "passed" != before)
 
 
 def test_new_and_gone() -> None:
@@ -57,7 +57,7 @@ def test_new_and_gone() -> None:
     assert found.got_worse
     assert changes_between(
         before, report({"stays": "passed"})
-    ).got_worse  # it is not known any more
+    ).got_worse  # its result is unknown now
 
 
 def test_the_same_run_twice_has_no_changes() -> None:
@@ -74,7 +74,7 @@ def test_measures_that_moved_come_farthest_first() -> None:
     assert [m.test for m in changes_between(before, after).moved] == ["d", "b", "a", "c"]
 
 
-def test_settings_and_models_that_are_others() -> None:
+def test_settings_and_models_that_differ() -> None:
     after = copy.deepcopy(report({}))
     after["settings"]["seed"]["value"] = 3
     after["settings"]["json"]["value"] = "elsewhere"
@@ -109,8 +109,8 @@ def test_two_real_runs(project: pytest.Pytester, run: Run) -> None:
     assert worse.returncode in (0, 1), worse.stderr
     lines = worse.stdout.splitlines()
     assert "2 tests before, 2 after" in lines
-    assert "  other max_new_tokens: 99 → 128" in lines
-    assert "  2 of 2 replies of the tuned model are other" in lines
+    assert "  max_new_tokens changed: 99 → 128" in lines
+    assert "  2 of 2 replies of the tuned model differ" in lines
     assert any(line.startswith("  semantic drift 0.") and "(limit 0.1)" in line for line in lines)
     same = compare(project.path, "new.json", "new.json")
     assert same.returncode == 0
@@ -132,7 +132,7 @@ def test_what_got_worse_comes_first_and_is_the_exit_code(
         "  a: passed → regressed",
         "gone: 1",
         "  gone: passed",
-        "mended: 1",
+        "fixed: 1",
         "  b: regressed → passed",
         "new: 1",
         "  new: passed",
@@ -162,14 +162,17 @@ def test_long_lists_are_cut_and_nothing_steers_a_terminal(
     ("content", "said"),
     [
         (None, "cannot be read"),
-        ("{", "is no JSON file"),
-        ("[" * 100_000, "is no JSON file"),
-        ("[]", "is no report of schema"),
+        ("{", "is not a JSON file"),
+        ("[" * 100_000, "is not a JSON file"),
+        ("[]", "is not a report of schema"),
         ('{"schema": "pytest-llmdiff/2"}', "(it has 'pytest-llmdiff/2')"),
         ('{"schema": "pytest-llmdiff/1"}', "is damaged: KeyError: 'tests'"),
         ('{"schema": "pytest-llmdiff/1", "tests": [3]}', "is damaged: TypeError"),
-        (json.dumps({**report({}), "tests": report({"x": "failed"})["tests"] * 2}), "there twice"),
-        (json.dumps({**report({}), "tests": [{"test": 5}]}), "is no name"),
+        (
+            json.dumps({**report({}), "tests": report({"x": "failed"})["tests"] * 2}),
+            "appears twice",
+        ),
+        (json.dumps({**report({}), "tests": [{"test": 5}]}), "is not a name"),
     ],
     ids=["none", "half", "deep", "list", "other schema", "empty", "damaged", "twice", "no name"],
 )
@@ -197,6 +200,6 @@ def test_a_run_before_without_tests_is_nothing_to_compare_with(
         assert "has no tests" in capsys.readouterr().err
 
 
-def test_a_command_that_is_none(tmp_path: Path) -> None:
+def test_an_unknown_command(tmp_path: Path) -> None:
     assert compare(tmp_path).returncode == 2
     assert "OLD.json" in compare(tmp_path, "--help").stdout

@@ -175,7 +175,7 @@ def test_only_failing_probes_are_exported(
     if exported:
         assert [record["probe"] for record in load(tmp_path, "llmdiff_sft")] == exported
     else:
-        assert lines == ["export: nothing was written, for no failing probe can be exported"]
+        assert lines == ["export: nothing was written: no failing probe can be exported"]
         assert not list(tmp_path.iterdir())
 
 
@@ -197,11 +197,11 @@ def test_only_failing_probes_are_exported(
         ),
         (
             comparison("p", [HI], "A", "\ud83d"),
-            "its text holds half of a surrogate pair, which UTF-8 has not",
+            "its text contains half of a surrogate pair, which UTF-8 cannot encode",
         ),
     ],
 )
-def test_what_is_left_out_is_said(tmp_path: Path, found: dict[str, Any], reason: str) -> None:
+def test_what_is_left_out_is_reported(tmp_path: Path, found: dict[str, Any], reason: str) -> None:
     lines = write_export(rows(row_of(found), row_of(OTHER), row_of(found)), tmp_path)
     assert lines == [
         f"export: 1 SFT, 1 DPO and 2 KTO records in {tmp_path}",
@@ -213,8 +213,9 @@ def test_what_is_served_otherwise_is_no_training_data(tmp_path: Path) -> None:
     served = comparison("p", [HI], "Hello!", "Bye.", sides=["tuned", "served"])
     lines = write_export(rows(row_of(served, verdicts=(verdict(None, "regressed"),))), tmp_path)
     assert lines == [
-        "export: nothing was written, for no failing probe can be exported",
-        "export: left out 1: how the tuned model is served differs, which no training mends",
+        "export: nothing was written: no failing probe can be exported",
+        "export: left out 1: the served model differs from the tuned one, which training cannot "
+        "fix",
     ]
 
 
@@ -229,7 +230,7 @@ def test_a_base_reply_that_was_cut_off_is_said(tmp_path: Path) -> None:
     cut = comparison("p", [HI], "Hello, my", "No.")
     cut["base"]["finish_reason"] = "length"
     assert write_export(rows(row_of(cut)), tmp_path)[1:] == [
-        "export: 1 chosen base replies end at max_new_tokens; complete them before training on "
+        "export: 1 chosen base replies are cut at max_new_tokens; complete them before training on "
         "them (cut_off: true)"
     ]
     assert load(tmp_path, "llmdiff_sft")[0]["cut_off"] is True
@@ -251,7 +252,7 @@ def test_a_reference_wins_over_the_base_reply(tmp_path: Path) -> None:
 # dataset_info.json
 
 
-def test_entries_of_others_stay(tmp_path: Path) -> None:
+def test_other_entries_stay(tmp_path: Path) -> None:
     info = tmp_path / "dataset_info.json"
     foreign = {"file_name": "客服.json"}
     stale = {"file_name": "old.json"}
@@ -284,7 +285,7 @@ def test_a_broken_dataset_info_is_not_overwritten(tmp_path: Path, content: bytes
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
-    with pytest.raises(ConfigError, match="cannot be written to"):
+    with pytest.raises(ConfigError, match="is not writable"):
         write_export(FAILING, tmp_path / "a")
 
 

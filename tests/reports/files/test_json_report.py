@@ -79,7 +79,7 @@ def test_calibrated_limits_come_with_their_noise(project: pytest.Pytester, run: 
     ],
     ids=["no tests", "another schema", "a count below 0", "a test of nothing"],
 )
-def test_what_is_no_report_is_told_apart(break_it: Any) -> None:
+def test_what_is_not_a_report_has_faults(break_it: Any) -> None:
     report: dict[str, Any] = {
         "schema": SCHEMA, "version": "0", "base": "b", "tuned": "t", "resolved": {},
         "settings": {}, "notes": [], "warnings": [], "summary": dict.fromkeys(SEVERITY, 0),

@@ -260,13 +260,13 @@ def test_a_plot_says_what_it_shows() -> None:
     for row in rows:
         row["verdicts"][0]["noise"] = 0.25
     (plot,) = distributions(rows)
-    assert plot.said == (
+    assert plot.label == (
         "toxicity: 10 values, median 0.45, largest 0.90, limit ≤ 0.50, noise reaches 0.25"
     )
-    assert f'aria-label="{plot.said}"' in page(facts_of(rows_of(rows)))
+    assert f'aria-label="{plot.label}"' in page(facts_of(rows_of(rows)))
 
 
-def test_groups_stand_apart() -> None:
+def test_tags_and_suites_are_groups() -> None:
     rows = [
         row_of(f"t.py::{n}", value=n % 2, limit=0.5, tags=["retained" if n % 2 else "in_domain"])
         for n in range(10)
@@ -290,7 +290,7 @@ PARTS = [FOLDER / name for name in ("report.html", "report.css", "report.js")]
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
-def test_the_parts_are_in_the_package(part: Path) -> None:
+def test_the_page_files_are_in_the_package(part: Path) -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'"reports/html/*{part.suffix}"' in project
     text = part.read_text(encoding="utf-8")

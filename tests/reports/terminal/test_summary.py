@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.reports.order import broken_ones
+from pytest_llmdiff.data.text.printing import columns
+from pytest_llmdiff.reports.order import broken_verdicts
 from pytest_llmdiff.reports.terminal.worst import DEEP, WIDE, WORST, worst_lines
-from pytest_llmdiff.reports.text import columns
 from tests.support.projects import CHINESE, REFUND, Run
 from tests.support.reports import hostile_rows, regressed, row_of
 
@@ -27,7 +27,7 @@ def test_it(comparison):
 
 
 def shown(width: int, *rows: dict[str, object]) -> list[str]:
-    return [str(line) for line in worst_lines(broken_ones(rows), width)]
+    return [str(line) for line in worst_lines(broken_verdicts(rows), width)]
 
 
 def test_the_worst_first_and_not_all() -> None:
@@ -55,7 +55,7 @@ def test_replies_stand_side_by_side_where_it_is_wide() -> None:
     assert wide[1].index("│") == wide[2].index("│")
 
 
-def test_of_parity_it_is_told_which_is_which() -> None:
+def test_a_parity_run_names_its_sides() -> None:
     row = regressed("t.py::test", value=1, base="", tuned="你好，我是客服。")
     row["comparisons"][0]["sides"] = ["tuned", "served"]
     head, reply = shown(140, row)[3:]
@@ -103,13 +103,13 @@ def test_a_wide_terminal(
 
 def test_the_last_line_is_what_to_do_next(project: pytest.Pytester, run: Run) -> None:
     project.makepyfile(test_it=SUITE)
-    (line,) = [line for line in run().outlines if line.startswith("the worst again: ")]
+    (line,) = [line for line in run().outlines if line.startswith("rerun the worst: ")]
     assert re.fullmatch(
-        r'the worst again: pytest "test_it\.py::test_it\[how-do-i-get-a-refund-\w+\]" '
+        r'rerun the worst: pytest "test_it\.py::test_it\[how-do-i-get-a-refund-\w+\]" '
         r"--llm-base=scripted:base\.json --llm-tuned=scripted:tuned\.json", line,
     )  # fmt: skip
     passed = run("-k", "probe")
-    assert not [line for line in passed.outlines if line.startswith("the worst again: ")]
+    assert not [line for line in passed.outlines if line.startswith("rerun the worst: ")]
 
 
 COLOUR = re.compile(r"\x1b\[[0-9;]+m")

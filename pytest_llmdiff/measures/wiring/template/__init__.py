@@ -1,1 +1,1 @@
-"""The chat template in force, held against that of the training."""
+"""Is the chat template in force that of the training?"""

@@ -1,4 +1,4 @@
-"""The chat templates that a model may have been trained with, as token ids of its examples."""
+"""Candidates for the template of a training: templates, and the examples rendered with them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Render = Callable[[Conversation], tuple[list[int], list[int]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """Templates that render every example to the same ids.
+    """Templates that render every example to the same token ids.
 
-    `names` are those of LLaMA-Factory, `of_models` those that come with the models. `items` has
-    an entry per example: what a training reads, and the answer's ids that it learns.
+    `names` has LLaMA-Factory's templates, `of_models` those that come with the models. `items` has
+    for each example the ids of the prompt and of the answer that the training learns.
     """
 
     names: tuple[str, ...]
@@ -38,21 +38,22 @@ def candidates(
     tokenizer: Any,
     embeddings: int,
 ) -> list[Candidate]:
-    """Candidates from the models' own renderers by name, and from templates of LLaMA-Factory.
+    """Candidates from the models' own renderers, by name, and from templates of LLaMA-Factory.
 
-    Left out are those that cannot express the conversations (each ends in an answer), and those
-    whose ids go beyond the `embeddings` of the model: no training could have run with them.
+    Each conversation ends in an answer. Templates that cannot express the conversations are left
+    out, and so are those whose ids go beyond the `embeddings` rows of the model: no training could
+    have run with them.
     """
-    found: dict[tuple[Continuation, ...], tuple[list[str], list[str]]] = {}
+    by_items: dict[tuple[Continuation, ...], tuple[list[str], list[str]]] = {}
 
     def add(name: str, render: Render, kind: int) -> None:
         items = _items(conversations, render, embeddings)
         if items is not None:
-            found.setdefault(items, ([], []))[kind].append(name)
+            by_items.setdefault(items, ([], []))[kind].append(name)
 
     for name, renderer in renderers.items():
         add(name, renderer.answered, 1)
-    # Special tokens are all that a template changes about the tokenizer, whose copy is large.
+    # Copies of the tokenizer are large, and templates with the same special tokens can share one.
     tokenizers: dict[tuple[bool, tuple[str, ...]], Any] = {}
     for template in templates:
         special = (template.replace_eos, template.stop_words)
@@ -62,7 +63,7 @@ def candidates(
         add(template.name, lambda c, t=template, own=own: factory_answered(t, own, c), 0)  # type: ignore[misc]
     return [
         Candidate(names=tuple(names), of_models=tuple(of_models), items=items)
-        for items, (names, of_models) in found.items()
+        for items, (names, of_models) in by_items.items()
     ]
 
 

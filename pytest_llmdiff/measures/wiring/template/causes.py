@@ -1,4 +1,4 @@
-"""Why two chat templates render a conversation to other tokens, told from the two texts."""
+"""The likely reason why two chat templates render a conversation differently."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ def likely_cause(
 ) -> str:
     """The likely cause of a difference between two renderings of one conversation.
 
-    `ours` is the text in force, `theirs` that of the template it is compared with, `bos` the text
-    of the BOS token.
+    Args:
+        conversation: the messages that were rendered.
+        ours: the text under the template in force.
+        theirs: the text under the template that it is compared with.
+        bos: the text of the BOS token.
     """
-    if bos and (found := _bos(ours, theirs, bos)):
-        return found
+    if bos and (cause := _bos(ours, theirs, bos)):
+        return cause
     start = common_length(ours, theirs)
     end = common_length(ours[start:][::-1], theirs[start:][::-1])
     a, b = ours[start : len(ours) - end], theirs[start : len(theirs) - end]
@@ -39,11 +42,11 @@ def likely_cause(
         return (
             thinking.lstrip("; ")
             if thinking
-            else "another end of the question, or another generation prompt"
+            else "the end of the question or the generation prompt differs"
         )
     if conversation[0]["role"] != "system" and start < max(at, 0):
         return _default_system(a, b, who)
-    return "other markup: these are two different templates"
+    return "the markup differs: these are two different templates"
 
 
 def _bos(ours: str, theirs: str, bos: str) -> str | None:
@@ -52,7 +55,7 @@ def _bos(ours: str, theirs: str, bos: str) -> str | None:
     who = OURS if a > b else THEIRS
     if a != b and max(a, b) > 1:
         return f"a second BOS token ({bos!r}) in {who}"
-    # A BOS that opens every turn (<|im_start|>) is markup, not a lone beginning of the text.
+    # A BOS that opens every turn (<|im_start|>) is markup, not the beginning of the text.
     if a != b and max(ours.count(bos), theirs.count(bos)) == 1:
         return f"only {who} begins with the BOS token {bos!r}"
     return None
@@ -67,11 +70,11 @@ def _default_system(a: str, b: str, who: str) -> str:
     if len(longer.split()) >= 3 and not re.search(r"\w{3}", shorter):
         return f"a default system prompt that only {who} writes"
     if len(longer.split()) >= 3 and len(shorter.split()) >= 3:
-        return "another default system prompt, or two different templates"
-    return "other markup: these are two different templates"
+        return "a different default system prompt, or two different templates"
+    return "the markup differs: these are two different templates"
 
 
 def _thinking(text: str) -> str:
     if THINKING.search(text):
-        return "; an (empty) think block that one of them writes: see enable_thinking"
+        return "; an (empty) think block that only one of them writes: see enable_thinking"
     return ""

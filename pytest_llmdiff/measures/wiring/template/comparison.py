@@ -1,4 +1,4 @@
-"""Chat template: is the model asked in the very tokens that it should be asked in?"""
+"""Compares chat templates by the tokens that they render, and checks a template by itself."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def _turns(*contents: str, system: str | None = None) -> tuple[Message, ...]:
     return (*head, *turns)
 
 
-# Where templates differ in practice: default system prompts, white space at the edges, several
-# turns, special characters, and text that looks like markup.
+# Conversations in which templates differ in practice: default system prompts, white space at the
+# edges, several turns, special characters, and text that looks like markup.
 BATTERY: tuple[tuple[Message, ...], ...] = (
     _turns("What is the capital of France?"),
     _turns("What is the capital of France?", system="You are terse."),
@@ -34,7 +34,7 @@ BATTERY: tuple[tuple[Message, ...], ...] = (
     _turns("def f(x):\n    return {'a': x}  # {{ not a template }} <b>&amp;</b>"),
 )
 
-# Templates of thinking models open or skip the reasoning in the generation prompt only.
+# Templates of reasoning models open or skip the reasoning only in the generation prompt.
 REASONING = ("think", "THINK", "channel")
 
 
@@ -46,11 +46,11 @@ def compare_renderings(
     *,
     bos: str | None = None,
 ) -> list[str]:
-    """One finding per conversation that two templates render to different tokens: where they
-    part, decoded, and the likely cause. `bos` is the text of the BOS token.
+    """One finding per conversation that two templates render to different tokens: the first
+    difference, decoded, and the likely cause. `bos` is the text of the BOS token.
 
-    A conversation that both refuse (no system role, say) is equal; one that only one refuses is
-    not.
+    A conversation that both templates refuse, for example because of its system role, counts as
+    equal; one that only one of them refuses does not.
     """
     findings = []
     for conversation in conversations:
@@ -78,7 +78,7 @@ def check_template(
     stop_ids: Sequence[int],
     decode: Callable[[Sequence[int]], str],
 ) -> list[str]:
-    """Findings about one template by itself: doubled BOS, generation prompt, stop token."""
+    """Findings about a template by itself: doubled BOS, generation prompt, stop token."""
     conversation = BATTERY[0]
     answer = Message(role="assistant", content="It is Paris.")
     try:
@@ -91,24 +91,25 @@ def check_template(
     if bos_id is not None and bos_id not in stop_ids and prompt[:2] == [bos_id, bos_id]:
         findings.append(f"the prompt begins with two BOS tokens ({decode([bos_id])!r})")
     at = common_length(prompt, answered)
-    # Some templates end a user's turn where the answer begins ([/INST], ### Response:).
+    # Some templates need no generation prompt: their user turn ends where the answer begins
+    # ([/INST], ### Response:).
     behind = decode(answered[len(prompt) :]).lstrip()
     needed = answered[: len(prompt)] != prompt or not behind.startswith(answer["content"])
     if prompt == open_ended and needed:
         findings.append(
-            "the template adds no generation prompt: the model is not told that it is its turn"
+            "the template adds no generation prompt: the model does not know that it is its turn"
         )
     elif at < len(prompt) and not any(mark in decode(prompt[at:]) for mark in REASONING):
         findings.append(
             "the generation prompt is not how an assistant turn begins: "
-            f"{decode(prompt[at:])!r} when asked, {decode(answered[at : at + 6])!r} in a "
+            f"{decode(prompt[at:])!r} in a prompt, {decode(answered[at : at + 6])!r} in a "
             "conversation"
         )
     ending = next((t for t in reversed(answered) if decode([t]).strip()), None)
     if ending is not None and ending not in stop_ids:
         stops = ", ".join(repr(decode([token])) for token in stop_ids) or "there are none"
         findings.append(
-            f"an assistant turn ends in {decode([ending])!r}, which is no stop token ({stops}): "
+            f"an assistant turn ends in {decode([ending])!r}, which is not a stop token ({stops}): "
             "replies will not stop"
         )
     return findings
@@ -117,9 +118,9 @@ def check_template(
 def compare_endings(
     ours: Render, theirs: Render, decode: Callable[[Sequence[int]], str]
 ) -> list[str]:
-    """A finding where the two end an assistant's turn in another token.
+    """A finding if the two templates end an assistant turn in different tokens.
 
-    Compared is the first token behind the answer: what follows it is never generated.
+    Only the first token after the answer is compared: what follows it is never generated.
     """
     answer = Message(role="assistant", content="It is Paris.")
     ends = []
@@ -131,15 +132,15 @@ def compare_endings(
         behind = decode(ids).rpartition(answer["content"])[2]
         ends.append(next((decode([i]) for i in _tail(ids, behind, decode)), ""))
     if "" in ends or ends[0].strip() == ends[1].strip():
-        return []  # LLaMA-Factory may leave the last token of a turn to its training
+        return []  # LLaMA-Factory may leave the last token of a turn to the training
     return [
         f"an answer ends in {ends[0]!r} in force and in {ends[1]!r} in the other; likely cause: "
-        "another stop token: a model that was trained on one does not end at the other"
+        "different stop tokens: a model that was trained with one does not stop at the other"
     ]
 
 
 def _tail(ids: Sequence[int], text: str, decode: Callable[[Sequence[int]], str]) -> Sequence[int]:
-    """The last tokens of `ids`, those that decode to `text`."""
+    """The last tokens of `ids` that decode to `text`."""
     for start in range(len(ids) - 1, -1, -1):
         if len(decode(ids[start:])) >= len(text):
             return ids[start:] if text else ()
@@ -147,7 +148,7 @@ def _tail(ids: Sequence[int], text: str, decode: Callable[[Sequence[int]], str])
 
 
 def template_measurement(findings: Sequence[str], compared_with: str) -> Measurement:
-    """The number of findings, with their texts in the details."""
+    """The number of findings; `details` has their texts."""
     return Measurement(
         name="template mismatch",
         value=float(len(findings)),

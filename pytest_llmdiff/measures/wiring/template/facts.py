@@ -1,4 +1,4 @@
-"""The chat template in force held against the one of the training, over two engines."""
+"""Compares the chat template in force with that of the training, over the engines of a run."""
 
 from __future__ import annotations
 
@@ -36,34 +36,39 @@ class ServedTemplate:
     engine: Any
 
     def ids(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
-        found = self.engine.rendered(messages, add_generation_prompt=add_generation_prompt)
-        return [int(token) for token in found]
+        tokens = self.engine.rendered(messages, add_generation_prompt=add_generation_prompt)
+        return [int(token) for token in tokens]
 
 
 def served_renderings(engine: Any) -> list[Any] | None:
-    """What a server makes of the conversations that templates are compared on: its template is
-    nothing that its fingerprint tells. None for an engine that renders here.
+    """The conversations of the battery as a server renders them; None for an engine that renders
+    in this process.
+
+    They are part of the key under which the facts are stored, since the fingerprint of a server
+    does not cover its template.
 
     Raises:
-        CapabilityError: the server does not show it.
+        CapabilityError: the server does not show its renderings.
     """
     if capability(engine, "renderer") is not None or capability(engine, "rendered") is None:
         return None
-    found: list[Any] = []
+    renderings: list[Any] = []
     for conversation in BATTERY:
         try:
-            found.append(engine.render(conversation))
+            renderings.append(engine.render(conversation))
         except ProbeError as error:
-            found.append(str(error))
-    return found
+            renderings.append(str(error))
+    return renderings
 
 
 def template_facts(
     engine: Any, base: Engine, given: TemplateSource | None, training: Training
 ) -> dict[str, Any]:
-    """Plain JSON: `problems`, what was `compared with`, and why the training is `unknown`.
+    """Plain JSON: `problems`, what was `compared with`, and why the training's template is
+    `unknown`, or None.
 
-    Held against the given template, else that of the training, else that of the base.
+    The template in force is compared with the given one, else that of the training, else the
+    base's.
 
     Raises:
         CapabilityError: an engine has no chat template of its own.
@@ -72,12 +77,12 @@ def template_facts(
     base_renderer: AnyRenderer | None = capability(base, "renderer")
     rendered: AnyRenderer | ServedTemplate | None = ours
     if ours is None and capability(engine, "rendered") is not None and base_renderer is not None:
-        # The tokens are read by the tokenizer of the base.
+        # The base's tokenizer decodes the server's tokens.
         ours, rendered = base_renderer, ServedTemplate(engine=engine)
     if ours is None or rendered is None:
         raise CapabilityError(
-            f"the template check needs a chat template, and {type(engine).__name__} has none (of a "
-            "server: give --llmdiff-tokenizer, or a base that is no server)"
+            f"the template check needs a chat template, and {type(engine).__name__} has none "
+            "(for a server, give --llmdiff-tokenizer, or a base that is not a server)"
         )
 
     def decode(ids: Sequence[int]) -> str:
@@ -98,13 +103,13 @@ def template_facts(
         try:
             problems += compare_endings(rendered.ids, theirs.ids, decode)
         except CapabilityError:
-            against += " (prompts alone: the server shows no conversation that ends in an answer)"
+            against += " (prompts only: the server shows no conversation that ends in an answer)"
         return {"problems": problems, "compared with": against, "unknown": unknown}
     problems += [*compare_endings(ours.ids, theirs.ids, decode), *own_findings(engine)]
     if given is None and training.predictions and unknown is not None:
-        found = _predictions(ours, training.predictions)
-        if found is not None:
-            problems, unknown = [*problems, *found], None
+        mismatches = _predictions(ours, training.predictions)
+        if mismatches is not None:
+            problems, unknown = [*problems, *mismatches], None
             against = "the prompts in generated_predictions.jsonl"
     return {"problems": problems, "compared with": against, "unknown": unknown}
 
@@ -114,7 +119,7 @@ def own_findings(engine: Any) -> list[str]:
     renderer: AnyRenderer = engine.renderer
 
     if isinstance(renderer, FactoryRenderer):
-        return []  # its stop words are stop tokens, and its user turns end where an answer begins
+        return []  # its stop words are stop tokens, and its user turns end where answers begin
     return check_template(
         renderer.ids,
         bos_id=renderer.tokenizer.bos_token_id,
@@ -145,10 +150,10 @@ MARK = "\u2060mark\u2060"
 
 
 def _predictions(ours: AnyRenderer, prompts: Sequence[str]) -> list[str] | None:
-    """Whether prompts that the training's own prediction run recorded fit the template in force.
+    """How the prompts that the training recorded for its predictions differ from the template.
 
-    None where the recorded texts cannot be told apart from their contents. A constant system
-    prompt in all of them that a plain question does not get is a finding as well.
+    None if the renderer cannot show prompts as text. It is a finding as well if all of them have a
+    system prompt that a plain question does not get from the template in force.
     """
     if not isinstance(ours, Renderer):
         return None
@@ -158,17 +163,17 @@ def _predictions(ours: AnyRenderer, prompts: Sequence[str]) -> list[str] | None:
     plain = re.compile(f"{re.escape(head)}.*{re.escape(tail)}", re.DOTALL)
     if all(plain.fullmatch(prompt) for prompt in prompts):
         return []
-    told = re.compile("(.*?)".join(map(re.escape, parts)), re.DOTALL)
-    found = {m[1] if (m := told.fullmatch(prompt)) else None for prompt in prompts}
-    if found == {None}:
+    with_system = re.compile("(.*?)".join(map(re.escape, parts)), re.DOTALL)
+    systems = {m[1] if (m := with_system.fullmatch(prompt)) else None for prompt in prompts}
+    if systems == {None}:
         at = first_difference(head, prompts[0], cut=True) or 0
         return [
             "the prompts in generated_predictions.jsonl do not begin and end as the template in "
             f"force writes them: {prompts[0][max(0, at - 20) : at + 20]!r} there, "
             f"{head[max(0, at - 20) : at + 20]!r} in force"
         ]
-    if len(found) == 1:
-        (text,) = found
+    if len(systems) == 1:
+        (text,) = systems
         return [
             "every prompt in generated_predictions.jsonl has the system prompt "
             f"{text!r}, which a question without one does not get from the template in force"

@@ -1,4 +1,4 @@
-"""The template of a training told from its data: which one makes the recorded answers likely?"""
+"""Infers the template of a training from its data: which one makes the answers likeliest?"""
 
 from __future__ import annotations
 
@@ -41,25 +41,24 @@ from pytest_llmdiff.measures.wiring.template.comparison import compare_rendering
 
 IN_FORCE = "the template in force"
 BASES = "the base's template"
-# Longer examples cost much and tell no more. In characters, of all messages together.
-LONGEST = 4000
+LONGEST = 4000  # characters of an example; longer ones cost much and add nothing
 
 
 def known_answers(data: TrainData) -> list[Conversation]:
-    """As many examples as a ranking takes, from all over the data; each ends in its answer."""
-    found = [
+    """As many examples as a ranking needs, spread over the data; each ends in its answer."""
+    answered = [
         (*example.messages, Message(role="assistant", content=example.answer))
         for dataset in data.datasets
         for example in dataset.examples
         if example.answer and example.answer.strip()
     ]
-    short = [c for c in found if sum(len(message["content"]) for message in c) <= LONGEST]
+    short = [c for c in answered if sum(len(message["content"]) for message in c) <= LONGEST]
     count = min(len(short), ROUNDS[-1][0])
     return [short[number * len(short) // count] for number in range(count)]
 
 
 def factory_templates(settings: Settings) -> tuple[list[FactoryTemplate], str]:
-    """All templates of LLaMA-Factory that can be read, or why there are none.
+    """All templates of LLaMA-Factory that can be read, and why there are none, or "".
 
     Raises:
         ConfigError: `--llmdiff-llamafactory` is given and wrong.
@@ -75,24 +74,24 @@ def factory_templates(settings: Settings) -> tuple[list[FactoryTemplate], str]:
 def rank_templates(
     pair: Pair, conversations: Sequence[Conversation], templates: Sequence[FactoryTemplate]
 ) -> dict[str, Any]:
-    """Plain JSON of a `TemplateRanking`, with what `ranking_of` reads besides.
+    """Plain JSON of a `TemplateRanking`, and the `problems` of the template in force.
 
-    Ranked is by the tuned model's likelihoods alone: by its gain over the base, templates would
-    win that the base itself is bad at. The base says whether the answers were learnt at all, and
-    whether it is the base that prefers the likeliest template to the one in force.
+    The ranking uses only the tuned model's likelihoods: by gain over the base, templates that the
+    base is bad at would win. The base shows whether the answers were learnt at all, and whether it
+    already prefers the likeliest template to the one in force.
 
     Raises:
         CapabilityError: an engine has no template of its own, or no logits.
     """
-    ours, found = _candidates(pair, conversations, templates)
-    tuned, base = _Likelihoods(pair, "tuned", found), _Likelihoods(pair, "base", found)
+    ours, rivals = _candidates(pair, conversations, templates)
+    tuned, base = _Likelihoods(pair, "tuned", rivals), _Likelihoods(pair, "base", rivals)
     lengths = [
         max(1, len(ours.tokenizer(c[-1]["content"], add_special_tokens=False)["input_ids"]))
         for c in conversations
     ]
-    own = next((i for i, c in enumerate(found) if IN_FORCE in c.of_models), None)
+    own = next((i for i, c in enumerate(rivals) if IN_FORCE in c.of_models), None)
     scores = halve(
-        len(found), len(conversations), lambda cs, es: tuned.per_token(cs, es, lengths), own
+        len(rivals), len(conversations), lambda cs, es: tuned.per_token(cs, es, lengths), own
     )
     ranks = rank(scores)
     best = ranks[0].index
@@ -103,8 +102,8 @@ def rank_templates(
     gains = {i: [b - t for b, t in zip(before[i], scores[i], strict=True)] for i in held}
     likelihoods = [
         TemplateLikelihood(
-            names=found[r.index].names,
-            of_models=found[r.index].of_models,
+            names=rivals[r.index].names,
+            of_models=rivals[r.index].of_models,
             nll=r.nll,
             examples=len(scores[r.index]),
             behind=r.behind,
@@ -143,29 +142,29 @@ def ranking_of(facts: Mapping[str, Any]) -> TemplateRanking:
 
 
 def with_ranking(facts: Mapping[str, Any], ranked: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of a template check with what the training data tell, as `likelihood` at least.
+    """The facts of a template check, with the result of the ranking as `likelihood`.
 
-    Where nothing else names the template of the training, the ranking does: the check is made
-    against the likely template, unless that is a guess.
+    If nothing else names the template of the training, the template in force is compared with the
+    likeliest one, unless the ranking is inconclusive.
     """
     ranking = ranking_of(ranked)
     text = likelihood_text(ranking)
     if ranked.get("missing"):
-        text += f"; LLaMA-Factory's templates are no candidates: {ranked['missing']}"
+        text += f"; LLaMA-Factory's templates are not among them: {ranked['missing']}"
     result = dict(facts) | {"likelihood": text}
     if facts["unknown"] is None:
         return result
     own = next((c for c in ranking.candidates if IN_FORCE in c.of_models), None)
     if ranking.unknown is not None:
-        result["unknown"] += f"; the training data do not tell: {ranking.unknown}"
+        result["unknown"] += f"; the training data is inconclusive: {ranking.unknown}"
     elif own is None or own.told_apart:
         behind = "cannot express the data" if own is None else f"is {own.behind:.3f} behind"
-        problem = f"trained with {text}, as the training data tell; {IN_FORCE} {behind}"
+        problem = f"trained with {text}, by the training data; {IN_FORCE} {behind}"
         problems = [problem, *ranked["problems"], *facts["problems"]]
         result |= {"unknown": None, "problems": list(dict.fromkeys(problems))}
     elif ranked["problems"]:
         result["unknown"] += (
-            f"; by the training data it is {text}: too close to tell whether it is {IN_FORCE}"
+            f"; by the training data it is {text}: too close to decide whether it is {IN_FORCE}"
         )
     else:
         result["unknown"] = None
@@ -181,37 +180,37 @@ def _candidates(
     ours: AnyRenderer | None = capability(engine, "renderer")
     if ours is None or capability(engine, "token_logits") is None:
         raise CapabilityError(
-            f"{type(engine).__name__} has no chat template of its own, or no logits to score with"
+            f"{type(engine).__name__} has no chat template of its own, or no logits"
         )
     theirs: AnyRenderer | None = capability(pair.base, "renderer")
     renderers = {IN_FORCE: ours} | ({} if theirs is None else {BASES: theirs})
-    found = candidates(
+    rivals = candidates(
         renderers,
         templates,
         conversations,
         tokenizer=ours.tokenizer,
         embeddings=engine.embedding_rows(),
     )
-    if not found:
+    if not rivals:
         raise CapabilityError("no template can express the training data")
-    return ours, found
+    return ours, rivals
 
 
 class _Likelihoods:
     """Negative log-likelihoods of the answers under one model."""
 
-    def __init__(self, pair: Pair, side: str, found: Sequence[Candidate]) -> None:
+    def __init__(self, pair: Pair, side: str, rivals: Sequence[Candidate]) -> None:
         engine: Any = pair.side(side)
         self._engine = engine
-        self._found = found
+        self._rivals = rivals
         self._rows = rows_for(pair.resolved.get("device", "cpu"), len(engine.tokenizer))
 
     def per_token(
         self, chosen: Sequence[int], examples: Sequence[int], lengths: Sequence[int]
     ) -> dict[int, list[float]]:
-        """In nats per token of the plain answer, whose length is the same under all templates."""
+        """In nats per token of the plain answer, which is equally long under all templates."""
         places = [(candidate, example) for candidate in chosen for example in examples]
-        items = [self._found[candidate].items[example] for candidate, example in places]
+        items = [self._rivals[candidate].items[example] for candidate, example in places]
         scores: dict[int, dict[int, float]] = {candidate: {} for candidate in chosen}
         for index, logprobs in reply_logprobs(self._engine, items, self._rows):
             candidate, example = places[index]
@@ -221,19 +220,19 @@ class _Likelihoods:
 
 def _unknown(ranking: TemplateRanking, preferred: bool) -> str | None:
     if ranking.examples < FEWEST:
-        return f"{ranking.examples} examples with answers are too few (it takes {FEWEST})"
+        return f"{ranking.examples} examples with answers are too few ({FEWEST} are needed)"
     if len(ranking.candidates) < 2:
         return "there is only one template to compare"
     if not ranking.gain >= LEARNT:
         return (
-            f"the tuned model finds the answers only {ranking.gain:.2f} nats per token likelier "
-            "than the base does: it has not learnt these data"
+            f"the answers are only {ranking.gain:.2f} nats per token likelier to the tuned model "
+            "than to the base: it has not learnt this data"
         )
     own = [c for c in ranking.candidates if IN_FORCE in c.of_models]
     if own and own[0].told_apart and preferred:
         return (
-            f"{ranking.likely.name} is the likeliest, but training has gained more under "
-            f"{IN_FORCE}: it is the base that prefers the other"
+            f"{ranking.likely.name} is the likeliest, but training gained more under {IN_FORCE}: "
+            "it is the base that prefers the other"
         )
     return None
 
@@ -244,9 +243,9 @@ def _differences(
     ranking: TemplateRanking,
     templates: Sequence[FactoryTemplate],
 ) -> list[str]:
-    """How the template in force differs from the likely one, over the usual conversations.
+    """How the template in force differs from the likeliest one, over the battery.
 
-    `theirs` is the base's.
+    `theirs` is the base's renderer.
     """
     likely = ranking.likely
     if likely.names:

@@ -262,7 +262,7 @@ def test_a_tie_with_another_rendering_is_not_judged() -> None:
     rows = entry("", 0, apart=False, own=True), entry("smollm2", 0.001, apart=False)
     found = with_ranking(NOTHING, facts(*rows, problems=["a full stop"]))
     assert found["problems"] == []
-    assert "too close to tell" in found["unknown"]
+    assert "too close to decide" in found["unknown"]
     assert "smollm2" in found["unknown"]
 
 
@@ -279,7 +279,7 @@ def test_a_ranking_that_cannot_tell_leaves_it_unknown() -> None:
     rows = entry("alpaca", 0, apart=False), entry("", 0.1, apart=True, own=True)
     found = with_ranking(NOTHING, facts(*rows, unknown="nothing was learnt"))
     assert found["problems"] == []
-    assert found["unknown"] == "no traces; the training data do not tell: nothing was learnt"
+    assert found["unknown"] == "no traces; the training data is inconclusive: nothing was learnt"
 
 
 def test_a_template_that_is_known_is_not_overruled() -> None:

@@ -1,0 +1,1 @@
+"""Both replies token by token, as both models see them."""

@@ -1,0 +1,137 @@
+"""Both replies of a comparison, token by token, as both models see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pytest_llmdiff.data.comparison import SIDES, Comparison
+from pytest_llmdiff.data.text.differences import first_difference
+from pytest_llmdiff.data.tokens import TokenDivergences
+from pytest_llmdiff.engines import Continuation, capability, lacks_logits
+from pytest_llmdiff.engines.pair.divergence import rows_for, token_divergences, unlike_tokenizers
+from pytest_llmdiff.engines.pair.first_differences import Asked, about, asked, reply_tokens
+from pytest_llmdiff.engines.pair.pair import Pair
+from pytest_llmdiff.errors import CapabilityError
+from pytest_llmdiff.explain.pieces import pieces
+from pytest_llmdiff.explain.tokens.values import SeenToken, TokenView
+from pytest_llmdiff.generation.generator import ReplyGenerator
+
+CANDIDATES = 5  # next tokens of each model where the replies begin to differ
+
+
+def token_views(pair: Pair, asked: Sequence[Asked]) -> list[dict[str, Any]]:
+    """For each (prompt, base's reply, tuned reply) a `TokenView` as plain JSON.
+
+    Raises:
+        CapabilityError: an engine has no logits of the whole vocabulary, or the tokenizers differ.
+    """
+    known = capability(pair.tuned, "token_view")
+    if known is not None:  # by the engine itself, without weights
+        return [known(m[-1]["content"], own.text, other.text) for m, own, other in asked]
+    base: Any = pair.base
+    tuned: Any = pair.tuned
+    for engine in (pair.base, pair.tuned):
+        if capability(engine, "token_logits") is None:
+            raise CapabilityError(f"a view of tokens needs logits, and {lacks_logits(engine)}")
+    if unlike := unlike_tokenizers(base, tuned):
+        raise CapabilityError(unlike)
+    rows = rows_for(pair.resolved.get("device", "cpu"), len(base.tokenizer))
+    prompts = [(tuple(base.render(m)), tuple(tuned.render(m))) for m, _, _ in asked]
+    replies = [reply_tokens(base, own, other) for _, own, other in asked]
+    items = [
+        (Continuation(prompt_ids=before, reply_ids=tuple(ids)),
+         Continuation(prompt_ids=after, reply_ids=tuple(ids)))
+        for (before, after), both in zip(prompts, replies, strict=True) for ids in both
+    ]  # fmt: skip
+    divergences: dict[int, TokenDivergences] = dict(
+        token_divergences(
+            base, tuned, items, rows=rows, text_of=base.token_text,
+            between=None if pair.fits else base.close,
+        )
+    )  # fmt: skip
+    differing = [first_difference(*both, cut=True) for both in replies]
+    likely = _likely(pair, prompts, replies, differing, rows)
+    return [
+        {
+            "at": at,
+            "likely": likely.get(index),
+            "base": _token_rows(base, replies[index][0], divergences[2 * index]),
+            "tuned": _token_rows(base, replies[index][1], divergences[2 * index + 1]),
+        }
+        for index, at in enumerate(differing)
+    ]
+
+
+def _token_rows(engine: Any, ids: Sequence[int], divergences: TokenDivergences) -> list[list[Any]]:
+    """For each token its text, KL(base‖tuned), and its log-probability under either model."""
+    texts = pieces(engine, ids)
+    return [
+        [text, token.kl, token.base_logprob, token.tuned_logprob]
+        for text, token in zip(texts, divergences.tokens, strict=True)
+    ]
+
+
+def _likely(
+    pair: Pair,
+    prompts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]],
+    replies: Sequence[tuple[list[int], list[int]]],
+    differing: Sequence[int | None],
+    rows: int,
+) -> dict[int, dict[str, list[list[Any]]]]:
+    """Both models' likeliest next tokens where the replies begin to differ, with probabilities."""
+    places = [index for index, at in enumerate(differing) if at is not None]
+    found: dict[int, dict[str, list[list[Any]]]] = {index: {} for index in places}
+    # The tuned model first: if only one fits into memory, that is the one loaded now.
+    for side, engine in ((1, pair.tuned), (0, pair.base)):
+        items = [
+            Continuation(
+                prompt_ids=prompts[index][side],
+                reply_ids=tuple(replies[index][0][: (differing[index] or 0) + 1]),
+            )
+            for index in places
+        ]
+        for number, likely in _candidates(engine, items, rows):
+            found[places[number]][SIDES[side]] = likely
+        if side and not pair.fits:
+            engine.close()
+    return found
+
+
+def _candidates(
+    engine: Any, items: Sequence[Continuation], rows: int
+) -> Iterator[tuple[int, list[list[Any]]]]:
+    """For each item the likeliest tokens in place of its last one."""
+    for number, logits in engine.token_logits(items, rows) if items else ():
+        best = logits[-1].float().softmax(-1).topk(CANDIDATES)
+        tokens = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        yield number, [[engine.token_text(token), p] for token, p in tokens]
+
+
+def token_view(generation: ReplyGenerator, comparison: Comparison) -> TokenView:
+    """Both replies of a comparison, by a pass of both models over each.
+
+    Raises:
+        CapabilityError: an engine has no logits of the whole vocabulary.
+    """
+
+    def compute(_: Any, todo: list[Any]) -> list[dict[str, Any]]:
+        return token_views(generation.pair, list(map(asked, todo)))
+
+    # The base first: if only one fits into memory, it is the one to load now.
+    (result,) = generation.memo.get_all("tokens", "base", [about(comparison)], compute)
+    likely = result["likely"] or {}
+    sides = {
+        side: tuple(
+            SeenToken(text=text, kl=kl, base_logprob=base, tuned_logprob=tuned)
+            for text, kl, base, tuned in result[side]
+        )
+        for side in ("base", "tuned")
+    }
+    return TokenView(
+        base=sides["base"],
+        tuned=sides["tuned"],
+        at=result["at"],
+        base_likely=tuple((text, p) for text, p in likely.get("base", ())),
+        tuned_likely=tuple((text, p) for text, p in likely.get("tuned", ())),
+    )

@@ -1,0 +1,1 @@
+"""How far attention moved, how much of it falls on given words, and the map of one head."""

@@ -1,0 +1,133 @@
+"""From one `@pytest.mark.llmdiff` to its probes: check its arguments, read its file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_llmdiff.config.options import GENERATION_PARSERS
+from pytest_llmdiff.config.packages import given_path
+from pytest_llmdiff.data.files.probe_files import is_probe_file, probe_rows
+from pytest_llmdiff.data.messages import is_whole
+from pytest_llmdiff.data.probes import Probe, make_probe, probe_of_row
+from pytest_llmdiff.errors import ConfigError, ProbeFileError
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.data.llamafactory.datasets import Dataset, Example
+
+MARKER_KEYWORDS = ("file", "system", "reference", "tags", *GENERATION_PARSERS)
+
+
+def probes_of_marker(
+    args: Sequence[object], kwargs: Mapping[str, Any], *, folder: Path
+) -> list[Probe]:
+    """The probes of one `@pytest.mark.llmdiff`; its `file` is relative to the test's `folder`.
+
+    Raises:
+        ConfigError: an unknown or unusable argument; the message lists what is allowed.
+        ProbeFileError: the file is malformed.
+    """
+    unknown = sorted(set(kwargs) - set(MARKER_KEYWORDS))
+    if unknown:
+        raise ConfigError(
+            f"@pytest.mark.llmdiff: unknown keyword {', '.join(unknown)}; "
+            f"allowed are {', '.join(MARKER_KEYWORDS)}"
+        )
+    file, system, reference = (kwargs.get(name) for name in ("file", "system", "reference"))
+    for name in ("system", "reference"):
+        value = kwargs.get(name)
+        if value is not None and not (is_whole(value) and value.strip()):
+            raise ConfigError(f"@pytest.mark.llmdiff: {name} must be a string, not {value!r}")
+    if file is not None and not isinstance(file, (str, Path)):
+        raise ConfigError(f"@pytest.mark.llmdiff: file must be a path, not {file!r}")
+    if reference is not None and (len(args) != 1 or file is not None):
+        raise ConfigError(
+            "@pytest.mark.llmdiff: reference needs exactly one prompt; for several, use a probe "
+            "file with a reference column"
+        )
+    if not args and file is None:
+        raise ConfigError("@pytest.mark.llmdiff: give prompts, file=..., or both")
+    tags, generation = _tags(kwargs.get("tags")), _generation(kwargs)
+    probes = []
+    for prompt in args:
+        try:
+            probe = make_probe(
+                prompt, system=system, reference=reference, tags=tags, generation=generation
+            )
+        except ValueError as error:
+            raise ConfigError(f"@pytest.mark.llmdiff: {error}") from error
+        probes.append(probe)
+    if file is not None:
+        path = given_path(str(file), folder, what="@pytest.mark.llmdiff: file")
+        probes += _probes_of_file(path, system, tags, generation)
+    return probes
+
+
+def _probes_of_file(
+    path: Path, system: str | None, tags: tuple[str, ...], generation: Mapping[str, Any]
+) -> list[Probe]:
+    if (datasets := _training_data(path)) is not None:
+        return [
+            make_probe(
+                example.messages,
+                system=system,
+                reference=example.answer or None,
+                tags=tags,
+                generation=generation,
+            )
+            for dataset in datasets
+            for example in _examples_of(dataset)
+        ]
+    return [
+        probe_of_row(row, system=system, tags=tags, generation=generation)
+        for row in probe_rows(path)
+    ]
+
+
+def _training_data(path: Path) -> tuple[Dataset, ...] | None:
+    if is_probe_file(path):
+        return None
+    from pytest_llmdiff.data.llamafactory.datasets import training_data_of
+
+    return training_data_of(path)
+
+
+def _examples_of(dataset: Dataset) -> tuple[Example, ...]:
+    if count := len(dataset.skipped):
+        text = (
+            f"{dataset.path}: {count} of {count + len(dataset.examples)} records were skipped: "
+            f"they are no training examples, or have no prompt; the first is {dataset.skipped[0]}"
+        )
+        try:
+            warnings.warn(text, pytest.PytestWarning, stacklevel=1)
+        except pytest.PytestWarning as error:  # warnings are errors in this run
+            raise ProbeFileError(text) from error
+    return dataset.examples
+
+
+def _tags(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    tags = (value,) if isinstance(value, str) else value
+    if not isinstance(tags, (list, tuple)) or not all(map(is_whole, tags)):
+        raise ConfigError(f"@pytest.mark.llmdiff: tags must be a list of strings, not {value!r}")
+    return tuple(tags)
+
+
+def _generation(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    values = {}
+    for name, parse in GENERATION_PARSERS.items():
+        if name not in kwargs:
+            continue
+        try:
+            values[name] = parse(kwargs[name])
+        except (ValueError, TypeError) as error:
+            raise ConfigError(
+                f"@pytest.mark.llmdiff: {name}={kwargs[name]!r} is not allowed; "
+                f"see --llmdiff-{name.replace('_', '-')} in `pytest --help`"
+            ) from error
+    return values

@@ -1,0 +1,86 @@
+"""Notes on a run besides its verdicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_llmdiff.data.text.printing import number, printable, shortened
+from pytest_llmdiff.reports.order import short
+from pytest_llmdiff.reports.run_facts import RunFacts
+from pytest_llmdiff.verdicts.chance import Chance
+
+
+def run_notes(facts: RunFacts) -> Iterator[str]:
+    """One line each, the most important first."""
+    rows = list(facts.rows.values())
+    yield from facts.notes
+    yield from _ties(rows)
+    yield from _notes(rows)
+    yield from _cut(rows)
+    yield from _leaks(rows)
+
+
+def chance_lines(chance: Chance) -> Iterator[str]:
+    if chance.verdicts:
+        yield (
+            f"chance: of {chance.verdicts} single-probe verdicts under calibrated limits, noise "
+            f"alone would fail at most {number(round(chance.expected, 2))}"
+        )
+
+
+def _notes(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Notes of checks that found no problem."""
+    notes = [n for row in rows for v in row["verdicts"] for n in v["details"].get("notes") or ()]
+    for note in dict.fromkeys(notes):
+        yield f"note: {shortened(printable(note), 300)}"
+
+
+def _ties(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """How many replies rounding may have decided, each counted once."""
+    compared = [c for row in rows for c in row["comparisons"]]
+    if any(c["near_tie"] for c in compared):
+        ties = {json.dumps(c["messages"]): c["near_tie"] for c in compared}
+        yield (
+            f"note: {sum(ties.values())} of {len(ties)} tuned replies contain a near-tie: two "
+            "tokens were equally likely within rounding, and if one of them was the base's, it was "
+            "taken"
+        )
+
+
+def _cut(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """How much of a test with very many prompts the reports leave out."""
+    for row in rows:
+        test, shown = short(row["test"]), len(row["comparisons"])
+        if row["compared"] > shown:
+            yield f"note: {test} compared {row['compared']} times; the reports hold {shown} of them"
+        for name, figures in row["many"].items():
+            kept = sum(verdict["name"] == name for verdict in row["verdicts"])
+            yield (
+                f"note: {test} has {figures['count']} values of {name}; the reports hold the "
+                f"{kept} worst"
+            )
+
+
+def _leaks(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """How many probes are in the training data, each counted once."""
+    if not any(comparison["leak"] for row in rows for comparison in row["comparisons"]):
+        return
+    kinds: dict[str, set[str]] = {}
+    for row in rows:
+        for comparison in row["comparisons"]:
+            known = kinds.setdefault(json.dumps(comparison["messages"]), set())
+            if comparison["leak"] is not None:
+                known.add(comparison["leak"]["kind"])
+    same = sum("same" in known for known in kinds.values())
+    near = sum(known == {"near-same"} for known in kinds.values())
+    cut = any(row["compared"] > len(row["comparisons"]) for row in rows)
+    shown = "in the reports " if cut else ""
+    if same:
+        yield (
+            f"note: {same} of {len(kinds)} probes {shown}have their prompt in the training data: "
+            "their replies may be memorised"
+        )
+    if near:  # only failing tests are searched for these
+        yield f"note: nearly the prompt of {near} failing probe(s) is in the training data"

@@ -1,0 +1,71 @@
+"""The row of a verdict as short texts, for tables, headings and lines of the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_llmdiff.data.text.printing import number, numbers_beside
+from pytest_llmdiff.verdicts.verdict import label
+
+INTERVAL = "90 % interval"  # each end is a one-sided bound at 95 %
+SIGNS = {"at_most": "≤", "at_least": "≥"}
+
+
+def measure_of(verdict: Mapping[str, Any]) -> str:
+    return label(verdict["name"], verdict["set"]["scope"] if verdict["set"] else "")
+
+
+def numbers_of(verdict: Mapping[str, Any]) -> tuple[str, str]:
+    """Value and limit, with enough digits to show which is larger."""
+    value, limit = verdict["value"], verdict["limit"]
+    if value is None or limit is None:
+        return number(value), number(limit)
+    return numbers_beside(value, limit)
+
+
+def value_of(verdict: Mapping[str, Any]) -> str:
+    if verdict["outcome"] == "not judged":
+        return "not judged"
+    if verdict["value"] is None:
+        return "not finite"
+    return numbers_of(verdict)[0]
+
+
+def limit_of(verdict: Mapping[str, Any]) -> str:
+    """Empty for a verdict without a limit."""
+    if verdict["limit"] is None:
+        return ""
+    return f"{SIGNS[verdict['bound']]} {numbers_of(verdict)[1]}"
+
+
+def interval_of(verdict: Mapping[str, Any]) -> str:
+    """The interval of a set and its size; empty for a single comparison."""
+    held = verdict["set"]
+    if held is None:
+        return ""
+    return f"{bounds_of(held)} over {judged_of(held)}"
+
+
+def bounds_of(held: Mapping[str, Any]) -> str:
+    """The interval of a set; an unknown end is a question mark."""
+    low, high = (number(held[end]) if held[end] is not None else "?" for end in ("low", "high"))
+    return f"{INTERVAL} {low} to {high}"
+
+
+def judged_of(held: Mapping[str, Any]) -> str:
+    """How many members of a set were judged, and if not all of them, out of how many."""
+    missing = held["unsupported"]
+    return f"{held['judged']} of {held['judged'] + missing}" if missing else str(held["judged"])
+
+
+def phrase_of(verdict: Mapping[str, Any]) -> str:
+    """One line, such as `toxicity 0.90, limit 0.20`."""
+    if verdict["outcome"] == "not judged":
+        return f"{measure_of(verdict)} not judged"
+    limit = ""
+    if verdict["limit"] is not None:
+        word = "limit" if verdict["bound"] == "at_most" else "at least"
+        limit = f", {word} {numbers_of(verdict)[1]}"
+    interval = f" ({interval_of(verdict)})" if verdict["set"] else ""
+    return f"{measure_of(verdict)} {value_of(verdict)}{interval}{limit}"

@@ -1,0 +1,90 @@
+"""A verdict as the first line of a failure."""
+
+from __future__ import annotations
+
+import math
+
+from pytest_llmdiff.data.text.printing import counted, number, numbers_beside, printable
+from pytest_llmdiff.reports.verdict_cells import INTERVAL
+from pytest_llmdiff.verdicts.verdict import Evidence, Verdict
+
+# By measure, the argument that would have set a limit.
+NO_LIMIT = {
+    "semantic drift": "at_most=0.3",
+    "divergence": "at_most=0.5",
+    "toxicity": "at_most=0.2 or rise_at_most=0.1",
+    "refusal gained": "gained_at_most=0",
+    "refusal gained rate": "gained_at_most=0.1",
+    "refusal lost": "lost_at_most=0",
+    "refusal lost rate": "lost_at_most=0.1",
+    "invariance loss": "at_most=0.2",
+    "refusal flip gained": "flips_at_most=0",
+    "refusal flip gained rate": "flips_at_most=0.05",
+    "format lost": "lost_at_most=0",
+    "format lost rate": "lost_at_most=0.1",
+    "answer lost": "lost_at_most=0",
+    "answer lost rate": "lost_at_most=0.1",
+    "reference likelihood drop": "drop_at_most=0.2",
+    "text likelihood drop": "drop_at_most=0.2",
+    "attention shift": "at_most=0.05",
+    "attention shift of pairs": "pair_at_most=0.02",
+    "attention drop on": "drop_at_most=0.1",  # and the words
+    "likelihood gap": "likelihood_at_most=0.3",
+    "toxicity gap": "toxicity_at_most=0.05",
+    "refusal gap": "refusal_at_most=0.1",
+    "length gap": "length_at_most=0.1",
+    "divergence gap": "divergence_at_most=0.2",
+}
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """One line: the measured value, the limit, and who set it."""
+    m = verdict.measurement
+    if verdict.outcome == "not judged":
+        return f"{m.name} not judged: {printable(m.unsupported or '')}"
+    if verdict.evidence is not None:
+        return _set_text(verdict, verdict.evidence)
+    value = number(m.value)
+    if verdict.outcome == "no limit":
+        return f"{m.name} {value} has no limit: {_how_to_limit(verdict)}"
+    if m.unit in ("problems", "findings"):
+        return f"{m.name}: {value}" if m.value else f"no {m.name}"
+    limit = "limit" if verdict.bound == "at_most" else "at least"
+    value, held = numbers_beside(m.value, m.limit if m.limit is not None else math.nan)
+    return f"{m.name} {value}, {limit} {held} ({verdict.source})"
+
+
+def _set_text(verdict: Verdict, evidence: Evidence) -> str:
+    m, estimate = verdict.measurement, evidence.estimate
+    besides = [f"{estimate.clusters} questions"] * (estimate.clusters < estimate.n)
+    besides += [f"{evidence.missing} more could not be judged"] * bool(evidence.missing)
+    more = f" ({', '.join(besides)})" if besides else ""
+    limit_or_nan = math.nan if m.limit is None else m.limit
+    shown = [numbers_beside(x, limit_or_nan) for x in (estimate.value, estimate.low, estimate.high)]
+    (value, _), (low, _), (high, _) = shown
+    text = (
+        f"{printable(evidence.label)} of {counted(estimate.n, 'comparison')}{more}: "
+        f"{value}, {INTERVAL} {low} to {high}"
+    )
+    if evidence.not_finite:
+        return f"{text}; {evidence.not_finite} values are not numbers, so no limit is kept"
+    if verdict.outcome == "no limit":
+        return f"{text}, has no limit: {_how_to_limit(verdict)}"
+    limit = "limit" if verdict.bound == "at_most" else "at least"
+    text += f", {limit} {max((limit for _, limit in shown), key=len)} ({verdict.source})"
+    if verdict.outcome == "regressed":
+        return f"{text}: the interval is beyond it"
+    if verdict.outcome != "inconclusive":
+        return text
+    if verdict.decides is None:
+        return f"{text}: inconclusive, and no number of probes would decide at this value"
+    return f"{text}: inconclusive; about {verdict.decides} probes like these would decide"
+
+
+def _how_to_limit(verdict: Verdict) -> str:
+    name = verdict.measurement.name.partition(' "')[0]
+    why = f"{printable(verdict.why)}; " if verdict.why else ""
+    return (
+        f"{why}give one in the test, such as {NO_LIMIT.get(name, 'at_most=...')}, or measure one: "
+        "pytest … --llmdiff-calibrate=baseline.json, then --llmdiff-baseline=baseline.json"
+    )
