@@ -73,16 +73,22 @@ def smallest_effect(spread: float, n: int, *, power: float = 0.8) -> float:
     Infinite for fewer units than a mean is judged by. Raises `LLMDiffError` for a power that is
     not between 0 and 1.
     """
-    from statsmodels.stats.power import TTestPower
-
     if not 0 < power < 1:
         raise LLMDiffError(f"power {power}: give one between 0 and 1, such as 0.8")
     if n < MIN_UNITS:
         return math.inf
-    found = TTestPower().solve_power(
-        effect_size=None, nobs=n, alpha=level(n), power=power, alternative="larger"
-    )
-    return float(found) * spread
+    from scipy.optimize import brentq
+    from scipy.special import nctdtr, stdtrit
+
+    threshold = float(stdtrit(n - 1, 1 - level(n)))
+
+    def excess_error(shift: float) -> float:
+        """By how much a t that is shifted so far stays below the threshold too often."""
+        return float(nctdtr(n - 1, shift, threshold)) - (1 - power)
+
+    # From far below the threshold to far above it. Beyond some 38 `nctdtr` underflows to NaN.
+    shift = brentq(excess_error, -10, 3 * threshold + 10)
+    return float(shift) / math.sqrt(n) * spread
 
 
 def _facing(
