@@ -97,22 +97,39 @@ class Store:
             rows.append((kind, key, with_escapes, zlib.crc32(with_escapes.encode())))
         self._write(rows)
 
-    def put_blobs(self, kind: str, values: Mapping[str, bytes]) -> None:
-        """Write bytes in one transaction."""
+    def get_or_put(self, kind: str, key: str, compute: Callable[[], Any]) -> Any:
+        """The value of one key; computed and stored if it is missing. Takes no lock: processes that
+        need it at the same moment each compute it."""
+        known = self.get(kind, [key])
+        if key not in known:
+            known = {key: compute()}
+            self.put(kind, known)
+        return known[key]
+
+    def put_blobs(self, kind: str, values: Mapping[str, bytes], *, limit: int) -> None:
+        """Write bytes in one transaction, unless there is no room.
+
+        `kind` is "FAMILY OWNER", and `limit` the most bytes that a family may take. To make room,
+        the values of all other owners are removed first.
+        """
+        family = kind.partition(" ")[0]
+        needed = sum(map(len, values.values()))
+        if self.size(family) + needed > limit:
+            self._remove_other_owners(family, kind)
+            if self.size(family) + needed > limit:
+                return
         self._write([(kind, key, value, zlib.crc32(value)) for key, value in values.items()])
 
-    def size(self, kinds: str) -> int:
-        """Bytes of all values whose kind is `kinds` and another word."""
+    def size(self, family: str) -> int:
+        """Bytes of all values of a family (`put_blobs`)."""
         query = "SELECT total(length(value)) FROM rows WHERE kind >= ? AND kind < ?"
-        return int(self._all(query, _kinds(kinds))[0][0])
+        return int(self._all(query, _family(family))[0][0])
 
-    def remove_kinds(self, kinds: str, *, but: str) -> None:
-        """Remove all values whose kind is `kinds` and another word, but those of one."""
-
+    def _remove_other_owners(self, family: str, kind: str) -> None:
         def write(connection: sqlite3.Connection) -> None:
             with connection:
                 query = "DELETE FROM rows WHERE kind >= ? AND kind < ? AND kind != ?"
-                connection.execute(query, [*_kinds(kinds), but])
+                connection.execute(query, [*_family(family), kind])
 
         self._run(write)
 
@@ -284,9 +301,9 @@ def _parts(keys: Iterable[str]) -> Iterator[list[str]]:
         yield distinct[start : start + 500]
 
 
-def _kinds(first: str) -> list[str]:
-    """Bounds of the kinds that begin with a word and a space, which "!" comes next after."""
-    return [f"{first} ", f"{first}!"]
+def _family(name: str) -> list[str]:
+    """Bounds of the kinds that begin with a name and a space; "!" is the character after it."""
+    return [f"{name} ", f"{name}!"]
 
 
 def _marks(part: Sequence[str]) -> str:

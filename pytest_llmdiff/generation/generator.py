@@ -8,7 +8,6 @@ from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from pytest_llmdiff.config.packages import third_party_warnings_ignored
 from pytest_llmdiff.data.comparison import SIDES, Side
 from pytest_llmdiff.data.requests import Request
 from pytest_llmdiff.engines import Generated
@@ -85,18 +84,13 @@ class ReplyGenerator:
         """
         if "tuned" in sides and self.pair.settles_ties:
             sides = SIDES
-        replies = self.windows.replies
         keys = {(s, r.key): self.keys.reply(s, r) for s in sides for r in requests}
-        wanted = set(keys.values())  # of two sides that are one model they are the same
-        rows = replies.get(wanted, lambda: self._near(requests, sides))
-        if len(rows) < len(wanted):
-            self._until(
-                lambda: len(replies.get(wanted)) == len(wanted),
-                partial(self.windows.generate, sides=sides),
-                requests,
-                name="reply",
-            )
-            rows = replies.get(wanted)
+        rows = self.windows.replies.complete(
+            keys.values(),
+            self._work("reply", requests, partial(self.windows.generate, sides=sides)),
+            lock=lambda: self.loaded.lock,
+            near=lambda: self._near(requests, sides),
+        )
         for side in sides:
             self._use(f"reply {side}", (key for (s, _), key in keys.items() if s == side))
         return {where: rows[key] for where, key in keys.items()}
@@ -114,18 +108,12 @@ class ReplyGenerator:
         """
         self.windows.divergences_expected = True
         self.outcomes(requests)
-        cache = self.windows.divergences
         keys = [self.keys.divergence(request) for request in requests]
-        wanted = set(keys)
-        if len(cache.get(wanted)) < len(wanted):
-            self._until(
-                lambda: len(cache.get(wanted)) == len(wanted),
-                self.windows.diverge,
-                requests,
-                name="divergence",
-                eager=eager,
-            )
-        rows = cache.get(wanted)
+        rows = self.windows.divergences.complete(
+            keys,
+            self._work("divergence", requests, self.windows.diverge, eager=eager),
+            lock=lambda: self.loaded.lock,
+        )
         self._use("divergence", keys)
         return [rows[key] for key in keys]
 
@@ -147,28 +135,27 @@ class ReplyGenerator:
         if self._used is not None:
             self._used.add(kind, keys)
 
-    def _until(
+    def _work(
         self,
-        there: Callable[[], bool],
-        work: Callable[[list[Window]], None],
-        requests: Sequence[Request],
-        *,
         name: str,
+        requests: Sequence[Request],
+        run: Callable[[list[Window]], None],
+        *,
         eager: bool = True,
-    ) -> None:
-        """Do the work on the windows of these requests, unless another process does it first."""
+    ) -> Callable[[], bool]:
+        """The work for `RowCache.complete`: run the windows of these requests, and the first time
+        all windows where that is better."""
         first = True
 
-        def do() -> bool:
+        def work() -> bool:
             nonlocal first
             # Two models that take turns in memory go over everything at once, as do the rows that
             # other workers wait for.
             everything = first and eager and (self._eager or not self.pair.fits)
             first = False
-            with third_party_warnings_ignored():
-                return self._divided(name, self._windows_of(requests, everything), work)
+            return self._divided(name, self._windows_of(requests, everything), run)
 
-        self.loaded.lock.until(lambda: not there(), do)
+        return work
 
     def _windows_of(self, requests: Sequence[Request], everything: bool) -> list[Window]:
         """Those of the plan in its order, behind what is known only at run time."""

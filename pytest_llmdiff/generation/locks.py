@@ -21,9 +21,10 @@ class ModelLock:
     gives way between two tests when `wanted()` says that somebody waits for rows it did not make.
     """
 
-    def __init__(self, store: Store, *names: str) -> None:
+    def __init__(self, store: Store, *names: str, keep: bool = True) -> None:
         self._store = store
         self._names = names
+        self._keep = keep
         self._me = str(os.getpid())
         self._locks: list[Any] = []
 
@@ -49,6 +50,8 @@ class ModelLock:
                         self._store.put(kind, {self._me: time.time()})
                 time.sleep(POLL)
         finally:
+            if not self._keep:
+                self.release()
             if waiting:
                 for kind in self._kinds():
                     self._store.remove(kind, self._me)

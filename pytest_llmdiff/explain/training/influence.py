@@ -273,17 +273,9 @@ class _Gradients:
         if missing:
             found = self._engine.reply_gradients(list(missing.values()), self._places)
             fresh = {key: _packed(each) for key, each in zip(missing, found, strict=True)}
-            self._keep(fresh)
+            self._store.put_blobs(self._kind, fresh, limit=LIMIT)
             rows |= fresh
         return [_unpacked(rows[key]) for key in keys]
-
-    def _keep(self, rows: dict[str, bytes]) -> None:
-        needed = sum(map(len, rows.values()))
-        if self._store.size(KIND) + needed > LIMIT:
-            self._store.remove_kinds(KIND, but=self._kind)
-            if self._store.size(KIND) + needed > LIMIT:
-                return
-        self._store.put_blobs(self._kind, rows)
 
 
 def _packed(sketch: Any) -> bytes:

@@ -27,8 +27,9 @@ from pytest_llmdiff.explain.explanation import Explanation
 from pytest_llmdiff.explain.training.known import KnownTraining
 from pytest_llmdiff.explain.training.neighbours import CANDIDATES, SHOWN, Neighbours
 from pytest_llmdiff.explain.training.values import Leak, Neighbour
+from pytest_llmdiff.generation.embeddings import PART, Vectors
 from pytest_llmdiff.generation.generator import ReplyGenerator
-from pytest_llmdiff.generation.scoring import PART, Scoring, Vectors
+from pytest_llmdiff.generation.scoring import Scoring
 from pytest_llmdiff.generation.windows import Progress
 from pytest_llmdiff.reports.failure import failure_text
 from pytest_llmdiff.reports.rows import comparison_row, take_explanation
