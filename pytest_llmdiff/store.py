@@ -115,7 +115,7 @@ class Store:
         family = kind.partition(" ")[0]
         needed = sum(map(len, values.values()))
         if self.size(family) + needed > limit:
-            self._remove_other_owners(family, kind)
+            self.remove_kinds(family, but=kind)
             if self.size(family) + needed > limit:
                 return
         self._write([(kind, key, value, zlib.crc32(value)) for key, value in values.items()])
@@ -125,11 +125,13 @@ class Store:
         query = "SELECT total(length(value)) FROM rows WHERE kind >= ? AND kind < ?"
         return int(self._all(query, _family(family))[0][0])
 
-    def _remove_other_owners(self, family: str, kind: str) -> None:
+    def remove_kinds(self, family: str, *, but: str) -> None:
+        """Remove all values of a family except those of one kind."""
+
         def write(connection: sqlite3.Connection) -> None:
             with connection:
                 query = "DELETE FROM rows WHERE kind >= ? AND kind < ? AND kind != ?"
-                connection.execute(query, [*_family(family), kind])
+                connection.execute(query, [*_family(family), but])
 
         self._run(write)
 
