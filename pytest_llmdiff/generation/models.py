@@ -1,4 +1,4 @@
-"""What the fixtures `llm_base`, `llm_tuned` and `llm_pair` are: models for run-time prompts."""
+"""The fixtures `llm_base`, `llm_tuned` and `llm_pair`: models for prompts known at run time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Given = Prompt | Probe
 
 
 class ModelRun(Protocol):
-    """What a model needs of its run."""
+    """The parts of a run that a model needs."""
 
     @property
     def generation(self) -> ReplyGenerator: ...
@@ -51,7 +51,7 @@ class ModelRun(Protocol):
 
 
 class Model:
-    """One side of the pair. Nothing is loaded before it is used."""
+    """One side of the pair. Its engine is loaded on first use."""
 
     def __init__(self, side: Side, run: ModelRun, name: str = "") -> None:
         self.side = side
@@ -73,17 +73,17 @@ class Model:
         """Log-probabilities of a given reply's tokens after the prompt.
 
         Raises:
-            CapabilityError: the engine has no logits to give.
+            CapabilityError: the engine has no logits.
             ProbeError: the reply has no tokens, or too many for the context.
         """
         return self.score_all([(prompt, reply)])[0]
 
     def score_all(self, pairs: Iterable[tuple[Prompt, str]]) -> list[Likelihood]:
-        """Scores of many replies, each after its prompt: run in batches, what prompts begin with
-        only once.
+        """Scores of many replies, each after its prompt. They run in batches, and a common prefix
+        of prompts runs only once.
 
         Raises:
-            CapabilityError: the engine has no logits to give.
+            CapabilityError: the engine has no logits.
             ProbeError: a reply has no tokens, or too many for the context.
         """
         passages = []
@@ -93,10 +93,10 @@ class Model:
         return all_likelihoods(self.run.generation, self.side, passages)
 
     def render(self, messages: Prompt) -> list[int]:
-        """Prompt token ids under the template in force, generation prompt included.
+        """Prompt token ids by the chat template in use, generation prompt included.
 
-        A system prompt of the run is added where the messages bring none. A conversation that
-        ends in an answer is rendered whole, as in training. Needs no weights.
+        The run's system prompt is added if the messages have none. A conversation that ends in an
+        answer is rendered whole, as in training. Needs no weights.
         """
         answer = None
         if not isinstance(messages, str) and messages and messages[-1].get("role") == "assistant":
@@ -122,7 +122,7 @@ class Model:
 
     @property
     def tokenizer(self) -> Any:
-        """The tokenizer. Raises CapabilityError where the engine has none."""
+        """The tokenizer. Raises CapabilityError if the engine has none."""
         found = capability(self.engine, "tokenizer")
         if found is None:
             raise CapabilityError(f"{type(self.engine).__name__} has no tokenizer")
@@ -134,25 +134,25 @@ class Model:
         return found
 
     def template_facts(self, template: str | Path | None = None) -> dict[str, Any]:
-        """Plain JSON: `problems`, what they were `compared with`, and why the template of the
-        training is `unknown`, or None."""
+        """Plain JSON: the `problems`, what the template was `compared with`, and why the training's
+        template is `unknown`, or None."""
         found: dict[str, Any] = self.run.wiring.template_facts(self, template)
         return found
 
     def rank_templates(self) -> TemplateRanking:
-        """Templates that the model may have been trained with, by its training data; for
-        `llm_tuned`. See docs/wiring.md.
+        """Templates that the model may have been trained with, ranked by how likely they make its
+        training data; for `llm_tuned`. See docs/wiring.md.
 
         Raises:
             ConfigError: no training data is known, or it has no answers.
-            CapabilityError: an engine has no template of its own, or no logits.
+            CapabilityError: an engine has no chat template, or no logits.
         """
         found: TemplateRanking = self.run.wiring.rank_templates(self)
         return found
 
 
 class ModelPair:
-    """Both models, for prompts that are known only at run time."""
+    """Both models, for prompts known only at run time."""
 
     def __init__(self, run: ModelRun) -> None:
         self.run = run
@@ -160,15 +160,15 @@ class ModelPair:
         self.tuned = Model("tuned", run)
 
     def compare(self, prompt: Prompt) -> Comparison:
-        """Both replies to one prompt. One drawn from a pool (`pytest_llmdiff.strategies`) is
-        answered together with the others in it."""
+        """Both replies to one prompt. A prompt drawn from a pool (`pytest_llmdiff.strategies`) is
+        answered together with the rest of the pool."""
         return self.run.compare([*_each_probe(self._pooled(prompt))])[0]
 
     def compare_all(self, prompts: Iterable[Prompt]) -> Iterator[Comparison]:
         """Both replies to each prompt, in order, as they come.
 
-        Prompts are read and generated a window at a time, when the next comparison is asked for;
-        nothing is kept of the windows before.
+        Prompts are read and answered lazily, a window at a time; earlier windows are not kept in
+        memory.
 
         Raises:
             ConfigError: a prompt is neither a string nor a list of chat messages.
@@ -178,7 +178,7 @@ class ModelPair:
         return self.run.compare_each(_each_probe(self._pooled(prompts)), count)
 
     def _pooled(self, prompts: Any) -> Any:
-        """The same; where they are read one by one, with the pool of each answered before it."""
+        """The prompts themselves, after answering the pool that each was drawn from."""
         if _single(prompts):
             self._answer_pool(prompts)
         elif isinstance(prompts, Iterable):
@@ -191,11 +191,12 @@ class ModelPair:
         return prompt
 
     def read(self, texts: Iterable[Given]) -> list[Comparison]:
-        """Comparisons of given texts that both models read; no reply is asked for.
+        """Comparisons for given texts that both models read; no reply is generated.
 
-        A text is read by itself, without a chat template. Chat messages that end in an answer of
-        the assistant are a prompt, and the answer is read. Probes are of that form too: those of
-        `bias_pairs`, say. `assert_retention` and `assert_unbiased` judge how likely they are.
+        A plain text is read without a chat template. Of chat messages that end in an answer of the
+        assistant, the answer is read after the rest as its prompt. Probes of that form, such as
+        those of `bias_pairs`, are accepted too. `assert_retention` and `assert_unbiased` judge how
+        likely the texts are.
 
         Raises:
             ConfigError: a text is empty, or messages do not end in an answer.
@@ -212,7 +213,7 @@ def reading(text: Any) -> Probe:
     """A text to be read, as a probe whose last message is the assistant's.
 
     Raises:
-        ConfigError: something else was given.
+        ConfigError: it is neither a text nor messages that end in an answer.
     """
     if isinstance(text, Probe) and text.messages[-1]["role"] == "assistant":
         return text
@@ -226,10 +227,10 @@ def reading(text: Any) -> Probe:
 
 
 def probes_of(prompts: Any) -> list[Probe]:
-    """Probes from one prompt or several: a string, messages, or a list of those.
+    """Probes from one prompt or several: a string, messages, or a list of either.
 
     Raises:
-        ConfigError: something else was given.
+        ConfigError: a prompt has another form.
     """
     return list(_each_probe(prompts))
 
@@ -241,7 +242,7 @@ def _each_probe(prompts: Any) -> Iterator[Probe]:
 
 
 def _single(prompts: Any) -> bool:
-    """Whether it is one prompt: a text, or a list of chat messages."""
+    """Whether it is a single prompt: a text, or a list of chat messages."""
     return isinstance(prompts, str) or (
         isinstance(prompts, (list, tuple)) and bool(prompts) and isinstance(prompts[0], Mapping)
     )

@@ -57,10 +57,10 @@ class Scoring:
     def scores(
         self, role: str, spec: object | None, own: Inputs, around: Callable[[], Inputs]
     ) -> list[Score]:
-        """Scores of `own` inputs; where any is missing, those of the window around it as well.
+        """Scores of `own` inputs; if any is missing, the inputs `around` are scored as well.
 
         Raises:
-            ScorerError: the scorer cannot be had or gave something that is no score.
+            ScorerError: the scorer cannot be loaded, or returned something that is not a score.
         """
         spec = getattr(self._settings, role) if spec is None else spec
         recorded = self._recorded(spec, own)
@@ -85,16 +85,16 @@ class Scoring:
     def vectors(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors:
         """The vectors of texts by the run's embedder, in order.
 
-        A text that is longer than the embedder reads has the vector of its beginning. `progress`
-        is told of the texts if any is embedded now.
+        Of a text that is too long for the embedder, the beginning is embedded. `progress` counts
+        the texts that are embedded now.
 
         Raises:
-            LLMDiffError: the embedder cannot be had, or gave something that is no vector.
+            LLMDiffError: the embedder cannot be loaded, or returned something that is not a vector.
         """
         opened = self._open("embedder", self._settings.embedder)
         embedder = opened.scorer
         if not isinstance(embedder, Embedder):
-            raise ScorerError(f"the embedder {embedder.name} has no vectors to give")
+            raise ScorerError(f"the embedder {embedder.name} gives no vectors")
         return embedded(
             texts,
             embedder,
@@ -116,10 +116,10 @@ class Scoring:
         return self._open(role, spec).scorer.languages
 
     def fingerprint(self, role: str) -> str:
-        """Content hash of the run's scorer of a role.
+        """Content hash of the run's scorer for a role.
 
         Raises:
-            LLMDiffError: the scorer cannot be had.
+            LLMDiffError: the scorer cannot be loaded.
         """
         return self._open(role, getattr(self._settings, role)).fingerprint
 
@@ -129,7 +129,7 @@ class Scoring:
         return capability(self._generation.pair.tuned, "recorded_score")
 
     def _open(self, role: str, spec: object) -> _Opened:
-        # By the object itself, which keeps it alive: an id may be given again.
+        # The key holds the object and so keeps it alive: the id of a dead one may be reused.
         name = (role, spec if isinstance(spec, str) else _ById(spec))
         if name not in self._opened:
             try:
@@ -151,12 +151,12 @@ class Scoring:
         return opened
 
     def _device(self) -> str:
-        """As torch names it: that of `--llmdiff-device` with its index, if it has one."""
+        """torch's name of the device; with the index that `--llmdiff-device` gives, if any."""
         found, asked = auto_device(self._settings, self._store), self._settings.device
         return asked if ":" in asked else found
 
     def _recorded(self, spec: object, own: Inputs) -> list[Score] | None:
-        """The scores of a recording, if the run replays one that has them all."""
+        """The scores in the recording, if the run replays one and it has all of them."""
         lookup = self._recorded_score
         if lookup is None or not isinstance(spec, str):
             return None
@@ -167,11 +167,11 @@ class Scoring:
 
 
 class _Opened:
-    """A scorer, with its fingerprint taken once: a run's scorer does not change under it."""
+    """A scorer and its fingerprint, computed once: a scorer does not change during a run."""
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
-        # Those of a window are asked for with its first test, and again one by one.
+        # The keys of a window are needed for its first test, and again one by one.
         self.key = lru_cache(maxsize=KEYS)(self._key)
 
     def _key(self, texts: tuple[str, ...]) -> str:
@@ -191,7 +191,7 @@ class _Opened:
 
 
 class _ById:
-    """An object as a key, whether or not it can be hashed."""
+    """An object as a dictionary key, hashable or not."""
 
     def __init__(self, held: object) -> None:
         self.held = held

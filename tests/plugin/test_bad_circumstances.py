@@ -203,7 +203,9 @@ def test_a_fingerprint_that_tells_no_model(project: pytest.Pytester, given: str)
         "--llm-base=python:engines:Engine", "--llm-tuned=scripted:tuned.json"
     )
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines([f"E *ModelError: *gave the fingerprint {given}; it is a text*"])
+    result.stdout.fnmatch_lines(
+        [f"E *ModelError: *returned the fingerprint {given}; it must be a*"]
+    )
 
 
 @pytest.mark.parametrize("raised", ["SystemExit(2)", "ValueError('2')"])

@@ -436,7 +436,7 @@ def test_a_scorer_without_vectors_has_none_to_give(tmp_path: Path) -> None:
         def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Any]:
             return [None for _ in inputs]
 
-    with pytest.raises(ScorerError, match="the embedder mine has no vectors to give"):
+    with pytest.raises(ScorerError, match="the embedder mine gives no vectors"):
         scoring(tmp_path, OnlyScores()).vectors(["a"])
 
 
