@@ -191,7 +191,7 @@ def test_an_engine_that_keeps_no_protocol(project: pytest.Pytester, outcomes: st
     )
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["E *ModelError: the engine of the base gave *"])
+    result.stdout.fnmatch_lines(["E *ModelError: the engine of the base returned *"])
 
 
 @pytest.mark.parametrize("given", ["3", "None", "''"])
