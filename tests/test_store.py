@@ -286,7 +286,7 @@ def test_a_damaged_row_is_not_there(store: Store, change: str) -> None:
     damage_row(store, change)
     assert store.get("fact", ["good", "bad", "worse"]) == {"good": [0], "worse": [3]}
     assert store.get("fact", ["bad"]) == {}
-    assert store.warnings == ["a damaged row is measured again"]
+    assert store.warnings == ["a damaged row is computed again"]
     store.put("fact", {"bad": [4]})
     assert store.get("fact", ["bad"]) == {"bad": [4]}
 

@@ -254,7 +254,7 @@ def test_templates_that_are_none(
 
 
 def test_pairs_that_nothing_changes() -> None:
-    with pytest.raises(ConfigError, match="no function of by= changes"):
+    with pytest.raises(ConfigError, match="no function in by= changes"):
         strategies.pairs("你好", by=[strategies.homoglyphs])
 
 
