@@ -304,7 +304,7 @@ class Session:
 
     def facts(self) -> RunFacts:
         from pytest_llmdiff.reports.run_facts import RunFacts
-        from pytest_llmdiff.verdicts.chance import adjust, chance_of
+        from pytest_llmdiff.verdicts.multiple_testing import adjust, chance_of
 
         adjust(self.rows.values())
         said = self._notes_of_workers()

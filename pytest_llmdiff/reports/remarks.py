@@ -9,7 +9,7 @@ from typing import Any
 from pytest_llmdiff.reports.order import short
 from pytest_llmdiff.reports.run_facts import RunFacts
 from pytest_llmdiff.reports.text import number, printable, shortened
-from pytest_llmdiff.verdicts.chance import Chance
+from pytest_llmdiff.verdicts.multiple_testing import Chance
 
 
 def remarks(facts: RunFacts) -> Iterator[str]:

@@ -21,8 +21,8 @@ from pytest_llmdiff.verdicts.baseline import (
     single_noise,
     write_baseline,
 )
-from pytest_llmdiff.verdicts.chance import adjust, chance_of
 from pytest_llmdiff.verdicts.estimates import NO_METHOD
+from pytest_llmdiff.verdicts.multiple_testing import adjust, chance_of
 from tests.support.projects import Run
 from tests.support.sets import write
 
