@@ -55,7 +55,7 @@ def test_a_store_that_cannot_be_opened(project: pytest.Pytester, run: Run) -> No
     result = run("--llmdiff-json=run.json")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["E *StoreError: the store *.llmdiff cannot be used (*); make*"])
+    result.stdout.fnmatch_lines(["E *StoreError: the store *.llmdiff cannot be used (*); free*"])
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
     outcomes = json.loads((project.path / "run.json").read_text(encoding="utf-8"))["summary"]
     assert outcomes["error"] == 2
