@@ -79,7 +79,7 @@ class Store:
                     self._warn("a damaged row is computed again")
         return found
 
-    def there(self, kind: str, keys: Iterable[str]) -> set[str]:
+    def stored_keys(self, kind: str, keys: Iterable[str]) -> set[str]:
         """The keys that have a row. Values are not read, so a row may be damaged."""
         found: set[str] = set()
         for part in _parts(keys):

@@ -83,7 +83,7 @@ class WindowRunner:
     def missing(self, side: Side) -> int:
         """The number of planned requests without a stored reply."""
         keys = [self._keys.reply(side, request) for window in self._windows for request in window]
-        return len(keys) - len(self._store.there("reply", keys))
+        return len(keys) - len(self._store.stored_keys("reply", keys))
 
     def generate(self, windows: Sequence[Window], sides: Sequence[Side]) -> None:
         """Generate the missing replies of the given sides to these windows."""
@@ -112,12 +112,12 @@ class WindowRunner:
             self._loaded.make_room("base")
         for window in windows:
             keys = {request.key: self._keys.divergence(request) for request in window}
-            there = self.divergences.get(keys.values())
+            stored = self.divergences.get(keys.values())
             outcomes = self.stored(window)
             todo = [
                 (request, outcomes["base", request.key], outcomes["tuned", request.key])
                 for request in window
-                if keys[request.key] not in there
+                if keys[request.key] not in stored
                 and all((o := outcomes.get((s, request.key))) and o.reply for s in SIDES)
             ]
             if not todo:
@@ -139,8 +139,8 @@ class WindowRunner:
 
     def _generate_window(self, side: Side, window: Window) -> None:
         keys = {request.key: self._keys.reply(side, request) for request in window}
-        there = self.replies.get(keys.values())
-        todo = [request for request in window if keys[request.key] not in there]
+        stored = self.replies.get(keys.values())
+        todo = [request for request in window if keys[request.key] not in stored]
         if not todo:
             return
         self._check()

@@ -90,15 +90,15 @@ def unmatched(
     digests has prompts known only at run time, so its entries cannot be checked.
     """
     files = {test.partition("::")[0] for test in collected}
-    there = set().union(*collected.values())
+    known = set().union(*collected.values())
     gone = []
     for entry in entries:
         file = entry.test.partition("::")[0]
         if entry.test in collected:
-            looked_for = bool(collected[entry.test])
+            checked = bool(collected[entry.test])
         else:
-            looked_for = file in files or not (root / file).exists()
-        if looked_for and entry.digest not in there:
+            checked = file in files or not (root / file).exists()
+        if checked and entry.digest not in known:
             gone.append(entry)
     return gone
 
