@@ -100,13 +100,13 @@ def auto_device(settings: Settings, store: Store) -> str:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     about = [platform.node(), installed_version("torch"), visible, settings.device]
     key = content_key(["device", about])
-    known = store.get("fact", [key]).get(key)
-    if known is None:
+
+    def resolve() -> str:
         from pytest_llmdiff.engines.devices import resolve_device
 
-        known = resolve_device(settings.device)
-        store.put("fact", {key: known})
-    return str(known)
+        return resolve_device(settings.device)
+
+    return str(store.get_or_put("fact", key, resolve))
 
 
 @dataclass(frozen=True)
@@ -235,8 +235,5 @@ def _remembered(
 ) -> Mapping[str, Any]:
     """A fact about an engine of this identity: from the store, or computed and kept there."""
     key = store_key("fact", what, identity)
-    known: Mapping[str, Any] | None = store.get("fact", [key]).get(key)
-    if known is None:
-        known = compute()
-        store.put("fact", {key: dict(known)})
+    known: Mapping[str, Any] = store.get_or_put("fact", key, lambda: dict(compute()))
     return known
