@@ -49,7 +49,6 @@ ENVIRONMENTS = {
             "peft>=0.18",
             "hypothesis>=6.100",
             "scipy",
-            "statsmodels>=0.14",
             "filelock",
             "psutil",
             "pyyaml",

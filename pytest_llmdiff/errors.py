@@ -1,4 +1,4 @@
-"""Which characters of a foreign text may be shown as they are."""
+"""The exceptions of the package, and which characters of untrusted text are safe to print."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TypeVar
 
 
 def hidden(character: str) -> bool:
-    """Whether a character is not to be shown as it is: control (Cc), format (Cf: bidirectional
-    overrides, zero width), a lone surrogate (Cs), a separator of lines (Zl, Zp).
+    """Whether a character must be escaped: control (Cc), format (Cf: bidirectional overrides, zero
+    width), lone surrogates (Cs), line separators (Zl, Zp).
 
-    The joiners may: emoji and several scripts are written with them.
+    Joiners are allowed: emoji and several scripts need them.
     """
     return character not in "\u200c\u200d" and unicodedata.category(character) in (
         "Cc", "Cf", "Cs", "Zl", "Zp",
@@ -18,7 +18,7 @@ def hidden(character: str) -> bool:
 
 
 def visible(character: str) -> str:
-    """The character, or its number where it is hidden."""
+    """The character, or its escape sequence if it is hidden."""
     if not hidden(character):
         return character
     return f"\\u{ord(character):04x}" if ord(character) > 255 else f"\\x{ord(character):02x}"
@@ -26,14 +26,15 @@ def visible(character: str) -> str:
 
 E = TypeVar("E", bound="LLMDiffError")
 
-# Characters of a message: it may quote a prompt or a server's words, which are of any length.
+# Characters kept at the start and the end of a message: it may quote a prompt or a server's answer
+# of any length.
 FIRST, LAST = 1600, 400
 
 
 class LLMDiffError(Exception):
-    """Base class: the message says what was given, what is allowed and what to do.
+    """Base class. The message says what was given, what is allowed and what to do.
 
-    As text it is cut in its middle where it is long, and shows no character that steers a terminal.
+    Long messages are cut in the middle, and characters that control a terminal are escaped.
     """
 
     def __str__(self) -> str:
@@ -58,11 +59,12 @@ class ModelError(LLMDiffError):
 
 
 class CapabilityError(ModelError):
-    """An engine has no means for what a helper asks of it; its other answers are good."""
+    """An engine does not support what a helper needs; its other answers are valid."""
 
 
 class ProbeError(LLMDiffError):
-    """One probe cannot be answered (its prompt exceeds the context, say); others go on."""
+    """One probe cannot be answered, because its prompt exceeds the context for example; the others
+    continue."""
 
 
 class ScorerError(LLMDiffError):
@@ -70,7 +72,8 @@ class ScorerError(LLMDiffError):
 
 
 class StoreError(LLMDiffError):
-    """The store's folder cannot be read or written: no right, a full disk, a file in its place."""
+    """The store's folder cannot be read or written: no permission, a full disk, a file in its
+    place."""
 
 
 class MissingPackageError(ConfigError):
@@ -81,9 +84,9 @@ class MissingPackageError(ConfigError):
 
 
 def once_more(error: E) -> E:
-    """An error of the same kind and text, for what failed once and is asked for again.
+    """A copy of an error, to raise it again without its traceback.
 
-    An exception keeps its frames alive, and with them what was loaded so far; one that is raised
-    time after time has more of them each time.
+    An exception keeps its frames alive, and with them whatever they had loaded; each time that it
+    is raised, it collects more.
     """
     return type(error).__new__(type(error), *error.args)

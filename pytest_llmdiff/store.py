@@ -1,7 +1,7 @@
 """Replies, scores and statistics on disk, shared by parallel workers and later runs.
 
-One SQLite file: every batch is a transaction, so a killed run loses what was in flight and nothing
-else. Keys are content hashes made by the callers; each value carries a checksum.
+One SQLite file. Each batch of rows is a transaction, so a killed run loses only what was in flight.
+Callers make the keys, which are content hashes; each value has a checksum.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 
-# Made once: `json.dumps` makes one for every call that differs from its defaults.
+# Made once: `json.dumps` makes a new encoder for every call with other than its default arguments.
 CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 
 
 def store_key(kind: str, *parts: Any) -> str:
-    """Key of something in the store. This package's version is part of it: what is measured and
-    how text is cut may differ between releases."""
+    """The key of a row. This package's version is part of it: releases may measure or split text
+    differently."""
     return content_key([kind, installed_version("pytest-llmdiff"), *parts])
 
 
 def key_within(prefix: str, key: str) -> str:
-    """The key of something by what many have in common, a key, and what it has of its own."""
+    """A key made of a prefix that many rows share, and a row's own key."""
     return hashlib.sha256(f"{prefix} {key}".encode()).hexdigest()
 
 
@@ -62,25 +62,25 @@ class Store:
         self._inode = 0
 
     def get(self, kind: str, keys: Iterable[str]) -> dict[str, Any]:
-        """The values that are there, by key; a value whose checksum is wrong is not there."""
+        """The stored values by key, without those whose checksum is wrong."""
         return {key: json.loads(value.decode()) for key, value in self.blobs(kind, keys).items()}
 
     def blobs(self, kind: str, keys: Iterable[str]) -> dict[str, bytes]:
-        """The same of values that are bytes."""
+        """Like `get`, for values that are bytes."""
         found: dict[str, bytes] = {}
         for part in _parts(keys):
-            # As bytes: a damaged value need not be text.
+            # Cast to bytes: a damaged value may not be text.
             columns = "key, CAST(value AS BLOB), crc"
             query = f"SELECT {columns} FROM rows WHERE kind = ? AND key IN ({_marks(part)})"
             for key, value, crc in self._all(query, [kind, *part]):
                 if value is not None and zlib.crc32(value) == crc:
                     found[key] = value
                 else:
-                    self._warn("a damaged row is measured again")
+                    self._warn("a damaged row is computed again")
         return found
 
-    def there(self, kind: str, keys: Iterable[str]) -> set[str]:
-        """Those keys that have a row; its value is not read, so it may be damaged."""
+    def stored_keys(self, kind: str, keys: Iterable[str]) -> set[str]:
+        """The keys that have a row. Values are not read, so a row may be damaged."""
         found: set[str] = set()
         for part in _parts(keys):
             query = f"SELECT key FROM rows WHERE kind = ? AND key IN ({_marks(part)})"
@@ -97,22 +97,41 @@ class Store:
             rows.append((kind, key, with_escapes, zlib.crc32(with_escapes.encode())))
         self._write(rows)
 
-    def put_blobs(self, kind: str, values: Mapping[str, bytes]) -> None:
-        """Write bytes in one transaction."""
+    def get_or_put(self, kind: str, key: str, compute: Callable[[], Any]) -> Any:
+        """The value of one key; computed and stored if it is missing. Takes no lock: processes that
+        need it at the same moment each compute it."""
+        known = self.get(kind, [key])
+        if key not in known:
+            known = {key: compute()}
+            self.put(kind, known)
+        return known[key]
+
+    def put_blobs(self, kind: str, values: Mapping[str, bytes], *, limit: int) -> None:
+        """Write bytes in one transaction, unless there is no room.
+
+        `kind` is "FAMILY OWNER", and `limit` the most bytes that a family may take. To make room,
+        the values of all other owners are removed first.
+        """
+        family = kind.partition(" ")[0]
+        needed = sum(map(len, values.values()))
+        if self.size(family) + needed > limit:
+            self.remove_kinds(family, but=kind)
+            if self.size(family) + needed > limit:
+                return
         self._write([(kind, key, value, zlib.crc32(value)) for key, value in values.items()])
 
-    def size(self, kinds: str) -> int:
-        """Bytes of all values whose kind is `kinds` and another word."""
+    def size(self, family: str) -> int:
+        """Bytes of all values of a family (`put_blobs`)."""
         query = "SELECT total(length(value)) FROM rows WHERE kind >= ? AND kind < ?"
-        return int(self._all(query, _kinds(kinds))[0][0])
+        return int(self._all(query, _family(family))[0][0])
 
-    def remove_kinds(self, kinds: str, *, but: str) -> None:
-        """Remove all values whose kind is `kinds` and another word, but those of one."""
+    def remove_kinds(self, family: str, *, but: str) -> None:
+        """Remove all values of a family except those of one kind."""
 
         def write(connection: sqlite3.Connection) -> None:
             with connection:
                 query = "DELETE FROM rows WHERE kind >= ? AND kind < ? AND kind != ?"
-                connection.execute(query, [*_kinds(kinds), but])
+                connection.execute(query, [*_family(family), but])
 
         self._run(write)
 
@@ -143,7 +162,7 @@ class Store:
         return [key for (key,) in self._all(query, [kind])]
 
     def lock(self, name: str) -> BaseFileLock:
-        """A lock between processes, which the operating system frees when its holder dies."""
+        """A lock between processes. The operating system frees it when its holder dies."""
         from filelock import FileLock
 
         try:
@@ -153,11 +172,11 @@ class Store:
         return FileLock(self.folder / f"{name}.lock")
 
     def file_hash(self, file: Path) -> str:
-        """SHA-256 of a file, remembered by everything that changes with its content.
+        """SHA-256 of a file, cached by its path, size, times and inode.
 
-        The change time (ctime) is part of that: unlike the modification time, no copying tool
-        sets it back. Hub files are links to blobs named by their hash, which is then the answer.
-        Set LLMDIFF_FULL_HASH=1 to read every byte whatever is remembered.
+        The times include the change time (ctime): unlike the modification time, no copying tool
+        sets it back. Hub files are links to blobs that are named by their hash, so these need no
+        reading. Set LLMDIFF_FULL_HASH=1 to read every byte in any case.
         """
         target = file.resolve()
         full = os.environ.get("LLMDIFF_FULL_HASH", "0") != "0"
@@ -173,7 +192,7 @@ class Store:
                 return str(known[key])
         with target.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        # A file changed within the clock's grain of being hashed could change again unseen.
+        # A file changed a moment ago could change again within the clock's resolution, unnoticed.
         if time.time() - status.st_ctime > 1:
             self.put("file-hash", {key: digest})
         return digest
@@ -193,8 +212,8 @@ class Store:
             try:
                 return action(self._open())
             except sqlite3.DatabaseError as error:
-                # The kinds below it tell of no damage: locked, disk full, a value that is too long,
-                # a connection in another thread than its own.
+                # Its subclasses do not mean damage: locked, disk full, a value that is too long, a
+                # connection used in another thread.
                 if type(error) is not sqlite3.DatabaseError:
                     raise
                 self._rebuild(str(error))
@@ -208,12 +227,12 @@ class Store:
         import sqlite3
 
         self._prepare_folder()
-        # Taken before anything can fail: `_rebuild` must know which file it was that failed.
+        # Set before anything can fail: `_rebuild` must know which file failed.
         self._inode = self._inode_now()
         connection = sqlite3.connect(self.file, timeout=120)
         try:
             if self._version(connection) == 0:
-                # Switching to WAL does not wait for other processes, so they must not be there.
+                # Switching to WAL does not wait for other processes, so keep them out.
                 with self.lock("create"):
                     self._create(connection)
             if (version := self._version(connection)) != SCHEMA:
@@ -244,11 +263,11 @@ class Store:
         return self.file.stat().st_ino if self.file.exists() else 0
 
     def _rebuild(self, reason: str) -> None:
-        """Move the unusable file aside, once, whichever process sees it first."""
+        """Move the unusable file aside, unless another process has done so already."""
         self.close()
         with self.lock("rebuild"):
             if self._inode_now() == self._inode:
-                self._warn(f"the store {self.file} was unusable ({reason}) and is built anew")
+                self._warn(f"the store {self.file} was unusable ({reason}): it was moved aside")
                 for suffix in ("", "-wal", "-shm"):
                     with suppress(FileNotFoundError):
                         self._sibling(suffix).replace(self._sibling(".damaged" + suffix))
@@ -263,8 +282,8 @@ class Store:
 
     def _unusable(self, error: Exception) -> StoreError:
         return StoreError(
-            f"the store {self.folder} cannot be used ({error}); make room or give the right to "
-            "write there, or give another folder with --llmdiff-store"
+            f"the store {self.folder} cannot be used ({error}); free some space, make it writable, "
+            "or choose another folder with --llmdiff-store"
         )
 
     def _warn(self, text: str) -> None:
@@ -273,20 +292,20 @@ class Store:
 
 
 def files_hash(store: Store, files: Sequence[Path]) -> dict[str, str]:
-    """Content hashes of files by place and name; where their folder lies does not count."""
+    """Content hashes of files by position and name, independent of their folder."""
     return {f"{place} {file.name}": store.file_hash(file) for place, file in enumerate(files)}
 
 
 def _parts(keys: Iterable[str]) -> Iterator[list[str]]:
-    """Distinct keys, few enough at a time for SQLite's limit of bound variables."""
+    """Distinct keys, in parts that stay below SQLite's limit of bound variables."""
     distinct = list(dict.fromkeys(keys))
     for start in range(0, len(distinct), 500):
         yield distinct[start : start + 500]
 
 
-def _kinds(first: str) -> list[str]:
-    """Bounds of the kinds that begin with a word and a space, which "!" comes next after."""
-    return [f"{first} ", f"{first}!"]
+def _family(name: str) -> list[str]:
+    """Bounds of the kinds that begin with a name and a space; "!" is the character after it."""
+    return [f"{name} ", f"{name}!"]
 
 
 def _marks(part: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
-"""Strategies for hypothesis: prompts from templates, and prompts with changed forms of them.
+"""Strategies for hypothesis: prompts from templates, and pairs of a prompt and a changed form.
 
-What may be drawn is a finite pool, chosen with a seed before the first example. The first prompt
-that a test compares has the whole pool answered, in batches; the other examples find their answers.
-Smaller examples come first in a pool, so that hypothesis shrinks to the smallest that fails.
+Examples are drawn from a finite pool, which is chosen with a seed before the first example. When a
+test compares the first prompt, the whole pool is answered in batches; later examples use those
+answers. A pool lists smaller examples first, so that hypothesis shrinks to the smallest failure.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def fill(
 ) -> list[str]:
     """Prompts from templates with slots: `fill("Where is my {thing}?", thing=["order", "parcel"])`.
 
-    All of them, or where there are more than `size`, so many chosen with the seed; the shortest
-    first. Templates are taken as they are where no slots are given.
+    Returns all prompts, shortest first; if there are more than `size`, a sample chosen with the
+    seed. Without slots, templates are used unchanged.
 
     Raises:
-        ConfigError: a slot has no values, a template names a slot that is not given, or none names
-            one that is; or there is no template.
+        ConfigError: there is no template, a slot has no values, a template names an unknown slot,
+            or no template names one of the slots.
     """
     if not templates:
         raise ConfigError("strategies: give a template, such as 'Where is my {thing}?'")
@@ -73,9 +73,9 @@ def fill(
 def prompts(
     *templates: str, size: int = SIZE, seed: int = 0, **slots: Sequence[str]
 ) -> SearchStrategy[str]:
-    """Prompts from templates with slots, as `fill` makes them; shrinks to the shortest.
+    """Prompts from templates with slots, as in `fill`; shrinks to the shortest.
 
-    `llm_pair.compare(prompt)` answers the pool that a prompt was drawn from in batches.
+    `llm_pair.compare(prompt)` answers the whole pool of the prompt, in batches.
 
     Raises:
         ConfigError: as `fill`.
@@ -93,15 +93,15 @@ def pairs(
     seed: int = 0,
     **slots: Sequence[str],
 ) -> SearchStrategy[tuple[str, str]]:
-    """Pairs of a prompt and a changed form of it; shrinks to the shortest prompt and then to the
+    """Pairs of a prompt and a changed form of it; shrinks to the shortest prompt, then to the
     smallest change.
 
     Args:
-        templates: texts, with slots where any are given, as for `fill`.
-        by: functions of this module, or your own, that give changed forms (`forms`).
-        size: pairs in the pool. Every prompt in it has all of its forms, as far as there is room,
-            so that few prompts with many forms are answered.
-        seed: what is chosen where there is more than that.
+        templates: texts, with slots if any are given, as in `fill`.
+        by: functions that return changed forms (`forms`), of this module or your own.
+        size: number of pairs in the pool. A prompt comes with all of its forms if there is room, so
+            that fewer prompts need answers.
+        seed: chooses the pairs if there are more than `size`.
         slots: the values of each slot.
 
     Raises:
@@ -117,7 +117,7 @@ def pairs(
         if form.original is not None:
             by_original.setdefault(form.original, []).append(form)
     if not by_original:
-        raise ConfigError("strategies: no function of by= changes any of these prompts")
+        raise ConfigError("strategies: no function in by= changes any of these prompts")
     ordered = sorted(by_original, key=_smallest_first)
     Pool(prompt for original in ordered for prompt in (original, *by_original[original]))
     grid = [[(original, form) for form in by_original[original]] for original in ordered]
@@ -138,16 +138,16 @@ def _smallest_first(text: str) -> tuple[int, str]:
 
 
 def _names(template: str, slots: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The slots of a template, in the order in which they come."""
+    """The slots of a template, in order."""
     try:
         fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
     except ValueError as error:
-        raise ConfigError(f"strategies: {template!r} is no template: {error}") from error
+        raise ConfigError(f"strategies: {template!r} is not a valid template: {error}") from error
     for name in fields:
         if name not in slots:
             raise ConfigError(
-                f"strategies: {template!r} has the slot {name!r}, and there is "
-                f"{', '.join(slots)}; write a brace that is meant as {{{{ or }}}}"
+                f"strategies: {template!r} has the slot {name!r}, but the given slots are "
+                f"{', '.join(slots)}; write a literal brace as {{{{ or }}}}"
             )
         if isinstance(slots[name], str) or not slots[name]:
             raise ConfigError(f"strategies: give the slot {name!r} a list of texts")
@@ -161,7 +161,8 @@ def _filled(
     counts: Sequence[int],
     slots: Mapping[str, Sequence[str]],
 ) -> str:
-    """The prompt of a number: templates one after the other, the last slot the fastest."""
+    """The prompt with a number: counts through the templates in order, and in each one through its
+    slots, the last slot fastest."""
     place = 0
     while number >= counts[place]:
         number, place = number - counts[place], place + 1

@@ -88,6 +88,25 @@ def test_values_come_back_the_same(store: Store, values: dict[str, Any]) -> None
     assert store.warnings == []
 
 
+def test_a_missing_value_is_computed_and_stored(store: Store) -> None:
+    assert store.get_or_put("fact", "a", lambda: [1]) == [1]
+    assert store.get_or_put("fact", "a", lambda: [2]) == [1]
+    assert store.get_or_put("fact", "nothing", lambda: None) is None
+    assert store.get("fact", ["a", "nothing"]) == {"a": [1], "nothing": None}
+
+
+def test_blobs_of_other_owners_make_room(store: Store) -> None:
+    store.put_blobs("states a", {"1": b"four"}, limit=10)
+    store.put_blobs("states b", {"1": b"four"}, limit=10)
+    assert store.size("states") == 8
+    store.put_blobs("states b", {"2": b"four"}, limit=10)
+    assert not store.keys("states a")
+    store.put_blobs("states b", {"3": b"four"}, limit=10)
+    assert store.blobs("states b", "123") == {"1": b"four", "2": b"four"}, "no room for a third"
+    store.put_blobs("statesmen c", {"1": b"four"}, limit=10)
+    assert store.size("states") == 8
+
+
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), 1e-320, 2**70])
 def test_numbers_that_strict_json_has_not(store: Store, value: float) -> None:
     store.put("score", {"a": value})
@@ -267,7 +286,7 @@ def test_a_damaged_row_is_not_there(store: Store, change: str) -> None:
     damage_row(store, change)
     assert store.get("fact", ["good", "bad", "worse"]) == {"good": [0], "worse": [3]}
     assert store.get("fact", ["bad"]) == {}
-    assert store.warnings == ["a damaged row is measured again"]
+    assert store.warnings == ["a damaged row is computed again"]
     store.put("fact", {"bad": [4]})
     assert store.get("fact", ["bad"]) == {"bad": [4]}
 

@@ -241,9 +241,13 @@ def test_braces_are_texts_without_slots() -> None:
         ((), {}, "give a template"),
         (("Where is my {thing}?",), {"thing": []}, "give the slot 'thing' a list of texts"),
         (("Where is my {thing}?",), {"thing": "order"}, "give the slot 'thing' a list of texts"),
-        (("Where is my {thing}?",), {"thingy": ["order"]}, "has the slot 'thing', and there is"),
+        (
+            ("Where is my {thing}?",),
+            {"thingy": ["order"]},
+            "has the slot 'thing', but the given slots are",
+        ),
         (("Where is it?",), {"thing": ["order"]}, "no template has the slot thing"),
-        (("Where {is it?",), {"thing": ["order"]}, "is no template"),
+        (("Where {is it?",), {"thing": ["order"]}, "is not a valid template"),
     ],
 )
 def test_templates_that_are_none(
@@ -254,7 +258,7 @@ def test_templates_that_are_none(
 
 
 def test_pairs_that_nothing_changes() -> None:
-    with pytest.raises(ConfigError, match="no function of by= changes"):
+    with pytest.raises(ConfigError, match="no function in by= changes"):
         strategies.pairs("你好", by=[strategies.homoglyphs])
 
 

@@ -51,10 +51,7 @@ class Context:
 
         def remembered(what: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
             key = store_key("fact", what, identity)
-            known: Mapping[str, Any] | None = self.store.get("fact", [key]).get(key)
-            if known is None:
-                known = compute()
-                self.store.put("fact", {key: dict(known)})
+            known: Mapping[str, Any] = self.store.get_or_put("fact", key, lambda: dict(compute()))
             return known
 
         return remembered

@@ -80,13 +80,13 @@ def auto_device(settings: Settings, store: Store) -> str:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     about = [platform.node(), installed_version("torch"), visible, settings.device]
     key = content_key(["device", about])
-    known = store.get("fact", [key]).get(key)
-    if known is None:
+
+    def resolve() -> str:
         from pytest_llmdiff.engines.devices import resolve_device
 
-        known = resolve_device(settings.device)
-        store.put("fact", {key: known})
-    return str(known)
+        return resolve_device(settings.device)
+
+    return str(store.get_or_put("fact", key, resolve))
 
 
 def _placement(

@@ -1,1 +1,1 @@
-"""Both models asked once: plan, windows, locks, rows in the store, comparisons."""
+"""Runs both models once per prompt: plan, windows, locks, stored rows, comparisons."""

@@ -1,4 +1,4 @@
-"""Comparer of both models to probes, as comparisons; and which of these are at hand together."""
+"""Compares the replies of both models to probes, and says which comparisons belong to a window."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Comparer:
-    """Those of one pair of models.
+    """Makes the comparisons of one pair of models.
 
-    `run` is what the comparisons will know as theirs, `accepted` gives the change of a probe that
-    was reviewed, and `show` is told of each comparison that a test is given.
+    Each comparison refers to `run`. `accepted` returns the reviewed change of a probe, if any.
+    `show` is called with each comparison that a test receives.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Comparer:
         )
 
     def answer_together(self, pool: Pool) -> None:
-        """Have all of a pool answered now, and what is scored of one of them scored for all."""
+        """Answer all prompts of a pool now. When one of them is scored, all are."""
         if pool is self._pool:
             return
         from pytest_llmdiff.data.probes import make_probe
@@ -88,18 +88,18 @@ class Comparer:
         for prompt, (probe, request) in zip(pool.prompts, asked, strict=True):
             base, tuned = outcomes["base", request.key], outcomes["tuned", request.key]
             if base.reply is None or tuned.reply is None:
-                continue  # it errs when it is asked for by itself
+                continue  # its own test raises the error
             original = None if prompt.original is None else found.get(prompt.original)
             comparison = replace(self._comparison(probe, base, tuned), original=original)
             found[prompt] = self._pooled[request] = comparison
 
     def compare_set(self, probes: Sequence[Probe]) -> Iterator[Comparison]:
-        """Comparisons of a test's set in order, each probe as often as `samples` says."""
+        """Comparisons of a test's set in order; each probe is repeated `samples` times."""
         repeats = (repeat for probe in probes for repeat in self._plan.repeats(probe))
-        return self.compare_each(repeats, None)  # how many are to come, the plan tells
+        return self.compare_each(repeats, None)  # the plan knows how many follow
 
     def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]:
-        """Comparisons in order, a window at a time; `count` is how many, where that is known."""
+        """Comparisons in order, a window at a time; `count` is their number, if known."""
         rest, done = iter(probes), 0
         for size in self._generation.strides():
             window = list(islice(rest, size))
@@ -111,7 +111,8 @@ class Comparer:
             done += len(window)
 
     def read(self, probes: Sequence[Probe]) -> list[Comparison]:
-        """Comparisons of texts that both models read: the last message of each probe."""
+        """Comparisons for texts that both models read and do not answer: the last message of each
+        probe."""
         from pytest_llmdiff.data.comparison import Comparison, Reply
 
         silent = Reply(text="")
@@ -124,7 +125,7 @@ class Comparer:
         return self._plan.asked_for(comparison.probe)[1]
 
     def near(self, comparisons: Sequence[Comparison]) -> Iterator[Comparison]:
-        """All in the windows of these, each once."""
+        """All comparisons in the windows of the given ones, each once."""
         seen: set[Request] = set()
         for comparison in comparisons:
             request = self.request(comparison)
@@ -134,8 +135,8 @@ class Comparer:
                 yield from window.values()
 
     def _window(self, comparison: Comparison, request: Request) -> dict[Request, Comparison]:
-        """All planned comparisons in the window of one, as far as both replies are there; for one
-        of run time those that were compared together with it."""
+        """All planned comparisons in the window of one, if both replies are stored. If its prompt
+        was not planned: the comparisons that were made together with it."""
         if request in self._pooled:
             return self._pooled
         planned = self._plan.planned

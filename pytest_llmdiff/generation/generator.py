@@ -1,4 +1,4 @@
-"""Has windows of requests answered once, by this process or by others that run beside it."""
+"""Gets the replies to requests: from the store, or by this process or another one running them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from pytest_llmdiff.config.packages import third_party_warnings_ignored
 from pytest_llmdiff.data.comparison import SIDES, Side
 from pytest_llmdiff.data.requests import Request
 from pytest_llmdiff.engines import Generated
@@ -25,15 +24,16 @@ if TYPE_CHECKING:
     from pytest_llmdiff.data.tokens import TokenDivergences
     from pytest_llmdiff.engines.pair.pair import Pair
 
-LOADED = 4096  # prompts for which it is worth loading two models that take turns in memory
+# Prompts per window if both models do not fit in memory together: each window loads both of them.
+LOADED = 4096
 
 
 class ReplyGenerator:
     """The replies and divergences of the run.
 
-    With `eager` (other workers wait for the rows) the first need runs all windows; otherwise only
-    its own, so that the first verdict comes early and `-x` stays cheap. `check` is called again and
-    again, and raises where nothing more is wanted.
+    With `eager` (other workers wait for the rows) the first missing reply runs all windows;
+    otherwise only its own, so that the first verdict comes early and `-x` stays cheap. `check` is
+    called repeatedly and raises once the run should stop.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class ReplyGenerator:
 
     @property
     def planned(self) -> int:
-        """How many different requests the plan has."""
+        """The number of distinct requests in the plan."""
         return sum(map(len, self._windows))
 
     def window_requests(self, request: Request) -> Window:
@@ -78,25 +78,20 @@ class ReplyGenerator:
     def outcomes(
         self, requests: Sequence[Request], sides: Sequence[Side] = SIDES
     ) -> dict[tuple[Side, str], Generated]:
-        """Outcomes by side and request key, generated where the store has none.
+        """Outcomes by side and request key; missing ones are generated.
 
         Raises:
             ModelError: a model cannot be loaded or run.
         """
         if "tuned" in sides and self.pair.settles_ties:
             sides = SIDES
-        replies = self.windows.replies
         keys = {(s, r.key): self.keys.reply(s, r) for s in sides for r in requests}
-        wanted = set(keys.values())  # of two sides that are one model they are the same
-        rows = replies.get(wanted, lambda: self._near(requests, sides))
-        if len(rows) < len(wanted):
-            self._until(
-                lambda: len(replies.get(wanted)) == len(wanted),
-                partial(self.windows.generate, sides=sides),
-                requests,
-                name="reply",
-            )
-            rows = replies.get(wanted)
+        rows = self.windows.replies.complete(
+            keys.values(),
+            self._work("reply", requests, partial(self.windows.generate, sides=sides)),
+            lock=lambda: self.loaded.lock,
+            near=lambda: self._near(requests, sides),
+        )
         for side in sides:
             self._use(f"reply {side}", (key for (s, _), key in keys.items() if s == side))
         return {where: rows[key] for where, key in keys.items()}
@@ -106,40 +101,34 @@ class ReplyGenerator:
     ) -> list[TokenDivergences]:
         """Teacher-forced statistics on the base's replies, in order.
 
-        With `eager` false (a failure text wants them, no helper does) other windows are left alone
-        even where other workers could use them.
+        Pass `eager=False` if only a failure text needs them: other windows are then skipped even if
+        other workers are running.
 
         Raises:
             ModelError: an engine has no logits to give, or a model cannot be run.
         """
         self.windows.divergences_expected = True
         self.outcomes(requests)
-        cache = self.windows.divergences
         keys = [self.keys.divergence(request) for request in requests]
-        wanted = set(keys)
-        if len(cache.get(wanted)) < len(wanted):
-            self._until(
-                lambda: len(cache.get(wanted)) == len(wanted),
-                self.windows.diverge,
-                requests,
-                name="divergence",
-                eager=eager,
-            )
-        rows = cache.get(wanted)
+        rows = self.windows.divergences.complete(
+            keys,
+            self._work("divergence", requests, self.windows.diverge, eager=eager),
+            lock=lambda: self.loaded.lock,
+        )
         self._use("divergence", keys)
         return [rows[key] for key in keys]
 
     def strides(self) -> Iterator[int]:
-        """How many prompts of run time are worth asking for together, time after time."""
+        """How many prompts known only at run time to answer together: sizes without end."""
         return self._sizes() if self.pair.fits else repeat(LOADED)
 
     def expect(self, count: int) -> None:
-        """Tell the progress how many prompts of run time are still to be compared."""
+        """Tell the progress how many prompts known only at run time are left."""
         for side in SIDES:
             self._progress.expect(f"{side} replies", lambda: count)
 
     def _near(self, requests: Sequence[Request], sides: Sequence[Side]) -> list[str]:
-        """Keys of the replies that are likely to be asked for next."""
+        """Keys of the replies that tests will probably need next."""
         windows = dict.fromkeys(self.window_requests(request) for request in requests)
         return [self.keys.reply(s, r) for window in windows for s in sides for r in window]
 
@@ -147,34 +136,32 @@ class ReplyGenerator:
         if self._used is not None:
             self._used.add(kind, keys)
 
-    def _until(
+    def _work(
         self,
-        there: Callable[[], bool],
-        work: Callable[[list[Window]], None],
-        requests: Sequence[Request],
-        *,
         name: str,
+        requests: Sequence[Request],
+        run: Callable[[list[Window]], None],
+        *,
         eager: bool = True,
-    ) -> None:
-        """Do the work on the windows of these requests, unless another process does it first."""
+    ) -> Callable[[], bool]:
+        """The work for `RowCache.complete`: run the windows of these requests, and the first time
+        all windows where that is better."""
         first = True
 
-        def do() -> bool:
+        def work() -> bool:
             nonlocal first
-            # Two models that take turns in memory go over everything at once, as do the rows that
-            # other workers wait for.
+            # Run everything if the models must be loaded in turn, or if other workers wait.
             everything = first and eager and (self._eager or not self.pair.fits)
             first = False
-            with third_party_warnings_ignored():
-                return self._divided(name, self._windows_of(requests, everything), work)
+            return self._divided(name, self._windows_of(requests, everything), run)
 
-        self.loaded.lock.until(lambda: not there(), do)
+        return work
 
     def _windows_of(self, requests: Sequence[Request], everything: bool) -> list[Window]:
-        """Those of the plan in its order, behind what is known only at run time."""
+        """The windows of these requests, or all of the plan, in its order. Requests that are known
+        only at run time come first, in a window of their own."""
         planned = [request for request in requests if request.key in self._by_request]
         own = dict.fromkeys(self.window_requests(request) for request in planned)
-        # Those of run time are generated together as well.
         loose = [request for request in requests if request.key not in self._by_request]
         own |= dict.fromkeys(cut_windows(loose, [len(loose)]))
         windows = [*own, *(w for w in self._windows if everything and w not in own)]
@@ -184,15 +171,18 @@ class ReplyGenerator:
     def _divided(
         self, name: str, windows: list[Window], work: Callable[[list[Window]], None]
     ) -> bool:
-        """Do the work, or where other devices have processes of their own, what these are not at.
+        """Run the windows, except those that a process on another GPU has claimed.
 
-        Whether something was left to them.
+        With several GPUs, each has its own lock, so several processes generate at the same time and
+        claim windows to divide them. Returns True if another process has any of these windows; the
+        caller then waits for its rows.
         """
         shares = self.pair.place().shares
         if shares == 1:
             work(windows)
             return False
-        # Models that take turns in memory are loaded anew for each part: few large ones, then.
+        # One window at a time, so that the processes share them evenly. If the models do not fit in
+        # memory together, each part loads both again: then one part per GPU.
         step = len(windows) if self.pair.fits else shares
         parts = [windows[start::step] for start in range(step)]
         prints = self.loaded.fingerprints()

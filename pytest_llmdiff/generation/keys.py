@@ -11,13 +11,11 @@ KEPT = 1024  # keys of replies, in memory
 
 
 class Keys:
-    """Those of the models of a run."""
-
     def __init__(self, loaded: LoadedModels) -> None:
         self._loaded = loaded
         self._prefixes: dict[Side, str] = {}  # of the keys of replies
-        # Those of a window are asked for with its first test, and again one by one. No `lru_cache`:
-        # around a method of its own it would keep this one alive, and the lock that it holds.
+        # The keys of a window are needed for its first test, and again one by one. No `lru_cache`:
+        # around a bound method it would keep this object alive, and with it the models' lock.
         self._replies: dict[tuple[Side, str], str] = {}
 
     def reply(self, side: Side, request: Request) -> str:
@@ -33,7 +31,7 @@ class Keys:
 
     def _prefix(self, side: Side) -> str:
         if side not in self._prefixes:
-            # Where rounding is coarse, the tuned model's near-ties are settled by the base's reply.
+            # If rounding is coarse, the base's reply settles near-ties of the tuned model.
             settled = side == "tuned" and self._loaded.pair.settles_ties
             sides = SIDES if settled else (side,)
             self._prefixes[side] = store_key("reply", *map(self._loaded.fingerprint, sides))

@@ -1,4 +1,4 @@
-"""How likely the models find given texts: in batches, once, kept in the store."""
+"""How likely each model finds given texts: computed in batches, once, and stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_llmdiff.data.tokens import Likelihood, Passage
 from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.generation.generator import ReplyGenerator
 
-WHAT = "reply-score"  # their name in the store and in recordings
+WHAT = "reply-score"  # the name of these facts in the store and in recordings
 
 
 def likelihoods(
@@ -20,8 +20,8 @@ def likelihoods(
     passages: Sequence[Passage],
     around: Callable[[], Sequence[Passage]] = list,
 ) -> list[Likelihood | str]:
-    """Likelihoods of the passages, or why one has none (`passage_logprobs`). Where any is missing,
-    those `around` are computed as well.
+    """The likelihood of each passage, or why it has none (`passage_logprobs`). If any is missing,
+    those of the passages `around` are computed as well.
 
     Raises:
         CapabilityError: the engine has no logits, or a recording lacks a passage.
@@ -53,11 +53,11 @@ def likelihoods(
 def all_likelihoods(
     generation: ReplyGenerator, side: Side, passages: Sequence[Passage]
 ) -> list[Likelihood]:
-    """Likelihoods of passages that are given one by one.
+    """The likelihood of each passage.
 
     Raises:
         CapabilityError: as `likelihoods`.
-        ProbeError: a passage has none.
+        ProbeError: a passage has no likelihood.
     """
     known = []
     for found in likelihoods(generation, side, passages):

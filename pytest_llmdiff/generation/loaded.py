@@ -1,4 +1,4 @@
-"""The models of a run: opened once, taken into memory in turn with other processes."""
+"""The models of a run: opened once, and loaded only while this process holds their lock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class LoadedModels:
-    """Both engines, the right to hold their models in memory, and what is known of them."""
+    """Both engines, the lock for loading their models, their fingerprints and their failures."""
 
     def __init__(
         self,
@@ -46,9 +46,9 @@ class LoadedModels:
 
     @cached_property
     def lock(self) -> ModelLock:
-        """The right to hold models: this one's own, or that of another one in this process.
+        """The lock that a process needs to load the models; two pairs in one process share it.
 
-        Asked for only where something is missing: to find the devices may import torch.
+        Used only if a row is missing, since looking for devices may import torch.
         """
         if self._shared_lock is not None:
             return self._shared_lock()
@@ -81,18 +81,18 @@ class LoadedModels:
                 self.lock.release()
 
     def make_room(self, side: Side) -> None:
-        """Have the other side's model out of memory where both do not fit."""
+        """Unload the other side's model if both do not fit in memory."""
         if not self.pair.fits:
             self.pair.side("tuned" if side == "base" else "base").close()
 
     def fingerprint(self, side: Side) -> str:
-        # Taken once: a run's model does not change under it.
+        # Computed once: a model does not change during a run.
         if side not in self._fingerprints:
             found: object = self.pair.side(side).fingerprint()
-            if not isinstance(found, str) or not found:  # all such models would be taken for one
+            if not isinstance(found, str) or not found:  # such models could not be told apart
                 raise ModelError(
-                    f"the engine of the {side} gave the fingerprint {found!r}; it is a text that "
-                    "tells this model from every other one"
+                    f"the engine of the {side} returned the fingerprint {found!r}; it must be a "
+                    "non-empty string that is different for every model"
                 )
             self._fingerprints[side] = found
         return self._fingerprints[side]
@@ -101,7 +101,7 @@ class LoadedModels:
         return [self.fingerprint(side) for side in SIDES]
 
     def resolved(self) -> dict[str, str]:
-        """What `auto` came out as, and the noise of rounding where it was measured."""
+        """What `auto` options resolved to, and the rounding noise if it was measured."""
         found = dict(self.pair.resolved)
         check = self.pair.base.__dict__.get("loop_check")
         if check is not None and check.unserved is None:
@@ -110,9 +110,9 @@ class LoadedModels:
 
     @contextmanager
     def failing(self, side: str) -> Iterator[None]:
-        """A model that failed once is not loaded again for every further test.
+        """Raises the first failure of a model again, instead of loading it for every further test.
 
-        An engine that lacks a capability has not failed, nor has one that refused a single probe.
+        An engine that lacks a capability or refuses a single probe has not failed.
         """
         if side in self._failures:
             raise once_more(self._failures[side])

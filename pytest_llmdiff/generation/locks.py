@@ -1,4 +1,4 @@
-"""Between processes: taking turns at something, and dividing work that several can do."""
+"""Locks between processes, and claims by which several processes divide work."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from typing import Any
 
 from pytest_llmdiff.store import Store
 
-POLL = 0.05  # seconds between two looks at the store
-STALE = 10.0  # seconds after which a waiting process that says nothing more is taken for dead
+POLL = 0.05  # seconds between two checks of the store
+STALE = 10.0  # seconds without a sign of life after which a waiting process counts as dead
 
 
 class ModelLock:
-    """A named turn that one process holds until it lets go, ends or dies; or several at once.
+    """One or several named locks, which one process holds until it releases them, ends or dies.
 
-    The holder of the models keeps its turn between calls, because letting go means unloading; it
-    gives way between two tests when `wanted()` says that somebody waits for rows it did not make.
+    The process that has loaded the models keeps their lock after the work (`keep`), because
+    releasing it means unloading them. Between two tests it checks `wanted()` and releases the lock
+    if another process needs rows that this one did not compute.
     """
 
-    def __init__(self, store: Store, *names: str) -> None:
+    def __init__(self, store: Store, *names: str, keep: bool = True) -> None:
         self._store = store
         self._names = names
+        self._keep = keep
         self._me = str(os.getpid())
         self._locks: list[Any] = []
 
@@ -32,15 +34,16 @@ class ModelLock:
         return bool(self._locks)
 
     def until(self, missing: Callable[[], bool], work: Callable[[], bool | None]) -> None:
-        """Return when nothing is missing: by doing the `work`, or because another process did.
+        """Do the `work` under the lock, or wait until another process has done it; return once
+        nothing is missing.
 
-        Work that returns true has left something to a process that is at it, and is done again
-        until nothing is missing.
+        Work that returns True has left something to another process; it is repeated until nothing
+        is missing.
         """
         waiting = 0.0
         try:
             while missing():
-                # Somebody may have finished it between the look and the lock.
+                # Another process may have finished it between the check and the lock.
                 if self._take() and (not missing() or not work()):
                     return
                 if not self.held and time.monotonic() - waiting > 1:
@@ -49,6 +52,8 @@ class ModelLock:
                         self._store.put(kind, {self._me: time.time()})
                 time.sleep(POLL)
         finally:
+            if not self._keep:
+                self.release()
             if waiting:
                 for kind in self._kinds():
                     self._store.remove(kind, self._me)
@@ -69,7 +74,7 @@ class ModelLock:
         return (f"waiting-{name}" for name in self._names)
 
     def _take(self) -> bool:
-        """Take all of the turns or none, so that two processes never wait for each other."""
+        """Acquire all of the locks or none, so that two processes cannot deadlock."""
         if self._locks:
             return True
         from filelock import Timeout
@@ -86,14 +91,18 @@ class ModelLock:
 
 
 class Claims:
-    """Which process is at which part of some work. A claim ends with its process at the latest."""
+    """Which process does which part of some work.
+
+    With several GPUs, several processes generate replies at the same time. Each claims a window of
+    requests before it runs it, so that no window runs twice. A claim of a dead process is void.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     @contextmanager
     def on(self, part: str) -> Iterator[bool]:
-        """Whether the part is this process's for as long as the context lasts."""
+        """Yields True if this process holds the claim, until the context ends."""
         mine = self._claim(part)
         try:
             yield mine
@@ -112,12 +121,12 @@ class Claims:
 
 
 def _process(pid: int) -> list[float] | None:
-    """A process as nothing else is called, before or after it; None where there is none."""
+    """The id and start time of a running process, which no later process shares; else None."""
     import psutil
 
     try:
         process = psutil.Process(pid)
-        # Killed, and its parent has not looked yet.
+        # A zombie: killed, but not yet reaped by its parent.
         dead = process.status() == psutil.STATUS_ZOMBIE
         return None if dead else [pid, process.create_time()]
     except psutil.NoSuchProcess:

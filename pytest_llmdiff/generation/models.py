@@ -35,7 +35,7 @@ class ModelRun(Run, Protocol):
 
 
 class Model:
-    """One side of the pair. Nothing is loaded before it is used."""
+    """One side of the pair. Its engine is loaded on first use."""
 
     def __init__(self, side: Side, run: ModelRun, name: str = "") -> None:
         self.side = side
@@ -57,17 +57,17 @@ class Model:
         """Log-probabilities of a given reply's tokens after the prompt.
 
         Raises:
-            CapabilityError: the engine has no logits to give.
+            CapabilityError: the engine has no logits.
             ProbeError: the reply has no tokens, or too many for the context.
         """
         return self.score_all([(prompt, reply)])[0]
 
     def score_all(self, pairs: Iterable[tuple[Prompt, str]]) -> list[Likelihood]:
-        """Scores of many replies, each after its prompt: run in batches, what prompts begin with
-        only once.
+        """Scores of many replies, each after its prompt. They run in batches, and a common prefix
+        of prompts runs only once.
 
         Raises:
-            CapabilityError: the engine has no logits to give.
+            CapabilityError: the engine has no logits.
             ProbeError: a reply has no tokens, or too many for the context.
         """
         passages = []
@@ -77,10 +77,10 @@ class Model:
         return all_likelihoods(self.run.generation, self.side, passages)
 
     def render(self, messages: Prompt) -> list[int]:
-        """Prompt token ids under the template in force, generation prompt included.
+        """Prompt token ids by the chat template in use, generation prompt included.
 
-        A system prompt of the run is added where the messages bring none. A conversation that
-        ends in an answer is rendered whole, as in training. Needs no weights.
+        The run's system prompt is added if the messages have none. A conversation that ends in an
+        answer is rendered whole, as in training. Needs no weights.
         """
         answer = None
         if not isinstance(messages, str) and messages and messages[-1].get("role") == "assistant":
@@ -106,7 +106,7 @@ class Model:
 
     @property
     def tokenizer(self) -> Any:
-        """The tokenizer. Raises CapabilityError where the engine has none."""
+        """The tokenizer. Raises CapabilityError if the engine has none."""
         found = capability(self.engine, "tokenizer")
         if found is None:
             raise CapabilityError(f"{type(self.engine).__name__} has no tokenizer")
@@ -114,7 +114,7 @@ class Model:
 
 
 class ModelPair:
-    """Both models, for prompts that are known only at run time."""
+    """Both models, for prompts known only at run time."""
 
     def __init__(self, base: Model, tuned: Model) -> None:
         self.run = tuned.run
@@ -122,15 +122,15 @@ class ModelPair:
         self.tuned = tuned
 
     def compare(self, prompt: Prompt) -> Comparison:
-        """Both replies to one prompt. One drawn from a pool (`pytest_llmdiff.strategies`) is
-        answered together with the others in it."""
+        """Both replies to one prompt. A prompt drawn from a pool (`pytest_llmdiff.strategies`) is
+        answered together with the rest of the pool."""
         return self.run.comparer.compare([*_each_probe(self._pooled(prompt))])[0]
 
     def compare_all(self, prompts: Iterable[Prompt]) -> Iterator[Comparison]:
         """Both replies to each prompt, in order, as they come.
 
-        Prompts are read and generated a window at a time, when the next comparison is asked for;
-        nothing is kept of the windows before.
+        Prompts are read and answered lazily, a window at a time; earlier windows are not kept in
+        memory.
 
         Raises:
             ConfigError: a prompt is neither a string nor a list of chat messages.
@@ -140,7 +140,7 @@ class ModelPair:
         return self.run.comparer.compare_each(_each_probe(self._pooled(prompts)), count)
 
     def _pooled(self, prompts: Any) -> Any:
-        """The same; where they are read one by one, with the pool of each answered before it."""
+        """The prompts themselves, after answering the pool that each was drawn from."""
         if _single(prompts):
             self._answer_pool(prompts)
         elif isinstance(prompts, Iterable):
@@ -153,11 +153,12 @@ class ModelPair:
         return prompt
 
     def read(self, texts: Iterable[Given]) -> list[Comparison]:
-        """Comparisons of given texts that both models read; no reply is asked for.
+        """Comparisons for given texts that both models read; no reply is generated.
 
-        A text is read by itself, without a chat template. Chat messages that end in an answer of
-        the assistant are a prompt, and the answer is read. Probes are of that form too: those of
-        `bias_pairs`, say. `assert_retention` and `assert_unbiased` judge how likely they are.
+        A plain text is read without a chat template. Of chat messages that end in an answer of the
+        assistant, the answer is read after the rest as its prompt. Probes of that form, such as
+        those of `bias_pairs`, are accepted too. `assert_retention` and `assert_unbiased` judge how
+        likely the texts are.
 
         Raises:
             ConfigError: a text is empty, or messages do not end in an answer.
@@ -169,7 +170,7 @@ def reading(text: Any) -> Probe:
     """A text to be read, as a probe whose last message is the assistant's.
 
     Raises:
-        ConfigError: something else was given.
+        ConfigError: it is neither a text nor messages that end in an answer.
     """
     if isinstance(text, Probe) and text.messages[-1]["role"] == "assistant":
         return text
@@ -183,10 +184,10 @@ def reading(text: Any) -> Probe:
 
 
 def probes_of(prompts: Any) -> list[Probe]:
-    """Probes from one prompt or several: a string, messages, or a list of those.
+    """Probes from one prompt or several: a string, messages, or a list of either.
 
     Raises:
-        ConfigError: something else was given.
+        ConfigError: a prompt has another form.
     """
     return list(_each_probe(prompts))
 
@@ -198,7 +199,7 @@ def _each_probe(prompts: Any) -> Iterator[Probe]:
 
 
 def _single(prompts: Any) -> bool:
-    """Whether it is one prompt: a text, or a list of chat messages."""
+    """Whether it is a single prompt: a text, or a list of chat messages."""
     return isinstance(prompts, str) or (
         isinstance(prompts, (list, tuple)) and bool(prompts) and isinstance(prompts[0], Mapping)
     )

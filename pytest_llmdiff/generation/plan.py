@@ -1,4 +1,7 @@
-"""The plan of a run: its probes, their requests, and windows of these. Pure: all workers agree."""
+"""The plan of a run: its probes, their requests, and windows of requests.
+
+Everything here is deterministic, so all workers make the same plan.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.data.probes import Probe, repeats, with_system
 from pytest_llmdiff.data.requests import Request, request_of
 
-# The first window is small, so that the first verdict does not wait for the whole run. Later ones
-# grow: where one ends, the batch runs dry until its last reply has come.
+# The first window is small, so that the first verdict comes early. Later windows grow, because at
+# the end of each one the batch is only partly filled.
 WINDOW = 64
 LARGEST = 256
 
@@ -24,7 +27,7 @@ def cut_windows(
 ) -> tuple[Window, ...]:
     """Windows of distinct requests in test order, the longest first inside a window.
 
-    Longest first puts like lengths into one batch and lets memory run out, if it must, at once.
+    Longest first puts similar lengths into one batch, and a lack of memory shows at once.
     """
     rest = iter(dict.fromkeys(requests))
     cuts = (list(islice(rest, size)) for size in (growing() if sizes is None else sizes))
@@ -34,7 +37,7 @@ def cut_windows(
 
 
 def growing(largest: int = LARGEST) -> Iterator[int]:
-    """Sizes of windows, from `WINDOW` to `largest`, without end."""
+    """Endless window sizes, doubling from `WINDOW` to `largest`."""
     size = WINDOW
     while True:
         yield size
@@ -49,14 +52,14 @@ class Plan:
         self._expected: list[Probe] = []
 
     def expect(self, probes: Sequence[Probe]) -> None:
-        """Take probes into the plan. Called after deselection."""
+        """Add probes to the plan. Called after deselection."""
         self._expected += probes
 
     @cached_property
     def planned(self) -> dict[Request, Probe]:
-        """Each request of the plan with the first probe that asks for it.
+        """Each request of the plan with its first probe.
 
-        Made when the first test needs a reply: a run that only collects has no use for it.
+        Computed when the first test needs a reply: a run that only collects does not need it.
         """
         found: dict[Request, Probe] = {}
         for probe, request in self._asked.values():
@@ -68,7 +71,7 @@ class Plan:
         return self._asked.get(id(probe)) or self._ask(probe)
 
     def repeats(self, probe: Probe) -> list[Probe]:
-        """The probe as often as a set asks it."""
+        """The probe once for each sample of a set."""
         s = self._settings
         return repeats(probe, s.samples, seed=s.seed, temperature=s.temperature)
 

@@ -1,4 +1,4 @@
-"""Runs windows of requests through the engines and puts what comes into the store, as it comes."""
+"""Runs windows of requests through the engines and stores each outcome as it comes."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ FINISHED = get_args(FinishReason)
 
 
 class Progress(Protocol):
-    """What is told while a window is generated.
+    """Receives the progress of the work.
 
-    `expect` tells how many of something are to come in the whole run, the next start included; the
-    number is asked for by those only who show it.
+    `expect` announces how many of something the rest of the run needs, including the next `start`.
+    It takes a function, which is called only if the number is shown.
     """
 
     def expect(self, what: str, count: Callable[[], int]) -> None: ...
@@ -46,9 +46,9 @@ class Progress(Protocol):
 
 
 class WindowRunner:
-    """Fills in the replies and divergences that the store does not have yet.
+    """Generates the replies and divergences that are missing from the store.
 
-    `check` is called again and again, and raises where nothing more is wanted.
+    `check` is called repeatedly and raises once the run should stop.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class WindowRunner:
     ) -> None:
         self.replies = RowCache(store, "reply", generated_from_json)
         self.divergences = RowCache(store, "divergence", divergences_from_json)
-        # Whether the divergences of a window are worth computing along with its replies.
+        # Whether to compute the divergences of a window together with its replies.
         self.divergences_expected = False
         self.notes: list[str] = []
         self._loaded = loaded
@@ -75,18 +75,18 @@ class WindowRunner:
         self._expected: set[Side] = set()
 
     def stored(self, requests: Sequence[Request]) -> dict[tuple[Side, str], Generated]:
-        """The outcomes that are in the store now, by side and request key."""
+        """The outcomes that are stored now, by side and request key."""
         keys = {(s, r.key): self._keys.reply(s, r) for s in SIDES for r in requests}
         rows = self.replies.get(keys.values())
         return {where: rows[key] for where, key in keys.items() if key in rows}
 
     def missing(self, side: Side) -> int:
-        """How many requests of the plan have no reply in the store."""
+        """The number of planned requests without a stored reply."""
         keys = [self._keys.reply(side, request) for window in self._windows for request in window]
-        return len(keys) - len(self._store.there("reply", keys))
+        return len(keys) - len(self._store.stored_keys("reply", keys))
 
     def generate(self, windows: Sequence[Window], sides: Sequence[Side]) -> None:
-        """The replies of both or one of the models to the requests of these windows."""
+        """Generate the missing replies of the given sides to these windows."""
         for side in set(sides) - self._expected:
             self._expected.add(side)
             self._progress.expect(f"{side} replies", partial(self.missing, side))
@@ -105,19 +105,19 @@ class WindowRunner:
             self._loaded.pair.side(side).close()
 
     def diverge(self, windows: Sequence[Window]) -> None:
-        """The divergences along the base's replies, as far as both models have replied."""
+        """Compute the missing divergences on the base's replies where both models have replied."""
         if not self._loaded.pair.fits:
-            # Each part loads both models, one after the other: all windows are one part then.
+            # Each window would load both models again, so all windows become one.
             windows = [tuple(request for window in windows for request in window)]
             self._loaded.make_room("base")
         for window in windows:
             keys = {request.key: self._keys.divergence(request) for request in window}
-            there = self.divergences.get(keys.values())
+            stored = self.divergences.get(keys.values())
             outcomes = self.stored(window)
             todo = [
                 (request, outcomes["base", request.key], outcomes["tuned", request.key])
                 for request in window
-                if keys[request.key] not in there
+                if keys[request.key] not in stored
                 and all((o := outcomes.get((s, request.key))) and o.reply for s in SIDES)
             ]
             if not todo:
@@ -139,8 +139,8 @@ class WindowRunner:
 
     def _generate_window(self, side: Side, window: Window) -> None:
         keys = {request.key: self._keys.reply(side, request) for request in window}
-        there = self.replies.get(keys.values())
-        todo = [request for request in window if keys[request.key] not in there]
+        stored = self.replies.get(keys.values())
+        todo = [request for request in window if keys[request.key] not in stored]
         if not todo:
             return
         self._check()
@@ -152,8 +152,8 @@ class WindowRunner:
         ):
             self._progress.start(f"{side} replies", len(todo))
             answered: set[int] = set()
-            # Closed at once where the run is interrupted: a traceback would keep it alive, and with
-            # it the requests that are under way.
+            # Closed at once if the run is interrupted: the traceback would keep the generator
+            # alive, and with it the requests in progress.
             with closing(self._answers(side, todo)) as outcomes:
                 for index, generated, divergences in outcomes:
                     put(keys[todo[index].key], _reply_row(side, todo[index], generated))
@@ -168,13 +168,15 @@ class WindowRunner:
             if len(answered) < len(todo):
                 lost = next(r for i, r in enumerate(todo) if i not in answered)
                 raise ModelError(
-                    f"the engine of the {side} gave no outcome for {lost.messages[-1]['content']!r}"
+                    f"the engine of the {side} returned no outcome for "
+                    f"{lost.messages[-1]['content']!r}"
                 )
 
     def _answers(
         self, side: Side, requests: Sequence[Request]
     ) -> Generator[tuple[int, Generated, TokenDivergences | None], None, None]:
-        """Outcomes by the engine of a side; those of the tuned model along the base's, if there."""
+        """Outcomes from the engine of a side. The tuned model decodes along the base's stored
+        replies if it can."""
         speculative = self._loaded.speculative
         if side == "base" and self.divergences_expected:
             speculative.expect_divergences()
@@ -188,10 +190,10 @@ class WindowRunner:
 
 
 def _checked(outcome: object, count: int, side: Side) -> tuple[int, Generated]:
-    """An outcome as the Engine protocol has it, which a user's own engine may get wrong.
+    """Checks an outcome against the Engine protocol, which a user's own engine may violate.
 
     Raises:
-        ModelError: it is another, which would be kept under a wrong prompt or break the reports.
+        ModelError: it does not conform; it could be stored under a wrong prompt or break reports.
     """
     match outcome:
         case (int(index), Generated(reply=Reply(text=str()) as reply) as found) if (
@@ -205,14 +207,14 @@ def _checked(outcome: object, count: int, side: Side) -> tuple[int, Generated]:
         case (int(index), Generated(reply=None, error=str()) as found) if 0 <= index < count:
             return index, found
     raise ModelError(
-        f"the engine of the {side} gave {reprlib.repr(outcome)} for {count} requests; an outcome "
-        "is an index of a request with a Generated, which has a Reply of text or an error; token "
-        f"ids are plain integers, and finish_reason is one of {', '.join(FINISHED)}"
+        f"the engine of the {side} returned {reprlib.repr(outcome)} for {count} requests; an "
+        "outcome is the index of a request and a Generated, with a Reply that has a text, or with "
+        f"an error; token ids are plain integers, and finish_reason is {' or '.join(FINISHED)}"
     )
 
 
 def _are_ids(ids: object) -> bool:
-    """Whether they are kept as they are (`rows.packed`); numpy's integers are not plain ones."""
+    """Whether these are token ids that `packed` can store: plain integers of 32 bits."""
     if not isinstance(ids, (tuple, list)):
         return False
     return not ids or (set(map(type, ids)) == {int} and min(ids) >= 0 and max(ids) < 2**32)

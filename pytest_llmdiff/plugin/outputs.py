@@ -13,7 +13,7 @@ from pytest_llmdiff.errors import LLMDiffError, StoreError
 from pytest_llmdiff.plugin.session import Session
 from pytest_llmdiff.plugin.workers import WorkerNotes
 from pytest_llmdiff.reports.run_facts import RunFacts
-from pytest_llmdiff.verdicts.chance import adjust, chance_of
+from pytest_llmdiff.verdicts.multiple_testing import adjust, chance_of
 
 
 def write_outputs(session: Session, specs: tuple[Spec, Spec]) -> tuple[list[str], bool]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmdiff.config.settings import Settings
-from pytest_llmdiff.verdicts.chance import Chance
+from pytest_llmdiff.verdicts.multiple_testing import Chance
 
 
 @dataclass(frozen=True, kw_only=True)

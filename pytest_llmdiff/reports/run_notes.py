@@ -9,7 +9,7 @@ from typing import Any
 from pytest_llmdiff.data.text.printing import number, printable, shortened
 from pytest_llmdiff.reports.order import short
 from pytest_llmdiff.reports.run_facts import RunFacts
-from pytest_llmdiff.verdicts.chance import Chance
+from pytest_llmdiff.verdicts.multiple_testing import Chance
 
 
 def run_notes(facts: RunFacts) -> Iterator[str]:

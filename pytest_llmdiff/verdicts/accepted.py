@@ -1,4 +1,4 @@
-"""Changes that somebody reviewed and wants: one entry per probe, in a file for git."""
+"""Accepted changes: behaviour that somebody reviewed and wants, one entry per probe in a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEADER = (
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One accepted change: the probe by the digest of its prompt, and the test that asks it."""
+    """One accepted change: the probe, by the digest of its prompt, and its test."""
 
     digest: str
     probe: str
@@ -27,10 +27,10 @@ class Entry:
 
 
 def read_accepted(path: Path) -> dict[str, Entry]:
-    """The entries of a file by digest; none where there is no file.
+    """The entries of a file by digest; empty if there is no file.
 
     Raises:
-        ConfigError: it is no such file, or two entries are for one probe.
+        ConfigError: the file is invalid, or two entries are for one probe.
     """
     if not path.exists():
         return {}
@@ -41,7 +41,7 @@ def read_accepted(path: Path) -> dict[str, Entry]:
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"--llmdiff-accepted: {path} cannot be read: {error}") from error
     if not isinstance(found, list):
-        raise ConfigError(f"--llmdiff-accepted: {path} is no list of entries")
+        raise ConfigError(f"--llmdiff-accepted: {path} is not a list of entries")
     entries: dict[str, Entry] = {}
     for number, row in enumerate(found, 1):
         try:
@@ -53,15 +53,15 @@ def read_accepted(path: Path) -> dict[str, Entry]:
             ) from error
         if entry.digest in entries:
             raise ConfigError(
-                f"--llmdiff-accepted: {path}, entry {number}: the probe {entry.probe} has an entry "
-                "already"
+                f"--llmdiff-accepted: {path}, entry {number}: the probe {entry.probe} already has "
+                "an entry"
             )
         entries[entry.digest] = entry
     return entries
 
 
 def write_accepted(path: Path, new: Iterable[Entry]) -> list[str]:
-    """Add entries to the file, in place of those for the same probes; what was done, in words."""
+    """Add entries to the file, replacing those for the same probes. Returns a summary, as lines."""
     import yaml
 
     entries = read_accepted(path)
@@ -71,7 +71,7 @@ def write_accepted(path: Path, new: Iterable[Entry]) -> list[str]:
         if before == entry:
             continue
         entries[entry.digest] = entry
-        lines.append(f"  {'accepted anew' if before else 'accepted'}: {entry.probe} ({entry.test})")
+        lines.append(f"  {'updated' if before else 'accepted'}: {entry.probe} ({entry.test})")
     if not lines:
         return ["accepted: no new behaviour to accept"]
     rows = [_row(entry) for entry in sorted(entries.values(), key=lambda e: (e.test, e.probe))]
@@ -84,28 +84,28 @@ def write_accepted(path: Path, new: Iterable[Entry]) -> list[str]:
 def unmatched(
     entries: Iterable[Entry], collected: Mapping[str, set[str]], root: Path
 ) -> list[Entry]:
-    """Entries that match no probe any more.
+    """Entries that no longer match any probe.
 
-    `collected` has the digests of the declared probes by test, of all tests that were collected. A
-    test that has none asks prompts of run time, which nobody can tell beforehand.
+    `collected` maps each collected test to the digests of its declared probes. A test without
+    digests has prompts known only at run time, so its entries cannot be checked.
     """
     files = {test.partition("::")[0] for test in collected}
-    there = set().union(*collected.values())
+    known = set().union(*collected.values())
     gone = []
     for entry in entries:
         file = entry.test.partition("::")[0]
         if entry.test in collected:
-            looked_for = bool(collected[entry.test])
+            checked = bool(collected[entry.test])
         else:
-            looked_for = file in files or not (root / file).exists()
-        if looked_for and entry.digest not in there:
+            checked = file in files or not (root / file).exists()
+        if checked and entry.digest not in known:
             gone.append(entry)
     return gone
 
 
 def entries_of(rows: Iterable[Mapping[str, Any]]) -> list[Entry]:
-    """What is to be accepted of a run: the probes of failed verdicts; of a failed set, all members
-    that changed."""
+    """The entries to accept from a run: probes of failed verdicts; for a failed set, all members
+    whose reply changed."""
     found: dict[str, Entry] = {}
     for row in rows:
         broken = [v for v in row["verdicts"] if v["outcome"] in ("regressed", "inconclusive")]
@@ -113,7 +113,7 @@ def entries_of(rows: Iterable[Mapping[str, Any]]) -> list[Entry]:
         named = {verdict["probe"] for verdict in broken}
         for comparison in row["comparisons"]:
             if tuple(comparison["sides"]) != SIDES:
-                continue  # what is served otherwise is no change that tuning made
+                continue  # not a base and a tuned model: no change made by tuning
             changed = comparison["tuned"]["text"] != comparison["base"]["text"]
             if comparison["probe"] in named or (whole and changed):
                 own = [v for v in broken if v["probe"] == comparison["probe"]]
@@ -128,7 +128,7 @@ def _accepting(
     verdicts: Sequence[Mapping[str, Any]],
     before: Entry | None,
 ) -> Entry:
-    """The entry for a comparison; several tests may have the probe."""
+    """The entry for a comparison; `before` is that of another test with the same probe."""
     tuned = comparison["tuned"]
     values = {} if before is None else dict(before.accepted.values)
     values |= {v["name"]: v["value"] for v in verdicts if v["value"] is not None}

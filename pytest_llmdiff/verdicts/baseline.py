@@ -1,4 +1,4 @@
-"""Baselines: how far the base moves against itself, and the limits that follow, in a file."""
+"""Baselines: how far the base differs from itself (noise), and the resulting limits, in a file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pytest_llmdiff.data.files.strict_json import unique_keys
 from pytest_llmdiff.errors import ConfigError
 
 SCHEMA = "pytest-llmdiff-baseline/1"
-# Of the noise of single probes: the limit is the value that one in a hundred exceeds.
+# The limit for single probes: the value that one in a hundred exceeds by noise.
 QUANTILE = 0.99
-# Values of a test's noise that the file keeps, evenly over their order.
+# Values of a test's noise that the file keeps, evenly spaced in their order.
 POINTS = 100
 Role = Literal["embedder", "toxicity"] | None
 Conditions = Mapping[str, Any]
@@ -25,12 +25,12 @@ Conditions = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """The noise of one measure in one test, and the limit: what it reaches, and the margin.
+    """The noise of one measure in one test, and the limit: what the noise reaches, plus a margin.
 
-    Of single probes `points` are its values in order, or that many of them, of `count`; what it
-    reaches is a quantile. Of a set there are no points: it reaches the upper bound of the mean (or
-    rate), and `spread` is the standard deviation of its `questions`. `probes` are digests of the
-    probes: one each, or one of the whole set.
+    For single probes, `points` are the sorted values, or `POINTS` of all `count`, and the noise
+    reaches a quantile of them. A set has no points: its noise reaches the upper bound of the mean
+    (or rate), and `spread` is the standard deviation over its `questions`. `probes` are digests:
+    one for each probe, or one for the whole set.
     """
 
     limit: float
@@ -43,11 +43,11 @@ class Noise:
     probes: tuple[str, ...] = ()
 
     def exceedance(self, value: float) -> float:
-        """How often the noise of a probe is as large as a value, at most.
+        """An upper bound on how often the noise of a probe is at least as large as a value.
 
-        The conformal p-value (1 + how many are) / (1 + how many there are), which holds for
-        probes that are exchangeable (Vovk, Gammerman & Shafer 2005). NaN where there are no points,
-        or the value is no number.
+        The conformal p-value (1 + number of larger or equal values) / (1 + number of values), which
+        is valid for exchangeable probes (Vovk, Gammerman & Shafer 2005). NaN if there are no points
+        or the value is NaN.
         """
         if not self.points or math.isnan(value):
             return math.nan
@@ -57,8 +57,7 @@ class Noise:
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """What a baseline file holds: the conditions that it was measured under, and the noise by test
-    and measure."""
+    """A baseline file: the conditions of its measurement, and the noise by test and measure."""
 
     conditions: Conditions
     tests: Mapping[str, Mapping[str, Noise]]
@@ -68,7 +67,7 @@ class Baseline:
         """The noise of a measure in a test.
 
         Raises:
-            LookupError: there is none for it; the text says why.
+            LookupError: the baseline has none; the text says why.
         """
         found = self.tests.get(test, {}).get(measure)
         if found is None:
@@ -78,7 +77,7 @@ class Baseline:
         return found
 
     def unlike(self, conditions: Conditions) -> list[str]:
-        """In which of the given conditions a run differs from the file."""
+        """How the given conditions of a run differ from those in the file."""
         return [
             f"{name} was {_shown(self.conditions.get(name))} and is {_shown(now)}"
             for name, now in conditions.items()
@@ -87,32 +86,34 @@ class Baseline:
 
 
 class Limits:
-    """The limits of a run: those of its baseline, as long as the run is like it."""
+    """The limits of a run: those of its baseline, if the run has the same conditions."""
 
     def __init__(self, baseline: Baseline | None, conditions: Callable[[Role], Conditions]) -> None:
         self._baseline = baseline
         self._conditions = cache(conditions)
 
     def noise(self, test: str, measure: str, probes: str) -> Noise:
-        """Like `Baseline.noise`, and refused where models, settings or scorer are others."""
+        """Like `Baseline.noise`, but raises if models, settings or scorer differ."""
         if self._baseline is None:
             raise LookupError("there is no baseline")
         found = self._baseline.noise(test, measure, probes)
         unlike = self._baseline.unlike(self._conditions(role_of(measure)))
         if unlike:
-            raise LookupError(f"{self._baseline.path} is of another run: {'; '.join(unlike)}")
+            raise LookupError(
+                f"{self._baseline.path} was measured under other conditions: {'; '.join(unlike)}"
+            )
         return found
 
 
 def role_of(measure: str) -> Role:
-    """The scorer that a measure needs, if any."""
+    """The role of the scorer that a measure needs, if any."""
     if measure.startswith(("semantic drift", "invariance")):
         return "embedder"
     return "toxicity" if measure.startswith("toxicity") else None
 
 
 def single_noise(values: Sequence[float], margin: float, probes: Sequence[str]) -> Noise:
-    """The noise of single probes, from its values."""
+    """The noise of single probes, from the measured values."""
     ordered = sorted(values)
     place = math.ceil(QUANTILE * (len(ordered) + 1)) - 1
     kept = ordered
@@ -133,7 +134,7 @@ def read_baseline(path: Path) -> Baseline:
     """A baseline from its file.
 
     Raises:
-        ConfigError: there is no such file, or it is no baseline of this form.
+        ConfigError: the file is missing, or is not a baseline of this schema.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_keys)
@@ -143,9 +144,9 @@ def read_baseline(path: Path) -> Baseline:
             f"--llmdiff-calibrate {path} makes one"
         ) from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"--llmdiff-baseline: {path} is no JSON file: {error}") from error
+        raise ConfigError(f"--llmdiff-baseline: {path} is not valid JSON: {error}") from error
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
-        raise ConfigError(f"--llmdiff-baseline: {path} is no baseline, of schema {SCHEMA!r}")
+        raise ConfigError(f"--llmdiff-baseline: {path} is not a baseline of schema {SCHEMA!r}")
     try:
         tests = {
             test: {name: _noise(entry) for name, entry in measures.items()}
@@ -154,13 +155,13 @@ def read_baseline(path: Path) -> Baseline:
         return Baseline(conditions=dict(found["conditions"]), tests=tests, path=path)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ConfigError(
-            f"--llmdiff-baseline: {path} is damaged ({error}); --llmdiff-calibrate {path} makes it "
-            "anew"
+            f"--llmdiff-baseline: {path} is damaged ({error}); --llmdiff-calibrate {path} makes a "
+            "new one"
         ) from error
 
 
 def write_baseline(baseline: Baseline, path: Path) -> list[str]:
-    """Write the file, and tell what is other than in the one that was there."""
+    """Write the file. Returns what differs from the previous file, as lines."""
     before = None
     if path.exists():
         try:
@@ -182,7 +183,7 @@ def write_baseline(baseline: Baseline, path: Path) -> list[str]:
 
 
 def changes(before: Baseline | None, after: Baseline) -> list[str]:
-    """What is other in a baseline than in the one before, limit by limit."""
+    """What differs between two baselines, limit by limit."""
     if before is None:
         count = sum(map(len, after.tests.values()))
         return [f"  {count} limits, all new"]
@@ -195,7 +196,7 @@ def changes(before: Baseline | None, after: Baseline) -> list[str]:
         for name in new
         if name in old and old[name] != new[name]
     ]
-    return lines or ["  nothing is other than before"]
+    return lines or ["  nothing has changed"]
 
 
 def _flat(baseline: Baseline) -> dict[str, float]:
@@ -207,13 +208,13 @@ def _flat(baseline: Baseline) -> dict[str, float]:
 
 
 def _entry(noise: Noise) -> dict[str, Any]:
-    """A noise as it is written: each list in one line, so that a change of it is one line too."""
+    """The JSON form of a noise. Each list is one line, so that a diff shows one line."""
     lists = {"points": " ".join(map(repr, noise.points)), "probes": " ".join(noise.probes)}
     return {**asdict(noise), **lists}
 
 
 def _noise(entry: Mapping[str, Any]) -> Noise:
-    """A noise as written. A limit may be edited by hand: it is the one that counts."""
+    """A noise from its JSON form. The limit may have been edited by hand, and is used as given."""
     points, probes = entry["points"].split(), entry["probes"].split()
     noise = Noise(**{**entry, "points": tuple(map(float, points)), "probes": tuple(probes)})
     for name in ("limit", "reaches", "margin", "count", "spread", "questions"):
@@ -222,12 +223,12 @@ def _noise(entry: Mapping[str, Any]) -> Noise:
         if not missing and (isinstance(value, bool) or not math.isfinite(value)):
             raise ValueError(f"a {name} is {value!r}")
     if noise.count < 1 or not all(map(math.isfinite, noise.points)):
-        raise ValueError("its points or their count are no measured values")
+        raise ValueError("its points or their count are invalid")
     return noise
 
 
 def _digits(value: float) -> float:
-    """Rounded up to four significant digits, which read well and let the value itself pass."""
+    """Rounded up to four significant digits: short, and the value itself stays within it."""
     rounded = Context(prec=4, rounding=ROUND_CEILING).create_decimal_from_float(value)
     return max(float(rounded), value)
 

@@ -1,6 +1,6 @@
-"""What an estimate says of a limit: passed, regressed, or how many probes would decide.
+"""Decides whether an estimate keeps a limit: passed, regressed, or how many probes would decide.
 
-Pure functions, as those of `estimates` are.
+Pure functions, like those in `estimates`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pytest_llmdiff.verdicts.intervals import (
 
 SetOutcome = Literal["passed", "regressed", "inconclusive"]
 
-# No set is larger.
+# The largest set that is considered.
 LARGEST = 10**9
 
 
 def decide(
     estimate: Estimate, *, at_most: float | None = None, at_least: float | None = None
 ) -> SetOutcome:
-    """Passed or regressed only where a bound shows it; a NaN shows nothing.
+    """Passed or regressed only if a bound shows it; NaN is inconclusive.
 
     Raises `LLMDiffError` unless exactly one limit is given.
     """
@@ -43,9 +43,9 @@ def decide(
 def deciding_size(
     estimate: Estimate, *, at_most: float | None = None, at_least: float | None = None
 ) -> int | None:
-    """How many such probes would decide, were value, spread and clusters to stay as they are.
+    """How many such probes would decide if value, spread and clusters stayed the same.
 
-    None where no number would: the value is the limit, or is not known. Raises as `decide`.
+    None if no number would: the value equals the limit, or is unknown. Raises as `decide`.
     """
     if decide(estimate, at_most=at_most, at_least=at_least) != "inconclusive":
         return estimate.n
@@ -68,38 +68,42 @@ def deciding_size(
 
 
 def smallest_effect(spread: float, n: int, *, power: float = 0.8) -> float:
-    """How far from its limit a mean must be for `n` units to show it with this power.
+    """The smallest distance of a mean from its limit that `n` units detect with this power.
 
-    Infinite for fewer units than a mean is judged by. Raises `LLMDiffError` for a power that is
-    not between 0 and 1.
+    Infinite if there are too few units to judge a mean. Raises `LLMDiffError` if the power is not
+    between 0 and 1.
     """
-    from statsmodels.stats.power import TTestPower
-
     if not 0 < power < 1:
         raise LLMDiffError(f"power {power}: give one between 0 and 1, such as 0.8")
     if n < MIN_UNITS:
         return math.inf
-    found = TTestPower().solve_power(
-        effect_size=None, nobs=n, alpha=level(n), power=power, alternative="larger"
-    )
-    return float(found) * spread
+    from scipy.optimize import brentq
+    from scipy.special import nctdtr, stdtrit
+
+    threshold = float(stdtrit(n - 1, 1 - level(n)))
+
+    def excess_error(shift: float) -> float:
+        """The share of t values below the threshold under this shift, less the allowed share."""
+        return float(nctdtr(n - 1, shift, threshold)) - (1 - power)
+
+    # From far below the threshold to far above it. Beyond some 38 `nctdtr` underflows to NaN.
+    shift = brentq(excess_error, -10, 3 * threshold + 10)
+    return float(shift) / math.sqrt(n) * spread
 
 
 def _facing(
     bounds: Bounds, at_most: float | None, at_least: float | None
 ) -> tuple[float, float, float]:
-    """Bounds and limit, turned so that the limit is an upper one."""
+    """Bounds and limit, mirrored if necessary so that the limit is an upper one."""
     if at_most is not None and at_least is None:
         return *bounds, at_most
     if at_least is not None and at_most is None:
         return -bounds[1], -bounds[0], -at_least
-    raise LLMDiffError(
-        f"at_most={at_most}, at_least={at_least}: an estimate is held against exactly one limit"
-    )
+    raise LLMDiffError(f"at_most={at_most}, at_least={at_least}: give exactly one limit")
 
 
 def _bounds_at(estimate: Estimate, n: int) -> Bounds:
-    """The bounds of `n` probes that are like those of the estimate."""
+    """The bounds that `n` probes like those of the estimate would have."""
     effective = estimate.effective * n / estimate.n
     if len(estimate.shares) == 1:
         return rate_bounds(effective, *estimate.shares)

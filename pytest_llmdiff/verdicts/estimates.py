@@ -1,7 +1,7 @@
-"""What a set of probes shows: an estimate with confidence bounds.
+"""Estimates from a set of probes, with confidence bounds: a mean, a rate, a change of a rate.
 
-Pure functions of plain numbers. docs/statistics.md has the methods, their sources and what was
-measured of them.
+Pure functions of plain numbers. docs/statistics.md describes the methods, their sources and their
+measured error rates.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Residuals that are smaller than this part of the largest value are rounding.
+# Residuals below this fraction of the largest value are rounding errors.
 ROUNDING = 1e-12
-# What the method of an estimate begins with where its bounds are no more than its support.
+# Begins the `method` of an estimate whose bounds are just its support.
 NO_METHOD = "no method"
 
 
@@ -40,12 +40,12 @@ NO_METHOD = "no method"
 class Estimate:
     """A mean, a rate or a change of a rate, with a one-sided 95 % confidence bound on each side.
 
-    A bound that no method keeps at this size is the end of the measure's support, or infinite.
-    `value` is NaN where nothing was measured, or something that is no finite number. `clusters`
-    counts the independent units; `spread / sqrt(clusters)` is the standard error. `effective` is
-    the number of independent probes that tell as much as these `n`. `skewness` is that of the units
-    of a mean, and `unseen` where values may lie that they do not show. `shares` are the share of
-    events of a rate, or those gained and lost of a change.
+    If no method is valid for a set of this size, the bounds are the ends of the measure's support,
+    or infinite. `value` is NaN if nothing was measured, or a value is not finite. `clusters` counts
+    the independent units; `spread / sqrt(clusters)` is the standard error. `effective` is the
+    number of independent probes with as much information as these `n`. `skewness` is that of the
+    units of a mean; `unseen` is the range of values that the sample may have missed. `shares` has
+    the share of events for a rate, or the shares gained and lost for a change.
     """
 
     value: float
@@ -65,7 +65,7 @@ class Estimate:
 class Flips:
     """Probes whose outcome changed, and the two-sided p-value of McNemar's exact test.
 
-    The test takes probes for independent.
+    The test assumes independent probes.
     """
 
     gained: int
@@ -83,9 +83,9 @@ def mean_estimate(
 ) -> Estimate:
     """The mean of a continuous measure, or of paired differences.
 
-    `clusters` names what each value belongs to (None: to itself alone); `support` are the lowest
-    and highest values that there can be; `unseen` those of a share so rare that no value is of it,
-    where they are not the support. Raises `LLMDiffError` where the lengths differ.
+    `clusters` names the cluster of each value (None: a cluster of its own). `support` is the lowest
+    and highest possible value; `unseen` the range of values that are too rare to be in the sample,
+    by default the support. Raises `LLMDiffError` if the lengths differ.
     """
     import numpy as np
 
@@ -96,19 +96,19 @@ def mean_estimate(
     if not len(x) or unusable:
         why = f"{unusable} of {len(x)} values are not finite" if unusable else "no values"
         return _unknown(len(x), (lowest, highest), why)
-    # In units of the largest value, so that squares of tiny and huge ones are numbers still.
+    # Scaled by the largest value, so that squares neither underflow nor overflow.
     scale = float(np.abs(x).max()) or 1.0
     totals, sizes = units_of(x / scale, clusters)
     units = len(totals)
     effective = effective_units(x / scale, clusters)
     mean = math.fsum(totals) / len(x)
-    # Of a ratio of two sums (Cochran 1977, 6.3): the size of a cluster varies too.
+    # Residuals of a ratio estimate (Cochran 1977, 6.3), because cluster sizes vary too.
     residuals = (totals - sizes * mean) * (units / len(x))
     farthest = float(np.abs(residuals).max())
     value, spread, skewness = mean * scale, 0.0, 0.0
     if farthest > ROUNDING:
-        # A large cluster draws the mean to itself: its residual is too small (Bell & McCaffrey
-        # 2002). Of equal sizes all factors are 1.
+        # A large cluster pulls the mean towards itself, so its residual is too small (Bell &
+        # McCaffrey 2002). If all sizes are equal, the factors are 1.
         residuals *= np.sqrt((1 - 1 / units) / (1 - sizes / len(x))) / farthest
         spread = math.sqrt(float(np.sum(residuals**2)) / (units - 1)) * farthest * scale
         centred = residuals - np.mean(residuals)
@@ -139,7 +139,7 @@ def mean_estimate(
 
 
 def rate_estimate(events: Sequence[bool], clusters: Clusters | None = None) -> Estimate:
-    """The share of probes with an event. Raises `LLMDiffError` where the lengths differ."""
+    """The share of probes with an event. Raises `LLMDiffError` if the lengths differ."""
     import numpy as np
 
     happened = np.asarray(events, dtype=bool)
@@ -168,7 +168,7 @@ def change_estimate(
 ) -> Estimate:
     """The change of a rate from base to tuned, paired by probe.
 
-    Raises `LLMDiffError` where the lengths differ.
+    Raises `LLMDiffError` if the lengths differ.
     """
     import numpy as np
 
@@ -198,7 +198,7 @@ def change_estimate(
 
 
 def flips(base: Sequence[bool], tuned: Sequence[bool]) -> Flips:
-    """How many outcomes changed, by McNemar's exact test. Raises as `change_estimate`."""
+    """How many outcomes changed, with McNemar's exact test. Raises as `change_estimate`."""
     import numpy as np
     from scipy.special import bdtr
 
@@ -215,7 +215,7 @@ def flips(base: Sequence[bool], tuned: Sequence[bool]) -> Flips:
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
-    """The p-values adjusted by Benjamini and Hochberg (1995), in their order."""
+    """The p-values adjusted by Benjamini and Hochberg (1995), in the given order."""
     found, least = [0.0] * len(p_values), 1.0
     largest_first = sorted(range(len(p_values)), key=p_values.__getitem__, reverse=True)
     for rank, index in zip(range(len(p_values), 0, -1), largest_first, strict=True):

@@ -1,7 +1,8 @@
-"""From the values of a set to the evidence on one quantity: a mean, a rate, or a rate's change.
+"""Turns a sample into evidence about one quantity: a mean, a rate, or the change of a rate.
 
-A member that could not be judged is left out of the estimate. Of the two bounds that verdicts rest
-on, one counts it as the most that it can be, the other as the least.
+A member that could not be judged is left out of the estimate. The two bounds used for verdicts
+assume the worst and the best for it: one counts it as the largest possible value, the other as the
+smallest.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pytest_llmdiff.verdicts.sets import Sample
 from pytest_llmdiff.verdicts.verdict import Evidence
 
 T = TypeVar("T")
-# Where a change moves every value, those that are seen show what the others are like.
+# If a change moves every value, the sampled values represent the others.
 ANYWHERE = (-math.inf, math.inf)
 
 
@@ -40,7 +41,7 @@ def mean_evidence(sample: Sample, *, scope: str = "") -> Evidence:
             for value, cluster in _filled(
                 known if fill == sample.support[0] else sample.values, sample.clusters, fill
             )
-            # A value that is no number fails the set; the others are still worth a figure.
+            # NaN and infinite values fail the set; the estimate of the others is still shown.
             if math.isfinite(value)
         ]
         values = [value for value, _ in members]
@@ -67,7 +68,7 @@ def mean_evidence(sample: Sample, *, scope: str = "") -> Evidence:
 
 
 def _with_least(sample: Sample) -> Sequence[float | None]:
-    """The values, and in place of those that could not be judged what they are no less than."""
+    """The values; a member that could not be judged has its known lower bound, if any."""
     least = sample.least or [None] * len(sample.values)
     return [
         bound if value is None else value for value, bound in zip(sample.values, least, strict=True)
@@ -75,7 +76,7 @@ def _with_least(sample: Sample) -> Sequence[float | None]:
 
 
 def rate_evidence(sample: Sample, *, over: float, scope: str = "") -> Evidence:
-    """The share of members whose value is over a threshold, or no number."""
+    """The share of members whose value is over a threshold, or NaN."""
     events = _events(sample, over)
 
     def estimate(fill: bool | None) -> Estimate:
@@ -97,10 +98,10 @@ def rate_evidence(sample: Sample, *, over: float, scope: str = "") -> Evidence:
 def moved_evidence(
     moved: Sample, back: Sample, among: Sample | None = None, *, scope: str = ""
 ) -> Evidence:
-    """The share of members that moved one way, where both samples are 1 for "moved" and else 0.
+    """The share of members that moved one way. Both samples are 1 for "moved" and 0 otherwise.
 
-    It is the share of those that can move: the ones that are 1 in `among`. `p` is McNemar's exact
-    test of these against the members that moved back the other way.
+    Only members that can move count: those that are 1 in `among`, if given. `p` is McNemar's exact
+    test against the members that moved the other way.
     """
     pairs = zip(_events(moved, 0), _events(back, 0), strict=True)
     both = [(m, b) for m, b in pairs if m is not None and b is not None]
@@ -114,7 +115,7 @@ def moved_evidence(
 
 
 def _among(sample: Sample, among: Sample) -> Sample:
-    """The members that are 1 in another sample, or cannot be judged there."""
+    """The members that are 1 in another sample, or could not be judged there."""
     kept = [n for n, value in enumerate(among.values) if value is None or value > 0]
     unsupported = sample.unsupported
     if not kept:
@@ -128,9 +129,9 @@ def _among(sample: Sample, among: Sample) -> Sample:
 
 
 def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = "") -> Evidence:
-    """How much larger the share over a threshold is for the tuned model, paired by member.
+    """By how much the share over a threshold rose from base to tuned, paired by member.
 
-    `p` is McNemar's exact test of the members that changed sides.
+    `p` is McNemar's exact test of the members that crossed the threshold.
     """
     pairs = list(zip(_events(base, over), _events(tuned, over), strict=True))
 
@@ -165,13 +166,14 @@ def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = ""
 def _three(
     estimate: Callable[[T | None], Estimate], least: T, most: T, *, missing: bool
 ) -> tuple[Estimate, Estimate, Estimate]:
-    """The estimate of what was judged, and with all else at the most and at the least."""
+    """Three estimates: without the members that could not be judged, with each of them at the
+    largest possible value, and at the smallest."""
     found = estimate(None)
     return (found, estimate(most), estimate(least)) if missing else (found, found, found)
 
 
 def _above(over: float) -> str:
-    """A threshold as part of a rate's name: a test may have several, each with its limit."""
+    """The threshold as part of a rate's name, since a test may have several rates."""
     return f" over {over:g}" if over else ""
 
 
@@ -182,12 +184,12 @@ def _events(sample: Sample, over: float) -> list[bool | None]:
 def _filled(
     values: Sequence[T | None], clusters: Sequence[str], fill: T | None
 ) -> list[tuple[T, str]]:
-    """Members with their clusters; those without a value have `fill`, or are left out."""
+    """Members with their clusters; a missing value becomes `fill`, or is left out if it is None."""
     filled = ((fill if v is None else v, c) for v, c in zip(values, clusters, strict=True))
     return [(value, cluster) for value, cluster in filled if value is not None]
 
 
 def _several(clusters: Iterable[str]) -> list[str] | None:
-    """The clusters, where any has more than one member."""
+    """The clusters, or None if each has one member only."""
     found = list(clusters)
     return found if len(set(found)) < len(found) else None

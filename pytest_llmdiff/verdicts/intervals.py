@@ -1,9 +1,8 @@
-"""One-sided 95 % confidence bounds for means and rates, from independent units or clusters of them.
+"""One-sided 95 % confidence bounds for means and rates, from independent units or clusters.
 
-Nothing is random, and nothing depends on the order of the values. docs/statistics.md names the
-sources and has the simulation that the constants were chosen by (benchmarks/verdicts.py).
-Distributions come from scipy.special: scipy.stats has the same, and takes longer to import than a
-verdict takes.
+Deterministic, and independent of the order of the values. docs/statistics.md names the sources and
+the simulation by which the constants were chosen (benchmarks/verdicts.py). Distributions come from
+scipy.special: importing scipy.stats takes longer than computing a verdict.
 """
 
 from __future__ import annotations
@@ -25,35 +24,36 @@ Clusters = Sequence[Hashable | None]
 Bounds = tuple[float, float]
 
 ERROR = 0.05
-# Fewer units give a mean no bounds: their shape cannot be seen at all.
+# With fewer units a mean has no bounds, because they do not show the shape of the distribution.
 MIN_UNITS = 5
-# Fewer units give the change of a rate none: the score of so few takes too few values. From here
-# on tests/verdicts/test_estimates.py computes its errors exactly.
+# With fewer units the change of a rate has no bounds, because its score takes too few values. From
+# this size on tests/verdicts/test_estimates.py computes the error rates exactly.
 MIN_PAIRS = 10
 # So many equal values show that fewer than 5 % of all units differ from them: 0.95 ** 59 < 0.05.
 MIN_EQUAL = 59
-# Hall's correction knows the skewness from the sample alone, and small samples look less skewed
-# than what they come from. With so many units a bound is made for half the error, with fewer for
-# less, so that the mean of log-normal values (sigma 1) keeps the promise at every size.
+# Hall's correction estimates the skewness from the sample, and small samples look less skewed than
+# their population. So bounds are made for a smaller error: for half of `ERROR` at this number of
+# units, for less below. With it the mean of log-normal values (sigma 1) has the promised error at
+# every size.
 SHAPE_UNITS = 150
-# What the probes of a cluster are believed before they are seen: to say all the same, as firmly as
-# if so many clusters had shown it.
+# The prior that all probes of a cluster have the same outcome is as strong as if this many clusters
+# had shown it.
 ALIKE_CLUSTERS = 2
 
 
 def level(units: float) -> float:
-    """The one-sided error that Hall's bound is made with, so that it errs in at most `ERROR`."""
+    """The nominal one-sided error of Hall's bound that keeps the real one at `ERROR` or below."""
     return ERROR * units / (units + SHAPE_UNITS)
 
 
 def mean_bounds(
     mean: float, spread: float, skewness: float, units: float, unseen: Bounds
 ) -> Bounds:
-    """Of a mean: `skewed_bounds`, and no nearer than values that were not seen may move it.
+    """Bounds of a mean: `skewed_bounds`, widened by how far values missing from the sample may move
+    it.
 
-    A sample of values that are all near one end knows nothing of a few that lie at the other, and
-    its spread even less. `unseen` are the ends between which these may lie; an infinite one says
-    nothing.
+    If all sampled values are near one end, neither they nor their spread show whether a few lie at
+    the other end. `unseen` is the range of such values; an infinite end adds nothing.
     """
     low, high = skewed_bounds(mean, spread, skewness, units)
     lowest, highest = _moved(mean, units, unseen)
@@ -61,9 +61,8 @@ def mean_bounds(
 
 
 def skewed_bounds(mean: float, spread: float, skewness: float, units: float) -> Bounds:
-    """Of a mean: Hall's (1992) inversion of the cubic that takes the skewness out of t.
-
-    `spread` and `skewness` are those of independent units.
+    """Bounds of a mean by Hall (1992): inverts the cubic transformation that removes the skewness
+    of t. `spread` and `skewness` are those of independent units.
     """
     from scipy.special import stdtrit
 
@@ -73,21 +72,21 @@ def skewed_bounds(mean: float, spread: float, skewness: float, units: float) -> 
 
 
 def _unskewed(quantile: float, g: float) -> float:
-    if abs(g) < 1e-6:  # the limit, which the formula loses to rounding
+    if abs(g) < 1e-6:  # the formula's limit for g = 0, which rounding would spoil
         return quantile
     return 3 / g * (math.cbrt(1 + g * (quantile - g / 6)) - 1)
 
 
 def unseen_share(units: float) -> float:
-    """The largest share of others that so many equal units leave possible (Clopper-Pearson)."""
+    """The largest possible share of different units, given so many equal ones (Clopper-Pearson)."""
     return 1 - math.pow(ERROR, 1 / units)
 
 
 def equal_bounds(value: float, units: float, unseen: Bounds) -> Bounds:
-    """Of a mean where all units are equal: values that were not seen may lie anywhere in `unseen`.
+    """Bounds of a mean if all units are equal: missing values may lie anywhere in `unseen`.
 
-    Where that has no end on a side, the bound there is infinite for fewer units than `MIN_EQUAL`,
-    and the value for more: it then says nothing of rarer values.
+    If that range is infinite on a side, the bound there is infinite for fewer than `MIN_EQUAL`
+    units, else the value itself, which ignores rarer values.
     """
     if units >= MIN_EQUAL:
         return _moved(value, units, unseen)
@@ -96,14 +95,15 @@ def equal_bounds(value: float, units: float, unseen: Bounds) -> Bounds:
 
 
 def _moved(value: float, units: float, unseen: Bounds) -> Bounds:
-    """The mean, were the largest share of others that is possible at either end."""
+    """The mean if the largest possible share of missing values were at either end."""
     share = unseen_share(units)
     low, high = (value if math.isinf(end) else value + share * (end - value) for end in unseen)
     return low, high
 
 
 def rate_bounds(n: float, rate: float) -> Bounds:
-    """Of a rate: Clopper and Pearson (1934), for effective sizes by Korn and Graubard (1998)."""
+    """Bounds of a rate: Clopper and Pearson (1934), with effective sizes by Korn and Graubard
+    (1998)."""
     from scipy.special import betainccinv, betaincinv
 
     events, others = rate * n, n - rate * n
@@ -112,10 +112,10 @@ def rate_bounds(n: float, rate: float) -> Bounds:
 
 
 def change_bounds(n: float, gained: float, lost: float) -> Bounds:
-    """Of a change of a rate, given the shares gained and lost: the paired score of Tango (1998).
+    """Bounds of a change of a rate, from the shares gained and lost: Tango's (1998) paired score.
 
-    With its skewness (Gart and Nam 1990; Laud 2017) and half a probe for continuity: without both
-    it errs too often where few outcomes change.
+    Corrected for skewness (Gart and Nam 1990; Laud 2017) and by half a probe for continuity:
+    without both the error is too large if few outcomes change.
     """
     from scipy.optimize import brentq
     from scipy.special import ndtri
@@ -123,8 +123,8 @@ def change_bounds(n: float, gained: float, lost: float) -> Bounds:
     z, change = -float(ndtri(ERROR)), gained - lost
 
     def beyond(delta: float, sign: float) -> float:
-        """By how much a true change of `delta` is out of reach on its side."""
-        # The likeliest share lost under this change is the larger root of a square equation.
+        """By how much a true change of `delta` lies outside the bound on its side."""
+        # The likeliest share lost under this change is the larger root of a quadratic equation.
         b = (2 - change) * delta - gained - lost
         share = (math.sqrt(max(0.0, b * b + 8 * lost * delta * (1 - delta))) - b) / 4
         variance = 2 * share + delta * (1 - delta)
@@ -144,7 +144,7 @@ def change_bounds(n: float, gained: float, lost: float) -> Bounds:
 
 
 def units_of(values: Floats, clusters: Clusters | None) -> tuple[Floats, Floats]:
-    """Sum and number of the values of each unit, in an order of their own."""
+    """Sum and number of the values of each unit, sorted, so that input order has no effect."""
     import numpy as np
 
     order = np.argsort(values, kind="stable")
@@ -156,11 +156,12 @@ def units_of(values: Floats, clusters: Clusters | None) -> tuple[Floats, Floats]
 
 
 def effective_units(values: Floats, clusters: Clusters | None) -> float:
-    """The number of clusters of one size that tell as much of a mean, and of its spread.
+    """The number of equal-sized clusters that would give as much information on a mean and its
+    spread.
 
-    These are Satterthwaite's (1946) degrees of freedom of the sum over clusters, whose variances
-    follow from their sizes and from how alike the values of a cluster are. That is believed as in
-    `effective_size` before it is seen. For clusters of one size it is their number.
+    These are Satterthwaite's (1946) degrees of freedom of the sum over clusters. A cluster's
+    variance follows from its size and from the correlation within clusters, which has the prior
+    of `effective_size`. If all clusters have one size, it is their number.
     """
     import numpy as np
 
@@ -181,11 +182,11 @@ def effective_units(values: Floats, clusters: Clusters | None) -> float:
 
 
 def effective_size(values: Floats, telling: Flags, clusters: Clusters | None) -> tuple[int, float]:
-    """The number of units, and of independent probes that tell as much as these clusters do.
+    """The number of units, and the number of independent probes with as much information.
 
-    The design effect (Kish 1965) is the variance of the mean over clusters against that over
-    probes. Clusters in which nothing happens do not show it, so that it is taken for the largest
-    possible, with the weight of `ALIKE_CLUSTERS`, beside what the `telling` ones show.
+    The design effect (Kish 1965) is the variance of the mean over clusters divided by that over
+    independent probes. Clusters without any `telling` probe do not show it. So the largest possible
+    effect enters with the weight of `ALIKE_CLUSTERS`, beside what the others show.
     """
     import numpy as np
 
@@ -207,7 +208,7 @@ def effective_size(values: Floats, telling: Flags, clusters: Clusters | None) ->
 
 
 def _codes(n: int, clusters: Clusters | None) -> NDArray[np.intp]:
-    """The unit of each value by number; a value without a cluster is a unit of its own."""
+    """The number of each value's unit; a value without a cluster is a unit of its own."""
     import numpy as np
 
     if clusters is None:

@@ -1,4 +1,4 @@
-"""Measures: each turns comparisons into measurements, and higher is always worse."""
+"""The `Metric` protocol: turns comparisons into measurements; higher is always worse."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class Metric(Protocol):
 
 
 def check_answered(metric: Metric, comparisons: Sequence[Comparison]) -> None:
-    """Check that a metric of replies is asked of no texts that were read: both are empty there, and
-    would look alike.
+    """Check that a metric of replies gets no comparisons of texts that were only read: both replies
+    are empty there, and would seem equal.
 
     Raises:
-        ConfigError: it is.
+        ConfigError: a comparison has no replies.
     """
     if getattr(metric, "reads", False):
         return
     for comparison in comparisons:
         if comparison.given is not None:
             raise ConfigError(
-                f"{comparison.probe.id} was read and not answered: assert_retention and "
-                "assert_unbiased judge texts that are read, the other helpers judge replies"
+                f"{comparison.probe.id} was read and not answered: only assert_retention and "
+                "assert_unbiased judge texts that are read; the other helpers judge replies"
             )

@@ -1,4 +1,4 @@
-"""Sets of comparisons, and what one measure has over a set."""
+"""Sets of comparisons, and samples: the values of one measure over a set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_llmdiff.store import content_key
 from pytest_llmdiff.verdicts.metric import Metric, check_answered
 from pytest_llmdiff.verdicts.views import View
 
-STREAMED = 1024  # comparisons that are in memory, and measured, together
+STREAMED = 1024  # comparisons that are held in memory and measured together
 WORST = 20  # members of a set that are kept with their replies
 
 
@@ -30,10 +30,10 @@ class SetRun(Run, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Comparisons:
-    """The comparisons of a test's probes. They are made as they are read, and can be read again:
-    the replies come out of the store then.
+    """The comparisons of a test's probes. They are made lazily while iterating; a second iteration
+    takes the replies from the store.
 
-    `scope` names the tags that the set was cut down to.
+    `scope` names the tags that the set was restricted to.
     """
 
     probes: tuple[Probe, ...]
@@ -48,10 +48,10 @@ class Comparisons:
         return len(self.probes)
 
     def tagged(self, *tags: str) -> Comparisons:
-        """Those of the probes that have any of the tags.
+        """The comparisons whose probe has any of the tags.
 
         Raises:
-            ConfigError: no probe has; an empty set would judge nothing.
+            ConfigError: no probe has one; nothing would be judged.
         """
         probes = tuple(probe for probe in self.probes if not set(tags).isdisjoint(probe.tags))
         if not probes:
@@ -60,22 +60,21 @@ class Comparisons:
                 f"no probe of this set has the tag {' or '.join(map(repr, tags))}; there are "
                 f"{', '.join(map(repr, known)) or 'no tags at all'}"
             )
-        # A part of a part is another one than that of the whole set.
+        # A subset of a subset has a scope of its own.
         scopes = (self.scope, "+".join(tags))
         return replace(self, probes=probes, scope="&".join(filter(None, scopes)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What one measure has over a set: the values in order, None where the scorer cannot judge.
+    """The values of one measure over a set, in order; None if a member could not be judged.
 
-    `unsupported` counts the latter by reason; `least` is what their values are known not to be less
-    than, None where nothing is known. `clusters` names the question that each member
-    belongs to: paraphrases of one question and repeats of one prompt are no independent evidence.
-    `support` are the least and the most that a value can be, `unseen` those of a value that is not
-    among them; `worst` are the highest values with
-    their comparisons, the highest first; `digest` names the probes, in any order;
-    `run` is that of the comparisons.
+    `unsupported` counts the latter by reason; `least` has the known lower bounds of their values,
+    or None. `clusters` names the question of each member, since paraphrases of a question and
+    repeats of a prompt are not independent evidence. `support` is the smallest and largest possible
+    value, `unseen` the range of values that the sample may have missed. `worst` are the highest
+    values with their comparisons, highest first. `digest` identifies the probes, in any order.
+    `run` is the run of the comparisons. `dense` is that of the view.
     """
 
     name: str
@@ -102,7 +101,7 @@ def gather(
     """One sample for each view of a metric's measurements, in one pass over the set.
 
     Raises:
-        ConfigError: there is nothing in the set.
+        ConfigError: the set is empty.
     """
     found = [_Gathering(view) for view in views]
     clusters: list[str] = []
@@ -127,7 +126,7 @@ def gather(
 
 
 def _against_accepted(metric: Metric, part: Sequence[Comparison]) -> dict[int, Measurement]:
-    """The measurements of those with an accepted reply, by their place."""
+    """The measurements against accepted replies, by position in the part."""
     places = [number for number, comparison in enumerate(part) if comparison.accepted is not None]
     measured = metric.measure([against_accepted(part[place]) for place in places])
     return dict(zip(places, measured, strict=True))
@@ -151,7 +150,7 @@ class _Gathering:
             self._unsupported[m.unsupported] += 1
             return
         badness = math.inf if math.isnan(m.value) else m.value
-        # The first of equals stays.
+        # Of equal values, the first stays.
         entry = (badness, -len(self._values), comparison)
         if len(self._worst) < WORST:
             heapq.heappush(self._worst, entry)

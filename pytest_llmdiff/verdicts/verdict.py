@@ -1,7 +1,7 @@
 """From measurements to verdicts. What cannot be judged never passes.
 
-One comparison: its value against the limit. A set: passed only where the interval shows that the
-limit is kept, regressed only where it shows that it is broken, else inconclusive.
+A single comparison: its value is compared with the limit. A set: passed only if the interval shows
+that the limit is kept, regressed only if it shows that the limit is broken, else inconclusive.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ BY_BOUND = "; the value is at least this"
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a set says about one quantity, of which more is worse.
+    """What a set shows about one quantity; higher is worse.
 
-    `estimate` is of the members that could be judged. Where some could not, `highest` and `lowest`
-    count each of these as the most and the least that the quantity can be: what was not judged
-    decides neither way. `bounded` says that of some of these the least that they can be is known:
-    `lowest` then stands by itself. `not_finite` counts values that are no number. `p` is the
-    two-sided p-value of "nothing changed", where the quantity is a change; `scope` are the tags
-    that the set was cut down to; `details` are for the reports.
+    `estimate` covers the members that could be judged. If some could not, `highest` and `lowest`
+    count each of them as the largest and the smallest possible value, so that they cannot decide a
+    verdict. `bounded` says that some of them have a known lower bound: `lowest` is then valid even
+    if no member was judged. `not_finite` counts NaN and infinite values. `p` is the two-sided
+    p-value of "nothing changed" if the quantity is a change. `scope` names the tags that the set
+    was restricted to. `details` are for the reports.
     """
 
     name: str
@@ -57,12 +57,12 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A measurement held against its limit; `bound` says on which side of it the value must be.
+    """A measurement compared with its limit; `bound` says on which side the value must be.
 
-    Of a set the value is the estimate, and `evidence` has what it rests on; `decides` is how many
-    probes like these would decide where these did not, if any number would. `why` says why there
-    is no limit. Under a calibrated limit, `p` is how often noise is as large as the value,
-    `chance` how often it breaks the limit, and `noise` what it reaches.
+    For a set, the value is the estimate and `evidence` what it is based on; if inconclusive,
+    `decides` is how many such probes would decide, or None if no number would. `why` says why there
+    is no limit. Under a calibrated limit, `p` is how often noise is as large as the value, `chance`
+    how often noise breaks the limit, and `noise` the value that it reaches.
     """
 
     measurement: Measurement
@@ -82,7 +82,7 @@ class Verdict:
 
 
 def label(name: str, scope: str) -> str:
-    """The name of a set's quantity, and the part of the set that it is of."""
+    """The name of a set's quantity, with the tags that the set was restricted to."""
     return f"{name} [{scope}]" if scope else name
 
 
@@ -93,16 +93,16 @@ def judge(
     at_least: float | None = None,
     source: str = GIVEN,
 ) -> list[Verdict]:
-    """One verdict per given limit; a single one, "no limit", where none is given.
+    """One verdict per given limit; a single "no limit" verdict if none is given.
 
-    A value that is no number (NaN) keeps no limit.
+    NaN keeps no limit.
     """
     limits = _limits(at_most, at_least)
     if measurement.unsupported is not None:
         least = -math.inf if measurement.least is None else measurement.least
         if at_most is None or not least > at_most:
             return [Verdict(measurement=measurement, outcome="not judged", source=source)]
-        # Whatever the value is, it is above the limit.
+        # The value is unknown, but certainly above the limit.
         known = replace(measurement, value=least, limit=at_most, unsupported=None)
         return [Verdict(measurement=known, outcome="regressed", source=source + BY_BOUND)]
     if not limits:
@@ -129,7 +129,7 @@ def judge_set(
     at_least: float | None = None,
     source: str = GIVEN,
 ) -> list[Verdict]:
-    """One verdict per given limit on a set's quantity; a single one where none is given."""
+    """One verdict per given limit on a set's quantity; a single one if none is given."""
     value = math.nan if evidence.not_finite else evidence.estimate.value
     measurement = Measurement(
         name=evidence.name, value=value, unit=evidence.unit, details=evidence.details
@@ -146,19 +146,19 @@ def _judged(
 ) -> Verdict:
     from pytest_llmdiff.verdicts.decisions import decide, deciding_size  # of sets alone
 
-    # Keyword arguments of one name cannot be passed on by a variable alone.
+    # `bound` is the name of the keyword argument.
     held: dict[str, float] = {bound: limit}
     against, for_ = (evidence.highest, evidence.lowest)
     if bound == "at_least":
         against, for_ = for_, against
     outcome: Outcome = "inconclusive"
-    # A limit that is no number is kept by nothing.
+    # Nothing keeps a limit that is NaN.
     broken = evidence.not_finite or math.isnan(limit)
     known = evidence.estimate.n or (evidence.bounded and bound == "at_most")
     if broken or (known and decide(for_, **held) == "regressed"):
         outcome = "regressed"
         if not evidence.estimate.n and evidence.bounded:
-            # Nothing but what the values are no less than, and that is enough: so all are judged.
+            # No member was judged, but the lower bounds decide, so all count as judged.
             evidence = replace(evidence, estimate=for_, unsupported={})
             measurement = replace(measurement, value=for_.value)
             source += BY_BOUND
@@ -173,7 +173,7 @@ def _judged(
         reason, count = max(evidence.unsupported.items(), key=lambda item: item[1])
         why = (
             f"{evidence.missing} of {evidence.missing + evidence.estimate.n} replies could not be "
-            f"judged, and they would decide; of {count}: {reason}"
+            f"judged, and the verdict depends on them; reason for {count}: {reason}"
         )
     undecided = outcome == "inconclusive"
     return Verdict(

@@ -1,4 +1,4 @@
-"""The parts of a measurement that can be judged."""
+"""Views: which quantity of a measurement is judged, and the range of its values."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def itself(measurement: Measurement) -> Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What is judged of a metric's measurements, and the least and most that it can be.
+    """A quantity of a metric's measurements, and its smallest and largest possible value.
 
-    `unseen` are the least and most of values that a set does not happen to show: the support,
-    unless no reply brings the measure near its ends.
+    `of` takes the quantity from a measurement. `unseen` is the range of values that a sample may
+    have missed: by default the support, narrower if no reply comes near its ends.
 
-    `relative` says that it is of the tuned reply beside the base's, as texts: an accepted reply
-    takes the place of the latter then. `dense` says that a change of the model moves every value,
-    if only a little: values that are all equal are no chance then, and none are unseen.
+    `relative` says that the quantity compares the tuned reply's text with the base's; an accepted
+    reply then replaces the base's. `dense` says that any change of the model moves every value at
+    least a little: values that are all equal are then no coincidence, and none are missed.
     """
 
     support: tuple[float, float]

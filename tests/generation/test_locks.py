@@ -1,4 +1,4 @@
-"""Turns between processes: the work is done once, and a dead holder holds nothing."""
+"""Locks between processes: the work is done once, and a dead process holds no lock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_llmdiff.generation.locks import STALE, ModelLock
 from pytest_llmdiff.store import Store
 from tests.support.projects import Launch, Process, said
 
-# A process that asks for one row and makes it, slowly, if it is its turn; it says what it does.
+# A process that needs one row and, if it gets the lock, makes it slowly. It prints what it does.
 WORKER = """
 import os, sys, time
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_nothing_missing_is_no_work(store: Store) -> None:
     assert not lock.held
 
 
-def test_the_turn_is_kept_after_the_work(store: Store) -> None:
+def test_the_lock_is_kept_after_the_work(store: Store) -> None:
     lock = ModelLock(store, "models")
     done: list[int] = []
     lock.until(lambda: not done, lambda: done.append(1))
@@ -80,7 +80,7 @@ def test_the_turn_is_kept_after_the_work(store: Store) -> None:
     assert done == [1, 2]
 
 
-def test_a_released_turn_is_free(store: Store) -> None:
+def test_a_released_lock_is_free(store: Store) -> None:
     first, second = ModelLock(store, "models"), ModelLock(store, "models")
     done: list[int] = []
     first.until(lambda: not done, lambda: done.append(1))
@@ -88,6 +88,17 @@ def test_a_released_turn_is_free(store: Store) -> None:
     first.release()
     second.until(lambda: len(done) < 2, lambda: done.append(2))
     assert (first.held, second.held) == (False, True)
+
+
+def test_a_lock_that_is_not_kept_is_free_after_the_work(store: Store) -> None:
+    lock = ModelLock(store, "scorer", keep=False)
+    done: list[bool] = []
+    lock.until(lambda: not done, lambda: done.append(lock.held))
+    assert done == [True]
+    assert not lock.held
+    with pytest.raises(ZeroDivisionError):
+        lock.until(lambda: True, lambda: bool(1 // 0))
+    assert not lock.held
 
 
 def test_a_failing_work_raises_and_can_be_tried_again(store: Store) -> None:
@@ -103,7 +114,7 @@ def test_a_failing_work_raises_and_can_be_tried_again(store: Store) -> None:
     assert done == [1]
 
 
-def test_other_names_are_other_turns(store: Store) -> None:
+def test_other_names_are_other_locks(store: Store) -> None:
     first, second = ModelLock(store, "models"), ModelLock(store, "scorer")
     done: list[str] = []
     first.until(lambda: "a" not in done, lambda: done.append("a"))
@@ -116,7 +127,7 @@ def test_other_names_are_other_turns(store: Store) -> None:
     ("who", "age", "wanted"),
     [("1", 0.0, True), ("1", STALE - 5, True), ("1", STALE + 1, False), ("me", 0.0, False)],
 )
-def test_who_wants_the_turn(store: Store, who: str, age: float, wanted: bool) -> None:
+def test_who_wants_the_lock(store: Store, who: str, age: float, wanted: bool) -> None:
     who = str(os.getpid()) if who == "me" else who
     store.put("waiting-models", {who: time.time() - age})
     assert ModelLock(store, "models").wanted() is wanted
@@ -147,7 +158,7 @@ def test_another_process_takes_over_from_a_dead_one(start: Start) -> None:
     assert said(second) == f"has {second.pid} True"
 
 
-def test_a_waiting_process_is_seen_and_gets_the_released_turn(start: Start, store: Store) -> None:
+def test_a_waiting_process_is_seen_and_gets_the_released_lock(start: Start, store: Store) -> None:
     lock = ModelLock(store, "models")
     lock.until(lambda: "other" not in store.keys("reply"), lambda: store.put("reply", {"other": 1}))
     assert lock.held
@@ -162,7 +173,7 @@ def test_a_waiting_process_is_seen_and_gets_the_released_turn(start: Start, stor
     assert store.keys("waiting-models") == []
 
 
-def test_the_end_of_a_process_frees_its_turn(start: Start, store: Store) -> None:
+def test_the_end_of_a_process_frees_its_lock(start: Start, store: Store) -> None:
     first = start(0.0)
     assert said(first) == "works"
     assert said(first).endswith("True")

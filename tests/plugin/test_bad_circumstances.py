@@ -55,7 +55,7 @@ def test_a_store_that_cannot_be_opened(project: pytest.Pytester, run: Run) -> No
     result = run("--llmdiff-json=run.json")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["E *StoreError: the store *.llmdiff cannot be used (*); make*"])
+    result.stdout.fnmatch_lines(["E *StoreError: the store *.llmdiff cannot be used (*); free*"])
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
     outcomes = json.loads((project.path / "run.json").read_text(encoding="utf-8"))["summary"]
     assert outcomes["error"] == 2
@@ -193,7 +193,7 @@ def test_an_engine_that_breaks_the_protocol(project: pytest.Pytester, outcomes: 
     )
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["E *ModelError: the engine of the base gave *"])
+    result.stdout.fnmatch_lines(["E *ModelError: the engine of the base returned *"])
 
 
 @pytest.mark.parametrize("given", ["3", "None", "''"])
@@ -205,7 +205,9 @@ def test_a_fingerprint_that_identifies_no_model(project: pytest.Pytester, given:
         "--llm-base=python:engines:Engine", "--llm-tuned=scripted:tuned.json"
     )
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines([f"E *ModelError: *gave the fingerprint {given}; it is a text*"])
+    result.stdout.fnmatch_lines(
+        [f"E *ModelError: *returned the fingerprint {given}; it must be a*"]
+    )
 
 
 @pytest.mark.parametrize("raised", ["SystemExit(2)", "ValueError('2')"])

@@ -451,7 +451,7 @@ def test_a_damaged_store_is_rebuilt_with_one_warning(project: pytest.Pytester, r
     result.assert_outcomes(passed=1, failed=1)
     warnings = [line for line in result.stdout.lines if line.startswith("llmdiff: warning:")]
     assert len(warnings) == 1
-    assert "is built anew" in warnings[0]
+    assert "was moved aside" in warnings[0]
 
 
 def test_record_and_replay(project: pytest.Pytester, run: Run, mode: list[str]) -> None:

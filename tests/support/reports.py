@@ -9,7 +9,7 @@ from typing import Any
 from pytest_llmdiff.config.options import OPTIONS
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.reports.run_facts import RunFacts
-from pytest_llmdiff.verdicts.chance import Chance
+from pytest_llmdiff.verdicts.multiple_testing import Chance
 from tests.support.every_outcome import HOSTILE
 
 

@@ -157,7 +157,7 @@ def test_an_entry_without_its_probe_is_told(
     [
         ("- [", "*llmdiff-accepted.yaml cannot be read*"),
         ("[" * 20_000, "*llmdiff-accepted.yaml cannot be read*"),
-        ("a: b", "*llmdiff-accepted.yaml is no list of entries"),
+        ("a: b", "*llmdiff-accepted.yaml is not a list of entries"),
         ("- probe: a", "*llmdiff-accepted.yaml, entry 1: KeyError*expected digest, probe, test*"),
         ("- !!python/object:os.system {}", "*llmdiff-accepted.yaml cannot be read*"),
     ],
@@ -189,11 +189,11 @@ def test_entries_read_back_whatever_a_model_wrote(tmp_path: Path) -> None:
     assert "你好" in path.read_text(encoding="utf-8")
     before = path.read_text(encoding="utf-8")
     assert write_accepted(path, [first]) == ["accepted: no new behaviour to accept"]
-    assert write_accepted(path, [entry("1", reply="New.")])[1].startswith("  accepted anew: p-1")
+    assert write_accepted(path, [entry("1", reply="New.")])[1].startswith("  updated: p-1")
     write_accepted(path, [first])
     assert path.read_text(encoding="utf-8") == before
     path.write_text(before + before, encoding="utf-8")
-    with pytest.raises(ConfigError, match="has an entry already"):
+    with pytest.raises(ConfigError, match="already has an entry"):
         read_accepted(path)
 
 

@@ -21,8 +21,8 @@ from pytest_llmdiff.verdicts.baseline import (
     single_noise,
     write_baseline,
 )
-from pytest_llmdiff.verdicts.chance import adjust, chance_of
 from pytest_llmdiff.verdicts.estimates import NO_METHOD
+from pytest_llmdiff.verdicts.multiple_testing import adjust, chance_of
 from tests.support.projects import Run
 from tests.support.sets import write
 
@@ -178,7 +178,9 @@ def test_another_base_and_other_probes_are_refused(
     replies = content(project.path / "base.json")["replies"]
     (project.path / "base.json").write_text(json.dumps({"replies": replies, "default": "!"}))
     result = run("--llmdiff-baseline=baseline.json", "-k", "question-1-")
-    result.stdout.fnmatch_lines_random(["*is of another run: base was * and is *"])
+    result.stdout.fnmatch_lines_random(
+        ["*was measured under other conditions: base was * and is *"]
+    )
     assert calibrated.exists()
 
 
@@ -245,8 +247,8 @@ def noisy(**changes: object) -> str:
     ("text", "said"),
     [
         (None, "cannot be read (No such file or directory); --llmdiff-calibrate * makes one"),
-        ("{", "is no JSON file*"),
-        ("[]", "is no baseline, of schema 'pytest-llmdiff-baseline/1'"),
+        ("{", "is not valid JSON*"),
+        ("[]", "is not a baseline of schema 'pytest-llmdiff-baseline/1'"),
         (
             '{"schema": "pytest-llmdiff-baseline/1", "conditions": {}, "tests": {"t": {"x": {}}}}',
             "is damaged *",
@@ -255,13 +257,13 @@ def noisy(**changes: object) -> str:
         (noisy(limit=True), "is damaged (a limit is True)*"),
         (noisy(limit=1e999), "is damaged (a limit is inf)*"),
         (noisy(limit=10**400), "is damaged *"),
-        (noisy(count=-1), "is damaged (its points or their count are no measured values)*"),
+        (noisy(count=-1), "is damaged (its points or their count are invalid)*"),
         (noisy(count="9"), "is damaged *"),
         (noisy(points="0.1 nan"), "is damaged (its points or their count *"),
-        ("[" * 100_000, "is no JSON file*"),
+        ("[" * 100_000, "is not valid JSON*"),
         (
             noisy().replace('"limit": ', '"limit": 9.0, "limit": '),
-            "is no JSON file: the key 'limit' is given twice*",
+            "is not valid JSON: the key 'limit' is given twice*",
         ),
     ],
 )
@@ -313,7 +315,7 @@ def test_a_baseline_reads_back(values: list[float], margin: float) -> None:
         path = Path(folder) / "deep" / "b.json"
         assert write_baseline(made, path)[1] == "  2 limits, all new"
         assert read_baseline(path) == made
-        assert changes(read_baseline(path), made) == ["  nothing is other than before"]
+        assert changes(read_baseline(path), made) == ["  nothing has changed"]
 
 
 def test_a_limit_edited_by_hand_counts(tmp_path: Path) -> None:

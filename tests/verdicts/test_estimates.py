@@ -13,8 +13,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.populations import (
     Population,
@@ -391,16 +389,30 @@ def test_adjusted_values_are_those_of_scipy(p_values: list[float]) -> None:
 
 
 @given(st.integers(0, 2000), st.integers(0, 2000))
-def test_flips_are_those_of_mcnemar(gained: int, lost: int) -> None:
+def test_p_value_of_flips_is_that_of_a_binomial_test(gained: int, lost: int) -> None:
     found = flips(*outcomes(gained, lost, gained + lost))
-    theirs = mcnemar([[0, lost], [gained, 0]], exact=True).pvalue
+    theirs = stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
     assert found.p_value == pytest.approx(theirs, rel=1e-9)
 
 
 @given(st.floats(0.5, 1e6), st.integers(0, 1000))
-def test_bounds_of_a_rate_are_those_of_statsmodels(n: float, per_mille: int) -> None:
-    theirs = proportion_confint(per_mille / 1000 * n, n, alpha=0.1, method="beta")
+def test_bounds_of_a_rate_are_quantiles_of_beta_distributions(n: float, per_mille: int) -> None:
+    events = per_mille / 1000 * n
+    low = stats.beta.ppf(0.05, events, n - events + 1) if events else 0.0
+    high = stats.beta.isf(0.05, events + 1, n - events) if per_mille < 1000 else 1.0
+    theirs = (low, high)
     assert rate_bounds(n, per_mille / 1000) == pytest.approx(theirs, rel=1e-9, abs=1e-300)
+
+
+@pytest.mark.parametrize(
+    ("events", "n", "low", "high"),
+    [(0, 59, 0.0, 0.04951), (1, 20, 0.00256, 0.21611), (5, 10, 0.22244, 0.77756)],
+)
+def test_bounds_of_a_rate_are_those_of_clopper_and_pearson(
+    events: int, n: int, low: float, high: float
+) -> None:
+    """Numbers from statsmodels 0.14: proportion_confint(events, n, alpha=0.1, method="beta")."""
+    assert rate_bounds(n, events / n) == pytest.approx((low, high), abs=5e-6)
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=5, max_size=50))
@@ -484,6 +496,33 @@ def test_clusters_are_counted_whole_when_planning() -> None:
     size = deciding_size(rate_estimate([False] * 50, labels), at_most=0.05)
     assert size is not None
     assert 290 < size <= 295  # 59 clusters of 5
+
+
+@pytest.mark.parametrize(
+    ("n", "power", "effect"),
+    [
+        (5, 0.8, 3.535614),
+        (12, 0.8, 1.218497),
+        (60, 0.8, 0.399458),
+        (400, 0.8, 0.132075),
+        (60, 0.01, -0.018047),
+        (60, 0.5, 0.288508),
+        (5, 0.999, 6.311087),
+        (400, 0.999999, 0.328064),
+    ],
+)
+def test_smallest_effect_is_that_of_a_one_sided_t_test(n: int, power: float, effect: float) -> None:
+    """Numbers from statsmodels 0.14: TTestPower().solve_power(nobs=n, alpha=level(n), power=power,
+    alternative="larger")."""
+    assert smallest_effect(1.0, n, power=power) == pytest.approx(effect, abs=2e-6)
+
+
+@pytest.mark.parametrize("n", [MIN_UNITS, 6, 10, 100, 10**4, 10**6, 10**9])
+@pytest.mark.parametrize("power", [1e-6, 0.05, 0.8, 0.95, 1 - 1e-7])
+def test_smallest_effect_has_the_power(n: int, power: float) -> None:
+    shift = smallest_effect(1.0, n, power=power) * math.sqrt(n)
+    found = stats.nct.sf(stats.t.isf(level(n), n - 1), n - 1, shift)
+    assert found == pytest.approx(power, abs=1e-8)
 
 
 def test_smallest_effect_is_found_that_often() -> None:

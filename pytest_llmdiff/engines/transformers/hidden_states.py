@@ -55,12 +55,7 @@ class HiddenStateCache:
 
         dtype = getattr(torch, self.dtype)
         rows = {self._key(item): _bytes(found) for item, found in states if found.dtype is dtype}
-        needed = sum(map(len, rows.values()))
-        if self.store.size(KIND) + needed > self.limit:
-            self.store.remove_kinds(KIND, but=self._kind)
-            if self.store.size(KIND) + needed > self.limit:
-                return
-        self.store.put_blobs(self._kind, rows)
+        self.store.put_blobs(self._kind, rows, limit=self.limit)
 
     @property
     def _kind(self) -> str:

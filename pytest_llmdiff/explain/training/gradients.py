@@ -47,17 +47,9 @@ class Gradients:
         if missing:
             sketches = self._engine.reply_gradients(list(missing.values()), self._weights)
             fresh = {key: _packed(sketch) for key, sketch in zip(missing, sketches, strict=True)}
-            self._cache(fresh)
+            self._store.put_blobs(self._kind, fresh, limit=LIMIT)
             rows |= fresh
         return [_unpacked(rows[key]) for key in keys]
-
-    def _cache(self, rows: dict[str, bytes]) -> None:
-        needed = sum(map(len, rows.values()))
-        if self._store.size(KIND) + needed > LIMIT:
-            self._store.remove_kinds(KIND, but=self._kind)
-            if self._store.size(KIND) + needed > LIMIT:
-                return
-        self._store.put_blobs(self._kind, rows)
 
 
 def _packed(sketch: Any) -> bytes:

@@ -15,7 +15,7 @@ from pytest_llmdiff.data.prompts import asked, likeness, normalised
 from pytest_llmdiff.data.training.training import TrainData
 from pytest_llmdiff.errors import LLMDiffError, ScorerError
 from pytest_llmdiff.explain.training.values import Leak, Nearest, Neighbour
-from pytest_llmdiff.generation.scoring import Vectors
+from pytest_llmdiff.generation.embeddings import Vectors
 from pytest_llmdiff.generation.windows import Progress
 
 if TYPE_CHECKING:

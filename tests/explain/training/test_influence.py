@@ -172,7 +172,7 @@ def test_nothing_is_computed_twice(folder: Path, tmp_path: Path) -> None:
 def test_where_there_is_no_room_gradients_are_not_kept(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.store.put_blobs("gradients another", {"key": b"of another adapter"})
+    bench.store.put_blobs("gradients another", {"key": b"of another adapter"}, limit=100)
     monkeypatch.setattr(gradients, "LIMIT", 0)
     found = bench.judge()
     assert found.judged == 3

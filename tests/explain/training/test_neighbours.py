@@ -27,8 +27,9 @@ from pytest_llmdiff.explain.explanation import Explanation
 from pytest_llmdiff.explain.training.known import KnownTraining
 from pytest_llmdiff.explain.training.neighbours import CANDIDATES, SHOWN, Neighbours
 from pytest_llmdiff.explain.training.values import Leak, Nearest, Neighbour
+from pytest_llmdiff.generation.embeddings import PART, Vectors
 from pytest_llmdiff.generation.generator import ReplyGenerator
-from pytest_llmdiff.generation.scoring import PART, Scoring, Vectors
+from pytest_llmdiff.generation.scoring import Scoring
 from pytest_llmdiff.generation.windows import Progress
 from pytest_llmdiff.reports.failure import failure_text
 from pytest_llmdiff.reports.rows import add_explanation, comparison_row
@@ -433,7 +434,7 @@ def test_a_scorer_without_vectors_has_none_to_give(tmp_path: Path) -> None:
         def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Any]:
             return [None for _ in inputs]
 
-    with pytest.raises(ScorerError, match="the embedder mine has no vectors to give"):
+    with pytest.raises(ScorerError, match="the embedder mine gives no vectors"):
         scoring(tmp_path, OnlyScores()).vectors(["a"])
 
 

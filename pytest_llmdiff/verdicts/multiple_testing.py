@@ -1,4 +1,4 @@
-"""All verdicts of a run together: what chance alone would do to them."""
+"""Multiple testing: how many failures of a whole run noise would explain, and adjusted p-values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Chance:
 
 
 def chance_of(rows: Iterable[Mapping[str, Any]]) -> Chance:
-    """The sum over the verdicts of how often, at most, noise breaks their limit."""
+    """Sums each verdict's chance of breaking its limit by noise, which is an upper bound."""
     found = [
         verdict["chance"]
         for row in rows
@@ -27,10 +27,10 @@ def chance_of(rows: Iterable[Mapping[str, Any]]) -> Chance:
 
 
 def adjust(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Put the p-value that holds for the whole run beside each verdict's own, as `adjusted`.
+    """Add an `adjusted` p-value to each verdict: its own one, corrected for all tests of the run.
 
-    Of Benjamini & Hochberg (1995): among verdicts below some value of it, at most that share is
-    expected to be chance.
+    By Benjamini & Hochberg (1995): of all verdicts with an adjusted p-value below some threshold,
+    at most that share is expected to be due to chance.
     """
     verdicts = [verdict for row in rows for verdict in row["verdicts"]]
     tested = [verdict for verdict in verdicts if verdict["p"] is not None]
