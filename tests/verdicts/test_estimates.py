@@ -546,9 +546,9 @@ def test_smallest_effect_is_found_that_often() -> None:
 
 def test_sizes_of_the_page() -> None:
     sizes = {words: int(size.split()[0]) for words, size in rows(PAGE, "## Minimum sizes")}
-    assert sizes.pop("on a mean") == MIN_UNITS
-    assert sizes.pop("on a change of a rate") == MIN_PAIRS
-    unbounded = "on a mean of equal values, where the measure has no highest value"
+    assert sizes.pop("a mean") == MIN_UNITS
+    assert sizes.pop("a change of a rate") == MIN_PAIRS
+    unbounded = "a mean of equal values, if the measure has no maximum"
     assert sizes.pop(unbounded) == MIN_EQUAL
 
     def decides(words: str, n: int) -> bool:
