@@ -56,7 +56,7 @@ def test_limits_hold_and_break(project: pytest.Pytester, run: Run) -> None:
             'E       AssertionError: attention to "REFUND" 0.1*, at least 0.30 (given in the test)',
             'E       AssertionError: attention to "REFUND" 0.1*, limit 0.05 (given in the test)',
             'E       AssertionError: attention drop on "REFUND" 0.30, limit 0.20 (given in the *',
-            'E       AssertionError: attention drop on "REFUND" 0.30, and no *drop_at_most=0.1*',
+            'E       AssertionError: attention drop on "REFUND" 0.30 has no *drop_at_most=0.1*',
             "E       AssertionError: attention shift of 2 comparisons: *inconclusive*",
         ]
     )

@@ -250,7 +250,7 @@ def test_models_that_cannot_be_compared_say_why(more: Path, tmp_path: Path) -> N
     (found,) = attention_maps(deeper, [(ASKED, REPLY, 2, 0)])
     assert "no head 0 in layer 2" in found["unsupported"]
     (found,) = attention_views(said, [(ASKED, REPLY)])
-    assert "to other tokens" in found["unsupported"]
+    assert "to different tokens" in found["unsupported"]
     (found,) = attention_views(said, [(ASKED, Ending(text="", ended=False))])
     assert "has no tokens" in found["unsupported"]
     (found,) = attention_moves(deeper, [(ASKED, REPLY, ASKED)])

@@ -242,7 +242,7 @@ def test_rank_correlation_is_scipys() -> None:
 @pytest.mark.parametrize(
     ("terms", "message"),
     [
-        ({"methods": ("saliency",)}, "'saliency'; there are leave-one-out, shapley"),
+        ({"methods": ("saliency",)}, "'saliency'; known: leave-one-out, shapley"),
         ({"methods": ()}, "methods of attribution: none"),
         ({"of": "drift"}, "attribution of='drift': expected 'tuned', 'base', 'toxicity'"),
         ({"of": "toxicity", "methods": ("input-x-gradient",)}, "needs the likelihood of a reply"),
