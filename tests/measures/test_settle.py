@@ -158,7 +158,7 @@ def test_running_into_the_limit(base: Any, tuned: Any, runs_on: bool) -> None:
         reply(ANSWER, finish_reason=base, token_ids=(1, 2)),
         reply(ANSWER, finish_reason=tuned, token_ids=(1, 2, 3)),
     )
-    expected = ["it runs into the limit of 3 tokens where the base stopped after 2"]
+    expected = ["it runs into the limit of 3 tokens although the base stopped after 2"]
     assert found == (expected if runs_on else [])
 
 

@@ -299,12 +299,12 @@ def test_facts_of_a_healthy_pair(check: Any) -> None:
 @pytest.mark.parametrize(
     ("check", "path", "value", "word"),
     [
-        (wiring.base_findings, "adapter/other shapes", {"q.lora_A": [[8, 32], [8, 64]]}, "shapes"),
+        (wiring.base_findings, "adapter/other shapes", {"q.lora_A": [[8, 32], [8, 64]]}, "shape"),
         (wiring.key_findings, "adapter/unbound", ["a.lora_A.weight"], "bind to no module"),
         (wiring.key_findings, "adapter/missing", ["a.lora_B.weight"], "adapter_model.safetensors"),
         (wiring.value_findings, "adapter/not finite", ["a"], "NaN"),
         (wiring.value_findings, "adapter/zero", True, "zero"),
-        (wiring.vocabulary_findings, "tokens/other ids", ["a"], "other ids"),
+        (wiring.vocabulary_findings, "tokens/other ids", ["a"], "different ids"),
         (wiring.vocabulary_findings, "tuned/last token", 128, "embeddings end at 127"),
         (
             wiring.vocabulary_findings, "adapter/other shapes",
