@@ -239,7 +239,7 @@ class Memo:
 )
 def test_kinds(difference: FirstDifference, tolerance: float | None, kind: str) -> None:
     sides = {
-        side: SimpleNamespace(service=SimpleNamespace(tolerance=noise))
+        side: SimpleNamespace(loop_check=SimpleNamespace(tolerance=noise))
         for side, noise in (("base", 0.1), ("tuned", 0.05))
     }
     pair = SimpleNamespace(resolved={}, **sides)
