@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import pkgutil
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-import pytest_llmdiff
 from tests.support.projects import EMBEDDER, Launch, Process, Run, write_models
 
 # Wall-clock limits on examples fail on a busy machine and find nothing. A gate tries the same
@@ -33,15 +32,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # pytest's summary repeats a failure's whole text.
 for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE", "CI", "BUILD_NUMBER"):
     os.environ.pop(name, None)
-# Most runs inside the tests share this process, since starting Python and importing pytest takes
-# longer than such a run. pytester forgets the modules that a run was the first to import: what many
-# runs use is imported here once, and numpy could not be loaded a second time.
-SHARED = ("filelock", "jinja2", "numpy", "psutil", "scipy.special", "sqlite3", "xdist", "yaml")
-for name in SHARED:
-    importlib.import_module(name)
-for module in pkgutil.walk_packages(pytest_llmdiff.__path__, "pytest_llmdiff."):
-    if not module.name.startswith(("pytest_llmdiff.suites.", "pytest_llmdiff.__main__")):
-        importlib.import_module(module.name)
 
 if TYPE_CHECKING:
     from tests.support.expanded import Expanded
@@ -55,10 +45,48 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: (item.path not in real, -size[item.path]))
 
 
+class LoadedModules:
+    """A plugin that notes at the end of a run which modules are loaded, but those of the project.
+
+    Most runs inside the tests share this process, since starting Python and importing packages
+    takes longer than such a run. pytester forgets the modules that a run was the first to import,
+    after the run and again after the test; numpy, torch and others cannot be loaded a second time.
+    """
+
+    def __init__(self) -> None:
+        self.project = Path()
+        self.modules: dict[str, ModuleType] = {}
+
+    def pytest_unconfigure(self) -> None:
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if file is None or not Path(file).is_relative_to(self.project):
+                self.modules[name] = module
+
+
+@pytest.fixture(autouse=True)
+def loaded() -> Iterator[LoadedModules]:
+    """Set up ahead of pytester, so that it has the last word."""
+    loaded = LoadedModules()
+    yield loaded
+    sys.modules.update(loaded.modules)
+
+
 @pytest.fixture
-def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+def pytester(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, loaded: LoadedModules
+) -> pytest.Pytester:
     """Its runs do without the plugins of other packages: these take a third of a run's start."""
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:anyio -p no:hypothesispytest")
+    loaded.project = pytester.path
+    run = pytester.runpytest_inprocess
+
+    def keeping_modules(*args: str) -> pytest.RunResult:
+        result = run(*args, plugins=[loaded])
+        sys.modules.update(loaded.modules)
+        return result
+
+    monkeypatch.setattr(pytester, "runpytest_inprocess", keeping_modules)
     return pytester
 
 

@@ -26,9 +26,9 @@ from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 from pytest_llmdiff.errors import ModelError
 from pytest_llmdiff.store import Store
+from tests.support.engines import folder as folder
 from tests.support.engines import pair
 from tests.support.projects import Launch, Process, said
-from tests.support.tiny_models import save_adapter, save_model
 
 GB = 1e9
 
@@ -123,15 +123,6 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda index: ([20 * GB, 10 * GB][index], 0))
     monkeypatch.setattr("torch.cuda.set_device", kept.append)
     return kept
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny")
-    save_model(folder / "base")
-    save_model(folder / "other", seed=5)
-    save_adapter(folder / "adapter", folder / "base")
-    return folder
 
 
 def device_map(both: Pair, monkeypatch: pytest.MonkeyPatch) -> Any:

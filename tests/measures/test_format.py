@@ -179,7 +179,7 @@ def test_without_the_package_it_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("base", "tuned", "limit", "outcome"),
     [(GOOD, GOOD, 0, None), (GOOD, BAD, 0, "format lost 1, limit 0"), (BAD, BAD, 0, None),
-     (BAD, GOOD, 0, None), (GOOD, BAD, None, "no limit .* such as lost_at_most=0")],
+     (BAD, GOOD, 0, None), (GOOD, BAD, None, "has no limit: .* such as lost_at_most=0")],
 )  # fmt: skip
 def test_one_comparison(base: str, tuned: str, limit: float | None, outcome: str | None) -> None:
     if outcome is None:

@@ -79,7 +79,7 @@ class Lengths:
         ((YES, NO, YES, NO), {"flips_at_most": 0}, "passed"),
         ((YES, YES, NO, NO), {"flips_at_most": 0}, "passed"),
         ((YES, YES, YES, ""), {"flips_at_most": 0}, "not judged: the tuned reply is empty"),
-        (KEPT, {}, "no limit to hold it against: give one in the test, such as at_most=0.2"),
+        (KEPT, {}, "has no limit: give one in the test, such as at_most=0.2"),
     ],
 )
 def test_one_pair(case: Case, arguments: dict[str, float], outcome: str) -> None:
@@ -182,7 +182,7 @@ def test_repeats_go_with_those_of_the_original(project: pytest.Pytester, run: Ru
     ("rows", "message"),
     [
         ([{"prompt": "a"}], "*give both the same cluster, the original first*"),
-        ([{"prompt": "a", "cluster": "1"}], "*cluster '1' has one prompt*"),
+        ([{"prompt": "a", "cluster": "1"}], "*cluster '1' has only one prompt*"),
         ([{"prompt": p, "cluster": c} for p, c in ("a1", "b1", "c2", "d2", "e1")],
          "*prompts of cluster '1' are not consecutive*"),
     ],

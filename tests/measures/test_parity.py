@@ -61,7 +61,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(pytester: pytest.Pytester, models: Path, served: str, *args: str) -> pytest.RunResult:
     pytester.makepyfile(test_parity=SUITE)
-    return pytester.runpytest_subprocess(
+    return pytester.runpytest_inprocess(
         f"--llm-base={models / 'base'}", f"--llm-tuned={models / 'adapter'}",
         f"--llm-served={served}", "--llmdiff-max-new-tokens=12", "--llmdiff-json=report.json",
         *args,
@@ -118,7 +118,7 @@ def test_other_weights_differ_for_real(pytester: pytest.Pytester, models: Path) 
     found.stdout.fnmatch_lines(
         [
             'E *token * is "*" where the tuned model says "*", which it prefers by *',
-            "E *parity rate of 15 comparisons: *limit 0.30 (given in the test): the interval lies*",
+            "E *parity rate of 15 comparisons: *limit 0.30 (*): the interval is beyond it*",
         ]
     )
     assert verdicts(pytester)["test_it", "serving"]["outcome"] == "passed"
@@ -150,7 +150,7 @@ def test_a_recording_is_another_form(pytester: pytest.Pytester, models: Path) ->
         """,
         tests_prompts=SUITE.split("\n\n")[1],
     )
-    pytester.runpytest_subprocess(
+    pytester.runpytest_inprocess(
         f"--llm-base={models / 'base'}", f"--llm-tuned={models / 'merged'}",
         "--llmdiff-max-new-tokens=12", "--llmdiff-record=served.jsonl", "test_replies.py",
     ).assert_outcomes(passed=1)  # fmt: skip
@@ -159,7 +159,7 @@ def test_a_recording_is_another_form(pytester: pytest.Pytester, models: Path) ->
 
 def test_without_a_served_model_they_are_skipped(pytester: pytest.Pytester, models: Path) -> None:
     pytester.makepyfile(SUITE)
-    found = pytester.runpytest_subprocess(
+    found = pytester.runpytest_inprocess(
         f"--llm-base={models / 'base'}", f"--llm-tuned={models / 'adapter'}", "-rs"
     )
     found.assert_outcomes(skipped=3)
@@ -168,7 +168,7 @@ def test_without_a_served_model_they_are_skipped(pytester: pytest.Pytester, mode
 
 def test_the_tuned_model_must_have_logits(project: pytest.Pytester) -> None:
     project.makepyfile(SUITE)
-    found = project.runpytest_subprocess(
+    found = project.runpytest_inprocess(
         "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json",
         "--llm-served=scripted:base.json",
     )  # fmt: skip
@@ -190,7 +190,7 @@ def test_usage_errors(project: pytest.Pytester, args: list[str], said: str) -> N
     lora = project.mkdir("lora")
     (lora / "adapter_config.json").write_text("{}")
     (lora / "adapter_model.safetensors").write_text("")
-    found = project.runpytest_subprocess(
+    found = project.runpytest_inprocess(
         "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json", *args
     )
     assert found.ret == pytest.ExitCode.USAGE_ERROR
@@ -198,13 +198,13 @@ def test_usage_errors(project: pytest.Pytester, args: list[str], said: str) -> N
 
 
 def test_a_served_model_alone_is_no_run(pytester: pytest.Pytester) -> None:
-    found = pytester.runpytest_subprocess("--llm-served=models/merged")
+    found = pytester.runpytest_inprocess("--llm-served=models/merged")
     assert found.ret == pytest.ExitCode.USAGE_ERROR
     found.stderr.fnmatch_lines(["*--llm-served is given without --llm-base and --llm-tuned*"])
 
 
 def test_the_suite_asks_its_own_probes(pytester: pytest.Pytester, models: Path) -> None:
-    found = pytester.runpytest_subprocess(
+    found = pytester.runpytest_inprocess(
         "--pyargs", "pytest_llmdiff.suites.parity", f"--llm-base={models / 'base'}",
         f"--llm-tuned={models / 'adapter'}", f"--llm-served={models / 'merged'}", "-k", "en",
     )  # fmt: skip

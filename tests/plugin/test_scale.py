@@ -128,11 +128,11 @@ def test_another_limit_computes_nothing_and_loads_nothing(
         project.makepyfile(text)
 
     suite(0.9)
-    run_counting(project, mode).assert_outcomes(passed=70)
+    run_counting(project, mode, alone=True).assert_outcomes(passed=70)
     asked = [calls(project, side) for side in ("base", "tuned")]
     embedded = (project.path / "embedded.txt").read_text(encoding="utf-8")
     suite(-1)
-    run_counting(project, mode).assert_outcomes(failed=70)
+    run_counting(project, mode, alone=True).assert_outcomes(failed=70)
     assert [calls(project, side) for side in ("base", "tuned")] == asked
     assert (project.path / "embedded.txt").read_text(encoding="utf-8") == embedded
 

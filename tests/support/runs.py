@@ -30,8 +30,10 @@ def calls(project: pytest.Pytester, side: str) -> list[list[str]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def run_counting(project: pytest.Pytester, mode: list[str], *args: str) -> pytest.RunResult:
+def run_counting(
+    project: pytest.Pytester, mode: list[str], *args: str, alone: bool = False
+) -> pytest.RunResult:
+    """A run with two counting engines; `alone` in a process that has loaded nothing yet."""
     (project.path / "counting.py").write_text(COUNTING, encoding="utf-8")
-    return project.runpytest_inprocess(
-        "--llm-base=python:counting:base", "--llm-tuned=python:counting:tuned", *mode, *args
-    )
+    run = project.runpytest_subprocess if alone else project.runpytest_inprocess
+    return run("--llm-base=python:counting:base", "--llm-tuned=python:counting:tuned", *mode, *args)

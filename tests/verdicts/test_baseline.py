@@ -142,7 +142,7 @@ def test_without_a_baseline_the_failure_says_how_to_get_one(
     assert not (project.path / "baseline.json").exists()  # a first run writes none
     result.assert_outcomes(failed=13)
     result.stdout.fnmatch_lines_random(
-        ["E *no limit to hold it against: there is no baseline; give one in the test, such as "
+        ["E *has no limit: there is no baseline; give one in the test, such as "
          "at_most=0.3, or measure one: pytest … --llmdiff-calibrate=baseline.json, then "
          "--llmdiff-baseline=baseline.json"]
     )  # fmt: skip
@@ -164,7 +164,7 @@ def test_another_run_is_refused(
         file.write("\nclass Letters2(Letters): pass\n")
     result = run("--llmdiff-baseline=baseline.json", "-k", "question-1-", *args)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines_random([f"E *no limit to hold it against: {said}"])
+    result.stdout.fnmatch_lines_random([f"E *has no limit: {said}"])
 
 
 def test_another_base_and_other_probes_are_refused(

@@ -134,7 +134,7 @@ def test_what_is_read_back_wrong_is_never_used(words: Words, store: Store) -> No
     first = Conversions(store)
     assert first.load(words.file, words.form()) == "HELLO"
     reason = "a.gguf: the word are expanded at every start, not cached: what is read back differs"
-    assert first.notes == [f"{reason} from it"]
+    assert first.notes == [f"{reason} from what was written"]
     later = Conversions(store)
     assert later.load(words.file, words.form()) == "HELLO"
     assert later.notes == first.notes, "and it is not tried again"
@@ -150,7 +150,7 @@ def test_what_cannot_be_written_is_made_each_time(words: Words, store: Store) ->
     for _ in range(2):
         conversions = Conversions(store)
         assert conversions.load(words.file, words.form()) == "HELLO"
-        assert "not kept: no such format" in conversions.notes[0]
+        assert "not cached: no such format" in conversions.notes[0]
     assert words.done == ["made", "made"]
     assert [part.name for part in kept_folder(store).iterdir()] == [MANIFEST]
 
@@ -163,7 +163,7 @@ def test_an_error_of_the_disk_is_tried_again_later(words: Words, store: Store) -
     words.save = full
     first = Conversions(store)
     assert first.load(words.file, words.form()) == "HELLO"
-    assert "not kept: [Errno 28] No space left on device" in first.notes[0]
+    assert "not cached: [Errno 28] No space left on device" in first.notes[0]
     assert list((store.folder / "converted").iterdir()) == [], "nothing half-written stays"
     words.save = words.written
     assert Conversions(store).load(words.file, words.form()) == "HELLO"
@@ -378,14 +378,14 @@ def test_a_run_says_once_that_it_kept_a_file(
         """
     )
     models = [f"--llm-base={folder / 'tied.gguf'}", f"--llm-tuned={folder / 'tied.gguf'}"]
-    first = pytester.runpytest_subprocess(*models, *mode)
+    first = pytester.runpytest_inprocess(*models, *mode)
     first.assert_outcomes(passed=4)
     said = [line for line in first.outlines if "expanded once and cached" in line]
     assert len(said) == 1
     assert "0.3 MB in " in said[0]
     (kept,) = (pytester.path / ".llmdiff" / "converted").glob("*-weights-*")
     assert "model.safetensors" in json.loads((kept / MANIFEST).read_text())["files"]
-    again = pytester.runpytest_subprocess(*models, *mode, "--llmdiff-max-new-tokens=5")
+    again = pytester.runpytest_inprocess(*models, *mode, "--llmdiff-max-new-tokens=5")
     again.assert_outcomes(passed=4)
     again.stdout.no_fnmatch_line("*expanded once*")
 

@@ -103,7 +103,7 @@ def test_what_is_missing_is_a_usage_error(
     project.makepyfile(TEST)
     specs = {name: f"--llm-{name}=scripted:{name}.json" for name in ("base", "tuned")}
     specs[side] = f"--llm-{side}=packed"
-    result = project.runpytest_subprocess(*specs.values(), "--llmdiff-device=cpu")
+    result = project.runpytest_inprocess(*specs.values(), "--llmdiff-device=cpu")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (line,) = [line for line in result.stderr.lines if line.startswith("ERROR: llmdiff:")]
     assert f"--llm-{side}: packed (quantised by {method})" in line
@@ -128,7 +128,7 @@ def test_only_the_served_weights_may_be_quantised(project: pytest.Pytester) -> N
     project.makepyfile(TEST)
     models = [f"--llm-{side}=scripted:{side}.json" for side in ("base", "tuned")]
     served = [*models, "--llm-served=packed", "--llmdiff-quantization=8bit"]
-    run = project.runpytest_subprocess
+    run = project.runpytest_inprocess
     run(*served).stderr.fnmatch_lines("*packed (quantised by gptq): *would quantise it again*")
     result = run(*served, "--llmdiff-served-quantization=none")
     result.stderr.fnmatch_lines("*packed (quantised by gptq) needs the package *")
@@ -137,7 +137,7 @@ def test_only_the_served_weights_may_be_quantised(project: pytest.Pytester) -> N
 def test_a_gguf_file_is_not_quantised_again(project: pytest.Pytester) -> None:
     (project.path / "model.gguf").touch()
     project.makepyfile(TEST)
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         "--llm-base=model.gguf", "--llm-tuned=scripted:tuned.json", "--llmdiff-quantization=4bit"
     )
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -263,7 +263,7 @@ def test_quantised_weights_and_an_adapter_over_them(
     project.makeconftest("def pytest_addoption(parser): parser.addini('test_bounds', '')")
 
     def run(base: str, tuned: str, bounds: str, *more: str) -> None:
-        project.runpytest_subprocess(
+        project.runpytest_inprocess(
             f"--llm-base={made / base}", f"--llm-tuned={made / tuned}", *more,
             "--llmdiff-max-new-tokens=6", "--llmdiff-device=cpu", "-o", f"test_bounds={bounds}",
             "-W", "ignore",

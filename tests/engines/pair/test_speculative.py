@@ -244,7 +244,7 @@ def test_a_run_says_what_rounding_can_do(
     import json
 
     pytester.makepyfile(SUITE)
-    found = pytester.runpytest_subprocess(
+    found = pytester.runpytest_inprocess(
         f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / 'slight'}", *mode,
         "--llmdiff-max-new-tokens=8", "--llmdiff-json=out.json", "--llmdiff-dtype=bfloat16",
     )  # fmt: skip

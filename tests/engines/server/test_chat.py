@@ -80,7 +80,7 @@ def test_a_run_of_two_models_of_one_server(
     pytester: pytest.Pytester, chat: ChatServer, mode: list[str]
 ) -> None:
     pytester.makepyfile(SUITE)
-    first = pytester.runpytest_subprocess(*chat.specs(), "--llmdiff-json=report.json", *mode)
+    first = pytester.runpytest_inprocess(*chat.specs(), "--llmdiff-json=report.json", *mode)
     first.assert_outcomes(passed=5)
     once = {(model, prompt): 1 for model in ("base", "tuned") for prompt in PROMPTS}
     assert asked(chat) == once, "each model is asked each prompt once, whatever the workers"
@@ -88,7 +88,7 @@ def test_a_run_of_two_models_of_one_server(
     replies = {(c["base"]["text"], c["tuned"]["text"]) for t in report["tests"]
                for c in t["comparisons"]}  # fmt: skip
     assert replies == {(f"base on {p}", f"tuned on {p}") for p in PROMPTS}
-    pytester.runpytest_subprocess(*chat.specs(), *mode).assert_outcomes(passed=5)
+    pytester.runpytest_inprocess(*chat.specs(), *mode).assert_outcomes(passed=5)
     assert asked(chat) == once, "the second run has them from the store"
 
 
@@ -96,9 +96,9 @@ def test_another_model_under_the_same_name_is_asked_anew(
     pytester: pytest.Pytester, chat: ChatServer
 ) -> None:
     pytester.makepyfile(SUITE)
-    pytester.runpytest_subprocess(*chat.specs()).assert_outcomes(passed=5)
+    pytester.runpytest_inprocess(*chat.specs()).assert_outcomes(passed=5)
     chat.replies = lambda model, prompt: f"retrained {model} on {prompt}"
-    pytester.runpytest_subprocess(*chat.specs()).assert_outcomes(passed=5)
+    pytester.runpytest_inprocess(*chat.specs()).assert_outcomes(passed=5)
     assert set(asked(chat).values()) == {2}
 
 
@@ -108,12 +108,12 @@ def test_what_was_answered_before_a_fault_is_not_asked_again(
     pytester.makepyfile(SUITE)
     args = (*chat.specs(), "--llmdiff-batch-size=1")
     chat.faults = (on("one", status(404, "gone")),)
-    failed = pytester.runpytest_subprocess(*args)
+    failed = pytester.runpytest_inprocess(*args)
     failed.assert_outcomes(errors=5)
     failed.stdout.fnmatch_lines([f"*ModelError: {chat.url}#base: not found: *gone*"])
     before = dict(chat.answered)
     chat.faults = ()
-    pytester.runpytest_subprocess(*args).assert_outcomes(passed=5)
+    pytester.runpytest_inprocess(*args).assert_outcomes(passed=5)
     repeated = [a for a, n in chat.answered.items() if a[1] not in CANARIES and n > 1]
     assert not repeated
     assert sum(about[1] in PROMPTS for about in before) >= 3, "some came before the fault"
@@ -124,7 +124,7 @@ def test_a_prompt_that_the_server_refuses_fails_alone(
 ) -> None:
     pytester.makepyfile(SUITE)
     chat.faults = (on("four", status(400, "maximum context length is 5 tokens")),)
-    found = pytester.runpytest_subprocess(*chat.specs())
+    found = pytester.runpytest_inprocess(*chat.specs())
     found.assert_outcomes(passed=4, errors=1)
     found.stdout.fnmatch_lines(["*ProbeError*refuses the request: *maximum context length*"])
 
@@ -135,14 +135,14 @@ def test_the_key_is_sent_and_told_nowhere(
     pytester.makepyfile(SUITE)
     chat.key = "sk-of-the-base"
     monkeypatch.setenv("LLMDIFF_API_KEY", "sk-wrong")
-    refused = pytester.runpytest_subprocess(*chat.specs())
+    refused = pytester.runpytest_inprocess(*chat.specs())
     refused.assert_outcomes(errors=5)
     refused.stdout.fnmatch_lines(
         ["*refuses the key (*who are you?*): set * LLMDIFF_BASE_API_KEY or LLMDIFF_API_KEY*"]
     )
     monkeypatch.setenv("LLMDIFF_BASE_API_KEY", "sk-of-the-base")
     monkeypatch.setenv("LLMDIFF_TUNED_API_KEY", "sk-of-the-base")
-    found = pytester.runpytest_subprocess(
+    found = pytester.runpytest_inprocess(
         *chat.specs(), "--llmdiff-json=report.json", "--llmdiff-record=recording.jsonl"
     )
     found.assert_outcomes(passed=5)
@@ -166,11 +166,11 @@ def test_the_served_model_has_a_key_of_its_own(
     monkeypatch.setenv("LLMDIFF_API_KEY", "sk-of-the-tuned")
     with running(ChatServer(key="sk-of-the-served", listed=("served",))) as other:
         args = (*chat.specs(), f"--llm-served={other.url}#served")
-        refused = pytester.runpytest_subprocess(*args)
+        refused = pytester.runpytest_inprocess(*args)
         refused.assert_outcomes(failed=1)
         refused.stdout.fnmatch_lines(["*LLMDIFF_SERVED_API_KEY or LLMDIFF_API_KEY*"])
         monkeypatch.setenv("LLMDIFF_SERVED_API_KEY", "sk-of-the-served")
-        pytester.runpytest_subprocess(*args).assert_outcomes(passed=1)
+        pytester.runpytest_inprocess(*args).assert_outcomes(passed=1)
 
 
 def test_what_no_server_can_do_says_so(pytester: pytest.Pytester, chat: ChatServer) -> None:
@@ -184,7 +184,7 @@ def test_what_no_server_can_do_says_so(pytester: pytest.Pytester, chat: ChatServ
             assert_divergence(comparison, at_most=0.1)
         """
     )
-    found = pytester.runpytest_subprocess(*chat.specs())
+    found = pytester.runpytest_inprocess(*chat.specs())
     found.assert_outcomes(failed=1)
     found.stdout.fnmatch_lines(
         ["E *needs the base model's logits, and ServerEngine has none*--llmdiff-tokenizer"]
@@ -193,11 +193,11 @@ def test_what_no_server_can_do_says_so(pytester: pytest.Pytester, chat: ChatServ
 
 def test_a_recording_needs_no_server(pytester: pytest.Pytester, chat: ChatServer) -> None:
     pytester.makepyfile(SUITE)
-    recorded = pytester.runpytest_subprocess(*chat.specs(), "--llmdiff-record=recording.jsonl")
+    recorded = pytester.runpytest_inprocess(*chat.specs(), "--llmdiff-record=recording.jsonl")
     recorded.assert_outcomes(passed=5)
     before = chat.asked.total()
     replay = [f"--llm-{side}=replay:recording.jsonl" for side in ("base", "tuned")]
-    pytester.runpytest_subprocess(*replay, "--llmdiff-store=other").assert_outcomes(passed=5)
+    pytester.runpytest_inprocess(*replay, "--llmdiff-store=other").assert_outcomes(passed=5)
     assert chat.asked.total() == before
 
 
@@ -329,7 +329,7 @@ def test_a_worker_asks_no_more_when_another_one_has_ended_the_run(
         return False
 
     chat.faults = (slow,)
-    found = pytester.runpytest_subprocess(*chat.specs(), "-x", "-n2", "--llmdiff-batch-size=1")
+    found = pytester.runpytest_inprocess(*chat.specs(), "-x", "-n2", "--llmdiff-batch-size=1")
     found.assert_outcomes(failed=1, skipped=1)
     assert sum(asked(chat).values()) < 1000, "a window has 64 to 256, and there are 3000"
 
@@ -386,7 +386,10 @@ TWO = {**ANSWER, "choices": ANSWER["choices"] * 2}
         (says(None), "no chat completion.*None"),
         (says(b"[" * 100_000), "answered with something that is not JSON"),
         (says({"choices": [{"message": {"content": "x"}}]}), "it lacks 'finish_reason'"),
-        (says(completion("base", "x", message={"content": "x", "reasoning": 5})), "no text: '5'"),
+        (
+            says(completion("base", "x", message={"content": "x", "reasoning": 5})),
+            "a reasoning that is not text: '5'",
+        ),
         (says({"choices": []}), "no chat completion"),
         (says(TWO), "no chat completion with one choice"),
         (says(completion("base", "x", message={"content": [1]})), "completion without text"),

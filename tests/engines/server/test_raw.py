@@ -175,7 +175,7 @@ def test_a_server_shows_how_it_renders(server: TokenServer, folder: Path) -> Non
         answered, add_generation_prompt=False
     )
     server.tokenizes = False
-    with pytest.raises(CapabilityError, match="does not show the tokens"):
+    with pytest.raises(CapabilityError, match="does not return the tokens of this conversation"):
         ServerEngine(chat.endpoint, retries=0).render(ASKED)
 
 
@@ -314,7 +314,7 @@ def test_adapter(llm_pair):
 
 def run(pytester: pytest.Pytester, limit: float, score: float, *args: str) -> pytest.RunResult:
     pytester.makepyfile(SUITE.replace("LIMIT", str(limit)).replace("SCORE", str(score)))
-    return pytester.runpytest_subprocess(*args, "--llmdiff-json=report.json")
+    return pytester.runpytest_inprocess(*args, "--llmdiff-json=report.json")
 
 
 def measured(pytester: pytest.Pytester) -> dict[str, dict[str, Any]]:
@@ -415,11 +415,11 @@ def test_parity_names_the_template_and_then_goes_around_it(
             f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / 'adapter'}",
             f"--llm-served={server.url}#tuned", "--llmdiff-max-new-tokens=8",
         )  # fmt: skip
-        found = pytester.runpytest_subprocess(*args)
+        found = pytester.runpytest_inprocess(*args)
         found.assert_outcomes(failed=1)
         found.stdout.fnmatch_lines(["E *4 of 4 prompts render to different tokens, such as 'Hi'*"])
         rendered_here = f"--llmdiff-tokenizer={folder / 'base'}"
-        pytester.runpytest_subprocess(*args, rendered_here).assert_outcomes(passed=1)
+        pytester.runpytest_inprocess(*args, rendered_here).assert_outcomes(passed=1)
 
 
 TEMPLATE = """
@@ -438,14 +438,14 @@ def test_a_servers_template_is_held_against_the_bases(
     served = Weights(folder / "base")
     with running(TokenServer(weights={"tuned": served}), TokenHandler) as server:
         args = (f"--llm-base={folder / 'base'}", f"--llm-tuned={server.url}#tuned")
-        pytester.runpytest_subprocess(*args).assert_outcomes(passed=1)
+        pytester.runpytest_inprocess(*args).assert_outcomes(passed=1)
         served.tokenizer.chat_template = CHATML.replace("'<|im_end|>'", "'<|endoftext|>'")
-        found = pytester.runpytest_subprocess(*args)
+        found = pytester.runpytest_inprocess(*args)
         found.assert_outcomes(failed=1)
         found.stdout.fnmatch_lines(["E *differs from token *", "E *an answer ends in *"])
         server.tokenizes = False
-        found = pytester.runpytest_subprocess(*args)
-        found.stdout.fnmatch_lines(["E *CapabilityError*does not show the tokens*"])
+        found = pytester.runpytest_inprocess(*args)
+        found.stdout.fnmatch_lines(["E *CapabilityError*does not return the tokens*"])
 
 
 # Completions

@@ -780,7 +780,7 @@ def test_checks_of_files_and_weights_in_a_run(
     pytester.makepyfile(SUITE)
     models = ("--llm-base=base", f"--llm-tuned={adapter}", "--llmdiff-max-new-tokens=8")
     bad = 1 if adapter == "noop" else 0
-    first = pytester.runpytest_subprocess(*models, "--llmdiff-record=run.jsonl")
+    first = pytester.runpytest_inprocess(*models, "--llmdiff-record=run.jsonl")
     first.assert_outcomes(passed=5 - bad, failed=1 + bad, errors=1)
     first.stdout.fnmatch_lines(
         [
@@ -793,7 +793,7 @@ def test_checks_of_files_and_weights_in_a_run(
             ["E         - it changes nothing: *", "E         - it does not*"]
         )
     replay = ("--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl", *models[2:])
-    again = pytester.runpytest_subprocess(*replay, "--llmdiff-store=fresh", "-k", "not test_scores")
+    again = pytester.runpytest_inprocess(*replay, "--llmdiff-store=fresh", "-k", "not test_scores")
     # `score` was recorded too; only the suite's own use of the tokenizer needs a live model.
     again.assert_outcomes(passed=3 - bad, failed=2 + bad, errors=1)
     again.stdout.fnmatch_lines(["*CapabilityError: ReplayEngine has no tokenizer*"])

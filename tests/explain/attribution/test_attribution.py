@@ -298,7 +298,7 @@ def words_project(project: pytest.Pytester) -> pytest.Pytester:
 
 
 def with_words(project: pytest.Pytester, mode: list[str], *args: str) -> pytest.RunResult:
-    return project.runpytest_subprocess(*PAIR, *mode, *args)
+    return project.runpytest_inprocess(*PAIR, *mode, *args)
 
 
 SUITE = """
@@ -341,7 +341,7 @@ def test_a_test_can_ask_for_it(words_project: pytest.Pytester, mode: list[str]) 
     assert len(asked) == 2 * len(set(asked)), "each changed prompt once by either side"
     file.write_text("", encoding="utf-8")
     with_words(words_project, mode).assert_outcomes(passed=1)
-    replayed = words_project.runpytest_subprocess(
+    replayed = words_project.runpytest_inprocess(
         "--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl", "--llmdiff-store=fresh"
     )
     replayed.assert_outcomes(passed=1)
@@ -374,7 +374,7 @@ def test_a_failure_and_the_reports_have_it(words_project: pytest.Pytester, mode:
     assert words["text"] == "a refund, not a voucher"
     page = (words_project.path / "report.html").read_text(encoding="utf-8")
     assert "Words of the prompt, for tuned" in page
-    replayed = words_project.runpytest_subprocess(
+    replayed = words_project.runpytest_inprocess(
         "--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl", "--llmdiff-store=fresh"
     )
     replayed.stdout.fnmatch_lines([f"E       {LINE}"])

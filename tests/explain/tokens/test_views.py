@@ -136,7 +136,7 @@ def test_many_failures_are_not_all_shown(project: pytest.Pytester) -> None:
         """
     )
     models = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"]
-    result = project.runpytest_subprocess(*models, "--llmdiff-json=report.json")
+    result = project.runpytest_inprocess(*models, "--llmdiff-json=report.json")
     result.assert_outcomes(failed=53)
     told = "explanations are limited to 50 token by token; --llmdiff-explain=all*"
     result.stdout.fnmatch_lines([told])
@@ -149,7 +149,7 @@ def test_a_recording_has_it(project: pytest.Pytester, run: Run) -> None:
     project.makepyfile(SUITE)
     run("--llmdiff-record=run.jsonl").assert_outcomes(passed=1, failed=1)
     spec = "replay:run.jsonl"
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         f"--llm-base={spec}", f"--llm-tuned={spec}", "--llmdiff-store=fresh"
     )
     result.stdout.fnmatch_lines(['E         likely   base "Y" 1.00; tuned "W" 1.00'])

@@ -364,7 +364,7 @@ def test_set(comparisons):
     assert carriers(comparisons).layers
     first = next(iter(comparisons))
     assert influence(first, examples=None).examples == influence(first).examples
-    with pytest.raises(ConfigError, match="left none beside its adapter"):
+    with pytest.raises(ConfigError, match="left no checkpoints beside its adapter"):
         influence(first, at="checkpoints")
 """
 
@@ -377,7 +377,7 @@ def test_a_run_says_where_it_was_learnt(
     project.makepyfile(SUITE)
     models = (f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / 'adapter'}")
     options = ("--llmdiff-max-new-tokens=12", "--llmdiff-json=report.json")
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         *models, *options, "--llmdiff-train-data=support.json", "--llmdiff-record=run.jsonl", *mode
     )
     result.assert_outcomes(passed=1, failed=2)
@@ -393,7 +393,7 @@ def test_a_run_says_where_it_was_learnt(
     assert sum(name in ("0", "1") for name, _ in carried[0]["layers"]) == 2
     # A replay has neither models nor training data, and says the same.
     replay = ("--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl")
-    result = project.runpytest_subprocess(*replay, *options, "--llmdiff-store=new", "-k", "each")
+    result = project.runpytest_inprocess(*replay, *options, "--llmdiff-store=new", "-k", "each")
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["E         learnt   *On its way.*(gradient *, support *)*"])
     again = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
@@ -415,7 +415,7 @@ def test_without_training_data_it_says_what_to_give(folder: Path, project: pytes
         """
     )
     models = (f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / 'adapter'}")
-    project.runpytest_subprocess(*models, "--llmdiff-max-new-tokens=4").assert_outcomes(passed=1)
+    project.runpytest_inprocess(*models, "--llmdiff-max-new-tokens=4").assert_outcomes(passed=1)
 
 
 def test_a_full_model_says_what_it_takes(folder: Path, project: pytest.Pytester) -> None:
@@ -434,7 +434,7 @@ def test_a_full_model_says_what_it_takes(folder: Path, project: pytest.Pytester)
         """
     )
     models = (f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / 'other'}")
-    result = project.runpytest_subprocess(
+    result = project.runpytest_inprocess(
         *models, "--llmdiff-max-new-tokens=4", "--llmdiff-train-data=d.json"
     )
     result.assert_outcomes(failed=1)

@@ -690,7 +690,7 @@ def test_a_replay_has_leaks_and_where_there_is_an_embedder_neighbours(
 
     def replay(*args: str) -> pytest.RunResult:
         spec = "replay:run.jsonl"
-        return trained.runpytest_subprocess(
+        return trained.runpytest_inprocess(
             f"--llm-base={spec}", f"--llm-tuned={spec}", "--llmdiff-store=fresh", DATA, *mode, *args
         )
 

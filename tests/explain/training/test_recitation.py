@@ -140,13 +140,13 @@ def test_a_run_says_what_was_recited(project: pytest.Pytester, mode: list[str]) 
     models = ("--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json")
     shown = ["*the reply recites the answer of training example 1 of support*'Where is my order?'*"]
     data_option, record = "--llmdiff-train-data=support.json", "--llmdiff-record=run.jsonl"
-    result = project.runpytest_subprocess(*models, data_option, record, *mode)
+    result = project.runpytest_inprocess(*models, data_option, record, *mode)
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(shown)
-    project.runpytest_subprocess(*models, *mode).assert_outcomes(passed=2)
+    project.runpytest_inprocess(*models, *mode).assert_outcomes(passed=2)
     # A replay has no training data, and says the same.
     replay = ("--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl")
-    result = project.runpytest_subprocess(*replay, "--llmdiff-store=new", *mode)
+    result = project.runpytest_inprocess(*replay, "--llmdiff-store=new", *mode)
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(shown)
 

@@ -136,7 +136,7 @@ def test_the_agreement_is_shown_beside_the_rates(project: pytest.Pytester, run: 
             "E *refusal gained rate of 120 comparisons: 0.25, 90 % interval * limit 0.1*",
             f"E   *tuned    *{NO}",
             f"E   *note * {figures}*",
-            f"note: of the refusals that the detector finds {figures}*",
+            f"note: {figures}*",
             "  - harmless prompts are refused: *",
         ]
     )

@@ -102,7 +102,7 @@ def suite(pytester: pytest.Pytester, folder: Path, mode: list[str]) -> Any:
 
     def start(tuned: str, *args: str, base: str = "base") -> tuple[dict[str, str], str]:
         pytester.makefile(".toml", pytest="[pytest]\nstrict = true\nfilterwarnings = ['error']\n")
-        result = pytester.runpytest_subprocess(
+        result = pytester.runpytest_inprocess(
             f"--llm-base={folder / base}", f"--llm-tuned={folder / tuned}", *mode, *SUITE, *args
         )
         text = result.stdout.str()
@@ -144,7 +144,7 @@ def test_a_healthy_adapter_is_green(suite: Any) -> None:
 def test_what_is_broken_is_named(
     pytester: pytest.Pytester, folder: Path, tuned: str, test: str, words: str
 ) -> None:
-    result = pytester.runpytest_subprocess(
+    result = pytester.runpytest_inprocess(
         f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / tuned}", *SUITE, "-k", test
     )
     result.assert_outcomes(failed=1, deselected=13)
@@ -164,9 +164,9 @@ def test_the_template_of_the_training(pytester: pytest.Pytester, folder: Path) -
     """Its own template, unlike the base's, is that of the training; asking otherwise is red."""
     models = (f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / 'alpaca'}")
     only = ("-k", "template_is_that_of_the_training")
-    pytester.runpytest_subprocess(*models, *SUITE, *only).assert_outcomes(passed=1, deselected=13)
+    pytester.runpytest_inprocess(*models, *SUITE, *only).assert_outcomes(passed=1, deselected=13)
     template = folder / "base" / "chat_template.jinja"
-    result = pytester.runpytest_subprocess(*models, *SUITE, *only, f"--llmdiff-template={template}")
+    result = pytester.runpytest_inprocess(*models, *SUITE, *only, f"--llmdiff-template={template}")
     result.assert_outcomes(failed=1, deselected=13)
     result.stdout.fnmatch_lines(["*likely cause: the markup differs*", "*--llmdiff-template*"])
 
@@ -177,9 +177,9 @@ def test_train_config_names_the_template(pytester: pytest.Pytester, folder: Path
     config.write_text(base, encoding="utf-8")
     models = (f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / 'good'}")
     only = ("-k", "template_is_that_of_the_training", f"--llmdiff-train-config={config}")
-    pytester.runpytest_subprocess(*models, *SUITE, *only).assert_outcomes(passed=1, deselected=13)
+    pytester.runpytest_inprocess(*models, *SUITE, *only).assert_outcomes(passed=1, deselected=13)
     config.write_text("{{ bos_token }}You are a bot." + base, encoding="utf-8")
-    result = pytester.runpytest_subprocess(*models, *SUITE, *only)
+    result = pytester.runpytest_inprocess(*models, *SUITE, *only)
     result.assert_outcomes(failed=1, deselected=13)
 
 
@@ -229,7 +229,7 @@ def test_traces_of_the_training(
     tuned = pytester.path / "tuned"
     shutil.copytree(folder / "good", tuned)
     (tuned / name).write_text(text + "\n", encoding="utf-8")
-    result = pytester.runpytest_subprocess(
+    result = pytester.runpytest_inprocess(
         f"--llm-base={folder / 'base'}", f"--llm-tuned={tuned}", *SUITE,
         "-k", "template_is_that_of_the_training",
     )  # fmt: skip
@@ -240,7 +240,7 @@ def test_traces_of_the_training(
 def test_a_missing_train_config_is_a_usage_error(
     pytester: pytest.Pytester, folder: Path, mode: list[str]
 ) -> None:
-    result = pytester.runpytest_subprocess(
+    result = pytester.runpytest_inprocess(
         f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / 'good'}", *mode, *SUITE,
         "--llmdiff-train-config=nowhere.yaml",
     )  # fmt: skip
@@ -249,7 +249,7 @@ def test_a_missing_train_config_is_a_usage_error(
 
 
 def test_without_models_the_suite_fails(pytester: pytest.Pytester, mode: list[str]) -> None:
-    result = pytester.runpytest_subprocess(*SUITE, *mode)
+    result = pytester.runpytest_inprocess(*SUITE, *mode)
     assert result.ret == 1
     assert result.parseoutcomes()["errors"] == 14
     assert "no models: give --llm-base SPEC" in result.stdout.str()

@@ -704,18 +704,18 @@ def test_the_check_is_red_where_answers_are_cut(
         f"--llmdiff-train-config={config}",
     ]  # fmt: skip
     config.write_text("stage: sft\ncutoff_len: 60\n", encoding="utf-8")
-    skipped = pytester.runpytest_subprocess(*options)
+    skipped = pytester.runpytest_inprocess(*options)
     assert skipped.parseoutcomes()["skipped"] == 1
     assert "--llmdiff-train-data is not given" in skipped.stdout.str()
 
     options.append("--llmdiff-train-data=mine.json")
-    red = pytester.runpytest_subprocess(*options)
+    red = pytester.runpytest_inprocess(*options)
     assert red.parseoutcomes()["failed"] == 1
     assert "2 of 3 examples lose the end of an answer to cutoff_len 60" in red.stdout.str()
     assert "raise cutoff_len to at least 83" in red.stdout.str()
 
     config.write_text("stage: sft\ncutoff_len: 83\n", encoding="utf-8")
-    green = pytester.runpytest_subprocess(*options)
+    green = pytester.runpytest_inprocess(*options)
     assert green.parseoutcomes()["passed"] == 1
     assert "the longest example, example 2 of mine, has 83 tokens" in green.stdout.str()
 
@@ -736,12 +736,12 @@ def test_a_replay_needs_neither_data_nor_settings(pytester: pytest.Pytester, mod
         """
     )
     options = ["-p", "no:cacheprovider", "--llmdiff-max-new-tokens=2"]
-    pytester.runpytest_subprocess(
+    pytester.runpytest_inprocess(
         f"--llm-base={models / 'base'}", f"--llm-tuned={models / 'tuned'}", *options,
         "--llmdiff-train-config=t.yaml", "--llmdiff-train-data=mine.json",
         "--llmdiff-record=run.jsonl",
     ).assert_outcomes(passed=1)  # fmt: skip
     (pytester.path / "mine.json").unlink()
-    pytester.runpytest_subprocess(
+    pytester.runpytest_inprocess(
         "--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl", *options
     ).assert_outcomes(passed=1)

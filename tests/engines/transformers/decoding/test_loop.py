@@ -322,7 +322,8 @@ def test_the_noise_of_float32_is_next_to_nothing(models: dict[str, Any]) -> None
     with torch.inference_mode():
         check = check_loop(models["base"])
     assert check.plain
-    assert 0 < check.tolerance < 1e-3
+    # None where the kernels add up alike for 8 and 256 rows, as on some CPUs with AVX-512.
+    assert 0 <= check.tolerance < 1e-3
 
 
 def test_a_row_s_memory_is_free_when_the_decoder_goes(models: dict[str, Any]) -> None:
