@@ -137,6 +137,7 @@ def test_another_limit_computes_nothing_and_loads_nothing(
     assert (project.path / "embedded.txt").read_text(encoding="utf-8") == embedded
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_scale_runs(tmp_path: Path) -> None:
     file = tmp_path / "scale.json"
     subprocess.run(

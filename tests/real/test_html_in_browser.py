@@ -19,7 +19,6 @@ from pytest_llmdiff.reports.html.entries import link_of
 from tests.support.every_outcome import run_every_outcome, write_every_outcome
 from tests.support.reports import facts_of, hostile_rows, looked, regressed, row_of, rows_of
 
-pytestmark = pytest.mark.slow
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -170,7 +169,7 @@ def test_word_by_word(open_page: Open, tmp_path: Path) -> None:
     write_html(facts_of(rows_of([row])), tmp_path / "report.html")
     page = open_page(tmp_path / "report.html")
     page.locator(".row summary").first.click()
-    for title in ("for tuned", "for base", "count for"):
+    for title in ("for tuned", "for base", "scores for"):
         page.locator(".fold > summary", has_text=title).click()
     page.locator(".words").nth(1).wait_for()
     assert page.locator(".words").all_inner_texts() == ["a refund, not"] * 2
@@ -180,7 +179,7 @@ def test_word_by_word(open_page: Open, tmp_path: Path) -> None:
     line = "element => getComputedStyle(element).textDecorationLine"
     assert refund.evaluate(colour) != less.evaluate(colour)
     assert (refund.evaluate(line), less.evaluate(line)) == ("none", "underline")
-    cells = page.locator(".fold", has_text="count for").locator("td").all_inner_texts()
+    cells = page.locator(".fold", has_text="scores for").locator("td").all_inner_texts()
     assert cells[4:8] == ["refund", "0.25", "2", "1.75"]
 
 
@@ -361,6 +360,7 @@ def test_nothing_is_wider_than_the_screen(open_page: Open, hostile: Path, width:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.slow
 def test_five_thousand_tests(open_page: Open, tmp_path: Path) -> None:
     random.seed(1)
     words = ["the", "refund", "order", "please", "contact", "support", "within", "您", "可", "以"]

@@ -20,7 +20,6 @@ from tests.support.expanded import BASE, Expanded
 from tests.support.llama_server import NAME
 
 pytest.importorskip("xllamacpp", reason="needs llama.cpp's server: pip install xllamacpp")
-pytestmark = pytest.mark.slow
 
 SUITE = """
 import pytest
@@ -76,6 +75,7 @@ def test_it_is_compared_with_the_same_weights_in_this_process(
     assert first["tests"] == again["tests"]
 
 
+@pytest.mark.slow
 def test_what_it_answered_is_replayed_without_it(pytester: pytest.Pytester, server: str) -> None:
     pytester.makepyfile(SUITE.replace('"Name three colours.", ', "").replace("16", "4"))
     (pytester.path / "tuned.json").write_text('{"default": "Hello."}', encoding="utf-8")
@@ -92,6 +92,7 @@ def test_what_it_answered_is_replayed_without_it(pytester: pytest.Pytester, serv
     found.assert_outcomes(passed=3)
 
 
+@pytest.mark.slow
 def test_a_name_that_it_does_not_serve(pytester: pytest.Pytester, server: str) -> None:
     pytester.makepyfile(SUITE)
     found = pytester.runpytest_subprocess(
@@ -115,6 +116,7 @@ def test_beyond_the_noise_of_float32(llm_tuned, llm_served):
 """
 
 
+@pytest.mark.slow
 def test_its_replies_part_where_two_tokens_are_as_good(
     pytester: pytest.Pytester, server: str
 ) -> None:
@@ -147,6 +149,7 @@ def test_prompts(llm_base, llm_tuned):
 """
 
 
+@pytest.mark.slow
 def test_with_its_tokenizer_it_is_asked_in_tokens(pytester: pytest.Pytester, server: str) -> None:
     pytester.makepyfile(RAW)
     found = pytester.runpytest_subprocess(
@@ -159,6 +162,7 @@ def test_with_its_tokenizer_it_is_asked_in_tokens(pytester: pytest.Pytester, ser
     assert 0 < value < 0.05
 
 
+@pytest.mark.slow
 def test_it_shows_how_it_renders(server: str) -> None:
     engine = ServerEngine(Endpoint(url=server, model=NAME, role="served"))
     prompt = Message(role="user", content="Say hello.")

@@ -237,7 +237,6 @@ def test_reply(comparison):
 """
 
 
-@pytest.mark.parametrize("mode", [[], ["-n2"]], ids=["plain", "-n2"])
 def test_a_run_says_what_rounding_can_do(
     folder: Path, pytester: pytest.Pytester, mode: list[str]
 ) -> None:

@@ -140,6 +140,7 @@ def quiet_shap() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("quiet_shap")
+@pytest.mark.slow
 def test_the_package_shap_says_the_same() -> None:
     import numpy as np
     import shap
