@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmdiff.data.comparison import Comparison
-from pytest_llmdiff.data.strict_json import plain
+from pytest_llmdiff.data.plain_json import plain
 from pytest_llmdiff.data.text.printing import counted, percent, printable
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.engines.pair.divergence import rows_for

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.engines.opening import auto_device
 from pytest_llmdiff.errors import LLMDiffError, ScorerError, once_more
-from pytest_llmdiff.generation.embeddings import Vectors, embedded
 from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.locks import ModelLock
 from pytest_llmdiff.generation.rows import RowCache, UsedKeys
@@ -19,6 +18,9 @@ from pytest_llmdiff.generation.windows import Progress
 from pytest_llmdiff.scorers import Embedder, Scorer
 from pytest_llmdiff.scorers.opening import named_languages, open_scorer
 from pytest_llmdiff.store import Store, content_key, key_within, store_key
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.generation.embeddings import Vectors
 
 
 def score_to_json(score: Score) -> dict[str, Any]:
@@ -95,6 +97,8 @@ class Scoring:
         embedder = opened.scorer
         if not isinstance(embedder, Embedder):
             raise ScorerError(f"the embedder {embedder.name} gives no vectors")
+        from pytest_llmdiff.generation.embeddings import embedded
+
         return embedded(
             texts,
             embedder,

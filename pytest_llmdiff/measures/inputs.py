@@ -17,10 +17,10 @@ from pytest_llmdiff.data.comparison import (
     Score,
     Side,
 )
-from pytest_llmdiff.data.tokens import Likelihood, Passage
 from pytest_llmdiff.errors import CapabilityError, ScorerError
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.data.tokens import Likelihood, Passage
     from pytest_llmdiff.generation.comparisons import Comparer
     from pytest_llmdiff.generation.generator import ReplyGenerator
     from pytest_llmdiff.generation.scoring import Scoring

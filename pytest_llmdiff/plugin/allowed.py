@@ -8,21 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.config.settings import Settings
-from pytest_llmdiff.verdicts.accepted import Entry, read_accepted
-from pytest_llmdiff.verdicts.baseline import (
-    Baseline,
-    Conditions,
-    Limits,
-    Noise,
-    Role,
-    read_baseline,
-)
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.comparison import Accepted
     from pytest_llmdiff.data.probes import Probe
     from pytest_llmdiff.generation.generator import ReplyGenerator
     from pytest_llmdiff.generation.scoring import Scoring
+    from pytest_llmdiff.verdicts.accepted import Entry
+    from pytest_llmdiff.verdicts.baseline import Baseline, Conditions, Limits, Noise, Role
 
 SETTINGS = (
     "max_new_tokens", "temperature", "top_p", "seed", "samples", "system", "quantization",
@@ -42,6 +35,8 @@ class AllowedChanges:
         """Accepted changes by the digest of their probe."""
         if self._settings.calibrating or not self._settings.accepted.exists():
             return {}
+        from pytest_llmdiff.verdicts.accepted import read_accepted
+
         return read_accepted(self._settings.accepted)
 
     def accepted_for(self, probe: Probe) -> Accepted | None:
@@ -53,10 +48,14 @@ class AllowedChanges:
         """Where helpers that are given no limit take it from."""
         if self._settings.baseline is None or self._settings.calibrating:
             return None
+        from pytest_llmdiff.verdicts.baseline import read_baseline
+
         return read_baseline(self._settings.baseline)
 
     @cached_property
     def limits(self) -> Limits:
+        from pytest_llmdiff.verdicts.baseline import Limits
+
         return Limits(self.baseline, self._conditions)
 
     def noise(self, test: str, measure: str, probes: str) -> Noise:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.comparison import Comparison
-from pytest_llmdiff.data.strict_json import plain
+from pytest_llmdiff.data.plain_json import plain
 from pytest_llmdiff.explain import KINDS, load_kinds
 from pytest_llmdiff.verdicts.verdict import Verdict
 

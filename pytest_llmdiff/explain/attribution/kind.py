@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from pytest_llmdiff.data.comparison import Comparison
-from pytest_llmdiff.data.strict_json import rounded
+from pytest_llmdiff.data.plain_json import rounded
 from pytest_llmdiff.data.text.printing import printable, shortened
 from pytest_llmdiff.explain.attribution.attribution import AttributionRun, attribution
 from pytest_llmdiff.explain.attribution.values import Attribution, Terms

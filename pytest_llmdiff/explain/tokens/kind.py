@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_llmdiff.data.comparison import Comparison
-from pytest_llmdiff.data.strict_json import rounded
+from pytest_llmdiff.data.plain_json import rounded
 from pytest_llmdiff.data.text.printing import printable
 from pytest_llmdiff.explain.blocks import Block, table, tokens
 from pytest_llmdiff.explain.kind import Kind, Sources

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from pytest_llmdiff.data.comparison import Comparison
-from pytest_llmdiff.data.strict_json import plain
+from pytest_llmdiff.data.plain_json import plain
 from pytest_llmdiff.data.text.differences import first_difference
 from pytest_llmdiff.data.text.printing import marked, number, printable, shortened
 from pytest_llmdiff.explain.blocks import Block, lines, table

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.config.packages import installed_version
-from pytest_llmdiff.data.strict_json import plain
+from pytest_llmdiff.data.plain_json import plain
 from pytest_llmdiff.errors import hidden
 from pytest_llmdiff.reports.diff.diff import SCHEMA
 from pytest_llmdiff.reports.outcomes import counts, kind_of
