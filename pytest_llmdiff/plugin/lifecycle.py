@@ -13,8 +13,8 @@ from pytest_llmdiff.config.options import OPTIONS
 from pytest_llmdiff.config.settings import only_plans, read_settings, require_apart, runs_tests
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, StoreError
 from pytest_llmdiff.plugin.fixtures import MODEL_FIXTURES
-from pytest_llmdiff.plugin.marker import asks_for_divergence, is_ours, is_set, probes_of
-from pytest_llmdiff.plugin.session import SESSION, Session, case_of
+from pytest_llmdiff.plugin.marker import asks_for_divergence, case_of, is_ours, is_set, probes_of
+from pytest_llmdiff.plugin.session import SESSION, Session
 
 CONTROLLER = "llmdiff-controller"
 # The files that only pytest reads. A pyproject.toml, say, need not have any settings for it.

@@ -133,3 +133,9 @@ def probes_of(item: pytest.Item) -> Sequence[Probe]:
 
 def _several(param: object) -> Sequence[Any]:
     return param if isinstance(param, list) else [param]
+
+
+def case_of(item: pytest.Item) -> str:
+    """A test's id without the parameters: what its cases have in common."""
+    name = getattr(item, "originalname", None) or item.name
+    return item.nodeid if item.parent is None else f"{item.parent.nodeid}::{name}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_llmdiff.config.settings import Settings
-from pytest_llmdiff.plugin.session import case_of
+from pytest_llmdiff.plugin.marker import case_of
 from pytest_llmdiff.reports.row_builder import RowBuilder
 
 if TYPE_CHECKING:

@@ -251,9 +251,3 @@ class Session:
         self.rows = {}
         for part in ("pair_run", "served_run", "plan"):
             self.__dict__.pop(part, None)
-
-
-def case_of(item: pytest.Item) -> str:
-    """A test's id without the parameters: what its cases have in common."""
-    name = getattr(item, "originalname", None) or item.name
-    return item.nodeid if item.parent is None else f"{item.parent.nodeid}::{name}"
