@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 
-# Made once: `json.dumps` makes a new encoder for every call with other than its default arguments.
+# Made once: with arguments other than its defaults, `json.dumps` makes a new encoder on every call.
 CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 
 

@@ -65,7 +65,7 @@ def given_path(text: str, folder: Path, *, what: str) -> Path:
     """The path that a user's text names, relative to `folder`. It need not exist.
 
     Raises:
-        ConfigError: it is no valid path on this system, or may not be accessed.
+        ConfigError: it is not a valid path on this system, or may not be accessed.
     """
     try:
         path = folder / Path(text).expanduser()

@@ -1,4 +1,4 @@
-"""Parsers of option values: from a string or a native TOML value. They raise any exception."""
+"""Parsers of option values (strings or native TOML values). Any exception means a bad value."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def _server(text: str, option: str) -> Spec:
             "the key belongs in the environment variable LLMDIFF_API_KEY"
         )
     if not host or not parts.fragment:
-        raise ConfigError(f"{option}: {text}: the form is {SERVER_FORM}, with the model behind #")
+        raise ConfigError(f"{option}: {text}: the form is {SERVER_FORM}, with the model after #")
     url = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
     return Spec(text=text, kind="server", url=url, reference=parts.fragment)
 

@@ -40,9 +40,8 @@ class Generated:
 class Engine(Protocol):
     """Anything that answers requests.
 
-    Optional capabilities are looked up by name (`capability`): `token_logits`, `token_logprobs`,
-    `likely_tokens`, `divergence`, `token_view`, `logprobs`, `attentions`, `attention`,
-    `differentiable`, `reply_gradients`, `carried`, `adapter_health`, `parameter_bytes`.
+    Optional capabilities are methods and attributes that `capability` looks up by name. Those for
+    engines outside this package are in docs/models.md, "Your own engine".
     """
 
     def fingerprint(self) -> str:

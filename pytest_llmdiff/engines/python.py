@@ -31,7 +31,7 @@ def python_engine(spec: Spec, option: str) -> Engine:
         engine = called(engine, what=what)
     if not isinstance(engine, Engine):
         raise ConfigError(
-            f"{what} is no engine: it needs the methods fingerprint, generate, "
+            f"{what} is not an engine: it needs the methods fingerprint, generate, "
             "render and close (pytest_llmdiff.Engine)"
         )
     return engine

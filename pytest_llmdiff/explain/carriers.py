@@ -58,7 +58,7 @@ def carriers(generation: ReplyGenerator, comparisons: Sequence[Comparison]) -> C
     """The parts of the tuned model's adapter, by their share of the change of the tuned replies.
 
     Raises:
-        CapabilityError: the tuned model is no adapter over weights that are loaded here, or a
+        CapabilityError: the tuned model is not an adapter over weights that are loaded here, or a
             recording lacks the result.
         ProbeError: none of the replies has tokens.
     """

@@ -34,7 +34,7 @@ def comparison_scores(
     `toxicity`); `spec` names a different scorer than the run's.
 
     Raises:
-        ScorerError: the scorer cannot be loaded, or returned something that is no score.
+        ScorerError: the scorer cannot be loaded, or returned something other than a score.
     """
     own = [texts for comparison in comparisons for texts in inputs_of(comparison)]
 

@@ -122,9 +122,8 @@ class WindowRunner:
             ]
             if not todo:
                 continue
-            from pytest_llmdiff.engines.pair.divergence import (
-                pair_divergences,  # nothing on a rerun
-            )
+            # A rerun has nothing to compute and does not import this.
+            from pytest_llmdiff.engines.pair.divergence import pair_divergences
 
             with (
                 self._loaded.failing("base"),
@@ -214,7 +213,7 @@ def _checked(outcome: object, count: int, side: Side) -> tuple[int, Generated]:
 
 
 def _are_ids(ids: object) -> bool:
-    """Whether these are token ids that `packed` can store: plain integers of 32 bits."""
+    """Whether these are token ids that the store can hold: plain integers of 32 bits."""
     if not isinstance(ids, (tuple, list)):
         return False
     return not ids or (set(map(type, ids)) == {int} and min(ids) >= 0 and max(ids) < 2**32)

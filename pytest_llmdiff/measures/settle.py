@@ -1,4 +1,4 @@
-"""From what a helper asks to verdicts: measures the subject and judges it against the limits."""
+"""What every helper does: measures its subject, judges it against the limits, and reports that."""
 
 from __future__ import annotations
 

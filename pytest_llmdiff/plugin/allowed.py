@@ -24,7 +24,7 @@ PACKAGES = ("pytest-llmdiff", "torch", "transformers", "peft")
 
 
 class AllowedChanges:
-    """Read from their files on first use. A run that calibrates judges nothing and has none."""
+    """Both are read on first use. A calibrating run judges nothing, so it has neither."""
 
     def __init__(self, settings: Settings, conditions: Callable[[Role], Conditions]) -> None:
         self._settings = settings
@@ -83,10 +83,11 @@ class ConditionsRun(Protocol):
 
 
 def conditions_of(run: ConditionsRun, role: Role = None) -> Conditions:
-    """What limits depend on besides the probes, by name, as plain JSON; with the scorer of a role.
+    """What limits depend on besides the probes, by name, as plain JSON; with the fingerprint of a
+    role's scorer.
 
-    Named settings come before the hash of the base, since they say more. The hash covers weights,
-    tokenizer and template.
+    Settings come before the hash of the base (weights, tokenizer and template), so that a message
+    about differing conditions begins with what says most.
     """
     found: dict[str, object] = {name: getattr(run.settings, name) for name in SETTINGS}
     pair = run.generation.pair

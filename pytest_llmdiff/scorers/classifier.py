@@ -12,7 +12,7 @@ from pytest_llmdiff.data.text.scripts import unreadable
 from pytest_llmdiff.scorers.embedding import unknown_words
 
 BATCH = 32
-# Model types whose positions begin behind the padding index.
+# Model types whose positions begin after the padding index.
 BEHIND_PADDING = (
     "camembert", "data2vec-text", "ibert", "longformer", "mpnet", "roberta",
     "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",

@@ -59,7 +59,7 @@ def run_of(subject: Subject) -> SuiteRun:
 def skip_unknown_language(comparisons: Comparisons, role: str) -> None:
     """Skip the test as not judged if the run's scorer knows no language of its probes.
 
-    A scorer that should be able to judge them, and cannot, is no reason to skip: the test fails.
+    A scorer that should be able to judge them, but cannot, is not a reason to skip: the test fails.
     """
     languages = run_of(comparisons).scoring.languages(role, None)
     reasons = {undeclared(probe.language, languages) for probe in comparisons.probes}

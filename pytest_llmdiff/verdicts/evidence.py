@@ -24,7 +24,8 @@ from pytest_llmdiff.verdicts.sets import Sample
 from pytest_llmdiff.verdicts.verdict import Evidence
 
 T = TypeVar("T")
-# If a change moves every value, the sampled values represent the others.
+# `unseen` of a dense sample: a change moves every value, so that the sample misses no rare ones. An
+# infinite range adds nothing to the interval.
 ANYWHERE = (-math.inf, math.inf)
 
 

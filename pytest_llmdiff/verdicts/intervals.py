@@ -78,7 +78,7 @@ def _unskewed(quantile: float, g: float) -> float:
 
 
 def unseen_share(units: float) -> float:
-    """The largest possible share of different units, given so many equal ones (Clopper-Pearson)."""
+    """The largest share of different units, given `units` equal ones (Clopper-Pearson)."""
     return 1 - math.pow(ERROR, 1 / units)
 
 

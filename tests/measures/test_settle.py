@@ -609,7 +609,7 @@ def test_one_other_token_is_named() -> None:
     at = len("<user>What is the capital of France?")
     size = len("<user>What is the capital of France?#\n<assistant>")
     assert findings[0] == (
-        f"user ('What is the capital of F'): differs from token {at + 1}: '#\\n<ass' in force, "
+        f"user ('What is the capital of F'): differs from token {at + 1}: '#\\n<ass' in use, "
         f"'%\\n<ass' in the other ({size} and {size} tokens); likely cause: the end of the "
         "question or the generation prompt differs"
     )
@@ -626,7 +626,7 @@ def test_only_conversations_that_differ_are_listed() -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs", "who"),
     [
-        (renderer(system=False), renderer(), "the template in force"),
+        (renderer(system=False), renderer(), "the template in use"),
         (renderer(), renderer(system=False), "the other template"),
     ],
 )
@@ -639,7 +639,7 @@ def test_one_template_refuses(ours: Render, theirs: Render, who: str) -> None:
 def test_a_longer_rendering_differs_at_its_end() -> None:
     chat = BATTERY[:1]
     (finding,) = compare_renderings(renderer(), renderer(generation=""), decode, chat)
-    assert "'<assis' in force, '' in the other" in finding
+    assert "'<assis' in use, '' in the other" in finding
 
 
 def test_findings_are_counted() -> None:
@@ -655,7 +655,7 @@ SYSTEM = "You are a helpful assistant"
     [
         (f"<s>{SYSTEM}\nHi?#bot:", f"<s>{SYSTEM}.\nHi?#bot:", "a full stop at the end of the"),
         ("<s>user\nHi?#bot:", f"<s>system\n{SYSTEM}\n<s>user\nHi?#bot:", "only the other template"),
-        ("^^<s>Hi?#bot:", "^<s>Hi?#bot:", "a second BOS token ('^') in the template in force"),
+        ("^^<s>Hi?#bot:", "^<s>Hi?#bot:", "a second BOS token ('^') in the template in use"),
         ("<s>Hi?#bot:", "^<s>Hi?#bot:", "only the other template begins with the BOS token '^'"),
         ("<s>Hi?#bot:<think>\n\n</think>\n", "<s>Hi?#bot:", "think block"),
         ("<s>Hi?#bot:", "<s>Hi?#", "the generation prompt is missing or shorter in the other"),
@@ -674,7 +674,7 @@ def test_another_stop_token_is_named() -> None:
     from pytest_llmdiff.measures.wiring.template.comparison import compare_endings
 
     (finding,) = compare_endings(renderer(), renderer(ending="%\n"), decode)
-    assert "'#' in force and in '%' in the other; likely cause: different stop tokens" in finding
+    assert "'#' with the template in use and in '%' with the other; likely cause: " in finding
     assert compare_endings(renderer(), renderer(opening="[{role}]"), decode) == []
 
 

@@ -75,7 +75,7 @@ CASES: list[tuple[list[str], str]] = [
     ),
     (
         ["--llm-base=http://127.0.0.1/v1", TUNED],
-        "*http(s)://HOST*, with the model behind #",
+        "*http(s)://HOST*, with the model after #",
     ),
     (["--llm-base=http:///v1#m", TUNED], "*the form is http(s)://HOST*"),
     (["--llm-base=http://127.0.0.1:none/v1#m", TUNED], "*Port could not be cast*; the form is*"),
@@ -105,7 +105,7 @@ CASES: list[tuple[list[str], str]] = [
     (["--llm-base=python:engines", TUNED], "*the form is python:module:object*"),
     (["--llm-base=python:missing:x", TUNED], "--llm-base: cannot import 'missing'*"),
     (["--llm-base=python:engines:none", TUNED], "--llm-base: 'engines' has no 'none'*"),
-    (["--llm-base=python:engines:nothing", TUNED], "*is no engine: it needs the methods*"),
+    (["--llm-base=python:engines:nothing", TUNED], "*is not an engine: it needs the methods*"),
     (["--llm-base=python:engines:broken", TUNED], "*raised RuntimeError when it was called *no d*"),
     (
         ["--llm-base=python:raising:x", TUNED],

@@ -19,11 +19,11 @@ _TEMPLATE = re.compile(
 def template_of_modelfile(text: str) -> FactoryTemplate:
     """The template, with its default system message and stop words.
 
-    A Modelfile has less information than a template. It lacks thoughts, tool results, the borders
-    between slots, and the fact that an end-of-sequence token follows only the last answer
-    (`efficient_eos`). It puts a system message before the user's slots, where a template such as
-    `llama2` puts it inside them. Special tokens are plain text in it. For a template with
-    `{"token": ...}` slots, LLaMA-Factory fails and leaves an empty file.
+    A Modelfile has less information than a template. It lacks the markup of thoughts and tool
+    results, the borders between slots, and the fact that an end-of-sequence token follows only the
+    last answer (`efficient_eos`). It puts a system message before the user's slots, where a
+    template such as `llama2` puts it inside them. Special tokens are plain text in it. For a
+    template with `{"token": ...}` slots, LLaMA-Factory fails and leaves an empty file.
 
     Raises:
         ConfigError: the Modelfile has a different structure.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 # Successive halving (Karnin, Koren & Somekh 2013): all candidates on a few examples, the best of
 # them on more. Each entry has the number of examples so far, and of the candidates that go on.
 ROUNDS = ((2, 16), (6, 6), (24, 0))
-# A candidate is distinguished from the best one if they differ by so many standard errors, paired
-# by example. Two would be too few, since about sixty candidates are compared with the best one.
+# A candidate is distinguished from the best one if they differ by more standard errors than this,
+# paired by example. Two would be too few, since about sixty candidates are compared with the best.
 STANDARD_ERRORS = 3.0
 FEWEST = 8  # examples; with fewer, the standard error itself is a guess
 LEARNT = 0.1  # nats per token; with a smaller gain over the base, the answers were not learnt

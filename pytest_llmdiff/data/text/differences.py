@@ -14,8 +14,8 @@ def common_length(a: Sequence[object], b: Sequence[object]) -> int:
 def first_difference(a: Sequence[object], b: Sequence[object], *, cut: bool = False) -> int | None:
     """Index of the first item that differs; None where none does.
 
-    Where one is a prefix of the other, that is the index behind its end. With `cut` it is None:
-    either may have been cut short, so that a missing item is no difference.
+    Where one is a prefix of the other, that is the index after its end. With `cut` it is None:
+    either may have been cut short, so that a missing item is not a difference.
     """
     at = common_length(a, b)
     ends = (min if cut else max)(len(a), len(b))

@@ -53,9 +53,9 @@ FUNCTION_WORDS: Mapping[str, frozenset[str]] = {
     name: frozenset(words.split()) for name, words in COMMONEST.items()
 }
 # A text is in a language if it has enough function words of that language:
-SHOWN_BY = 5  # at least so many,
+SHOWN_BY = 5  # at least this many,
 SHOWN_SHARE = 0.25  # at least this share of all its words,
-CLEARLY = 1.5  # and at least so many times as many as of any other language
+CLEARLY = 1.5  # and at least this many times the number of any other language
 # A word, or a single character of a script without spaces.
 UNIT = re.compile(
     r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|"

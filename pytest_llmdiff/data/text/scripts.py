@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 FOREIGN_SHARE = 0.2
-# A Chinese character carries about as much as a word of so many letters, a syllable half that.
+# A Chinese character carries about as much as a word of this many letters, a syllable half that.
 LETTERS_PER_CHARACTER: Mapping[str, int] = {"CJK": 4, "JAPANESE": 2, "HANGUL": 2}
-# A text of up to so many characters without kana may be Japanese: a name, a place, a number.
+# A text of up to this many characters without kana may be Japanese: a name, a place, a number.
 KANJI_ALONE = 16
 # Scripts by language code; all other languages use Latin.
 SCRIPTS: Mapping[str, tuple[str, ...]] = {

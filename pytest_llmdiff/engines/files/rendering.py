@@ -1,4 +1,4 @@
-"""Renders chat messages as prompt token ids, with the chat template in force."""
+"""Renders chat messages as prompt token ids, with the chat template in use."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Renderer:
 
     @cached_property
     def template(self) -> str:
-        """Jinja source of the template in force.
+        """Jinja source of the template in use.
 
         Raises:
             ModelError: there is none.

@@ -109,7 +109,7 @@ def _margins(engine: Any, items: Sequence[Continuation], rows: int) -> Iterator[
 
 
 def reply_tokens(engine: Any, own: Ending, other: Ending) -> tuple[list[int], list[int]]:
-    """Both replies in the engine's tokens, with a stop token behind those that ended by themselves.
+    """Both replies in the engine's tokens, with a stop token after those that ended by themselves.
 
     Where one is known as text only, both are tokenized from text: a model may generate a text as
     other tokens than the tokenizer makes of it.

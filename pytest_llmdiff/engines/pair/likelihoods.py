@@ -71,7 +71,7 @@ def _continuation(engine: Any, passage: Passage) -> Continuation:
     context = capability(engine, "context_length")
     if context is not None and len(prompt) + len(ids) > context():
         raise ProbeError(
-            f"a text of {len(ids)} tokens behind a prompt of {len(prompt)} cannot be scored: the "
+            f"a text of {len(ids)} tokens after a prompt of {len(prompt)} cannot be scored: the "
             f"context of the model is {context()}"
         )
     return Continuation(prompt_ids=prompt, reply_ids=ids)

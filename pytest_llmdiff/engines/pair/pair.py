@@ -38,6 +38,7 @@ class Pair:
     def fits(self) -> bool:
         """Whether both models can be in memory together. Computed before either is loaded."""
         sizes = [capability(engine, "parameter_bytes") for engine in (self.base, self.tuned)]
+        # An adapter shares its base's weights; engines without `weights` share nothing.
         if None in sizes or getattr(self.base, "weights", 0) is getattr(self.tuned, "weights", 1):
             return True
         needed = sum(size() for size in sizes)
@@ -55,7 +56,7 @@ class Pair:
 
     def close(self) -> None:
         """Close both engines. Raises ModelError if one of the user's engines cannot be closed; the
-        other one is closed all the same."""
+        other one is closed in any case."""
         failed: BaseException | None = None
         for engine in (self.base, self.tuned):
             try:

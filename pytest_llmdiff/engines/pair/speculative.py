@@ -78,7 +78,7 @@ class SpeculativeDecoding:
 
         With `divergences`, statistics come with them, where the same pass can give them.
         """
-        # A sampled reply is no useful draft of another sample.
+        # A sampled reply is not a useful draft of another sample.
         greedy = [r.key for r in requests if not r.sampling.temperature and r.key in base]
         replies = {key: found.token_ids for key in greedy if (found := base[key].reply)}
         statistics = None

@@ -1,7 +1,7 @@
 """The engine for a URL: any server with OpenAI's chat completions.
 
 Requests are sent concurrently, as many as keep a server's batch full. A failure of the server is
-one clear error; answers that have arrived are kept all the same.
+one clear error; answers that have arrived are kept.
 """
 
 from __future__ import annotations

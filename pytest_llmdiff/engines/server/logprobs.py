@@ -1,7 +1,7 @@
 """Log-probabilities of tokens, from servers that return them.
 
 vLLM returns, at each token of a prompt, that token and the likeliest ones (`prompt_logprobs`, up to
-its `--max-logprobs`), and the likeliest next tokens behind a prompt (`logprobs`). llama.cpp returns
+its `--max-logprobs`), and the likeliest next tokens after a prompt (`logprobs`). llama.cpp returns
 the latter only, but as many as are requested.
 """
 
@@ -61,7 +61,7 @@ async def find_logprobs(
 async def _agree(
     connection: Connection, client: AsyncOpenAI, prompt: Sequence[int], top: int
 ) -> bool:
-    """Whether the token behind a prompt is as likely when it is scored as when it is generated.
+    """Whether the token after a prompt is as likely when it is scored as when it is generated.
 
     vLLM's `prompt_logprobs` ignore what an adapter changes at the output layer.
     """
@@ -108,7 +108,7 @@ async def prompt_rows(
     likeliest.
 
     Raises:
-        Refused: the server does not return so many, or the prompt is too long.
+        Refused: the server does not return that many, or the prompt is too long.
         NoLogprobs: it returns none.
     """
     choice = await _choice(connection, client, prompt, prompt_logprobs=top)
@@ -125,10 +125,10 @@ async def prompt_rows(
 async def next_row(
     connection: Connection, client: AsyncOpenAI, prompt: Sequence[int], top: int
 ) -> Row:
-    """Log-probabilities of the `top` likeliest tokens behind a prompt.
+    """Log-probabilities of the `top` likeliest tokens after a prompt.
 
     Raises:
-        Refused: the server does not return so many, or the prompt is too long.
+        Refused: the server does not return that many, or the prompt is too long.
         NoLogprobs: it returns none.
     """
     choice = await _choice(
@@ -151,7 +151,7 @@ ID = "token_id:"  # vLLM's prefix of ids, if they are requested instead of texts
 async def whole_row(
     connection: Connection, client: AsyncOpenAI, prompt: Sequence[int], width: int
 ) -> list[float]:
-    """Log-probabilities (nats) of all tokens behind a prompt, by id.
+    """Log-probabilities (nats) of all tokens after a prompt, by id.
 
     Raises:
         Refused: the prompt is too long.

@@ -58,7 +58,7 @@ def require_adapter(engine: Engine, what: str) -> None:
         raise CapabilityError(f"{needed}, and {type(engine).__name__} has none")
     weights: Weights = capability(engine, "weights")
     if weights.adapter is None:
-        raise CapabilityError(f"{needed}, and {weights.path.name} is no adapter")
+        raise CapabilityError(f"{needed}, and {weights.path.name} is not an adapter")
 
 
 def adapter_health(weights: Weights) -> AdapterHealth:

@@ -74,8 +74,8 @@ def _ordered(names: Iterable[str], shares: Sequence[float]) -> list[list[Any]]:
 
 
 def _fewest(count: int, kept: Callable[[int], float]) -> tuple[int, float]:
-    """The number of first parts that keep `KEPT`, and the share that they keep. It is a binary
-    search; all parts together keep everything."""
+    """The smallest number of first parts that keep `KEPT`, and the share that they keep: a binary
+    search, since all parts together keep everything."""
     low, high, share = 1, count, 1.0
     while low < high:
         middle = (low + high) // 2
@@ -144,7 +144,7 @@ class _Passes:
         return [total / self.tokens for total in totals]
 
     def _logprobs(self, item: Continuation, off: Sequence[Modules]) -> list[torch.Tensor]:
-        """`[tokens, vocabulary]` for each set: a row of one batch has its own modules off."""
+        """`[tokens, vocabulary]` for each set of modules, which are off in one row of the batch."""
         import torch
 
         count = len(off)
@@ -170,7 +170,7 @@ def switched_off(module: Any, rows: torch.Tensor) -> Iterator[None]:
     before = module.base_layer if hasattr(module, "base_layer") else module.original_module
 
     def instead(_: Any, given: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
-        if not given or len(given[0]) != len(rows):  # an expert gets tokens of all rows
+        if not given or len(given[0]) != len(rows):  # an expert's input mixes tokens of all rows
             raise CapabilityError(
                 "an adapted module of this model does not keep the rows of a batch apart"
             )

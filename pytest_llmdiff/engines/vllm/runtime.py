@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # vLLM's default share of a GPU's memory.
 GPU_SHARE = 0.92
 ADAPTER = 1  # the id of the only adapter
-NARROW = 8  # up to so many columns of log-probabilities, vLLM's lists are used
+NARROW = 8  # columns of log-probabilities up to which vLLM's lists are used
 
 Ids = Sequence[int]
 # Token ids, sampling parameters, and whether the adapter is switched on.
@@ -81,7 +81,7 @@ class VLLMRuntime:
     @property
     def context(self) -> int:
         """The most tokens that prompt and reply may have together: one less than the model's
-        context, since vLLM always generates one token behind what it scores."""
+        context, since vLLM always generates one token after what it scores."""
         return int(self.load().model_config.max_model_len) - 1
 
     @property

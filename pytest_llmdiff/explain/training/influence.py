@@ -86,10 +86,10 @@ class _Ranking:
             scores.append(float(own.unit @ other.unit))
             dots.append(scores[-1] * own.norm * other.norm)
         places = list(rendered)
-        order = sorted(range(len(scores)), key=lambda at: -scores[at])
+        order = sorted(range(len(scores)), key=lambda n: -scores[n])
         first = max(scores, default=0.0)
         return {
-            "examples": [self._row(places[at], scores[at], dots[at]) for at in order[:KEPT]],
+            "examples": [self._row(places[n], scores[n], dots[n]) for n in order[:KEPT]],
             "judged": len(scores),
             "known": len(self._examples.known),
             "unread": len(self._chosen) - len(scores),
@@ -98,7 +98,7 @@ class _Ranking:
         }
 
     def _each(self, gradients: Gradients, items: Sequence[Continuation]) -> Iterator[Gradient]:
-        """Batch by batch, so that memory does not grow with the number of examples."""
+        """The gradients, by batches, so that memory does not grow with the number of examples."""
         if not items:
             return
         progress = self._examples.progress
@@ -127,7 +127,9 @@ def _asked_reply(engine: Any, compared: list[Any], reply: Side) -> Continuation:
     prompt = engine.render(messages)
     ids = (ours if reply == "base" else theirs)[: max(0, LONGEST - len(prompt))]
     if not ids:
-        raise ProbeError(f"the {reply} reply has no tokens within {LONGEST} of the prompt's first")
+        raise ProbeError(
+            f"the {reply} reply has no tokens among the first {LONGEST} of prompt and reply"
+        )
     return Continuation(prompt_ids=tuple(prompt), reply_ids=tuple(ids))
 
 

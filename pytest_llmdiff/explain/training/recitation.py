@@ -53,8 +53,8 @@ class Recitation:
     def recited(self, messages: Sequence[Message], text: str, *, beside: str) -> Recital | None:
         """The first run of a training answer in a reply to an unrelated prompt, or None.
 
-        A run is no recital if it is also in `beside` (the prompt and the base's reply), if several
-        answers share it, or if its training prompt asks for something similar.
+        A run of words is not a recital if it is also in `beside` (the prompt and the base's reply),
+        if several answers share it, or if its training prompt asks for something similar.
         """
         said, prompt = tuple(units(text)), asked(messages)
         expected = _joined(units(beside))

@@ -106,8 +106,8 @@ def _rendering(served: Model, comparisons: list[Comparison]) -> Problem | None:
             (c.probe.prompt, c.base.prompt_tokens, c.tuned.prompt_tokens) for c in comparisons
         ]
         return count_problem(counts)
-    decode = capability(ours, "tokenizer")
-    return rendering_problem(rendered, repr if decode is None else decode.decode)
+    tokenizer = capability(ours, "tokenizer")
+    return rendering_problem(rendered, repr if tokenizer is None else tokenizer.decode)
 
 
 def _adapter(tuned: Model, comparisons: list[Comparison]) -> Problem | None:

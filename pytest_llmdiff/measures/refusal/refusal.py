@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How well the detector agrees with people: shares from 0 to 1, over so many replies."""
+    """How well the detector agrees with people: shares from 0 to 1, over `replies`."""
 
     precision: float
     recall: float

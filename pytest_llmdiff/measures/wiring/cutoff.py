@@ -109,7 +109,7 @@ def cutoff_findings(facts: Mapping[str, Any]) -> Findings:
     ]
     if facts["in force"]:
         notes.append(
-            "lengths are computed with the template in force, since that of the training is unknown"
+            "lengths are computed with the template in use, since that of the training is unknown"
         )
     for count, text in (
         (facts["prompts"], "lose the end of a prompt, which may be the question itself"),
@@ -159,7 +159,7 @@ def _harm(facts: Mapping[str, Any]) -> str:
 
 
 class _RenderedTurns:
-    """Lengths under the template in force, for templates that are not LLaMA-Factory's."""
+    """Lengths under the template in use, for templates that are not LLaMA-Factory's."""
 
     def __init__(self, ours: AnyRenderer, stops: Sequence[int]) -> None:
         self._ours = ours

@@ -9,7 +9,7 @@ from statistics import fmean, variance
 from pytest_llmdiff.data.training.log import Series, TrainingLog
 from pytest_llmdiff.measures.wiring.findings import Findings, Problem
 
-# A last loss below this after more than so many epochs: the examples were memorised.
+# A last loss below this after more than this many epochs: the examples were memorised.
 MEMORISED_LOSS = 0.01
 MEMORISED_EPOCHS = 10.0
 

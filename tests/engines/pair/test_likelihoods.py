@@ -87,7 +87,7 @@ def test_a_text_beyond_the_context_is_no_likelihood(folder: Path, tmp_path: Path
     long, longest = (Passage(text="x" * count, after=ASKED) for count in (room + 1, room))
     beyond, within = passage_logprobs(engine, [long, longest], "cpu")
     assert isinstance(beyond, str)
-    assert f"a text of {room + 1} tokens behind a prompt" in beyond
+    assert f"a text of {room + 1} tokens after a prompt" in beyond
     assert len(within) == room
 
 

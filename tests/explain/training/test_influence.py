@@ -428,7 +428,7 @@ def test_a_full_model_says_what_it_takes(folder: Path, project: pytest.Pytester)
         def test_it(llm_pair):
             comparison = llm_pair.compare("Hi")
             for helper in (carriers, influence):
-                with pytest.raises(CapabilityError, match="and other is no adapter"):
+                with pytest.raises(CapabilityError, match="and other is not an adapter"):
                     helper(comparison)
             assert_divergence(comparison, at_most=0.001)
         """

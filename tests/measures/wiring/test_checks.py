@@ -219,7 +219,7 @@ ASKED = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
         ),
         (
             "generated_predictions.jsonl", json.dumps({"prompt": "### Instruction: Hi"}), "failed",
-            "do not begin and end as the template in force",
+            "do not begin and end as the template in use",
         ),
     ],
 )  # fmt: skip

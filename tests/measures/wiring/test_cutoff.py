@@ -607,7 +607,7 @@ def test_the_template_in_force_counts_where_none_is_known(letters: Path) -> None
     assert found.problems == ()
     # <|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n and Hello<|im_end|>\n
     assert found.notes[0].endswith(f"has {1 + 5 + 2 + 2 + 1 + 10 + 5 + 2} tokens; cutoff_len 40")
-    assert "the template in force" in found.notes[1]
+    assert "the template in use" in found.notes[1]
     # The line break behind the end-of-sequence token may go.
     long = data("x" * 40)  # 21 + 42 tokens
     assert not judged(Tokenizing(letters), training(cutoff_len=62), long).problems
@@ -630,7 +630,7 @@ def test_a_template_of_llamafactory_may_be_in_force(letters: Path) -> None:
     found = judged(engine, training(cutoff_len=40), data(LONG))
     assert "in mid-sentence" in found.problems[0].cause
     assert "has 69 tokens" in found.notes[0]
-    assert "the template in force" in found.notes[1]
+    assert "the template in use" in found.notes[1]
 
 
 @pytest.mark.parametrize(

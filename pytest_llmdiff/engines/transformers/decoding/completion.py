@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 # Rows of a decoding step where the batch must not change a reply by rounding: kernels depend on the
 # shape. On a CPU only the kernel for a single row differs (docs/performance.md), so that 2 is a
-# minimum. Elsewhere each step has exactly so many rows, or fewer if memory has no room.
+# minimum. Elsewhere each step has exactly this many rows, or fewer if memory has no room.
 STEADY_ROWS = {"cpu": 2, "mps": 32, "cuda": 64}
-# Tokens of a pass that verifies drafts while few rows decode: so many cost little more than one.
+# Tokens of a pass that verifies drafts while few rows decode: they cost little more than one.
 DRAFT_TOKENS = {"cpu": 16, "mps": 64, "cuda": 256}
 
 

@@ -64,7 +64,7 @@ class Forward:
         mask.masked_fill_(unseen, torch.finfo(self.dtype).min)
         options: dict[str, Any] = {self._cache_argument: cache.past}
         if self._takes_positions:
-            # The padding behind a row must not have a position beyond the context.
+            # The padding after a row must not have a position beyond the context.
             options["position_ids"] = columns.minimum(last)
         with self._selected(wanted, logits) as states:
             output = self._model(

@@ -196,7 +196,7 @@ class Decoder:
         """The draft tokens to verify in the next pass over a row."""
         draft, generated = row.draft, row.generated
         if not generated:
-            # No token is needed behind the draft's last one if the reply must end there.
+            # No token is needed after the draft's last one if the reply must end there.
             over = draft and (draft[-1] in self._stops or len(draft) == self._limit)
             return draft[: len(draft) - 1 if over else None][: self._drafts.ahead]
         most = min(budget, self._limit - generated - 1)

@@ -16,7 +16,7 @@ SHORTEST = 4
 
 
 class PrefixCache:
-    """The tokens that all prompts begin with. Each prompt has at least one more behind them."""
+    """The tokens that all prompts begin with. Each prompt has at least one more after them."""
 
     def __init__(self, prompts: Sequence[Sequence[int]]) -> None:
         self._ids = common_prefix(prompts)

@@ -52,7 +52,7 @@ class RowSampling:
 def groups(requests: Sequence[Request], room: Sequence[int]) -> dict[Sampling, list[int]]:
     """Indices of requests that can share a batch: equal settings and equal room in the context.
 
-    `room` is the number of tokens left in the context behind each prompt. It may cut a reply short,
+    `room` is the number of tokens left in the context after each prompt. It may cut a reply short,
     which then must not share a batch with longer ones (learned positions end there).
     """
     found: dict[Sampling, list[int]] = {}

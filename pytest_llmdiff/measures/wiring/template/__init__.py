@@ -1,1 +1,1 @@
-"""Is the chat template in force that of the training?"""
+"""Is the chat template in use that of the training?"""

@@ -10,7 +10,7 @@ from pytest_llmdiff.data.text.differences import common_length
 
 THINKING = re.compile(r"think|THINK|channel")
 PUNCTUATION = ".。!！?？,，;；: \n\t"
-OURS, THEIRS = "the template in force", "the other template"
+OURS, THEIRS = "the template in use", "the other template"
 
 
 def likely_cause(
@@ -20,7 +20,7 @@ def likely_cause(
 
     Args:
         conversation: the messages that were rendered.
-        ours: the text under the template in force.
+        ours: the text under the template in use.
         theirs: the text under the template that it is compared with.
         bos: the text of the BOS token.
     """

@@ -59,12 +59,12 @@ def compare_renderings(
             continue
         about = _describe(conversation)
         if isinstance(a, str) or isinstance(b, str):
-            refuses = "the template in force" if isinstance(a, str) else "the other template"
+            refuses = "the template in use" if isinstance(a, str) else "the other template"
             findings.append(f"{about}: {refuses} refuses it ({a if isinstance(a, str) else b})")
             continue
         at = common_length(a, b)
         findings.append(
-            f"{about}: differs from token {at + 1}: {decode(a[at : at + 6])!r} in force, "
+            f"{about}: differs from token {at + 1}: {decode(a[at : at + 6])!r} in use, "
             f"{decode(b[at : at + 6])!r} in the other ({len(a)} and {len(b)} tokens); likely "
             f"cause: {likely_cause(conversation, decode(a), decode(b), bos=bos)}"
         )
@@ -134,8 +134,9 @@ def compare_endings(
     if "" in ends or ends[0].strip() == ends[1].strip():
         return []  # LLaMA-Factory may leave the last token of a turn to the training
     return [
-        f"an answer ends in {ends[0]!r} in force and in {ends[1]!r} in the other; likely cause: "
-        "different stop tokens: a model that was trained with one does not stop at the other"
+        f"an answer ends in {ends[0]!r} with the template in use and in {ends[1]!r} with the "
+        "other; likely cause: different stop tokens: a model that was trained with one does not "
+        "stop at the other"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Compares the chat template in force with that of the training, over the engines of a run."""
+"""Compares the chat template in use with that of the training, over the engines of a run."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def template_facts(
     """Plain JSON: `problems`, what was `compared with`, and why the training's template is
     `unknown`, or None.
 
-    The template in force is compared with the given one, else that of the training, else the
+    The template in use is compared with the given one, else that of the training, else the
     base's.
 
     Raises:
@@ -115,7 +115,7 @@ def template_facts(
 
 
 def own_findings(engine: Any) -> list[str]:
-    """Findings about the template in force by itself: doubled BOS, generation prompt, stops."""
+    """Findings about the template in use by itself: doubled BOS, generation prompt, stops."""
     renderer: AnyRenderer = engine.renderer
 
     if isinstance(renderer, FactoryRenderer):
@@ -153,7 +153,7 @@ def _predictions(ours: AnyRenderer, prompts: Sequence[str]) -> list[str] | None:
     """How the prompts that the training recorded for its predictions differ from the template.
 
     None if the renderer cannot show prompts as text. It is a finding as well if all of them have a
-    system prompt that a plain question does not get from the template in force.
+    system prompt that a plain question does not get from the template in use.
     """
     if not isinstance(ours, Renderer):
         return None
@@ -169,13 +169,13 @@ def _predictions(ours: AnyRenderer, prompts: Sequence[str]) -> list[str] | None:
         at = first_difference(head, prompts[0], cut=True) or 0
         return [
             "the prompts in generated_predictions.jsonl do not begin and end as the template in "
-            f"force writes them: {prompts[0][max(0, at - 20) : at + 20]!r} there, "
-            f"{head[max(0, at - 20) : at + 20]!r} in force"
+            f"use writes them: {prompts[0][max(0, at - 20) : at + 20]!r} there, "
+            f"{head[max(0, at - 20) : at + 20]!r} in use"
         ]
     if len(systems) == 1:
         (text,) = systems
         return [
             "every prompt in generated_predictions.jsonl has the system prompt "
-            f"{text!r}, which a question without one does not get from the template in force"
+            f"{text!r}, which a question without one does not get from the template in use"
         ]
     return []
