@@ -42,7 +42,7 @@ class RunningTest:
         )
 
     def explained(self, comparison: Comparison, explanation: Explanation) -> None:
-        """Keep what a failure text says about the training data."""
+        """Keep what a failure text says to explain a comparison."""
         self.kept.explain(comparison, explanation)
 
     def record(

@@ -199,7 +199,7 @@ def test_likelihoods_are_those_of_the_weights(
 
 
 @pytest.mark.parametrize("most", [-1, 20])
-def test_partings_are_those_of_the_weights(
+def test_first_differences_are_those_of_the_weights(
     server: TokenServer, folder: Path, tmp_path: Path, most: int
 ) -> None:
     server.max_logprobs = most
