@@ -86,8 +86,10 @@ def smallest_effect(spread: float, n: int, *, power: float = 0.8) -> float:
         """The share of t values below the threshold under this shift, less the allowed share."""
         return float(nctdtr(n - 1, shift, threshold)) - (1 - power)
 
-    # From far below the threshold to far above it. Beyond some 38 `nctdtr` underflows to NaN.
-    shift = brentq(excess_error, -10, 3 * threshold + 10)
+    # From below the threshold to far above it. Beyond some 38 `nctdtr` underflows to NaN, and below
+    # 0 it may fail, where the shift is needed only for a power that no effect at all would have.
+    lowest = 0 if power > level(n) else -10
+    shift = brentq(excess_error, lowest, 3 * threshold + 10)
     return float(shift) / math.sqrt(n) * spread
 
 

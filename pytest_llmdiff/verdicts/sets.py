@@ -103,7 +103,7 @@ def gather(
     Raises:
         ConfigError: the set is empty.
     """
-    found = [_Gathering(view) for view in views]
+    found = [_SampleBuilder(view) for view in views]
     clusters: list[str] = []
     digests: list[str] = []
     run: Run | None = None
@@ -116,13 +116,13 @@ def gather(
         measured = metric.measure(part)
         expected = _against_accepted(metric, part) if any(v.relative for v in views) else {}
         for number, (comparison, m) in enumerate(zip(part, measured, strict=True)):
-            for gathering in found:
-                wanted = gathering.view.relative
-                gathering.take(comparison, expected.get(number, m) if wanted else m)
+            for builder in found:
+                wanted = builder.view.relative
+                builder.take(comparison, expected.get(number, m) if wanted else m)
     if not digests:
         raise ConfigError("the set is empty: there is no comparison to judge")
     digest = digest_of(digests)
-    return tuple(gathering.sample(clusters, digest, run) for gathering in found)
+    return tuple(builder.sample(clusters, digest, run) for builder in found)
 
 
 def _against_accepted(metric: Metric, part: Sequence[Comparison]) -> dict[int, Measurement]:
@@ -132,7 +132,7 @@ def _against_accepted(metric: Metric, part: Sequence[Comparison]) -> dict[int, M
     return dict(zip(places, measured, strict=True))
 
 
-class _Gathering:
+class _SampleBuilder:
     def __init__(self, view: View) -> None:
         self.view = view
         self._name = self._unit = ""

@@ -517,8 +517,8 @@ def test_smallest_effect_is_that_of_a_one_sided_t_test(n: int, power: float, eff
     assert smallest_effect(1.0, n, power=power) == pytest.approx(effect, abs=2e-6)
 
 
-@pytest.mark.parametrize("n", [MIN_UNITS, 6, 10, 100, 10**4, 10**6, 10**9])
-@pytest.mark.parametrize("power", [1e-6, 0.05, 0.8, 0.95, 1 - 1e-7])
+@pytest.mark.parametrize("n", [MIN_UNITS, 6, 7, 10, 100, 10**4, 10**6, 10**9])
+@pytest.mark.parametrize("power", [1e-6, 0.05, 0.1, 0.8, 0.95, 1 - 1e-7])
 def test_smallest_effect_has_the_power(n: int, power: float) -> None:
     shift = smallest_effect(1.0, n, power=power) * math.sqrt(n)
     found = stats.nct.sf(stats.t.isf(level(n), n - 1), n - 1, shift)

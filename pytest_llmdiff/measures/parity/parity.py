@@ -204,5 +204,6 @@ def first_differences(
         differences = pair_differences.first_differences(engine, list(map(asked, todo)), device)
         return [asdict(difference) for difference in differences]
 
+    # "parting" is what stores and recordings call it.
     values = generation.memo.get_all("parting", "base", keys, compute)
     return [FirstDifference(**value) for value in values]
