@@ -28,9 +28,6 @@ settings.load_profile("steady")
 
 # Set before anything imports transformers: nothing may be looked up on a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-# Workers that take a thread for every core each are several times slower: the threads wait.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Runs inside the tests are not those that a workflow of GitHub is to tell of; and where CI is set,
 # pytest's summary repeats a failure's whole text.
 for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE", "CI", "BUILD_NUMBER"):
