@@ -39,7 +39,8 @@ from pytest_llmdiff.measures.wiring.template.candidates import (
 )
 from pytest_llmdiff.measures.wiring.template.comparison import compare_renderings
 
-IN_USE = "the template in use"
+# What stores and recordings call it: another name would not be recognised in them.
+IN_FORCE = "the template in force"
 BASES = "the base's template"
 LONGEST = 4000  # characters of an example; longer ones cost much and add nothing
 
@@ -89,7 +90,7 @@ def rank_templates(
         max(1, len(ours.tokenizer(c[-1]["content"], add_special_tokens=False)["input_ids"]))
         for c in conversations
     ]
-    own = next((i for i, c in enumerate(rivals) if IN_USE in c.of_models), None)
+    own = next((i for i, c in enumerate(rivals) if IN_FORCE in c.of_models), None)
     scores = halve(
         len(rivals), len(conversations), lambda cs, es: tuned.per_token(cs, es, lengths), own
     )
@@ -154,17 +155,17 @@ def with_ranking(facts: Mapping[str, Any], ranked: Mapping[str, Any]) -> dict[st
     result = dict(facts) | {"likelihood": text}
     if facts["unknown"] is None:
         return result
-    own = next((c for c in ranking.candidates if IN_USE in c.of_models), None)
+    own = next((c for c in ranking.candidates if IN_FORCE in c.of_models), None)
     if ranking.unknown is not None:
         result["unknown"] += f"; the training data is inconclusive: {ranking.unknown}"
     elif own is None or own.told_apart:
         behind = "cannot express the data" if own is None else f"is {own.behind:.3f} behind"
-        problem = f"trained with {text}, by the training data; {IN_USE} {behind}"
+        problem = f"trained with {text}, by the training data; {IN_FORCE} {behind}"
         problems = [problem, *ranked["problems"], *facts["problems"]]
         result |= {"unknown": None, "problems": list(dict.fromkeys(problems))}
     elif ranked["problems"]:
         result["unknown"] += (
-            f"; by the training data it is {text}: too close to decide whether it is {IN_USE}"
+            f"; by the training data it is {text}: too close to decide whether it is {IN_FORCE}"
         )
     else:
         result["unknown"] = None
@@ -183,7 +184,7 @@ def _candidates(
             f"{type(engine).__name__} has no chat template of its own, or no logits"
         )
     theirs: AnyRenderer | None = capability(pair.base, "renderer")
-    renderers = {IN_USE: ours} | ({} if theirs is None else {BASES: theirs})
+    renderers = {IN_FORCE: ours} | ({} if theirs is None else {BASES: theirs})
     rivals = candidates(
         renderers,
         templates,
@@ -228,10 +229,10 @@ def _unknown(ranking: TemplateRanking, preferred: bool) -> str | None:
             f"the answers are only {ranking.gain:.2f} nats per token likelier to the tuned model "
             "than to the base: it has not learnt this data"
         )
-    own = [c for c in ranking.candidates if IN_USE in c.of_models]
+    own = [c for c in ranking.candidates if IN_FORCE in c.of_models]
     if own and own[0].told_apart and preferred:
         return (
-            f"{ranking.likely.name} is the likeliest, but training gained more under {IN_USE}: "
+            f"{ranking.likely.name} is the likeliest, but training gained more under {IN_FORCE}: "
             "it is the base that prefers the other"
         )
     return None
@@ -253,7 +254,7 @@ def _differences(
         theirs = FactoryRenderer(
             ours.path, template=template, kwargs=ours.kwargs, conversions=ours.conversions
         )
-    elif IN_USE in likely.of_models or theirs is None:
+    elif IN_FORCE in likely.of_models or theirs is None:
         return []
 
     def decode(ids: Sequence[int]) -> str:

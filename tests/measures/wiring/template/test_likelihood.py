@@ -27,7 +27,7 @@ from pytest_llmdiff.engines.files.rendering import Renderer
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.measures.wiring.template.candidates import candidates
 from pytest_llmdiff.measures.wiring.template.likelihood import (
-    IN_USE,
+    IN_FORCE,
     factory_templates,
     known_answers,
     ranking_of,
@@ -173,7 +173,7 @@ def test_candidates_are_grouped_by_their_ids_and_possible_ones_only(folder: Path
     renderer = Renderer(folder / "base")
     rows = len(renderer.tokenizer)
     found = candidates(
-        {IN_USE: renderer},
+        {IN_FORCE: renderer},
         read_templates(folder / "template.py").values(),
         [CHAT],
         tokenizer=renderer.tokenizer,
@@ -201,7 +201,7 @@ def test_candidates_are_grouped_by_their_ids_and_possible_ones_only(folder: Path
 def test_the_models_own_template_splits_where_its_answer_begins(folder: Path) -> None:
     renderer = Renderer(folder / "base")
     (found,) = candidates(
-        {IN_USE: renderer}, [], [CHAT], tokenizer=renderer.tokenizer, embeddings=1 << 30
+        {IN_FORCE: renderer}, [], [CHAT], tokenizer=renderer.tokenizer, embeddings=1 << 30
     )
     assert list(found.items[0].prompt_ids) == renderer.ids(CHAT[:1])
     assert renderer.tokenizer.decode(found.items[0].reply_ids).startswith("It has 24.")
@@ -223,7 +223,7 @@ def test_without_llamafactory_there_are_the_models_own_only(folder: Path) -> Non
 
 def entry(name: str, behind: float, *, apart: bool, own: bool = False) -> TemplateLikelihood:
     return TemplateLikelihood(
-        names=() if own else (name,), of_models=(IN_USE,) if own else (), nll=1 + behind,
+        names=() if own else (name,), of_models=(IN_FORCE,) if own else (), nll=1 + behind,
         examples=24, behind=behind, error=0.001, told_apart=apart,
     )  # fmt: skip
 
@@ -253,9 +253,20 @@ def test_another_template_beyond_doubt_is_a_problem() -> None:
     found = with_ranking(NOTHING, facts(*rows, problems=["a token differs"]))
     assert found["unknown"] is None
     assert "trained with alpaca (1.000 nats per token" in found["problems"][0]
-    assert "the template in use is 0.100 behind" in found["problems"][0]
+    assert "the template in force is 0.100 behind" in found["problems"][0]
     assert found["problems"][1] == "a token differs"
     assert found["compared with"] == "alpaca, the likeliest by the training data"
+
+
+def test_a_ranking_of_an_older_store_knows_its_own_template() -> None:
+    row = {"nll": 1.0, "examples": 24, "behind": 0.0, "error": 0.001, "told_apart": False}
+    stored = {
+        "candidates": [{"names": [], "of_models": ["the template in force"], **row}],
+        "examples": 24, "gain": 2.0, "unknown": None, "problems": [], "missing": "",
+    }  # fmt: skip
+    found = with_ranking(NOTHING, stored)
+    assert found["problems"] == []
+    assert found["unknown"] is None
 
 
 def test_a_tie_with_another_rendering_is_not_judged() -> None:
@@ -271,7 +282,7 @@ def test_the_template_in_force_as_the_likeliest_passes() -> None:
     found = with_ranking(NOTHING, facts(*rows))
     assert found["unknown"] is None
     assert found["problems"] == []
-    assert found["likelihood"].startswith("the template in use (1.000 nats per token over 24")
+    assert found["likelihood"].startswith("the template in force (1.000 nats per token over 24")
     assert "next: vicuna, 0.400 behind" in found["likelihood"]
 
 
@@ -294,5 +305,5 @@ def test_ties_are_named() -> None:
     rows = entry("", 0, apart=False, own=True), entry("smollm2", 0.001, apart=False)
     text = likelihood_text(ranking_of(facts(*rows)))
     assert text == (
-        "smollm2 (1.001 nats per token over 24 examples; not told apart: the template in use)"
+        "smollm2 (1.001 nats per token over 24 examples; not told apart: the template in force)"
     )
