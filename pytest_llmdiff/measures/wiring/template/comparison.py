@@ -9,7 +9,7 @@ from pytest_llmdiff.data.comparison import Measurement
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.text.differences import common_length
 from pytest_llmdiff.errors import ProbeError
-from pytest_llmdiff.measures.wiring.template.causes import likely_cause
+from pytest_llmdiff.measures.wiring.template.causes import THINKING, likely_cause
 
 Render = Callable[..., list[int]]
 
@@ -33,9 +33,6 @@ BATTERY: tuple[tuple[Message, ...], ...] = (
     _turns("你好，请用一句话介绍一下你自己。", system="你是一个乐于助人的助手。"),
     _turns("def f(x):\n    return {'a': x}  # {{ not a template }} <b>&amp;</b>"),
 )
-
-# Templates of reasoning models open or skip the reasoning only in the generation prompt.
-REASONING = ("think", "THINK", "channel")
 
 
 def compare_renderings(
@@ -99,7 +96,8 @@ def check_template(
         findings.append(
             "the template adds no generation prompt: the model does not know that it is its turn"
         )
-    elif at < len(prompt) and not any(mark in decode(prompt[at:]) for mark in REASONING):
+    # Templates of reasoning models open or skip the reasoning only in the generation prompt.
+    elif at < len(prompt) and not THINKING.search(decode(prompt[at:])):
         findings.append(
             "the generation prompt is not how an assistant turn begins: "
             f"{decode(prompt[at:])!r} in a prompt, {decode(answered[at : at + 6])!r} in a "
