@@ -415,16 +415,12 @@ def test_a_set_explains_its_worst_and_many_failures_are_not_all_shown(
 
 
 def test_models_that_take_turns_in_memory_are_not_loaded_for_it(
-    words_project: pytest.Pytester,
+    words_project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from pytest_llmdiff.engines.pair.pair import Pair
+
+    monkeypatch.setattr(Pair, "fits", False)
     words_project.makepyfile(FAILING)
-    words_project.makeconftest(
-        """
-        import pytest
-        from pytest_llmdiff.engines.pair.pair import Pair
-        Pair.fits = False
-        """
-    )
     with_words(words_project, []).stdout.no_fnmatch_line("*words*refund*")
     with_words(words_project, [], "--llmdiff-explain=all").stdout.fnmatch_lines([f"E       {LINE}"])
 
