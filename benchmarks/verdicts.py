@@ -8,16 +8,19 @@ with the plugin's estimates (`pytest_llmdiff.verdicts.estimates`).
   wrong_pass   the true value is exactly the limit, and the verdict is "passed"; the worse side
   false_fail   nothing changed, the limit is 5 points or 0.2 standard deviations away, and the
                verdict is "regressed"; the worse side
-  power        a change of -10 points, or a mean shift of 0.3 standard deviations, is detected
+  power        a change of -10 points, or a mean shift of 0.3 standard deviations, is detected; a
+               mean score 0.3 standard deviations within its limit passes
   coverage     the true value lies within both bounds (90 % promised)
 
-Populations: normal and log-normal (sigma 1) differences; changes from a rate of .80 and .95, where
-70 % of the outcomes are shared; the rates themselves; scores of which 5 % or 1 % are near 1 and all
-others near 0. Probes are independent, or five per cluster: with a correlation of .5, or as repeats.
-The JSON has the worst cell of each figure; `power_100` is a change from .80 at 100 independent
-probes. Sizes without bounds have no cell. A rate or a score by itself has no "no change": the false
-fails 5 points within its limit are in the table, not in the JSON. Other methods for bounds run on
-such sets too.
+Populations: normal, log-normal (sigma 1, 1.5, 2) and Pareto (2.5) differences; changes from a rate
+of .80 and .95, where 70 % of the outcomes are shared; the rates themselves; scores from 0 to 1: of
+which 5 % or 1 % are near 1 and all others near 0, bimodal, three-valued, or mostly 0. `n` counts
+questions. Each has one form, or several: five; as many as a Pareto distribution gives; one in half
+of the questions and 20 in the others; 50 in one question and one in all others. Forms of a question
+correlate by .5, or are repeats (1). The JSON has the worst cell of each figure; `power_100` is a
+change from .80 at 100 questions. Sizes without bounds have no cell. A rate or a score by itself has
+no "no change": the false fails 5 points within its limit are in the table, not in the JSON. Other
+methods for bounds run on such sets too.
 """
 
 from __future__ import annotations
@@ -34,17 +37,23 @@ from typing import Any, Literal
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.populations import (
+    EVEN,
     STRUCTURES,
+    UNEVEN,
     Population,
     Sets,
+    bimodal,
     change,
     log_normal,
     normal,
+    pareto,
     rare_high,
     rate,
     sets_of,
+    three_valued,
+    zero_inflated,
 )
-from benchmarks.rival_bounds import RIVALS
+from benchmarks.rival_bounds import RIVALS, RIVALS_OF_SCORES
 from pytest_llmdiff.verdicts.decisions import decide
 from pytest_llmdiff.verdicts.estimates import (
     Estimate,
@@ -53,9 +62,13 @@ from pytest_llmdiff.verdicts.estimates import (
     rate_estimate,
 )
 
-SIZES = (10, 20, 50, 100, 200)
+SIZES = (2, 5, 10, 20, 50, 100, 200, 1000, 5000)
+CLUSTERED_SIZES = (10, 20, 50, 200)
+RIVAL_SIZES = (20, 50)
 RATES = (0.8, 0.95)
 HIGH = (0.05, 0.01)
+# Most values that the sets of a cell have together: fewer sets where they are large.
+MOST_VALUES = 4_000_000
 # Measured on the tuned model alone, so there is no base to be unchanged from.
 ALONE = ("rate", "score")
 FIGURES = ("wrong_pass", "false_fail", "power", "coverage")
@@ -100,19 +113,26 @@ class Cell:
 
 
 def populations() -> list[Population]:
-    found = [normal(), log_normal(), *map(rate, RATES), *map(rare_high, HIGH)]
+    found = [normal(), *map(log_normal, (1.0, 1.5, 2.0)), pareto(), *map(rate, RATES)]
+    found += [*map(rare_high, HIGH), bimodal(), three_valued(), zero_inflated()]
     return found + [change(base, -by) for base in RATES for by in (0.0, POINTS, CHANGED)]
+
+
+def clustered_populations() -> list[Population]:
+    """Those that are drawn in several forms, too."""
+    known = ("normal", "log-normal", "0.80", "5% high", "70% zero")
+    return [population for population in populations() if population.name in known]
 
 
 def questions(population: Population) -> list[Question]:
     """Limits at the true value, beyond it by the margin, and short of it by the shift to detect."""
-    truth = population.truth
-    margin, found = (SHIFT, SHIFTED) if population.kind == "mean" else (POINTS, CHANGED)
+    truth, kind = population.truth, population.kind
+    margin, found = (SHIFT, SHIFTED) if kind == "mean" else (POINTS, CHANGED)
     asked = [
         Question(figure="wrong_pass", side="at_most", limit=truth, outcome="passed"),
         Question(figure="wrong_pass", side="at_least", limit=truth, outcome="passed"),
     ]
-    if population.kind != "change" or truth == 0:
+    if kind != "change" or truth == 0:
         asked += [
             Question(
                 figure="false_fail", side="at_most", limit=truth + margin, outcome="regressed"
@@ -121,11 +141,14 @@ def questions(population: Population) -> list[Question]:
                 figure="false_fail", side="at_least", limit=truth - margin, outcome="regressed"
             ),
         ]
-    if population.kind in ("mean", "rate"):
+    if kind in ("mean", "rate"):
         asked += [
             Question(figure="power", side="at_most", limit=truth - found, outcome="regressed")
         ]
-    elif population.kind == "change" and truth == -found:
+    elif kind == "score":
+        limit = truth + SHIFTED * population.spread
+        asked += [Question(figure="power", side="at_most", limit=limit, outcome="passed")]
+    elif truth == -found:
         asked += [Question(figure="power", side="at_least", limit=0.0, outcome="regressed")]
     return asked
 
@@ -146,9 +169,10 @@ def plugin(kind: str, sets: Sets) -> list[Estimate]:
 def rival(name: str) -> Method:
     """Wraps another computation of bounds as a method."""
 
-    def method(_kind: str, sets: Sets) -> list[Estimate]:
+    def method(kind: str, sets: Sets) -> list[Estimate]:
         n = sets.base.shape[1]
-        changes = (sets.tuned - sets.base).mean(axis=1)
+        bounds = RIVALS_OF_SCORES[name] if kind == "score" else RIVALS[name]
+        values = (sets.tuned - sets.base).mean(axis=1)
         return [
             Estimate(
                 value=float(value),
@@ -158,9 +182,8 @@ def rival(name: str) -> Method:
                 clusters=n,
                 method=name,
                 spread=math.nan,
-                effective=n,
             )
-            for value, low, high in zip(changes, *RIVALS[name](sets), strict=True)
+            for value, low, high in zip(values, *bounds(sets), strict=True)
         ]
 
     return method
@@ -184,7 +207,8 @@ def simulate(
                 cell = cells.setdefault(
                     key, Cell(kind=key[0], name=key[1], structure=structure, n=n)
                 )
-                sets = sets_of(population, n, structure, repetitions, seed)
+                count = max(min(repetitions, MOST_VALUES // n), 1)
+                sets = sets_of(population, n, structure, count, seed)
                 _ask(cell, population, method(population.kind, sets))
     return list(cells.values())
 
@@ -236,12 +260,14 @@ def table(cells: Sequence[Cell], figure: str) -> str:
         value = cell.worst(figure)
         shown = "–" if value is None or not bounded(cell) else f"{100 * value:.1f}"
         rows.setdefault(f"{cell.kind} {cell.name}, {cell.structure}", {})[cell.n] = shown
-    lines += [f"| {name} | {' | '.join(row[n] for n in sizes)} |" for name, row in rows.items()]
+    lines += [
+        f"| {name} | {' | '.join(row.get(n, '') for n in sizes)} |" for name, row in rows.items()
+    ]
     return "\n".join(lines)
 
 
 def rivals(repetitions: int, sizes: Sequence[int]) -> str:
-    """The worst figures of every method over these populations, and its power at n = 100."""
+    """The worst figures of every method for differences, and its power at n = 100."""
     asked = [population for population in populations() if population.kind not in ALONE]
     lines = [
         "| bounds | structure | wrong pass, means | wrong pass, changes | false fail | coverage "
@@ -250,7 +276,7 @@ def rivals(repetitions: int, sizes: Sequence[int]) -> str:
     ]
     for name in ("plugin", *RIVALS):
         method = plugin if name == "plugin" else rival(name)
-        for structure in STRUCTURES:
+        for structure in EVEN:
             cells = simulate(
                 asked, repetitions=repetitions, sizes=sizes, structures=[structure], method=method
             )
@@ -275,6 +301,33 @@ def rivals(repetitions: int, sizes: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
+def rivals_of_scores(repetitions: int) -> str:
+    """Wrong passes and power of every method for scores, side by side."""
+    asked = [population for population in populations() if population.kind == "score"]
+    names = ("plugin", *RIVALS_OF_SCORES)
+    lines = [
+        f"| scores, wrong pass % (power %) | n | {' | '.join(names)} |",
+        "|---" * (len(names) + 2) + "|",
+    ]
+    found = [
+        simulate(
+            asked,
+            repetitions=repetitions,
+            sizes=RIVAL_SIZES,
+            structures=["independent"],
+            method=plugin if name == "plugin" else rival(name),
+        )
+        for name in names
+    ]
+    for cells in zip(*found, strict=True):
+        shown = " | ".join(
+            f"{100 * (cell.worst('wrong_pass') or 0):.1f} ({100 * (cell.worst('power') or 0):.0f})"
+            for cell in cells
+        )
+        lines.append(f"| {cells[0].name} | {cells[0].n} | {shown} |")
+    return "\n".join(lines)
+
+
 def unless_significant(repetitions: int, sizes: Sequence[int]) -> float:
     """The share that passes at the margin of 5 points when an unpaired z-test finds no change."""
     passed = []
@@ -295,11 +348,19 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.repetitions, options.rival_repetitions = 200, 0
-    cells = simulate(populations(), repetitions=options.repetitions, seed=options.seed)
+    known = {"repetitions": options.repetitions, "seed": options.seed}
+    cells = simulate(populations(), structures=["independent"], **known)
+    cells += simulate(
+        clustered_populations(),
+        sizes=CLUSTERED_SIZES,
+        structures=[*EVEN[1:], *UNEVEN],
+        **known,
+    )
     for figure in FIGURES:
         print(table(cells, figure), end="\n\n", flush=True)
     if options.rival_repetitions:
-        print(rivals(options.rival_repetitions, SIZES), end="\n\n", flush=True)
+        print(rivals_of_scores(options.rival_repetitions), end="\n\n", flush=True)
+        print(rivals(options.rival_repetitions, (10, 20, 50, 100, 200)), end="\n\n", flush=True)
     figures = summary(cells) | {"repetitions": options.repetitions}
     print(json.dumps(figures))
     if options.json:

@@ -45,7 +45,8 @@ class Question:
     above that value; with `base` as well, the rise of that share over the base's. With `opposite`,
     it is the share of members that moved (`view` is 1), tested against the share that moved the
     other way (`opposite` is 1); with `among` as well, only members whose `among` is 1 count.
-    `known` is added to the details of a verdict on a set.
+    `known` is added to the details of a verdict on a set. `packaged` says that the probes are those
+    of a ready-made suite.
     """
 
     view: View
@@ -57,6 +58,7 @@ class Question:
     among: View | None = None
     known: Mapping[str, Any] = field(default_factory=dict)
     source: str = GIVEN
+    packaged: bool = False
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -193,7 +195,10 @@ def _settle_set(
         reaches = None if noise is None else noise.reaches
         why = source if at_most is None and at_least is None else ""
         judged += [
-            (replace(verdict, why=why, p=evidence.p, noise=reaches), sample)
+            (
+                replace(verdict, why=why, p=evidence.p, noise=reaches, packaged=question.packaged),
+                sample,
+            )
             for verdict in judge_set(evidence, at_most=at_most, at_least=at_least, source=source)
         ]
     report_set(judged)

@@ -17,8 +17,8 @@ from pytest_llmdiff.verdicts.baseline import (
     single_noise,
     write_baseline,
 )
-from pytest_llmdiff.verdicts.estimates import NO_METHOD
 from pytest_llmdiff.verdicts.intervals import MIN_UNITS
+from pytest_llmdiff.verdicts.sides import NO_METHOD
 from pytest_llmdiff.verdicts.verdict import label
 
 

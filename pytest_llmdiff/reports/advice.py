@@ -93,7 +93,12 @@ def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iter
             v["decides"] for row in rows for verdict in row["verdicts"]
             if (v := verdict["set"]) and v["decides"]
         ]  # fmt: skip
-        more = f"about {_range(needed)} probes like theirs would decide, or" if needed else "take"
+        more = "take"
+        if needed:
+            more = (
+                f"about {_range(needed)} probes like theirs would decide 4 of 5 (choose the number "
+                "and look once: each further look can pass by chance), or"
+            )
         yield (
             f"inconclusive, {counted(counts['inconclusive'], 'test')}: {more} a wider limit; "
             "llmdiff_inconclusive sets whether such tests fail"

@@ -100,6 +100,6 @@ def _set_row(
         "spread": plain(estimate.spread),
         "unsupported": evidence.missing,
         "not_finite": evidence.not_finite,
-        "decides": verdict.decides,
+        "decides": None if verdict.packaged else verdict.decides,
         "worst": [{"probe": c.probe.id, "value": plain(value)} for value, c in worst],
     }

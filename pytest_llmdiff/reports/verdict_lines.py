@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from pytest_llmdiff.data.text.printing import counted, number, numbers_beside, printable
 from pytest_llmdiff.reports.verdict_cells import INTERVAL
+from pytest_llmdiff.verdicts.intervals import TAIL_UNITS
 from pytest_llmdiff.verdicts.verdict import Evidence, Verdict
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.verdicts.estimates import Estimate
 
 # By measure, the argument that would have set a limit.
 NO_LIMIT = {
@@ -76,9 +81,28 @@ def _set_text(verdict: Verdict, evidence: Evidence) -> str:
         return f"{text}: the interval is beyond it"
     if verdict.outcome != "inconclusive":
         return text
+    return f"{text}: inconclusive{_heavy(verdict, estimate)}{_how_to_decide(verdict)}"
+
+
+def _heavy(verdict: Verdict, estimate: Estimate) -> str:
+    """Why the bound that faces the limit is wide, if it is a heavy tail."""
+    limit = verdict.measurement.limit
+    if limit is None or not estimate.heavy[limit >= estimate.value]:
+        return ""
+    if estimate.clusters < TAIL_UNITS:
+        return f"; fewer than {TAIL_UNITS} questions do not show how far others are from them"
+    return (
+        "; a few values are far from the others, so more such may be missing, and the interval is "
+        "wide (a rate with over= has no such tail)"
+    )
+
+
+def _how_to_decide(verdict: Verdict) -> str:
     if verdict.decides is None:
-        return f"{text}: inconclusive, and no number of probes would decide at this value"
-    return f"{text}: inconclusive; about {verdict.decides} probes like these would decide"
+        return ", and no number of probes would decide at this value"
+    if verdict.packaged:
+        return "; a ready-made suite cannot grow: set another limit (llmdiff_suite_limits)"
+    return f"; about {verdict.decides} probes like these would decide, in 4 of 5 such sets"
 
 
 def _how_to_limit(verdict: Verdict) -> str:

@@ -128,6 +128,7 @@ def check_limits(given: Mapping[str, float | str]) -> None:
 def limited(question: Question, name: str, given: Mapping[str, float | str]) -> Question:
     """The question with the limit that was given, else the suite's; without one where the baseline
     provides it."""
+    question = replace(question, packaged=True)
     limit = given.get(name, LIMITS[name].value)
     if limit == BASELINE:
         return question

@@ -10,21 +10,14 @@ from typing import Literal
 
 from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.verdicts.estimates import Estimate
-from pytest_llmdiff.verdicts.intervals import (
-    MIN_PAIRS,
-    MIN_UNITS,
-    Bounds,
-    change_bounds,
-    equal_bounds,
-    level,
-    mean_bounds,
-    rate_bounds,
-)
+from pytest_llmdiff.verdicts.intervals import MIN_UNITS, Bounds, symmetric_reach
 
 SetOutcome = Literal["passed", "regressed", "inconclusive"]
 
 # The largest set that is considered.
-LARGEST = 10**9
+LARGEST = 10**7
+# The share of sets that decide at the size that is named.
+POWER = 0.8
 
 
 def decide(
@@ -43,18 +36,26 @@ def decide(
 def deciding_size(
     estimate: Estimate, *, at_most: float | None = None, at_least: float | None = None
 ) -> int | None:
-    """How many such probes would decide if value, spread and clusters stayed the same.
+    """At how many such probes a share of `POWER` of the sets would decide.
 
-    None if no number would: the value equals the limit, or is unknown. Raises as `decide`.
+    Such sets are samples of a population with the value, the spread and the questions of this one.
+    Their values scatter by the standard error, so those of `POWER` of them are not farther towards
+    the limit than its quantile. None if no number up to `LARGEST` would do. Raises as `decide`.
     """
+    from scipy.special import ndtri
+
     if decide(estimate, at_most=at_most, at_least=at_least) != "inconclusive":
         return estimate.n
-    if math.isnan(estimate.value):
+    if math.isnan(estimate.value) or estimate.resized is None:
         return None
+    scatter = float(ndtri(POWER)) * estimate.spread / math.sqrt(estimate.clusters)
+    resized = estimate.resized
 
     def decides(n: int) -> bool:
-        low, high, limit = _facing(_bounds_at(estimate, n), at_most, at_least)
-        return high <= limit or low > limit
+        times = n / estimate.n
+        low, high, limit = _facing(resized(times), at_most, at_least)
+        away = scatter / math.sqrt(times)
+        return high + away <= limit or low - away > limit
 
     below, size = estimate.n, 2 * estimate.n
     while not decides(size):
@@ -67,29 +68,33 @@ def deciding_size(
     return size
 
 
-def smallest_effect(spread: float, n: int, *, power: float = 0.8) -> float:
+def smallest_effect(spread: float, n: int, *, power: float = POWER) -> float:
     """The smallest distance of a mean from its limit that `n` units detect with this power.
 
-    Infinite if there are too few units to judge a mean. Raises `LLMDiffError` if the power is not
-    between 0 and 1.
+    The values are normal and have no known ends. Infinite if there are too few units to judge a
+    mean. Raises `LLMDiffError` if the power is not between 0 and 1.
     """
     if not 0 < power < 1:
         raise LLMDiffError(f"power {power}: give one between 0 and 1, such as 0.8")
     if n < MIN_UNITS:
         return math.inf
     from scipy.optimize import brentq
-    from scipy.special import nctdtr, stdtrit
+    from scipy.special import chdtrc, nctdtr
 
-    threshold = float(stdtrit(n - 1, 1 - level(n)))
+    threshold = symmetric_reach(n)
 
     def excess_error(shift: float) -> float:
         """The share of t values below the threshold under this shift, less the allowed share."""
-        return float(nctdtr(n - 1, shift, threshold)) - (1 - power)
+        below = float(nctdtr(n - 1, shift, threshold))
+        if math.isnan(below):
+            # It underflows beyond a shift of 38, where only the denominator of t still varies.
+            below = float(chdtrc(n - 1, (n - 1) * (shift / threshold) ** 2))
+        return below - (1 - power)
 
-    # From below the threshold to far above it. Beyond some 38 `nctdtr` underflows to NaN, and below
-    # 0 it may fail, where the shift is needed only for a power that no effect at all would have.
-    lowest = 0 if power > level(n) else -10
-    shift = brentq(excess_error, lowest, 3 * threshold + 10)
+    # From below the threshold to far above it. Below 0 `nctdtr` may fail, where the shift is needed
+    # only for a power that no effect at all would have.
+    lowest = 0 if excess_error(0) > 0 else -10
+    shift = brentq(excess_error, lowest, 5 * threshold + 10)
     return float(shift) / math.sqrt(n) * spread
 
 
@@ -102,20 +107,3 @@ def _facing(
     if at_least is not None and at_most is None:
         return -bounds[1], -bounds[0], -at_least
     raise LLMDiffError(f"at_most={at_most}, at_least={at_least}: give exactly one limit")
-
-
-def _bounds_at(estimate: Estimate, n: int) -> Bounds:
-    """The bounds that `n` probes like those of the estimate would have."""
-    effective = estimate.effective * n / estimate.n
-    if len(estimate.shares) == 1:
-        return rate_bounds(effective, *estimate.shares)
-    if estimate.shares:
-        units = estimate.clusters * n // estimate.n
-        few = units < MIN_PAIRS
-        return (-math.inf, math.inf) if few else change_bounds(effective, *estimate.shares)
-    if effective < MIN_UNITS:
-        return -math.inf, math.inf
-    if estimate.spread:
-        spread = estimate.spread * math.sqrt(estimate.effective / estimate.clusters)
-        return mean_bounds(estimate.value, spread, estimate.skewness, effective, estimate.unseen)
-    return equal_bounds(estimate.value, effective, estimate.unseen)

@@ -1,51 +1,44 @@
 """Estimates from a set of probes, with confidence bounds: a mean, a rate, a change of a rate.
 
-Pure functions of plain numbers. docs/statistics.md describes the methods, their sources and their
-measured error rates.
+The forms and repeats of a question count as one value, so the estimate is the mean over questions.
+docs/statistics.md describes the methods, their sources and their measured error rates.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_llmdiff.errors import LLMDiffError
-from pytest_llmdiff.verdicts.intervals import (
-    MIN_PAIRS,
-    MIN_UNITS,
-    Bounds,
-    Clusters,
-    change_bounds,
-    effective_size,
-    effective_units,
-    equal_bounds,
-    mean_bounds,
-    rate_bounds,
-    units_of,
-)
+from pytest_llmdiff.verdicts import bounded_means, intervals
+from pytest_llmdiff.verdicts.changes import MIN_PAIRS, change_bounds
+from pytest_llmdiff.verdicts.clusters import Clusters, Units, units_of
+from pytest_llmdiff.verdicts.intervals import ERROR, Bounds
+from pytest_llmdiff.verdicts.sides import GAFFKE, NO_METHOD, method_of, sides_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Residuals below this fraction of the largest value are rounding errors.
-ROUNDING = 1e-12
-# Begins the `method` of an estimate whose bounds are just its support.
-NO_METHOD = "no method"
+    Floats = NDArray[np.float64]
+
+EXACT = "exact (Clopper-Pearson)"
+TANGO = "paired score (Tango)"
+LOPSIDED = f"{NO_METHOD} where a few questions hold nearly all probes"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean, a rate or a change of a rate, with a one-sided 95 % confidence bound on each side.
+    """A mean, a rate or a change of a rate, with a one-sided confidence bound on each side.
 
-    If no method is valid for a set of this size, the bounds are the ends of the measure's support,
-    or infinite. `value` is NaN if nothing was measured, or a value is not finite. `clusters` counts
-    the independent units; `spread / sqrt(clusters)` is the standard error. `effective` is the
-    number of independent probes with as much information as these `n`. `skewness` is that of the
-    units of a mean; `unseen` is the range of values that the sample may have missed. `shares` has
-    the share of events for a rate, or the shares gained and lost for a change.
+    If no method is valid for such a set, the bounds are the ends of the measure's support, or
+    infinite. `value` is NaN if nothing was measured, or a value is not finite. `clusters` counts
+    the questions; `spread` is the standard deviation over them, so `spread / sqrt(clusters)` is the
+    standard error. `heavy` says for the lower and the upper bound whether the set's tail on that
+    side is heavier than the method holds for, so that the bound was widened. `resized` gives the
+    bounds that a set of so many times as many such questions would have.
     """
 
     value: float
@@ -55,10 +48,8 @@ class Estimate:
     clusters: int
     method: str
     spread: float
-    effective: float
-    skewness: float = 0.0
-    unseen: Bounds = (-math.inf, math.inf)
-    shares: tuple[float, ...] = ()
+    heavy: tuple[bool, bool] = (False, False)
+    resized: Callable[[float], Bounds] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,17 +71,19 @@ def mean_estimate(
     *,
     support: Bounds | None = None,
     unseen: Bounds | None = None,
+    error: float = ERROR,
 ) -> Estimate:
-    """The mean of a continuous measure, or of paired differences.
+    """The mean of a continuous measure, or of paired differences, over the questions of a set.
 
-    `clusters` names the cluster of each value (None: a cluster of its own). `support` is the lowest
-    and highest possible value; `unseen` the range of values that are too rare to be in the sample,
-    by default the support. Raises `LLMDiffError` if the lengths differ.
+    `clusters` names the question of each value (None: one of its own). `support` is the lowest and
+    highest possible value; `unseen` the range of values that are too rare to be in the sample, by
+    default the support. `error` is the chance that a bound is wrong, on each side by itself.
+    Raises `LLMDiffError` if the lengths differ.
     """
     import numpy as np
 
-    lowest, highest = map(float, support or (-math.inf, math.inf))
-    unseen = unseen or (lowest, highest)
+    support = support or (-math.inf, math.inf)
+    lowest, highest = map(float, support)
     x = np.asarray(values, dtype=np.float64)
     unusable = int(np.count_nonzero(~np.isfinite(x)))
     if not len(x) or unusable:
@@ -98,102 +91,96 @@ def mean_estimate(
         return _unknown(len(x), (lowest, highest), why)
     # Scaled by the largest value, so that squares neither underflow nor overflow.
     scale = float(np.abs(x).max()) or 1.0
-    totals, sizes = units_of(x / scale, clusters)
-    units = len(totals)
-    effective = effective_units(x / scale, clusters)
-    mean = math.fsum(totals) / len(x)
-    # Residuals of a ratio estimate (Cochran 1977, 6.3), because cluster sizes vary too.
-    residuals = (totals - sizes * mean) * (units / len(x))
-    farthest = float(np.abs(residuals).max())
-    value, spread, skewness = mean * scale, 0.0, 0.0
-    if farthest > ROUNDING:
-        # A large cluster pulls the mean towards itself, so its residual is too small (Bell &
-        # McCaffrey 2002). If all sizes are equal, the factors are 1.
-        residuals *= np.sqrt((1 - 1 / units) / (1 - sizes / len(x))) / farthest
-        spread = math.sqrt(float(np.sum(residuals**2)) / (units - 1)) * farthest * scale
-        centred = residuals - np.mean(residuals)
-        skewness = float(np.mean(centred**3) / np.mean(centred**2) ** 1.5)
-    if effective < MIN_UNITS:
-        (low, high), method = (lowest, highest), f"{NO_METHOD} for fewer than {MIN_UNITS} units"
-    elif spread == 0:
-        low, high = equal_bounds(value, effective, unseen)
-        method = "equal values (Clopper-Pearson for the share of others)"
-    else:
-        error = spread * math.sqrt(effective / units)
-        low, high = mean_bounds(value, error, skewness, effective, unseen)
-        method = "skewness-corrected t (Hall)"
-        if any(map(math.isfinite, unseen)):
-            method += ", no nearer than the share of others (Clopper-Pearson)"
-    return Estimate(
-        value=value,
-        low=min(value, max(low, lowest)),
-        high=max(value, min(high, highest)),
+    units = units_of(x / scale, clusters)
+    below, above = sides_of(
+        units.values, _scaled((lowest, highest), scale), _scaled(unseen or support, scale)
+    )
+
+    def bounds(times: float) -> Bounds:
+        return -below.bound(times, error) * scale, above.bound(times, error) * scale
+
+    return _estimate(
+        units,
         n=len(x),
-        clusters=units,
-        method=_of_clusters(method, units, len(x)),
-        spread=spread,
-        effective=effective,
-        skewness=skewness,
-        unseen=unseen,
+        bounds=bounds,
+        support=(lowest, highest),
+        method=method_of(below, above),
+        scale=scale,
+        heavy=(below.heavy, above.heavy),
     )
 
 
-def rate_estimate(events: Sequence[bool], clusters: Clusters | None = None) -> Estimate:
-    """The share of probes with an event. Raises `LLMDiffError` if the lengths differ."""
+def rate_estimate(
+    events: Sequence[bool], clusters: Clusters | None = None, *, error: float = ERROR
+) -> Estimate:
+    """The share of probes with an event, as a mean over questions. Raises as `mean_estimate`."""
     import numpy as np
 
-    happened = np.asarray(events, dtype=bool)
-    n = len(happened)
-    if not n:
-        return _unknown(0, (0.0, 1.0), "no values")
-    rate = int(np.count_nonzero(happened)) / n
-    rarer = happened if rate <= 0.5 else ~happened
-    units, effective = effective_size(happened.astype(np.float64), rarer, clusters)
-    low, high = rate_bounds(effective, rate)
-    return Estimate(
-        value=rate,
-        low=min(low, rate),
-        high=max(high, rate),
-        n=n,
-        clusters=units,
-        method=_of_clusters("exact (Clopper-Pearson)", units, n),
-        spread=math.sqrt(rate * (1 - rate) * units / effective),
-        effective=effective,
-        shares=(rate,),
-    )
+    happened = np.asarray(events, dtype=np.float64)
+    return _bounded(happened, clusters, (0.0, 1.0), EXACT, None, error)
 
 
 def change_estimate(
-    base: Sequence[bool], tuned: Sequence[bool], clusters: Clusters | None = None
+    base: Sequence[bool],
+    tuned: Sequence[bool],
+    clusters: Clusters | None = None,
+    *,
+    error: float = ERROR,
 ) -> Estimate:
-    """The change of a rate from base to tuned, paired by probe.
+    """The change of a rate from base to tuned, paired by probe, as a mean over questions.
 
     Raises `LLMDiffError` if the lengths differ.
     """
+    before, after = _paired(base, tuned)
+
+    def paired_score(changes: Floats, times: float) -> Bounds | None:
+        import numpy as np
+
+        n = len(changes)
+        if n * times < MIN_PAIRS:
+            return None
+        gained, lost = (int(np.count_nonzero(changes == way)) / n for way in (1, -1))
+        return change_bounds(n * times, gained, lost, error)
+
+    difference = after.astype(float) - before
+    return _bounded(difference, clusters, (-1.0, 1.0), TANGO, paired_score, error)
+
+
+def _bounded(
+    values: Floats,
+    clusters: Clusters | None,
+    support: Bounds,
+    whole_method: str,
+    of_whole: Callable[[Floats, float], Bounds | None] | None,
+    error: float,
+) -> Estimate:
+    """The mean over questions of whole numbers within a support.
+
+    `of_whole` gives the bounds if the value of each question is a whole number, too; by default,
+    and where it gives None, they are those of any bounded mean.
+    """
     import numpy as np
 
-    before, after = _paired(base, tuned)
-    n = len(before)
-    if not n:
-        return _unknown(0, (-1.0, 1.0), "no values")
-    gained = int(np.count_nonzero(after & ~before))
-    lost = int(np.count_nonzero(before & ~after))
-    value, shares = (gained - lost) / n, (gained / n, lost / n)
-    difference = after.astype(np.float64) - before
-    units, effective = effective_size(difference, before != after, clusters)
-    (low, high), method = (-1.0, 1.0), f"{NO_METHOD} for fewer than {MIN_PAIRS} units"
-    if units >= MIN_PAIRS:
-        (low, high), method = change_bounds(effective, *shares), "paired score (Tango)"
-    return Estimate(
-        value=value,
-        low=min(low, value),
-        high=max(high, value),
-        n=n,
-        clusters=units,
-        method=_of_clusters(method, units, n),
-        spread=math.sqrt((sum(shares) - value**2) * units / effective),
-        effective=effective,
-        shares=shares,
+    if not len(values):
+        return _unknown(0, support, "no values")
+    units = units_of(values, clusters)
+    once = np.ones(len(units.values))
+    whole = bool(np.all(units.values == np.rint(units.values)))
+
+    def bounds(times: float) -> Bounds:
+        found = of_whole(units.values, times) if whole and of_whole is not None else None
+        return found or (
+            bounded_means.lower_bound(units.values, once * times, support[0], error),
+            bounded_means.upper_bound(units.values, once * times, support[1], error),
+        )
+
+    exact = whole and (of_whole is None or of_whole(units.values, 1.0) is not None)
+    return _estimate(
+        units,
+        n=len(values),
+        bounds=bounds,
+        support=support,
+        method=whole_method if exact else GAFFKE,
     )
 
 
@@ -223,22 +210,60 @@ def adjusted(p_values: Sequence[float]) -> list[float]:
     return found
 
 
-def _unknown(n: int, bounds: Bounds, why: str) -> Estimate:
-    low, high = bounds
+def _estimate(
+    units: Units,
+    *,
+    n: int,
+    bounds: Callable[[float], Bounds],
+    support: Bounds,
+    method: str,
+    scale: float = 1.0,
+    heavy: tuple[bool, bool] = (False, False),
+) -> Estimate:
+    """The estimate of a mean over units, which are the values divided by `scale`.
+
+    Its interval also contains the mean over probes: where a few questions with many forms move that
+    beyond a limit, the mean over questions does not decide.
+    """
+    moments = intervals.moments_of(units.values)
+    value, over_probes = moments.mean * scale, units.over_probes * scale
+
+    def resized(times: float) -> Bounds:
+        if units.lopsided_at(times):
+            return support
+        low, high = bounds(times)
+        return (
+            max(support[0], min(low, value, over_probes)),
+            min(support[1], max(high, value, over_probes)),
+        )
+
+    low, high = resized(1.0)
+    if units.lopsided:
+        method = LOPSIDED
+    elif len(units.values) < n:
+        method = f"{method}, {len(units.values)} clusters"
     return Estimate(
-        value=math.nan,
+        value=value,
         low=low,
         high=high,
         n=n,
-        clusters=0,
-        method=why,
-        spread=math.nan,
-        effective=0.0,
+        clusters=len(units.values),
+        method=method,
+        spread=moments.spread * scale,
+        heavy=(False, False) if units.lopsided else heavy,
+        resized=resized,
     )
 
 
-def _of_clusters(method: str, units: int, n: int) -> str:
-    return method if units == n else f"{method}, {units} clusters"
+def _scaled(ends: Bounds, scale: float) -> Bounds:
+    return ends[0] / scale, ends[1] / scale
+
+
+def _unknown(n: int, bounds: Bounds, why: str) -> Estimate:
+    low, high = bounds
+    return Estimate(
+        value=math.nan, low=low, high=high, n=n, clusters=0, method=why, spread=math.nan
+    )
 
 
 def _paired(

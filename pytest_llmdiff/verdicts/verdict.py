@@ -60,8 +60,9 @@ class Verdict:
     """A measurement compared with its limit; `bound` says on which side the value must be.
 
     For a set, the value is the estimate and `evidence` what it is based on; if inconclusive,
-    `decides` is how many such probes would decide, or None if no number would. `why` says why there
-    is no limit. Under a calibrated limit, `p` is how often noise is as large as the value, `chance`
+    `decides` is at how many such probes 80 % of the sets would decide, or None if at no number.
+    `packaged` says that the set is a ready-made suite's, which cannot grow. `why` says why there is
+    no limit. Under a calibrated limit, `p` is how often noise is as large as the value, `chance`
     how often noise breaks the limit, and `noise` the value that it reaches.
     """
 
@@ -71,6 +72,7 @@ class Verdict:
     source: str = GIVEN
     evidence: Evidence | None = None
     decides: int | None = None
+    packaged: bool = False
     why: str = ""
     p: float | None = None
     chance: float | None = None

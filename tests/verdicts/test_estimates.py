@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +19,17 @@ from benchmarks.populations import (
     change,
     log_normal,
     normal,
+    pareto,
     rare_high,
     rate,
     sets_of,
+    three_valued,
+    zero_inflated,
 )
 from benchmarks.verdicts import Cell, plugin, questions, rival, simulate, summary, table
 from pytest_llmdiff.errors import LLMDiffError
+from pytest_llmdiff.verdicts.changes import MIN_PAIRS, change_bounds
+from pytest_llmdiff.verdicts.clusters import units_of
 from pytest_llmdiff.verdicts.decisions import decide, deciding_size, smallest_effect
 from pytest_llmdiff.verdicts.estimates import (
     Estimate,
@@ -36,15 +40,7 @@ from pytest_llmdiff.verdicts.estimates import (
     mean_estimate,
     rate_estimate,
 )
-from pytest_llmdiff.verdicts.intervals import (
-    MIN_EQUAL,
-    MIN_PAIRS,
-    MIN_UNITS,
-    change_bounds,
-    effective_units,
-    level,
-    rate_bounds,
-)
+from pytest_llmdiff.verdicts.intervals import MIN_UNITS, TAIL_UNITS, level, moments_of
 from tests.support import ROOT
 from tests.support.pages import rows
 
@@ -53,6 +49,8 @@ PAGE = "docs/statistics.md"
 VALUES = st.floats(min_value=-100, max_value=100).map(lambda value: round(value, 6))
 SETS = st.lists(VALUES, min_size=1, max_size=40)
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
+# So many equal values show that fewer than 5 % of all differ.
+MIN_EQUAL = 59
 SKEWED = [round(math.exp(stats.norm.ppf((i + 0.5) / 20)), 6) for i in range(20)]
 
 
@@ -65,7 +63,7 @@ def outcomes(gained: int, lost: int, n: int) -> tuple[list[bool], list[bool]]:
 def made(**about: Any) -> Estimate:
     known: dict[str, Any] = {
         "value": 0.2, "low": 0.1, "high": 0.3, "n": 50, "clusters": 50, "method": "by hand",
-        "spread": 0.4, "effective": 50.0,
+        "spread": 0.4,
     }  # fmt: skip
     return Estimate(**(known | about))
 
@@ -130,7 +128,7 @@ def test_too_few_values_have_no_bounds(values: list[float]) -> None:
     assert found.value == pytest.approx(np.mean(values))
     assert (found.low, found.high) == (-math.inf, math.inf)
     assert f"fewer than {MIN_UNITS}" in found.method
-    assert mean_estimate(values, support=(-1, 1)).high == 1
+    assert found.high > mean_estimate(values, support=(-1, 1)).high < 1
     assert mean_estimate([*values, *[0.15] * MIN_UNITS]).high < math.inf
 
 
@@ -209,8 +207,10 @@ def test_tiny_and_huge_values_are_numbers() -> None:
 
 def test_bounds_stay_within_the_support() -> None:
     found = mean_estimate([0.0] * 6 + [2.0], support=(0, 2))
-    assert found.low == 0
-    assert found.high <= 2
+    assert 0 < found.low < found.high < 2
+    # Hall's bound, from values that no reply is likely to leave, but the measure may.
+    found = mean_estimate([0.0] * 30 + [1.0] * 3, support=(0, 2), unseen=(-math.inf, math.inf))
+    assert found.low >= 0
 
 
 def test_the_bound_is_farther_on_the_side_of_the_tail() -> None:
@@ -268,16 +268,15 @@ def test_independent_paraphrases_tell_more_than_repeats() -> None:
     unlike = rate_estimate(events, [i // 5 for i in range(100)])
     alike = rate_estimate(sorted(events), [i // 5 for i in range(100)])
     assert unlike.value == alike.value == 0.2
-    assert alike.effective < unlike.effective < 100
-    assert alike.effective == pytest.approx(20)
     assert unlike.high < alike.high
+    assert unlike.low > alike.low
 
 
 def test_clusters_in_which_nothing_happens_count_once() -> None:
     found = rate_estimate([False] * 50, [i // 5 for i in range(50)])
-    assert found.effective == 10
     assert found.high == pytest.approx(stats.binomtest(0, 10).proportion_ci(0.9).high)
-    assert change_estimate([True] * 50, [True] * 50, [i // 5 for i in range(50)]).effective == 10
+    unchanged = change_estimate([True] * 50, [True] * 50, [i // 5 for i in range(50)])
+    assert unchanged.high == change_estimate([True] * 10, [True] * 10).high
 
 
 def test_a_large_cluster_beside_small_ones_tells_little() -> None:
@@ -298,12 +297,34 @@ def test_a_large_cluster_beside_small_ones_tells_little() -> None:
     assert wrong_passes([10] * 6 + [1] * 30, 200) <= 20
 
 
-def test_units_of_one_size_are_their_number() -> None:
-    values = np.asarray([n % 7 for n in range(60)], dtype=np.float64)
-    assert effective_units(values, None) == 60
-    assert effective_units(values, [str(n // 5) for n in range(60)]) == pytest.approx(12)
-    # One of 30 paraphrases and 30 questions: hardly more than the one.
-    assert effective_units(values, ["a"] * 30 + [str(n) for n in range(30)]) < 4
+def test_a_question_counts_once() -> None:
+    """However many forms it has; the share of probes stays within the interval."""
+    labels = [f"long {n % 3}" for n in range(30)] + [str(n) for n in range(12)]
+    found, alone = rate_estimate([True] * 30 + [False] * 12, labels), [True] * 3 + [False] * 12
+    assert found.value == pytest.approx(3 / 15)
+    assert found.low == rate_estimate(alone).low
+    assert found.high == 30 / 42 > rate_estimate(alone).high
+    assert decide(rate_estimate(alone), at_most=0.6) == "passed"
+    assert decide(found, at_most=0.6) == "inconclusive"
+
+
+@pytest.mark.parametrize("sizes", [[50] + [1] * 9, [40, 40] + [1] * 8, [30] + [1] * 20])
+@pytest.mark.parametrize("event", [False, True])
+def test_few_questions_with_nearly_all_forms_decide_nothing(
+    sizes: Sequence[int], event: bool
+) -> None:
+    labels = [str(n) for n, size in enumerate(sizes) for _ in range(size)]
+    events = [event] * sizes[0] + [False] * (len(labels) - sizes[0])
+    assert units_of(np.zeros(len(labels)), labels).even < 5
+    for found in (
+        rate_estimate(events, labels),
+        change_estimate([False] * len(events), events, labels),
+        mean_estimate([float(e) for e in events], labels, support=(0, 1)),
+    ):
+        assert "nearly all probes" in found.method
+        assert decide(found, at_most=0.99) == decide(found, at_least=0.01) == "inconclusive"
+    many = [f"{label} {n}" for n in range(10) for label in labels]
+    assert "Clopper" in rate_estimate(events * 10, many).method
 
 
 def test_one_cluster_decides_nothing() -> None:
@@ -311,7 +332,7 @@ def test_one_cluster_decides_nothing() -> None:
     assert (found.clusters, found.high) == (1, math.inf)
     base, tuned = outcomes(0, 20, 20)
     assert decide(change_estimate(base, tuned, ["same"] * 20), at_least=0) == "inconclusive"
-    assert rate_estimate(tuned, ["same"] * 20).effective == 1
+    assert rate_estimate(tuned, ["same"] * 20).high == rate_estimate([False]).high == 0.95
 
 
 def test_every_value_needs_a_cluster() -> None:
@@ -327,7 +348,7 @@ def test_a_rate_has_the_exact_bounds(events: int, n: int) -> None:
     found = rate_estimate([True] * events + [False] * (n - events))
     theirs = stats.binomtest(events, n).proportion_ci(0.9, method="exact")
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
-    assert (found.value, found.shares) == (events / n, (events / n,))
+    assert found.value == events / n
 
 
 def test_no_outcomes_at_all() -> None:
@@ -337,11 +358,13 @@ def test_no_outcomes_at_all() -> None:
         assert decide(found, at_most=1.0) == "inconclusive"
 
 
-def test_too_few_pairs_decide_nothing() -> None:
-    found = change_estimate([True] * (MIN_PAIRS - 1), [False] * (MIN_PAIRS - 1))
-    assert (found.value, found.low, found.high) == (-1, -1, 1)
-    assert f"fewer than {MIN_PAIRS}" in found.method
-    assert change_estimate([True] * MIN_PAIRS, [False] * MIN_PAIRS).high < 0
+def test_few_pairs_have_the_bounds_of_a_bounded_mean() -> None:
+    few = MIN_PAIRS - 1
+    found = change_estimate([True] * few, [False] * few)
+    assert (found.value, found.low) == (-1, -1)
+    assert found.high == pytest.approx(-1 + 2 * (1 - 0.05 ** (1 / few)))
+    assert "Gaffke" in found.method
+    assert "Tango" in change_estimate([True] * MIN_PAIRS, [False] * MIN_PAIRS).method
 
 
 def test_no_flips_do_not_show_that_there_are_none() -> None:
@@ -358,20 +381,6 @@ def test_pairs_of_unlike_length() -> None:
     for ask in (change_estimate, flips):
         with pytest.raises(LLMDiffError, match="2 outcomes of the base, but 1"):
             ask([True, False], [True])
-
-
-@pytest.mark.parametrize("n", [10, 23, 60])
-def test_bounds_of_a_change_over_all_tables(n: int) -> None:
-    """Exact errors of both bounds, where at most half of the outcomes change, at many truths."""
-    tables = [(gained, lost) for gained in range(n + 1) for lost in range(n + 1 - gained)]
-    bounds = np.array([change_bounds(n, gained / n, lost / n) for gained, lost in tables])
-    counts = np.array([(gained, lost, n - gained - lost) for gained, lost in tables])
-    for truth in (0.0, -0.02, -0.05, -0.1, -0.2):
-        for gained in np.linspace(0, (0.5 + truth) / 2, 6):
-            lost = gained - truth
-            weights = stats.multinomial.pmf(counts, n, [gained, lost, 1 - gained - lost])
-            assert weights[bounds[:, 0] > truth + 1e-9].sum() < 0.055
-            assert weights[bounds[:, 1] < truth - 1e-9].sum() < 0.055
 
 
 def test_flips_are_those_of_the_sign_test() -> None:
@@ -395,29 +404,9 @@ def test_p_value_of_flips_is_that_of_a_binomial_test(gained: int, lost: int) -> 
     assert found.p_value == pytest.approx(theirs, rel=1e-9)
 
 
-@given(st.floats(0.5, 1e6), st.integers(0, 1000))
-def test_bounds_of_a_rate_are_quantiles_of_beta_distributions(n: float, per_mille: int) -> None:
-    events = per_mille / 1000 * n
-    low = stats.beta.ppf(0.05, events, n - events + 1) if events else 0.0
-    high = stats.beta.isf(0.05, events + 1, n - events) if per_mille < 1000 else 1.0
-    theirs = (low, high)
-    assert rate_bounds(n, per_mille / 1000) == pytest.approx(theirs, rel=1e-9, abs=1e-300)
-
-
-@pytest.mark.parametrize(
-    ("events", "n", "low", "high"),
-    [(0, 59, 0.0, 0.04951), (1, 20, 0.00256, 0.21611), (5, 10, 0.22244, 0.77756)],
-)
-def test_bounds_of_a_rate_are_those_of_clopper_and_pearson(
-    events: int, n: int, low: float, high: float
-) -> None:
-    """Numbers from statsmodels 0.14: proportion_confint(events, n, alpha=0.1, method="beta")."""
-    assert rate_bounds(n, events / n) == pytest.approx((low, high), abs=5e-6)
-
-
 @given(st.lists(st.floats(-1e3, 1e3), min_size=5, max_size=50))
 def test_skewness_is_that_of_scipy(values: list[float]) -> None:
-    found = mean_estimate(values)
+    found = moments_of(np.asarray(values) / 1e3)
     theirs = stats.skew(values) if found.spread else 0.0
     assert found.skewness == pytest.approx(theirs, abs=1e-6)
 
@@ -430,50 +419,46 @@ def test_adjusted_values_are_those_of_benjamini_and_hochberg() -> None:
 # Planning
 
 
-@pytest.mark.parametrize(
-    ("found", "limit"),
-    [
-        (rate_estimate([False] * 30), {"at_most": 0.05}),
-        (rate_estimate([True] * 2 + [False] * 38), {"at_most": 0.1}),
-        (change_estimate(*outcomes(2, 3, 60)), {"at_least": -0.05}),
-        (change_estimate(*outcomes(2, 6, 60)), {"at_least": 0.0}),
-        (change_estimate([True] * 6, [True] * 6), {"at_least": -0.05}),
-    ],
-)
-def test_so_many_alike_decide_and_one_less_does_not(
-    found: Estimate, limit: dict[str, float]
-) -> None:
-    size = deciding_size(found, **limit)
-    assert size is not None
-    assert size > found.n
+def test_so_many_decide_in_four_of_five_sets() -> None:
+    """Sets drawn from those at hand, of the named size and of half of it."""
+    rng = np.random.default_rng(2)
+    rare = [True] * 2 + [False] * 98
+    base, tuned = outcomes(4, 12, 100)
+    scores = np.asarray([0.02] * 40 + [0.9] * 3 + [0.3] * 7)
 
-    def outcome(n: int) -> str:
-        if len(found.shares) == 1:
-            return decide(rate_like(found.value, n), **limit)
-        low, high = change_bounds(n, *found.shares)
-        return decide(replace(found, low=low, high=high, n=n), **limit)
+    def drawn(share: Sequence[bool], n: int) -> list[bool]:
+        return list(rng.choice(share, n))
 
-    assert decide(found, **limit) == outcome(size - 1) == "inconclusive"
-    assert outcome(size) == ("passed" if found.value != -4 / 60 else "regressed")
+    def of_change(n: int) -> Estimate:
+        kept = rng.integers(100, size=n)
+        return change_estimate([base[i] for i in kept], [tuned[i] for i in kept])
 
-
-def rate_like(value: float, n: int) -> Estimate:
-    low, high = rate_bounds(n, value)
-    return made(value=value, low=low, high=high)
+    for found, limit, again in (
+        (rate_estimate(rare), {"at_most": 0.05}, lambda n: rate_estimate(drawn(rare, n))),
+        (change_estimate(base, tuned), {"at_least": -0.15}, of_change),
+        (
+            mean_estimate(scores, support=(0, 1)),
+            {"at_most": 0.16},
+            lambda n: mean_estimate(rng.choice(scores, n), support=(0, 1)),
+        ),
+        (
+            mean_estimate(SKEWED),
+            {"at_most": 2.2},
+            lambda n: mean_estimate(rng.choice(SKEWED, n)),
+        ),
+    ):
+        size = deciding_size(found, **limit)
+        assert size is not None
+        assert size > found.n
+        decided = [decide(again(size), **limit) != "inconclusive" for _ in range(200)]
+        # 80 % are promised, and a standard error is 3 %.
+        assert 0.68 < sum(decided) / 200 < 0.92, (found, size)
+        halved = [decide(again(size // 2), **limit) != "inconclusive" for _ in range(100)]
+        assert sum(halved) < 65
 
 
 def test_zero_events_need_59() -> None:
     assert deciding_size(rate_estimate([False] * 30), at_most=0.05) == 59
-
-
-def test_more_values_alike_decide_a_mean() -> None:
-    few = mean_estimate(SKEWED)
-    size = deciding_size(few, at_most=2.0)
-    assert size is not None
-    times = math.ceil(size / 20)
-    assert decide(few, at_most=2.0) == "inconclusive"
-    assert decide(mean_estimate(SKEWED * times), at_most=2.0) == "passed"
-    assert decide(mean_estimate(SKEWED * (times - 1)), at_most=2.0) == "inconclusive"
 
 
 def test_sizes_that_decide() -> None:
@@ -498,31 +483,24 @@ def test_clusters_are_counted_whole_when_planning() -> None:
     assert 290 < size <= 295  # 59 clusters of 5
 
 
-@pytest.mark.parametrize(
-    ("n", "power", "effect"),
-    [
-        (5, 0.8, 3.535614),
-        (12, 0.8, 1.218497),
-        (60, 0.8, 0.399458),
-        (400, 0.8, 0.132075),
-        (60, 0.01, -0.018047),
-        (60, 0.5, 0.288508),
-        (5, 0.999, 6.311087),
-        (400, 0.999999, 0.328064),
-    ],
-)
-def test_smallest_effect_is_that_of_a_one_sided_t_test(n: int, power: float, effect: float) -> None:
-    """Numbers from statsmodels 0.14: TTestPower().solve_power(nobs=n, alpha=level(n), power=power,
-    alternative="larger")."""
-    assert smallest_effect(1.0, n, power=power) == pytest.approx(effect, abs=2e-6)
-
-
-@pytest.mark.parametrize("n", [MIN_UNITS, 6, 7, 10, 100, 10**4, 10**6, 10**9])
+@pytest.mark.parametrize("n", [TAIL_UNITS, 20, 100, 10**4, 10**6, 10**9])
 @pytest.mark.parametrize("power", [1e-6, 0.05, 0.1, 0.8, 0.95, 1 - 1e-7])
 def test_smallest_effect_has_the_power(n: int, power: float) -> None:
     shift = smallest_effect(1.0, n, power=power) * math.sqrt(n)
     found = stats.nct.sf(stats.t.isf(level(n), n - 1), n - 1, shift)
     assert found == pytest.approx(power, abs=1e-8)
+
+
+def test_few_units_detect_a_large_effect() -> None:
+    """Each of their bounds allows for unseen values, so that only an effect beyond those shows."""
+    n = TAIL_UNITS - 1
+    effect = smallest_effect(1.0, n)
+    rng = np.random.default_rng(4)
+    found = [
+        decide(mean_estimate(rng.normal(effect, 1, size=n).tolist()), at_most=0) for _ in range(300)
+    ]
+    assert 0.72 < found.count("regressed") / 300 < 0.88
+    assert effect > 4 * smallest_effect(1.0, TAIL_UNITS)
 
 
 def test_smallest_effect_is_found_that_often() -> None:
@@ -546,8 +524,7 @@ def test_smallest_effect_is_found_that_often() -> None:
 
 def test_sizes_of_the_page() -> None:
     sizes = {words: int(size.split()[0]) for words, size in rows(PAGE, "## Minimum sizes")}
-    assert sizes.pop("a mean") == MIN_UNITS
-    assert sizes.pop("a change of a rate") == MIN_PAIRS
+    assert sizes.pop("a mean without known ends") == MIN_UNITS
     unbounded = "a mean of equal values, if the measure has no maximum"
     assert sizes.pop(unbounded) == MIN_EQUAL
 
@@ -574,8 +551,8 @@ def test_effects_of_the_page() -> None:
 
 def test_widths_of_the_page() -> None:
     text = (ROOT / PAGE).read_text(encoding="utf-8")
-    (shown,) = re.findall(r"by (\d+) % at n = 10, (\d+) %\s+at 100 and (\d+) % at 1000", text)
-    for n, percent in zip((10, 100, 1000), shown, strict=True):
+    (shown,) = re.findall(r"by (\d+) %\s+at n = 20, (\d+) %\s+at 100 and (\d+) % at 1000", text)
+    for n, percent in zip((20, 100, 1000), shown, strict=True):
         wider = stats.t.isf(level(n), n - 1) / stats.t.isf(0.05, n - 1)
         assert round(100 * (wider - 1)) == int(percent)
 
@@ -611,7 +588,6 @@ def test_bounds_enclose_the_value(values: list[float], clustered: bool) -> None:
         assert found.low <= found.value <= found.high
         assert found.n == len(values)
         assert 1 <= found.clusters <= found.n
-        assert found.clusters <= found.effective + 1e-9 <= found.n + 1e-8 or labels is not None
         assert found.spread >= 0
 
 
@@ -697,7 +673,7 @@ def test_a_hundred_thousand_values_stay_small() -> None:
 
 # The simulation, in small
 
-FEW = 400
+FEW = 300
 
 
 def allowed(share: float) -> int:
@@ -720,18 +696,23 @@ def most(cells: Sequence[Cell], figure: str) -> int:
 @pytest.mark.parametrize(
     ("population", "structure", "sizes"),
     [
-        (normal(), "independent", (10, 50)),
+        (normal(), "independent", (5, 50)),
         (log_normal(), "independent", (10, 20, 100)),
-        (log_normal(), "clustered", (50, 100)),
-        (log_normal(), "repeats", (50, 100)),
+        (log_normal(1.5), "independent", (20, 100, 500)),
+        (log_normal(2.0), "independent", (10, 20, 100)),
+        (pareto(), "independent", (20, 500)),
+        (log_normal(), "Pareto sizes, .5", (50,)),
+        (log_normal(), "repeats", (20,)),
         (change(0.8, -0.05), "independent", (20, 100)),
-        (change(0.95, -0.05), "clustered", (50, 100)),
-        (change(0.8, -0.1), "repeats", (50, 100)),
-        (rate(0.95), "repeats", (50, 100)),
-        (rare_high(0.05), "independent", (10, 20, 50)),
-        (rare_high(0.01), "independent", (20, 100)),
-        (rare_high(0.05), "clustered", (50, 100)),
-        (rare_high(0.05), "repeats", (50, 100)),
+        (change(0.95, -0.05), "Pareto sizes, .5", (50,)),
+        (change(0.8, -0.1), "half 1 half 20, 1", (20, 50)),
+        (rate(0.8), "half 1 half 20, .5", (20,)),
+        (rate(0.8), "half 1 half 20, 1", (20, 100)),
+        (rate(0.95), "one of 50, 1", (20, 100)),
+        (rate(0.8), "Pareto sizes, 1", (20, 100)),
+        (rare_high(0.05), "independent", (20,)),
+        (three_valued(), "independent", (20,)),
+        (zero_inflated(), "Pareto sizes, .5", (50,)),
     ],
     ids=lambda value: value.name if isinstance(value, Population) else str(value),
 )
@@ -741,13 +722,14 @@ def test_wrong_passes_are_as_rare_as_promised(
     cells = small(population, sizes, structure)
     assert most(cells, "wrong_pass") <= allowed(0.06)
     for cell in cells:
-        assert all(count >= FEW - allowed(0.1) for count, _ in cell.counts["coverage"])
+        assert all(count >= sets - allowed(0.1) for count, sets in cell.counts["coverage"])
 
 
 @pytest.mark.parametrize("population", [normal(), log_normal(), change(0.8, 0), change(0.95, 0)])
 @pytest.mark.parametrize("structure", ["independent", "clustered"])
 def test_false_fails_are_as_rare_as_promised(population: Population, structure: str) -> None:
-    assert most(small(population, (10, 20, 50), structure), "false_fail") <= allowed(0.01)
+    sizes = (10, 20, 50) if structure == "independent" else (10, 20)
+    assert most(small(population, sizes, structure), "false_fail") <= allowed(0.01)
 
 
 def test_a_change_of_ten_points_is_found() -> None:

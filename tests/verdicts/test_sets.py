@@ -56,7 +56,8 @@ def test_three_outcomes(project: pytest.Pytester, run: Run, limit: float, outcom
         assert found["decides"] > COUNT
         result.stdout.fnmatch_lines(
             ["E *semantic drift of 60 comparisons: 0.*, 90 % interval 0.* to 0.*, limit 0.20 "
-             "(given in the test): inconclusive; about * probes like these would decide"]
+             "(given in the test): inconclusive; about * probes like these would decide, in 4 of 5 "
+             "such sets"]
         )  # fmt: skip
 
 
@@ -185,7 +186,7 @@ def test_fewer(comparisons):
         [
             "E *degeneration: 2",
             "E *  - question-0-*: the reply loops: it ends in repetitions of 'ha'",
-            "E *degeneration rate of 60 comparisons: 0.033, *: inconclusive; about * would decide",
+            "E *degeneration rate of 60 comparisons: 0.033, *: inconclusive; about * would decide*",
         ]
     )
 
