@@ -52,19 +52,6 @@ class Estimate:
     resized: Callable[[float], Bounds] | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Flips:
-    """Probes whose outcome changed, and the two-sided p-value of McNemar's exact test.
-
-    The test assumes independent probes.
-    """
-
-    gained: int
-    lost: int
-    unchanged: int
-    p_value: float
-
-
 def mean_estimate(
     values: Sequence[float],
     clusters: Clusters | None = None,
@@ -182,32 +169,6 @@ def _bounded(
         support=support,
         method=whole_method if exact else GAFFKE,
     )
-
-
-def flips(base: Sequence[bool], tuned: Sequence[bool]) -> Flips:
-    """How many outcomes changed, with McNemar's exact test. Raises as `change_estimate`."""
-    import numpy as np
-    from scipy.special import bdtr
-
-    before, after = _paired(base, tuned)
-    gained = int(np.count_nonzero(after & ~before))
-    lost = int(np.count_nonzero(before & ~after))
-    unchanged = len(before) - gained - lost
-    return Flips(
-        gained=gained,
-        lost=lost,
-        unchanged=unchanged,
-        p_value=min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5))),
-    )
-
-
-def adjusted(p_values: Sequence[float]) -> list[float]:
-    """The p-values adjusted by Benjamini and Hochberg (1995), in the given order."""
-    found, least = [0.0] * len(p_values), 1.0
-    largest_first = sorted(range(len(p_values)), key=p_values.__getitem__, reverse=True)
-    for rank, index in zip(range(len(p_values), 0, -1), largest_first, strict=True):
-        found[index] = least = min(least, p_values[index] * (len(p_values) / rank))
-    return found
 
 
 def _estimate(

@@ -10,15 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pytest_llmdiff.verdicts.estimates import (
     Estimate,
     change_estimate,
-    flips,
     mean_estimate,
     rate_estimate,
 )
+from pytest_llmdiff.verdicts.flips import Flips, flips
 from pytest_llmdiff.verdicts.intervals import MIN_UNITS
 from pytest_llmdiff.verdicts.sets import Sample
 from pytest_llmdiff.verdicts.verdict import Evidence
@@ -101,17 +101,15 @@ def moved_evidence(
 ) -> Evidence:
     """The share of members that moved one way. Both samples are 1 for "moved" and 0 otherwise.
 
-    Only members that can move count: those that are 1 in `among`, if given. `p` is McNemar's exact
-    test against the members that moved the other way.
+    Only members that can move count: those that are 1 in `among`, if given. `p` and `details` also
+    regard the members that moved the other way.
     """
-    pairs = zip(_events(moved, 0), _events(back, 0), strict=True)
-    both = [(m, b) for m, b in pairs if m is not None and b is not None]
-    found = flips([b for _, b in both], [m for m, _ in both])
+    found = _flips(_events(back, 0), _events(moved, 0), moved.clusters)
     return replace(
         rate_evidence(moved if among is None else _among(moved, among), over=0, scope=scope),
         unit="share of replies" if among is None else f"share of {among.name}",
-        p=found.p_value if both else None,
-        details={moved.name: found.gained, back.name: found.lost},
+        p=None if found is None else found.p_value,
+        details=_both_ways(found, moved.name, back.name),
     )
 
 
@@ -130,11 +128,9 @@ def _among(sample: Sample, among: Sample) -> Sample:
 
 
 def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = "") -> Evidence:
-    """By how much the share over a threshold rose from base to tuned, paired by member.
-
-    `p` is McNemar's exact test of the members that crossed the threshold.
-    """
-    pairs = list(zip(_events(base, over), _events(tuned, over), strict=True))
+    """By how much the share over a threshold rose from base to tuned, paired by member."""
+    before, after = _events(base, over), _events(tuned, over)
+    pairs = list(zip(before, after, strict=True))
 
     def estimate(fill: bool | None) -> Estimate:
         members = [
@@ -148,8 +144,8 @@ def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = ""
             _several(c for _, _, c in members),
         )
 
-    both = [(b, t) for b, t in pairs if b is not None and t is not None]
-    missing = len(pairs) - len(both)
+    missing = sum(b is None or t is None for b, t in pairs)
+    changed = _flips(before, after, tuned.clusters)
     found, highest, lowest = _three(estimate, False, True, missing=missing > 0)
     reasons = {**base.unsupported, **tuned.unsupported}
     return Evidence(
@@ -159,9 +155,32 @@ def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = ""
         highest=highest,
         lowest=lowest,
         unsupported={next(iter(reasons)): missing} if missing else {},
-        p=flips([b for b, _ in both], [t for _, t in both]).p_value if both else None,
+        p=None if changed is None else changed.p_value,
         scope=scope,
+        details=_both_ways(changed, "risen", "fallen"),
     )
+
+
+def _flips(
+    before: Sequence[bool | None], after: Sequence[bool | None], clusters: Sequence[str]
+) -> Flips | None:
+    """The flips of the members that were judged on both sides; None if there are none."""
+    judged = [
+        (b, a, cluster)
+        for b, a, cluster in zip(before, after, clusters, strict=True)
+        if b is not None and a is not None
+    ]
+    if not judged:
+        return None
+    return flips(*([row[place] for row in judged] for place in range(3)))
+
+
+def _both_ways(found: Flips | None, moved: str, back: str) -> dict[str, Any]:
+    """How many members moved, how many the opposite way, and the difference."""
+    if found is None:
+        return {}
+    net = found.gained - found.lost
+    return {moved: found.gained, back: found.lost, "moved": moved, "opposite": back, "net": net}
 
 
 def _three(

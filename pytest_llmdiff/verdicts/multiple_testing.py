@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,15 @@ def adjust(rows: Iterable[Mapping[str, Any]]) -> None:
     for verdict in verdicts:
         verdict["adjusted"] = None
     if tested:
-        from pytest_llmdiff.verdicts.estimates import adjusted
-
         values = adjusted([verdict["p"] for verdict in tested])
         for verdict, value in zip(tested, values, strict=True):
             verdict["adjusted"] = value
+
+
+def adjusted(p_values: Sequence[float]) -> list[float]:
+    """The p-values adjusted by Benjamini and Hochberg (1995), in the given order."""
+    found, least = [0.0] * len(p_values), 1.0
+    largest_first = sorted(range(len(p_values)), key=p_values.__getitem__, reverse=True)
+    for rank, index in zip(range(len(p_values), 0, -1), largest_first, strict=True):
+        found[index] = least = min(least, p_values[index] * (len(p_values) / rank))
+    return found
