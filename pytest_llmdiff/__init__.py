@@ -28,8 +28,8 @@ if TYPE_CHECKING:
         ScorerError,
     )
     from pytest_llmdiff.explain.attention.values import AttentionMap
+    from pytest_llmdiff.explain.attribution.agreement import Agreement
     from pytest_llmdiff.explain.attribution.values import (
-        Agreement,
         Attribution,
         MethodAttribution,
         SideAttribution,
@@ -82,12 +82,8 @@ _HOMES = {
         "ScorerError",
     ),
     "explain.attention.values": ("AttentionMap",),
-    "explain.attribution.values": (
-        "Agreement",
-        "Attribution",
-        "MethodAttribution",
-        "SideAttribution",
-    ),
+    "explain.attribution.agreement": ("Agreement",),
+    "explain.attribution.values": ("Attribution", "MethodAttribution", "SideAttribution"),
     "explain.carriers": ("Carriers", "Part"),
     "explain.training.values": ("Influence", "Influences"),
     "measures.attention.maps": ("attention_map",),

@@ -172,7 +172,8 @@ def _flips(
     ]
     if not judged:
         return None
-    return flips(*([row[place] for row in judged] for place in range(3)))
+    sides = [b for b, _, _ in judged], [a for _, a, _ in judged]
+    return flips(*sides, [cluster for _, _, cluster in judged])
 
 
 def _both_ways(found: Flips | None, moved: str, back: str) -> dict[str, Any]:

@@ -77,5 +77,5 @@ def sign_flip_p(changes: Sequence[int]) -> float:
             for number, share in zip(chosen, shares, strict=True):
                 chances[number * size :] += share * before[: rarer + 1 - number * size]
         else:  # the first and largest group
-            chances[:: size][: len(shares)] = before[0] * shares
+            chances[::size][: len(shares)] = before[0] * shares
     return min(1.0, 2 * math.fsum(chances))

@@ -389,11 +389,6 @@ def test_skewness_is_that_of_scipy(values: list[float]) -> None:
     assert found.skewness == pytest.approx(theirs, abs=1e-6)
 
 
-def test_adjusted_values_are_those_of_benjamini_and_hochberg() -> None:
-    assert adjusted([]) == []
-    assert adjusted([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.16 / 3, 0.16 / 3, 0.5])
-
-
 # Planning
 
 

@@ -34,7 +34,7 @@ Value = Callable[[Mask], float]
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
-    """A score for each word, and its standard error if the method draws permutations."""
+    """A score for each word, and its standard error if the method draws coalitions."""
 
     scores: tuple[float, ...]
     errors: tuple[float, ...] | None = None
@@ -72,11 +72,13 @@ def shares(method: str, value: Value, count: int, samples: int, seed: int) -> Sh
     if method == "shapley" and every:
         return _exact(value, count)
     require_captum(f"the method {method}")
-    with _seeded(seed), third_party_warnings_ignored():
+    with third_party_warnings_ignored():
         if method == "shapley":
-            return _permuted(value, count, max(2, samples // count))
-        regression = _lime if method == "lime" else _enumerated if every else _kernel
-        return Shares(scores=regression(value, count, samples))
+            with _seeded(seed):
+                return _permuted(value, count, max(2, samples // count))
+        if method == "kernel-shap" and every:
+            return Shares(scores=_enumerated(value, count), errors=(0.0,) * count)
+        return _drawn(_lime if method == "lime" else _kernel, value, count, samples, seed)
 
 
 def _left_out(value: Value, count: int) -> Shares:
@@ -120,6 +122,27 @@ def _permuted(value: Value, count: int, permutations: int) -> Shares:
     )
 
 
+def _drawn(
+    regression: Callable[[Value, int, int], tuple[float, ...]],
+    value: Value,
+    count: int,
+    samples: int,
+    seed: int,
+) -> Shares:
+    """Scores of a regression over drawn coalitions.
+
+    The same seed draws the same first half again. The scores from all coalitions are about the mean
+    of those from both halves, so they differ from the first half's by as much as from the truth: a
+    standard error, which is taken over all words.
+    """
+    with _seeded(seed):
+        scores = regression(value, count, samples)
+    with _seeded(seed):
+        half = regression(value, count, samples // 2)
+    error = math.sqrt(fmean((a - b) ** 2 for a, b in zip(scores, half, strict=True)))
+    return Shares(scores=scores, errors=(error,) * count)
+
+
 def _kernel(value: Value, count: int, samples: int) -> tuple[float, ...]:
     """KernelSHAP over drawn coalitions (Lundberg & Lee 2017, arXiv 1705.07874)."""
     from captum.attr import KernelShap
@@ -127,7 +150,7 @@ def _kernel(value: Value, count: int, samples: int) -> tuple[float, ...]:
     return _attributed(KernelShap(_forward(value, count)), count, samples)
 
 
-def _enumerated(value: Value, count: int, samples: int) -> tuple[float, ...]:  # noqa: ARG001
+def _enumerated(value: Value, count: int) -> tuple[float, ...]:
     """KernelSHAP over all coalitions, each once with its weight: there is no sampling error."""
     import torch
     from captum._utils.models.linear_model import SkLearnLinearRegression

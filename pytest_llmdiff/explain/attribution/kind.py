@@ -16,7 +16,7 @@ from pytest_llmdiff.explain.kind import Kind, Sources
 TERMS = Terms(most_words=40)  # each word costs a pass of both models
 WORDS = 3  # in a line
 LONGEST = 24  # columns of a word, or of several that were left out together
-LEAST = 0.05  # nats below which a line leaves a word out
+LEAST = 0.05  # nats below which a line leaves a word out, and a mark is paler
 
 
 def _compute(sources: Sources, comparison: Comparison) -> Attribution | None:
@@ -66,7 +66,8 @@ def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
     row, names = comparison["words"], comparison["sides"]
     # Scores that are not finite are null in JSON.
     scores = [(*place, base or 0.0, tuned or 0.0) for *place, base, tuned in row["scores"]]
-    most = max((abs(x) for *_, base, tuned in scores for x in (base, tuned)), default=0.0)
+    # At least what a line names, so that rounding alone leaves no marks.
+    most = max([LEAST, *(abs(x) for *_, base, tuned in scores for x in (base, tuned))])
     for side, name in reversed(list(enumerate(names))):
         yield words(
             f"Words of the prompt, for {name}",
@@ -90,7 +91,7 @@ def _marked(
     for _, start, end, *both in scores:
         if start > done:
             yield [text[done:start]]
-        heat = round(STEPS * abs(both[side]) / most) if most else 0
+        heat = round(STEPS * abs(both[side]) / most)
         yield [text[start:end], heat, both[side] < 0, f"{both[side]:+.3g}"]
         done = end
     if text[done:]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations
-from statistics import StatisticsError, correlation
 
 from pytest_llmdiff.data.text.words import Word
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.explain.attribution.agreement import Agreement, agreements
 from pytest_llmdiff.explain.attribution.coalitions import LEAVE_ONE_OUT, SAMPLED
 
 GRADIENTS = ("integrated-gradients", "input-x-gradient")
 METHODS = (LEAVE_ONE_OUT, *SAMPLED, *GRADIENTS)
 MEASURED = ("tuned", "base", "toxicity")  # or a callable
-TOP = 3  # strongest words, whose overlap between two methods is reported
 
 Measure = Callable[[str, str], float]  # of a prompt and the reply to it
 
@@ -56,7 +54,7 @@ class SideAttribution:
     """The score of each word under one model: how much it adds to the measured value.
 
     `whole` is the value with all words, `without` the value with none, left out as the method does
-    it. `errors` are the standard errors of sampling, if the method gives them.
+    it. `errors` are the standard errors of sampling, if the method samples.
     """
 
     scores: tuple[float, ...]
@@ -78,22 +76,6 @@ class MethodAttribution:
         """Tuned − base, by word: which words make the models differ."""
         pairs = zip(self.tuned.scores, self.base.scores, strict=True)
         return tuple(tuned - base for tuned, base in pairs)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Agreement:
-    """How far two methods agree on the order of the words: by their `base` scores, their `tuned`
-    scores, or the `change`.
-
-    `rank_correlation` is Spearman's, from -1 to 1; None if a method gives all words one score.
-    `top_overlap` is the share, 0 to 1, of the `top` strongest words that both have.
-    """
-
-    methods: tuple[str, str]
-    scores: str
-    rank_correlation: float | None
-    top: int
-    top_overlap: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,49 +102,4 @@ class Attribution:
     def agreement(self) -> tuple[Agreement, ...]:
         """For every two methods: by base scores, tuned scores and change. Agreement does not prove
         that they are right: methods can share a blind spot."""
-        return tuple(
-            _agreement(pair, scores)
-            for pair in combinations(self.methods, 2)
-            for scores in ("base", "tuned", "change")
-        )
-
-
-def _agreement(pair: tuple[MethodAttribution, MethodAttribution], scores: str) -> Agreement:
-    first, second = (_scores(method, scores) for method in pair)
-    top = min(TOP, len(first))
-    common = set(_strongest(first, top)) & set(_strongest(second, top))
-    return Agreement(
-        methods=(pair[0].method, pair[1].method),
-        scores=scores,
-        rank_correlation=rank_correlation(first, second),
-        top=top,
-        top_overlap=len(common) / top,
-    )
-
-
-def _scores(method: MethodAttribution, scores: str) -> tuple[float, ...]:
-    if scores == "change":
-        return method.change
-    return (method.base if scores == "base" else method.tuned).scores
-
-
-def _strongest(scores: Sequence[float], count: int) -> list[int]:
-    """Indices of the scores furthest from 0, the first of equal ones first."""
-    return sorted(range(len(scores)), key=lambda place: (-abs(scores[place]), place))[:count]
-
-
-def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Spearman's: Pearson's correlation of the ranks, where equal values share a rank. None if it
-    is undefined: fewer than two values, or all values of one side equal."""
-    try:
-        return correlation(_ranks(first), _ranks(second))
-    except StatisticsError:
-        return None
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    ordered = sorted(values)
-    return [
-        (ordered.index(value) + len(ordered) - 1 - ordered[::-1].index(value)) / 2
-        for value in values
-    ]
+        return agreements(self.methods)

@@ -28,7 +28,7 @@ class AttentionShift:
     Weights are multiplied by the norm of what they pass on (Kobayashi et al. 2020, arXiv
     2004.10102). A value that rounding alone can produce counts as 0; `details` has it as
     `measured`, beside the `noise`. `details` also has the divergence of the bare weights (`plain`),
-    the head that moved most, the means by layer, and for each side the entropy (bits) and the share
+    the head that moved most (None if it is rounding), the means by layer, and for each side the entropy (bits) and the share
     of the first token, the attention sink.
     """
 
@@ -90,11 +90,12 @@ def _head_text(shift: HeadShift) -> str:
 
 
 def _details(view: AttentionView) -> Mapping[str, Any]:
+    moved = view.shift > view.noise  # else the order of the heads is rounding
     return {
         "measured": view.shift,
         "noise": view.noise,
         "plain": view.plain,
-        "most_moved": _head_text(view.most_moved(1)[0]),
+        "most_moved": _head_text(view.most_moved(1)[0]) if moved else None,
         "base_entropy": view.entropy[0],
         "tuned_entropy": view.entropy[1],
         "base_sink": view.sink[0],

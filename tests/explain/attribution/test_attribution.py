@@ -23,7 +23,6 @@ from pytest_llmdiff.explain.attribution.values import (
     MethodAttribution,
     SideAttribution,
     Terms,
-    rank_correlation,
 )
 from tests.support.attribution import Lab
 from tests.support.engines import folder as folder
@@ -229,14 +228,6 @@ def test_agreement_is_reported_for_both_sides_and_the_change() -> None:
     assert found.by("two").tuned.scores[0] == 50
     (_, few, _) = made([1, 2], [2, 1]).agreement
     assert (few.rank_correlation, few.top, few.top_overlap) == (-1.0, 2, 1.0)
-
-
-def test_rank_correlation_is_scipys() -> None:
-    from scipy.stats import spearmanr
-
-    for first, second in (([1, 2, 2, 3, 9], [4, 4, 1, 0, 7]), ([0.1, -5, 3], [1, 1, 2])):
-        assert rank_correlation(first, second) == pytest.approx(spearmanr(first, second).statistic)
-    assert rank_correlation([1.0], [2.0]) is None
 
 
 @pytest.mark.parametrize(
