@@ -47,6 +47,9 @@ class Question:
     other way (`opposite` is 1); with `among` as well, only members whose `among` is 1 count.
     `known` is added to the details of a verdict on a set. `packaged` says that the probes are those
     of a ready-made suite.
+
+    `change` is asked instead if the limit comes from a baseline: of a level, such as the toxicity
+    of a reply, it is the paired change from the base's, of which an unchanged reply has none.
     """
 
     view: View
@@ -59,12 +62,14 @@ class Question:
     known: Mapping[str, Any] = field(default_factory=dict)
     source: str = GIVEN
     packaged: bool = False
+    change: Question | None = None
 
     @property
     def views(self) -> tuple[View, ...]:
         """All views that it needs of a set."""
         others = (self.base, self.opposite, self.among)
-        return (self.view, *(view for view in others if view is not None))
+        changed = () if self.change is None else self.change.views
+        return (self.view, *(view for view in others if view is not None), *changed)
 
     @property
     def limited(self) -> bool:
@@ -112,6 +117,15 @@ def _check_limit(limit: object) -> None:
         )
 
 
+def _asked(questions: Sequence[Question], run: Run | None) -> list[Question]:
+    """What this run judges: changes where the limits are a baseline's. A calibrating run judges
+    nothing, and measures each quantity once."""
+    if run is not None and run.settings.calibrating:
+        questions = [replace(each, at_most=None, at_least=None, source=GIVEN) for each in questions]
+    asked = [each if each.limited else each.change or each for each in questions]
+    return [each for place, each in enumerate(asked) if each not in asked[:place]]
+
+
 # One comparison
 
 
@@ -122,7 +136,7 @@ def _settle_one(comparison: Comparison, metric: Metric, questions: Sequence[Ques
     check_answered(metric, [comparison])
     (measurement,) = metric.measure([comparison])
     verdicts = []
-    for question in questions:
+    for question in _asked(questions, comparison.run):
         m = question.view.of(measurement)
         if question.limited:
             at_most, at_least = question.at_most, question.at_least
@@ -152,11 +166,7 @@ def _judged_by_baseline(comparison: Comparison, metric: Metric, m: Measurement) 
     if noise is None:
         return replace(judge(m)[0], why=source)
     (verdict,) = judge(m, at_most=noise.limit, source=source)
-    if verdict.outcome == "not judged":
-        return replace(verdict, noise=noise.reaches)
-    p = noise.exceedance(verdict.measurement.value)
-    chance = noise.exceedance(math.nextafter(noise.limit, math.inf))
-    return replace(verdict, p=p, chance=chance, noise=noise.reaches)
+    return replace(verdict, noise=noise.reaches, chance=noise.chance)
 
 
 def _limit(run: Run | None, metric: Metric, measure: str, digest: str) -> tuple[Noise | None, str]:
@@ -184,19 +194,23 @@ def _settle_set(
     samples = dict(zip(views, gather(metric, members_of(subject), views), strict=True))
     scope = subject.scope if isinstance(subject, Comparisons) else ""
     judged = []
-    for question in questions:
+    run = next(iter(samples.values())).run
+    for question in _asked(questions, run):
         sample = samples[question.view]
         evidence = _evidence(question, samples, scope)
         at_most, at_least, source = question.at_most, question.at_least, question.source
         noise = None
         if not question.limited:
-            noise, source = _limit(sample.run, metric, evidence.label, sample.digest)
+            noise, source = _limit(run, metric, evidence.label, sample.digest)
             at_most = None if noise is None else noise.limit
-        reaches = None if noise is None else noise.reaches
+        reaches, chance = (None, None) if noise is None else (noise.reaches, noise.chance)
         why = source if at_most is None and at_least is None else ""
         judged += [
             (
-                replace(verdict, why=why, p=evidence.p, noise=reaches, packaged=question.packaged),
+                replace(
+                    verdict, why=why, p=evidence.p, noise=reaches, chance=chance,
+                    packaged=question.packaged,
+                ),
                 sample,
             )
             for verdict in judge_set(evidence, at_most=at_most, at_least=at_least, source=source)

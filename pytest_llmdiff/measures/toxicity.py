@@ -101,7 +101,7 @@ def assert_toxicity(
             how much on average.
         over: for a set, judge shares instead of means: `at_most` limits the share of tuned replies
             whose toxicity is above this value (0 to 1), `rise_at_most` the rise of that share over
-            the base's.
+            the base's. Without either limit, the baseline's is for the rise.
         scorer: a scorer to use instead of the run's, as in `--llmdiff-toxicity` or an object.
 
     Raises:
@@ -113,14 +113,23 @@ def assert_toxicity(
     __tracebackhide__ = True
     questions = []
     if at_most is not None or rise_at_most is None:
-        questions.append(Question(view=TOXICITY, at_most=at_most, over=over))
-    if rise_at_most is not None and over is None:
-        questions.append(Question(view=RISE, at_most=rise_at_most))
-    elif rise_at_most is not None:
-        questions.append(
-            Question(view=TOXICITY, base=BASE_TOXICITY, at_most=rise_at_most, over=over)
-        )
+        questions.append(level_question(at_most=at_most, over=over))
+    if rise_at_most is not None:
+        questions.append(rise_question(at_most=rise_at_most, over=over))
     settle(subject, Toxicity(scorer=scorer), questions)
+
+
+def level_question(*, at_most: float | None, over: float | None) -> Question:
+    """The toxicity of the tuned replies, or the share of those over a value."""
+    change = rise_question(at_most=None, over=over)
+    return Question(view=TOXICITY, at_most=at_most, over=over, change=change)
+
+
+def rise_question(*, at_most: float | None, over: float | None) -> Question:
+    """The rise of the toxicity over the base's, or of the share of those over a value."""
+    if over is None:
+        return Question(view=RISE, at_most=at_most)
+    return Question(view=TOXICITY, base=BASE_TOXICITY, at_most=at_most, over=over)
 
 
 @overload

@@ -48,7 +48,7 @@ class AllowedChanges:
         """Where helpers that are given no limit take it from."""
         if self._settings.baseline is None or self._settings.calibrating:
             return None
-        from pytest_llmdiff.verdicts.baseline import read_baseline
+        from pytest_llmdiff.verdicts.baseline_file import read_baseline
 
         return read_baseline(self._settings.baseline)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,20 @@ from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.plugin.allowed import conditions_of
 from pytest_llmdiff.plugin.session import Session
 from pytest_llmdiff.verdicts.baseline import (
+    CHANCE,
     Baseline,
     Noise,
     role_of,
+    set_noise,
     single_noise,
-    write_baseline,
 )
+from pytest_llmdiff.verdicts.baseline_file import write_baseline
 from pytest_llmdiff.verdicts.intervals import MIN_UNITS
 from pytest_llmdiff.verdicts.sides import NO_METHOD
 from pytest_llmdiff.verdicts.verdict import label
+
+# Makes the noise of a measure, given the limit's share of the chance.
+Makes = partial[Noise]
 
 
 def write_calibration(session: Session, path: Path) -> list[str]:
@@ -32,7 +39,10 @@ def write_calibration(session: Session, path: Path) -> list[str]:
     if failed:
         more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
         return [f"baseline: nothing was written, since {failed[0]}{more} failed"]
-    noises, notes = measured_noise(session.rows.values(), session.settings.margin)
+    settings = session.settings
+    noises, notes = measured_noise(
+        session.rows.values(), settings.margin, temperature=settings.temperature
+    )
     tests: dict[str, dict[str, Noise]] = {}
     for (case, measure), noise in noises.items():
         tests.setdefault(case, {})[measure] = noise
@@ -48,66 +58,105 @@ def write_calibration(session: Session, path: Path) -> list[str]:
     measured = {measure.partition(" [")[0] for measures in tests.values() for measure in measures}
     notes += [
         f"  a margin for {name!r} was given, but no test measures that"
-        for name in session.settings.margin
+        for name in settings.margin
         if name not in measured
     ]
     return lines + notes
 
 
 def measured_noise(
-    rows: Any, margins: Mapping[str, float]
+    rows: Iterable[Mapping[str, Any]], margins: Mapping[str, float], *, temperature: float
 ) -> tuple[dict[tuple[str, str], Noise], list[str]]:
-    """The noise by test and measure, and a note on each measure without a limit."""
-    found: dict[tuple[str, str], Noise] = {}
+    """The noise by test and measure, and notes on each that has no limit, or an uncertain one.
+
+    `temperature` is that of replies whose probe has none of its own.
+    """
+    found: dict[tuple[str, str], Makes] = {}
     without: dict[tuple[str, str], str] = {}
-    for case, measure, noise in _noises(rows, margins):
-        if isinstance(noise, str):
-            without[case, measure] = noise
-        elif found.setdefault((case, measure), noise) != noise:
+    for case, measure, makes in _measured(rows, margins, temperature):
+        if isinstance(makes, str):
+            without[case, measure] = makes
+        elif _unlike(found.setdefault((case, measure), makes), makes):
             # In two formats, say, or with different probes: one limit cannot hold for both.
             without[case, measure] = "the test measures it in several ways; give the limit there"
-    found = {key: noise for key, noise in found.items() if key not in without}
+    found = {key: makes for key, makes in found.items() if key not in without}
+    noises = {key: makes(share=CHANCE / len(found)) for key, makes in found.items()}
     notes = [
         f"  no limit for {measure} of {case}: {why}" for (case, measure), why in without.items()
     ]
-    return found, notes
+    notes += [
+        f"  {measure} of {case}: how often an unchanged model breaks limit {noise.limit:.4g} is "
+        f"unknown; {noise.lacks}"
+        for (case, measure), noise in noises.items()
+        if noise.lacks
+    ]
+    return noises, notes
 
 
-def _noises(rows: Any, margins: Mapping[str, float]) -> Iterator[tuple[str, str, Noise | str]]:
-    """Test, measure, and the noise, or the reason why there is no limit."""
-    singles: dict[tuple[str, str], tuple[list[float], list[str]]] = {}
+def _unlike(one: Makes, other: Makes) -> bool:
+    return (one.args, one.keywords) != (other.args, other.keywords)
+
+
+def _measured(
+    rows: Iterable[Mapping[str, Any]], margins: Mapping[str, float], temperature: float
+) -> Iterator[tuple[str, str, Makes | str]]:
+    """Test, measure, and what makes its noise once the number of limits is known, or the reason why
+    there is no limit."""
+    singles: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
-        for measure, found in row["values"].items():
-            values, probes = singles.setdefault((row["case"], measure), ([], []))
-            values += (value for value in found["values"] if math.isfinite(value))
-            probes += found["probes"]
+        if not row["noise"]:
+            continue
+        own = row["noise"]["temperatures"]
+        sampled = any((temperature if t is None else t) > 0 for t in own)
+        for measure, kept in row["noise"]["singles"].items():
+            known = singles.setdefault(
+                (row["case"], measure),
+                {"values": [], "questions": [], "probes": [], "sampled": False},
+            )
+            known["sampled"] |= sampled
+            judged = [math.isfinite(value) for value in kept["values"]]
+            for name in ("values", "questions"):
+                known[name] += compress(kept[name], judged)
+            known["probes"] += kept["probes"]
         for verdict in row["verdicts"]:
             if verdict["set"] is not None:
-                yield row["case"], *_of_set(verdict, margins)
-    for (case, measure), (values, probes) in singles.items():
-        if values:
-            yield case, measure, single_noise(values, margins.get(measure, 0.0), probes)
+                moved = row["noise"]["moved"]
+                yield row["case"], *_of_set(verdict, margins, moved, sampled=sampled)
+    for (case, measure), known in singles.items():
+        if known["values"]:
+            margin = margins.get(measure, 0.0)
+            yield case, measure, partial(single_noise, **known, margin=margin)
         else:
             yield case, measure, "the scorer could not judge any of its probes"
 
 
-def _of_set(verdict: Mapping[str, Any], margins: Mapping[str, float]) -> tuple[str, Noise | str]:
+def _of_set(
+    verdict: Mapping[str, Any],
+    margins: Mapping[str, float],
+    moved: Mapping[str, int],
+    *,
+    sampled: bool,
+) -> tuple[str, Makes | str]:
     found = verdict["set"]
     measure = label(verdict["name"], found["scope"])
-    high = found["high"]
+    low, high = found["low"], found["high"]
     few = found["clusters"] < MIN_UNITS or found["method"].startswith(NO_METHOD)
-    if high is None or few or found["unsupported"] or found["not_finite"]:
-        why = f"a set of {found['judged']} judged probes is too small for a bound"
-        if found["unsupported"]:
-            why = f"the scorer could not judge {found['unsupported']} of its probes"
-        return measure, why
-    margin = margins.get(verdict["name"], 0.0)
-    return measure, Noise(
-        limit=high + margin,
-        reaches=high,
-        margin=margin,
+    if found["unsupported"]:
+        return measure, f"the scorer could not judge {found['unsupported']} of its probes"
+    if low is None or high is None or few or found["not_finite"]:
+        return measure, (
+            f"a set of {found['judged']} judged probes ({found['clusters']} questions) is too "
+            f"small for a bound: {found['method']}"
+        )
+    return measure, partial(
+        set_noise,
+        low,
+        high,
+        sampled=sampled,
+        moved=moved[measure],
+        questions=found["clusters"],
         count=found["judged"],
         spread=found["spread"],
-        questions=found["clusters"],
-        probes=(found["probes"],),
+        margin=margins.get(verdict["name"], 0.0),
+        probes=found["probes"],
     )

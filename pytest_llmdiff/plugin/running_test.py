@@ -29,7 +29,7 @@ class RunningTest:
         item.user_properties[:] = [
             entry for entry in item.user_properties if not entry[0].startswith(PROPERTY)
         ]
-        self.kept = RowBuilder(all_values=settings.calibrating, all_comparisons=settings.accept)
+        self.kept = RowBuilder(calibrating=settings.calibrating, all_comparisons=settings.accept)
 
     @property
     def case(self) -> str:

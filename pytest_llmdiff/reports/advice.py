@@ -76,10 +76,18 @@ _BROKEN: Sequence[tuple[tuple[str, ...], str]] = (
     ),
 )
 
+# Measures whose outcomes moved both ways, with no more of them to the worse than to the better.
+_BALANCED = (
+    "outcomes moved both ways, and no more were lost than gained: the tuned model is not worse on "
+    "balance, but it differs; read the lost ones before changing the training"
+)
+
 
 def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iterator[str]:
     """What to do, first things first; `counts` has the number of tests by outcome."""
-    broken = {v["name"] for r in rows for v in r["verdicts"] if v["outcome"] == "regressed"}
+    regressed = [v for r in rows for v in r["verdicts"] if v["outcome"] == "regressed"]
+    balanced = [v for v in regressed if v["set"] and v["details"].get("net", 1) <= 0]
+    broken = {v["name"] for v in regressed if v not in balanced}
     if _all_same(rows):
         yield (
             "every reply equals the base's: is it the right adapter, and does it change anything? "
@@ -88,6 +96,8 @@ def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iter
     wanted = {next((hint for beginnings, hint in _BROKEN if name.startswith(beginnings)), None)
               for name in broken}  # fmt: skip
     yield from (hint for _, hint in _BROKEN if hint in wanted)
+    if balanced:
+        yield _BALANCED
     if counts["inconclusive"]:
         needed = [
             v["decides"] for row in rows for verdict in row["verdicts"]

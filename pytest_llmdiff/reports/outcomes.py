@@ -14,7 +14,7 @@ import pytest
 # model or scorer was unavailable).
 Kind = Literal["passed", "regressed", "inconclusive", "not judged", "failed", "error", "skipped"]
 DIED = "???"  # plugins report this phase for a test whose process died
-FACTS = ("verdicts", "comparisons", "compared", "same", "many", "values", "case", "target")
+FACTS = ("verdicts", "comparisons", "compared", "same", "many", "noise", "case", "target")
 KINDS: tuple[Kind, ...] = (
     "passed", "regressed", "inconclusive", "not judged", "failed", "error", "skipped",
 )  # fmt: skip
@@ -30,7 +30,7 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
         file, line, _ = report.location
         row = rows[report.nodeid] = {
             "test": report.nodeid, "phases": {}, "message": None, "verdicts": [],
-            "comparisons": [], "compared": 0, "same": 0, "many": {}, "values": {}, "case": "",
+            "comparisons": [], "compared": 0, "same": 0, "many": {}, "noise": {}, "case": "",
             "target": "", "file": file.replace(os.sep, "/"),
             "line": None if line is None else line + 1,
         }  # fmt: skip

@@ -27,13 +27,13 @@ class RowBuilder:
     """Builds the row of one test, in bounded memory however many prompts it compares.
 
     It keeps the worst verdicts of each measure: those that failed, then those nearest to their
-    limit. It keeps the first comparisons, and those of the kept verdicts. With `all_values` it also
-    keeps the values of single comparisons and the digests of their probes; with `all_comparisons`
-    it drops no comparison.
+    limit. It keeps the first comparisons, and those of the kept verdicts. With `calibrating` it
+    also keeps what limits are made of: the values of single comparisons with their probes, and in
+    how many questions of a set anything moved; with `all_comparisons` it drops no comparison.
     """
 
-    def __init__(self, *, all_values: bool = False, all_comparisons: bool = False) -> None:
-        self._all = all_values
+    def __init__(self, *, calibrating: bool = False, all_comparisons: bool = False) -> None:
+        self._calibrating = calibrating
         self._most = math.inf if all_comparisons else KEPT  # comparisons
         self._compared = self._same = self._judged = 0
         self._shown: list[dict[str, Any]] = []
@@ -41,7 +41,9 @@ class RowBuilder:
         self._worst: dict[str, list[tuple[float, float, int, _Judged]]] = {}
         # Eight bytes a value, for the median of all.
         self._values: dict[str, array[float]] = {}
-        self._digests: dict[str, list[str]] = {}
+        self._singles: dict[str, dict[str, list[Any]]] = {}
+        self._moved: dict[str, int] = {}
+        self._temperatures: set[float | None] = set()
         self._regressed: Counter[str] = Counter()
 
     def show(self, comparison: Comparison, leak: Callable[[], Leak | None]) -> None:
@@ -49,6 +51,8 @@ class RowBuilder:
         # Equal replies are the goal of parity tests, and say nothing about the tuning.
         tuning = comparison.sides == ("base", "tuned")
         self._same += tuning and comparison.base.text == comparison.tuned.text
+        if self._calibrating:
+            self._temperatures.add(comparison.probe.generation.get("temperature"))
         if len(self._shown) < self._most:
             self._shown.append(comparison_row(comparison, leak()))
 
@@ -66,8 +70,8 @@ class RowBuilder:
         self._regressed[name] += verdict.outcome == "regressed"
         values = self._values.setdefault(name, array("d"))
         values.append(value)
-        if self._all and comparison is not None:
-            self._digests.setdefault(name, []).append(comparison.probe.digest)
+        if self._calibrating:
+            self._keep_noise(comparison, verdict)
         judged = _Judged(comparison, verdict, sample)
         place = SEVERITY[verdict.outcome], _excess(verdict), -self._judged
         worst = self._worst.setdefault(name, [])
@@ -76,6 +80,16 @@ class RowBuilder:
         elif place > worst[0][:3]:
             heapq.heapreplace(worst, (*place, judged))
         return not self._many(name)
+
+    def _keep_noise(self, comparison: Comparison | None, verdict: Verdict) -> None:
+        if verdict.evidence is not None:
+            self._moved[verdict.evidence.label] = verdict.evidence.moved
+        elif comparison is not None:
+            name = verdict.measurement.name
+            kept = self._singles.setdefault(name, {"values": [], "probes": [], "questions": []})
+            kept["values"].append(verdict.measurement.value)
+            kept["probes"].append(comparison.probe.digest)
+            kept["questions"].append(comparison.probe.question)
 
     @property
     def inconclusive(self) -> list[str]:
@@ -107,10 +121,15 @@ class RowBuilder:
                 for *_, judged in kept
             ],
             "many": {name: self._figures(name) for name in self._worst if self._many(name)},
-            "values": {
-                name: {"values": list(self._values[name]), "probes": digests}
-                for name, digests in self._digests.items()
-            },
+            "noise": self._noise() if self._calibrating else {},
+        }
+
+    def _noise(self) -> dict[str, Any]:
+        """By measure, and the temperatures of the replies; None is that of the run."""
+        return {
+            "singles": self._singles,
+            "moved": self._moved,
+            "temperatures": list(self._temperatures),
         }
 
     @staticmethod

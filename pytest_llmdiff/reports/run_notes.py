@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_llmdiff.data.text.printing import number, printable, shortened
+from pytest_llmdiff.data.text.printing import counted, number, printable, shortened
 from pytest_llmdiff.reports.order import short
 from pytest_llmdiff.reports.run_facts import RunFacts
 from pytest_llmdiff.verdicts.multiple_testing import Chance
@@ -23,10 +23,23 @@ def run_notes(facts: RunFacts) -> Iterator[str]:
 
 
 def chance_lines(chance: Chance) -> Iterator[str]:
-    if chance.verdicts:
+    """How likely noise alone turns the run red."""
+    if not chance.verdicts:
+        return
+    judged = (
+        f"{counted(chance.verdicts, 'verdict')} under {counted(chance.limits, 'calibrated limit')}"
+    )
+    known = chance.limits - chance.unknown
+    if known:
         yield (
-            f"chance: of {chance.verdicts} single-probe verdicts under calibrated limits, noise "
-            f"alone would fail at most {number(round(chance.expected, 2))}"
+            "chance: an unchanged model would turn this run red with a probability of at most "
+            f"{number(round(chance.probability, 3))} ({judged})"
+        )
+    if chance.unknown:
+        which = f"{chance.unknown} of them" if known else "all of them"
+        yield (
+            f"chance: {judged}; how often an unchanged model breaks {which} is unknown, since the "
+            "calibration saw too little noise: --llmdiff-calibrate says what each needs"
         )
 
 

@@ -59,6 +59,26 @@ def judged_of(held: Mapping[str, Any]) -> str:
     return f"{held['judged']} of {held['judged'] + missing}" if missing else str(held["judged"])
 
 
+def balance_of(details: Mapping[str, Any], among: int) -> str:
+    """Of a set whose outcomes can move both ways: how many did either way, of how many that could,
+    and the difference. Empty for other measures."""
+    if "net" not in details:
+        return ""
+    moved, back, net = details["moved"], details["opposite"], details["net"]
+    noun, _, way = moved.rpartition(" ")
+    other = back.rpartition(" ")[2]
+    difference = f"{abs(net)} {way if net > 0 else other}" if net else "0"
+    return (
+        f"{noun + 's: ' if noun else ''}{details[moved]} of {among} {way}, {details[back]} others "
+        f"{other}: net {difference}"
+    )
+
+
+def both_ways_of(verdict: Mapping[str, Any]) -> str:
+    """`balance_of` a verdict's row."""
+    return balance_of(verdict["details"], verdict["set"]["judged"]) if verdict["set"] else ""
+
+
 def phrase_of(verdict: Mapping[str, Any]) -> str:
     """One line, such as `toxicity 0.90, limit 0.20`."""
     if verdict["outcome"] == "not judged":
@@ -68,4 +88,6 @@ def phrase_of(verdict: Mapping[str, Any]) -> str:
         word = "limit" if verdict["bound"] == "at_most" else "at least"
         limit = f", {word} {numbers_of(verdict)[1]}"
     interval = f" ({interval_of(verdict)})" if verdict["set"] else ""
-    return f"{measure_of(verdict)} {value_of(verdict)}{interval}{limit}"
+    both = both_ways_of(verdict)
+    balance = f"; {both}" if both else ""
+    return f"{measure_of(verdict)} {value_of(verdict)}{interval}{limit}{balance}"

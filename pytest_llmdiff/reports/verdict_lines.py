@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from pytest_llmdiff.data.text.printing import counted, number, numbers_beside, printable
-from pytest_llmdiff.reports.verdict_cells import INTERVAL
+from pytest_llmdiff.reports.verdict_cells import INTERVAL, balance_of
 from pytest_llmdiff.verdicts.intervals import TAIL_UNITS
 from pytest_llmdiff.verdicts.verdict import Evidence, Verdict
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NO_LIMIT = {
     "semantic drift": "at_most=0.3",
     "divergence": "at_most=0.5",
-    "toxicity": "at_most=0.2 or rise_at_most=0.1",
+    "toxicity rise": "at_most=0.2 or rise_at_most=0.1",
     "refusal gained": "gained_at_most=0",
     "refusal gained rate": "gained_at_most=0.1",
     "refusal lost": "lost_at_most=0",
@@ -71,6 +71,8 @@ def _set_text(verdict: Verdict, evidence: Evidence) -> str:
         f"{printable(evidence.label)} of {counted(estimate.n, 'comparison')}{more}: "
         f"{value}, {INTERVAL} {low} to {high}"
     )
+    if both := balance_of(m.details, estimate.n):
+        text += f" ({both})"
     if evidence.not_finite:
         return f"{text}; {evidence.not_finite} values are not numbers, so no limit is kept"
     if verdict.outcome == "no limit":

@@ -1,35 +1,49 @@
-"""Baselines: how far the base differs from itself (noise), and the resulting limits, in a file."""
+"""Baselines: how far the base differs from itself (noise), and the limits that follow.
+
+The limits are for the run as a whole: an unchanged model is to break any of them in at most
+`CHANCE` of all runs, and each of them has an equal share of that.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Context
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pytest_llmdiff.data.files.strict_json import unique_keys
-from pytest_llmdiff.errors import ConfigError
+# How likely an unchanged model may break a limit of the run.
+CHANCE = 0.05
+# Margin that every limit has beyond the noise, in the unit of its measure (nats per token, cosine
+# distance, probability, share): smaller changes are rounding on another machine.
+LEAST = 1e-3
+# The largest values that show how fast the noise of single probes falls off, one per question. They
+# are few, so that what lies below the tail does not matter.
+TAIL = 10
+# A limit for single probes is at most this many times the largest noise. Only tails heavier than
+# Cauchy's would need more.
+FARTHEST = 20.0
+# Upper bound of a set in another run, in widths of its interval above this run's: the normal theory
+# of a difference of two estimates, and a term for skewed noise that few questions show. Chosen by
+# simulation (benchmarks/calibration.py).
+SKEWED = 6.0
+FEWEST_MOVED = 9  # with fewer the term for skewness grows no more
 
-SCHEMA = "pytest-llmdiff-baseline/1"
-# The limit for single probes: the value that one in a hundred exceeds by noise.
-QUANTILE = 0.99
-# Values of a test's noise that the file keeps, evenly spaced in their order.
-POINTS = 100
 Role = Literal["embedder", "toxicity"] | None
 Conditions = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """The noise of one measure in one test, and the limit: what the noise reaches, plus a margin.
+    """The noise of one measure in one test, and the limit: what the noise reached, plus a margin.
 
-    For single probes, `points` are the sorted values, or `POINTS` of all `count`, and the noise
-    reaches a quantile of them. A set has no points: its noise reaches the upper bound of the mean
-    (or rate), and `spread` is the standard deviation over its `questions`. `probes` are digests:
+    The noise of single probes reaches the largest of their `count` values, that of a set the upper
+    bound of its mean (or rate). `moved` of the `questions` had any noise. `chance` is how likely at
+    most an unchanged model breaks the limit anywhere in the test; None if too little noise was seen
+    to know. `spread` of a set is the standard deviation over its questions. `probes` are digests:
     one for each probe, or one for the whole set.
     """
 
@@ -37,27 +51,28 @@ class Noise:
     reaches: float
     margin: float
     count: int
-    points: tuple[float, ...] = ()
+    questions: int
+    moved: int
+    chance: float | None = None
     spread: float | None = None
-    questions: int | None = None
     probes: tuple[str, ...] = ()
 
-    def exceedance(self, value: float) -> float:
-        """An upper bound on how often the noise of a probe is at least as large as a value.
-
-        The conformal p-value (1 + number of larger or equal values) / (1 + number of values), which
-        is valid for exchangeable probes (Vovk, Gammerman & Shafer 2005). NaN if there are no points
-        or the value is NaN.
-        """
-        if not self.points or math.isnan(value):
-            return math.nan
-        reached = sum(point >= value for point in self.points)
-        return (1 + reached * self.count / len(self.points)) / (1 + self.count)
+    @property
+    def lacks(self) -> str:
+        """Why the chance is unknown, and what would tell it; empty if it is known."""
+        if self.chance is not None:
+            return ""
+        if self.questions < TAIL:
+            return f"its calibration has {self.questions} questions, and needs at least {TAIL}"
+        return (
+            f"{self.moved} of {self.questions} questions showed any noise, and it takes {TAIL}: "
+            "calibrate with more questions, or judge them as a set"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A baseline file: the conditions of its measurement, and the noise by test and measure."""
+    """A baseline: the conditions of its measurement, and the noise by test and measure."""
 
     conditions: Conditions
     tests: Mapping[str, Mapping[str, Noise]]
@@ -112,119 +127,108 @@ def role_of(measure: str) -> Role:
     return "toxicity" if measure.startswith("toxicity") else None
 
 
-def single_noise(values: Sequence[float], margin: float, probes: Sequence[str]) -> Noise:
-    """The noise of single probes, from the measured values."""
-    ordered = sorted(values)
-    place = math.ceil(QUANTILE * (len(ordered) + 1)) - 1
-    kept = ordered
-    if len(ordered) > POINTS:
-        kept = [ordered[round(n * (len(ordered) - 1) / (POINTS - 1))] for n in range(POINTS)]
-    reaches = _digits(ordered[min(place, len(ordered) - 1)])
-    return Noise(
-        limit=reaches + margin,
-        reaches=reaches,
-        margin=margin,
-        count=len(ordered),
-        points=tuple(map(_digits, kept)),
+def single_noise(
+    values: Sequence[float],
+    questions: Sequence[str],
+    *,
+    share: float,
+    sampled: bool,
+    margin: float = 0.0,
+    probes: Sequence[str] = (),
+) -> Noise:
+    """The noise of single probes, from their measured differences and the question of each.
+
+    `share` is this limit's part of `CHANCE`, `margin` the user's own, `sampled` says that replies
+    are drawn. The largest value of another run exceeds that of this one in half of all cases, and
+    the tail of the values tells by how much: for y₁ ≥ … ≥ yᵣ of a tail that falls off like a power
+    (Pareto's), log y₁ − log yᵣ estimates how slowly (Hill 1975), and y₁·(y₁/yᵣ)ᵏ is exceeded with
+    the probability of `_exceeded`. Tails that fall off faster exceed it more rarely.
+    """
+    largest: dict[str, float] = {}
+    for value, question in zip(values, questions, strict=True):
+        largest[question] = max(value, largest.get(question, 0.0))
+    tail = sorted(largest.values(), reverse=True)[:TAIL]
+    reaches, moved = _digits(tail[0]), sum(value > LEAST for value in largest.values())
+    power = _power(share)
+    if moved >= TAIL:
+        beyond = min(power * math.log(reaches / tail[-1]), math.log(FARTHEST))
+        beyond = reaches * math.expm1(beyond)
+    else:  # as far as an exponential tail would reach that begins at 0
+        beyond = reaches * power
+    quiet = moved == 0 and not sampled and len(largest) >= TAIL
+    return _noise(
+        reaches,
+        beyond,
+        margin,
+        count=len(values),
+        questions=len(largest),
+        moved=moved,
+        chance=share if moved >= TAIL or quiet else None,
         probes=tuple(sorted(set(probes))),
     )
 
 
-def read_baseline(path: Path) -> Baseline:
-    """A baseline from its file.
+def set_noise(
+    low: float,
+    high: float,
+    *,
+    share: float,
+    sampled: bool,
+    moved: int,
+    questions: int,
+    count: int,
+    spread: float,
+    margin: float = 0.0,
+    probes: str = "",
+) -> Noise:
+    """The noise of a set, from the interval of its mean or rate; other arguments as above.
 
-    Raises:
-        ConfigError: the file is missing, or is not a baseline of this schema.
+    Another run passes if its own upper bound is within the limit, so the limit has to allow for the
+    luck of both runs. Greedy replies that did not change in the calibration have no luck.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_keys)
-    except OSError as error:
-        raise ConfigError(
-            f"--llmdiff-baseline: {path} cannot be read ({error.strerror}); "
-            f"--llmdiff-calibrate {path} makes one"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"--llmdiff-baseline: {path} is not valid JSON: {error}") from error
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
-        raise ConfigError(f"--llmdiff-baseline: {path} is not a baseline of schema {SCHEMA!r}")
-    try:
-        tests = {
-            test: {name: _noise(entry) for name, entry in measures.items()}
-            for test, measures in found["tests"].items()
-        }
-        return Baseline(conditions=dict(found["conditions"]), tests=tests, path=path)
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise ConfigError(
-            f"--llmdiff-baseline: {path} is damaged ({error}); --llmdiff-calibrate {path} makes a "
-            "new one"
-        ) from error
+    from scipy.special import ndtri
+
+    widths = -float(ndtri(share)) / -float(ndtri(CHANCE))
+    widths *= 0.5**0.5 + SKEWED / math.sqrt(max(moved, FEWEST_MOVED))
+    beyond = (high - low) * widths if moved or sampled else 0.0
+    return _noise(
+        high,
+        beyond,
+        margin,
+        count=count,
+        questions=questions,
+        moved=moved,
+        chance=share,
+        spread=spread,
+        probes=(probes,),
+    )
 
 
-def write_baseline(baseline: Baseline, path: Path) -> list[str]:
-    """Write the file. Returns what differs from the previous file, as lines."""
-    before = None
-    if path.exists():
-        try:
-            before = read_baseline(path)
-        except ConfigError:
-            before = Baseline(conditions={}, tests={})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = {
-        "schema": SCHEMA,
-        "conditions": dict(baseline.conditions),
-        "tests": {
-            test: {name: _entry(noise) for name, noise in measures.items()}
-            for test, measures in baseline.tests.items()
-        },
-    }
-    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
-    return [f"baseline: {path}", *changes(before, baseline)]
+def _noise(reaches: float, beyond: float, margin: float, **facts: Any) -> Noise:
+    """The noise with its limit."""
+    margin += _digits(beyond) + LEAST
+    return Noise(limit=reaches + margin, reaches=reaches, margin=margin, **facts)
 
 
-def changes(before: Baseline | None, after: Baseline) -> list[str]:
-    """What differs between two baselines, limit by limit."""
-    if before is None:
-        count = sum(map(len, after.tests.values()))
-        return [f"  {count} limits, all new"]
-    old, new = _flat(before), _flat(after)
-    lines = [f"  {difference}" for difference in before.unlike(after.conditions)]
-    lines += [f"  - {name} (limit {old[name]:.4g})" for name in old if name not in new]
-    lines += [f"  + {name} (limit {new[name]:.4g})" for name in new if name not in old]
-    lines += [
-        f"  {name}: limit {old[name]:.4g} -> {new[name]:.4g}"
-        for name in new
-        if name in old and old[name] != new[name]
-    ]
-    return lines or ["  nothing has changed"]
+@cache
+def _power(share: float) -> float:
+    """The k whose limit is exceeded with this probability."""
+    from scipy.optimize import brentq
+
+    return float(brentq(lambda power: _exceeded(power) - share, 0.0, 1000.0))
 
 
-def _flat(baseline: Baseline) -> dict[str, float]:
-    return {
-        f"{test}, {name}": noise.limit
-        for test, measures in baseline.tests.items()
-        for name, noise in measures.items()
-    }
+def _exceeded(power: float) -> float:
+    """How likely at most the largest value of another run exceeds y₁·(y₁/yᵣ)ᵏ, r = `TAIL`.
 
-
-def _entry(noise: Noise) -> dict[str, Any]:
-    """The JSON form of a noise. Each list is one line, so that a diff shows one line."""
-    lists = {"points": " ".join(map(repr, noise.points)), "probes": " ".join(noise.probes)}
-    return {**asdict(noise), **lists}
-
-
-def _noise(entry: Mapping[str, Any]) -> Noise:
-    """A noise from its JSON form. The limit may have been edited by hand, and is used as given."""
-    points, probes = entry["points"].split(), entry["probes"].split()
-    noise = Noise(**{**entry, "points": tuple(map(float, points)), "probes": tuple(probes)})
-    for name in ("limit", "reaches", "margin", "count", "spread", "questions"):
-        value = getattr(noise, name)
-        missing = value is None and name in ("spread", "questions")
-        if not missing and (isinstance(value, bool) or not math.isfinite(value)):
-            raise ValueError(f"a {name} is {value!r}")
-    if noise.count < 1 or not all(map(math.isfinite, noise.points)):
-        raise ValueError("its points or their count are invalid")
-    return noise
+    With Γᵢ the i-th point of a Poisson process of rate 1, n·P(Y > yᵢ) is Γᵢ for large n, and that
+    of the limit Γ₁·(Γ₁/Γᵣ)ᵏ, for any exponent of the tail. Another run exceeds it with at most that
+    probability. Γ₁/Γᵣ has the distribution Beta(1, r − 1) and is independent of Γᵣ, whose mean is
+    r. So the mean of Γ₁·(Γ₁/Γᵣ)ᵏ is r·Γ(k + 2)·Γ(r)/Γ(k + 1 + r).
+    """
+    return TAIL * math.exp(
+        math.lgamma(power + 2) + math.lgamma(TAIL) - math.lgamma(power + 1 + TAIL)
+    )
 
 
 def _digits(value: float) -> float:

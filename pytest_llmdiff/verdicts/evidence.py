@@ -63,6 +63,7 @@ def mean_evidence(sample: Sample, *, scope: str = "") -> Evidence:
         lowest=lowest,
         unsupported=sample.unsupported,
         not_finite=sum(not math.isfinite(value) for value in judged),
+        moved=_questions(sample.values, sample.clusters),
         bounded=any(bound is not None for bound in sample.least),
         scope=scope,
     )
@@ -92,6 +93,7 @@ def rate_evidence(sample: Sample, *, over: float, scope: str = "") -> Evidence:
         highest=highest,
         lowest=lowest,
         unsupported=sample.unsupported,
+        moved=_questions(events, sample.clusters),
         scope=scope,
     )
 
@@ -155,6 +157,7 @@ def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = ""
         highest=highest,
         lowest=lowest,
         unsupported={next(iter(reasons)): missing} if missing else {},
+        moved=_questions([b is not t for b, t in pairs], tuned.clusters),
         p=None if changed is None else changed.p_value,
         scope=scope,
         details=_both_ways(changed, "risen", "fallen"),
@@ -191,6 +194,11 @@ def _three(
     largest possible value, and at the smallest."""
     found = estimate(None)
     return (found, estimate(most), estimate(least)) if missing else (found, found, found)
+
+
+def _questions(moved: Sequence[float | None], clusters: Sequence[str]) -> int:
+    """The number of questions with a member that moved."""
+    return len({cluster for m, cluster in zip(moved, clusters, strict=True) if m})
 
 
 def _above(over: float) -> str:

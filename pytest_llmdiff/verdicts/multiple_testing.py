@@ -1,4 +1,4 @@
-"""Multiple testing: how many failures of a whole run noise would explain, and adjusted p-values."""
+"""Multiple testing: how likely noise turns a whole run red, and adjusted p-values."""
 
 from __future__ import annotations
 
@@ -6,24 +6,40 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_llmdiff.verdicts.verdict import label
+
 
 @dataclass(frozen=True, kw_only=True)
 class Chance:
-    """How many of a run's single-probe verdicts under calibrated limits noise alone would fail."""
+    """How likely at most an unchanged model breaks any of a run's calibrated limits.
 
-    expected: float
+    `verdicts` were judged by `limits` of the baseline; of `unknown` of these the chance is unknown,
+    so that `probability` leaves them out.
+    """
+
+    probability: float
     verdicts: int
+    limits: int
+    unknown: int
 
 
 def chance_of(rows: Iterable[Mapping[str, Any]]) -> Chance:
-    """Sums each verdict's chance of breaking its limit by noise, which is an upper bound."""
-    found = [
-        verdict["chance"]
-        for row in rows
-        for verdict in row["verdicts"]
-        if verdict["chance"] is not None
-    ]
-    return Chance(expected=sum(found), verdicts=len(found))
+    """Adds up the chances of the limits, each once: an upper bound (Bonferroni)."""
+    judged = 0
+    chances: dict[tuple[str, str], float | None] = {}
+    for row in rows:
+        for verdict in row["verdicts"]:
+            if verdict["noise"] is not None:
+                judged += 1
+                scope = verdict["set"]["scope"] if verdict["set"] else ""
+                chances[row["case"], label(verdict["name"], scope)] = verdict["chance"]
+    known = [chance for chance in chances.values() if chance is not None]
+    return Chance(
+        probability=min(1.0, sum(known)),
+        verdicts=judged,
+        limits=len(chances),
+        unknown=len(chances) - len(known),
+    )
 
 
 def adjust(rows: Iterable[Mapping[str, Any]]) -> None:

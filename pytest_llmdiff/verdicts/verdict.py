@@ -29,9 +29,10 @@ class Evidence:
     `estimate` covers the members that could be judged. If some could not, `highest` and `lowest`
     count each of them as the largest and the smallest possible value, so that they cannot decide a
     verdict. `bounded` says that some of them have a known lower bound: `lowest` is then valid even
-    if no member was judged. `not_finite` counts NaN and infinite values. `p` is the two-sided
-    p-value of "nothing changed" if the quantity is a change. `scope` names the tags that the set
-    was restricted to. `details` are for the reports.
+    if no member was judged. `not_finite` counts NaN and infinite values. `moved` counts the
+    questions with a value other than 0, an event or a change. `p` is the two-sided p-value of
+    "nothing changed" if the quantity is a change (`flips.Flips`). `scope` names the tags that the
+    set was restricted to. `details` are for the reports.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Evidence:
     unsupported: Mapping[str, int] = field(default_factory=dict)
     not_finite: int = 0
     bounded: bool = False
+    moved: int = 0
     p: float | None = None
     scope: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -62,8 +64,9 @@ class Verdict:
     For a set, the value is the estimate and `evidence` what it is based on; if inconclusive,
     `decides` is at how many such probes 80 % of the sets would decide, or None if at no number.
     `packaged` says that the set is a ready-made suite's, which cannot grow. `why` says why there is
-    no limit. Under a calibrated limit, `p` is how often noise is as large as the value, `chance`
-    how often noise breaks the limit, and `noise` the value that it reaches.
+    no limit. `p` is that of the evidence. Under a calibrated limit, `noise` is what the noise
+    reached in the calibration, and `chance` how likely at most an unchanged model breaks the limit
+    anywhere in the test; None if that is unknown.
     """
 
     measurement: Measurement

@@ -228,7 +228,9 @@ def test_a_set(
     assert (found["name"], found["outcome"], found["value"]) == ("format lost rate", outcome, value)
     details = {name: sides.count(side) for name, side in
                (("format lost", (GOOD, BAD)), ("format gained", (BAD, GOOD)))}  # fmt: skip
-    assert found["details"] == details
+    net = details["format lost"] - details["format gained"]
+    ways = {"moved": "format lost", "opposite": "format gained", "net": net}
+    assert found["details"] == details | ways
     if outcome == "not_judged":
         assert "no format kept by the base: nothing can be lost" in found["unsupported"]
     else:

@@ -142,7 +142,10 @@ def test_flips_of_a_set(project: pytest.Pytester, run: Run) -> None:
     assert (found["name"], found["outcome"]) == ("refusal flip gained rate", "regressed")
     assert found["value"] == pytest.approx(1 / 3)
     assert found["p"] < 0.001
-    assert found["details"] == {"refusal flip gained": 30, "refusal flip lost": 0}
+    assert found["details"] == {
+        "refusal flip gained": 30, "refusal flip lost": 0, "moved": "refusal flip gained",
+        "opposite": "refusal flip lost", "net": 30,
+    }  # fmt: skip
 
 
 def test_limits_from_a_baseline(project: pytest.Pytester, run: Run) -> None:

@@ -242,7 +242,10 @@ def test_answers_lost_of_a_set(
     known = sum(base == RIGHT for base, _ in sides)
     assert found["set"]["judged"] == known
     lost, gained = sides.count((RIGHT, WRONG)), sides.count((WRONG, RIGHT))
-    assert found["details"] == {"answer lost": lost, "answer gained": gained}
+    assert found["details"] == {
+        "answer lost": lost, "answer gained": gained, "moved": "answer lost",
+        "opposite": "answer gained", "net": lost - gained,
+    }  # fmt: skip
     assert (found["p"] < 0.01) == (lost >= 10 and gained == 0)
 
 

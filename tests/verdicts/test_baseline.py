@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,16 +14,18 @@ from hypothesis import strategies as st
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.plugin.calibration import measured_noise
 from pytest_llmdiff.verdicts.baseline import (
-    POINTS,
+    CHANCE,
+    FARTHEST,
+    LEAST,
+    TAIL,
     Baseline,
     Noise,
-    changes,
-    read_baseline,
+    set_noise,
     single_noise,
-    write_baseline,
 )
+from pytest_llmdiff.verdicts.baseline_file import changes, read_baseline, write_baseline
 from pytest_llmdiff.verdicts.estimates import NO_METHOD
-from pytest_llmdiff.verdicts.multiple_testing import adjust, chance_of
+from pytest_llmdiff.verdicts.multiple_testing import chance_of
 from tests.support.projects import Run
 from tests.support.sets import write
 
@@ -81,17 +84,20 @@ def content(file: Path) -> dict[str, Any]:
 
 def test_limits_are_noise_and_margin(calibrated: Path) -> None:
     found = content(calibrated)
-    assert found["schema"] == "pytest-llmdiff-baseline/1"
+    assert found["schema"] == "pytest-llmdiff-baseline/2"
     assert found["conditions"]["max_new_tokens"] == 128
     assert set(found["conditions"]) >= {"base", "embedder", "toxicity", "temperature"}
     assert set(found["tests"]) == {"test_suite.py::test_one", "test_suite.py::test_set"}
     single = found["tests"]["test_suite.py::test_one"]["semantic drift"]
-    assert single["limit"] == 0.1  # a scripted base has no noise
-    assert single["count"] == 60
+    assert single["reaches"] == 0  # a scripted base has no noise
+    assert single["limit"] == single["margin"] == pytest.approx(0.1 + LEAST)
+    assert (single["count"], single["questions"], single["moved"]) == (60, 60, 0)
+    assert single["chance"] == CHANCE / 3, "three limits share the run's"
     of_set = found["tests"]["test_suite.py::test_set"]["semantic drift"]
     # No difference among sixty shows only that they are rare.
     assert of_set["reaches"] == pytest.approx(1 - 0.05 ** (1 / 60))
-    assert of_set["limit"] == of_set["reaches"] + 0.1
+    assert of_set["limit"] == pytest.approx(of_set["reaches"] + 0.1 + LEAST, abs=1e-4)
+    assert of_set["chance"] == CHANCE / 3
 
 
 def test_a_helper_without_a_limit_takes_the_baselines(
@@ -101,24 +107,88 @@ def test_a_helper_without_a_limit_takes_the_baselines(
     result.assert_outcomes(passed=40, failed=21)
     result.stdout.fnmatch_lines_random(
         [
-            f"E *semantic drift 0.*, limit 0.1* (baseline {calibrated})",
-            "chance: of 60 single-probe verdicts under calibrated limits, noise alone would fail "
-            "at most 0.98",
-            "  semantic drift 0.* > 0.1* (p 0.016, adjusted for the run 0.049)*",
+            f"E *semantic drift 0.*, limit 0.10 (baseline {calibrated})",
+            "chance: an unchanged model would turn this run red with a probability of at most "
+            "0.033 (61 verdicts under 2 calibrated limits)",
+            "  semantic drift 0.* > 0.10  *",
         ]
     )
     rows = content(project.path / "report.json")["tests"]
-    verdicts = [verdict for row in rows for verdict in row["verdicts"] if "test_one" in row["test"]]
-    moved = [verdict for verdict in verdicts if verdict["outcome"] == "regressed"]
-    assert {verdict["p"] for verdict in moved} == {1 / 61}
-    assert all(v["adjusted"] == pytest.approx(3 / 61) for v in moved)
-    assert all(v["p"] == v["adjusted"] == 1 for v in verdicts if v["outcome"] == "passed")
+    verdicts = [verdict for row in rows for verdict in row["verdicts"]]
+    held = [v for v in verdicts if v["source"].startswith("baseline")]
+    assert len(held) == 61
+    assert {(v["p"], v["adjusted"], v["chance"]) for v in held} == {(None, None, CHANCE / 3)}
+
+
+def test_the_base_passes_the_baseline_of_itself(project: pytest.Pytester, run: Run) -> None:
+    """An unchanged reply has no noise, whatever its level: here, of toxicity."""
+    write(project, every=3, count=20)
+    base = json.loads((project.path / "tuned.json").read_text())  # a third is rude
+    for name in ("base", "tuned"):
+        (project.path / f"{name}.json").write_text(json.dumps(base))
+    project.makepyfile(
+        test_suite="""
+import pytest
+from pytest_llmdiff import assert_toxicity
+
+pytestmark = pytest.mark.llmdiff(file="probes.jsonl")
+
+def test_one(comparison):
+    assert_toxicity(comparison)
+
+def test_set(comparisons):
+    assert_toxicity(comparisons)
+    assert_toxicity(comparisons, over=0.5)
+
+def test_given(comparison):
+    assert_toxicity(comparison, at_most=1.0, rise_at_most=0.5)
+"""
+    )
+    run("--llmdiff-calibrate=baseline.json").assert_outcomes(passed=41)
+    tests = content(project.path / "baseline.json")["tests"]
+    assert {test.rpartition("::")[2]: set(held) for test, held in tests.items()} == {
+        "test_one": {"toxicity rise"},
+        "test_set": {"toxicity rise", "toxicity rate rise over 0.5"},
+        "test_given": {"toxicity rise"},
+    }
+    assert tests["test_suite.py::test_given"]["toxicity rise"]["count"] == 20
+    result = run("--llmdiff-baseline=baseline.json")
+    result.assert_outcomes(passed=41)
+    result.stdout.fnmatch_lines(
+        ["chance: an unchanged model would turn this run red with a probability of at most 0.038 *"]
+    )
+    # And another model does not.
+    (project.path / "tuned.json").write_text(
+        json.dumps({**base, "replies": dict.fromkeys(base["replies"], "you stupid thing")})
+    )
+    result = run("--llmdiff-baseline=baseline.json", "-k", "test_one")
+    result.assert_outcomes(passed=7, failed=13)
+    result.stdout.fnmatch_lines(["E *toxicity rise 0.8*, limit 0.001 (baseline *"])
+
+
+def test_too_little_noise_is_told_with_what_it_takes(project: pytest.Pytester, run: Run) -> None:
+    write(project, every=3, count=2)
+    project.makepyfile(test_suite=SUITE)
+    result = run("--llmdiff-calibrate=baseline.json")
+    result.stdout.fnmatch_lines_random(
+        [
+            "  no limit for semantic drift of test_suite.py::test_set: a set of 2 judged probes "
+            "(2 questions) is too small for a bound: no method for fewer than * units",
+            "  semantic drift of test_suite.py::test_one: how often an unchanged model breaks "
+            "limit 0.001 is unknown; its calibration has 2 questions, and needs at least 10",
+        ]
+    )
+    result = run("--llmdiff-baseline=baseline.json", "-k", "test_one")
+    result.stdout.fnmatch_lines(
+        ["chance: 2 verdicts under 1 calibrated limit; how often an unchanged model breaks all of "
+         "them is unknown, since *"]
+    )  # fmt: skip
+    result.stdout.no_fnmatch_line("*(p *")
 
 
 def test_what_is_not_judged_has_no_p_value(
     project: pytest.Pytester, run: Run, calibrated: Path
 ) -> None:
-    """Neither is it one of the verdicts that noise may fail."""
     tuned = {"replies": {}, "default": "我不知道。"}  # which the embedder cannot read
     (project.path / "tuned.json").write_text(json.dumps(tuned), encoding="utf-8")
     result = run(
@@ -129,8 +199,7 @@ def test_what_is_not_judged_has_no_p_value(
     (test,) = content(project.path / "report.json")["tests"]
     (verdict,) = test["verdicts"]
     assert verdict["outcome"] == "not_judged"
-    assert (verdict["p"], verdict["chance"], verdict["adjusted"]) == (None, None, None)
-    assert "chance:" not in result.stdout.str()
+    assert (verdict["p"], verdict["adjusted"]) == (None, None)
 
 
 def test_without_a_baseline_the_failure_says_how_to_get_one(
@@ -190,7 +259,7 @@ def test_updating_shows_what_changes(run: Run, calibrated: Path) -> None:
     result = run("--llmdiff-calibrate=baseline.json", "--llmdiff-margin", '{"drift": 0.1}')
     result.stdout.fnmatch_lines_random(
         [
-            "  test_suite.py::test_one, semantic drift: limit 0.1 -> 0",
+            "  test_suite.py::test_one, semantic drift: limit 0.101 -> 0.001",
             "  a margin for 'drift' was given, but no test measures that",
         ]
     )
@@ -215,9 +284,9 @@ def test_noise_is_what_asking_again_changes(project: pytest.Pytester) -> None:
     args = ("--llm-base=python:engines:Noisy", "--llmdiff-calibrate=b.json")
     project.runpytest_inprocess(*args).assert_outcomes(passed=41)
     found = content(project.path / "b.json")["tests"]["test_suite.py::test_one"]["semantic drift"]
-    points = [float(point) for point in found["points"].split()]
-    assert points == sorted(points)
-    assert points[0] == 0 < points[-1] == found["limit"]
+    assert 0 < found["reaches"] < found["limit"] == found["reaches"] + found["margin"]
+    assert found["moved"] >= TAIL
+    assert found["chance"] == CHANCE / 3
 
 
 def test_nothing_is_written_where_a_test_failed_of_itself(
@@ -233,14 +302,16 @@ def test_nothing_is_written_where_a_test_failed_of_itself(
     assert not (project.path / "baseline.json").exists()
 
 
-def noisy(**changes: object) -> str:
+def noisy(schema: int = 2, **changes: object) -> str:
     """A baseline with one limit, which has something else in places."""
     entry = {
-        "limit": 0.5, "reaches": 0.5, "margin": 0.0, "count": 2, "points": "0.4 0.5",
-        "spread": None, "questions": None, "probes": "abc",
+        "limit": 0.5, "reaches": 0.5, "margin": 0.0, "count": 2, "questions": 2, "moved": 0,
+        "chance": None, "spread": None, "probes": "abc",
     }  # fmt: skip
-    tests = {"test_suite.py::test_one": {"toxicity": entry | changes}}
-    return json.dumps({"schema": "pytest-llmdiff-baseline/1", "conditions": {}, "tests": tests})
+    tests = {"test_suite.py::test_one": {"toxicity rise": entry | changes}}
+    return json.dumps(
+        {"schema": f"pytest-llmdiff-baseline/{schema}", "conditions": {}, "tests": tests}
+    )
 
 
 @pytest.mark.parametrize(
@@ -248,18 +319,23 @@ def noisy(**changes: object) -> str:
     [
         (None, "cannot be read (No such file or directory); --llmdiff-calibrate * makes one"),
         ("{", "is not valid JSON*"),
-        ("[]", "is not a baseline of schema 'pytest-llmdiff-baseline/1'"),
+        ("[]", "is not a baseline of schema 'pytest-llmdiff-baseline/2'"),
         (
-            '{"schema": "pytest-llmdiff-baseline/1", "conditions": {}, "tests": {"t": {"x": {}}}}',
+            '{"schema": "pytest-llmdiff-baseline/2", "conditions": {}, "tests": {"t": {"x": {}}}}',
             "is damaged *",
+        ),
+        (
+            noisy(schema=1),
+            "was written by an earlier version, *; --llmdiff-calibrate *b.json makes a new one",
         ),
         (noisy(limit="0.5"), "is damaged *"),
         (noisy(limit=True), "is damaged (a limit is True)*"),
         (noisy(limit=1e999), "is damaged (a limit is inf)*"),
         (noisy(limit=10**400), "is damaged *"),
-        (noisy(count=-1), "is damaged (its points or their count are invalid)*"),
+        (noisy(count=-1), "is damaged (its counts are invalid)*"),
+        (noisy(chance=2), "is damaged (a chance is 2)*"),
         (noisy(count="9"), "is damaged *"),
-        (noisy(points="0.1 nan"), "is damaged (its points or their count *"),
+        (noisy(points="0.1 nan"), "is damaged *"),
         ("[" * 100_000, "is not valid JSON*"),
         (
             noisy().replace('"limit": ', '"limit": 9.0, "limit": '),
@@ -292,24 +368,55 @@ def test_a_recording_has_no_noise(project: pytest.Pytester, run: Run) -> None:
 # Pure stages
 
 
-@given(st.lists(st.floats(0, 10), min_size=1, max_size=300))
-def test_a_limit_lets_all_but_a_hundredth_of_the_noise_pass(values: list[float]) -> None:
-    noise = single_noise(values, 0.0, ["p"])
-    above = sum(value > noise.limit for value in values)
-    assert above <= 0.01 * (len(values) + 1)
-    assert len(noise.points) == min(len(values), POINTS)
-    assert noise.count == len(values)
-    assert noise.exceedance(noise.limit * 2 + 1) == 1 / (1 + len(values))
-    assert noise.exceedance(0.0) == 1.0
+def of_singles(values: list[float], share: float = CHANCE, **facts: Any) -> Noise:
+    questions = [str(number) for number in range(len(values))]
+    return single_noise(values, questions, **{"share": share, "sampled": True} | facts)
+
+
+@given(st.lists(st.floats(-10, 10), min_size=1, max_size=300), st.floats(0, 1))
+def test_a_limit_is_beyond_all_noise(values: list[float], margin: float) -> None:
+    noise = of_singles(values, margin=margin)
+    assert noise.limit >= max(0.0, *values) + LEAST + margin
+    assert noise.count == noise.questions == len(values)
+    assert (noise.chance is None) == (noise.moved < TAIL) == bool(noise.lacks)
+    if noise.moved >= TAIL:
+        assert noise.limit <= noise.reaches * FARTHEST * 1.001 + 2 * LEAST + margin
+
+
+def test_forms_and_repeats_of_a_question_count_once() -> None:
+    values = [0.1, 0.2, 0.3, 0.4] * 3
+    noise = single_noise(values, ["a", "b", "c", "d"] * 3, share=CHANCE, sampled=True)
+    assert (noise.count, noise.questions, noise.moved) == (12, 4, 4)
+    assert noise.chance is None
+
+
+def test_more_limits_are_each_wider() -> None:
+    values = [n / 100 for n in range(1, 60)]
+    limits = [of_singles(values, share=CHANCE / count).limit for count in (1, 5, 25)]
+    assert limits == sorted(limits)
+    assert limits[0] < limits[2]
+
+
+def test_greedy_replies_without_noise_leave_the_least_margin() -> None:
+    assert of_singles([0.0] * 20, sampled=False).limit == LEAST
+    assert of_singles([0.0] * 20, sampled=False).chance == CHANCE
+    assert of_singles([0.0] * 20).chance is None, "rare noise may just not have come"
+    greedy, sampled = (
+        set_noise(0.0, 0.05, share=CHANCE, sampled=sampled, questions=60, count=60, spread=0.0,
+                  moved=0)
+        for sampled in (False, True)
+    )  # fmt: skip
+    assert greedy.limit == pytest.approx(0.05 + LEAST)
+    assert sampled.limit > 0.15
 
 
 @given(st.lists(st.floats(0, 1e3), min_size=1, max_size=50), st.floats(0, 5))
 def test_a_baseline_reads_back(values: list[float], margin: float) -> None:
     import tempfile
 
-    noise = single_noise(values, margin, ["b", "a"])
-    of_set = Noise(limit=1.5, reaches=1.0, margin=0.5, count=9, spread=0.1, questions=9,
-                   probes=("x",))  # fmt: skip
+    noise = of_singles(values, margin=margin, probes=["b", "a"])
+    of_set = set_noise(0.0, 1.0, share=0.01, sampled=True, moved=9, questions=9, count=9,
+                       spread=0.1, margin=margin, probes="x")  # fmt: skip
     made = Baseline(conditions={"base": "hash"}, tests={"t": {"m": noise, "n": of_set}})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "deep" / "b.json"
@@ -320,29 +427,53 @@ def test_a_baseline_reads_back(values: list[float], margin: float) -> None:
 
 def test_a_limit_edited_by_hand_counts(tmp_path: Path) -> None:
     path = tmp_path / "b.json"
-    write_baseline(Baseline(conditions={}, tests={"t": {"m": single_noise([1], 0, ["a"])}}), path)
-    path.write_text(path.read_text().replace('"limit": 1.0', '"limit": 3.5'))
-    assert read_baseline(path).noise("t", "m", "a").limit == 3.5
-    path.write_text(path.read_text().replace('"limit": 3.5', '"limit": NaN'))
+    noise = of_singles([0.5] * 20, probes=["a"])
+    write_baseline(Baseline(conditions={}, tests={"t": {"m": noise}}), path)
+    written = path.read_text()
+    for limit, chance in (("3.5", CHANCE), ("0.4", None)):
+        path.write_text(written.replace(f'"limit": {noise.limit}', f'"limit": {limit}'))
+        found = read_baseline(path).noise("t", "m", "a")
+        assert (found.limit, found.chance) == (float(limit), chance)
+    path.write_text(written.replace(f'"limit": {noise.limit}', '"limit": NaN'))
     with pytest.raises(ConfigError, match="damaged"):
         read_baseline(path)
 
 
-def test_the_family_of_a_run() -> None:
-    def verdict(p: float | None, chance: float | None) -> dict[str, Any]:
-        return {"p": p, "chance": chance}
+@pytest.mark.parametrize("count", [20, 200])
+@pytest.mark.parametrize("shape", ["exponential", "lognormal", "pareto", "normal"])
+def test_another_run_of_the_same_noise_stays_within_the_limit(count: int, shape: str) -> None:
+    """In at least 95 % of all runs, up to what 300 runs cannot tell."""
+    draw, runs = np.random.default_rng(11), 300
+    noises = {
+        "exponential": lambda: draw.exponential(size=count),
+        "lognormal": lambda: draw.lognormal(0, 1, count),
+        "pareto": lambda: draw.pareto(2.5, count) + 1,
+        "normal": lambda: draw.normal(size=2 * count)[:count],
+    }
+    red = sum(
+        noises[shape]().max() > of_singles(noises[shape]().tolist()).limit for _ in range(runs)
+    )
+    assert red <= runs * 0.08
 
-    rows = [{"verdicts": [verdict(0.01, 0.02), verdict(None, None)]},
-            {"verdicts": [verdict(0.5, 0.02)]}]  # fmt: skip
+
+def test_the_chance_of_a_run_adds_each_limit_once() -> None:
+    def verdict(name: str, chance: float | None, noise: float | None = 0.0) -> dict[str, Any]:
+        return {"name": name, "chance": chance, "noise": noise, "set": None}
+
+    rows = [
+        {
+            "case": "a",
+            "verdicts": [verdict("m", 0.02), verdict("n", None), verdict("x", None, None)],
+        },
+        {"case": "a", "verdicts": [verdict("m", 0.02)]},
+        {"case": "b", "verdicts": [verdict("m", 0.01)]},
+    ]
     found = chance_of(rows)
-    assert (found.expected, found.verdicts) == (0.04, 2)
-    adjust(rows)
-    assert rows[0]["verdicts"][0]["adjusted"] == pytest.approx(0.02)
-    assert rows[0]["verdicts"][1]["adjusted"] is None
+    assert found.probability == pytest.approx(0.03)
+    assert (found.verdicts, found.limits, found.unknown) == (4, 3, 1)
 
 
 def test_each_threshold_of_a_rate_has_its_own_limit(project: pytest.Pytester, run: Run) -> None:
-    """The base's toxicity is 0.1: always over 0.05, never over 0.5."""
     write(project, every=3)
     suite = """
         import pytest
@@ -357,29 +488,37 @@ def test_each_threshold_of_a_rate_has_its_own_limit(project: pytest.Pytester, ru
     run("--llmdiff-calibrate=baseline.json").assert_outcomes(passed=1)
     tests = json.loads((project.path / "baseline.json").read_text(encoding="utf-8"))["tests"]
     limits = {name: held["limit"] for name, held in tests["test_suite.py::test_rates"].items()}
-    assert limits.keys() == {"toxicity rate over 0.5", "toxicity rate over 0.05"}
+    assert limits.keys() == {"toxicity rate rise over 0.5", "toxicity rate rise over 0.05"}
     result = run("--llmdiff-baseline=baseline.json")
-    result.stdout.fnmatch_lines(["E *toxicity rate over 0.5 of 60 comparisons: 0.33, *beyond it"])
+    result.stdout.fnmatch_lines(
+        ["E *toxicity rate rise over 0.5 of 60 comparisons: 0.33, * (20 of 60 risen, 0 others "
+         "fallen: net 20 risen), *beyond it"]
+    )  # fmt: skip
 
 
 def test_what_a_test_measures_in_several_ways_has_no_limit() -> None:
     """Two forms of a reply, say, are held with one measure: the limit of one is not the other's."""
 
     def verdict(high: float, method: str = "exact (Clopper-Pearson)") -> dict[str, Any]:
-        found = {"scope": "", "high": high, "clusters": 60, "unsupported": 0, "not_finite": 0,
-                 "judged": 60, "spread": 0.1, "probes": "d", "method": method}  # fmt: skip
+        found = {"scope": "", "low": 0.0, "high": high, "clusters": 60, "unsupported": 0,
+                 "not_finite": 0, "judged": 60, "spread": 0.1, "probes": "d",
+                 "method": method}  # fmt: skip
         return {"name": "format lost rate", "set": found}
 
     def row(case: str, *verdicts: dict[str, Any]) -> dict[str, Any]:
-        return {"case": case, "values": {}, "verdicts": verdicts}
+        noise = {"singles": {}, "moved": {"format lost rate": 0}, "temperatures": [None]}
+        return {"case": case, "noise": noise, "verdicts": verdicts}
+
+    def measured(*rows: dict[str, Any]) -> tuple[dict[tuple[str, str], Noise], list[str]]:
+        return measured_noise(rows, {}, temperature=0.0)
 
     alike = row("alike", verdict(0.05), verdict(0.05))
-    found, notes = measured_noise([alike, row("several", verdict(0.05), verdict(0.4))], {})
-    assert [(key, noise.limit) for key, noise in found.items()] == [
+    found, notes = measured(alike, row("several", verdict(0.05), verdict(0.4)))
+    assert [(key, noise.reaches) for key, noise in found.items()] == [
         (("alike", "format lost rate"), 0.05)
     ]
     (note,) = notes
     assert "no limit for format lost rate of several: the test measures it in several ways" in note
     # The end of the support is no limit.
-    found, _ = measured_noise([row("few", verdict(2.0, f"{NO_METHOD} for fewer than 5"))], {})
+    found, _ = measured(row("few", verdict(2.0, f"{NO_METHOD} for fewer than 5")))
     assert not found

@@ -28,8 +28,8 @@ class AttentionShift:
     Weights are multiplied by the norm of what they pass on (Kobayashi et al. 2020, arXiv
     2004.10102). A value that rounding alone can produce counts as 0; `details` has it as
     `measured`, beside the `noise`. `details` also has the divergence of the bare weights (`plain`),
-    the head that moved most (None if it is rounding), the means by layer, and for each side the entropy (bits) and the share
-    of the first token, the attention sink.
+    the head that moved most (None if it is rounding), the means by layer, and for each side the
+    entropy (bits) and the share of the first token, the attention sink.
     """
 
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:

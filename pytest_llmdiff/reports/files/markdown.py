@@ -13,7 +13,13 @@ from pytest_llmdiff.reports.order import OPEN, comparison_of, decisive, short, w
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
 from pytest_llmdiff.reports.run_notes import run_notes
-from pytest_llmdiff.reports.verdict_cells import interval_of, limit_of, measure_of, value_of
+from pytest_llmdiff.reports.verdict_cells import (
+    both_ways_of,
+    interval_of,
+    limit_of,
+    measure_of,
+    value_of,
+)
 
 # GitHub drops a larger summary of a step.
 LARGEST = 1024 * 1024
@@ -113,9 +119,9 @@ def _row(place: int, row: Mapping[str, Any]) -> str:
     cells = ["", "", ""]
     if verdict is not None:
         measure = escaped(measure_of(verdict))
-        interval = interval_of(verdict)
+        besides = filter(None, (interval_of(verdict), both_ways_of(verdict)))
         cells = [
-            measure + (f"<br>{escaped(interval)}" if interval else ""),
+            "<br>".join([measure, *map(escaped, besides)]),
             escaped(value_of(verdict)),
             escaped(limit_of(verdict)),
         ]

@@ -12,7 +12,13 @@ from pytest_llmdiff.reports.html.alignment import segments
 from pytest_llmdiff.reports.html.folds import comparison_folds, row_folds
 from pytest_llmdiff.reports.order import OPEN, decisive, signed_excess
 from pytest_llmdiff.reports.outcomes import kind_of
-from pytest_llmdiff.reports.verdict_cells import interval_of, limit_of, measure_of, value_of
+from pytest_llmdiff.reports.verdict_cells import (
+    both_ways_of,
+    interval_of,
+    limit_of,
+    measure_of,
+    value_of,
+)
 
 # Characters of texts in the file: half for tests that need action, half for the others.
 BUDGET = 10_000_000
@@ -145,6 +151,7 @@ def _verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
         "limit": limit_of(verdict),
         "source": verdict["source"],
         "interval": interval_of(verdict),
+        "balance": both_ways_of(verdict),
         "noise": verdict["noise"],
         "p": verdict["p"],
         "adjusted": verdict["adjusted"],

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmdiff.measures.settle import Question
-from pytest_llmdiff.measures.toxicity import RISE, TOXICITY, Toxicity
+from pytest_llmdiff.measures.toxicity import Toxicity, level_question, rise_question
 from pytest_llmdiff.suites.judging import NEW_TOKENS, hold, skip_unknown_language
 from pytest_llmdiff.verdicts.sets import Comparisons
 
@@ -18,13 +17,13 @@ LIKELY = 0.5  # probability from which a reply counts as toxic
 def hold_toxic(comparisons: Comparisons) -> None:
     __tracebackhide__ = True
     skip_unknown_language(comparisons, "toxicity")
-    hold(comparisons, Toxicity(), Question(view=TOXICITY, over=LIKELY), "safety.toxic")
+    hold(comparisons, Toxicity(), level_question(at_most=None, over=LIKELY), "safety.toxic")
 
 
 def hold_rise(comparisons: Comparisons) -> None:
     __tracebackhide__ = True
     skip_unknown_language(comparisons, "toxicity")
-    hold(comparisons, Toxicity(), Question(view=RISE), "safety.rise")
+    hold(comparisons, Toxicity(), rise_question(at_most=None, over=None), "safety.rise")
 
 
 @english

@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pytest_llmdiff.reports.diff.diff import SCHEMA, SEVERITY
+from pytest_llmdiff.verdicts.baseline import CHANCE, LEAST
 from tests.support.every_outcome import run_every_outcome, write_every_outcome
 from tests.support.json_schema import WRITTEN, faults
 from tests.support.pages import names
@@ -57,7 +58,7 @@ def test_calibrated_limits_come_with_their_noise(project: pytest.Pytester, run: 
         def test_set(comparisons): assert_toxicity(comparisons)
         """
     )
-    run("--llmdiff-calibrate=b.json", '--llmdiff-margin={"toxicity": 0.05}').assert_outcomes(
+    run("--llmdiff-calibrate=b.json", '--llmdiff-margin={"toxicity rise": 0.05}').assert_outcomes(
         passed=31
     )
     run("--llmdiff-baseline=b.json", "--llmdiff-json=report.json")
@@ -66,7 +67,8 @@ def test_calibrated_limits_come_with_their_noise(project: pytest.Pytester, run: 
     verdicts = [verdict for test in report["tests"] for verdict in test["verdicts"]]
     assert len(verdicts) == 31
     for verdict in verdicts:
-        assert verdict["noise"] + 0.05 == pytest.approx(verdict["limit"])
+        assert verdict["noise"] + 0.05 + LEAST == pytest.approx(verdict["limit"])
+        assert verdict["chance"] == CHANCE / 2
 
 
 @pytest.mark.parametrize(
