@@ -120,8 +120,8 @@ def _measured(
             known["probes"] += kept["probes"]
         for verdict in row["verdicts"]:
             if verdict["set"] is not None:
-                moved = row["noise"]["moved"]
-                yield row["case"], *_of_set(verdict, margins, moved, sampled=sampled)
+                sets = row["noise"]["sets"]
+                yield row["case"], *_of_set(verdict, margins, sets, sampled=sampled)
     for (case, measure), known in singles.items():
         if known["values"]:
             margin = margins.get(measure, 0.0)
@@ -133,7 +133,7 @@ def _measured(
 def _of_set(
     verdict: Mapping[str, Any],
     margins: Mapping[str, float],
-    moved: Mapping[str, int],
+    sets: Mapping[str, Mapping[str, Any]],
     *,
     sampled: bool,
 ) -> tuple[str, Makes | str]:
@@ -153,7 +153,7 @@ def _of_set(
         low,
         high,
         sampled=sampled,
-        moved=moved[measure],
+        **sets[measure],
         questions=found["clusters"],
         count=found["judged"],
         spread=found["spread"],

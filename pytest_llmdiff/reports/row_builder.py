@@ -42,7 +42,7 @@ class RowBuilder:
         # Eight bytes a value, for the median of all.
         self._values: dict[str, array[float]] = {}
         self._singles: dict[str, dict[str, list[Any]]] = {}
-        self._moved: dict[str, int] = {}
+        self._sets: dict[str, dict[str, Any]] = {}
         self._temperatures: set[float | None] = set()
         self._regressed: Counter[str] = Counter()
 
@@ -83,7 +83,9 @@ class RowBuilder:
 
     def _keep_noise(self, comparison: Comparison | None, verdict: Verdict) -> None:
         if verdict.evidence is not None:
-            self._moved[verdict.evidence.label] = verdict.evidence.moved
+            evidence = verdict.evidence
+            kept_of_set = {"moved": evidence.moved, "rate": bool(evidence.estimate.shares)}
+            self._sets[evidence.label] = kept_of_set
         elif comparison is not None:
             name = verdict.measurement.name
             kept = self._singles.setdefault(name, {"values": [], "probes": [], "questions": []})
@@ -128,7 +130,7 @@ class RowBuilder:
         """By measure, and the temperatures of the replies; None is that of the run."""
         return {
             "singles": self._singles,
-            "moved": self._moved,
+            "sets": self._sets,
             "temperatures": list(self._temperatures),
         }
 

@@ -28,8 +28,8 @@ TAIL = 10
 FARTHEST = 20.0
 # Upper bound of a set in another run, in widths of its interval above this run's: the normal theory
 # of a difference of two estimates, and a term for skewed noise that few questions show. Chosen by
-# simulation (benchmarks/calibration.py).
-SKEWED = 6.0
+# simulation (benchmarks/calibration.py). Bounds of rates are wide enough for half of it.
+SKEWED, SKEWED_RATE = 6.0, 3.0
 FEWEST_MOVED = 9  # with fewer the term for skewness grows no more
 
 Role = Literal["embedder", "toxicity"] | None
@@ -174,6 +174,7 @@ def set_noise(
     *,
     share: float,
     sampled: bool,
+    rate: bool,
     moved: int,
     questions: int,
     count: int,
@@ -181,7 +182,8 @@ def set_noise(
     margin: float = 0.0,
     probes: str = "",
 ) -> Noise:
-    """The noise of a set, from the interval of its mean or rate; other arguments as above.
+    """The noise of a set, from the interval of its mean or, with `rate`, of a rate or its change;
+    other arguments as above.
 
     Another run passes if its own upper bound is within the limit, so the limit has to allow for the
     luck of both runs. Greedy replies that did not change in the calibration have no luck.
@@ -189,7 +191,8 @@ def set_noise(
     from scipy.special import ndtri
 
     widths = -float(ndtri(share)) / -float(ndtri(CHANCE))
-    widths *= 0.5**0.5 + SKEWED / math.sqrt(max(moved, FEWEST_MOVED))
+    skewed = SKEWED_RATE if rate else SKEWED
+    widths *= 0.5**0.5 + skewed / math.sqrt(max(moved, FEWEST_MOVED))
     beyond = (high - low) * widths if moved or sampled else 0.0
     return _noise(
         high,

@@ -249,6 +249,27 @@ def test_answers_lost_of_a_set(
     assert (found["p"] < 0.01) == (lost >= 10 and gained == 0)
 
 
+def test_as_many_gained_as_lost_is_not_told_as_worse(project: pytest.Pytester, run: Run) -> None:
+    both = [(RIGHT, WRONG), (WRONG, RIGHT)] * 30
+    models(project.path, MANY + both)
+    suite(project, "comparisons", "lost_at_most=0.2")
+    html, markdown = project.path / "r.html", project.path / "r.md"
+    result = run("--llmdiff-html=r.html", "--llmdiff-markdown=r.md")
+    told = "answers: 30 of 90 lost, 30 others gained: net 0"
+    result.stdout.fnmatch_lines_random(
+        [f"E *answer lost rate of 90 comparisons: 0.33, * ({told}), limit 0.2*", f"    {told}",
+         "  - outcomes moved both ways, and no more were lost than gained: *"]
+    )  # fmt: skip
+    assert "the tuned model forgot" not in result.stdout.str()
+    assert all(told in file.read_text(encoding="utf-8") for file in (html, markdown))
+    models(project.path, MANY + both + [(RIGHT, WRONG)] * 3)
+    result = run()
+    result.stdout.fnmatch_lines_random(
+        ["E *(answers: 33 of 93 lost, 30 others gained: net 3 lost)*",
+         "  - the tuned model forgot: *"]
+    )  # fmt: skip
+
+
 def test_a_base_that_knows_nothing_is_not_judged(project: pytest.Pytester, run: Run) -> None:
     models(project.path, [(WRONG, WRONG)] * 60)
     suite(project, "comparisons", "lost_at_most=0.2")
