@@ -25,7 +25,8 @@ def settings_of(**values: Any) -> Settings:
 def facts_of(rows: dict[str, dict[str, Any]], **values: Any) -> RunFacts:
     held: dict[str, Any] = {
         "settings": settings_of(), "resolved": {"device": "cpu", "dtype": "float32"}, "notes": [],
-        "warnings": [], "skipped": 0, "chance": Chance(expected=0.0, verdicts=0),
+        "warnings": [], "skipped": 0,
+        "chance": Chance(probability=0.0, verdicts=0, limits=0, unknown=0),
         "options": "--llm-base=models/base --llm-tuned=out/adapter",
     }  # fmt: skip
     return RunFacts(rows=rows, **held | values)
@@ -61,7 +62,7 @@ def row_of(
         "phases": {"setup": "passed", "call": "failed" if failed else "passed",
                    "teardown": "passed"},
         "message": message if failed else None,
-        "compared": 1, "same": int(base == tuned), "many": {}, "values": {},
+        "compared": 1, "same": int(base == tuned), "many": {}, "noise": {},
         "comparisons": [
             {
                 "probe": "p", "digest": "d", "prompt": prompt,
