@@ -84,13 +84,15 @@ def singles(shape: Shape, n: int, sets: int, repeats: int = 1) -> tuple[float, f
     )
 
 
-def sets_of(estimates: Iterator[tuple[Estimate, int]], sets: int) -> tuple[float, float]:
+def sets_of(
+    estimates: Iterator[tuple[Estimate, int]], sets: int, *, rate: bool
+) -> tuple[float, float]:
     """Share of red runs, and the median of limit − bound."""
     red, widths = [], []
     for _ in range(sets):
         (first, moved), (second, _) = next(estimates), next(estimates)
         noise = set_noise(
-            first.low, first.high, share=CHANCE, sampled=True, rate=bool(first.shares), moved=moved,
+            first.low, first.high, share=CHANCE, sampled=True, rate=rate, moved=moved,
             questions=first.clusters, count=first.n, spread=first.spread,
         )  # fmt: skip
         red.append(second.high > noise.limit)
@@ -126,7 +128,7 @@ def table(sets: int) -> Iterator[str]:
     cells += [(f"rate {rate:g}", partial(rates, rate)) for rate in RATES]
     for name, of in cells:
         for n in SET_SIZES:
-            red, width = sets_of(of(n), sets)
+            red, width = sets_of(of(n), sets, rate=name.startswith("rate"))
             yield f"{name:<26}{n:>5}{100 * red:>7.1f} %{'':>13}{width:>9.3f}"
 
 

@@ -59,7 +59,8 @@ def _fives(questions: int, _rng: np.random.Generator) -> NDArray[np.intp]:
 
 
 def _pareto(questions: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    return np.minimum(1 + np.floor(rng.pareto(1.1, questions) * 1.5), MOST_FORMS).astype(np.intp)
+    forms: NDArray[np.float64] = 1 + np.floor(rng.pareto(1.1, questions) * 1.5)
+    return np.minimum(forms, MOST_FORMS).astype(np.intp)
 
 
 def _half_of_20(questions: int, _rng: np.random.Generator) -> NDArray[np.intp]:

@@ -88,8 +88,9 @@ def former(sets: Sets) -> Bounds:
     share = 1 - ERROR ** (1 / n)
 
     def reach(side: float) -> Array:
-        found: Array = 3 / g * (np.cbrt(1 + g * (side * quantile - g / 6)) - 1) * spread
-        return found / np.sqrt(n)
+        found = 3 / g * (np.cbrt(1 + g * (side * quantile - g / 6)) - 1) * spread
+        wide: Array = found / np.sqrt(n)
+        return wide
 
     equal = spread < 1e-12
     low = np.where(equal, mean, mean - reach(1))

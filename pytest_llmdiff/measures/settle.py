@@ -208,7 +208,11 @@ def _settle_set(
         judged += [
             (
                 replace(
-                    verdict, why=why, p=evidence.p, noise=reaches, chance=chance,
+                    verdict,
+                    why=why,
+                    p=evidence.p,
+                    noise=reaches,
+                    chance=chance,
                     packaged=question.packaged,
                 ),
                 sample,

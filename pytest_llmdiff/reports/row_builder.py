@@ -84,7 +84,7 @@ class RowBuilder:
     def _keep_noise(self, comparison: Comparison | None, verdict: Verdict) -> None:
         if verdict.evidence is not None:
             evidence = verdict.evidence
-            kept_of_set = {"moved": evidence.moved, "rate": bool(evidence.estimate.shares)}
+            kept_of_set = {"moved": evidence.moved, "rate": evidence.rate}
             self._sets[evidence.label] = kept_of_set
         elif comparison is not None:
             name = verdict.measurement.name

@@ -94,6 +94,7 @@ def rate_evidence(sample: Sample, *, over: float, scope: str = "") -> Evidence:
         lowest=lowest,
         unsupported=sample.unsupported,
         moved=_questions(events, sample.clusters),
+        rate=True,
         scope=scope,
     )
 
@@ -158,6 +159,7 @@ def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = ""
         lowest=lowest,
         unsupported={next(iter(reasons)): missing} if missing else {},
         moved=_questions([b is not t for b, t in pairs], tuned.clusters),
+        rate=True,
         p=None if changed is None else changed.p_value,
         scope=scope,
         details=_both_ways(changed, "risen", "fallen"),

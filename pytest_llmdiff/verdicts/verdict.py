@@ -30,7 +30,8 @@ class Evidence:
     count each of them as the largest and the smallest possible value, so that they cannot decide a
     verdict. `bounded` says that some of them have a known lower bound: `lowest` is then valid even
     if no member was judged. `not_finite` counts NaN and infinite values. `moved` counts the
-    questions with a value other than 0, an event or a change. `p` is the two-sided p-value of
+    questions with a value other than 0, an event or a change; with `rate`, the quantity is a rate
+    or its change. `p` is the two-sided p-value of
     "nothing changed" if the quantity is a change (`flips.Flips`). `scope` names the tags that the
     set was restricted to. `details` are for the reports.
     """
@@ -44,6 +45,7 @@ class Evidence:
     not_finite: int = 0
     bounded: bool = False
     moved: int = 0
+    rate: bool = False
     p: float | None = None
     scope: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)

@@ -379,8 +379,6 @@ def test_pairs_of_unlike_length() -> None:
         change_estimate([True, False], [True])
 
 
-
-
 @given(st.lists(st.floats(-1e3, 1e3), min_size=5, max_size=50))
 def test_skewness_is_that_of_scipy(values: list[float]) -> None:
     found = moments_of(np.asarray(values) / 1e3)
@@ -409,14 +407,14 @@ def test_so_many_decide_in_four_of_five_sets() -> None:
         (rate_estimate(rare), {"at_most": 0.05}, lambda n: rate_estimate(drawn(rare, n))),
         (change_estimate(base, tuned), {"at_least": -0.15}, of_change),
         (
-            mean_estimate(scores, support=(0, 1)),
+            mean_estimate(scores.tolist(), support=(0, 1)),
             {"at_most": 0.16},
-            lambda n: mean_estimate(rng.choice(scores, n), support=(0, 1)),
+            lambda n: mean_estimate(rng.choice(scores, n).tolist(), support=(0, 1)),
         ),
         (
             mean_estimate(SKEWED),
             {"at_most": 2.2},
-            lambda n: mean_estimate(rng.choice(SKEWED, n)),
+            lambda n: mean_estimate(rng.choice(SKEWED, n).tolist()),
         ),
     ):
         size = deciding_size(found, **limit)
