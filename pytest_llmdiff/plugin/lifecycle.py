@@ -141,7 +141,9 @@ def check_training(session: Session) -> None:
     if settings.train_data is not None and not hasattr(session.config, "workerinput"):
         from pytest_llmdiff.data.training.training import given_train_data
 
-        given_train_data(settings)  # reads all of it, which the controller does for its workers
+        # Reads all of it, which the controller does for its workers.
+        data = given_train_data(settings)
+        session.warnings += [] if data is None else data.left_out()
 
 
 def header(session: Session) -> list[str]:

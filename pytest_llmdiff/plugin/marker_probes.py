@@ -100,7 +100,8 @@ def _examples_of(dataset: Dataset) -> tuple[Example, ...]:
     if count := len(dataset.skipped):
         text = (
             f"{dataset.path}: {count} of {count + len(dataset.examples)} records were skipped: "
-            f"they are no training examples, or have no prompt; the first is {dataset.skipped[0]}"
+            "they are no training examples in text, or have no prompt; the first is "
+            f"{dataset.skipped[0]}"
         )
         try:
             warnings.warn(text, pytest.PytestWarning, stacklevel=1)

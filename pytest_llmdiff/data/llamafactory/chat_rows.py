@@ -5,10 +5,11 @@ from __future__ import annotations
 import reprlib
 
 from pytest_llmdiff.data.files.records import Record
-from pytest_llmdiff.data.llamafactory.examples import MEDIA, Example, Layout
-from pytest_llmdiff.data.llamafactory.rows import refuse_media_and_tools
+from pytest_llmdiff.data.llamafactory.examples import MEDIA, Dropped, Example, Layout, is_parts
+from pytest_llmdiff.data.llamafactory.rows import drop_media_and_tools
 from pytest_llmdiff.data.messages import Message, parse_messages
 
+COLUMNS = ("messages", "prompt", "completion", "chosen", "rejected")
 _ALL_TEXT = Layout(columns={name: name for name in (*MEDIA, "tools")})
 
 
@@ -18,10 +19,13 @@ def parse_chat(record: Record, number: int) -> Example:
     Each of these may be a text or a list of messages.
 
     Raises:
+        Dropped: it comes with media, tools or calls of tools.
         ProbeFileError: the record is none of these.
     """
-    refuse_media_and_tools(record, _ALL_TEXT)
+    drop_media_and_tools(record, _ALL_TEXT)
     values = record.values
+    for column in COLUMNS:
+        _drop_other_turns(column, values.get(column))
     if (messages := values.get("messages")) is not None and values.get("prompt") is None:
         if not isinstance(messages, list) or not messages:
             raise record.error(
@@ -51,6 +55,16 @@ def parse_chat(record: Record, number: int) -> Example:
         )
     chosen, rejected = (_reply(record, name, values[name]) for name in ("chosen", "rejected"))
     return Example(number=number, messages=asked, answer=chosen, rejected=rejected)
+
+
+def _drop_other_turns(column: str, value: object) -> None:
+    for turn in value if isinstance(value, list) else []:
+        if not isinstance(turn, dict):
+            continue
+        if is_parts(turn.get("content")):
+            raise Dropped(f"a message in {column!r} is a list of parts (multimodal), not text")
+        if turn.get("tool_calls") or turn.get("function_call"):
+            raise Dropped(f"a message in {column!r} calls a tool, and only text is read")
 
 
 def _prompt(record: Record, column: str, value: object) -> tuple[Message, ...]:

@@ -39,6 +39,19 @@ def read_entries(info: Path) -> Mapping[str, Mapping[str, object]]:
     return value
 
 
+def require_here(place: str, entry: Mapping[str, object]) -> None:
+    """Raises ConfigError if the data of an entry is on a hub, made by a script or in a cloud.
+
+    Its records are then not described by what the entry says of files (`split`, for example).
+    """
+    for key in ELSEWHERE:
+        if key in entry:
+            raise ConfigError(
+                f"{place}: its data is not on this machine ({key}: {entry[key]!r}); download it, "
+                "and name the file as file_name in an entry of its own"
+            )
+
+
 def entry_layout(place: str, entry: Mapping[str, object]) -> Layout:
     """What an entry says about its records; `place` is its position, for errors.
 
@@ -134,12 +147,6 @@ def described_layout(path: Path) -> tuple[str, Layout] | None:
 
 
 def _file_name(place: str, entry: Mapping[str, object]) -> str:
-    for key in ELSEWHERE:
-        if key in entry:
-            raise file_error(
-                place, f"the data is remote ({key}: {entry[key]!r}); expected a 'file_name', "
-                "since only files are supported",
-            )  # fmt: skip
     name = entry.get("file_name")
     if not isinstance(name, str) or not name:
         raise file_error(place, f"got the file_name {name!r}; expected the name of a file")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pytest_llmdiff.config.packages import given_path
@@ -16,6 +17,7 @@ from pytest_llmdiff.data.llamafactory.dataset_info import (
     entry_files,
     entry_layout,
     read_entries,
+    require_here,
 )
 from pytest_llmdiff.data.llamafactory.examples import (
     COLUMNS,
@@ -40,7 +42,8 @@ PLAIN_FORMS = (
 class Dataset:
     """The examples of a data file or of an entry; `skipped` has the records left out, and why.
 
-    All records are read, although LLaMA-Factory samples them if an entry has `num_samples`.
+    Records with media or tools are left out, since the models are only asked text here. All others
+    are read, although LLaMA-Factory samples them if an entry has `num_samples`.
     """
 
     name: str
@@ -56,8 +59,8 @@ def read_training_data(value: str, folder: Path) -> tuple[Dataset, ...]:
     `folder`.
 
     Raises:
-        ConfigError: there is no such file or entry.
-        ProbeFileError: the data is malformed or not only text.
+        ConfigError: there is no such file or entry, or its data is not on this machine.
+        ProbeFileError: the data is malformed, or none of it is text.
     """
     place, mark, names = value.rpartition("#")
     whole = given_path(value, folder, what="the training data")
@@ -79,8 +82,8 @@ def read_dataset(path: Path, name: str | None = None) -> Dataset:
     none names the file, the columns of its records decide.
 
     Raises:
-        ConfigError: there is no such file or entry.
-        ProbeFileError: the data is malformed or not only text.
+        ConfigError: there is no such file or entry, or its data is not on this machine.
+        ProbeFileError: the data is malformed, or none of it is text.
     """
     info = path / INFO if path.is_dir() else path
     if name is None and info.name != INFO:
@@ -130,6 +133,7 @@ def training_data_of(path: Path) -> tuple[Dataset, ...] | None:
 
 def _read_entry(info: Path, name: str, entry: Mapping[str, object]) -> Dataset:
     place = f"{info}, entry {name!r}"
+    require_here(place, entry)
     layout = entry_layout(place, entry)
     path, files = entry_files(place, info.parent, entry)
     return _gather(name, path, files, layout)
@@ -148,23 +152,35 @@ def _gather(
     name: str, path: Path, files: Sequence[Path], layout: Layout, *, registered: bool = True
 ) -> Dataset:
     """The examples of all files; those of a `registered` entry need all columns that it lists."""
+    parse = partial(parse_example, layout=layout)
+    return _dataset(name, path, files, parse, layout if registered else None)
+
+
+def _dataset(
+    name: str,
+    path: Path,
+    files: Sequence[Path],
+    parse: Callable[[Record, int], Example],
+    needed: Layout | None,
+) -> Dataset:
+    """Each record as `parse` reads it, without those that it drops."""
     examples: list[Example] = []
     skipped: list[str] = []
     for file in files:
         records = list(read_records(file, EXAMPLES))
-        if registered:
-            _check_needed(name, file, records, layout)
+        if needed is not None:
+            _check_needed(name, file, records, needed)
         for number, record in enumerate(records, 1):
             try:
-                examples.append(parse_example(record, number, layout))
+                examples.append(parse(record, number))
             except Dropped as reason:
                 start = "" if file == path else f"{file.name}, "
                 skipped.append(f"{start}{record.unit} {record.number}: {reason}")
     if not examples:
         raise file_error(
             f"{path}",
-            f"LLaMA-Factory would train on none of its {len(skipped)} records ({skipped[0]}); "
-            f"expected at least one example. Is its entry in {INFO} right?",
+            f"none of its {len(skipped)} records ({skipped[0]}) is a training example in text; "
+            f"expected at least one. Is its entry in {INFO} right?",
         )
     return Dataset(name=name, path=path, examples=tuple(examples), skipped=tuple(skipped))
 
@@ -185,15 +201,14 @@ def _read_plain(path: Path) -> Dataset:
     records = list(read_records(path, EXAMPLES))
     known = set(records[0].values)
     if TRAINED & known:
-        # Media and tools are mapped so that they are refused: LLaMA-Factory ignores them silently.
+        # Media and tools are mapped so that they are seen: LLaMA-Factory ignores them silently.
         columns = {**COLUMNS, **{column: column for column in (*MEDIA, "tools")}}
         layout = Layout(
             formatting="alpaca" if "instruction" in known else "sharegpt", columns=columns
         )
         return _gather(path.stem, path, [path], layout, registered=False)
     if {"messages", "prompt"} & known:
-        examples = tuple(parse_chat(record, number) for number, record in enumerate(records, 1))
-        return Dataset(name=path.stem, path=path, examples=examples, skipped=())
+        return _dataset(path.stem, path, [path], parse_chat, None)
     raise file_error(
         f"{path}",
         f"the columns are {', '.join(sorted(known))}; expected {PLAIN_FORMS}, or an entry for the "

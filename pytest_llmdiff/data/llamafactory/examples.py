@@ -59,7 +59,8 @@ class Layout:
 
 
 class Dropped(Exception):
-    """LLaMA-Factory skips this record; the message says why."""
+    """The record is left out: LLaMA-Factory skips it, or it is not only text. The message says
+    why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,16 @@ def kto_responses(response: Message, desired: bool) -> list[Message]:
     return [response, empty] if desired else [empty, response]
 
 
+def is_parts(content: object) -> bool:
+    """Whether the content of a message is a list of parts such as {"type": "image", ...}."""
+    return isinstance(content, list) and any(
+        isinstance(part, dict) and "type" in part for part in content
+    )
+
+
 def text_turn(record: Record, role: str, content: object, column: str | None) -> Message:
+    if is_parts(content):
+        raise Dropped("a turn is a list of parts (multimodal), and only text is read")
     if not isinstance(content, str):
         raise record.error(f"got {reprlib.repr(content)}; expected text", column=column)
     return Message(role=role, content=content)

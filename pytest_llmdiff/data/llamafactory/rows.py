@@ -27,10 +27,10 @@ def parse_example(record: Record, number: int, layout: Layout) -> Example:
     """The example that LLaMA-Factory makes of a record; the steps are in its order.
 
     Raises:
-        Dropped: LLaMA-Factory would skip the record, or it has no prompt.
-        ProbeFileError: LLaMA-Factory could not load the record, or it is not only text.
+        Dropped: LLaMA-Factory would skip the record, or it has no prompt or is not only text.
+        ProbeFileError: LLaMA-Factory could not load the record.
     """
-    refuse_media_and_tools(record, layout)
+    drop_media_and_tools(record, layout)
     conversation = (
         _alpaca(record, layout) if layout.formatting == "alpaca" else parse_turns(record, layout)
     )
@@ -52,7 +52,7 @@ def parse_example(record: Record, number: int, layout: Layout) -> Example:
     )  # fmt: skip
 
 
-def refuse_media_and_tools(record: Record, layout: Layout) -> None:
+def drop_media_and_tools(record: Record, layout: Layout) -> None:
     for name in (*MEDIA, "tools"):
         value = value_of(record, layout, name)
         if value in (None, "", [], {}) or (
@@ -60,11 +60,7 @@ def refuse_media_and_tools(record: Record, layout: Layout) -> None:
         ):
             continue
         what = "tool definitions" if name == "tools" else f"{name} (multimodal)"
-        raise record.error(
-            f"the example comes with {what}; expected only text, since the models are only asked "
-            "text here",
-            column=layout.columns[name],
-        )
+        raise Dropped(f"it comes with {what} in {layout.columns[name]!r}, and only text is read")
 
 
 def _answers(

@@ -13,6 +13,9 @@ from pytest_llmdiff.data.training.files import read_text
 from pytest_llmdiff.errors import ConfigError
 
 TRAINING_ARGS = "training_args.yaml"
+# LLaMA-Factory's stages that render no chat template: pre-training reads plain texts. All others
+# (sft, rm, ppo, dpo, kto) render the template that the settings name.
+PLAIN_STAGES = ("pt",)
 # A YAML with one of these keys describes a training, not serving or evaluation.
 TRAINING_KEYS = ("do_train", "dataset", "stage")
 
@@ -42,6 +45,13 @@ class TrainingConfig:
     learning_rate: float | None = None
     epochs: float | None = None
     max_steps: int | None = None
+
+    @property
+    def plain(self) -> str | None:
+        """Why no template belongs to this training, or None."""
+        if self.stage not in PLAIN_STAGES:
+            return None
+        return f"the training read plain texts (stage: {self.stage} in {self.source})"
 
 
 def read_training_config(file: Path) -> TrainingConfig:

@@ -1,4 +1,4 @@
-"""The log of a training, as written by transformers' Trainer, TRL and LLaMA-Factory."""
+"""The log of a training, as written by transformers' Trainer, TRL, LLaMA-Factory and ms-swift."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.data.training.files import read_lines, read_object
+from pytest_llmdiff.data.training.files import read_lines, read_object, read_text
 from pytest_llmdiff.errors import ConfigError
 
-STATE, FACTORY_LOG = "trainer_state.json", "trainer_log.jsonl"
+STATE, FACTORY_LOG, SWIFT_LOG = "trainer_state.json", "trainer_log.jsonl", "logging.jsonl"
 RESULTS = ("all_results.json", "train_results.json")
-LOOKED_FOR = (STATE, f"checkpoint-*/{STATE}", FACTORY_LOG, *RESULTS)
+LOOKED_FOR = (STATE, f"checkpoint-*/{STATE}", FACTORY_LOG, SWIFT_LOG, *RESULTS)
 Series = tuple[tuple[int, float], ...]
 Row = Mapping[str, Any]
 
@@ -22,6 +22,10 @@ Row = Mapping[str, Any]
 FACTORY_NAMES = {
     "current_steps": "step", "lr": "learning_rate", "total_tokens": "num_input_tokens_seen",
 }  # fmt: skip
+# Columns in which ms-swift writes a step and the number of steps, as in "40/120"; its Megatron
+# trainings write the second.
+SWIFT_STEPS = ("global_step/max_steps", "iteration")
+SWIFT_LINE = re.compile(rf'"({"|".join(SWIFT_STEPS)})": *"[0-9]+/[0-9]+"')
 # Values that only trainings on preferences or rewards log (in LLaMA-Factory's log, `accuracy` is
 # that of the rewards). Their losses do not mean what the loss of supervised training means.
 REWARDS = re.compile(r"(mean_|min_|max_)?rewards?(/.*|_std)?|logps/.*|objective/.*|kl|accuracy")
@@ -57,7 +61,8 @@ def read_training_log(folder: Path) -> TrainingLog | None:
     """The log of the training that made the weights in this folder, or None if there is none.
 
     `trainer_state.json` is in the folder or in its newest checkpoint, where TRL and the plain
-    Trainer write it. LLaMA-Factory's `trainer_log.jsonl` is in the folder, or above a checkpoint.
+    Trainer write it. LLaMA-Factory's `trainer_log.jsonl` and ms-swift's `logging.jsonl` are in the
+    folder, or above a checkpoint.
 
     Raises:
         ConfigError: a file of the log is damaged.
@@ -71,7 +76,7 @@ def read_training_log(folder: Path) -> TrainingLog | None:
     log_file = _log_file(folder)
     if log_file is not None:
         sources.append(log_file)
-        later = _factory_rows(log_file)
+        later = _rows(log_file)
         if (checkpoint := _checkpoint_step(folder)) is not None:
             later = [row for row in later if row["step"] <= checkpoint]
         if state_file is None or not history:
@@ -146,8 +151,15 @@ def _state_file(folder: Path) -> Path | None:
 
 
 def _log_file(folder: Path) -> Path | None:
-    return next((f / FACTORY_LOG for f in (folder, _root(folder)) if (f / FACTORY_LOG).is_file()),
-                None)  # fmt: skip
+    """The trainer's own log. Other programs write a logging.jsonl, too, without those steps."""
+    places = (folder, _root(folder))
+    for file in (place / FACTORY_LOG for place in places):
+        if file.is_file():
+            return file
+    for file in (place / SWIFT_LOG for place in places):
+        if file.is_file() and SWIFT_LINE.search(read_text(file)):
+            return file
+    return None
 
 
 def _results(folder: Path) -> list[tuple[Path, Row]]:
@@ -169,7 +181,7 @@ def _history(file: Path, state: Row) -> list[Row]:
     return [row for row in history if _count(file, row, "step") is not None]
 
 
-def _factory_rows(file: Path) -> list[Row]:
+def _rows(file: Path) -> list[Row]:
     """The rows of the training, without those that a resumed or repeated training supersedes.
 
     The file is only ever appended to. Where the step number goes back, the training was resumed or
@@ -178,9 +190,14 @@ def _factory_rows(file: Path) -> list[Row]:
     rows: list[Row] = []
     for number, columns in read_lines(file):
         row = {FACTORY_NAMES.get(k, k): v for k, v in columns.items()}
-        # Predictions and evaluations write their progress here, too, and count their own steps.
-        if "loss" not in row and "epoch" not in row:
+        # Predictions and evaluations write their progress here, too, and count their own steps;
+        # ms-swift's last line sums the training up, with all earlier ones as `log_history`.
+        if ("loss" not in row and "epoch" not in row) or "log_history" in row:
             continue
+        if file.name == SWIFT_LOG:
+            row |= _swift_step(row)
+            if "step" not in row:
+                continue
         step = _count(file, row, "step", line=number)
         if step is None:
             raise ConfigError(f"{file}, line {number}: current_steps is missing")
@@ -188,6 +205,11 @@ def _factory_rows(file: Path) -> list[Row]:
             rows = [earlier for earlier in rows if earlier["step"] < step]
         rows.append(row)
     return rows
+
+
+def _swift_step(row: Row) -> Row:
+    found = (re.fullmatch(r"([0-9]+)/[0-9]+", str(row.get(name))) for name in SWIFT_STEPS)
+    return next(({"step": int(match[1])} for match in found if match), {})
 
 
 def _series(file: Path, rows: list[Row], name: str) -> Series:

@@ -51,7 +51,8 @@ def read_training_source(
 ) -> tuple[TemplateSource | None, TrainingConfig | None]:
     """What a model was trained with: a template as in `read_template`, or a training YAML.
 
-    The template is None if the YAML names none; LLaMA-Factory then derives it from the model's own.
+    The template is None if the YAML names none, so that LLaMA-Factory derives it from the model's
+    own, or if its stage renders none.
 
     Raises:
         ConfigError: there is no such file or template, or the YAML is broken.
@@ -66,8 +67,11 @@ def read_training_source(
 
 
 def source_of_config(config: TrainingConfig, llamafactory: Path | None) -> TemplateSource | None:
-    """The template that a training configuration names, with its settings applied."""
-    if config.template is None:
+    """The template that a training configuration names, with its settings applied.
+
+    None if it names none, or if its stage renders none.
+    """
+    if config.template is None or config.plain is not None:
         return None
     found = factory_template(config.template, llamafactory)
     if config.default_system is not None:

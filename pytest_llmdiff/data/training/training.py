@@ -47,6 +47,15 @@ class TrainData:
     found_in: str = ""
     unknown: str = ""
 
+    def left_out(self) -> list[str]:
+        """How many records of each data set are not read, and why the first of them is not."""
+        return [
+            f"{len(d.skipped)} of {len(d.skipped) + len(d.examples)} records of the training data "
+            f"{d.name} are left out; the first is {d.skipped[0]}"
+            for d in self.datasets
+            if d.skipped
+        ]
+
 
 def given_training(settings: Settings) -> Training | None:
     """What `--llmdiff-train-config` says, or None if it is not given.
@@ -62,7 +71,8 @@ def given_training(settings: Settings) -> Training | None:
         folder=settings.folder_of("train_config"),
         llamafactory=settings.llamafactory,
     )
-    unknown = "" if template else f"{settings.train_config} names no template"
+    plain = None if config is None else config.plain
+    unknown = "" if template else plain or f"{settings.train_config} names no template"
     return Training(
         template=template, found_in="--llmdiff-train-config", unknown=unknown, config=config
     )
@@ -88,7 +98,7 @@ def given_train_data(settings: Settings) -> TrainData | None:
 
     Raises:
         ConfigError: there is no such file or entry.
-        ProbeFileError: the data is malformed or not only text.
+        ProbeFileError: the data is malformed, or none of it is text.
     """
     if settings.train_data is None:
         return None
@@ -137,7 +147,9 @@ def _from_traces(traces: Traces, folder: Path, settings: Settings) -> Training:
     looked = ", ".join(traces.looked_for)
     unknown = f"nothing in {folder.name} names the template of the training (looked for {looked})"
     template, found_in = None, ""
-    if traces.config is not None and traces.config.template is not None:
+    if traces.config is not None and traces.config.plain is not None:
+        unknown = traces.config.plain
+    elif traces.config is not None and traces.config.template is not None:
         found_in = Path(traces.config.source).name
         try:
             template = source_of_config(traces.config, settings.llamafactory)

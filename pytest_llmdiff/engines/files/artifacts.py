@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import mmap
 import struct
 from math import prod
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.engines.files.chat_templates import template_files
 from pytest_llmdiff.errors import ModelError
 
 TOKENIZER_FILES = (
@@ -23,7 +23,6 @@ TOKENIZER_FILES = (
     "spiece.model",
     "tekken.json",
 )
-TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
 CONFIG_FILES = ("config.json", "generation_config.json", "adapter_config.json")
 
 
@@ -44,10 +43,12 @@ def tokenizer_files(path: Path) -> list[Path]:
     """The files that decide how text becomes tokens; a GGUF file contains its tokenizer."""
     if path.is_file():
         return [path]
-    names = (*TOKENIZER_FILES, *TEMPLATE_FILES)
-    extra = [*(path / "additional_chat_templates").glob("*.jinja")]
-    extra += [f for end in ("*.model", "*.tiktoken") for f in path.glob(end) if f.name not in names]
-    return [path / name for name in names if (path / name).is_file()] + sorted(extra)
+    extra = [
+        f for end in ("*.model", "*.tiktoken") for f in path.glob(end)
+        if f.name not in TOKENIZER_FILES
+    ]  # fmt: skip
+    named = [path / name for name in TOKENIZER_FILES if (path / name).is_file()]
+    return [*named, *template_files(path), *sorted(extra)]
 
 
 def has_tokenizer(path: Path) -> bool:
@@ -56,23 +57,6 @@ def has_tokenizer(path: Path) -> bool:
         (path / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json",
                                               "vocab.txt", "tekken.json")
     )  # fmt: skip
-
-
-def has_chat_template(path: Path) -> bool:
-    """Whether tokenizer files or a GGUF header have a chat template; nothing is loaded."""
-    if path.is_file():
-        if not path.stat().st_size:
-            return False  # an empty file cannot be mapped
-        with (
-            path.open("rb") as stream,
-            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        ):
-            # The key is in the header, whose size depends on the vocabulary: a few megabytes.
-            return data.find(b"tokenizer.chat_template", 0, 1 << 27) >= 0
-    if any((path / name).is_file() for name in TEMPLATE_FILES):
-        return True
-    config = path / "tokenizer_config.json"
-    return config.is_file() and bool(_json(config).get("chat_template"))
 
 
 def generation_stop_ids(path: Path) -> tuple[int, ...]:

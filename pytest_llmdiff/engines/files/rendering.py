@@ -13,6 +13,7 @@ from pytest_llmdiff.data.llamafactory.templates import FactoryTemplate
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.text.differences import common_length
 from pytest_llmdiff.data.training.template_source import TemplateSource
+from pytest_llmdiff.engines.files.chat_templates import DEFAULT, by_name, chosen, templates_in
 from pytest_llmdiff.engines.files.conversion import Conversions, tokenizer_form
 from pytest_llmdiff.errors import ModelError, ProbeError
 
@@ -56,19 +57,20 @@ class Renderer:
         """Jinja source of the template in use.
 
         Raises:
-            ModelError: there is none.
+            ModelError: there is none, or none of several named ones is the default.
         """
-        found = self._given or self.tokenizer.chat_template
-        if found is None and self._fallback is not None:
-            found = self._load(self._fallback).chat_template
-        if isinstance(found, dict):
-            found = found.get("default")
-        if not found:
-            raise ModelError(
-                f"{self.path} has no chat template, so chat messages cannot be rendered; "
-                "give one with --llmdiff-template FILE.jinja"
-            )
-        return str(found)
+        if self._given:
+            return self._given
+        found = self._templates(self.path, self.tokenizer)
+        if not found and self._fallback is not None:
+            found = self._templates(self._fallback, self._load(self._fallback))
+        return chosen(found, self.path)
+
+    def _templates(self, path: Path, tokenizer: Any) -> dict[str, str]:
+        own = by_name(tokenizer.chat_template)
+        if DEFAULT in own or not path.is_dir():
+            return own
+        return templates_in(path) | own  # tokenizers do not read a processor's
 
     def _load(self, path: Path) -> Any:
         return load_tokenizer(

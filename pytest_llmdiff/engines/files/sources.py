@@ -13,11 +13,12 @@ from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import FILE_KINDS, Spec, fetch
 from pytest_llmdiff.engines.files.artifacts import (
-    has_chat_template,
     has_tokenizer,
     tokenizer_files,
     weight_files,
 )
+from pytest_llmdiff.engines.files.chat_templates import chosen, has_chat_template, templates_in
+from pytest_llmdiff.errors import ModelError
 from pytest_llmdiff.store import Store, content_key, files_hash
 
 if TYPE_CHECKING:
@@ -103,9 +104,8 @@ class Sources:
         the tokenizer in `own` has none."""
         if self.settings.template is not None:
             return given_template(self.settings), None
-        beside = adapter / "chat_template.jinja" if adapter else None
-        if beside is not None and own != adapter and beside.is_file():
-            return _jinja_of(beside), None
+        if adapter is not None and own != adapter and (found := templates_in(adapter)):
+            return _template_of(adapter, found), None
         if has_chat_template(own):
             return None, None
         other = self.tuned if side == "base" else self.base
@@ -113,8 +113,8 @@ class Sources:
             return None, None
         path = fetch(other)
         if other.kind == "adapter" and not has_tokenizer(path):
-            file = path / "chat_template.jinja"
-            return (_jinja_of(file) if file.is_file() else None), None
+            found = templates_in(path)
+            return (_template_of(path, found) if found else None), None
         return None, path
 
     def _content(
@@ -153,15 +153,19 @@ def template_note(base: Spec, tuned: Spec, settings: Settings) -> str | None:
     """A note for the header where the base has no chat template."""
     if settings.template or base.path is None or tuned.path is None:
         return None
-    if has_chat_template(base.path):
+    try:
+        base_has, tuned_has = map(has_chat_template, (base.path, tuned.path))
+    except ModelError:
+        return None  # the file is damaged, and whatever reads it says so
+    if base_has:
         return None
-    if has_chat_template(tuned.path):
+    if tuned_has:
         return "the base has no chat template: the tuned model's is used on both sides"
     return "neither model has a chat template: give one with --llmdiff-template"
 
 
-def _jinja_of(file: Path) -> TemplateSource:
-    from pytest_llmdiff.data.training.files import read_text
+def _template_of(folder: Path, templates: Mapping[str, str]) -> TemplateSource:
     from pytest_llmdiff.data.training.template_source import TemplateSource
 
-    return TemplateSource(name=file.name, jinja=read_text(file))
+    name = f"the chat template of {folder.name}"
+    return TemplateSource(name=name, jinja=chosen(templates, folder))

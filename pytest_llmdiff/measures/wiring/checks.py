@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
-from pytest_llmdiff.data.comparison import Comparison, Measurement
+from pytest_llmdiff.data.comparison import SIDES, Comparison, Measurement, Side
 from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.engines import capability
-from pytest_llmdiff.errors import ConfigError, ProbeError
+from pytest_llmdiff.errors import CapabilityError, ConfigError, ProbeError
 from pytest_llmdiff.measures.wiring import files as wiring
 from pytest_llmdiff.measures.wiring.behaviour import (
     prediction_findings,
@@ -27,6 +27,10 @@ from pytest_llmdiff.measures.wiring.training import training_findings
 TEMPLATE_STEP = (
     "render prompts with the template of the training (--llmdiff-template), and serve the model "
     "with it; or train again with the template that it will be served with"
+)
+QUESTION_STEP = (
+    "correct the chat template of that model, or give one that renders messages of text with "
+    "--llmdiff-template; every reply is to another prompt than the one in the test"
 )
 
 
@@ -72,6 +76,36 @@ def _sampling(pair: ModelPair) -> Findings:
     return _of_files(lambda facts: wiring.sampling_findings(facts, used))(pair)
 
 
+def _question(pair: ModelPair) -> Findings:
+    """What a user asks is in the prompt, under the template in use of each side."""
+    from pytest_llmdiff.measures.wiring.template.facts import served_renderings
+    from pytest_llmdiff.measures.wiring.template.question import lost_questions
+
+    both = pair.run.generation.pair
+    found: dict[Side, list[str]] = {}
+    for side in SIDES:
+        try:
+            lost = pair.run.generation.memo.get(
+                "questions", side, [],
+                lambda engine: lost_questions(engine, capability(both.base, "renderer")),
+                also=served_renderings(both.side(side)),
+            )  # fmt: skip
+        except CapabilityError:
+            continue  # a server that does not show its prompts
+        if lost is not None:
+            found[side] = lost
+    if not found:
+        return Findings(skipped="these engines do not show the prompts that they make")
+    sides: dict[str, list[str]] = {}
+    for side, causes in found.items():
+        for cause in causes:
+            sides.setdefault(cause, []).append(side)
+    return Findings(problems=tuple(
+        Problem(cause=f"{cause} ({' and '.join(of)})", step=QUESTION_STEP)
+        for cause, of in sides.items()
+    ))  # fmt: skip
+
+
 def _stop_tokens(pair: ModelPair) -> Findings:
     """The template ends turns in a stop token, and has no fault of its own."""
     from pytest_llmdiff.measures.wiring.template.facts import own_findings
@@ -109,6 +143,9 @@ def _answers(pair: ModelPair) -> Findings:
 
 
 def _template(pair: ModelPair) -> Findings:
+    config = pair.run.trained.training.config
+    if config is not None and config.plain is not None:
+        return Findings(skipped=f"no chat template belongs to it: {config.plain}")
     facts = pair.tuned.template_facts()
     if facts["unknown"] is not None:
         return Findings(
@@ -170,6 +207,7 @@ CHECKS: Mapping[str, Callable[[ModelPair], Findings]] = {
     "values": _of_files(wiring.value_findings),
     "vocabulary": _of_files(wiring.vocabulary_findings),
     "special tokens": _of_files(wiring.special_findings),
+    "question": _question,
     "stop tokens": _stop_tokens,
     "sampling": _sampling,
     "training": _training,

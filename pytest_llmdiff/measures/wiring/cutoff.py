@@ -42,7 +42,11 @@ def cutoff_content(training: Training, data: TrainData) -> list[Any]:
         data.unknown,
         [
             # Hashed one by one, so that a large data set is not held in memory a second time.
-            [dataset.name, content_key([content_key(vars(e)) for e in dataset.examples])]
+            [
+                dataset.name,
+                content_key([content_key(vars(e)) for e in dataset.examples]),
+                list(dataset.skipped),
+            ]
             for dataset in data.datasets
         ],
     ]
@@ -78,6 +82,7 @@ def cutoff_facts(engine: Any, training: Training, data: TrainData) -> dict[str, 
     except LLMDiffError as error:
         # If it were raised, it would count as a failure of the engine and fail all later checks.
         return {"skipped": f"the data of the training cannot be rendered: {error}"}
+    facts["left out"] = data.left_out()
     if not facts["examples"]:
         return {
             "skipped": f"the data has no example that the stage {stage!r} can train on"
@@ -111,6 +116,7 @@ def cutoff_findings(facts: Mapping[str, Any]) -> Findings:
         notes.append(
             "lengths are computed with the template in use, since that of the training is unknown"
         )
+    notes += facts["left out"]
     for count, text in (
         (facts["prompts"], "lose the end of a prompt, which may be the question itself"),
         (facts["rejected"], "lose the end of a rejected answer"),

@@ -53,10 +53,12 @@ class Model(models.Model):
         known = given or training.template or training.own_template
         about = "training" if given is None else content_key(given.content())
         content = None if known is None else content_key(known.content())
-        also: list[Any] = [content, training.predictions]
+        # Facts of earlier versions do not say whether the question is in the prompt.
+        also: list[Any] = ["with questions", content, training.predictions]
         also += [] if (shown := checks.served_renderings(self.engine)) is None else [shown]
         facts = dict(generation.memo.get("template", self.side, [about], compute, also=also))
-        unnamed = given is None and training.template is None
+        plain = training.config is not None and training.config.plain is not None
+        unnamed = given is None and training.template is None and not plain
         if self.side == "tuned" and unnamed and trained.train_data.datasets:
             from pytest_llmdiff.measures.wiring.template.likelihood import with_ranking
 

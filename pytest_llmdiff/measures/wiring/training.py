@@ -30,6 +30,12 @@ REPEATED_EPOCHS = 2.0
 # infinite gradient norm for it. A larger share, or one at the very end, has another cause.
 BROKEN_GRADIENTS = 0.25
 
+# A loss of exactly 0 at this share of the logged steps, or at so many of the last ones: no token
+# was trained on, or the loss was NaN, which the Trainer shows as 0 (`logging_nan_inf_filter`). One
+# or two may come from a batch in which nothing is to be learned.
+ZERO_LOSSES = 0.5
+LAST_ZEROS = 3
+
 # An evaluation loss this many times its minimum, while the training loss falls: overfitting.
 EVAL_RISE = 1.2
 
@@ -97,9 +103,9 @@ def _not_finite(log: TrainingLog) -> Iterator[Problem]:
 
 
 def _zeros(log: TrainingLog) -> Iterator[Problem]:
-    if log.losses and not any(loss for _, loss in log.losses):
+    if cause := _zero_losses(log.losses):
         yield Problem(
-            cause="the loss was 0 at every logged step",
+            cause=cause,
             step="no token was trained on, or the loss was NaN, which logging_nan_inf_filter shows "
             "as 0: check that cutoff_len (max_length in TRL) does not cut off the answers, check "
             "how prompts are masked (train_on_prompt, mask_history; assistant_only_loss, "
@@ -112,6 +118,24 @@ def _zeros(log: TrainingLog) -> Iterator[Problem]:
             "freeze_trainable_layers, and enable_input_require_grads() if gradient_checkpointing "
             "is on",
         )
+
+
+def _zero_losses(losses: Series) -> str:
+    """What is wrong with losses of exactly 0, or ""."""
+    zeros = [step for step, loss in losses if not loss]
+    if not zeros:
+        return ""
+    if len(zeros) == len(losses):
+        return "the loss was 0 at every logged step"
+    last, before = next((step, loss) for step, loss in reversed(losses) if loss)
+    tail = sum(step > last for step, _ in losses)
+    # Losses are rounded: one that had come near 0 before may be 0 now, and was memorised.
+    if len(zeros) >= ZERO_LOSSES * len(losses) or (
+        tail >= LAST_ZEROS and not before < MEMORISED_LOSS
+    ):
+        when = f"at every step after {last}" if tail == len(zeros) else f"first at step {zeros[0]}"
+        return f"the loss was exactly 0 at {len(zeros)} of {len(losses)} logged steps, {when}"
+    return ""
 
 
 def _memorised(log: TrainingLog) -> list[Problem]:
@@ -189,6 +213,9 @@ def _limits(log: TrainingLog) -> Iterator[str]:
         )
     if len(log.learning_rates) == 1 and not log.learning_rates[0][1]:
         yield "only one learning rate was logged, and it is 0: this may be the warm-up"
+    zeros = [step for step, loss in log.losses if not loss]
+    if log.supervised and zeros and not _zero_losses(log.losses):
+        yield f"the loss was exactly 0 at {len(zeros)} logged steps, first at step {zeros[0]}"
     broken = _broken(log.gradient_norms)
     if broken:
         yield f"gradient norms were not finite at {len(broken)} logged steps"

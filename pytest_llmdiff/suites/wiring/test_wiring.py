@@ -35,6 +35,10 @@ def test_special_tokens_agree(llm_pair: ModelPair) -> None:
     hold(llm_pair, "special tokens")
 
 
+def test_question_is_in_the_prompt(llm_pair: ModelPair) -> None:
+    hold(llm_pair, "question")
+
+
 def test_end_of_turn_is_a_stop_token(llm_pair: ModelPair) -> None:
     hold(llm_pair, "stop tokens")
 

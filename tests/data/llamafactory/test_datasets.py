@@ -323,7 +323,6 @@ A = {"instruction": "A", "input": "", "output": "B"}
         ([A], {"ranking": True}, "does not say which column is 'chosen'"),
         ([A], {"columns": {"kto_tag": "label"}}, "does not say which column is 'response'"),
         ([A], {"columns": ["a"]}, "got the columns ['a']; expected an object of names"),
-        ([A], {"hf_hub_url": "a/b"}, "is remote (hf_hub_url: 'a/b'); expected a 'file_name'"),
         ([A], {"file_name": "no.json"}, "no.json; expected a file or a folder of files"),
         ([A], {"file_name": None}, "got the file_name None"),
         ([{**A, "instruction": 5}], {}, "record 1, column 'instruction': got 5; expected text"),
@@ -332,12 +331,6 @@ A = {"instruction": "A", "input": "", "output": "B"}
         ([{**A, "history": [["x"]]}],
          {"columns": {"prompt": "instruction", "history": "history"}},
          "record 1, column 'history': got ['x']; expected pairs"),
-        ([A, {**A, "pictures": ["a.png"]}],
-         {"columns": {"prompt": "instruction", "images": "pictures"}},
-         "record 2, column 'pictures': the example comes with images (multimodal)"),
-        ([{**A, "tools": '[{"name": "f"}]'}],
-         {"columns": {"prompt": "instruction", "tools": "tools"}},
-         "record 1, column 'tools': the example comes with tool definitions"),
         ([{"conversations": "Hi"}], {"formatting": "sharegpt"},
          "record 1, column 'conversations': got 'Hi'; expected a list of turns"),
         ([{"conversations": chat(("user", "U"))}], {"formatting": "sharegpt"},
@@ -357,6 +350,65 @@ def test_what_llamafactory_cannot_load_or_is_not_text(
     with pytest.raises(ProbeFileError) as caught:
         read_dataset(write(tmp_path, rows, **entry), "data")
     assert message in str(caught.value)
+
+
+IMAGE: dict[str, Any] = {
+    "role": "user",
+    "content": [{"type": "image"}, {"type": "text", "text": "What is it?"}],
+}
+TOOL_CALL: dict[str, Any] = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"function": {"name": "f"}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("good", "other", "entry", "reason"),
+    [
+        (A, {**A, "pictures": ["a.png"]},
+         {"columns": {"prompt": "instruction", "images": "pictures"}}, "images (multimodal)"),
+        (A, {**A, "tools": '[{"name": "f"}]'},
+         {"columns": {"prompt": "instruction", "tools": "tools"}}, "tool definitions"),
+        ({"messages": chat(("user", "U"), ("assistant", "A"))},
+         {"messages": [IMAGE, *chat(("assistant", "A"))]},
+         {"formatting": "openai", "columns": {"messages": "messages"},
+          "tags": {**ROLE, "assistant_tag": "assistant"}}, "a list of parts"),
+        (A, {**A, "images": ["a.png"]}, None, "images (multimodal)"),
+        (A, {**A, "tools": [{"name": "f"}]}, None, "tool definitions"),
+        ({"messages": chat(("user", "U"))}, {"messages": [IMAGE]}, None, "a list of parts"),
+        ({"messages": chat(("user", "U"))}, {"messages": [*chat(("user", "U")), TOOL_CALL]}, None,
+         "calls a tool"),
+        ({"messages": chat(("user", "U"))},
+         {"messages": chat(("user", "U")), "tools": [{"name": "f"}]}, None, "tool definitions"),
+    ],
+)  # fmt: skip
+def test_what_is_not_only_text_is_left_out_and_counted(
+    tmp_path: Path, good: Any, other: Any, entry: dict[str, Any] | None, reason: str
+) -> None:
+    def read(rows: list[Any]) -> Dataset:
+        if entry is not None:
+            return read_dataset(write(tmp_path, rows, **entry), "data")
+        (tmp_path / "data.json").write_text(json.dumps(rows))
+        return read_dataset(tmp_path / "data.json")
+
+    dataset = read([good, other, good])
+    assert [example.number for example in dataset.examples] == [1, 3]
+    assert len(dataset.skipped) == 1
+    assert dataset.skipped[0].startswith("record 2: ")
+    assert reason in dataset.skipped[0]
+    with pytest.raises(ProbeFileError, match="is a training example in text"):
+        read([other])
+
+
+@pytest.mark.parametrize(
+    "key", ["hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name"]
+)
+def test_data_that_is_not_on_this_machine(tmp_path: Path, key: str) -> None:
+    place = write(tmp_path, [A], **{key: "a/b"}, split="train_sft")
+    with pytest.raises(ConfigError) as caught:
+        read_dataset(place, "data")
+    assert f"its data is not on this machine ({key}: 'a/b'); download it" in str(caught.value)
 
 
 # Files
@@ -463,8 +515,6 @@ def test_data_that_no_dataset_info_names(
         ({"prompt": " ", "completion": "C"}, "record 1, column 'prompt': the prompt is blank"),
         ({"prompt": "A", "completion": chat(("user", "A"))}, "column 'completion': got [{"),
         ({"messages": "A"}, "column 'messages': got 'A'; expected a list of messages"),
-        ({"instruction": "A", "images": ["a.png"]}, "comes with images (multimodal)"),
-        ({"messages": chat(("user", "U")), "tools": [{"name": "f"}]}, "with tool definitions"),
     ],
 )
 def test_faults_in_data_that_no_dataset_info_names(
@@ -560,7 +610,8 @@ def test_dropped_records_are_one_warning_of_a_run(project: pytest.Pytester, run:
     result = run("-Wdefault")
     result.assert_outcomes(passed=2)
     said = (
-        "*data.json: 2 of 3 records were skipped: they are no training examples, or have no prompt;"
+        "*data.json: 2 of 3 records were skipped: they are no training examples in text, or have "
+        "no prompt;"
     )
     assert str(result.stdout).count("2 of 3 records were skipped") == 1
     result.stdout.fnmatch_lines([f"{said} the first is record 1: turn 1 has the role 'gpt'*"])

@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 
 from pytest_llmdiff.engines.files.artifacts import (
     generation_stop_ids,
-    has_chat_template,
     has_tokenizer,
     parameter_count,
     safetensors_header,
@@ -86,40 +85,6 @@ def test_a_gguf_file_is_all_in_one(tmp_path: Path) -> None:
 def test_has_tokenizer(tmp_path: Path, name: str, found: bool) -> None:
     make(tmp_path, name)
     assert has_tokenizer(tmp_path) is found
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "found"),
-    [
-        ("chat_template.jinja", "{{ messages }}", True),
-        ("chat_template.json", "{}", True),
-        ("tokenizer_config.json", '{"chat_template": "{{ messages }}"}', True),
-        ("tokenizer_config.json", '{"chat_template": null}', False),
-        ("tokenizer_config.json", '{"bos_token": "<s>"}', False),
-        ("config.json", '{"chat_template": "x"}', False),
-    ],
-)
-def test_has_chat_template(tmp_path: Path, name: str, content: str, found: bool) -> None:
-    (tmp_path / name).write_text(content, encoding="utf-8")
-    assert has_chat_template(tmp_path) is found
-
-
-@pytest.mark.parametrize(
-    ("content", "found"),
-    [(b"GGUF..tokenizer.chat_template..", True), (b"GGUF..tokenizer.ggml..", False), (b"", False)],
-    ids=["template", "none", "empty"],
-)
-def test_has_chat_template_in_gguf(tmp_path: Path, content: bytes, found: bool) -> None:
-    file = tmp_path / "model.gguf"
-    file.write_bytes(content)
-    assert has_chat_template(file) is found
-
-
-def test_a_broken_tokenizer_config_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "tokenizer_config.json"
-    file.write_text("{", encoding="utf-8")
-    with pytest.raises(ModelError, match=r"tokenizer_config\.json is not valid JSON"):
-        has_chat_template(tmp_path)
 
 
 @pytest.mark.parametrize(

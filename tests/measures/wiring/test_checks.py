@@ -29,6 +29,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(folder / "other", seed=5)
     save_adapter(folder / "good", folder / "base", scale=0.1)
     llamafactory_files(folder / "good")
+    shutil.copytree(folder / "other", folder / "full_parts")
+    _template_of_parts(folder / "full_parts")
     save_adapter(folder / "noop", folder / "base", scale=0.0)
     for name, change in BROKEN.items():
         shutil.copytree(folder / "good", folder / name)
@@ -85,6 +87,14 @@ def _foreign_template(folder: Path) -> None:
     )
 
 
+def _template_of_parts(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text(
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for c in m['content'] %}"
+        "{{ c['text'] }}{% endfor %}<|im_end|>\n{% endfor %}<|im_start|>assistant\n",
+        encoding="utf-8",
+    )
+
+
 BROKEN: dict[str, Callable[[Path], None]] = {
     "not_finite": lambda folder: _tensors(folder, _nan),
     "unbound": lambda folder: _tensors(folder, _renamed),
@@ -93,6 +103,7 @@ BROKEN: dict[str, Callable[[Path], None]] = {
     "nan_loss": lambda folder: _log(folder, loss=lambda _: float("nan")),
     "no_rate": lambda folder: _log(folder, lr=lambda _: 0.0),
     "alpaca": _foreign_template,
+    "parts": _template_of_parts,
 }
 
 
@@ -138,6 +149,7 @@ def test_a_healthy_adapter_is_green(suite: Any) -> None:
         ("halved", "adapter_binds_to_the_base", "not in adapter_model.safetensors"),
         ("wider", "base_is_the_one_that_was_tuned", "do not have the shape"),
         ("nan_loss", "training_ran_and_learnt", ""),
+        ("parts", "question_is_in_the_prompt", "the question is not in the prompt"),
         ("no_rate", "training_ran_and_learnt", "learning rate"),
     ],
 )
@@ -147,7 +159,7 @@ def test_what_is_broken_is_named(
     result = pytester.runpytest_inprocess(
         f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / tuned}", *SUITE, "-k", test
     )
-    result.assert_outcomes(failed=1, deselected=13)
+    result.assert_outcomes(failed=1, deselected=14)
     assert words in result.stdout.str()
     assert "  next     " in result.stdout.str()
     assert result.ret == 1
@@ -164,11 +176,35 @@ def test_the_template_of_the_training(pytester: pytest.Pytester, folder: Path) -
     """Its own template, unlike the base's, is that of the training; asking otherwise is red."""
     models = (f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / 'alpaca'}")
     only = ("-k", "template_is_that_of_the_training")
-    pytester.runpytest_inprocess(*models, *SUITE, *only).assert_outcomes(passed=1, deselected=13)
+    pytester.runpytest_inprocess(*models, *SUITE, *only).assert_outcomes(passed=1, deselected=14)
     template = folder / "base" / "chat_template.jinja"
     result = pytester.runpytest_inprocess(*models, *SUITE, *only, f"--llmdiff-template={template}")
-    result.assert_outcomes(failed=1, deselected=13)
+    result.assert_outcomes(failed=1, deselected=14)
     result.stdout.fnmatch_lines(["*likely cause: the markup differs*", "*--llmdiff-template*"])
+
+
+def test_pre_training_has_no_template(pytester: pytest.Pytester, folder: Path) -> None:
+    config = pytester.path / "pt.yaml"
+    config.write_text("stage: pt\ntemplate: no_such_one\ndataset: corpus\n", encoding="utf-8")
+    result = pytester.runpytest_inprocess(
+        f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / 'good'}", *SUITE,
+        "-k", "template_is_that_of_the_training", f"--llmdiff-train-config={config}",
+    )  # fmt: skip
+    result.assert_outcomes(skipped=1, deselected=14)
+    assert "the training read plain texts (stage: pt in " in result.stdout.str()
+
+
+@pytest.mark.parametrize("side", ["base", "tuned"])
+def test_the_question_is_looked_for_on_both_sides(
+    pytester: pytest.Pytester, folder: Path, side: str
+) -> None:
+    models = {"base": folder / "base", "tuned": folder / "other", side: folder / "full_parts"}
+    result = pytester.runpytest_inprocess(
+        *(f"--llm-{name}={path}" for name, path in models.items()), *SUITE,
+        "-k", "question_is_in_the_prompt",
+    )  # fmt: skip
+    result.assert_outcomes(failed=1, deselected=14)
+    assert f"a text here ({side})" in result.stdout.str()
 
 
 def test_train_config_names_the_template(pytester: pytest.Pytester, folder: Path) -> None:
@@ -177,10 +213,10 @@ def test_train_config_names_the_template(pytester: pytest.Pytester, folder: Path
     config.write_text(base, encoding="utf-8")
     models = (f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / 'good'}")
     only = ("-k", "template_is_that_of_the_training", f"--llmdiff-train-config={config}")
-    pytester.runpytest_inprocess(*models, *SUITE, *only).assert_outcomes(passed=1, deselected=13)
+    pytester.runpytest_inprocess(*models, *SUITE, *only).assert_outcomes(passed=1, deselected=14)
     config.write_text("{{ bos_token }}You are a bot." + base, encoding="utf-8")
     result = pytester.runpytest_inprocess(*models, *SUITE, *only)
-    result.assert_outcomes(failed=1, deselected=13)
+    result.assert_outcomes(failed=1, deselected=14)
 
 
 MODELFILE = '''FROM .

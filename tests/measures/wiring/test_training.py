@@ -119,6 +119,45 @@ def test_what_llamafactory_writes(tmp_path: Path) -> None:
     assert _read(tmp_path) == replace(log, sources=log.sources[1:], gradient_norms=())
 
 
+def _swift(rows: Rows, *, total: int = 80, step: str = "global_step/max_steps") -> str:
+    """The lines that ms-swift logs; the last one sums up."""
+    lines = []
+    for row in rows:
+        kept = {name: value for name, value in row.items() if name != "step"}
+        lines.append(kept | {step: f"{row['step']}/{total}", "memory(GiB)": 2.5})
+    end = {"last_model_checkpoint": None, "global_step": total, "log_history": rows, "memory": 2.5}
+    return "".join(json.dumps(line) + "\n" for line in [*lines, end])
+
+
+@pytest.mark.parametrize("step", ["global_step/max_steps", "iteration"])
+def test_what_ms_swift_writes(tmp_path: Path, step: str) -> None:
+    rows = [*_history(_falling()), _summary(80)]
+    _write(tmp_path / "logging.jsonl", _swift(rows, step=step))
+    log = _read(tmp_path)
+    assert log.sources == ("logging.jsonl",)
+    assert (log.steps, log.epochs, log.examples_seen) == (80, 2.0, 80)
+    assert [step for step, _ in log.losses] == list(range(5, 85, 5))
+    assert len(log.gradient_norms) == len(log.learning_rates) == 16
+    assert _judged(log).problems == ()
+    # The weights are in a checkpoint, the log is above it.
+    (tmp_path / "checkpoint-40").mkdir()
+    assert _read(tmp_path / "checkpoint-40").steps == 40
+
+
+def test_a_resumed_training_of_ms_swift(tmp_path: Path) -> None:
+    first, again = _history(_falling()), _history(FLAT)
+    text = _swift(first) + _swift(again[3:])
+    _write(tmp_path / "logging.jsonl", text)
+    losses = dict(_read(tmp_path).losses)
+    assert losses[15] == first[2]["loss"]
+    assert losses[20] == again[3]["loss"]
+
+
+def test_other_programs_write_a_logging_jsonl_too(tmp_path: Path) -> None:
+    _write(tmp_path / "logging.jsonl", '{"level": "INFO", "message": "started"}\nplain text\n')
+    assert read_training_log(tmp_path) is None
+
+
 def test_newest_checkpoint_of_the_plain_trainer(tmp_path: Path) -> None:
     rows = _history(_falling())
     for steps in (40, 80, 9):
@@ -266,6 +305,19 @@ BROKEN: dict[str, tuple[Callable[[], Rows], str]] = {
     "noisy, twice over": (lambda: _history(NOISY, epochs=2.0), "the loss does not fall"),
     "zero loss": (lambda: _history([0.0] * 9), "the loss was 0"),
     "one zero loss": (lambda: _history([0.0]), "the loss was 0"),
+    "zero loss for most of it": (
+        lambda: _history([3.0, 2.5, 2.0] + [0.0] * 9, grad_norm=lambda _: "unlogged"),
+        "the loss was exactly 0 at 9 of 12 logged steps, at every step after 15",
+    ),
+    "zero loss from half-way on": (
+        lambda: _history([3.0, 2.5, 2.0, 1.8, *[0.0] * 4]), "the loss was exactly 0 at 4 of 8",
+    ),
+    "zero loss at the end": (
+        lambda: _history([*_falling(), *[0.0] * 3]), "the loss was exactly 0 at 3 of 19",
+    ),
+    "zero loss now and then": (
+        lambda: _history([2.0, 0.0] * 6), "the loss was exactly 0 at 6 of 12 logged steps, first",
+    ),
     "NaN": (lambda: _history([*FALLING, NAN]), "the loss was not finite at 1 of 17"),
     "infinite": (lambda: _history([INF, *FALLING]), "first at step 5"),
     "NaN gradients": (lambda: _history(FALLING, grad_norm=lambda n: NAN if n == 16 else 1.0),

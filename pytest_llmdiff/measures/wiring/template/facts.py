@@ -25,6 +25,7 @@ from pytest_llmdiff.measures.wiring.template.comparison import (
     compare_endings,
     compare_renderings,
 )
+from pytest_llmdiff.measures.wiring.template.question import QUESTIONS, lost_questions
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -41,8 +42,8 @@ class ServedTemplate:
 
 
 def served_renderings(engine: Any) -> list[Any] | None:
-    """The conversations of the battery as a server renders them; None for an engine that renders
-    in this process.
+    """The conversations of all checks as a server renders them; None for an engine that renders in
+    this process.
 
     They are part of the key under which the facts are stored, since the fingerprint of a server
     does not cover its template.
@@ -53,7 +54,7 @@ def served_renderings(engine: Any) -> list[Any] | None:
     if capability(engine, "renderer") is not None or capability(engine, "rendered") is None:
         return None
     renderings: list[Any] = []
-    for conversation in BATTERY:
+    for conversation in (*BATTERY, *QUESTIONS.values()):
         try:
             renderings.append(engine.render(conversation))
         except ProbeError as error:
@@ -98,7 +99,8 @@ def template_facts(
             f"{type(base).__name__} has none"
         )
     bos = ours.tokenizer.bos_token
-    problems = compare_renderings(rendered.ids, theirs.ids, decode, bos=bos)
+    problems = lost_questions(engine, base_renderer) or []
+    problems += compare_renderings(rendered.ids, theirs.ids, decode, bos=bos)
     if isinstance(rendered, ServedTemplate):
         try:
             problems += compare_endings(rendered.ids, theirs.ids, decode)
