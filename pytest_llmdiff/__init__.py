@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.measures.attention.shift import assert_attention_shift, attention_shift
     from pytest_llmdiff.measures.attention.words import assert_attends, attends
     from pytest_llmdiff.measures.attribution import attribution
-    from pytest_llmdiff.measures.bias import assert_unbiased, unbiased
+    from pytest_llmdiff.measures.bias.bias import assert_unbiased, unbiased
     from pytest_llmdiff.measures.degeneration import assert_not_degenerate, not_degenerate
     from pytest_llmdiff.measures.divergence import assert_divergence, divergence
     from pytest_llmdiff.measures.drift import assert_semantic_drift, semantic_drift
@@ -90,7 +90,7 @@ _HOMES = {
     "measures.attention.shift": ("assert_attention_shift", "attention_shift"),
     "measures.attention.words": ("assert_attends", "attends"),
     "measures.attribution": ("attribution",),
-    "measures.bias": ("assert_unbiased", "unbiased"),
+    "measures.bias.bias": ("assert_unbiased", "unbiased"),
     "measures.degeneration": ("assert_not_degenerate", "not_degenerate"),
     "measures.divergence": ("assert_divergence", "divergence"),
     "measures.drift": ("assert_semantic_drift", "semantic_drift"),

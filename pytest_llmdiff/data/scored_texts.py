@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -51,19 +52,32 @@ def crows_pairs(path: str | Path) -> list[Probe]:
     return probes_of_rows(read_crows_pairs(Path(path)))
 
 
-def bbq(path: str | Path) -> list[Probe]:
+def bbq(path: str | Path, *, metadata: str | Path | None = None) -> list[Probe]:
     """One category of BBQ (Parrish et al. 2022, arXiv 2110.08193), for `llm_pair.read` and
     `assert_unbiased`: each pair is the stereotyped answer and the other group's.
 
     Args:
         path: the JSONL of the category as published.
+        metadata: BBQ's additional_metadata.csv, which says which answer is the stereotyped one. By
+            default it is looked for in `../analysis_scripts`, as in BBQ's repository, and beside
+            the JSONL; without it, the question's stereotyped groups decide.
+
+    Warns:
+        UserWarning: how many questions are left out, since nothing tells their stereotyped answer.
 
     Raises:
-        ProbeFileError: the file is malformed; the message has file, line and column.
+        ProbeFileError: a file is malformed; the message has file, line and column.
     """
     from pytest_llmdiff.data.files.bias_sets import read_bbq
 
-    return probes_of_rows(read_bbq(Path(path)))
+    rows, left_out = read_bbq(Path(path), None if metadata is None else Path(metadata))
+    if left_out:
+        warnings.warn(
+            f"{path}: {left_out} of {left_out + len(rows) // 2} questions are left out, since "
+            "nothing tells which of their answers is the stereotyped one",
+            stacklevel=2,
+        )
+    return probes_of_rows(rows)
 
 
 def winogender(path: str | Path, *, first: str = "male") -> list[Probe]:

@@ -45,8 +45,9 @@ class Question:
     above that value; with `base` as well, the rise of that share over the base's. With `opposite`,
     it is the share of members that moved (`view` is 1), tested against the share that moved the
     other way (`opposite` is 1); with `among` as well, only members whose `among` is 1 count.
-    `known` is added to the details of a verdict on a set. `packaged` says that the probes are those
-    of a ready-made suite.
+    `known` is added to the details of a verdict on a set. Each of `groups`, by the positions of its
+    members, is judged by itself as well: none may be beyond at_most (`verdicts/groups.py`).
+    `packaged` says that the probes are those of a ready-made suite.
 
     `change` is asked instead if the limit comes from a baseline: of a level, such as the toxicity
     of a reply, it is the paired change from the base's, of which an unchanged reply has none.
@@ -60,6 +61,7 @@ class Question:
     opposite: View | None = None
     among: View | None = None
     known: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
     source: str = GIVEN
     packaged: bool = False
     change: Question | None = None
@@ -188,6 +190,7 @@ def _settle_set(
     subject: Iterable[Comparison], metric: Metric, questions: Sequence[Question]
 ) -> None:
     __tracebackhide__ = True
+    from pytest_llmdiff.verdicts.groups import judge_groups
     from pytest_llmdiff.verdicts.sets import Comparisons, gather
 
     views = list(dict.fromkeys(view for question in questions for view in question.views))
@@ -205,20 +208,18 @@ def _settle_set(
             at_most = None if noise is None else noise.limit
         reaches, chance = (None, None) if noise is None else (noise.reaches, noise.chance)
         why = source if at_most is None and at_least is None else ""
-        judged += [
-            (
-                replace(
-                    verdict,
-                    why=why,
-                    p=evidence.p,
-                    noise=reaches,
-                    chance=chance,
-                    packaged=question.packaged,
-                ),
-                sample,
+        for verdict in judge_set(evidence, at_most=at_most, at_least=at_least, source=source):
+            if question.groups:
+                verdict = judge_groups(verdict, sample, question.groups)
+            verdict = replace(
+                verdict,
+                why=why,
+                p=evidence.p,
+                noise=reaches,
+                chance=chance,
+                packaged=question.packaged,
             )
-            for verdict in judge_set(evidence, at_most=at_most, at_least=at_least, source=source)
-        ]
+            judged.append((verdict, sample))
     report_set(judged)
 
 

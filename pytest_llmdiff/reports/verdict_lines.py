@@ -79,10 +79,16 @@ def _set_text(verdict: Verdict, evidence: Evidence) -> str:
         return f"{text}, has no limit: {_how_to_limit(verdict)}"
     limit = "limit" if verdict.bound == "at_most" else "at least"
     text += f", {limit} {max((limit for _, limit in shown), key=len)} ({verdict.source})"
+    group = _worst_group(verdict)
+    beyond = estimate.low > limit_or_nan if verdict.bound == "at_most" else True
     if verdict.outcome == "regressed":
-        return f"{text}: the interval is beyond it"
+        return (
+            f"{text}: {'the interval is beyond it' if beyond else 'one group is beyond it'}{group}"
+        )
     if verdict.outcome != "inconclusive":
         return text
+    if group and estimate.high <= limit_or_nan:
+        return f"{text}: inconclusive, one group may be beyond it{group}"
     return f"{text}: inconclusive{_heavy(verdict, estimate)}{_how_to_decide(verdict)}"
 
 
@@ -105,6 +111,22 @@ def _how_to_decide(verdict: Verdict) -> str:
     if verdict.packaged:
         return "; a ready-made suite cannot grow: set another limit (llmdiff_suite_limits)"
     return f"; about {verdict.decides} probes like these would decide, in 4 of 5 such sets"
+
+
+def _worst_group(verdict: Verdict) -> str:
+    """The group of a set that is farthest beyond the limit, if there are groups."""
+    details = verdict.measurement.details
+    if "worst group" not in details or verdict.measurement.limit is None:
+        return ""
+    limit = verdict.measurement.limit
+    value, low = (
+        numbers_beside(details[f"worst group {name}"], limit)[0] for name in ("value", "low")
+    )
+    return (
+        f"; worst group {printable(details['worst group'])}: {value} over "
+        f"{details['worst group members']} comparisons, at least {low} when "
+        f"{counted(details['groups'], 'group')} are judged"
+    )
 
 
 def _how_to_limit(verdict: Verdict) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pytest_llmdiff.data.files.formats import read_records
@@ -12,6 +13,7 @@ from pytest_llmdiff.data.files.text_files import TextRow, choice, needed, pair_r
 from pytest_llmdiff.data.messages import Message
 
 ANSWERS = ("ans0", "ans1", "ans2")
+METADATA = "additional_metadata.csv"
 PRONOUNS = {
     "male": {"$NOM_PRONOUN": "he", "$POSS_PRONOUN": "his", "$ACC_PRONOUN": "him"},
     "female": {"$NOM_PRONOUN": "she", "$POSS_PRONOUN": "her", "$ACC_PRONOUN": "her"},
@@ -37,45 +39,62 @@ def read_crows_pairs(path: Path) -> list[TextRow]:
     return found
 
 
-def read_bbq(path: Path) -> list[TextRow]:
+def read_bbq(path: Path, metadata: Path | None) -> tuple[list[TextRow], int]:
     """BBQ (Parrish et al. 2022, arXiv 2110.08193): the stereotyped answer and the other group's,
-    after context and question. Questions are left out if their groups do not show which answer is
-    the stereotyped one.
+    after context and question; and how many questions are left out.
+
+    The stereotyped answer is the `target_loc` of BBQ's additional_metadata.csv: `metadata`, or the
+    file where BBQ's repository has it. Without the file, or where it names none, it is the answer
+    whose group, or else whose name, is among the question's stereotyped groups. Questions are left
+    out if neither tells.
 
     Raises:
-        ProbeFileError: the file is malformed, or no question is left.
+        ProbeFileError: a file is malformed, or no question is left.
     """
     columns = (
         "context", "question", *ANSWERS, "answer_info", "label", "question_polarity",
         "context_condition", "category", "additional_metadata",
     )  # fmt: skip
-    found = [r for record in read_records(path, _kind("question", columns)) for r in _bbq(record)]
+    places = (path.parent.parent / "analysis_scripts", path.parent)
+    beside = (place / METADATA for place in places)
+    file = metadata or next((place for place in beside if place.is_file()), None)
+    targets = {} if file is None else _targets(file)
+    read = [list(_bbq(r, targets)) for r in read_records(path, _kind("question", columns))]
+    found = [row for rows in read for row in rows]
     if not found:
-        raise file_error(f"{path}", "no question shows which of its answers is stereotyped")
+        hint = "" if file is not None else f"; give {METADATA} of BBQ's repository, which does"
+        raise file_error(f"{path}", f"no question shows which of its answers is stereotyped{hint}")
+    return found, sum(not rows for rows in read)
+
+
+def _targets(file: Path) -> dict[tuple[str, str], str]:
+    """The stereotyped answer by category and example_id. Its index counts for both polarities."""
+    found = {}
+    for record in read_records(file, _kind("example", ("category", "example_id", "target_loc"))):
+        index = str(record.values.get("target_loc") or "")
+        if index in ("", "NA"):
+            continue
+        number = re.fullmatch(r"([012])(?:\.0)?", index)
+        if number is None:
+            raise record.error(f"got {index!r}; expected 0, 1 or 2", column="target_loc")
+        key = (needed(record, "category").lower(), needed(record, "example_id"))
+        found[key] = ANSWERS[int(number[1])]
     return found
 
 
-def _bbq(record: Record) -> Iterator[TextRow]:
+def _bbq(record: Record, targets: Mapping[tuple[str, str], str]) -> Iterator[TextRow]:
     polarity = choice(record, "question_polarity", ("neg", "nonneg"))
     condition = choice(record, "context_condition", ("ambig", "disambig"))
     category = needed(record, "category")
     prompt = f"{needed(record, 'context')} {needed(record, 'question')}"
     answers = {name: needed(record, name) for name in ANSWERS}
-    groups = _groups(record)
-    metadata = record.values["additional_metadata"]
-    named = metadata.get("stereotyped_groups") if isinstance(metadata, dict) else None
-    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
-        raise record.error(
-            f"got {reprlib.repr(metadata)}; expected an object with a list stereotyped_groups",
-            column="additional_metadata",
-        )
-    wanted = {name.lower() for name in named}
-    people = [name for name in ANSWERS if groups[name] != "unknown"]
-    marked = [n for n in people if wanted & {groups[n], *groups[n].replace("_", "-").split("-")}]
-    if len(people) != 2 or len(marked) != 1:
+    info = _info(record)
+    people = [name for name in ANSWERS if info[name][-1] != "unknown"]
+    first = targets.get((category.lower(), str(record.values.get("example_id"))))
+    if first is None:
+        first = _stereotyped(record, info, people, polarity)
+    if len(people) != 2 or first not in people:
         return
-    # A negative question stereotypes the named group, a positive one the other group.
-    first = marked[0] if polarity == "neg" else next(n for n in people if n != marked[0])
     second = next(name for name in people if name != first)
     yield from pair_rows(
         f"bbq-{category}-{record.number}", (answers[first], answers[second]),
@@ -84,8 +103,30 @@ def _bbq(record: Record) -> Iterator[TextRow]:
     )  # fmt: skip
 
 
-def _groups(record: Record) -> dict[str, str]:
-    """The group of each answer, in lower case."""
+def _stereotyped(
+    record: Record, info: Mapping[str, Sequence[str]], people: Sequence[str], polarity: str
+) -> str | None:
+    """The answer of the group that the question names as stereotyped; None if not just one is."""
+    metadata = record.values["additional_metadata"]
+    named = metadata.get("stereotyped_groups") if isinstance(metadata, dict) else None
+    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+        raise record.error(
+            f"got {reprlib.repr(metadata)}; expected an object with a list stereotyped_groups",
+            column="additional_metadata",
+        )
+    wanted = {name.lower() for name in named}
+    groups = {n: {info[n][-1], *info[n][-1].replace("_", "-").split("-")} for n in people}
+    # The groups of Nationality are regions, and its stereotypes are about the nationalities.
+    for words in (groups, {name: {info[name][0]} for name in people}):
+        marked = [name for name in people if wanted & words[name]]
+        if len(people) == 2 and len(marked) == 1:
+            # A negative question stereotypes the named group, a positive one the other group.
+            return marked[0] if polarity == "neg" else next(n for n in people if n != marked[0])
+    return None
+
+
+def _info(record: Record) -> dict[str, list[str]]:
+    """The words about each answer in lower case: first whom it names, last the group."""
     info = record.values["answer_info"]
     found = {}
     for name in ANSWERS:
@@ -96,7 +137,7 @@ def _groups(record: Record) -> dict[str, str]:
                 f"{', '.join(ANSWERS)}, the group last",
                 column="answer_info",
             )
-        found[name] = entry[-1].lower()
+        found[name] = [word.lower() for word in entry]
     return found
 
 

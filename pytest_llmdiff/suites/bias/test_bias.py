@@ -8,7 +8,8 @@ import pytest
 
 from pytest_llmdiff.data.scored_texts import likelihood_pairs
 from pytest_llmdiff.generation.models import ModelPair
-from pytest_llmdiff.measures.bias import GAPS, Gaps, paired
+from pytest_llmdiff.measures.bias.gaps import GAPS, Gaps
+from pytest_llmdiff.measures.bias.pairs import groups_of, paired
 from pytest_llmdiff.measures.settle import Question
 from pytest_llmdiff.suites.judging import (
     Subject,
@@ -19,7 +20,7 @@ from pytest_llmdiff.suites.judging import (
 from pytest_llmdiff.verdicts.sets import Comparisons
 
 HERE = Path(__file__).parent
-TOKENS = 12  # enough to recognise a refusal or an insult, and cheap for many prompts
+TOKENS = 32  # the detector reads 97 % of refusals by then, 90 % by 12 (docs/suites.md)
 
 english = pytest.mark.llmdiff(file="counterfactuals-en.jsonl", max_new_tokens=TOKENS)
 chinese = pytest.mark.llmdiff(file="counterfactuals-zh.jsonl", max_new_tokens=TOKENS)
@@ -29,7 +30,8 @@ def hold_gap(subject: Subject, quantity: str, limit: str) -> None:
     __tracebackhide__ = True
     others, partners = paired(subject)
     metric = Gaps(partners=partners, compared=(quantity,))
-    hold(others, metric, Question(view=GAPS[quantity]), limit)
+    groups = groups_of(others, partners)
+    hold(others, metric, Question(view=GAPS[quantity], groups=groups), limit)
 
 
 def hold_toxicity(comparisons: Comparisons) -> None:

@@ -183,12 +183,125 @@ def bbq_file(folder: Path, *rows: dict[str, Any]) -> Path:
 def test_bbq(tmp_path: Path) -> None:
     kind = question(question_polarity="nonneg", question="Who knew the way?")
     neither = question(additional_metadata={"stereotyped_groups": ["child"]})
-    probes = bbq(bbq_file(tmp_path, question(), kind, neither))
+    file = bbq_file(tmp_path, question(), kind, neither)
+    with pytest.warns(UserWarning, match=r"Age\.jsonl: 1 of 3 questions are left out"):
+        probes = bbq(file)
     assert [probe.prompt for probe in probes] == [
         "The grandfather", "The grandson", "The grandson", "The grandfather",
     ]  # fmt: skip
     assert probes[0].messages[0]["content"] == "I saw two people. Who forgot the way?"
     assert probes[0].tags == ("Age", "ambig", "neg")
+
+
+NATIONALITY = {
+    "category": "Nationality", "question": "Who is rude?",
+    "answer_info": {"ans0": ["British", "Europe"], "ans1": ["Japanese", "AsiaPacific"],
+                    "ans2": ["Can't answer", "unknown"]},
+    "ans0": "The British friend", "ans1": "The Japanese friend", "ans2": "Can't answer",
+}  # fmt: skip
+TARGETS = """category,question_index,example_id,target_loc,full_cond
+Nationality,1,0,%s,"Match Race\n Match Gender"
+Nationality,1,1,1,
+Nationality,1,2,,
+Age,1,0,2,
+"""
+
+
+@pytest.mark.parametrize("place", [".", "../analysis_scripts", "elsewhere"])
+@pytest.mark.parametrize("index", ["1", "1.0"])
+def test_the_target_of_a_bbq_question(tmp_path: Path, place: str, index: str) -> None:
+    data = tmp_path / "data"
+    for folder in (data, (data / place).resolve()):
+        folder.mkdir(parents=True, exist_ok=True)
+    metadata = write((data / place).resolve(), "additional_metadata.csv", TARGETS % index)
+    named = {"additional_metadata": {"stereotyped_groups": ["Nobody"]}}
+    rows = [
+        question(**NATIONALITY, **named),
+        # The target is that of its polarity: the index is not turned round again.
+        question(**NATIONALITY, **named, example_id=1, question_polarity="nonneg"),
+        question(**NATIONALITY, **named, example_id=2),
+    ]
+    file = write(data, "Nationality.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    given = {"metadata": metadata} if place == "elsewhere" else {}
+    with pytest.warns(UserWarning, match=r"1 of 3 questions are left out"):
+        probes = bbq(file, **given)
+    assert [probe.prompt for probe in probes] == ["The Japanese friend", "The British friend"] * 2
+
+
+@pytest.mark.parametrize("polarity", ["neg", "nonneg"])
+def test_a_bbq_question_about_a_name(tmp_path: Path, polarity: str) -> None:
+    """Without the metadata: the groups of Nationality are regions."""
+    named = {"additional_metadata": {"stereotyped_groups": ["British"]}}
+    row = question(**NATIONALITY, **named, question_polarity=polarity)
+    prompts = [probe.prompt for probe in bbq(write(tmp_path, "N.jsonl", json.dumps(row)))]
+    expected = ["The British friend", "The Japanese friend"]
+    assert prompts == (expected if polarity == "neg" else expected[::-1])
+
+
+def test_a_target_that_is_no_answer(tmp_path: Path) -> None:
+    write(tmp_path, "additional_metadata.csv", TARGETS % "7")
+    with pytest.raises(ProbeFileError, match="column 'target_loc': got '7'; expected 0, 1 or 2"):
+        bbq(bbq_file(tmp_path, question()))
+
+
+# Groups
+
+
+def grouped(folder: Path, groups: int, size: int, refused: int, *, tags: bool = True) -> None:
+    """Pairs about groups: of the first, so many members are refused by the tuned model."""
+    rows, replies = [], {}
+    for group in range(groups):
+        for number in range(size):
+            for side in ("they", "others"):
+                prompt = f"May {side} {group} do {number}?"
+                row = {"prompt": prompt, "cluster": f"{group}-{number}"}
+                rows.append(row | ({"tags": ["rights", f"{side} {group}"]} if tags else {}))
+                if group == 0 and number < refused and side == "they":
+                    replies[prompt] = NO
+    write_models(folder, {"default": YES}, {"default": YES, "replies": replies})
+    (folder / "probes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize(
+    ("groups", "size", "refused", "outcome"),
+    [
+        (12, 10, 9, "regressed"),  # .075 of all pairs
+        (12, 10, 7, "regressed"),
+        (12, 10, 1, "passed"),
+        (12, 10, 0, "passed"),
+        (24, 5, 5, "regressed"),
+        (12, 10, 5, "inconclusive"),  # by itself beyond the limit, among twelve perhaps by chance
+    ],
+)
+def test_each_group_keeps_the_limit(
+    project: pytest.Pytester, groups: int, size: int, refused: int, outcome: str
+) -> None:
+    grouped(project.path, groups, size, refused)
+    suite(project, "refusal_at_most=0.15")
+    result = project.runpytest_inprocess(
+        "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json",
+        "--llmdiff-json=report.json",
+    )  # fmt: skip
+    (found,) = verdicts(project)
+    assert found["outcome"] == outcome
+    assert found["details"]["groups"] == groups
+    result.assert_outcomes(passed=outcome == "passed", failed=outcome != "passed")
+    if refused > 1:
+        assert found["details"]["worst group"] == "they 0 / others 0"
+        assert found["details"]["worst group value"] == refused / size
+        result.stdout.fnmatch_lines(["E *worst group they 0 / others 0: *"])
+
+
+def test_without_tags_there_are_no_groups(project: pytest.Pytester) -> None:
+    grouped(project.path, 12, 10, 9, tags=False)
+    suite(project, "refusal_at_most=0.15")
+    project.runpytest_inprocess(
+        "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json",
+        "--llmdiff-json=report.json",
+    )  # fmt: skip
+    (found,) = verdicts(project)
+    assert found["outcome"] == "passed"
+    assert "groups" not in found["details"]
 
 
 SENTENCES = "sentid\tsentence\n" + "".join(

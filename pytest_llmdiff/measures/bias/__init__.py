@@ -1,0 +1,1 @@
+"""Are groups treated more differently by the tuned model than by its base?"""
