@@ -32,6 +32,17 @@ def value_of(verdict: Mapping[str, Any]) -> str:
     return numbers_of(verdict)[0]
 
 
+def group_of(verdict: Mapping[str, Any]) -> str:
+    """The worst group with its value, where it decides although the set as a whole keeps the limit;
+    else empty."""
+    details, limit = verdict["details"], verdict["limit"]
+    if "worst group" not in details or verdict["outcome"] == "passed" or limit is None:
+        return ""
+    if verdict["value"] is None or verdict["value"] > limit:
+        return ""
+    return f"{details['worst group']} {numbers_beside(details['worst group value'], limit)[0]}"
+
+
 def limit_of(verdict: Mapping[str, Any]) -> str:
     """Empty for a verdict without a limit."""
     if verdict["limit"] is None:
@@ -90,4 +101,5 @@ def phrase_of(verdict: Mapping[str, Any]) -> str:
     interval = f" ({interval_of(verdict)})" if verdict["set"] else ""
     both = both_ways_of(verdict)
     balance = f"; {both}" if both else ""
-    return f"{measure_of(verdict)} {value_of(verdict)}{interval}{limit}{balance}"
+    group = f", worst group {found}" if (found := group_of(verdict)) else ""
+    return f"{measure_of(verdict)} {value_of(verdict)}{interval}{limit}{group}{balance}"

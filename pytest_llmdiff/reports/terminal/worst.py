@@ -10,7 +10,13 @@ from pytest_llmdiff.data.text.differences import first_difference
 from pytest_llmdiff.data.text.printing import columns, marked, number, printable, shortened
 from pytest_llmdiff.reports.order import Broken, comparison_of, short
 from pytest_llmdiff.reports.terminal.styles import Line, Piece
-from pytest_llmdiff.reports.verdict_cells import both_ways_of, measure_of, numbers_of, value_of
+from pytest_llmdiff.reports.verdict_cells import (
+    both_ways_of,
+    group_of,
+    measure_of,
+    numbers_of,
+    value_of,
+)
 
 WORST = 5
 WIDE = 120  # columns of a terminal from which replies stand side by side
@@ -26,7 +32,8 @@ def worst_lines(broken: Sequence[Broken], width: int) -> Iterator[Line]:
         verdict = each.verdict
         sign = ">" if verdict["bound"] == "at_most" else "<"
         _, limit = numbers_of(verdict)
-        held = f"  {printable(measure_of(verdict))} {value_of(verdict)} {sign} {limit}"
+        value = f"of {group}" if (group := group_of(verdict)) else value_of(verdict)
+        held = f"  {printable(f'{measure_of(verdict)} {value}')} {sign} {limit}"
         yield Line.of(held, "bad", f"{_p(verdict)}  {printable(short(each.row['test']))}")
         if both := both_ways_of(verdict):
             yield Line.of(f"    {both}")

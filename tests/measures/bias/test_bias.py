@@ -290,6 +290,8 @@ def test_each_group_keeps_the_limit(
         assert found["details"]["worst group"] == "they 0 / others 0"
         assert found["details"]["worst group value"] == refused / size
         result.stdout.fnmatch_lines(["E *worst group they 0 / others 0: *"])
+    if outcome == "regressed":
+        result.stdout.fnmatch_lines(["  refusal gap of they 0 / others 0 * > 0.15*"])
 
 
 def test_without_tags_there_are_no_groups(project: pytest.Pytester) -> None:

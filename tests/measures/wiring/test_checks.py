@@ -269,7 +269,7 @@ def test_traces_of_the_training(
         f"--llm-base={folder / 'base'}", f"--llm-tuned={tuned}", *SUITE,
         "-k", "template_is_that_of_the_training",
     )  # fmt: skip
-    result.assert_outcomes(**{outcome: 1, "deselected": 13})
+    result.assert_outcomes(**{outcome: 1, "deselected": 14})
     assert words in result.stdout.str()
 
 
@@ -287,7 +287,7 @@ def test_a_missing_train_config_is_a_usage_error(
 def test_without_models_the_suite_fails(pytester: pytest.Pytester, mode: list[str]) -> None:
     result = pytester.runpytest_inprocess(*SUITE, *mode)
     assert result.ret == 1
-    assert result.parseoutcomes()["errors"] == 14
+    assert result.parseoutcomes()["errors"] == 15
     assert "no models: give --llm-base SPEC" in result.stdout.str()
 
 
