@@ -12,7 +12,7 @@ from pytest_llmdiff.data.text.printing import counted, percent, printable
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.engines.pair.divergence import rows_for
 from pytest_llmdiff.engines.pair.first_differences import about, asked, reply_tokens
-from pytest_llmdiff.engines.transformers.adapter import require_adapter
+from pytest_llmdiff.engines.transformers.adapters.health import require_adapter
 from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.explain.blocks import Block, lines, table
 from pytest_llmdiff.explain.kind import Kind, Sources

@@ -13,7 +13,7 @@ from pytest_llmdiff.engines import Continuation, Generated
 from pytest_llmdiff.engines.attention import LayerAttention
 from pytest_llmdiff.engines.context import Remember
 from pytest_llmdiff.engines.files.engine import FileEngine
-from pytest_llmdiff.engines.transformers.adapter import AdapterHealth, adapter_health
+from pytest_llmdiff.engines.transformers.adapters.health import AdapterHealth, adapter_health
 from pytest_llmdiff.engines.transformers.attention import AttentionTap
 from pytest_llmdiff.engines.transformers.decoding.batch_size import BatchSize
 from pytest_llmdiff.engines.transformers.decoding.completion import Completion

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.engines.devices import empty_cache
-from pytest_llmdiff.engines.transformers.adapter import promised_tensors
+from pytest_llmdiff.engines.transformers.adapters.health import promised_tensors
 from pytest_llmdiff.engines.transformers.decoding.batch_size import is_out_of_memory
 from pytest_llmdiff.engines.transformers.decoding.padded import reply_logits
 from pytest_llmdiff.engines.transformers.weights import Weights

@@ -150,14 +150,14 @@ class Weights:
         return self._read(self.path.parent, **options)
 
     def _read(self, folder: Path, **more: Any) -> Any:
-        from transformers import AutoModelForCausalLM
-
         options = dict(self._load_options())
         try:
             with quiet():
-                model, info = AutoModelForCausalLM.from_pretrained(
+                model, info = self._auto_class(folder).from_pretrained(
                     folder, output_loading_info=True, **options, **more
                 )
+        except ModelError:
+            raise
         except Exception as error:  # the libraries below may raise anything
             raise ModelError(f"{self.path} cannot be loaded: {error}") from error
         # transformers only warns of these, and initialises missing weights at random.
@@ -173,18 +173,22 @@ class Weights:
             )
         return model
 
-    def _load_adapter(self, model: Any) -> Any:
-        from peft import PeftModel
+    def _auto_class(self, folder: Path) -> Any:
+        """The class of transformers to load with; a GGUF file has text models only."""
+        from transformers import AutoConfig, AutoModelForCausalLM
 
-        try:
-            with quiet():
-                return PeftModel.from_pretrained(
-                    model, str(self.adapter), torch_device=self._place().name
-                )
-        except Exception as error:  # as above
-            raise ModelError(
-                f"the adapter {self.adapter} does not fit the base {self.path}: {error}"
-            ) from error
+        from pytest_llmdiff.engines.transformers.adapters.model_class import model_class
+
+        if not self.path.is_dir():
+            return AutoModelForCausalLM
+        trust = self._settings.trust_remote_code
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
+        return model_class(config, self.adapter, trust_remote_code=trust)
+
+    def _load_adapter(self, model: Any) -> Any:
+        from pytest_llmdiff.engines.transformers.adapters.loading import load_adapter
+
+        return load_adapter(model, Path(str(self.adapter)), self.path, self._place().name)
 
     def _load_options(self) -> Iterator[tuple[str, Any]]:
         import torch

@@ -12,7 +12,7 @@ from pytest_llmdiff.data.prompts import asked as last_asked
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.engines.files.rendering import AnyRenderer, with_template
 from pytest_llmdiff.engines.pair.first_differences import about, asked, reply_tokens
-from pytest_llmdiff.engines.transformers.adapter import require_adapter
+from pytest_llmdiff.engines.transformers.adapters.health import require_adapter
 from pytest_llmdiff.errors import LLMDiffError, ProbeError
 from pytest_llmdiff.explain.training.examples import Place, TrainingExamples
 from pytest_llmdiff.explain.training.gradients import Gradient, Gradients

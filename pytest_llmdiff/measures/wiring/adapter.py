@@ -35,6 +35,7 @@ def adapter_measurement(health: dict[str, Any] | None, moved: float) -> Measurem
             "largest relative update": max(health["norms"].values(), default=None)
             if health
             else None,
+            "left out": health["left_out"] if health else {},
         },
     )
 

@@ -23,15 +23,24 @@ NOT_STOPPING = 0.5  # share of those prompts
 DEGENERATE = 0.25  # share of the suite's prompts
 
 
-def update_findings(norms: Mapping[str, float] | None) -> Findings:
-    """Is the adapter's update, relative to the weights that it changes, neither nil nor huge?"""
-    if norms is None:
+def update_findings(facts: Mapping[str, Any] | None) -> Findings:
+    """Is the adapter's update, relative to the weights that it changes, neither nil nor huge?
+
+    `facts`: the `norms` of the modules that were measured, and the reasons why others were
+    `left out`.
+    """
+    if facts is None:
         return Findings(skipped="the tuned model is not an adapter")
+    norms, left_out = facts["norms"], facts["left out"]
     if not norms:
-        return Findings(skipped="PEFT cannot compute this adapter's update as a matrix")
+        return Findings(skipped=f"the size of the update is unknown: {_left_out(left_out)}")
     name, largest = max(norms.items(), key=lambda item: item[1])
     note = f"largest relative update ‖ΔW‖/‖W‖ {largest:.2g}, in {name}"
+    if left_out:
+        note += f"; not measured: {_left_out(left_out)}"
     if largest < NO_EFFECT:
+        if left_out:
+            return Findings(skipped=note)
         problem = Problem(
             cause=f"the adapter changes nothing: {note}, below {NO_EFFECT:.0e}",
             step="check that training ran (steps, learning rate) and that lora_alpha is not zero",
@@ -40,6 +49,14 @@ def update_findings(norms: Mapping[str, float] | None) -> Findings:
     if largest > SUSPICIOUS:
         note += f": above {SUSPICIOUS} is suspicious, the learning rate may be too high"
     return Findings(notes=(note,))
+
+
+def _left_out(reasons: Mapping[str, str]) -> str:
+    """Each reason once, with the first module that it is about."""
+    first: dict[str, str] = {}
+    for name, reason in reasons.items():
+        first.setdefault(reason, name)
+    return "; ".join(f"{name}: {reason}" for reason, name in first.items())
 
 
 def prediction_findings(facts: Mapping[str, Any]) -> Findings:

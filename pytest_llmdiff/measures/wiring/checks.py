@@ -68,7 +68,8 @@ def _file_facts(pair: ModelPair) -> Any:
             return None
         return inspect_pair(base, engine)
 
-    return pair.run.generation.memo.get("files", "tuned", [], compute)
+    # The second version of these facts: earlier ones took tensors that bind for unbound.
+    return pair.run.generation.memo.get("files", "tuned", [2], compute)
 
 
 def _sampling(pair: ModelPair) -> Findings:
@@ -160,12 +161,15 @@ def _template(pair: ModelPair) -> Findings:
 
 
 def _update(pair: ModelPair) -> Findings:
-    def compute(engine: Any) -> dict[str, float] | None:
+    def compute(engine: Any) -> dict[str, Any] | None:
         health = capability(engine, "adapter_health")
         found = None if health is None else health()
-        return None if found is None else dict(found.norms)
+        if found is None:
+            return None
+        return {"norms": dict(found.norms), "left out": dict(found.left_out)}
 
-    return update_findings(pair.run.generation.memo.get("update", "tuned", [], compute))
+    # The second version of this fact: earlier ones had the norms alone.
+    return update_findings(pair.run.generation.memo.get("update", "tuned", [2], compute))
 
 
 def _predictions(pair: ModelPair) -> Findings:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pytest_llmdiff.engines.transformers.adapters.misfits import Kind, misfits, same_name
 from pytest_llmdiff.measures.wiring.findings import Findings, Problem
 
 Facts = Mapping[str, Any]
@@ -24,17 +25,8 @@ def base_findings(facts: Facts) -> Findings:
                 step="give the model that was tuned as --llm-base",
             ))  # fmt: skip
         return Findings(problems=tuple(problems))
-    shapes = adapter.get("other shapes") or {}
-    own = {n: s for n, s in shapes.items() if not _is_embedding(n)}
-    if own:
-        name, (found, expected) = next(iter(own.items()))
-        problems.append(Problem(
-            cause=f"{len(own)} of the adapter's {adapter['tensors']} tensors do not have the shape "
-            f"that this base needs: {name} is {found}, needed {expected}",
-            step=f"give the base that the adapter was trained on ({adapter['base']}) as "
-            "--llm-base",
-        ))  # fmt: skip
-    elif adapter["base"] and _last(adapter["base"]) != base["name"].lower():
+    problems = _misfits(facts, "base")
+    if not problems and adapter["base"] and not same_name(adapter["base"], base["name"]):
         notes.append(
             f"the adapter names {adapter['base']} as its base, but --llm-base is {base['name']}; "
             "the shapes match"
@@ -51,15 +43,14 @@ def key_findings(facts: Facts) -> Findings:
         return Findings(
             skipped=f"PEFT cannot build this adapter without weights: {adapter['unknown']}"
         )
-    problems = []
+    problems = _misfits(facts, "rank")
     unbound, missing = adapter["unbound"], adapter["missing"]
     if unbound:
         why = f" ({adapter['unknown']})" if adapter["unknown"] else ""
         problems.append(Problem(
             cause=f"{len(unbound)} of the adapter's {adapter['tensors']} tensors bind to no module "
             f"of the base: {', '.join(unbound[:2])}{why}",
-            step="PEFT ignores such tensors silently: save the adapter with save_pretrained of the "
-            "PEFT model, from the same library versions and base that it is loaded with",
+            step=_unbound_step(unbound, adapter),
         ))  # fmt: skip
     if missing:
         problems.append(Problem(
@@ -76,7 +67,7 @@ def value_findings(facts: Facts) -> Findings:
     adapter = facts["adapter"]
     if adapter is None:
         return Findings(skipped="the tuned model is not an adapter")
-    problems = []
+    problems = _misfits(facts, "empty")
     if adapter["not finite"]:
         problems.append(Problem(
             cause=f"{len(adapter['not finite'])} of the adapter's tensors contain NaN or infinity: "
@@ -98,7 +89,7 @@ def vocabulary_findings(facts: Facts) -> Findings:
 
     More embedding rows than tokens are normal, since the rows are padded to a multiple.
     """
-    base, tuned, adapter = facts["base"], facts["tuned"], facts["adapter"]
+    tuned, adapter = facts["tuned"], facts["adapter"]
     problems, notes = [], []
     if facts["tokens"]["other ids"]:
         problems.append(Problem(
@@ -107,25 +98,16 @@ def vocabulary_findings(facts: Facts) -> Findings:
             step="use the tokenizer of the training for both models",
         ))  # fmt: skip
     rows = tuned["embedding rows"]
-    saved = [
-        shape[0][0]
-        for name, shape in ((adapter or {}).get("other shapes") or {}).items()
-        if _is_embedding(name)
-    ]
-    if saved:
-        problems.append(Problem(
-            cause=f"the adapter contains embeddings with {saved[0]} rows, the base has "
-            f"{base['embedding rows']}: tokens were added in training",
-            step="merge the adapter into its base (llamafactory-cli export, with resize_vocab as "
-            "in training) and give the merged model as --llm-tuned",
-        ))  # fmt: skip
-    elif tuned["last token"] >= rows:
+    saved = _misfits(facts, "rows") if adapter else []
+    problems += saved
+    # If the embeddings were resized, it follows which tokens there are.
+    if not saved and tuned["last token"] >= rows:
         problems.append(Problem(
             cause=f"the tuned tokenizer has token {tuned['last token']}, but the embeddings end at "
             f"{rows - 1}: added tokens are {', '.join(map(repr, facts['tokens']['added']))}",
             step="train with resize_vocab: true, or drop the template or option that adds tokens",
         ))  # fmt: skip
-    elif facts["tokens"]["added"]:
+    elif not saved and facts["tokens"]["added"]:
         notes.append(
             "the tuned tokenizer has tokens that the base's lacks: "
             + ", ".join(map(repr, facts["tokens"]["added"]))
@@ -185,9 +167,25 @@ def sampling_findings(facts: Facts, used: Mapping[str, Any]) -> Findings:
     return Findings(notes=tuple(notes))
 
 
-def _is_embedding(name: str) -> bool:
-    return name.endswith(("embed_tokens.weight", "wte.weight", "lm_head.weight"))
+def _misfits(facts: Facts, kind: Kind) -> list[Problem]:
+    found = misfits(facts["adapter"], facts["base"]["name"])
+    return [Problem(cause=each.cause, step=each.step) for each in found if each.kind == kind]
 
 
-def _last(name: str) -> str:
-    return name.rstrip("/").rpartition("/")[2].lower()
+def _unbound_step(unbound: Sequence[str], adapter: Facts) -> str:
+    """Multimodal classes of transformers keep their text model in `language_model`."""
+    trained_multimodal = any(".language_model." in name for name in unbound)
+    if trained_multimodal and not adapter["multimodal"]:
+        return (
+            "the adapter was trained over a multimodal model, and this base is its text model "
+            "alone: give that multimodal model as --llm-base"
+        )
+    if adapter["multimodal"] and not trained_multimodal:
+        return (
+            "the adapter was trained over a text model, and this base is multimodal: give that "
+            "text model as --llm-base, or train with AutoModelForImageTextToText"
+        )
+    return (
+        "PEFT ignores such tensors silently: save the adapter with save_pretrained of the "
+        "PEFT model, from the same library versions and base that it is loaded with"
+    )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.config.packages import quiet
 from pytest_llmdiff.engines.files.artifacts import safetensors_header
 from pytest_llmdiff.engines.files.engine import FileEngine
-from pytest_llmdiff.engines.transformers.adapter import promised_tensors
+from pytest_llmdiff.engines.transformers.adapters.binding import read_adapter_config
+from pytest_llmdiff.engines.transformers.adapters.misfits import facts_of_shapes
+from pytest_llmdiff.engines.transformers.adapters.model_class import fit_of
+from pytest_llmdiff.engines.transformers.adapters.values import values_of
 from pytest_llmdiff.errors import ModelError
 
 DIMENSIONS = (
@@ -51,7 +53,7 @@ def _side(engine: FileEngine[Any], whole: Any) -> dict[str, Any]:
         for role in ("bos", "eos", "pad")
     }
     return {
-        "name": engine.weights.path.stem,
+        "name": _name(engine.weights.path),
         "dimensions": {name: getattr(config, name, None) for name in DIMENSIONS},
         "embedding rows": config.vocab_size,
         "last token": max(tokenizer.get_vocab().values()),
@@ -59,6 +61,15 @@ def _side(engine: FileEngine[Any], whole: Any) -> dict[str, Any]:
         "stop ids": list(engine.declared_stop_ids()),
         "sampling": _sampling(engine.weights.path),
     }
+
+
+def _name(path: Path) -> str:
+    """The name of a model: a file's or folder's, or the repository's in the hub's cache."""
+    if path.is_file():
+        return path.stem
+    if path.parent.name == "snapshots":
+        return path.parent.parent.name.removeprefix("models--").replace("--", "/")
+    return path.name
 
 
 def _config(engine: FileEngine[Any]) -> Any:
@@ -88,81 +99,20 @@ def _sampling(path: Path) -> dict[str, Any]:
 
 def _adapter(engine: FileEngine[Any], base_config: Any) -> dict[str, Any]:
     """Compares the adapter's file with what PEFT would build over the base, on the meta device."""
-    from peft import PeftConfig
-
     folder = Path(str(engine.weights.adapter))
-    file = folder / "adapter_model.safetensors"
-    header = {n: list(e["shape"]) for n, e in safetensors_header(file).items() if "shape" in e}
-    try:
-        config = PeftConfig.from_pretrained(str(folder))
-    except Exception as error:  # as above
-        raise ModelError(f"the configuration of {folder} cannot be read: {error}") from error
-    named_base = config.base_model_name_or_path  # read now: PEFT overwrites it below
-    trust = engine.weights.trust_remote_code
-    expected, why = _expected(base_config, config, header, trust_remote_code=trust)
-    not_finite, zero = _values(file)
+    config = read_adapter_config(folder)
+    values = values_of(folder / "adapter_model.safetensors")
+    fit = fit_of(base_config, folder, trust_remote_code=engine.weights.trust_remote_code)
     facts: dict[str, Any] = {
-        "type": str(getattr(config.peft_type, "value", config.peft_type)),
-        "base": named_base,
-        "tensors": len(header),
-        "not finite": not_finite,
-        "zero": zero,
-        "unknown": why,
+        "type": config.peft_type.value,
+        "not finite": values.not_finite,
+        "zero": values.zero,
+        "unknown": fit.reason,
+        **facts_of_shapes(base_config, folder, fit),
     }
-    if expected is not None:
-        shapes = {n: [header[n], s] for n, s in expected.items() if n in header and header[n] != s}
-        facts |= {
-            "unbound": sorted(header.keys() - expected.keys()),
-            "missing": sorted(expected.keys() - header.keys()),
-            "other shapes": dict(sorted(shapes.items())),
-        }
+    if fit.binding is not None:
+        facts |= {"unbound": list(fit.binding.unbound), "missing": list(fit.binding.missing)}
+    elif fit.no_target:  # nothing can bind
+        header = safetensors_header(folder / "adapter_model.safetensors")
+        facts |= {"unbound": sorted(header.keys() - {"__metadata__"}), "missing": []}
     return facts
-
-
-def _expected(
-    base_config: Any, peft_config: Any, in_file: Container[str], *, trust_remote_code: bool
-) -> tuple[dict[str, list[int]] | None, str | None]:
-    """Names and shapes of the tensors that PEFT expects, or why they are unknown."""
-    import torch
-    from peft import get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    peft_config.inference_mode = True
-    if hasattr(peft_config, "init_lora_weights"):
-        peft_config.init_lora_weights = True  # other values need the base's weights
-    try:
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(
-                base_config, trust_remote_code=trust_remote_code
-            )
-            model = get_peft_model(model, peft_config)
-        state = promised_tensors(model, in_file)
-    except ValueError as error:
-        return {}, str(error)  # the targets match no module of the base: nothing can bind
-    except (RuntimeError, NotImplementedError, AttributeError, TypeError) as error:
-        return None, str(error)
-    return {name: list(tensor.shape) for name, tensor in state.items()}, None
-
-
-def _values(file: Path) -> tuple[list[str], bool]:
-    """The tensors with NaN or infinity, and whether the adapter adds only zeros to the base.
-
-    LoRA starts with B = 0 and stays there if no training step runs.
-    """
-    import torch
-    from safetensors import SafetensorError, safe_open
-
-    not_finite, zeros, others = [], [], []
-    try:
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118  not a mapping
-                tensor = tensors.get_tensor(name)
-                if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                    not_finite.append(name)
-                if "lora_B" in name or "lora_embedding_B" in name:
-                    zeros.append(not bool(tensor.count_nonzero()))
-                elif "lora_" not in name:
-                    others.append(name)
-    except SafetensorError as error:
-        raise ModelError(f"{file} cannot be read: {error}") from error
-    return sorted(not_finite), bool(zeros) and all(zeros) and not others

@@ -307,7 +307,8 @@ FACTS: dict[str, Any] = {
     "tokens": {"other ids": [], "added": []},
     "adapter": {
         "type": "LORA", "base": "org/Base-7B", "tensors": 4, "not finite": [], "zero": False,
-        "unknown": None, "unbound": [], "missing": [], "other shapes": {},
+        "unknown": None, "unbound": [], "missing": [], "other shapes": {}, "empty": [], "rank": 8,
+        "rows": 128, "multimodal": False,
     },
 }  # fmt: skip
 FILE_CHECKS = (
@@ -346,6 +347,20 @@ def test_facts_of_a_healthy_pair(check: Any) -> None:
             wiring.vocabulary_findings, "adapter/other shapes",
             {"model.embed_tokens.weight": [[130, 64], [128, 64]]}, "tokens were added",
         ),
+        (
+            wiring.vocabulary_findings, "adapter/other shapes",
+            {"lm_head.modules_to_save.weight": [[99, 64], [128, 64]]}, "were cut off",
+        ),
+        (
+            wiring.vocabulary_findings, "adapter/other shapes",
+            {"lm_head.lora_B.weight": [[99, 8], [128, 8]]}, "vocabulary of 99 rows",
+        ),
+        (
+            wiring.key_findings, "adapter/other shapes",
+            {"q.lora_A.weight": [[4, 64], [8, 64]], "q.lora_B.weight": [[64, 4], [64, 8]]},
+            "another rank",
+        ),
+        (wiring.value_findings, "adapter/empty", ["q.lora_A.weight"], "ZeRO-3"),
         (wiring.special_findings, "tuned/special/eos", ["</s>", 7], "eos token"),
         (wiring.special_findings, "tuned/stop ids", [200], "beyond its vocabulary"),
         (wiring.special_findings, "tuned/stop ids", [], "no stop token"),
@@ -392,9 +407,34 @@ def test_sampling_defaults_are_notes() -> None:
     [({"q": 0.01}, 0, "0.01"), ({"q": 1e-7}, 1, "changes nothing"), ({"q": 0.7}, 0, "suspicious")],
 )
 def test_sizes_of_updates(norms: dict[str, float], problems: int, word: str) -> None:
-    found = behaviour.update_findings(norms)
+    found = behaviour.update_findings({"norms": norms, "left out": {}})
     assert len(found.problems) == problems
     assert word in " ".join([*found.notes, *(p.cause for p in found.problems)])
+
+
+@pytest.mark.parametrize("norms", [{}, {"q": 0.0}])
+def test_updates_that_are_not_all_known_are_not_nil(norms: dict[str, float]) -> None:
+    left_out = dict.fromkeys(["k", "v"], "its weights are quantised")
+    found = behaviour.update_findings({"norms": norms, "left out": left_out})
+    assert not found.problems
+    assert "k: its weights are quantised" in str(found.skipped)
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "step"),
+    [
+        ("org/Base-7B", "as given"),
+        ("/models/Base-7B/", "as given"),
+        ("org/Other", "(org/Other) as --llm-base"),
+        (None, "that the adapter was trained on as --llm-base"),
+    ],
+)
+def test_the_base_that_is_given_is_not_asked_for(trained_on: str | None, step: str) -> None:
+    facts = changed("adapter/other shapes", {"q.lora_A.weight": [[8, 32], [8, 64]]})
+    facts["adapter"]["base"] = trained_on
+    (problem,) = wiring.base_findings(facts).problems
+    assert "q.lora_A.weight is [8, 32], needed [8, 64]" in problem.cause
+    assert step in problem.step
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Engine, capability
-from pytest_llmdiff.engines.files.artifacts import safetensors_header
-from pytest_llmdiff.engines.transformers.packing import dense
+from pytest_llmdiff.engines.transformers.adapters.binding import binding
+from pytest_llmdiff.engines.transformers.adapters.updates import updates_of
+from pytest_llmdiff.engines.transformers.adapters.values import values_of
 from pytest_llmdiff.engines.transformers.weights import Weights
 from pytest_llmdiff.errors import CapabilityError
 
@@ -25,13 +26,14 @@ class AdapterHealth:
 
     `unbound` are names in the file that match no module of the base, `missing` are names that the
     file lacks, `not_finite` are tensors with NaN or infinity. `norms` are ‖ΔW‖/‖W‖ (Frobenius) of
-    the modules whose update PEFT can return as a matrix.
+    the modules whose update can be measured; `left_out` has the others, with the reason.
     """
 
     unbound: tuple[str, ...]
     missing: tuple[str, ...]
     not_finite: tuple[str, ...]
     norms: dict[str, float]
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def problems(self) -> list[str]:
         found = []
@@ -42,7 +44,8 @@ class AdapterHealth:
         ):
             if names:
                 found.append(f"{len(names)} {text}: {', '.join(names[:3])}")
-        if self.norms and max(self.norms.values()) < NO_EFFECT:
+        # What was left out may have changed.
+        if self.norms and not self.left_out and max(self.norms.values()) < NO_EFFECT:
             found.append(
                 "it changes nothing: the largest relative update ‖ΔW‖/‖W‖ is "
                 f"{max(self.norms.values()):.1e}, below {NO_EFFECT:.0e}"
@@ -63,20 +66,14 @@ def require_adapter(engine: Engine, what: str) -> None:
 
 def adapter_health(weights: Weights) -> AdapterHealth:
     """Check the loaded adapter of `weights` against its file."""
-    import torch
-
-    model = weights.load()
-    in_file = set(safetensors_header(Path(str(weights.adapter)) / "adapter_model.safetensors"))
-    in_file.discard("__metadata__")
-    state = promised_tensors(model, in_file)
-    with torch.inference_mode():
-        not_finite = [name for name, t in state.items() if not bool(torch.isfinite(t).all())]
-        norms = dict(_norms(model))
+    model, folder = weights.load(), Path(str(weights.adapter))
+    bound, updates = binding(model, folder), updates_of(model)
     return AdapterHealth(
-        unbound=tuple(sorted(in_file - state.keys())),
-        missing=tuple(sorted(state.keys() - in_file)),
-        not_finite=tuple(sorted(not_finite)),
-        norms=norms,
+        unbound=bound.unbound,
+        missing=bound.missing,
+        not_finite=tuple(values_of(folder / "adapter_model.safetensors").not_finite),
+        norms=updates.norms,
+        left_out=updates.left_out,
     )
 
 
@@ -91,16 +88,3 @@ def promised_tensors(model: Any, in_file: Container[str]) -> dict[str, torch.Ten
     state: dict[str, torch.Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
     everything = get_peft_model_state_dict(model, save_embedding_layers=True)
     return state | {name: everything[name] for name in everything if name in in_file}
-
-
-def _norms(model: Any) -> Any:
-    """Relative update per module, through PEFT's own `get_delta_weight`."""
-    for name, module in model.named_modules():
-        if not (hasattr(module, "get_delta_weight") and hasattr(module, "get_base_layer")):
-            continue
-        weight = dense(module.get_base_layer().weight)
-        if not weight.is_floating_point():
-            continue  # quantised: these are packed integers
-        for adapter in module.active_adapters:
-            delta = module.get_delta_weight(adapter)
-            yield name, float(delta.float().norm() / weight.float().norm().clamp(min=1e-12))

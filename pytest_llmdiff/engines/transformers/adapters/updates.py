@@ -1,0 +1,129 @@
+"""How large the update of an adapter is, module by module."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.config.packages import quiet
+from pytest_llmdiff.engines.transformers.packing import dense
+
+if TYPE_CHECKING:
+    import torch
+
+# Ways to initialise LoRA that leave the base's weights as they are.
+HARMLESS = ("gaussian", "eva", "orthogonal", "lora_ga", "mica")
+# The change of a layer's parameters, and the parameters before, by their names.
+Change = tuple[Mapping[str, "torch.Tensor"], Mapping[str, "torch.Tensor"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Updates:
+    """‖ΔW‖/‖W‖ (Frobenius, over all parameters of a layer) of the modules that were measured, and
+    why the others were left out."""
+
+    norms: dict[str, float]
+    left_out: dict[str, str]
+
+
+class _LeftOutError(Exception):
+    """A module whose update cannot be measured; the message says why."""
+
+
+def updates_of(model: Any) -> Updates:
+    """The updates of all modules that the active adapter of a PEFT model changes."""
+    import torch
+
+    norms: dict[str, float] = {}
+    left_out: dict[str, str] = {}
+    start = getattr(model.active_peft_config, "init_lora_weights", True)
+    if not isinstance(start, bool) and start not in HARMLESS:
+        reason = f"{start} rewrote the base's weights, so they are not there to compare with"
+        return Updates(norms={}, left_out={"the adapter": reason})
+    with quiet(), torch.no_grad():
+        for name, module in _adapted(model):
+            try:
+                norms[name] = _ratio(_change(module))
+            except _LeftOutError as reason:
+                left_out[name] = str(reason)
+            except Exception as error:  # PEFT's kinds raise errors of any kind
+                left_out[name] = f"PEFT cannot merge it: {error or type(error).__name__}"
+    if not norms and not left_out:
+        kind = model.active_peft_config.peft_type
+        left_out["the adapter"] = (
+            f"{getattr(kind, 'value', kind)} changes no weight of the base that could be compared"
+        )
+    return Updates(norms=norms, left_out=left_out)
+
+
+def _adapted(model: Any) -> Iterator[tuple[str, Any]]:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, module in model.named_modules():
+        saved = hasattr(module, "modules_to_save") and hasattr(module, "original_module")
+        if saved or (isinstance(module, BaseTunerLayer) and hasattr(module, "base_layer")):
+            yield name, module
+
+
+def _change(module: Any) -> Change:
+    if hasattr(module, "original_module"):
+        return _of_saved(module)
+    for parameter in module.get_base_layer().parameters():
+        if parameter.is_meta:
+            raise _LeftOutError("its weights are not in memory")
+        if not parameter.is_floating_point():
+            raise _LeftOutError("its weights are quantised")
+    if hasattr(module, "lora_A") and not getattr(module, "lora_variant", None):
+        return _of_product(module)
+    return _of_merged(module)
+
+
+def _of_saved(module: Any) -> Change:
+    """A module that was trained in full and saved along. Rows that one of both lacks do not count:
+    they were added or cut, not changed."""
+    before = {n: dense(p) for n, p in module.original_module.named_parameters()}
+    after = dict(module.modules_to_save[module.active_adapters[0]].named_parameters())
+    change, common = {}, {}
+    for name in sorted(before.keys() & after.keys()):
+        rows = min(len(before[name]), len(after[name]))
+        common[name] = before[name][:rows].float()
+        change[name] = dense(after[name])[:rows].float() - common[name]
+    return change, common
+
+
+def _of_product(module: Any) -> Change:
+    """LoRA adds a product of two matrices, so the layer need not be merged, and may be packed."""
+    name = getattr(module, "parameter_name", None) or "weight"
+    weight = dense(getattr(module.get_base_layer(), name)).float()
+    delta = sum(module.get_delta_weight(a).float() for a in module.active_adapters)
+    return {name: delta}, {name: weight}
+
+
+def _of_merged(module: Any) -> Change:
+    """Every other kind is merged into a copy in float32, where small changes are not rounded off.
+
+    Raises:
+        _LeftOutError: PEFT cannot merge this kind.
+    """
+    if not hasattr(module, "merge"):
+        raise _LeftOutError("PEFT cannot merge it")
+    merged = copy.deepcopy(module).float()
+    layer = merged.get_base_layer()
+    before = {name: p.detach().clone() for name, p in layer.named_parameters()}
+    merged.merge(adapter_names=list(module.active_adapters))
+    if not merged.merged_adapters:
+        raise _LeftOutError("PEFT does not merge it")
+    after = dict(merged.get_base_layer().named_parameters())
+    # Some kinds add a bias to a layer that has none.
+    change = {n: p - before[n] if n in before else p for n, p in after.items()}
+    return change, before
+
+
+def _ratio(change: Change) -> float:
+    delta, weight = (
+        math.hypot(*(float(tensor.norm()) for tensor in part.values())) for part in change
+    )
+    return delta / max(weight, 1e-12)
