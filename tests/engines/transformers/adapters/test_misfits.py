@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +116,13 @@ def test_adapted_experts_are_measured(kind: str, tmp_path: Path) -> None:
     lora = LoraConfig(
         r=2, target_modules=["q_proj"], target_parameters=targets, task_type="CAUSAL_LM"
     )
-    model = get_peft_model(model, lora)
-    with torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # deprecations between PEFT and transformers
+        model = get_peft_model(model, lora)
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(0, 0.1)
-    model.save_pretrained(tmp_path / "tuned", save_embedding_layers=False)
+        model.save_pretrained(tmp_path / "tuned", save_embedding_layers=False)
     found, engine = problems(tmp_path / "base", tmp_path / "tuned")
     assert not found
     health = engine.adapter_health()
