@@ -25,6 +25,8 @@ def base_findings(facts: Facts) -> Findings:
                 step="give the model that was tuned as --llm-base",
             ))  # fmt: skip
         return Findings(problems=tuple(problems))
+    if "unbound" not in adapter:
+        return Findings(skipped=_unbuilt(adapter))
     problems = _misfits(facts, "base")
     if not problems and adapter["base"] and not same_name(adapter["base"], base["name"]):
         notes.append(
@@ -40,9 +42,7 @@ def key_findings(facts: Facts) -> Findings:
     if adapter is None:
         return Findings(skipped="the tuned model is not an adapter")
     if "unbound" not in adapter:
-        return Findings(
-            skipped=f"PEFT cannot build this adapter without weights: {adapter['unknown']}"
-        )
+        return Findings(skipped=_unbuilt(adapter))
     problems = _misfits(facts, "rank")
     unbound, missing = adapter["unbound"], adapter["missing"]
     if unbound:
@@ -165,6 +165,10 @@ def sampling_findings(facts: Facts, used: Mapping[str, Any]) -> Findings:
                 f"{own['repetition_penalty']}; this run sets none"
             )
     return Findings(notes=tuple(notes))
+
+
+def _unbuilt(adapter: Facts) -> str:
+    return f"PEFT cannot build this adapter without weights: {adapter['unknown']}"
 
 
 def _misfits(facts: Facts, kind: Kind) -> list[Problem]:

@@ -394,6 +394,13 @@ def test_full_models_of_other_dimensions() -> None:
     assert wiring.key_findings(facts).skipped == "the tuned model is not an adapter"
 
 
+@pytest.mark.parametrize("check", [wiring.base_findings, wiring.key_findings])
+def test_what_peft_cannot_build_without_weights_is_not_passed(check: Any) -> None:
+    facts = changed("adapter/unknown", "no data!")
+    del facts["adapter"]["unbound"]
+    assert "no data!" in str(check(facts).skipped)
+
+
 def test_sampling_defaults_are_notes() -> None:
     stock = {"do_sample": True, "temperature": 0.7, "top_k": 20, "repetition_penalty": 1.05}
     found = wiring.sampling_findings(changed("tuned/sampling", stock), {"temperature": 0.0})
