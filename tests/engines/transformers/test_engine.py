@@ -645,7 +645,7 @@ def test_a_nan_model_never_passes(folder: Path, tmp_path: Path) -> None:
     health = both.tuned.adapter_health()
     assert health is not None
     assert len(health.not_finite) == len(weights)
-    facts = {"problems": health.problems(), "norms": {}}
+    facts = {"problems": health.problems(), "norms": {}, "left_out": {}}
     (verdict,) = judge(adapter_measurement(facts, logits_moved(both)), at_most=0)
     assert verdict.outcome == "regressed"
 
@@ -659,7 +659,7 @@ def test_adapter_health(folder: Path, tmp_path: Path, name: str, problems: int) 
     health = both.tuned.adapter_health()
     assert health is not None
     assert len(health.norms) == 4
-    facts = {"problems": health.problems(), "norms": health.norms}
+    facts = {"problems": health.problems(), "norms": health.norms, "left_out": {}}
     m = adapter_measurement(facts, logits_moved(both))
     assert m.value == problems, m.details
 
