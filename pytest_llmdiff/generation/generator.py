@@ -150,6 +150,7 @@ class ReplyGenerator:
 
         def work() -> bool:
             nonlocal first
+            self.loaded.prove()
             # Run everything if the models must be loaded in turn, or if other workers wait.
             everything = first and eager and (self._eager or not self.pair.fits)
             first = False

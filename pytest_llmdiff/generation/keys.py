@@ -7,6 +7,8 @@ from pytest_llmdiff.data.requests import Request
 from pytest_llmdiff.generation.loaded import LoadedModels
 from pytest_llmdiff.store import key_within, store_key
 
+# Of a stored divergence. Before 2, what a tuned model gave to tokens of its own was left out.
+VERSION = 2
 KEPT = 1024  # keys of replies, in memory
 
 
@@ -27,7 +29,7 @@ class Keys:
         return found
 
     def divergence(self, request: Request) -> str:
-        return store_key("divergence", self._loaded.fingerprints(), request.key)
+        return store_key("divergence", VERSION, self._loaded.fingerprints(), request.key)
 
     def _prefix(self, side: Side) -> str:
         if side not in self._prefixes:

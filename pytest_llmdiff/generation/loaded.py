@@ -80,6 +80,11 @@ class LoadedModels:
             if self._held:
                 self.lock.release()
 
+    def prove(self) -> None:
+        """Learn whether both models fit in memory, as far as that shows when they are loaded."""
+        with self.failing("base"), self.failing("tuned"):
+            self.pair.prove()
+
     def make_room(self, side: Side) -> None:
         """Unload the other side's model if both do not fit in memory."""
         if not self.pair.fits:

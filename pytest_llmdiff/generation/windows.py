@@ -163,6 +163,8 @@ class WindowRunner:
                     self._progress.advance()
                     self._check()
             self._progress.finish()
+            if side == "tuned":
+                self._note_vocabularies()
             self.notes += sorted(set(capability(engine, "notes") or ()) - set(self.notes))
             if len(answered) < len(todo):
                 lost = next(r for i, r in enumerate(todo) if i not in answered)
@@ -170,6 +172,14 @@ class WindowRunner:
                     f"the engine of the {side} returned no outcome for "
                     f"{lost.messages[-1]['content']!r}"
                 )
+
+    def _note_vocabularies(self) -> None:
+        """Say where the models' vocabularies differ; only here, as it takes both tokenizers."""
+        from pytest_llmdiff.engines.pair.vocabularies import vocabulary_note
+
+        note = vocabulary_note(self._loaded.pair.base, self._loaded.pair.tuned)
+        if note is not None and note not in self.notes:
+            self.notes.append(note)
 
     def _answers(
         self, side: Side, requests: Sequence[Request]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +19,7 @@ from pytest_llmdiff.data.text.languages import language_of
 from pytest_llmdiff.data.text.loops import looping_suffix
 from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.engines.pair.divergence import ROWS, statistics
+from pytest_llmdiff.engines.pair.lower_bounds import NOTHING
 from pytest_llmdiff.errors import ModelError, ProbeError, ScorerError
 from pytest_llmdiff.measures.degeneration import Degeneration
 from pytest_llmdiff.measures.divergence import Divergence
@@ -368,9 +369,14 @@ def test_the_divergence_needs_both_models() -> None:
 
 
 def of_logits(
-    base: torch.Tensor, tuned: torch.Tensor, reply_ids: Sequence[int] | None = None
+    base: torch.Tensor,
+    tuned: torch.Tensor,
+    *,
+    used: int | None = None,
+    text: Callable[[int], str] = str,
 ) -> TokenDivergences:
-    return statistics(base, tuned, reply_ids or [0] * len(base), str)
+    width = base.shape[-1] if used is None else used
+    return statistics(base, tuned, [0] * len(base), width, text)
 
 
 def by_scipy(base: torch.Tensor, tuned: torch.Tensor) -> list[float]:
@@ -425,18 +431,44 @@ def test_half_precision_is_computed_in_single() -> None:
     )
 
 
-def test_padded_vocabularies_are_compared_where_both_have_tokens() -> None:
+def test_padding_that_only_the_base_has_is_left_out() -> None:
     base, tuned = logits(3, 20, 1), logits(3, 20, 2)
     padding = torch.full((3, 12), 50.0)
-    expected = of_logits(base, tuned)
-    assert of_logits(torch.cat([base, padding], 1), tuned) == expected
-    assert of_logits(base, torch.cat([tuned, padding], 1)) == expected
+    found = of_logits(torch.cat([base, padding], 1), tuned, used=20)
+    assert found == of_logits(base, tuned)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("mass", [0.5, 0.99])
+def test_what_a_tuned_model_gives_to_tokens_of_its_own_is_missing_from_the_others(
+    mass: float, dtype: torch.dtype
+) -> None:
+    """Without it, the divergence of a model that moves 99 % of its probability to a new token would
+    be 0; it is log(1 / .01), 4.6 nats. Padding is no exception: the model can say it."""
+    base = logits(3, 20, 1).to(dtype)
+    taken = base.float().logsumexp(-1) + math.log(mass / (1 - mass))
+    tuned = torch.cat([base, taken[:, None].to(dtype)], 1)
+    found = of_logits(base, tuned, text=[*map(str, range(20)), "new"].__getitem__)
+    assert [t.kl for t in found.tokens] == pytest.approx(
+        [-math.log(1 - mass)] * 3, rel=1e-4 if dtype is torch.float32 else 0.02
+    )
+    if mass > 0.9:
+        assert {t.tuned_text for t in found.tokens} == {"new"}
+        assert [t.tuned_text_base_logprob for t in found.tokens] == pytest.approx([NOTHING] * 3)
+
+
+def test_what_a_base_gives_to_tokens_that_the_tuned_model_lost_counts() -> None:
+    base = torch.tensor([[0.25, 0.25, 0.5]]).log()
+    found = of_logits(base, torch.tensor([[0.5, 0.5]]).log(), used=3)
+    expected = 0.5 * math.log(0.25 / 0.5) + 0.5 * (math.log(0.5) - NOTHING)
+    assert [t.kl for t in found.tokens] == pytest.approx([expected])
+    assert found.tokens[0].flipped
 
 
 def test_the_facts_of_a_token() -> None:
     base = torch.tensor([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1]]).log()
     tuned = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.3, 0.6]]).log()
-    found = statistics(base, tuned, [0, 1], "退款吗".__getitem__)
+    found = statistics(base, tuned, [0, 1], 3, "退款吗".__getitem__)
     assert [(t.text, t.tuned_text, t.flipped) for t in found.tokens] == [
         ("退", "退", False),
         ("款", "吗", True),

@@ -72,6 +72,25 @@ def generation_stop_ids(path: Path) -> tuple[int, ...]:
     return ()
 
 
+def initialisation(adapter: Path) -> object:
+    """`init_lora_weights` of an adapter; None if its configuration says none or is unreadable."""
+    try:
+        return _json(adapter / "adapter_config.json").get("init_lora_weights")
+    except (OSError, ModelError):
+        return None  # loading says so
+
+
+def vocabulary_rows(path: Path) -> int | None:
+    """The number of rows of a model's embeddings by its configuration; None where it says none, as
+    for a GGUF file."""
+    file = path / "config.json"
+    config = _json(file) if file.is_file() else {}
+    text = config.get("text_config")
+    found = text.get("vocab_size") if isinstance(text, dict) else None
+    found = config.get("vocab_size") if found is None else found
+    return found if type(found) is int else None
+
+
 def parameter_count(path: Path) -> int:
     """Number of parameters, from the headers of the files."""
     if path.is_file():

@@ -121,7 +121,7 @@ class Conversions:
             return form.make()
         if size := form.size(kept):
             self.notes.append(
-                f"{file.name}: expanded once and cached, {_readable(size)} in {folder}"
+                f"{file.name}: expanded once and cached, {size_text(size)} in {folder}"
             )
         return kept
 
@@ -131,8 +131,8 @@ class Conversions:
         free = shutil.disk_usage(folder).free
         if free < 2 * size:
             raise OSError(
-                f"it takes {_readable(size)}, the same must stay free, and only "
-                f"{_readable(free)} are free"
+                f"it takes {size_text(size)}, the same must stay free, and only "
+                f"{size_text(free)} are free"
             )
         form.save(made, folder)
 
@@ -247,7 +247,7 @@ def _release_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _readable(size: float) -> str:
+def size_text(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 

@@ -9,7 +9,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pytest_llmdiff.data.comparison import Reply
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.engines.files.artifacts import generation_stop_ids
+from pytest_llmdiff.engines import Continuation
+from pytest_llmdiff.engines.files.artifacts import generation_stop_ids, vocabulary_rows
 from pytest_llmdiff.engines.files.rendering import AnyRenderer
 from pytest_llmdiff.engines.files.replies import reply_of_tokens
 from pytest_llmdiff.errors import ProbeError
@@ -66,6 +67,10 @@ class FileEngine(Generic[W]):
         """The stop ids that the files declare; no weights are loaded."""
         return tuple(sorted({*generation_stop_ids(self.weights.path), *self.renderer.stop_ids()}))
 
+    def declared_rows(self) -> int | None:
+        """The number of embeddings by the configuration, if it says; no weights are loaded."""
+        return vocabulary_rows(self.weights.path)
+
     def encode(self, text: str) -> list[int]:
         """Token ids of a reply's text, without special tokens."""
         return [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
@@ -98,6 +103,16 @@ class FileEngine(Generic[W]):
                 f"the prompt holds {self.token_text(max(ids))!r} (token {max(ids)}), and "
                 f"the model's embeddings end at token {rows - 1}: the chat template adds "
                 "a token that the model was not trained with"
+            )
+
+    def require_readable(self, item: Continuation, rows: int) -> None:
+        """Raises ProbeError if a text to score has a token that the model, with `rows` embeddings,
+        cannot read. The last token is only predicted."""
+        largest = max((*item.prompt_ids, *item.reply_ids[:-1]), default=0)
+        if largest >= rows:
+            raise ProbeError(
+                f"a text to score holds {self.token_text(largest)!r} (token {largest}), and the "
+                f"model's embeddings end at token {rows - 1}"
             )
 
     def reply(self, prompt: Sequence[int], tokens: Sequence[int], *, stopped: bool) -> Reply:

@@ -18,8 +18,15 @@ from pytest_llmdiff.engines import (
     lacks_logits,
 )
 from pytest_llmdiff.engines.batching import batches
-from pytest_llmdiff.engines.pair.lower_bounds import SCORES, lower_bounds
+from pytest_llmdiff.engines.pair.lower_bounds import NOTHING, SCORES, lower_bounds
 from pytest_llmdiff.engines.pair.pair import Pair
+from pytest_llmdiff.engines.pair.vocabularies import (
+    readable,
+    rows_of,
+    text_of,
+    unlike_tokenizers,
+    used_rows,
+)
 from pytest_llmdiff.errors import CapabilityError, ModelError
 
 if TYPE_CHECKING:
@@ -31,6 +38,7 @@ LOGITS_BYTES = {"cpu": 1 << 26, "mps": 1 << 27, "cuda": 1 << 29}
 ROWS = 128
 
 NO_TOKENS = "the base's reply has no tokens, or its engine does not return them"
+UNREADABLE = "the base's reply begins with a token that the tuned model has not"
 
 Pairs = Sequence[tuple[Continuation, Continuation]]
 TextOf = Callable[[int], str]
@@ -65,10 +73,15 @@ def pair_divergences(
             yield request, TokenDivergences(tokens=(), unsupported=why)
         return
     pairs, requests = [], []
+    their_rows = rows_of(theirs)
     for request, base, tuned in items:
         reply_ids = base.reply.token_ids if base.reply else ()
         if not reply_ids:
             yield request, TokenDivergences(tokens=(), unsupported=NO_TOKENS)
+            continue
+        reply_ids = readable(reply_ids, their_rows)
+        if not reply_ids:
+            yield request, TokenDivergences(tokens=(), unsupported=UNREADABLE)
             continue
         before, after = (
             Continuation(prompt_ids=side.prompt_ids, reply_ids=reply_ids) for side in (base, tuned)
@@ -85,22 +98,12 @@ def pair_divergences(
         theirs,
         pairs,
         rows=rows,
-        text_of=ours.token_text,
+        used=used_rows(ours),
+        text_of=text_of(ours, theirs),
         between=None if pair.fits else ours.close,
     )
     for index, value in found:
         yield requests[index], value
-
-
-def unlike_tokenizers(base: Any, tuned: Any) -> str | None:
-    """Why the tokens of two engines cannot be compared, or None."""
-    if base.renderer.path == tuned.renderer.path:
-        return None
-    ours, theirs = base.tokenizer.get_vocab(), tuned.tokenizer.get_vocab()
-    shared = ours.keys() & theirs.keys()
-    if len(shared) < min(len(ours), len(theirs)) or any(ours[t] != theirs[t] for t in shared):
-        return "the tokenizers of base and tuned model differ, so their tokens cannot be compared"
-    return None
 
 
 def token_divergences(
@@ -109,15 +112,17 @@ def token_divergences(
     pairs: Pairs,
     *,
     rows: int,
+    used: int,
     text_of: TextOf,
     between: Callable[[], None] | None = None,
 ) -> Iterator[tuple[int, TokenDivergences]]:
     """Index and statistics of each pair.
 
     A pair is the base's reply after the base's rendering of the prompt, and after the tuned
-    model's. `rows` bounds the reply tokens whose logits are held at once. With `between`, the two
-    models are not in memory together: the base's logits go to a temporary folder, `between` is
-    called (to free the base), and then the tuned model runs.
+    model's. `used` is the number of the base's rows before its padding. `rows` bounds the reply
+    tokens whose logits are held at once. With `between`, the two models are not in memory together:
+    the base's logits go to a temporary folder, `between` is called (to free the base), and then the
+    tuned model runs.
     """
     # The engines batch in the same way, so they run each chunk as one batch.
     chunks = batches([after for _, after in pairs], rows=rows)
@@ -127,7 +132,7 @@ def token_divergences(
             for position, logits in tuned.token_logits([pairs[i][1] for i in chunk], rows):
                 index = chunk[position]
                 reply = pairs[index][0].reply_ids
-                yield index, statistics(ours.pop(position), logits, reply, text_of)
+                yield index, statistics(ours.pop(position), logits, reply, used, text_of)
         return
     from safetensors.torch import load_file, save_file
 
@@ -142,18 +147,19 @@ def token_divergences(
                 index = chunk[position]
                 file = Path(folder) / str(index)
                 theirs = load_file(file)["logits"].to(logits.device)
-                yield index, statistics(theirs, logits, pairs[index][0].reply_ids, text_of)
+                reply = pairs[index][0].reply_ids
+                yield index, statistics(theirs, logits, reply, used, text_of)
                 file.unlink()
 
 
 def statistics(
-    base: torch.Tensor, tuned: torch.Tensor, reply_ids: Sequence[int], text_of: TextOf
+    base: torch.Tensor, tuned: torch.Tensor, reply_ids: Sequence[int], used: int, text_of: TextOf
 ) -> TokenDivergences:
     """Statistics of a whole reply, from logits `[len(reply_ids), vocabulary]`."""
     tokens: list[TokenDivergence] = []
     for start in range(0, len(reply_ids), ROWS):
         part = slice(start, start + ROWS)
-        tokens += token_statistics(base[part], tuned[part], reply_ids[part], text_of)
+        tokens += token_statistics(base[part], tuned[part], reply_ids[part], used, text_of)
     return TokenDivergences(tokens=tuple(tokens))
 
 
@@ -161,7 +167,8 @@ class TokenStatistics:
     """Collects the statistics of replies while the tuned model decodes with them as drafts.
 
     `states` `[tokens, hidden]` are the base's last hidden states at each token of its `replies`, by
-    the request's key; `base_logits` is its output layer.
+    the request's key; `base_logits` is its output layer, and `used` the number of its rows before
+    padding.
     """
 
     def __init__(
@@ -169,11 +176,13 @@ class TokenStatistics:
         states: Mapping[str, torch.Tensor],
         replies: Mapping[str, Sequence[int]],
         base_logits: Callable[[torch.Tensor], torch.Tensor],
+        used: int,
         text_of: TextOf,
     ) -> None:
         self._states = states
         self._replies = replies
         self._base_logits = base_logits
+        self._used = used
         self._text_of = cache(text_of)
         self._found: dict[str, dict[int, TokenDivergence]] = {}
 
@@ -186,7 +195,7 @@ class TokenStatistics:
         states = torch.stack([self._states[key][token] for key, token in places])
         base = self._base_logits(states).to(logits.device)
         reply = [self._replies[key][token] for key, token in places]
-        rows = token_statistics(base, logits, reply, self._text_of)
+        rows = token_statistics(base, logits, reply, self._used, self._text_of)
         for (key, token), row in zip(places, rows, strict=True):
             self._found.setdefault(key, {})[token] = row
 
@@ -200,27 +209,33 @@ class TokenStatistics:
 
 
 def token_statistics(
-    base: torch.Tensor, tuned: torch.Tensor, reply_ids: Sequence[int], text_of: TextOf
+    base: torch.Tensor, tuned: torch.Tensor, reply_ids: Sequence[int], used: int, text_of: TextOf
 ) -> list[TokenDivergence]:
     """KL(base‖tuned) in nats at each reply token, from logits `[len(reply_ids), vocabulary]`.
 
     KL(p‖q) = Σ p (log p − log q) (Kullback & Leibler 1951). It is computed in float32 whatever
-    dtype the models have, since sums in bfloat16 are off by tens of percent. Vocabularies that are
-    padded to different widths are compared on the smaller one.
+    dtype the models have, since sums in bfloat16 are off by tens of percent.
+
+    The vocabularies may have different widths. Tokens that only the tuned model has are part of
+    its distribution: what they take is missing from q. A token that only the base has counts with
+    log q = `NOTHING`; the base's rows from `used` on are padding, and those that the tuned model
+    has not are left out of p.
     """
     import torch
 
     width = min(base.shape[-1], tuned.shape[-1])
-    p = base[:, :width].float().log_softmax(-1)
+    ours = base[:, : max(width, used)].float().log_softmax(-1)
     # With several devices, the two models may have their logits on different ones.
-    q = tuned[:, :width].to(p.device).float().log_softmax(-1)
+    theirs = tuned.to(ours.device).float().log_softmax(-1)
+    best_p, best_q = ours.argmax(-1, keepdim=True), theirs.argmax(-1, keepdim=True)
+    p, q, only_ours = ours[:, :width], theirs[:, :width], ours[:, width:]
     reply = torch.tensor(reply_ids, device=p.device)[:, None]
-    best_p, best_q = p.argmax(-1, keepdim=True), q.argmax(-1, keepdim=True)
+    ours_of_best_q = p.gather(-1, best_q.clamp(max=width - 1)).masked_fill(best_q >= width, NOTHING)
     columns = [
         p.gather(-1, reply)[:, 0].tolist(),
         q.gather(-1, reply)[:, 0].tolist(),
-        p.gather(-1, best_q)[:, 0].tolist(),
-        q.gather(-1, best_q)[:, 0].tolist(),
+        ours_of_best_q[:, 0].tolist(),
+        theirs.gather(-1, best_q)[:, 0].tolist(),
         (best_p != best_q)[:, 0].tolist(),
         best_q[:, 0].tolist(),
     ]
@@ -229,7 +244,8 @@ def token_statistics(
     # A token that the base masks (log p = −inf) adds nothing; the product would be NaN.
     terms.masked_fill_(p == -torch.inf, 0.0)
     # KL is never negative, but rounding can make a sum slightly so; NaN stays NaN.
-    kl = terms.sum(-1).clamp(min=0).tolist()
+    lost = (only_ours.exp() * (only_ours - NOTHING)).masked_fill_(only_ours == -torch.inf, 0.0)
+    kl = (terms.sum(-1) + lost.sum(-1)).clamp(min=0).tolist()
     return [
         TokenDivergence(
             text=text_of(token),

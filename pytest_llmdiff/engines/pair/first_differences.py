@@ -13,6 +13,7 @@ from pytest_llmdiff.data.text.differences import first_difference
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.engines.pair.divergence import rows_for
 from pytest_llmdiff.engines.pair.likelihoods import require_logits
+from pytest_llmdiff.engines.pair.lower_bounds import NOTHING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +105,11 @@ def _margins(engine: Any, items: Sequence[Continuation], rows: int) -> Iterator[
             yield number, max(last.values()) - last[items[number].reply_ids[-1]]
         return
     for number, logits in engine.token_logits(items, rows):
-        scores = logits[-1].float()  # [vocabulary]
-        yield number, float(scores.max() - scores[items[number].reply_ids[-1]])
+        scores = logits[-1].float().log_softmax(-1)  # [vocabulary]
+        other = items[number].reply_ids[-1]
+        # The other model may have tokens that this one has not.
+        least = float(scores[other]) if other < len(scores) else NOTHING
+        yield number, float(scores.max()) - least
 
 
 def reply_tokens(engine: Any, own: Ending, other: Ending) -> tuple[list[int], list[int]]:

@@ -68,6 +68,9 @@ def _continuation(engine: Any, passage: Passage) -> Continuation:
         prompt, ids = ids[:1], ids[1:]
     if not ids:
         raise ProbeError(f"a text without tokens to score cannot be scored: {passage.text!r}")
+    if (readable := capability(engine, "require_readable")) is not None:
+        # The last token too: its likelihood is asked for.
+        readable(Continuation(prompt_ids=ids, reply_ids=()), engine.embedding_rows())
     context = capability(engine, "context_length")
     if context is not None and len(prompt) + len(ids) > context():
         raise ProbeError(

@@ -14,6 +14,9 @@ Row = Mapping[int, float]
 Rows = Mapping[int, Sequence[Row]]  # by item: a row for each token of the reply
 TOGETHER = 64  # pairs that are requested at once
 SLACK = 1e-6  # probability that rounding may hide among the other tokens
+# log p, in nats, of a token that a model has not: that of the smallest normal float32, since an
+# infinite divergence could not be compared with any limit.
+NOTHING = -87.3365
 WHY = (
     "a server returns the likeliest tokens only, so that only a lower bound is known; for the "
     "divergence itself it has to return the whole vocabulary (vLLM: --max-logprobs -1)"
@@ -35,9 +38,9 @@ def lower_bounds(
         ours, theirs = _likely(base, before), _likely(tuned, after)
         # A side with logits gives the tokens that the other side returns.
         if ours is None and theirs is not None:
-            ours = _gathered(base, before, theirs, rows)
+            ours = _gathered(base, before, theirs, rows, missing=-math.inf)
         elif theirs is None and ours is not None:
-            theirs = _gathered(tuned, after, ours, rows)
+            theirs = _gathered(tuned, after, ours, rows, missing=NOTHING)
         if ours is None or theirs is None:
             raise CapabilityError("neither engine returns the likeliest tokens of a reply")
         for index in range(len(part)):
@@ -54,13 +57,16 @@ def _likely(engine: Any, items: Sequence[Continuation]) -> Rows | None:
     return None if likeliest is None else dict(likeliest(items))
 
 
-def _gathered(engine: Any, items: Sequence[Continuation], like: Rows, rows: int) -> Rows:
+def _gathered(
+    engine: Any, items: Sequence[Continuation], like: Rows, rows: int, *, missing: float
+) -> Rows:
+    """Log-probabilities of the tokens of `like`; `missing` for those that this model has not."""
     found = {}
     for index, logits in engine.token_logits(items, rows):
         logprobs = logits.float().log_softmax(-1)
         width = logprobs.shape[-1]
         found[index] = [
-            {token: float(row[token]) for token in likely if token < width}
+            {token: float(row[token]) if token < width else missing for token in likely}
             for row, likely in zip(logprobs, like[index], strict=True)
         ]
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.config.packages import RAISED
 from pytest_llmdiff.engines import Engine, capability
@@ -34,12 +34,33 @@ class Pair:
     def side(self, name: str) -> Engine:
         return self.base if name == "base" else self.tuned
 
-    @cached_property
+    @property
     def fits(self) -> bool:
-        """Whether both models can be in memory together. Computed before either is loaded."""
+        """Whether both models can be in memory together.
+
+        An adapter shares its base's weights, so they do, unless loading has shown that it alters
+        the base and that memory has no room for both (`prove`).
+        """
+        shared = self._shared
+        return self._fits if shared is None else bool(getattr(shared, "together", True))
+
+    def prove(self) -> None:
+        """Load weights that both sides share, where that tells whether they can."""
+        prove = getattr(self._shared, "prove", None)
+        if prove is not None:
+            prove()
+
+    @property
+    def _shared(self) -> Any:
+        """The weights of both sides, None where each has its own; some engines have none."""
+        own = getattr(self.base, "weights", None)
+        return own if own is getattr(self.tuned, "weights", None) else None
+
+    @cached_property
+    def _fits(self) -> bool:
+        """For models with weights of their own. Computed before either is loaded."""
         sizes = [capability(engine, "parameter_bytes") for engine in (self.base, self.tuned)]
-        # An adapter shares its base's weights; engines without `weights` share nothing.
-        if None in sizes or getattr(self.base, "weights", 0) is getattr(self.tuned, "weights", 1):
+        if None in sizes:
             return True
         needed = sum(size() for size in sizes)
         from pytest_llmdiff.engines.devices import free_memory

@@ -17,8 +17,14 @@ from pytest_llmdiff.data.requests import Request
 from pytest_llmdiff.data.text.differences import common_length
 from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.engines import Continuation, Generated, capability
-from pytest_llmdiff.engines.pair.divergence import TokenStatistics, unlike_tokenizers
+from pytest_llmdiff.engines.pair.divergence import TextOf, TokenStatistics
 from pytest_llmdiff.engines.pair.pair import Pair
+from pytest_llmdiff.engines.pair.vocabularies import (
+    rows_of,
+    text_of,
+    unlike_tokenizers,
+    used_rows,
+)
 from pytest_llmdiff.engines.transformers.decoding.drafts import DraftsByKey
 
 if TYPE_CHECKING:
@@ -52,6 +58,11 @@ class SpeculativeDecoding:
             return False
         return unlike_tokenizers(self._base, self._tuned) is None
 
+    @cached_property
+    def _vocabulary(self) -> tuple[int, TextOf]:
+        """The number of the base's rows before padding, and the texts of tokens."""
+        return used_rows(self._base), text_of(self._base, self._tuned)
+
     @property
     def tolerance(self) -> float:
         """The difference of two logits (nats) that rounding alone can make."""
@@ -80,13 +91,20 @@ class SpeculativeDecoding:
         """
         # A sampled reply is not a useful draft of another sample.
         greedy = [r.key for r in requests if not r.sampling.temperature and r.key in base]
-        replies = {key: found.token_ids for key in greedy if (found := base[key].reply)}
+        rows = rows_of(self._tuned)
+        replies = {
+            key: found.token_ids
+            for key in greedy
+            if (found := base[key].reply)
+            # The tuned model cannot read a token that it has not.
+            and max(found.token_ids, default=0) < rows
+        }
         statistics = None
         if divergences and self._together:
             states = self._states(replies, base)
             statistics = TokenStatistics(
-                states, replies, self._base.state_logits, self._tuned.token_text
-            )
+                states, replies, self._base.state_logits, *self._vocabulary
+            )  # fmt: skip
         drafts = DraftsByKey(
             replies=replies,
             ahead=None if statistics is not None else self._ahead(),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 KEPT = 0.8  # share of the change that the smallest set of layers has to keep
 # Below this many nats per token, the change is only rounding.
 LEAST = 1e-5
+PREFIX = "base_model.model."  # of the base's modules within PEFT's model
 
 Modules = frozenset[str]
 
@@ -34,7 +35,7 @@ def carried(
         CapabilityError: the adapter changes no module, or memory runs out.
     """
     with weights.model(adapted=True) as model:
-        modules = adapted_modules(model)
+        modules = _with_originals(weights, model)
         if not modules:
             raise CapabilityError("the adapter changes no module of the base: it has no parts")
         try:
@@ -109,13 +110,43 @@ def adapted_modules(model: Any) -> dict[str, Any]:
     }
 
 
+def _with_originals(weights: Weights, model: Any) -> dict[str, tuple[Any, Any]]:
+    """The modules that the adapter changes, each with what the base has there.
+
+    Raises:
+        CapabilityError: the adapter alters its base (`Weights.alteration`), and what the base has
+            is not known by module, or not in memory.
+    """
+    modules, alteration = adapted_modules(model), weights.alteration
+    if weights.alone is None or alteration is None:
+        return {name: (module, _original(module)) for name, module in modules.items()}
+    if not alteration.tensors or not weights.together:
+        raise CapabilityError(
+            "the adapter changes its base even when it is switched off, and "
+            + ("in no single module" if weights.together else "memory has no room for both models")
+            + ": its parts cannot be switched off one by one"
+        )
+    alone = weights.alone.load()
+    for name in {f"{PREFIX}{tensor.rpartition('.')[0]}" for tensor in alteration.tensors}:
+        modules.setdefault(name, model.get_submodule(name))
+    return {
+        name: (module, alone.get_submodule(name.removeprefix(PREFIX)))
+        for name, module in modules.items()
+    }
+
+
+def _original(module: Any) -> Any:
+    return module.base_layer if hasattr(module, "base_layer") else module.original_module
+
+
 class _Passes:
-    """Passes of the tuned model over replies, with modules switched off."""
+    """Passes of the tuned model over replies, with modules switched off. `modules` has each with
+    what the base has in its place."""
 
     def __init__(
         self,
         model: Any,
-        modules: Mapping[str, Any],
+        modules: Mapping[str, tuple[Any, Any]],
         items: Sequence[Continuation],
         rows: int,
         pad_id: int,
@@ -149,10 +180,10 @@ class _Passes:
 
         count = len(off)
         with ExitStack() as hooks:
-            for name, module in self.modules.items():
+            for name, (module, original) in self.modules.items():
                 rows = [name in names for names in off]
                 if any(rows):
-                    hooks.enter_context(switched_off(module, torch.tensor(rows)))
+                    hooks.enter_context(switched_off(module, original, torch.tensor(rows)))
             logits = reply_logits(
                 self._model, [item.prompt_ids] * count, [item.reply_ids] * count,
                 pad_id=self._pad_id,
@@ -161,13 +192,12 @@ class _Passes:
 
 
 @contextmanager
-def switched_off(module: Any, rows: torch.Tensor) -> Iterator[None]:
-    """Switch the adapter of a module off for some rows of a batch (booleans).
+def switched_off(module: Any, before: Any, rows: torch.Tensor) -> Iterator[None]:
+    """Let the module `before` answer in a module's place for some rows of a batch (booleans).
 
     Raises:
         CapabilityError: during a pass, if the module's input is not one row per row of the batch.
     """
-    before = module.base_layer if hasattr(module, "base_layer") else module.original_module
 
     def instead(_: Any, given: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
         if not given or len(given[0]) != len(rows):  # an expert's input mixes tokens of all rows

@@ -133,7 +133,7 @@ class TransformersEngine(FileEngine[Weights]):
 
     @cached_property
     def window(self) -> int | None:
-        return window_of(self.weights.load())
+        return window_of(self._model())
 
     @cached_property
     def _teacher_forcing(self) -> TeacherForcing:
@@ -148,7 +148,14 @@ class TransformersEngine(FileEngine[Weights]):
     def token_logits(
         self, items: Sequence[Continuation], rows: int
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Capability: logits `[len(reply_ids), vocabulary]` of given replies, with their index."""
+        """Capability: logits `[len(reply_ids), vocabulary]` of given replies, with their index.
+
+        Raises:
+            ProbeError: a text holds a token that the model has not.
+        """
+        embeddings = self.embedding_rows()
+        for item in items:
+            self.require_readable(item, embeddings)
         return self._teacher_forcing.logits(items, rows)
 
     def states_of(self, replies: Mapping[str, Continuation]) -> dict[str, torch.Tensor]:
@@ -177,12 +184,13 @@ class TransformersEngine(FileEngine[Weights]):
         self, item: Continuation, layers: range, *, again: bool = False
     ) -> list[LayerAttention]:
         """Capability: the model's attention over a given reply, in some of its layers."""
+        self.require_readable(item, self.embedding_rows())
         with self.weights.model(adapted=self.adapted) as model:
             return self._tap.taken(model, item, layers, again=again)
 
     def attention_size(self) -> tuple[int, int]:
         """Number of layers, and of heads in each."""
-        config = self.weights.load().config.get_text_config()
+        config = self._model().config.get_text_config()
         return int(config.num_hidden_layers), int(config.num_attention_heads)
 
     def differentiable(self) -> AbstractContextManager[Any]:
@@ -205,11 +213,15 @@ class TransformersEngine(FileEngine[Weights]):
 
     def embedding_rows(self) -> int:
         """Number of rows of the model's embeddings."""
-        return int(self.weights.load().get_input_embeddings().weight.shape[0])
+        return int(self._model().get_input_embeddings().weight.shape[0])
+
+    def _model(self) -> Any:
+        """The model of this side; what it computes also depends on whether the adapter is on."""
+        return self.weights.side(adapted=self.adapted).load()
 
     def context_length(self) -> int:
         """The context's length in tokens, prompt and reply together."""
-        config = self.weights.load().config.get_text_config()
+        config = self._model().config.get_text_config()
         return int(getattr(config, "max_position_embeddings", None) or 1 << 30)
 
     def _generated(self, prompt: list[int], ended: Ended, stop_ids: Sequence[int]) -> Generated:

@@ -114,6 +114,11 @@ def learning(weights: Weights, place: Place) -> Iterator[tuple[Any, list[torch.n
         CapabilityError: as `reply_gradients`.
     """
     with weights.model(adapted=True, gradients=True) as model:
+        if place == "start" and weights.alteration is not None:
+            raise CapabilityError(
+                "the initial weights of this adapter are unknown, since it changes its base even "
+                "when it is switched off: take gradients of the final weights (at='final')"
+            )
         try:
             model.set_requires_grad(model.active_adapters, requires_grad=True)
         except TypeError as error:

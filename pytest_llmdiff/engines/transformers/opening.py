@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import Spec
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from pytest_llmdiff.engines.transformers.weights import Weights
 
 VERSIONS = ("peft", "gguf", "bitsandbytes")
+# Of what is stored for a model without an adapter. Before 2, an adapter that alters its base when
+# it is switched off could leave replies of another model there.
+VERSION_ALONE = 2
 
 
 def check(spec: Spec, option: str, _base: Spec, settings: Settings) -> None:
@@ -34,6 +39,11 @@ def open_engine(spec: Spec, side: str, context: Context) -> Engine:
         VERSIONS,
         quantization=context.settings.quantization,
         quantized=dict(versions_of(source.path)),
+        **(
+            {"alone": VERSION_ALONE}
+            if source.adapter is None
+            else _of_one_run(source.adapter, context)
+        ),
         **context.resolved,
     )
     base = context.engines.get("base")
@@ -52,6 +62,23 @@ def open_engine(spec: Spec, side: str, context: Context) -> Engine:
             context.store, identity, dtype=weights.dtype, place=lambda: context.place().name
         ),
     )
+
+
+def _of_one_run(adapter: Path, context: Context) -> dict[str, str]:
+    """Makes the identity of an adapter that is another one at each load valid for this run only, so
+    that no later run takes its replies from the store."""
+    from pytest_llmdiff.engines.transformers.adapter_off import differs_at_each_load
+
+    setting = differs_at_each_load(adapter)
+    if setting is None:
+        return {}
+    context.notes.append(
+        f"the adapter {adapter.name} was saved with init_lora_weights={setting!r}, and loading it "
+        "draws random numbers: the tuned model is another one at each load. It is judged, and "
+        "nothing that it computes is kept for later runs; save the adapter with "
+        "path_initial_model_for_weight_conversion (PEFT), which makes it an ordinary LoRA"
+    )
+    return {"run": os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid4().hex}
 
 
 def _weights(path: Path, adapter: Path | None, context: Context) -> Weights:

@@ -42,7 +42,7 @@ def pack(model: Any) -> None:
         return
     # Not in inference mode: PEFT sets flags on its parameters, which tensors made there refuse.
     with torch.no_grad():
-        before = _logits(model)
+        before = fixed_logits(model)
         layers = [(layer, layer.weight) for layer in _layers(model)]
         embeddings = {id(m.weight): m for m in model.modules() if isinstance(m, torch.nn.Embedding)}
         mapped = MappedFiles()
@@ -65,7 +65,7 @@ def pack(model: Any) -> None:
                 layer.weight = torch.nn.Parameter(packed, requires_grad=False)
             mapped.forget(weight)
         try:
-            change = (_logits(model) - before).abs().max()
+            change = (fixed_logits(model) - before).abs().max()
             if bool(change <= ALIKE * before.abs().max()) or not bool(before.isfinite().all()):
                 return
         except (RuntimeError, AttributeError, NotImplementedError):
@@ -145,11 +145,13 @@ def _forget(mapped: MappedFiles, rows: torch.Tensor, *_: object) -> None:
     mapped.forget(rows)
 
 
-def _logits(model: Any) -> torch.Tensor:
+def fixed_logits(model: Any) -> torch.Tensor:
+    """Logits `[1, 8, vocabulary]` of fixed token ids, to compare a model with what it was."""
     import torch
 
-    rows = int(model.get_input_embeddings().weight.shape[0])
-    ids = torch.tensor([[(7 * number + 3) % rows for number in range(8)]])
+    embeddings = model.get_input_embeddings().weight
+    rows = int(embeddings.shape[0])
+    ids = torch.tensor([[(7 * number + 3) % rows for number in range(8)]], device=embeddings.device)
     found: torch.Tensor = model(input_ids=ids, use_cache=False).logits
     return found
 

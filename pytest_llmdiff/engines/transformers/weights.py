@@ -19,8 +19,9 @@ from pytest_llmdiff.engines.devices import (
     limit_threads,
 )
 from pytest_llmdiff.engines.files.artifacts import parameter_count
-from pytest_llmdiff.engines.files.conversion import Conversions, weights_form
+from pytest_llmdiff.engines.files.conversion import Conversions, size_text, weights_form
 from pytest_llmdiff.engines.files.quantization import check_loadable, quantization_of, require
+from pytest_llmdiff.engines.transformers.adapter_off import Alteration, BaseBefore
 from pytest_llmdiff.engines.transformers.packing import pack
 from pytest_llmdiff.errors import ModelError
 
@@ -30,13 +31,17 @@ if TYPE_CHECKING:
 
 # Bytes per parameter, including scales and the layers that are not quantised.
 QUANTIZED_BYTES = {"8bit": 1.1, "4bit": 0.65}
+SEED = 0
 
 
 class Weights:
     """One model in memory, with at most one PEFT adapter.
 
     If the tuned model is an adapter, both sides share one instance, so that the base's weights are
-    in memory once. Nothing is loaded before `model()` is entered.
+    in memory once. Where loading shows that the base is not the same any more with the adapter
+    switched off (`alteration`), the base runs on weights of its own (`alone`). If memory has no
+    room for both (`together`), entering one side closes the other. Nothing is loaded before
+    `model()` is entered.
     """
 
     def __init__(
@@ -59,6 +64,9 @@ class Weights:
         self._conversions = conversions
         self._model: Any = None
         self.stop_ids: tuple[int, ...] = ()
+        self.alteration: Alteration | None = None
+        self.alone: Weights | None = None
+        self.together = True
 
     @property
     def trust_remote_code(self) -> bool:
@@ -80,15 +88,33 @@ class Weights:
         """
         import torch
 
-        model = self.load()
+        own = self.side(adapted=adapted)
+        model = own.load()
         switch = (
-            nullcontext() if adapted or self.adapter is None else model.disable_adapter()
+            nullcontext() if adapted or own.adapter is None else model.disable_adapter()
         )  # fmt: skip
         with torch.enable_grad() if gradients else torch.inference_mode(), switch:
             if gradients:
                 # PEFT makes an adapter trainable again whenever it is switched on.
                 model.requires_grad_(False)
             yield model
+
+    def side(self, *, adapted: bool) -> Weights:
+        """The weights that a side runs on: these, or `alone` for the base of an adapter that
+        alters it. Whether it does is known once they have been loaded."""
+        if not adapted and self.adapter is not None and self.alone is None:
+            self.load()
+        if self.alone is None:
+            return self
+        own, other = (self, self.alone) if adapted else (self.alone, self)
+        if not self.together:
+            other._release()
+        return own
+
+    def prove(self) -> None:
+        """Find out whether the base can run on these weights too."""
+        if self.adapter is not None and self.alone is None:
+            self.load()
 
     def load(self) -> Any:
         """Load once. Raises ModelError with the message of transformers or PEFT."""
@@ -97,7 +123,10 @@ class Weights:
             self._keep_to_device()
             model = self._load_base()
             if self.adapter is not None:
+                before = BaseBefore(model, self.adapter)
                 model = self._load_adapter(model)
+                model.eval()
+                self._keep_base(before.alteration(model))
             # transformers takes parameters that a call leaves out from the model's own generation
             # config, which would differ between the sides. Only the stop ids are kept.
             from transformers import GenerationConfig
@@ -113,11 +142,34 @@ class Weights:
         return self._model
 
     def close(self) -> None:
+        if self.alone is not None:
+            self.alone.close()
+        self._release()
+
+    def _release(self) -> None:
         if self._model is None:
             return
         self._model = None
         gc.collect()
         empty_cache()
+
+    def _keep_base(self, alteration: Alteration | None) -> None:
+        """Provide for the base where its weights, the adapter switched off, are not the base's."""
+        if alteration is None or self.alone is not None:
+            return
+        self.alteration = alteration
+        self.alone = Weights(
+            self.path, adapter=None, settings=self._settings, place=self._place,
+            device=self.device, dtype=self.dtype, conversions=self._conversions,
+        )  # fmt: skip
+        # A fifth is left for activations and the KV cache of a batch, as for two models.
+        self.together = self.bytes <= 0.8 * free_memory(self._place().name)
+        how = "beside it" if self.together else "in turn with it, since memory has no room for both"
+        self._conversions.notes.append(
+            f"the adapter {Path(str(self.adapter)).name} changes its base even when it is switched "
+            f"off ({alteration}): the base is loaded a second time by itself, {how}, which takes "
+            f"{size_text(self.bytes)}"
+        )
 
     def _keep_to_device(self) -> None:
         index = self._place().index

@@ -47,6 +47,8 @@ NEUTRAL = (
 )  # fmt: skip
 # Environment variables of vLLM that change how it computes.
 COMPUTING = ("VLLM_BATCH_INVARIANT", "VLLM_ATTENTION_BACKEND", "VLLM_USE_V2_MODEL_RUNNER")
+# Initialisations of PEFT's LoRA that change the base's weights.
+TAKING = ("pissa", "olora", "corda", "lora_ga")
 # LoRA ranks that vLLM has kernels for.
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 # On a CPU, vLLM by default takes nine tenths of the machine's memory for its cache.
@@ -137,7 +139,7 @@ def kernel_rank(adapter: Path) -> int:
     """The smallest rank with kernels in vLLM that is large enough for the adapter.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is none, or vLLM would put the adapter over other weights than PEFT does.
     """
     file = adapter / "adapter_config.json"
     try:
@@ -145,6 +147,13 @@ def kernel_rank(adapter: Path) -> int:
         ranks = [int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{file} has no rank `r`: vLLM runs LoRA adapters only") from error
+    start = str(config.get("init_lora_weights")).lower()
+    if start.startswith(TAKING):
+        raise ModelError(
+            f"{adapter}: with init_lora_weights={start!r}, PEFT takes a part out of the base as it "
+            "loads the adapter, and vLLM does not; merge it into its base, or leave out vllm: in "
+            "the SPECs"
+        )
     found = next((rank for rank in RANKS if rank >= max(ranks)), None)
     if found is None:
         raise ModelError(

@@ -12,9 +12,9 @@ from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.text.differences import common_length
 from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.engines.attention import Attended, LayerAttention
-from pytest_llmdiff.engines.pair.divergence import unlike_tokenizers
 from pytest_llmdiff.engines.pair.first_differences import Ending, reply_tokens
 from pytest_llmdiff.engines.pair.pair import Pair
+from pytest_llmdiff.engines.pair.vocabularies import readable, rows_of, unlike_tokenizers
 from pytest_llmdiff.errors import CapabilityError
 from pytest_llmdiff.explain.attention.distances import (
     OTHER_HEADS,
@@ -107,12 +107,12 @@ def attention_moves(
     if known is not None:
         return [known(changed) for _, _, changed in asked]
     _attending(pair)
-    unlike = unlike_tokenizers(pair.base, pair.tuned)
+    unlike, rows = unlike_tokenizers(pair.base, pair.tuned), rows_of(pair.tuned)
     reasons: dict[int, str] = {}
     moves: dict[int, list[dict[int, torch.Tensor]]] = {index: [] for index in range(len(asked))}
     for engine in (pair.base, pair.tuned):
         for index, (original, reply, changed) in enumerate(asked):
-            ids = tuple(reply_tokens(pair.base, reply, reply)[0])
+            ids = readable(reply_tokens(pair.base, reply, reply)[0], rows)
             forms = [
                 Continuation(prompt_ids=tuple(engine.render(messages)), reply_ids=ids)
                 for messages in (original, changed)
@@ -148,9 +148,10 @@ def _items(
     items: dict[int, Continuation] = {}
     results: dict[int, dict[str, Any]] = {}
     unlike = unlike_tokenizers(pair.base, pair.tuned)  # once: it compares two vocabularies
+    rows = rows_of(pair.tuned)
     for index, (messages, reply) in enumerate(asked):
         ours, theirs = (tuple(side.render(messages)) for side in (pair.base, pair.tuned))
-        ids = tuple(reply_tokens(pair.base, reply, reply)[0])
+        ids = readable(reply_tokens(pair.base, reply, reply)[0], rows)
         reason = unlike or _silent(ids) or (UNLIKE if ours != theirs else None)
         if reason is None:
             items[index] = Continuation(prompt_ids=ours, reply_ids=ids)

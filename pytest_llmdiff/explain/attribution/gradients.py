@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.config.packages import third_party_warnings_ignored
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.text.differences import common_length
-from pytest_llmdiff.engines import capability
+from pytest_llmdiff.engines import Continuation, capability
 from pytest_llmdiff.errors import CapabilityError, ProbeError
 from pytest_llmdiff.explain.attribution.coalitions import require_captum
 from pytest_llmdiff.explain.pieces import pieces
@@ -44,7 +44,7 @@ def word_gradients(
         CapabilityError: the engine has no weights to differentiate, the model cannot run from
             embeddings, or its template changes the message.
         MissingPackageError: captum is not installed.
-        ProbeError: the reply has no tokens.
+        ProbeError: the reply has no tokens, or there is one that the model has not.
     """
     opened = capability(engine, "differentiable")
     if opened is None:
@@ -56,6 +56,9 @@ def word_gradients(
     prompt, answer = list(engine.render(messages)), list(engine.encode(reply))
     if not answer:
         raise ProbeError(f"a reply without tokens has no likelihood: {reply!r}")
+    if (require := capability(engine, "require_readable")) is not None:
+        whole = Continuation(prompt_ids=(*prompt, *answer), reply_ids=())
+        require(whole, engine.embedding_rows())
     owners = token_words(engine, messages, place, spans)
     with opened() as model, third_party_warnings_ignored():
         try:

@@ -9,9 +9,16 @@ from pytest_llmdiff.data.comparison import SIDES, Comparison
 from pytest_llmdiff.data.text.differences import first_difference
 from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.engines import Continuation, capability, lacks_logits
-from pytest_llmdiff.engines.pair.divergence import rows_for, token_divergences, unlike_tokenizers
+from pytest_llmdiff.engines.pair.divergence import rows_for, token_divergences
 from pytest_llmdiff.engines.pair.first_differences import Asked, about, asked, reply_tokens
 from pytest_llmdiff.engines.pair.pair import Pair
+from pytest_llmdiff.engines.pair.vocabularies import (
+    readable,
+    rows_of,
+    text_of,
+    unlike_tokenizers,
+    used_rows,
+)
 from pytest_llmdiff.errors import CapabilityError
 from pytest_llmdiff.explain.pieces import pieces
 from pytest_llmdiff.explain.tokens.values import SeenToken, TokenView
@@ -39,14 +46,18 @@ def token_views(pair: Pair, asked: Sequence[Asked]) -> list[dict[str, Any]]:
     rows = rows_for(pair.resolved.get("device", "cpu"), len(base.tokenizer))
     prompts = [(tuple(base.render(m)), tuple(tuned.render(m))) for m, _, _ in asked]
     replies = [reply_tokens(base, own, other) for _, own, other in asked]
+    least = min(rows_of(base), rows_of(tuned))
+    read = [[readable(ids, least) for ids in both] for both in replies]
+    if not all(ids for both in read for ids in both):
+        raise CapabilityError("a reply begins with a token that the other model has not")
     items = [
-        (Continuation(prompt_ids=before, reply_ids=tuple(ids)),
-         Continuation(prompt_ids=after, reply_ids=tuple(ids)))
-        for (before, after), both in zip(prompts, replies, strict=True) for ids in both
+        (Continuation(prompt_ids=before, reply_ids=ids),
+         Continuation(prompt_ids=after, reply_ids=ids))
+        for (before, after), both in zip(prompts, read, strict=True) for ids in both
     ]  # fmt: skip
     divergences: dict[int, TokenDivergences] = dict(
         token_divergences(
-            base, tuned, items, rows=rows, text_of=base.token_text,
+            base, tuned, items, rows=rows, used=used_rows(base), text_of=text_of(base, tuned),
             between=None if pair.fits else base.close,
         )
     )  # fmt: skip
@@ -56,8 +67,8 @@ def token_views(pair: Pair, asked: Sequence[Asked]) -> list[dict[str, Any]]:
         {
             "at": at,
             "likely": likely.get(index),
-            "base": _token_rows(base, replies[index][0], divergences[2 * index]),
-            "tuned": _token_rows(base, replies[index][1], divergences[2 * index + 1]),
+            "base": _token_rows(base, read[index][0], divergences[2 * index]),
+            "tuned": _token_rows(tuned, read[index][1], divergences[2 * index + 1]),
         }
         for index, at in enumerate(differing)
     ]

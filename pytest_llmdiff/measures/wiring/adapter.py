@@ -46,8 +46,7 @@ PROMPTS = (BATTERY[0], BATTERY[1], BATTERY[2], BATTERY[6])
 def logits_moved(pair: Any) -> float:
     """The largest |Δ log p| in nats of the first reply token, over a few prompts.
 
-    Both models read the tuned side's rendering, so that a different template does not count as an
-    effect of the adapter.
+    Both models read the same rendering, the tuned side's where both have its tokens, so that a
+    different template does not count as an effect of the adapter.
     """
-    renderer = pair.tuned.renderer
-    return predictions.logits_moved(pair, [renderer.ids(conversation) for conversation in PROMPTS])
+    return predictions.logits_moved(pair, predictions.prompts_of_both(pair, PROMPTS))

@@ -10,7 +10,7 @@ from typing import Any
 from pytest_llmdiff.data.comparison import SIDES, Comparison, Measurement, Side
 from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.engines import capability
-from pytest_llmdiff.errors import CapabilityError, ConfigError, ProbeError
+from pytest_llmdiff.errors import CapabilityError, ConfigError
 from pytest_llmdiff.measures.wiring import files as wiring
 from pytest_llmdiff.measures.wiring.behaviour import (
     prediction_findings,
@@ -173,7 +173,7 @@ def _update(pair: ModelPair) -> Findings:
 
 
 def _predictions(pair: ModelPair) -> Findings:
-    from pytest_llmdiff.measures.wiring.predictions import prediction_facts
+    from pytest_llmdiff.measures.wiring.predictions import prediction_facts, prompts_of_both
 
     both = pair.run.generation.pair
 
@@ -181,17 +181,12 @@ def _predictions(pair: ModelPair) -> Findings:
         sides = (both.base, engine)
         if any(capability(side, "token_logits") is None for side in sides):
             return None
-        prompts = []
-        for conversation in BATTERY:
-            try:
-                prompts.append(engine.render(conversation))
-            except ProbeError:
-                continue  # for example, a template without a system role
-        return prediction_facts(both, prompts)
+        prompts = prompts_of_both(both, BATTERY)
+        return prediction_facts(both, prompts) if prompts else None
 
     facts = pair.run.generation.memo.get("predictions", "tuned", [], compute)
     if facts is None:
-        return Findings(skipped="these engines have no logits")
+        return Findings(skipped="these engines have no logits, or no prompt that both can read")
     return prediction_findings(facts)
 
 

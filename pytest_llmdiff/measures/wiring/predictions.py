@@ -6,7 +6,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.engines import Continuation
+from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.engines import Continuation, capability
+from pytest_llmdiff.engines.pair.vocabularies import rows_of, used_rows
+from pytest_llmdiff.errors import ProbeError
 
 if TYPE_CHECKING:
     import torch
@@ -20,10 +23,11 @@ Read = Mapping[int, tuple["torch.Tensor", list[int]]]
 def movement(base: torch.Tensor, tuned: torch.Tensor) -> float:
     """The largest |Δ log p| in nats between two logits `[..., vocabulary]`; infinite if one is NaN.
 
-    Tokens that only one of the models has are left out.
+    Tokens that only one of the models has are left out, but what they take is missing from the
+    others.
     """
     width = min(base.shape[-1], tuned.shape[-1])
-    p, q = (logits[..., :width].to(base.device).float().log_softmax(-1) for logits in (base, tuned))
+    p, q = (logits.to(base.device).float().log_softmax(-1)[..., :width] for logits in (base, tuned))
     # Tokens that both models mask (log p = −inf) do not differ, although −inf − −inf is NaN.
     change = (p - q).abs().masked_fill(p == q, 0.0).max()
     return float(change.nan_to_num(nan=math.inf))
@@ -52,6 +56,24 @@ def logits_moved(pair: Any, prompts: Sequence[Sequence[int]]) -> float:
     return _moved(*_read(pair, items))
 
 
+def prompts_of_both(pair: Any, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
+    """Conversations as token ids that both models read: in the tuned side's rendering, or in the
+    base's where the tuned side's has tokens that the base has not. Those that both templates
+    refuse are left out."""
+    rows = min(rows_of(pair.base), rows_of(pair.tuned))
+    found = []
+    for conversation in conversations:
+        for engine in (pair.tuned, pair.base):
+            try:
+                ids = list(engine.render(conversation))
+            except ProbeError:
+                continue  # for example, a template without a system role
+            if ids and max(ids) < rows:
+                found.append(ids)
+                break
+    return found
+
+
 def _moved(base: Read, tuned: Read) -> float:
     return max((movement(base[index][0], last) for index, (last, _) in tuned.items()), default=0.0)
 
@@ -68,8 +90,10 @@ def _read(pair: Any, items: Sequence[Continuation]) -> tuple[Read, Read]:
 def _side(
     engine: Any, items: Sequence[Continuation]
 ) -> Iterator[tuple[int, tuple[torch.Tensor, list[int]]]]:
+    # Padding is no token, and two models may differ in it alone.
+    used = used_rows(engine) if capability(engine, "tokenizer") is not None else None
     for index, logits in engine.token_logits(items, ROWS):
-        yield index, (logits[-1], logits.argmax(-1).tolist())
+        yield index, (logits[-1][:used], logits.argmax(-1).tolist())
 
 
 def _most_frequent(engine: Any, tops: Sequence[Sequence[int]]) -> list[Any]:

@@ -178,7 +178,12 @@ def test_the_rank_is_one_that_there_are_kernels_for(
 
 
 @pytest.mark.parametrize(
-    ("config", "message"), [({"r": 600}, "merge it into its base"), ({}, "has no rank `r`")]
+    ("config", "message"),
+    [
+        ({"r": 600}, "merge it into its base"),
+        ({}, "has no rank `r`"),
+        ({"r": 8, "init_lora_weights": "pissa_niter_16"}, "PEFT takes a part out of the base"),
+    ],
 )
 def test_an_adapter_that_vllm_cannot_run(
     tmp_path: Path, config: dict[str, Any], message: str

@@ -23,8 +23,9 @@ ROW = st.lists(st.floats(min_value=-30, max_value=30, width=32), min_size=4, max
         ([0.0, 0.0], [0.0, 0.0], 0.0),
         ([0.0, 0.0], [math.log(3.0), 0.0], math.log(2.0)),  # 1/2 and 1/2 to 3/4 and 1/4
         ([0.0, MASKED], [0.0, MASKED], 0.0),
-        ([0.0, 0.0], [0.0, 0.0, 5.0], 0.0),
-        ([0.0, 0.0, 5.0], [0.0, 0.0], 0.0),
+        # What a token of one model takes is missing from those of both: 1/2 against 1/(2 + e⁵).
+        ([0.0, 0.0], [0.0, 0.0, 5.0], math.log(1 + math.exp(5.0) / 2)),
+        ([0.0, 0.0, 5.0], [0.0, 0.0], math.log(1 + math.exp(5.0) / 2)),
         ([0.0, 0.0], [0.0, NAN], math.inf),
         ([NAN, NAN], [NAN, NAN], math.inf),
         ([[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [math.log(3.0), 0.0]], math.log(2.0)),
@@ -72,5 +73,5 @@ def test_logits_of_models_on_different_devices() -> None:
     with pytest.raises(RuntimeError, match="same device"):
         torch.sub(base, apart)
     assert movement(base, apart) == movement(base, tuned)
-    expected = token_statistics(base, tuned, [1, 2, 3], str)
-    assert token_statistics(base, apart, [1, 2, 3], str) == expected
+    expected = token_statistics(base, tuned, [1, 2, 3], 8, str)
+    assert token_statistics(base, apart, [1, 2, 3], 8, str) == expected

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines import Engine, capability
 from pytest_llmdiff.engines.transformers.adapters.binding import binding
-from pytest_llmdiff.engines.transformers.adapters.updates import updates_of
+from pytest_llmdiff.engines.transformers.adapters.updates import Updates, updates_of
 from pytest_llmdiff.engines.transformers.adapters.values import values_of
 from pytest_llmdiff.engines.transformers.weights import Weights
 from pytest_llmdiff.errors import CapabilityError
@@ -67,7 +67,7 @@ def require_adapter(engine: Engine, what: str) -> None:
 def adapter_health(weights: Weights) -> AdapterHealth:
     """Check the loaded adapter of `weights` against its file."""
     model, folder = weights.load(), Path(str(weights.adapter))
-    bound, updates = binding(model, folder), updates_of(model)
+    bound, updates = binding(model, folder), _updates(weights, model)
     return AdapterHealth(
         unbound=bound.unbound,
         missing=bound.missing,
@@ -88,3 +88,13 @@ def promised_tensors(model: Any, in_file: Container[str]) -> dict[str, torch.Ten
     state: dict[str, torch.Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
     everything = get_peft_model_state_dict(model, save_embedding_layers=True)
     return state | {name: everything[name] for name in everything if name in in_file}
+
+
+def _updates(weights: Weights, model: Any) -> Updates:
+    """The updates beside the base by itself, if the adapter has altered the weights it wraps."""
+    if weights.alone is None or weights.alteration is None or not weights.alteration.tensors:
+        return updates_of(model)
+    if not weights.together:
+        reason = "it changes the weights that it wraps, and memory has no room for the base too"
+        return Updates(norms={}, left_out={"the adapter": reason})
+    return updates_of(model, weights.alone.load())

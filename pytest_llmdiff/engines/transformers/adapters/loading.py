@@ -12,6 +12,8 @@ from pytest_llmdiff.engines.transformers.adapters.misfits import facts_of_shapes
 from pytest_llmdiff.engines.transformers.adapters.model_class import fit_of
 from pytest_llmdiff.errors import ModelError
 
+SEED = 0
+
 
 def load_adapter(model: Any, adapter: Path, base: Path, device: str) -> Any:
     """The PEFT model of `adapter` over the loaded model in `base`.
@@ -25,7 +27,10 @@ def load_adapter(model: Any, adapter: Path, base: Path, device: str) -> Any:
     kind = read_adapter_config(adapter).peft_type
     config = copy.deepcopy(model.config)  # PEFT may change it
     try:
-        with quiet():
+        # Some initialisations draw random numbers that stay in the weights; within a run, and in
+        # all of its processes, they are the same.
+        with quiet(), torch.random.fork_rng():
+            torch.manual_seed(SEED)
             adapted = PeftModel.from_pretrained(model, str(adapter), torch_device=device)
     except Exception as error:  # the libraries below may raise anything
         reason = _reason(config, adapter, base) or f"{error}"

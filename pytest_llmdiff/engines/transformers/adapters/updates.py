@@ -14,8 +14,6 @@ from pytest_llmdiff.engines.transformers.packing import dense
 if TYPE_CHECKING:
     import torch
 
-# Ways to initialise LoRA that leave the base's weights as they are.
-HARMLESS = ("gaussian", "eva", "orthogonal", "lora_ga", "mica")
 # The change of a layer's parameters, and the parameters before, by their names.
 Change = tuple[Mapping[str, "torch.Tensor"], Mapping[str, "torch.Tensor"]]
 
@@ -33,20 +31,21 @@ class _LeftOutError(Exception):
     """A module whose update cannot be measured; the message says why."""
 
 
-def updates_of(model: Any) -> Updates:
-    """The updates of all modules that the active adapter of a PEFT model changes."""
+def updates_of(model: Any, original: Any = None) -> Updates:
+    """The updates of all modules that the active adapter of a PEFT model changes.
+
+    `original` is the base by itself, if the adapter has altered the weights that it wraps: what it
+    took out of them is part of its update.
+    """
     import torch
 
     norms: dict[str, float] = {}
     left_out: dict[str, str] = {}
-    start = getattr(model.active_peft_config, "init_lora_weights", True)
-    if not isinstance(start, bool) and start not in HARMLESS:
-        reason = f"{start} rewrote the base's weights, so they are not there to compare with"
-        return Updates(norms={}, left_out={"the adapter": reason})
     with quiet(), torch.no_grad():
         for name, module in _adapted(model):
             try:
-                norms[name] = _ratio(_change(module))
+                before = None if original is None else _counterpart(original, name)
+                norms[name] = _ratio(_change(module, before))
             except _LeftOutError as reason:
                 left_out[name] = str(reason)
             except Exception as error:  # PEFT's kinds raise errors of any kind
@@ -68,7 +67,17 @@ def _adapted(model: Any) -> Iterator[tuple[str, Any]]:
             yield name, module
 
 
-def _change(module: Any) -> Change:
+def _counterpart(original: Any, name: str) -> Any:
+    """The module of the base that an adapter's module wraps."""
+    try:
+        return original.get_submodule(
+            name.removeprefix("base_model.model.").replace(".base_layer", "")
+        )
+    except AttributeError as error:
+        raise _LeftOutError("the base by itself has no such module") from error
+
+
+def _change(module: Any, before: Any) -> Change:
     if hasattr(module, "original_module"):
         return _of_saved(module)
     for parameter in module.get_base_layer().parameters():
@@ -77,8 +86,8 @@ def _change(module: Any) -> Change:
         if not parameter.is_floating_point():
             raise _LeftOutError("its weights are quantised")
     if hasattr(module, "lora_A") and not getattr(module, "lora_variant", None):
-        return _of_product(module)
-    return _of_merged(module)
+        return _of_product(module, before)
+    return _of_merged(module, before)
 
 
 def _of_saved(module: Any) -> Change:
@@ -94,15 +103,16 @@ def _of_saved(module: Any) -> Change:
     return change, common
 
 
-def _of_product(module: Any) -> Change:
+def _of_product(module: Any, before: Any) -> Change:
     """LoRA adds a product of two matrices, so the layer need not be merged, and may be packed."""
     name = getattr(module, "parameter_name", None) or "weight"
     weight = dense(getattr(module.get_base_layer(), name)).float()
     delta = sum(module.get_delta_weight(a).float() for a in module.active_adapters)
-    return {name: delta}, {name: weight}
+    base = weight if before is None else dense(getattr(before, name)).float()
+    return {name: delta + (weight - base)}, {name: base}
 
 
-def _of_merged(module: Any) -> Change:
+def _of_merged(module: Any, before: Any) -> Change:
     """Every other kind is merged into a copy in float32, where small changes are not rounded off.
 
     Raises:
@@ -112,14 +122,15 @@ def _of_merged(module: Any) -> Change:
         raise _LeftOutError("PEFT cannot merge it")
     merged = copy.deepcopy(module).float()
     layer = merged.get_base_layer()
-    before = {name: p.detach().clone() for name, p in layer.named_parameters()}
+    start = layer if before is None else before
+    base = {name: dense(p).float().clone() for name, p in start.named_parameters()}
     merged.merge(adapter_names=list(module.active_adapters))
     if not merged.merged_adapters:
         raise _LeftOutError("PEFT does not merge it")
     after = dict(merged.get_base_layer().named_parameters())
     # Some kinds add a bias to a layer that has none.
-    change = {n: p - before[n] if n in before else p for n, p in after.items()}
-    return change, before
+    change = {n: p - base[n] if n in base else p for n, p in after.items()}
+    return change, base
 
 
 def _ratio(change: Change) -> float:
