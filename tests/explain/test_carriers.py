@@ -153,7 +153,7 @@ def test_a_module_that_does_not_read_row_by_row_is_refused() -> None:
 
     module = Adapted()
     given = torch.ones(2, 5, 3)
-    with switched_off(module, torch.tensor([False, True])):
+    with switched_off(module, module.base_layer, torch.tensor([False, True])):
         found = module(given)
         with pytest.raises(CapabilityError, match="does not keep the rows of a batch apart"):
             module(given.view(10, 3))
