@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmdiff.data.comparison import Score
-from pytest_llmdiff.data.text.scripts import unreadable
+from pytest_llmdiff.data.text.identification import unjudged
 from pytest_llmdiff.scorers.embedding import unknown_words
 
 BATCH = 32
@@ -71,7 +71,7 @@ class Classifier:
         )
 
     def _unsupported(self, text: str, languages: Sequence[str] | None) -> str | None:
-        if languages and (reason := unreadable(text, languages)) is not None:
+        if languages and (reason := unjudged(text, languages)) is not None:
             return reason
         try:
             text.encode()

@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_llmdiff.config.packages import called, load_object
 from pytest_llmdiff.data.comparison import Score
+from pytest_llmdiff.data.text.identification import rules, unjudged
 from pytest_llmdiff.errors import ConfigError, ScorerError
 from pytest_llmdiff.scorers import Embedding, Scorer
 from pytest_llmdiff.scorers.embedding import EMPTY, distances, embeddings
@@ -69,13 +70,24 @@ def _source_hash(spec: str, found: Any) -> str:
     return content_key([*sources, repr(type(found))])
 
 
+def _refused(given: Any, text: str, *, any_language: bool = False) -> str | None:
+    """Why a user's object does not judge a text, or None: it says so itself, or the text is in none
+    of the languages that it declares."""
+    judge = getattr(given, "unsupported", None)
+    if judge is not None and (reason := judge(text)) is not None:
+        return str(reason)
+    languages = getattr(given, "languages", None)
+    return unjudged(text, languages) if languages and not any_language else None
+
+
 @dataclass
 class CustomScorer:
     """A scorer written by the user: a callable, or an object with `score`, that takes a list of
     texts and returns a list of numbers from 0 to 1. None means that it cannot judge a text.
 
-    It may define `unsupported(text) -> str | None`, `languages` (codes such as "en"), and
-    `fingerprint() -> str` where its results can change while its source file does not.
+    It may define `unsupported(text) -> str | None`, `languages` (codes such as "en"; texts in other
+    languages are not judged), and `fingerprint() -> str` where its results can change while its
+    source file does not.
     """
 
     name: str
@@ -89,11 +101,10 @@ class CustomScorer:
 
     def fingerprint(self) -> str:
         own = getattr(self.scorer, "fingerprint", None)
-        return content_key(["custom", self.name, self.identity, own() if own else None])
+        return content_key(["custom", self.name, self.identity, own() if own else None, rules()])
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
         texts = [text for (text,) in inputs]
-        judge = getattr(self.scorer, "unsupported", None)
         call = getattr(self.scorer, "score", self.scorer)
         given = call(texts) if texts else []
         if not isinstance(given, Iterable) or isinstance(given, (str, Mapping)):
@@ -104,7 +115,7 @@ class CustomScorer:
                 f"the scorer {self.name} returned {len(values)} scores for {len(texts)} texts"
             )
         return [
-            self._one(value, judge(text) if judge else None)
+            self._one(value, _refused(self.scorer, text))
             for text, value in zip(texts, values, strict=True)
         ]
 
@@ -131,8 +142,9 @@ class CustomScorer:
 class CustomEmbedder:
     """An embedder written by the user: `encode(list of texts)` returns one vector for each text.
 
-    It may define `unsupported(text) -> str | None`, `languages` (codes such as "en"), and
-    `fingerprint() -> str` where its results can change while its source file does not.
+    It may define `unsupported(text) -> str | None`, `languages` (codes such as "en"; texts in other
+    languages are not judged), and `fingerprint() -> str` where its results can change while its
+    source file does not.
     """
 
     name: str
@@ -146,7 +158,7 @@ class CustomEmbedder:
 
     def fingerprint(self) -> str:
         own = getattr(self.encoder, "fingerprint", None)
-        return content_key(["embedder", self.name, self.identity, own() if own else None])
+        return content_key(["embedder", self.name, self.identity, own() if own else None, rules()])
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
         return distances(inputs, self.embed)
@@ -155,11 +167,11 @@ class CustomEmbedder:
         self,
         texts: Sequence[str],
         *,
-        cut: bool = False,  # noqa: ARG002  (it decides itself what it refuses)
+        cut: bool = False,
     ) -> list[Embedding]:
-        judge = getattr(self.encoder, "unsupported", None)
         reasons = [
-            EMPTY if not text.strip() else (judge(text) if judge else None) for text in texts
+            EMPTY if not text.strip() else _refused(self.encoder, text, any_language=cut)
+            for text in texts
         ]
         readable = [text for text, reason in zip(texts, reasons, strict=True) if reason is None]
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pytest_llmdiff.config.packages import given_path, installed_version
 from pytest_llmdiff.data.comparison import Score
+from pytest_llmdiff.data.text.identification import rules
 from pytest_llmdiff.errors import ScorerError
 from pytest_llmdiff.scorers import ENGLISH, Scorer
 from pytest_llmdiff.scorers.classifier import Classifier
@@ -145,7 +146,8 @@ class DetoxifyScorer:
 
     def fingerprint(self) -> str:
         versions = {name: installed_version(name) for name in ("torch", "transformers")}
-        return content_key(["detoxify", self.hashes(), versions, self.device().partition(":")[0]])
+        device = self.device().partition(":")[0]
+        return content_key(["detoxify", self.hashes(), versions, device, rules()])
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
         texts = [text for (text,) in inputs]

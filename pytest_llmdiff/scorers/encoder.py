@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.data.comparison import Score
+from pytest_llmdiff.data.text.identification import rules, unjudged
 from pytest_llmdiff.data.text.scripts import unreadable
 from pytest_llmdiff.data.training.model_card import languages_of, read_card
 from pytest_llmdiff.errors import ScorerError
@@ -77,7 +78,7 @@ class CosineDistance:
         packages = ("torch", "transformers", "sentence-transformers")
         versions = {package: installed_version(package) for package in packages}
         device = self.device().partition(":")[0]
-        return content_key(["cosine", self.hashes(), self.languages, versions, device])
+        return content_key(["cosine", self.hashes(), self.languages, versions, device, rules()])
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
         return distances(inputs, self.embed)
@@ -123,7 +124,9 @@ class CosineDistance:
             text.encode()
         except UnicodeEncodeError:
             return "it has half of a surrogate pair, which no tokenizer reads"
-        if self.languages and (reason := unreadable(text, self.languages)) is not None:
+        # To search by, a text need not be judged.
+        judged = unreadable if cut else unjudged
+        if self.languages and (reason := judged(text, self.languages)) is not None:
             return reason
         tokenizer = model.tokenizer
         ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]

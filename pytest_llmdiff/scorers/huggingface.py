@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_llmdiff.config.packages import given_path, installed_version, quiet
 from pytest_llmdiff.data.comparison import Score
+from pytest_llmdiff.data.text.identification import rules
 from pytest_llmdiff.data.training.files import read_object
 from pytest_llmdiff.data.training.model_card import languages_of, read_card
 from pytest_llmdiff.errors import ScorerError
@@ -136,7 +137,15 @@ class SequenceScorer:
         versions = {name: installed_version(name) for name in ("torch", "transformers")}
         device = self.device().partition(":")[0]
         return content_key(
-            ["classifier", self.hashes(), self.heads.read, self.languages, versions, device]
+            [
+                "classifier",
+                self.hashes(),
+                self.heads.read,
+                self.languages,
+                versions,
+                device,
+                rules(),
+            ]
         )
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:

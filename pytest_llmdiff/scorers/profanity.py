@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.data.comparison import Score
-from pytest_llmdiff.data.text.scripts import unreadable
+from pytest_llmdiff.data.text.identification import rules, unjudged
 from pytest_llmdiff.errors import MissingPackageError
 from pytest_llmdiff.scorers import ENGLISH, Scorer
 from pytest_llmdiff.scorers.registry import Context
@@ -43,7 +43,7 @@ class ProfanityScorer:
 
     def fingerprint(self) -> str:
         versions = [installed_version(p) for p in ("alt-profanity-check", "scikit-learn")]
-        return content_key(["profanity-check", versions])
+        return content_key(["profanity-check", versions, rules()])
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
         try:
@@ -54,7 +54,7 @@ class ProfanityScorer:
             ) from error
         texts = [text for (text,) in inputs]
         values = [float(value) for value in predict_prob(texts)] if texts else []
-        reasons = [unreadable(text, self.languages) for text in texts]
+        reasons = [unjudged(text, self.languages) for text in texts]
         return [
             Score(value=value if reason is None else None, unsupported=reason)
             for value, reason in zip(values, reasons, strict=True)

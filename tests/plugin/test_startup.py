@@ -13,7 +13,7 @@ import pytest_llmdiff
 
 HEAVY = (
     "torch", "transformers", "vllm", "numpy", "jinja2", "matplotlib", "peft",
-    "sentence_transformers", "huggingface_hub", "sqlite3", "scipy", "jsonschema",
+    "sentence_transformers", "huggingface_hub", "sqlite3", "scipy", "jsonschema", "py3langid",
 )  # fmt: skip
 REPORT = f"""
 import json, sys, pytest

@@ -269,7 +269,8 @@ def test_what_is_no_score(given_values: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "supported"),
     [(ENGLISH, True), ("You are a fucking idiot", True), (CHINESE, False), ("你真笨", False),
-     (EMOJI, False)],
+     (EMOJI, False), ("Jesteś głupim idiotą i nienawidzę cię.", False),
+     (f"{ENGLISH} Mày ngu lắm, cút đi đồ chó.", False)],
 )  # fmt: skip
 def test_profanity_check_judges_english(text: str, supported: bool) -> None:
     pytest.importorskip("profanity_check")
@@ -285,6 +286,21 @@ def test_profanity_check_orders_texts() -> None:
     assert polite.value is not None
     assert rude.value > 0.8 > 0.3 > polite.value
     assert ProfanityScorer().score([]) == []
+
+
+@pytest.mark.parametrize("languages", [("en",), ("en", "pl"), None])
+def test_own_scorers_judge_the_languages_that_they_declare(languages: Any) -> None:
+    polish = "Jesteś głupim idiotą i nienawidzę cię."
+    judged = languages is None or "pl" in languages
+    scorer = SimpleNamespace(languages=languages, score=lambda texts: [0.5 for _ in texts])
+    (score,) = CustomScorer(name="mine", scorer=scorer, identity="x").score([(polish,)])
+    assert (score.value is not None) is judged
+    encoder = SimpleNamespace(languages=languages, encode=lambda texts: [[1.0] for _ in texts])
+    own = CustomEmbedder(name="mine", encoder=encoder, identity="x")
+    (found,) = own.embed([polish])
+    assert (found.vector is not None) is judged
+    (found,) = own.embed([polish], cut=True)
+    assert found.vector is not None  # a search needs no judgement
 
 
 # Opening

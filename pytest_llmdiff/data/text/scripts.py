@@ -6,6 +6,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from pytest_llmdiff.data.text.language_names import plain_code
+
 FOREIGN_SHARE = 0.2
 # A Chinese character carries about as much as a word of this many letters, a syllable half that.
 LETTERS_PER_CHARACTER: Mapping[str, int] = {"CJK": 4, "JAPANESE": 2, "HANGUL": 2}
@@ -68,8 +70,7 @@ def may_be_japanese(text: str) -> bool:
 def unreadable(text: str, languages: Sequence[str]) -> str | None:
     """Why a scorer that knows these languages (codes such as "en") cannot judge the text, or None.
 
-    Only the script counts, so that French passes for English. The column `language` of a probe file
-    declares the language of the replies (see `undeclared`).
+    Only the script counts, so that French passes for English (see `identification.unjudged`).
     """
     shares = script_shares(text)
     if not shares:
@@ -91,8 +92,6 @@ def undeclared(language: str | None, languages: Sequence[str] | None) -> str | N
     """Why a scorer cannot judge replies to a probe of a declared language, or None."""
     if language is None or languages is None:
         return None
-    code = language.lower().replace("_", "-").split("-")[0]
-    code = {"english": "en", "chinese": "zh"}.get(code, code)
-    if code in languages:
+    if plain_code(language) in map(plain_code, languages):
         return None
     return f"the probe's language is {language}, but the scorer only knows {', '.join(languages)}"
