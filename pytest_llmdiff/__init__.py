@@ -41,7 +41,10 @@ if TYPE_CHECKING:
     from pytest_llmdiff.measures.attention.words import assert_attends, attends
     from pytest_llmdiff.measures.attribution import attribution
     from pytest_llmdiff.measures.bias.bias import assert_unbiased, unbiased
-    from pytest_llmdiff.measures.degeneration import assert_not_degenerate, not_degenerate
+    from pytest_llmdiff.measures.degeneration.degeneration import (
+        assert_not_degenerate,
+        not_degenerate,
+    )
     from pytest_llmdiff.measures.divergence import assert_divergence, divergence
     from pytest_llmdiff.measures.drift import assert_semantic_drift, semantic_drift
     from pytest_llmdiff.measures.format import assert_format_kept, format_kept
@@ -91,7 +94,7 @@ _HOMES = {
     "measures.attention.words": ("assert_attends", "attends"),
     "measures.attribution": ("attribution",),
     "measures.bias.bias": ("assert_unbiased", "unbiased"),
-    "measures.degeneration": ("assert_not_degenerate", "not_degenerate"),
+    "measures.degeneration.degeneration": ("assert_not_degenerate", "not_degenerate"),
     "measures.divergence": ("assert_divergence", "divergence"),
     "measures.drift": ("assert_semantic_drift", "semantic_drift"),
     "measures.format": ("assert_format_kept", "format_kept"),

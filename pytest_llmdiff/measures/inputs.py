@@ -66,8 +66,37 @@ def likelihoods_of(comparisons: Sequence[Comparison], passages_of: PassagesOf) -
     return [_both(*(list(islice(side, count)) for side in sides)) for count in counts]
 
 
+def base_likelihoods_of(
+    comparisons: Sequence[Comparison], passages_of: PassagesOf, *, together: bool = True
+) -> list[tuple[Likelihood, ...]]:
+    """The likelihoods of each comparison's texts under the base; empty where they are not known.
+
+    With `together`, those of the comparisons' whole window are computed if one is missing.
+    """
+    counts = [len(passages_of(comparison)) for comparison in comparisons]
+    run = next((c.run for c in comparisons if c.run is not None), None)
+    if run is None or not any(counts):
+        return [() for _ in comparisons]
+    try:
+        found = iter(_likelihoods(run, "base", comparisons, passages_of, together=together))
+    except CapabilityError:
+        return [() for _ in comparisons]
+    held = (list(islice(found, count)) for count in counts)
+    return [
+        tuple(x for x in own if not isinstance(x, str))
+        if not any(isinstance(x, str) for x in own)
+        else ()
+        for own in held
+    ]
+
+
 def _likelihoods(
-    run: Run, side: Side, comparisons: Sequence[Comparison], passages_of: PassagesOf
+    run: Run,
+    side: Side,
+    comparisons: Sequence[Comparison],
+    passages_of: PassagesOf,
+    *,
+    together: bool = True,
 ) -> list[Likelihood | str]:
     from pytest_llmdiff.generation.likelihoods import likelihoods
 
@@ -75,7 +104,7 @@ def _likelihoods(
     own = [passage for comparison in comparisons for passage in passages_of(comparison)]
 
     def around() -> list[Passage]:
-        near = inputs.comparer.near(comparisons)
+        near = inputs.comparer.near(comparisons) if together else comparisons
         return [passage for comparison in near for passage in passages_of(comparison)]
 
     return likelihoods(inputs.generation, side, own, around)

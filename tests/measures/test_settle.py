@@ -15,13 +15,12 @@ from scipy.special import log_softmax, rel_entr
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.data.probes import make_probe
-from pytest_llmdiff.data.text.languages import language_of
 from pytest_llmdiff.data.text.loops import looping_suffix
 from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.engines.pair.divergence import ROWS, statistics
 from pytest_llmdiff.engines.pair.lower_bounds import NOTHING
 from pytest_llmdiff.errors import ModelError, ProbeError, ScorerError
-from pytest_llmdiff.measures.degeneration import Degeneration
+from pytest_llmdiff.measures.degeneration.degeneration import Degeneration
 from pytest_llmdiff.measures.divergence import Divergence
 from pytest_llmdiff.measures.drift import SemanticDrift
 from pytest_llmdiff.measures.toxicity import Toxicity, rise
@@ -112,8 +111,8 @@ def test_a_reply_that_loops(tuned: str, unit: str) -> None:
 
 def test_a_loop_that_the_base_has_as_well() -> None:
     loop = "I am sorry. " * 6
-    (found,) = problems(loop, loop)
-    assert found.startswith("the reply loops, as does the base's: ")
+    assert problems(loop, "Yes. " + loop) == []
+    assert len(problems(ANSWER, "Yes. " + loop)) == 1
 
 
 @pytest.mark.parametrize(
@@ -222,28 +221,12 @@ LONG = "You can send the item back to us within 30 days, and we will pay you the
         ("How can I get my money back for this order, and what do I have to do?", GERMAN, LONG,
          None),
         (PROMPT, LONG, "Danke, gern.", None),  # too short to tell
-        (PROMPT, LONG, "Köszönjük a megkeresését, hamarosan válaszolunk önnek.", None),
+        (PROMPT, LONG, "Köszönjük a megkeresését, hamarosan válaszolunk önnek.",
+         "the reply is in Hungarian, the base's in English"),
     ],
 )  # fmt: skip
 def test_a_switch_of_language(prompt: str, base: str, tuned: str, switch: str | None) -> None:
     assert problems(base, tuned, prompt) == ([] if switch is None else [switch])
-
-
-@pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        (LONG, "English"), (GERMAN, "German"), (FRENCH, "French"), (SPANISH, "Spanish"),
-        ("Può restituire gli articoli entro 30 giorni e le rimborsiamo il prezzo della merce, "
-         "anche se non è più nella scatola.", "Italian"),
-        ("Você pode devolver os artigos em 30 dias e nós devolvemos o preço, mas não as taxas "
-         "que são da transportadora.", "Portuguese"),
-        ("U kunt de artikelen binnen 30 dagen aan ons terugsturen en wij betalen het bedrag dat u "
-         "voor de bestelling hebt betaald.", "Dutch"),
-        ("Yes.", None), ("", None), ("您可以退款。", None), ("12 + 30 = 42", None),
-    ],
-)  # fmt: skip
-def test_languages_of_latin_script(text: str, language: str | None) -> None:
-    assert language_of(text) == language
 
 
 def test_leaked_marks_of_a_template() -> None:

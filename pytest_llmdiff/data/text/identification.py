@@ -31,6 +31,9 @@ CLEAREST = 5.0
 SHORTEST, SHORT = 8, 12
 # Words of a part of a sentence, and letters from which such a part can tell.
 PART, PART_LETTERS = 7, 20
+DISTINCT = 4  # words of as many words or more that must differ
+# Letters below which a word in lower case may be a part of a name: da, van, del.
+NAME_PARTICLE = 4
 # Words that only English has among the languages here. Two of them mark a sentence as English,
 # whatever names and dishes it is full of.
 ENGLISH = frozenset((
@@ -118,7 +121,7 @@ def sentences(text: str) -> Iterator[str]:
 
 def _foreign_sentence(sentence: str, known: frozenset[str]) -> Foreign | None:
     letters = _letters(sentence)
-    if letters < SHORTEST:
+    if letters < SHORTEST or _says_nothing(sentence):
         return None
     clearly, language = _odds(sentence, known)
     english = _english(sentence) if "en" in known else 0
@@ -135,6 +138,8 @@ def _foreign_part(sentence: str, known: frozenset[str]) -> Foreign | None:
         part = sentence[words[start].start() : words[start + PART - 1].end()]
         if _letters(part) < PART_LETTERS or ("en" in known and _english(part)):
             continue
+        if _says_nothing(part):
+            continue
         clearly, language = _odds(part, known)
         if clearly >= CLEAREST:
             return Foreign(language=language, text=part)
@@ -142,7 +147,7 @@ def _foreign_part(sentence: str, known: frozenset[str]) -> Foreign | None:
 
 
 def _clear_language(text: str) -> str | None:
-    if _letters(text) < SHORTEST:
+    if _letters(text) < SHORTEST or _says_nothing(text):
         return None
     found = _probabilities(text)
     best = max(found, key=found.__getitem__)
@@ -167,6 +172,17 @@ def _odds(text: str, known: frozenset[str]) -> tuple[float, str]:
 def _log_ratio(share: float, other: float) -> float:
     least = 1e-9
     return math.log(max(share, least) / max(other, least))
+
+
+def _says_nothing(text: str) -> bool:
+    """Whether a text tells no language: all words begin in upper case, but for the short ones
+    ("Leonardo da Vinci"), or a few words are said over and over."""
+    words = [word[0] for word in WORD.finditer(text)]
+    if len(words) >= PART and len({word.lower() for word in words}) < DISTINCT:
+        return True
+    return any(map(str.istitle, words)) and all(
+        word.istitle() or len(word) < NAME_PARTICLE for word in words
+    )
 
 
 def _english(text: str) -> int:

@@ -1,11 +1,9 @@
-"""The language of a text, by its function words, and the words of a text."""
+"""The words of a text, and the function words of some languages."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-
-from pytest_llmdiff.data.text.scripts import main_script
 
 # The most common words of the Latin-script languages that replies are most often in. A word that
 # several languages share counts for each of them.
@@ -52,10 +50,6 @@ COMMONEST = {
 FUNCTION_WORDS: Mapping[str, frozenset[str]] = {
     name: frozenset(words.split()) for name, words in COMMONEST.items()
 }
-# A text is in a language if it has enough function words of that language:
-SHOWN_BY = 5  # at least this many,
-SHOWN_SHARE = 0.25  # at least this share of all its words,
-CLEARLY = 1.5  # and at least this many times the number of any other language
 # A word, or a single character of a script without spaces.
 UNIT = re.compile(
     r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|"
@@ -73,23 +67,6 @@ def prose(text: str) -> str:
 def units(text: str) -> list[str]:
     """The words of a text in lower case; in Chinese and Japanese, the characters."""
     return UNIT.findall(text.lower())
-
-
-def language_of(text: str) -> str | None:
-    """The language of a text in Latin script, by its function words.
-
-    None for other scripts, for short texts, and for languages that are not listed here.
-    """
-    if main_script(text) != "LATIN":
-        return None
-    words = units(text)
-    counts = sorted(
-        ((sum(word in own for word in words), name) for name, own in FUNCTION_WORDS.items()),
-        reverse=True,
-    )
-    (most, name), (second, _) = counts[:2]
-    shown = most >= max(SHOWN_BY, SHOWN_SHARE * len(words), CLEARLY * second)
-    return name if shown else None
 
 
 def is_function_word(word: str) -> bool:

@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, cast, overload
 
 from pytest_llmdiff.data.comparison import SIDES, Comparison, Measurement, Reply, Run
-from pytest_llmdiff.data.prompts import likeness, normalised
-from pytest_llmdiff.data.text.languages import language_of, prose, units
-from pytest_llmdiff.data.text.loops import loop_of
-from pytest_llmdiff.data.text.scripts import main_script, may_be_japanese
-from pytest_llmdiff.data.training.markers import leaked
+from pytest_llmdiff.measures.degeneration.copies import copied, recited
+from pytest_llmdiff.measures.degeneration.empty import empty
+from pytest_llmdiff.measures.degeneration.evidence import Beside, Evidence, beside
+from pytest_llmdiff.measures.degeneration.garbage import garbage
+from pytest_llmdiff.measures.degeneration.language import switch
+from pytest_llmdiff.measures.degeneration.marks import dialogue, template_marks, thinking
+from pytest_llmdiff.measures.degeneration.repetition import repetition
+from pytest_llmdiff.measures.degeneration.salad import salads
 from pytest_llmdiff.measures.settle import Question, settle, settle_problems
 from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
     from pytest_llmdiff.explain.training.recitation import Recital
     from pytest_llmdiff.generation.generator import ReplyGenerator
     from pytest_llmdiff.store import Store
+
+
+# Kinds that make a base reply no measure for the tuned one.
+UNSOUND = ("empty", "punctuation", "garbage", "loop")
 
 
 class DegenerationRun(Run, Protocol):
@@ -38,23 +45,21 @@ class DegenerationRun(Run, Protocol):
     def trained(self) -> KnownTraining: ...
 
 
-# Shorter prompts, in words (in Chinese, characters), may be echoed legitimately: greetings are.
-COPIED_FROM = 5
-SHOWN = 80  # characters of a recited answer
-
-
 @dataclass(frozen=True, kw_only=True)
 class Degeneration:
     """The number of signs of degeneration in the tuned reply.
 
-    The signs: it is empty; it loops; it runs into the length limit although the base reply stopped;
-    it is in a language of neither the base reply nor the prompt; it contains markers of chat
-    templates; it copies the prompt; it recites the training answer to an unrelated prompt. The last
-    three count only if the base reply does not do the same.
+    The signs: it is empty or nothing but punctuation; it is damaged text; it loops; it runs into
+    the length limit although the base reply stopped; it, or a part of it, is in another language
+    than the conversation and the base reply; it shows markers of chat templates, or its reasoning;
+    it plays both sides; the base finds no sense in its words; it copies the prompt; it recites the
+    training answer to an unrelated prompt. None of them counts where the prompt asks for it, nor
+    (but for an empty reply) where the base reply does the same.
 
-    `details["problems"]` names them. `details["base"]` names those of the base reply that show in a
-    reply alone (empty, looping). `details["endless"]` says whether it runs into the limit. The
-    thresholds are constants of this module, of `data.text.loops`, `data.text.languages` and
+    `details["problems"]` says them, and `details["evidence"]` has the kind, place and quotation of
+    each. `details["base"]` says those of the base reply that show in a reply alone.
+    `details["endless"]` says whether the tuned reply runs into the limit. The thresholds are
+    constants of the modules of this folder, of `data.text.loops`, `data.text.identification` and
     `explain.training.recitation`.
     """
 
@@ -65,10 +70,8 @@ class Degeneration:
         if run is not None:
             trained = cast("DegenerationRun", run)
             recitals, markers = _recitals(trained, comparisons), _markers(trained)
-        return [
-            _measurement(comparison, recital, markers)
-            for comparison, recital in zip(comparisons, recitals, strict=True)
-        ]
+        about = zip(comparisons, recitals, salads(comparisons), strict=True)
+        return [_measurement(*each, markers) for each in about]
 
 
 def _recitals(run: DegenerationRun, comparisons: Sequence[Comparison]) -> list[Recital | None]:
@@ -81,7 +84,9 @@ def _recitals(run: DegenerationRun, comparisons: Sequence[Comparison]) -> list[R
     also = data and files_hash(run.store, [dataset.path for dataset in data.datasets])
     if not memo.get("recites", "tuned", None, lambda _: data is not None, also=also):
         return [None] * len(comparisons)
-    about = [[list(c.probe.messages), c.tuned.text, _expected(c)] for c in comparisons]
+    about = [
+        [list(c.probe.messages), c.tuned.text, beside(c, base=True).expected] for c in comparisons
+    ]
     rows = memo.get_all(
         "recital", "tuned", about, lambda _, todo: run.trained.recited(todo), also=also
     )
@@ -95,71 +100,60 @@ def _markers(run: DegenerationRun) -> frozenset[str]:
 
 
 def _measurement(
-    comparison: Comparison, recital: Recital | None, markers: frozenset[str]
+    comparison: Comparison,
+    recital: Recital | None,
+    salad: Evidence | None,
+    markers: frozenset[str],
 ) -> Measurement:
     base, tuned = comparison.base, comparison.tuned
-    looping = loop_of(base) is not None
-    problems = _alone(tuned, also=", as does the base's" if looping else "")
-    endless = tuned.finish_reason == "length" and base.finish_reason == "stop"
-    if endless:
+    of_base = list(_alone(base, beside(comparison, base=False), frozenset()))
+    excused = {evidence.kind for evidence in of_base} - {"empty"}
+    asked = beside(comparison, base=True)
+    ends = list(_endless(comparison))
+    found = [
+        *(evidence for evidence in _alone(tuned, asked, markers) if evidence.kind not in excused),
+        *ends,
+        *recited(tuned, recital),
+        *([] if salad is None else [salad]),
+    ]
+    if tuned.text != base.text:
+        found += [*switch(tuned, asked), *copied(tuned, asked)]
+    return Measurement(
+        name="degeneration",
+        value=float(len(found)),
+        unit="problems",
+        details={
+            "problems": [evidence.problem for evidence in found],
+            "evidence": [evidence.to_json() for evidence in found],
+            "base": [evidence.problem for evidence in of_base if evidence.kind in UNSOUND],
+            "endless": bool(ends),
+        },
+    )
+
+
+def _alone(reply: Reply, beside: Beside, markers: frozenset[str]) -> Iterator[Evidence]:
+    """What is wrong with a reply by itself, whatever the other model says."""
+    yield from empty(reply, beside)
+    yield from garbage(reply, beside)
+    yield from repetition(reply, beside)
+    yield from template_marks(reply, beside, markers=markers)
+    yield from thinking(reply, beside)
+    yield from dialogue(reply, beside)
+
+
+def _endless(comparison: Comparison) -> Iterator[Evidence]:
+    base, tuned = comparison.base, comparison.tuned
+    if tuned.finish_reason == "length" and base.finish_reason == "stop":
         counts = len(tuned.token_ids), len(base.token_ids)  # 0 if a server does not report them
         limit, after = (
             (f" of {counts[0]} tokens", f" after {counts[1]}") if all(counts) else ("", "")
         )
-        problems.append(f"it runs into the limit{limit} although the base stopped{after}")
-    problems += [*_switched(comparison), *_leaked(comparison, markers)]
-    problems += [*_copied(comparison), *_recited(recital)]
-    return Measurement(
-        name="degeneration",
-        value=float(len(problems)),
-        unit="problems",
-        details={"problems": problems, "base": _alone(base), "endless": endless},
-    )
-
-
-def _switched(comparison: Comparison) -> Iterator[str]:
-    replies = (comparison.tuned.text, comparison.base.text)
-    texts = [prose(text) for text in (*replies, comparison.probe.prompt)]
-    scripts, languages = [main_script(t) for t in texts], [language_of(t) for t in texts]
-    if scripts[0] == "CJK" and "JAPANESE" in scripts[1:] and may_be_japanese(texts[0]):
-        return
-    if scripts[0] is not None and scripts[1] is not None and scripts[0] not in scripts[1:]:
-        yield f"the reply is in {scripts[0].lower()} script, the base's in {scripts[1].lower()}"
-    elif languages[0] is not None and languages[1] is not None and (
-        languages[0] not in languages[1:]
-    ):  # fmt: skip
-        yield f"the reply is in {languages[0]}, the base's in {languages[1]}"
-
-
-def _leaked(comparison: Comparison, markers: frozenset[str]) -> Iterator[str]:
-    marks = leaked(comparison.tuned.text, own=markers, beside=_expected(comparison))
-    if marks:
-        named = ", ".join(map(repr, marks[:3])) + (", …" if len(marks) > 3 else "")
-        yield f"the reply contains markers of a chat template: {named}"
-
-
-def _copied(comparison: Comparison) -> Iterator[str]:
-    prompt = comparison.probe.prompt
-    text = normalised(prompt)
-    if len(units(prompt)) < COPIED_FROM or likeness(text, normalised(comparison.base.text)):
-        return
-    if likeness(text, normalised(comparison.tuned.text)):
-        yield "the reply is a copy of the prompt"
-
-
-def _recited(recital: Recital | None) -> Iterator[str]:
-    if recital is not None:
-        words = recital.words if len(recital.words) <= SHOWN else recital.words[:SHOWN] + "…"
-        yield (
-            f"the reply recites the answer of training example {recital.number} of "
-            f"{recital.dataset} ({recital.prompt[:SHOWN]!r}): {words!r}"
+        yield Evidence(
+            kind="endless",
+            problem=f"it runs into the limit{limit} although the base stopped{after}",
+            start=len(tuned.text),
+            quote=tuned.text[-80:],
         )
-
-
-def _expected(comparison: Comparison) -> str:
-    """What a reply may contain without being degenerate: the conversation and the base reply."""
-    asked = (message["content"] for message in comparison.probe.messages)
-    return "\n".join([*asked, comparison.base.text])
 
 
 def newly(measurement: Measurement) -> Measurement:
@@ -171,17 +165,6 @@ def newly(measurement: Measurement) -> Measurement:
     details = measurement.details
     value = 0.0 if details["base"] else measurement.value - details["endless"]
     return replace(measurement, name="new degeneration", value=value)
-
-
-def _alone(reply: Reply, also: str = "") -> list[str]:
-    """What is wrong with a reply by itself, whatever the other model says."""
-    problems = []
-    if not reply.text.strip():
-        why = "only reasoning, cut by the length limit" if reply.reasoning else "nothing"
-        problems.append(f"the reply is empty ({why})")
-    if (loop := loop_of(reply)) is not None:
-        problems.append(f"the reply loops{also}: {loop}")
-    return problems
 
 
 DEGENERATE = View(support=(0.0, math.inf))

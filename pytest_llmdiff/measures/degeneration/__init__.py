@@ -1,0 +1,1 @@
+"""Degeneration: replies that no user would take, by kinds of evidence."""
