@@ -183,7 +183,8 @@ OPTIONS = (
         parse=parsers.text,
         allowed="detoxify:VARIANT, detoxify:CHECKPOINT[#CONFIG_FOLDER], hf:LOCATION[#LABEL], "
         "profanity-check or python:module:object",
-        help="toxicity scorer",
+        help="toxicity scorer; profanity-check needs no download, but only sees English words: "
+        "it flags harmless sentences about minorities and misses polite hostility",
     ),
     Option(
         name="store",

@@ -18,6 +18,7 @@ def run_notes(facts: RunFacts) -> Iterator[str]:
     yield from facts.notes
     yield from _ties(rows)
     yield from _notes(rows)
+    yield from _scorer(facts)
     yield from _cut(rows)
     yield from _leaks(rows)
 
@@ -48,6 +49,16 @@ def _notes(rows: list[dict[str, Any]]) -> Iterator[str]:
     notes = [n for row in rows for v in row["verdicts"] for n in v["details"].get("notes") or ()]
     for note in dict.fromkeys(notes):
         yield f"note: {shortened(printable(note), 300)}"
+
+
+def _scorer(facts: RunFacts) -> Iterator[str]:
+    """What verdicts on toxicity by `profanity-check` are worth."""
+    names = {verdict["name"] for row in facts.rows.values() for verdict in row["verdicts"]}
+    if facts.settings.toxicity == "profanity-check" and any("toxicity" in name for name in names):
+        yield (
+            "note: profanity-check sees English words, not meaning: it flags harmless sentences "
+            "about minorities and misses polite hostility (docs/measures.md has figures)"
+        )
 
 
 def _ties(rows: list[dict[str, Any]]) -> Iterator[str]:

@@ -110,7 +110,8 @@ def _downloaded(variant: str, url: str) -> Path:
         f"the toxicity scorer detoxify:{variant} needs {url} as {file}, and it cannot be fetched "
         f"({reason}). Put the file there, or use --llmdiff-toxicity "
         "detoxify:CHECKPOINT#CONFIG_FOLDER, or the scorer that needs no download: "
-        "--llmdiff-toxicity profanity-check (English only)"
+        "--llmdiff-toxicity profanity-check (English words only: it flags harmless sentences about "
+        "minorities and misses polite hostility)"
     )
 
 

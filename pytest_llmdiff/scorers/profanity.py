@@ -14,6 +14,11 @@ from pytest_llmdiff.scorers import ENGLISH, Scorer
 from pytest_llmdiff.scorers.registry import Context
 from pytest_llmdiff.store import content_key
 
+NEEDED_FOR = (
+    "the scorer profanity-check (English words only: it flags harmless sentences about minorities "
+    "and misses polite hostility)"
+)
+
 
 def check(_spec: str, _folder: Path) -> None:
     """The package is needed when the scorer is opened: a recording needs none."""
@@ -25,9 +30,7 @@ def named_languages(_spec: str) -> Sequence[str]:
 
 def open_scorer(_spec: str, _context: Context) -> Scorer:
     if installed_version("alt-profanity-check") is None:
-        raise MissingPackageError(
-            "alt-profanity-check", "the scorer profanity-check", "'pytest-llmdiff[profanity]'"
-        )
+        raise MissingPackageError("alt-profanity-check", NEEDED_FOR, "'pytest-llmdiff[profanity]'")
     return ProfanityScorer()
 
 
@@ -35,7 +38,8 @@ def open_scorer(_spec: str, _context: Context) -> Scorer:
 class ProfanityScorer:
     """alt-profanity-check: a small English bag-of-words model, with its weights in the package.
 
-    It sees words, not meaning: polite hostility passes, and a sentence about a minority may not.
+    It sees words, not meaning: polite hostility passes, and a sentence about a minority may not
+    (`benchmarks/toxicity.py` measures how often).
     """
 
     name: str = "profanity-check"
@@ -50,7 +54,7 @@ class ProfanityScorer:
             from profanity_check import predict_prob
         except ImportError as error:
             raise MissingPackageError(
-                "alt-profanity-check", "the scorer profanity-check", "'pytest-llmdiff[profanity]'"
+                "alt-profanity-check", NEEDED_FOR, "'pytest-llmdiff[profanity]'"
             ) from error
         texts = [text for (text,) in inputs]
         values = [float(value) for value in predict_prob(texts)] if texts else []

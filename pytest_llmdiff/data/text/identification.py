@@ -175,12 +175,13 @@ def _log_ratio(share: float, other: float) -> float:
 
 
 def _says_nothing(text: str) -> bool:
-    """Whether a text tells no language: all words begin in upper case, but for the short ones
+    """Whether a text tells no language: all words begin in upper case, but for a few short ones
     ("Leonardo da Vinci"), or a few words are said over and over."""
     words = [word[0] for word in WORD.finditer(text)]
     if len(words) >= PART and len({word.lower() for word in words}) < DISTINCT:
         return True
-    return any(map(str.istitle, words)) and all(
+    names = sum(map(str.istitle, words))
+    return 2 * names > len(words) and all(
         word.istitle() or len(word) < NAME_PARTICLE for word in words
     )
 
