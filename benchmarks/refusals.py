@@ -10,6 +10,10 @@ the development half if the first byte of the SHA-256 of its id is even, so all 
 prompt are in the same half. Half of the harmful prompts are near-copies of harmless ones; the split
 ignores that.
 
+`refusal_replies/` has replies in many styles, half refusals and half replies that only look like
+them, in English and Chinese, written for this benchmark by the author of the patterns. They are
+split alike.
+
 Precision, recall and F1 for full refusals ("full") and for full or partial ones ("any"); the
 interval is the middle 95 % of 2,000 bootstrap samples of prompts.
 """
@@ -32,6 +36,7 @@ sys.path.insert(0, str(ROOT))
 
 from pytest_llmdiff.measures.refusal.detector import judge  # noqa: E402
 
+OWN = Path(__file__).resolve().parent / "refusal_replies"
 LABELS = {"1_full_compliance": "none", "2_full_refusal": "full", "3_partial_refusal": "partial"}
 KINDS = {"full": ("full",), "any": ("full", "partial")}
 SPLITS = ("development", "held-out", "overall")
@@ -74,6 +79,18 @@ def read(path: Path) -> list[Labelled]:
     return rows
 
 
+def own_replies(path: Path) -> list[Labelled]:
+    """Replies in many styles, written for this benchmark: a tab-separated file of label, prompt and
+    reply. Half of them were looked at while the patterns were written ("development")."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        label, prompt, reply = line.split("\t")
+        reply = reply.replace("\\n", "\n")
+        found = judge(reply, prompt).level
+        rows.append(Labelled(prompt=reply, split=split_of(reply), label=label, found=found))
+    return rows
+
+
 def counts(rows: Iterable[Labelled], kind: str) -> tuple[int, int, int]:
     """True positives, false positives and false negatives of the detector."""
     both = wrong = missed = 0
@@ -102,7 +119,17 @@ def figures(rows: Sequence[Labelled], kind: str) -> dict[str, float | int | list
         "f1": round(f1(both, wrong, missed), 3),
         "f1_interval": [round(drawn[int(SAMPLES * share)], 3) for share in (0.025, 0.975)],
         "replies": len(rows),
+        "unclear": sum(row.found == "unclear" for row in rows),
+        # As in `LABELLED` of measures/refusal/refusal.py; unclear replies count both ways there.
+        "labelled": labelled(rows, kind),
     }
+
+
+def labelled(rows: Iterable[Labelled], kind: str) -> dict[str, int]:
+    clear = [row for row in rows if row.found != "unclear"]
+    both, wrong, missed = counts(clear, kind)
+    others = len(clear) - both - missed
+    return {"found": both, "events": both + missed, "left": others - wrong, "others": others}
 
 
 def f1(both: int, wrong: int, missed: int) -> float:
@@ -124,7 +151,10 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     options = parser.parse_args()
-    text = json.dumps(measure(read(options.path)), indent=2)
+    found = {"XSTest": measure(read(options.path))}
+    for file in sorted(OWN.glob("*.tsv")):
+        found[f"own replies, {file.stem}"] = measure(own_replies(file))
+    text = json.dumps(found, indent=2)
     print(text)
     if options.json is not None:
         options.json.write_text(text + "\n", encoding="utf-8")

@@ -187,6 +187,13 @@ OPTIONS = (
         "it flags harmless sentences about minorities and misses polite hostility",
     ),
     Option(
+        name="refusal",
+        default="patterns",
+        parse=parsers.text,
+        allowed="patterns, hf:LOCATION#LABEL or python:module:object",
+        help="refusal detector",
+    ),
+    Option(
         name="store",
         default=".llmdiff",
         parse=parsers.text,

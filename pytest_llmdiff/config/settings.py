@@ -47,6 +47,7 @@ class Settings:
     llamafactory: Path | None
     embedder: str
     toxicity: str
+    refusal: str
     store: Path
     record: Path | None
     json: Path | None

@@ -30,8 +30,8 @@ def comparison_scores(
     inputs_of: InputsOf,
     spec: object | None = None,
 ) -> list[Score]:
-    """Scores of the inputs of the comparisons, in order, by the scorer of a role (`embedder` or
-    `toxicity`); `spec` names a different scorer than the run's.
+    """Scores of the inputs of the comparisons, in order, by the scorer of a role (`embedder`,
+    `toxicity` or `refusal`); `spec` names a different scorer than the run's.
 
     Raises:
         ScorerError: the scorer cannot be loaded, or returned something other than a score.

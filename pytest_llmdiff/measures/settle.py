@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -19,6 +19,7 @@ from pytest_llmdiff.verdicts.views import View
 
 if TYPE_CHECKING:
     from pytest_llmdiff.verdicts.baseline import Noise
+    from pytest_llmdiff.verdicts.misclassification import Labelled
     from pytest_llmdiff.verdicts.sets import Sample
     from pytest_llmdiff.verdicts.verdict import Evidence
 
@@ -47,7 +48,8 @@ class Question:
     other way (`opposite` is 1); with `among` as well, only members whose `among` is 1 count.
     `known` is added to the details of a verdict on a set. Each of `groups`, by the positions of its
     members, is judged by itself as well: none may be beyond at_most (`verdicts/groups.py`).
-    `packaged` says that the probes are those of a ready-made suite.
+    `errors` gives, for a run, the errors of the detector that counted; the bounds then allow for
+    them, where `differs` is 1. `packaged` says that the probes are those of a ready-made suite.
 
     `change` is asked instead if the limit comes from a baseline: of a level, such as the toxicity
     of a reply, it is the paired change from the base's, of which an unchanged reply has none.
@@ -62,6 +64,8 @@ class Question:
     among: View | None = None
     known: Mapping[str, Any] = field(default_factory=dict)
     groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    errors: Callable[[Run | None], Labelled | None] | None = None
+    differs: View | None = None
     source: str = GIVEN
     packaged: bool = False
     change: Question | None = None
@@ -69,7 +73,7 @@ class Question:
     @property
     def views(self) -> tuple[View, ...]:
         """All views that it needs of a set."""
-        others = (self.base, self.opposite, self.among)
+        others = (self.base, self.opposite, self.among, self.differs)
         changed = () if self.change is None else self.change.views
         return (self.view, *(view for view in others if view is not None), *changed)
 
@@ -230,12 +234,18 @@ def _evidence(question: Question, samples: Mapping[View, Sample], scope: str) ->
         mean_evidence,
         moved_evidence,
         rate_evidence,
+        share_of,
     )
 
     sample = samples[question.view]
     if question.opposite is not None:
         among = None if question.among is None else samples[question.among]
         evidence = moved_evidence(sample, samples[question.opposite], among, scope=scope)
+        if question.errors is not None and question.differs is not None:
+            from pytest_llmdiff.verdicts.misclassification import widened
+
+            differing = share_of(samples[question.differs], among)
+            evidence = widened(evidence, question.errors(sample.run), differing)
     elif question.over is None:
         evidence = mean_evidence(sample, scope=scope)
     elif question.base is None:

@@ -95,6 +95,10 @@ def conditions_of(run: ConditionsRun, role: Role = None) -> Conditions:
         found |= {name: resolved[name] for name in ("device", "dtype") if name in resolved}
         found |= {name: installed_version(name) for name in PACKAGES}
     found["base"] = pair.base.fingerprint()[:16]
-    if role is not None:
+    if role == "refusal" and run.settings.refusal == "patterns":
+        from pytest_llmdiff.measures.refusal.refusal import PATTERNS
+
+        found[role] = PATTERNS
+    elif role is not None:
         found[role] = run.scoring.fingerprint(role)[:16]
     return found

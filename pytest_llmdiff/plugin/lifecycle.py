@@ -119,6 +119,8 @@ def checked_specs(session: Session) -> Any:
     require_apart(vars(settings), {"base": base.path, "tuned": tuned.path, "served": served})
     session.allowed.check_files()
     check_scorer("toxicity", settings.toxicity, settings.folder_of("toxicity"))
+    if settings.refusal != "patterns":
+        check_scorer("refusal", settings.refusal, settings.folder_of("refusal"))
     if settings.template is not None:
         from pytest_llmdiff.engines.files.sources import given_template
 

@@ -51,7 +51,7 @@ def _scorer(role: str, given: Any, *, name: str, identity: str) -> Scorer:
         return CustomEmbedder(name=name, encoder=given, identity=identity)
     if not callable(getattr(given, "score", given)):
         raise ConfigError(f"the scorer {name} must be callable with a list of texts")
-    return CustomScorer(name=name, scorer=given, identity=identity)
+    return CustomScorer(name=name, scorer=given, identity=identity, role=role)
 
 
 def _source_hash(spec: str, found: Any) -> str:
@@ -93,6 +93,7 @@ class CustomScorer:
     name: str
     scorer: Any
     identity: str
+    role: str = "toxicity"
 
     @property
     def languages(self) -> Sequence[str] | None:
@@ -124,14 +125,14 @@ class CustomScorer:
             reason = f"the scorer {self.name} returned no score"
         if reason is not None:
             return Score(value=None, unsupported=reason)
-        named = value if isinstance(value, Mapping) else {"toxicity": value}
+        named = value if isinstance(value, Mapping) else {self.role: value}
         try:
             numbers = {str(key): float(number) for key, number in named.items()}
-            number = numbers["toxicity"]
+            number = numbers[self.role]
         except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise ScorerError(
                 f"the scorer {self.name} returned {value!r}, neither a number nor a mapping of "
-                "numbers with the key toxicity"
+                f"numbers with the key {self.role}"
             ) from error
         if not -SLACK <= number <= 1 + SLACK:
             raise ScorerError(f"the scorer {self.name} returned {number}; a score is from 0 to 1")

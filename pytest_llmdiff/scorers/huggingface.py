@@ -28,7 +28,7 @@ def check(spec: str, folder: Path) -> None:
     """Raises ScorerError where the classifier is here and has no such label. One that is not here
     is no error yet: a recording needs none."""
     location, _, label = spec.removeprefix("hf:").partition("#")
-    place = given_path(location, folder, what="--llmdiff-toxicity")
+    place = given_path(location, folder, what=spec)
     if (place / "config.json").is_file():
         read_heads(place, spec=spec, label=label)
 
@@ -39,7 +39,8 @@ def named_languages(_spec: str) -> Sequence[str] | None:
 
 def open_scorer(spec: str, context: Context) -> Scorer:
     location, _, label = spec.removeprefix("hf:").partition("#")
-    path = local_folder(location, context.folder, option="--llmdiff-toxicity")
+    option = f"--llmdiff-{context.role}"
+    path = local_folder(location, context.folder, option=option)
     if path is None:
         try:
             path = snapshot(location, FILES)
@@ -48,10 +49,10 @@ def open_scorer(spec: str, context: Context) -> Scorer:
             of = f" --revision {revision}" if revision else ""
             read = f"#{label}" if label else ""
             raise ScorerError(
-                f"--llmdiff-toxicity: {spec}: {location!r} is not a folder here, and as a Hugging "
+                f"{option}: {spec}: {location!r} is not a folder here, and as a Hugging "
                 f"Face id it cannot be fetched ({first_line(error)}). Where there is a network, "
                 f"run `hf download {name}{of} --local-dir classifier`; then point at the folder "
-                f"with --llmdiff-toxicity hf:classifier{read} (or hf:package:NAME/PATH{read})"
+                f"with {option} hf:classifier{read} (or hf:package:NAME/PATH{read})"
             ) from error
     return SequenceScorer(
         name=spec,

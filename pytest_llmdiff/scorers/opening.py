@@ -1,5 +1,5 @@
-"""From the options `embedder` and `toxicity` to scorers. A scorer that is missing is an error with
-instructions, never replaced by another one."""
+"""From the options `embedder`, `toxicity` and `refusal` to scorers. A scorer that is missing is an
+error with instructions, never replaced by another one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_scorer(role: str, spec: str, folder: Path) -> None:
 def open_scorer(
     role: str, spec: object, *, folder: Path, store: Store, device: Callable[[], str]
 ) -> Scorer:
-    """The scorer of a role (`embedder`, `toxicity`), from its SPEC or from an object.
+    """The scorer of a role (`embedder`, `toxicity`, `refusal`), from its SPEC or from an object.
 
     Raises:
         ConfigError: the form is unknown.
@@ -50,6 +50,11 @@ def named_languages(role: str, spec: object) -> Sequence[str] | None:
 
 def _required_kind(role: str, spec: str) -> ScorerKind:
     kind = kind_of(role, spec)
+    if kind is None and role == "refusal":
+        raise ConfigError(
+            f"--llmdiff-refusal: {spec!r} is not patterns, hf:LOCATION#LABEL or "
+            "python:module:object"
+        )
     if kind is None:
         from pytest_llmdiff.scorers.detoxify import VARIANTS
 

@@ -25,6 +25,11 @@ KNOWN: Mapping[str, Mapping[str, str]] = {
         "profanity-check": "pytest_llmdiff.scorers.profanity",
         "python:": "pytest_llmdiff.scorers.custom",
     },
+    # Besides `patterns`, which is no scorer: it reads the prompt as well.
+    "refusal": {
+        "hf:": "pytest_llmdiff.scorers.huggingface",
+        "python:": "pytest_llmdiff.scorers.custom",
+    },
 }
 ENCODER = "pytest_llmdiff.scorers.encoder"
 
@@ -67,6 +72,9 @@ def kind_of(role: str, spec: str) -> ScorerKind | None:
     module = KNOWN[role].get(head + colon)
     if role == "embedder":
         module = module or ENCODER
-    elif module is None or (colon and not rest.partition("#")[0]):
-        return None
+    else:
+        location, _, label = rest.partition("#")
+        unnamed = role == "refusal" and head == "hf" and not label
+        if module is None or (colon and not location) or unnamed:
+            return None
     return cast(ScorerKind, import_module(module))

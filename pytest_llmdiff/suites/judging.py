@@ -16,6 +16,7 @@ from pytest_llmdiff.suites.limits import limited
 from pytest_llmdiff.verdicts.metric import Metric
 from pytest_llmdiff.verdicts.sets import Comparisons, gather
 from pytest_llmdiff.verdicts.verdict import Verdict
+from pytest_llmdiff.verdicts.views import View
 
 if TYPE_CHECKING:
     from pytest_llmdiff.generation.generator import ReplyGenerator
@@ -81,25 +82,23 @@ def skip_without_likelihoods(subject: Subject) -> None:
             skip_not_judged(run, "likelihood", f"{reason}: {type(engine).__name__}")
 
 
-def skip_little_known(comparisons: Comparisons, limit: str) -> None:
-    """Skip the test as not judged if the base knows so few answers that even losing none of them
-    would not show that the limit is kept."""
-    # Imported here, since most suites do not need it.
-    from pytest_llmdiff.measures.retention import KNOWN, Retention
-    from pytest_llmdiff.verdicts.intervals import ERROR
+def skip_few(comparisons: Comparisons, metric: Metric, can_move: View, limit: str) -> None:
+    """Skip the test as not judged if so few members can move (`can_move` is 1) that even none of
+    them moving would not show that the limit is kept."""
+    from pytest_llmdiff.verdicts.intervals import fewest  # most suites do not need it
 
     run = run_of(comparisons)
-    held = limited(Question(view=KNOWN), limit, run.settings.suite_limits).at_most
+    held = limited(Question(view=can_move), limit, run.settings.suite_limits).at_most
     if held is None or held >= 1:
         return
-    needed = math.ceil(math.log(ERROR) / math.log(1 - held)) if held > 0 else math.inf
-    (sample,) = gather(Retention(likelihoods=False), comparisons, [KNOWN])
-    right = sum(value == 1 for value in sample.values)
-    if right < needed and not sample.unsupported:
+    needed = fewest(held) if held > 0 else math.inf
+    (sample,) = gather(metric, comparisons, [can_move])
+    count = sum(value == 1 for value in sample.values)
+    if count < needed and not sample.unsupported:
         skip_not_judged(
-            run, "answers",
-            f"the base knows {right} of the {len(sample.values)} answers, and {needed} are needed "
-            f"to show that at most {held:g} of them are lost",
+            run, sample.name,
+            f"{sample.name}: {count} of {len(sample.values)}, and {needed} are needed to show that "
+            f"at most {held:g} of them moved",
         )  # fmt: skip
 
 

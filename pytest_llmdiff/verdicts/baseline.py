@@ -32,7 +32,7 @@ FARTHEST = 20.0
 SKEWED, SKEWED_RATE = 6.0, 3.0
 FEWEST_MOVED = 9  # with fewer the term for skewness grows no more
 
-Role = Literal["embedder", "toxicity"] | None
+Role = Literal["embedder", "toxicity", "refusal"] | None
 Conditions = Mapping[str, Any]
 
 
@@ -124,7 +124,8 @@ def role_of(measure: str) -> Role:
     """The role of the scorer that a measure needs, if any."""
     if measure.startswith(("semantic drift", "invariance")):
         return "embedder"
-    return "toxicity" if measure.startswith("toxicity") else None
+    roles: tuple[Role, ...] = ("toxicity", "refusal")
+    return next((role for role in roles if measure.startswith(str(role))), None)
 
 
 def single_noise(

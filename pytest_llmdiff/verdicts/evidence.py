@@ -8,7 +8,7 @@ smallest.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -111,6 +111,8 @@ def moved_evidence(
     return replace(
         rate_evidence(moved if among is None else _among(moved, among), over=0, scope=scope),
         unit="share of replies" if among is None else f"share of {among.name}",
+        among="" if among is None else among.name,
+        whole=len(moved.values),
         p=None if found is None else found.p_value,
         details=_both_ways(found, moved.name, back.name),
     )
@@ -119,15 +121,30 @@ def moved_evidence(
 def _among(sample: Sample, among: Sample) -> Sample:
     """The members that are 1 in another sample, or could not be judged there."""
     kept = [n for n, value in enumerate(among.values) if value is None or value > 0]
-    unsupported = sample.unsupported
+    unsupported = _first(sample.unsupported, sum(sample.values[n] is None for n in kept))
     if not kept:
-        unsupported = {f"no {among.name}: nothing can be lost": len(among.values)}
+        unsupported = {f"no {among.name}: nothing can move": len(among.values)}
     return replace(
         sample,
         values=[sample.values[n] for n in kept],
         clusters=[sample.clusters[n] for n in kept],
         unsupported=unsupported,
     )
+
+
+def _first(reasons: Mapping[str, int], count: int) -> Mapping[str, int]:
+    """The reasons of `count` members, most frequent first, if not all members count."""
+    kept = {}
+    for reason, members in sorted(reasons.items(), key=lambda item: -item[1]):
+        if left := min(members, count - sum(kept.values())):
+            kept[reason] = left
+    return kept
+
+
+def share_of(sample: Sample, among: Sample | None) -> float:
+    """The share of members that are 1, in a sample without unjudged members."""
+    kept = sample if among is None else _among(sample, among)
+    return sum(map(bool, kept.values)) / max(1, len(kept.values))
 
 
 def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = "") -> Evidence:

@@ -86,6 +86,11 @@ def unseen_share(units: float, error: float = ERROR) -> float:
     return 1 - math.pow(error, 1 / units)
 
 
+def fewest(limit: float) -> int:
+    """How many units without an event show that its rate is at most `limit`, between 0 and 1."""
+    return math.ceil(math.log(ERROR) / math.log1p(-limit))
+
+
 def heavy_above(units: Moments) -> bool:
     """Whether the upper tail is heavier than Hall's bound holds for, or may be."""
     limit = HEAVY * min(1.0, (HEAVY_UNITS / units.count) ** HEAVY_POWER)

@@ -31,9 +31,9 @@ class Evidence:
     verdict. `bounded` says that some of them have a known lower bound: `lowest` is then valid even
     if no member was judged. `not_finite` counts NaN and infinite values. `moved` counts the
     questions with a value other than 0, an event or a change; with `rate`, the quantity is a rate
-    or its change. `p` is the two-sided p-value of
-    "nothing changed" if the quantity is a change (`flips.Flips`). `scope` names the tags that the
-    set was restricted to. `details` are for the reports.
+    or its change. `p` is the two-sided p-value of "nothing changed" if the quantity is a change
+    (`flips.Flips`). If only some of the `whole` set can move, `among` names them. `scope` names the
+    tags that the set was restricted to. `details` are for the reports.
     """
 
     name: str
@@ -48,6 +48,8 @@ class Evidence:
     rate: bool = False
     p: float | None = None
     scope: str = ""
+    among: str = ""
+    whole: int = 0
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -182,6 +184,12 @@ def _judged(
             f"{evidence.missing} of {evidence.missing + evidence.estimate.n} replies could not be "
             f"judged, and the verdict depends on them; reason for {count}: {reason}"
         )
+    elif outcome == "inconclusive" and (needed := few(evidence, limit)):
+        outcome = "not judged"
+        why = (
+            f"{evidence.among}: {evidence.estimate.n} of {evidence.whole}, and {needed} are needed "
+            f"to show that at most {limit:g} of them moved"
+        )
     undecided = outcome == "inconclusive"
     return Verdict(
         measurement=replace(measurement, limit=limit, unsupported=why),
@@ -191,6 +199,18 @@ def _judged(
         evidence=evidence,
         decides=deciding_size(evidence.estimate, **held) if undecided else None,
     )
+
+
+def few(evidence: Evidence, limit: float) -> int:
+    """How many members that can move are needed to show that a limit is kept where none moves; 0
+    if there are enough, or all members can move.
+    """
+    if not evidence.among or not 0 < limit < 1:
+        return 0
+    from pytest_llmdiff.verdicts.intervals import fewest
+
+    needed = fewest(limit)
+    return needed if evidence.estimate.effective < needed else 0
 
 
 def _limits(at_most: float | None, at_least: float | None) -> list[tuple[Bound, float]]:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmdiff.measures.refusal.refusal import GAINED, LOST, Refusal, refusal_question
-from pytest_llmdiff.suites.judging import hold
+from pytest_llmdiff.measures.refusal.refusal import (
+    GAINED,
+    LOST,
+    REFUSED,
+    Refusal,
+    refusal_question,
+)
+from pytest_llmdiff.suites.judging import hold, skip_few
 from pytest_llmdiff.verdicts.sets import Comparisons
 
 TOKENS = 32  # a refusal comes first in a reply
@@ -22,8 +28,9 @@ def hold_gained(comparisons: Comparisons) -> None:
 
 def hold_lost(comparisons: Comparisons) -> None:
     __tracebackhide__ = True
-    question = refusal_question(LOST, at_most=None)
-    hold(comparisons.tagged("unsafe"), Refusal(), question, "refusal.lost")
+    unsafe = comparisons.tagged("unsafe")
+    skip_few(unsafe, Refusal(), REFUSED, "refusal.lost")
+    hold(unsafe, Refusal(), refusal_question(LOST, at_most=None), "refusal.lost")
 
 
 @english

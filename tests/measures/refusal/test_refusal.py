@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff import Comparison, Probe, Reply, refusal
-from pytest_llmdiff.measures.refusal.refusal import AGREEMENT
+from pytest_llmdiff.measures.refusal.refusal import LABELLED
+from pytest_llmdiff.verdicts.intervals import rate_bounds
 from tests.support.projects import Run
 
 ANSWER = "You can ask for a refund within 30 days of delivery."
@@ -95,17 +96,24 @@ def test_no_limit_says_how_to_give_one(project: pytest.Pytester, run: Run) -> No
 
 
 MANY = [(ANSWER, ANSWER)] * 90
+REFUSED = [(NO, NO)] * 60
 
 
 @pytest.mark.parametrize(
     ("sides", "outcomes"),
     [
-        (MANY + [(ANSWER, NO)] * 30, ("regressed", "passed")),
-        (MANY + [(NO, ANSWER)] * 30, ("passed", "regressed")),
+        (MANY + REFUSED + [(ANSWER, NO)] * 30, ("regressed", "passed")),
+        (MANY + REFUSED + [(NO, ANSWER)] * 30, ("passed", "regressed")),
         # As many one way as the other: neither makes up for the other.
-        (MANY + [(NO, ANSWER), (ANSWER, NO)] * 30, ("regressed", "regressed")),
+        (MANY + REFUSED + [(NO, ANSWER), (ANSWER, NO)] * 30, ("regressed", "regressed")),
         (MANY + [(NO, NO)] * 30, ("passed", "passed")),
-        (MANY + [(ANSWER, NO)] * 8, ("inconclusive", "passed")),
+        (MANY + REFUSED + [(ANSWER, NO)] * 8, ("inconclusive", "passed")),
+        # Few cases that can move do not drown in the others.
+        (MANY + [(NO, ANSWER)] * 5, ("passed", "regressed")),
+        (MANY + [(NO, NO)] * 5, ("passed", "not_judged")),
+        (MANY, ("passed", "not_judged")),
+        (REFUSED + [(ANSWER, NO)] * 5, ("regressed", "passed")),
+        (REFUSED + [(ANSWER, ANSWER)] * 5, ("not_judged", "passed")),
     ],
 )
 def test_a_set(
@@ -118,28 +126,78 @@ def test_a_set(
     assert (gained["name"], lost["name"]) == ("refusal gained rate", "refusal lost rate")
     assert (gained["outcome"], lost["outcome"]) == outcomes
     counts = sides.count((ANSWER, NO)), sides.count((NO, ANSWER))
-    assert (gained["value"], lost["value"]) == pytest.approx([c / len(sides) for c in counts])
-    for verdict in (gained, lost):
+    refusals = sum(base == NO for base, _ in sides)
+    wholes = len(sides) - refusals, refusals
+    for verdict, count, whole in zip((gained, lost), counts, wholes, strict=True):
+        if whole and verdict["outcome"] != "not_judged":
+            assert verdict["value"] == pytest.approx(count / whole)
         details = verdict["details"]
         assert (details["refusal gained"], details["refusal lost"]) == counts
-        assert details["agreement"]["precision"] == AGREEMENT["any"].precision
+        assert set(details["errors"]) == {"sensitivity", "specificity"}
         assert (verdict["p"] < 0.001) == (counts[0] != counts[1] and max(counts) == 30)
 
 
-def test_the_agreement_is_shown_beside_the_rates(project: pytest.Pytester, run: Run) -> None:
-    models(project.path, MANY + [(ANSWER, NO)] * 30)
-    suite(project, "comparisons", "gained_at_most=0.1, full_only=True")
-    agreement = AGREEMENT["full"]
-    figures = f"{agreement.precision:.0%} * finds {agreement.recall:.0%} of theirs"
+def test_too_few_refusals_of_the_base_say_how_many_are_needed(
+    project: pytest.Pytester, run: Run
+) -> None:
+    models(project.path, MANY + [(NO, NO)] * 5)
+    suite(project, "comparisons", "lost_at_most=0.1")
     run().stdout.fnmatch_lines(
-        [
-            "E *refusal gained rate of 120 comparisons: 0.25, 90 % interval * limit 0.1*",
-            f"E   *tuned    *{NO}",
-            f"E   *note * {figures}*",
-            f"note: {figures}*",
-            "  - harmless prompts are refused: *",
-        ]
+        ["E *refusal lost rate not judged: *of the base: 5 of 95, and 29 are needed*at most 0.1*"]
     )
+
+
+def test_the_interval_allows_for_the_detector_s_errors(project: pytest.Pytester, run: Run) -> None:
+    models(project.path, MANY + [(ANSWER, NO)] * 30)
+    suite(project, "comparisons", "gained_at_most=0.15")
+    run("--llmdiff-json=report.json")
+    (gained,) = verdicts(project)
+    plain_low, plain_high = rate_bounds(120, 0.25)
+    assert gained["set"]["low"] <= plain_low < plain_high < gained["set"]["high"]
+    assert "Rogan and Gladen" in gained["set"]["method"]
+    assert gained["details"]["errors"]["sensitivity"] == LABELLED["any"].sensitivity
+
+
+def test_replies_that_equal_the_base_s_have_no_errors(project: pytest.Pytester, run: Run) -> None:
+    models(project.path, [(ANSWER, ANSWER)] * 29)
+    suite(project, "comparisons", "gained_at_most=0.1")
+    run("--llmdiff-json=report.json")
+    (gained,) = verdicts(project)
+    assert gained["outcome"] == "passed"
+    assert gained["set"]["high"] == pytest.approx(rate_bounds(29, 0)[1], abs=1e-3)
+
+
+UNCLEAR = "Translate to English: Dziękuję, ale to pytanie jest za trudne."
+
+
+def test_unclear_replies_count_both_ways(project: pytest.Pytester, run: Run) -> None:
+    for unclear, outcome in ((1, "passed"), (12, "not_judged")):
+        replies = {f"{UNCLEAR} {n}": NO for n in range(unclear)}
+        (project.path / "tuned.json").write_text(
+            json.dumps({"replies": replies, "default": ANSWER})
+        )
+        (project.path / "base.json").write_text(json.dumps({"default": ANSWER}))
+        prompts = [*replies, *(f"question {n}" for n in range(90))]
+        rows = [json.dumps({"prompt": prompt}) + "\n" for prompt in prompts]
+        (project.path / "probes.jsonl").write_text("".join(rows))
+        suite(project, "comparisons", "gained_at_most=0.1")
+        run("--llmdiff-json=report.json")
+        (found,) = verdicts(project)
+        assert (found["outcome"], found["set"]["unsupported"]) == (outcome, unclear)
+
+
+def test_a_detector_of_one_s_own(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(
+        detector="def refuses(texts): return [float('NO WAY' in text) for text in texts]"
+    )
+    models(project.path, MANY + [(ANSWER, "NO WAY")] * 30 + [(ANSWER, NO)] * 30)
+    suite(project, "comparisons", "gained_at_most=0.1")
+    run("--llmdiff-refusal=python:detector:refuses", "--llmdiff-json=report.json")
+    (gained,) = verdicts(project)
+    assert gained["details"]["refusal gained"] == 30
+    assert "unknown" in gained["details"]["errors"]
+    assert "Rogan" not in gained["set"]["method"]
+    run("--llmdiff-refusal=hf:folder").stderr.fnmatch_lines(["*'hf:folder' is not patterns, hf:*"])
 
 
 def test_replies_that_cannot_be_judged_decide_nothing(project: pytest.Pytester, run: Run) -> None:
@@ -152,7 +210,7 @@ def test_replies_that_cannot_be_judged_decide_nothing(project: pytest.Pytester, 
 
 
 def test_limits_from_a_baseline(project: pytest.Pytester, run: Run) -> None:
-    models(project.path, MANY + [(ANSWER, NO)] * 60)
+    models(project.path, MANY + REFUSED + [(ANSWER, NO)] * 60)
     suite(project, "comparisons", "")
     run("--llmdiff-calibrate=baseline.json").assert_outcomes(passed=1)
     run("--llmdiff-baseline=baseline.json", "--llmdiff-json=report.json")
