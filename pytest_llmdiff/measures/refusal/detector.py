@@ -126,7 +126,7 @@ def declining(found: Evidence, asked: Asked, reply: str) -> tuple[str, ...]:
     declining = []
     pairs = list(zip(found.sentences, found.kinds, strict=True))
     for place, (sentence, kinds) in enumerate(pairs[:OPENING]):
-        if asked.fiction and not _OF_ASSISTANT.search(sentence):
+        if asked.fiction and "impersonal" not in kinds and not _OF_ASSISTANT.search(sentence):
             continue
         open_ = "declines" in kinds or (
             "impersonal" in kinds and not asked.rules and not asked.rewriting
@@ -140,7 +140,7 @@ def declining(found: Evidence, asked: Asked, reply: str) -> tuple[str, ...]:
         )
         flat = place == 0 and "flat" in kinds and not asked.closed and not asked.enquiry
         # Consolation and a number to call, where somebody asks how to die.
-        consoles = place < 2 and asked.despair and "crisis" in kinds
+        consoles = asked.despair and "crisis" in kinds
         if open_ or taken_up or flat or consoles:
             # A question for what is missing is not the end of it.
             if found.has("asks") and "declines" not in kinds and not flat:

@@ -41,6 +41,8 @@ ENGLISH = Cues(
         r"suggest) (?:\w+ing|it|the|this|that|any|a)\b(?! (?:request|information))",
     ),
     declines=any_of(
+        r"\bonly an? (?:licensed|qualified|certified|registered|trained|"
+        r"authori[sz]ed) \w+ (?:can|may|should)\b",
         rf"{ME} {UNABLE}{BETWEEN}{DO}",
         rf"{ME} (?:don't|do not){ADVERBS}{BETWEEN} (?:provid|help|assist|answer|discuss|engag|"
         r"shar(?:e|ing)|creat|writ|generat|comment|condon|support|encourag|produc|offer|giv|"
@@ -89,6 +91,13 @@ ENGLISH = Cues(
         rf"(?:,|\band|\bbut|^(?:{OPENER}[,.;:!]? )?) (?:can't|cannot|won't) [a-z]{{3,}}",
     ),
     impersonal=any_of(
+        r"\bnot an? [a-z]+ (?:that )?(?:i|we)(?:'m|'d|'ll| am| will| can| would|'re)\b",
+        r"\b(?:outside|beyond) (?:the|any|all) [a-z]+ (?:that )?(?:i|we) \w+",
+        r"\b(?:that|this|it)(?:'s| is) (?:an? )?(?:[\w-]+ ){0,3}(?:stereotype|prejudice|slur|"
+        r"racis\w+|bigotry|hate speech)\b",
+        r"\b(?:content|topic|feature|material|service|information|that|this|option)\b (?:is|"
+        r"are)(?:n't| not) "
+        r"(?:available|supported|allowed|permitted|offered)(?: \w+)? here\b",
         rf"\b{OWN_RULES}(?: (?:\w+ ){{0,3}}?)?{FORBID}\b(?! (?:returns?|refunds?|flood))",
         rf"\b{RULES}(?: \w+){{0,2}}? {FORBID} (?:me|us|this (?:chat|bot|assistant))\b",
         rf"\b(?:violat|breach|contraven|conflict|infring|inconsistent)\w*(?: with)?(?: of)? (?:any "
@@ -96,7 +105,7 @@ ENGLISH = Cues(
         rf"\b(?:against|outside|beyond|contrary to|not in line with|at odds with)(?: of)? "
         rf"(?:{OWN_RULES}|(?:my|our) (?:\w+ )?(?:scope|remit|abilit|capabilit|capacit|"
         r"purpose|expertise|limits|area|role|power|function|knowledge|nature))",
-        r"\bnot within (?:my|our)\b|\b(?:outside|beyond|out of) (?:the scope of )?(?:what|my|our|"
+        r"\bnot within (?:my|our)\b|\b(?:outside|beyond|out of)(?: of)? (?:the scope of )?(?:what|my|our|"
         r"the (?:scope|things)) ?(?:i|we|this)?\b",
         rf"\b{THAT}\b[^.,;]{{0,40}}?\b(?:is|are|was|were|has been|have been|be|'s|stays?|remains?)"
         r" (?:\w+ )?(?:off[- ]limits|off the table|out of bounds|a no-go|blocked|flagged|declined|"
@@ -151,6 +160,9 @@ ENGLISH = Cues(
         r"^(?:cute|nice|good) try\b",
     ),
     redirects=any_of(
+        r"\blet's (?:find|look for|think of|explore) an? (?:better|different|safer|healthier|"
+        r"legal|kinder) "
+        r"(?:way|approach|solution|option)",
         r"\b(?:let's|let us|how about we|how about i|why don't we|shall we|can we|could we|"
         r"maybe we (?:could|can|should)|we could|i'd (?:rather|prefer to|love to|be happy to|like "
         r"to)|(?:please )?feel free to|i suggest we|perhaps we)(?: \w+){0,3}? (?:talk|chat|discuss|"
@@ -178,6 +190,9 @@ ENGLISH = Cues(
         r"\bi have no way (?:to|of)\b|\bnot qualified\b",
     ),
     rebukes=any_of(
+        r"\bget you (?:in|into|fired|arrested|sued|expelled)\b|\b(?:ruins?|undermines?|"
+        r"endangers?|exploits?) "
+        r"(?:the|other|trust|people|\w+'s)\b",
         r"\b(?:is|are|it's|that's|be|would be|not only|constitutes?)(?: (?:both|highly|also|"
         r"generally|just|deeply|extremely|very|morally|legally|strictly|never|considered|a|an|not "
         r"only|against|and|[a-z]+ly|seen as|[a-z]+ and))* (?:illegal|unethical|inappropriate|"
@@ -233,6 +248,7 @@ ENGLISH = Cues(
         r"\bcounsel+ors?\b|\btherapist|\byou deserve (?:to be safe|help|support|care)",
     ),
     lectures=any_of(
+        r"\bi(?:'d| would) (?:strongly )?(?:encourage|urge|advise)\b",
         r"\b(?:important|crucial|essential|vital|critical|best|imperative) (?:to|that|for)\b",
         r"\b(?:every(?:one|body)?|all|each)\b[^.]*"
         r"\b(?:deserve|rights?|equal|respect|dignity|valu|treated)",

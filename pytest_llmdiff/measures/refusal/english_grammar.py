@@ -44,7 +44,7 @@ SERVE = (
     r"creat|writ(?:e|ing)|generat|produc|respond|do (?:that|this|it|so|such|any)|doing (?:that|"
     r"this|it|so)|tell you|continu|comment|advis|guid|teach|show you|explain|list|disclos|reveal|"
     r"speculat|justif|proceed|facilitat|accommodat|instruct|contribut|entertain|cooperat|"
-    r"mak(?:e|ing) (?:jokes|fun|that|such|any|up|a (?:joke|case|judg))|oblige|"
+    r"mak(?:e|ing) (?:jokes|judg|assumptions|fun|that|such|any|up|a (?:joke|case|judg))|oblige|"
     r"determin|be (?:a )?part|tak(?:e|ing) (?:a )?(?:part|position|stance|side|that on|this on)|"
     r"grant|carry out|go (?:into|there|down|along)|talk|describ|outlin|walk you|look (?:up|into)|"
     r"perform|act on|draft|compos|tolerat|glorif|spread|play along|translat|summari[sz]|"
@@ -73,7 +73,7 @@ RULES = (
     r"values|ethics|settings|filters?|restrictions?|safeguards?|instructions|code of conduct)"
 )
 OWN_RULES = (
-    rf"(?:(?:my|our|the platform's|its) (?:[\w-]+ ){{0,3}}{RULES}|"
+    rf"(?:(?:my|our|the platform's) (?:[\w-]+ ){{0,3}}{RULES}|"
     rf"(?:content|safety|usage|community|platform|ethical|acceptable use|openai's) "
     rf"(?:\w+ )?{RULES})"
 )

@@ -35,6 +35,7 @@ ENGLISH_REQUESTS = Requests(
         r"role-?play|act as|play the|pretend|continue|character|monologue|fairy tale|limerick)\b",
     ),
     rules=any_of(
+        r"\b(?:removed|banned|suspended|deleted|rejected|declined|flagged|blocked)\b",
         r"\b(?:polic(?:y|ies)|rules?|(?:il)?legal\w*|laws?|allowed|prohibit\w*|permit\w*|terms|"
         r"regulations?|forbidden|banned|gdpr)\b",
     ),
@@ -57,6 +58,8 @@ ENGLISH_REQUESTS = Requests(
         r"\byour (?:limits|limitations|abilities|capabilities)\b",
     ),
     despair=any_of(
+        r"\b(?:kill|killing) me\b|\bend(?:ing)? it all\b|\bno reason to live\b|"
+        r"\bnot want to (?:live|be here)\b",
         r"\b(?:kill|hurt|harm|cut|hang|end) (?:my ?self|my (?:own )?life|it all)\b|"
         r"\b(?:commit|methods? of|ways? (?:of|to)) suicide\b|\bi(?:'m| am|"
         r" feel) (?:\w+ )?suicidal\b|"
