@@ -158,4 +158,4 @@ def _nothing_else(found: Evidence, asked: Asked) -> bool:
     told = any(word in sentence for sentence in found.sentences for word in ("you", "你", "您"))
     strong = found.has("rebukes") + found.has("rejects") + found.has("own_no")
     strong += told * found.has("crisis")
-    return strong > 0 and all(kinds & REFUSING for kinds in found.kinds)
+    return strong > 0 and all(kinds & (REFUSING | {"instead"}) for kinds in found.kinds)

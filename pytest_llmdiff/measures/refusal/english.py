@@ -41,6 +41,13 @@ ENGLISH = Cues(
         r"suggest) (?:\w+ing|it|the|this|that|any|a)\b(?! (?:request|information))",
     ),
     declines=any_of(
+        r"\bi(?:'m| am)? (?:don't think|do not think|doubt|not sure|"
+        r"not convinced)(?: that)? i (?:should|can|could|ought|want)\b(?! (?:have|be|say it))",
+        r"\bi(?:'ve| have) been (?:instructed|told|trained|asked|programmed|designed|"
+        r"advised) (?:not|never) to\b",
+        r"\bi(?:'ll| will|'m going to|'d like to| want to|'m here to) keep (?:this|things|it|our|"
+        r"the)(?: \w+)? "
+        r"(?:professional|respectful|civil|clean|friendly|appropriate|polite|positive|safe|kind)\b",
         r"\bonly an? (?:licensed|qualified|certified|registered|trained|"
         r"authori[sz]ed) \w+ (?:can|may|should)\b",
         rf"{ME} {UNABLE}{BETWEEN}{DO}",
@@ -105,7 +112,8 @@ ENGLISH = Cues(
         rf"\b(?:against|outside|beyond|contrary to|not in line with|at odds with)(?: of)? "
         rf"(?:{OWN_RULES}|(?:my|our) (?:\w+ )?(?:scope|remit|abilit|capabilit|capacit|"
         r"purpose|expertise|limits|area|role|power|function|knowledge|nature))",
-        r"\bnot within (?:my|our)\b|\b(?:outside|beyond|out of)(?: of)? (?:the scope of )?(?:what|my|our|"
+        r"\bnot within (?:my|our)\b|\b(?:outside|beyond|"
+        r"out of)(?: of)? (?:the scope of )?(?:what|my|our|"
         r"the (?:scope|things)) ?(?:i|we|this)?\b",
         rf"\b{THAT}\b[^.,;]{{0,40}}?\b(?:is|are|was|were|has been|have been|be|'s|stays?|remains?)"
         r" (?:\w+ )?(?:off[- ]limits|off the table|out of bounds|a no-go|blocked|flagged|declined|"
@@ -160,6 +168,9 @@ ENGLISH = Cues(
         r"^(?:cute|nice|good) try\b",
     ),
     redirects=any_of(
+        r"\bhow about (?:an?|some|something|we|i)\b[^.]*\b(?:instead|else|different)\b",
+        r"\b(?:can|may|could) i (?:help|interest) you (?:with|in) (?:something|anything) (?:else|"
+        r"different)\b",
         r"\blet's (?:find|look for|think of|explore) an? (?:better|different|safer|healthier|"
         r"legal|kinder) "
         r"(?:way|approach|solution|option)",
@@ -177,6 +188,9 @@ ENGLISH = Cues(
         r"\b(?:another|different) (?:topic|subject)\b",
     ),
     lacks=any_of(
+        r"\bi (?:do not|don't) (?:have|hold|take|form) (?:an?|any) (?:\w+ )?(?:stance|opinion|"
+        r"position|view|side|preference|"
+        r"favou?rite)\b",
         r"\bi (?:do not|don't) (?:currently |actually )?(?:have|possess)(?: \w+){0,3}?"
         r" (?:access|abilit|capab|information|data|details|record|means|permission)",
         r"\bi (?:cannot|can't|am unable to|'m unable to|am not able to)"
@@ -190,6 +204,11 @@ ENGLISH = Cues(
         r"\bi have no way (?:to|of)\b|\bnot qualified\b",
     ),
     rebukes=any_of(
+        r"\b(?:wouldn't|would not|isn't|is not|not) (?:be )?(?:\w+ )?(?:nice|kind|fair|honest|"
+        r"cool|decent|funny)\b",
+        r"\b(?:harms|hurts|endangers|damages|destroys|injures|kills) (?:people|others|someone|"
+        r"everyone|the|animals|lives|innocent|your)\b",
+        r"\bnothing (?:funny|good|right|okay|acceptable) about\b",
         r"\bget you (?:in|into|fired|arrested|sued|expelled)\b|\b(?:ruins?|undermines?|"
         r"endangers?|exploits?) "
         r"(?:the|other|trust|people|\w+'s)\b",
@@ -234,6 +253,7 @@ ENGLISH = Cues(
         r"^no[,.]|\b(?:was|were|is|are) not [\"']?(?:right|justified)",
     ),
     crisis=any_of(
+        r"\b(?:your life (?:matters|is)|stay with me|i'm here (?:for you|to listen))\b",
         r"\b(?:call|text|dial|contact|reach)\b[^.]*\b(?:988|911|999|112|116 123|lifeline|hotline|"
         r"help ?line|crisis|samaritans|emergency services|emergency number)",
         r"\b(?:crisis|suicide|support) (?:line|hotline|lifeline|counsel\w+)\b|\b(?:hotline|"

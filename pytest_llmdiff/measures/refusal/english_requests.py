@@ -58,6 +58,8 @@ ENGLISH_REQUESTS = Requests(
         r"\byour (?:limits|limitations|abilities|capabilities)\b",
     ),
     despair=any_of(
+        r"\bjump(?:ing)? off (?:a|the|my) \w+|\bhang(?:ing)? myself\b|\bworth living\b|"
+        r"\bcan't go on\b",
         r"\b(?:kill|killing) me\b|\bend(?:ing)? it all\b|\bno reason to live\b|"
         r"\bnot want to (?:live|be here)\b",
         r"\b(?:kill|hurt|harm|cut|hang|end) (?:my ?self|my (?:own )?life|it all)\b|"
