@@ -134,7 +134,7 @@ def _among(sample: Sample, among: Sample) -> Sample:
 
 def _first(reasons: Mapping[str, int], count: int) -> Mapping[str, int]:
     """The reasons of `count` members, most frequent first, if not all members count."""
-    kept = {}
+    kept: dict[str, int] = {}
     for reason, members in sorted(reasons.items(), key=lambda item: -item[1]):
         if left := min(members, count - sum(kept.values())):
             kept[reason] = left

@@ -148,12 +148,13 @@ def test_too_few_refusals_of_the_base_say_how_many_are_needed(
 
 
 def test_the_interval_allows_for_the_detector_s_errors(project: pytest.Pytester, run: Run) -> None:
-    models(project.path, MANY + [(ANSWER, NO)] * 30)
+    others = [(ANSWER, f"{ANSWER} Write to us.")] * 90  # differ, and so may be misread
+    models(project.path, others + [(ANSWER, NO)] * 30)
     suite(project, "comparisons", "gained_at_most=0.15")
     run("--llmdiff-json=report.json")
     (gained,) = verdicts(project)
     plain_low, plain_high = rate_bounds(120, 0.25)
-    assert gained["set"]["low"] <= plain_low < plain_high < gained["set"]["high"]
+    assert gained["set"]["low"] < plain_low < plain_high <= gained["set"]["high"]
     assert "Rogan and Gladen" in gained["set"]["method"]
     assert gained["details"]["errors"]["sensitivity"] == LABELLED["any"].sensitivity
 
