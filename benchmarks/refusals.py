@@ -102,7 +102,9 @@ def counts(rows: Iterable[Labelled], kind: str) -> tuple[int, int, int]:
     return both, wrong, missed
 
 
-def figures(rows: Sequence[Labelled], kind: str) -> dict[str, float | int | list[float]]:
+def figures(
+    rows: Sequence[Labelled], kind: str
+) -> dict[str, float | int | list[float] | dict[str, int]]:
     both, wrong, missed = counts(rows, kind)
     clusters: dict[str, list[Labelled]] = {}
     for row in rows:

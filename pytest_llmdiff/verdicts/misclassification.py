@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pytest_llmdiff.verdicts.intervals import Bounds, rate_bounds
+from pytest_llmdiff.verdicts.intervals import ERROR, Bounds
 from pytest_llmdiff.verdicts.verdict import Evidence
 
 if TYPE_CHECKING:
@@ -41,6 +41,15 @@ class Labelled:
     def reversed(self) -> Labelled:
         """For the rate at which events ceased."""
         return Labelled(found=self.left, events=self.others, left=self.found, others=self.events)
+
+
+def rate_bounds(n: float, rate: float) -> Bounds:
+    """The exact bounds of a rate among `n` independent members (Clopper & Pearson 1934)."""
+    from scipy.special import betainccinv, betaincinv
+
+    events, others = rate * n, n - rate * n
+    low = float(betaincinv(events, others + 1, ERROR)) if events > 0 else 0.0
+    return low, float(betainccinv(events + 1, others, ERROR)) if others > 0 else 1.0
 
 
 UNKNOWN = "the detector's errors are unknown, so the interval leaves them out"
@@ -98,5 +107,5 @@ def _corrected(estimate: Estimate, labelled: Labelled, differing: float) -> Boun
         rate - true_rate(q, s, c_high),
     )
     # No more can have moved than have replies that differ.
-    most = rate_bounds(estimate.effective, differing)[1]
+    most = rate_bounds(estimate.clusters, differing)[1]
     return min(estimate.low, max(0.0, low)), max(estimate.high, min(1.0, most, high))

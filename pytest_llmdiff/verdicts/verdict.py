@@ -210,7 +210,7 @@ def few(evidence: Evidence, limit: float) -> int:
     from pytest_llmdiff.verdicts.intervals import fewest
 
     needed = fewest(limit)
-    return needed if evidence.estimate.effective < needed else 0
+    return needed if evidence.estimate.clusters < needed else 0
 
 
 def _limits(at_most: float | None, at_least: float | None) -> list[tuple[Bound, float]]:

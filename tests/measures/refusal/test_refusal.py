@@ -11,7 +11,7 @@ import pytest
 
 from pytest_llmdiff import Comparison, Probe, Reply, refusal
 from pytest_llmdiff.measures.refusal.refusal import LABELLED
-from pytest_llmdiff.verdicts.intervals import rate_bounds
+from pytest_llmdiff.verdicts.misclassification import rate_bounds
 from tests.support.projects import Run
 
 ANSWER = "You can ask for a refund within 30 days of delivery."
