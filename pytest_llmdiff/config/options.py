@@ -13,6 +13,11 @@ from pytest_llmdiff.config import parsers
 DEFAULT_EMBEDDER = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 # Options that only say where a run keeps and writes its files. They do not affect its results.
 PLACES = ("store", "record", "json", "html", "markdown", "export")
+MODELS = {
+    "--llm-base": "the model before tuning",
+    "--llm-tuned": "the model after tuning",
+    "--llm-served": "the tuned model as it is served",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,7 +320,7 @@ OPTIONS = (
         default=False,
         parse=parsers.flag,
         allowed="true or false",
-        help="a run without models is a usage error",
+        help="tests that need models fail if none are given",
         is_flag=True,
     ),
     Option(
@@ -337,11 +342,8 @@ GENERATION_PARSERS: Mapping[str, Callable[[Any], Any]] = {
 
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("llmdiff", "llmdiff: compare a base model with its fine-tuned version")
-    group.addoption("--llm-base", metavar="SPEC", default=None, help="the model before tuning")
-    group.addoption("--llm-tuned", metavar="SPEC", default=None, help="the model after tuning")
-    group.addoption(
-        "--llm-served", metavar="SPEC", default=None, help="the tuned model as it is served"
-    )
+    for flag, text in MODELS.items():
+        group.addoption(flag, metavar="SPEC", default=None, help=text)
     for option in OPTIONS:
         shown = "auto" if option.name == "batch_size" else option.default
         # Where there is no default value, the help text says what happens without the option.

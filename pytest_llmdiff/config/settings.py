@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.config.options import OPTIONS, PLACES, Option
+from pytest_llmdiff.config.command_line import in_addopts
+from pytest_llmdiff.config.options import MODELS, OPTIONS, PLACES, Option
 from pytest_llmdiff.errors import ConfigError
 
 WRITTEN = ("accepted", "record", "json", "html", "markdown", "calibrate")
@@ -95,9 +96,14 @@ def read_settings(config: pytest.Config) -> Settings:
         ConfigError: a value is invalid, or only one of the two models is given.
     """
     invocation = Path(config.invocation_params.dir)
-    base, tuned = config.getoption("--llm-base"), config.getoption("--llm-tuned")
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
+    models: dict[str, str | None] = {}
+    for flag in MODELS:
+        name = flag.removeprefix("--llm-")
+        models[name] = config.getoption(flag)
+        sources[name] = _source(config, flag, models[name])
+    base, tuned = models["base"], models["tuned"]
     for option in OPTIONS:
         values[option.name], sources[option.name] = _read(config, option, invocation)
     if values["calibrate"] is not None and base is not None and tuned is None:
@@ -106,13 +112,9 @@ def read_settings(config: pytest.Config) -> Settings:
         given, missing = ("--llm-base", "--llm-tuned") if tuned is None else (
             "--llm-tuned", "--llm-base")  # fmt: skip
         raise ConfigError(f"{given} is given without {missing}; a comparison needs both")
-    served = config.getoption("--llm-served")
+    served = models["served"]
     if served is not None and base is None:
         raise ConfigError("--llm-served is given without --llm-base and --llm-tuned")
-    if base is None and values["required"]:
-        raise ConfigError(
-            "llmdiff_required is set, but no models are given: add --llm-base SPEC --llm-tuned SPEC"
-        )
     if values["plan"] and base is None:
         raise ConfigError("--llmdiff-plan: give --llm-base SPEC --llm-tuned SPEC as for the run")
     if values["samples"] > 1 and values["temperature"] == 0:
@@ -209,14 +211,12 @@ def _require_writable(values: Mapping[str, Any]) -> None:
 
 
 def _read(config: pytest.Config, option: Option, invocation: Path) -> tuple[Any, str]:
+    home = config.inipath.parent if config.inipath else invocation
     given = config.getoption(f"llmdiff_{option.name}")
-    source, folder = "command line", invocation
+    source = _source(config, option.flag, given)
     if given is None:
-        given = config.getini(f"llmdiff_{option.name}")
-        source, folder = "ini", config.inipath.parent if config.inipath else invocation
+        given, source = config.getini(f"llmdiff_{option.name}"), "ini"
     if given is None:
-        # Not pytest's root folder: without an ini file it may be the folder of a model.
-        home = config.inipath.parent if config.inipath else invocation
         path = option.is_path and option.default is not None
         return home / option.default if path else option.default, "default"
     try:
@@ -227,8 +227,13 @@ def _read(config: pytest.Config, option: Option, invocation: Path) -> tuple[Any,
     if option.is_path:
         from pytest_llmdiff.config.packages import given_path
 
-        value = given_path(value, folder, what=option.flag)
+        value = given_path(value, home if source == "ini" else invocation, what=option.flag)
     return value, source
+
+
+def _source(config: pytest.Config, flag: str, given: str | None) -> str:
+    """A value that the ini file's `addopts` give comes from there, wherever pytest was started."""
+    return "ini" if given is not None and in_addopts(config, flag, given) else "command line"
 
 
 def _shown(given: object) -> str:

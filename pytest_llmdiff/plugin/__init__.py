@@ -28,8 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the options that it changes
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    lifecycle.prepare(config)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    return lifecycle.prepare(config)
 
 
 def pytest_configure(config: pytest.Config) -> None:

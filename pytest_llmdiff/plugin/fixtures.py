@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.verdicts.sets import Comparisons
 
 NO_MODELS = "no models: give --llm-base SPEC --llm-tuned SPEC"
+REQUIRED = "llmdiff_required is set, but no models are given: add --llm-base SPEC --llm-tuned SPEC"
 MODEL_FIXTURES = frozenset(
     {"comparison", "comparisons", "llm_base", "llm_tuned", "llm_served", "llm_pair"}
 )
@@ -87,5 +88,7 @@ def _param(request: pytest.FixtureRequest) -> Any:
 def _session(request: pytest.FixtureRequest) -> Session:
     session = request.config.stash[SESSION]
     if session.specs is None:
+        if session.settings.required:
+            pytest.fail(REQUIRED, pytrace=False)
         pytest.skip(NO_MODELS)
     return session

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llmdiff.config.options import OPTIONS
 from pytest_llmdiff.config.settings import only_plans, read_settings, require_apart, runs_tests
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, StoreError
 from pytest_llmdiff.plugin.fixtures import MODEL_FIXTURES
 from pytest_llmdiff.plugin.marker import asks_for_divergence, case_of, is_ours, is_set, probes_of
 from pytest_llmdiff.plugin.session import SESSION, Session
 
+if TYPE_CHECKING:
+    from pytest_llmdiff.config.specs import Spec
+
 CONTROLLER = "llmdiff-controller"
-# The files that only pytest reads. A pyproject.toml, say, need not have any settings for it.
-INI_FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
 
 
 def configure(config: pytest.Config) -> None:
     """Check options and SPECs here, before xdist starts its workers: usage errors still work."""
     try:
         settings = read_settings(config)
-        require_ini_found(config)
         if settings.suite_limits:
             from pytest_llmdiff.suites.limits import check_limits
 
@@ -60,52 +58,35 @@ class SkipCounter:
         self.session.skipped += report.skipped and hasattr(report, "llmdiff")
 
 
-def require_ini_found(config: pytest.Config) -> None:
-    """Refuse to run without the project's configuration.
+def prepare(config: pytest.Config) -> int | None:
+    """Run pytest again where it misread an option, and return the exit code of that run.
 
-    Before pytest knows a plugin's options, it takes the PATH in `--llm-tuned PATH` for a test path,
-    and looks for its configuration from there. With a model outside the project, it would silently
-    ignore every setting. `--llm-tuned=PATH` cannot be misread. The same goes for every option that
-    may name a file.
-
-    Raises:
-        ConfigError: this has happened.
+    A run that only plans stops after collection, in this process alone.
     """
-    here = Path(config.invocation_params.dir)
-    folders = (here, *here.parents)
-    if config.inipath is not None or config.getoption("inifilename"):
-        return
-    words = list(config.invocation_params.args)
-    valued = (option.flag for option in OPTIONS if not option.is_flag)
-    for flag in ("--llm-base", "--llm-tuned", "--llm-served", *valued):
-        if flag not in words[:-1]:
-            continue
-        value = words[words.index(flag) + 1]
-        missed = next((f / n for f in folders for n in INI_FILES if (f / n).is_file()), None)
-        if missed is not None and (here / value).exists():
-            raise ConfigError(
-                f"pytest mistook {value}, the value of {flag}, for a test path outside the project "
-                f"and did not read {missed}; write {flag}={value}"
-            )
+    from pytest_llmdiff.config.command_line import run_again
 
-
-def prepare(config: pytest.Config) -> None:
-    """Make a run that only plans stop after collection. It runs in this process alone."""
+    exit_code = run_again(config)
+    if exit_code is not None:
+        return exit_code
     try:
         if only_plans(config):
             config.option.collectonly = True
     except ConfigError as error:
         raise pytest.UsageError(f"llmdiff: {error}") from error
+    return None
 
 
-def checked_specs(session: Session) -> Any:
+def checked_specs(session: Session) -> tuple[Spec, Spec]:
     from pytest_llmdiff.config.specs import FILE_KINDS, given_tokenizer, parse_spec
     from pytest_llmdiff.engines.spec_checks import check_pair, check_served
     from pytest_llmdiff.scorers.opening import check_scorer
 
     settings = session.settings
-    base = parse_spec(settings.base or "", option="--llm-base", folder=settings.folder)
-    tuned = parse_spec(settings.tuned or "", option="--llm-tuned", folder=settings.folder)
+
+    def parsed(side: str, text: str | None) -> Spec:
+        return parse_spec(text or "", option=f"--llm-{side}", folder=settings.folder_of(side))
+
+    base, tuned = parsed("base", settings.base), parsed("tuned", settings.tuned)
     check_pair(base, tuned, settings)
     if settings.calibrating:
         from pytest_llmdiff.engines.noise import check_noise
@@ -113,7 +94,7 @@ def checked_specs(session: Session) -> Any:
         check_noise(base)
         tuned = base
     if settings.served is not None:
-        session.served = parse_spec(settings.served, option="--llm-served", folder=settings.folder)
+        session.served = parsed("served", settings.served)
         check_served(session.served, base, settings)
     served = None if session.served is None else session.served.path
     require_apart(vars(settings), {"base": base.path, "tuned": tuned.path, "served": served})

@@ -49,17 +49,11 @@ def rerun_options(config: pytest.Config, settings: Settings) -> str:
     specs = {"base": settings.base, "tuned": settings.tuned, "served": settings.served}
     for side, value in specs.items():
         if value is not None:
-            words += _valued(config, f"--llm-{side}", value)
+            words.append(f"--llm-{side}={shlex.quote(value)}")
     for option in OPTIONS:
         given = config.getoption(f"llmdiff_{option.name}")
         if given is None or option.name in ONCE:
             continue
-        words += [option.flag] if option.is_flag else _valued(config, option.flag, str(given))
+        value = "" if option.is_flag else f"={shlex.quote(str(given))}"
+        words.append(f"{option.flag}{value}")
     return " ".join(words)
-
-
-def _valued(config: pytest.Config, flag: str, value: str) -> list[str]:
-    """Two words if the user wrote two, else the form that cannot be misread. `require_ini_found`
-    says when these differ."""
-    apart = flag in config.invocation_params.args
-    return [flag, shlex.quote(value)] if apart else [f"{flag}={shlex.quote(value)}"]

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tiny_models import save_tokenizer
-
 BASE = "--llm-base=scripted:base.json"
 TUNED = "--llm-tuned=scripted:tuned.json"
 ADAPTER = '{"peft_type": "LORA", "base_model_name_or_path": "x"}'
@@ -174,7 +172,6 @@ CASES: list[tuple[list[str], str]] = [
     ([BASE, TUNED, "--llmdiff-html=empty"], "--llmdiff-html: *empty is a folder; give a file"),
     ([BASE, TUNED, "--llmdiff-markdown=empty"], "--llmdiff-markdown: *empty is a folder; give a*"),
     ([BASE, TUNED, "-o", "llmdiff_seed=-1"], "llmdiff_seed in ini: '-1' is not a whole number*"),
-    (["-o", "llmdiff_required=true"], "llmdiff_required is set, but no models are given*"),
 ]
 
 
@@ -189,23 +186,17 @@ def test_usage_error(
     assert not (files / ".llmdiff").exists()
 
 
-def test_a_model_outside_the_project_must_not_hide_its_settings(
-    project: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """pytest reads `--llm-tuned PATH` as a test path before it knows the option."""
-    project.makepyfile("def test_it(llm_pair): pass")
-    outside = tmp_path_factory.mktemp("models") / "tuned"
-    outside.mkdir()
-    save_tokenizer(outside)
-    (outside / "config.json").write_text("{}", encoding="utf-8")
-    (outside / "model.safetensors").write_bytes(b"")
-    result = project.runpytest_inprocess(BASE, "--llm-tuned", str(outside))
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"*did not read *pytest.toml; write --llm-tuned={outside}"])
-    assert project.runpytest_inprocess(BASE, f"--llm-tuned={outside}").ret == 0
-    result = project.runpytest_inprocess(BASE, TUNED, "--llmdiff-embedder", str(outside))
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"*did not read *pytest.toml; write --llmdiff-embedder={outside}"])
+def test_required_models(project: pytest.Pytester, mode: list[str]) -> None:
+    """Only tests that use a model need one: editors and people may list, and run the others."""
+    project.makepyfile("def test_model(llm_pair): pass\ndef test_plain(): pass")
+    required = ("-o", "llmdiff_required=true", *mode)
+    result = project.runpytest_inprocess(*required)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["llmdiff_required is set, but no models are given: add --llm-b*"])
+    assert "Traceback" not in result.stdout.str()
+    assert project.runpytest_inprocess(*required, "-k", "plain").ret == 0
+    for listing in ("--collect-only", "--help", "--markers", "--fixtures", "--setup-plan"):
+        assert project.runpytest_inprocess(*required, listing).ret == 0
 
 
 def test_an_unknown_option_of_a_later_version_is_refused(project: pytest.Pytester) -> None:
