@@ -93,7 +93,8 @@ def read_settings(config: pytest.Config) -> Settings:
     """Settings from command line, then ini, then defaults.
 
     Raises:
-        ConfigError: a value is invalid, or only one of the two models is given.
+        ConfigError: a value is invalid, or the base is given alone. A tuned model alone may name
+            its base (`data.training.models`).
     """
     invocation = Path(config.invocation_params.dir)
     values: dict[str, Any] = {}
@@ -108,14 +109,12 @@ def read_settings(config: pytest.Config) -> Settings:
         values[option.name], sources[option.name] = _read(config, option, invocation)
     if values["calibrate"] is not None and base is not None and tuned is None:
         tuned = base  # calibration compares the base with itself in any case
-    if (base is None) != (tuned is None):
-        given, missing = ("--llm-base", "--llm-tuned") if tuned is None else (
-            "--llm-tuned", "--llm-base")  # fmt: skip
-        raise ConfigError(f"{given} is given without {missing}; a comparison needs both")
+    if base is not None and tuned is None:
+        raise ConfigError("--llm-base is given without --llm-tuned; a comparison needs both")
     served = models["served"]
-    if served is not None and base is None:
+    if served is not None and tuned is None:
         raise ConfigError("--llm-served is given without --llm-base and --llm-tuned")
-    if values["plan"] and base is None:
+    if values["plan"] and tuned is None:
         raise ConfigError("--llmdiff-plan: give --llm-base SPEC --llm-tuned SPEC as for the run")
     if values["samples"] > 1 and values["temperature"] == 0:
         raise ConfigError(
@@ -124,7 +123,7 @@ def read_settings(config: pytest.Config) -> Settings:
         )
     _check_places(values)
     require_apart(values, {})
-    if base is not None and runs_tests(config):
+    if tuned is not None and runs_tests(config):
         _require_writable(values)
     return Settings(
         base=base,

@@ -17,6 +17,7 @@ Kind = Literal["weights", "adapter", "gguf", "replay", "scripted", "python", "se
 Runtime = Literal["transformers", "vllm"]
 
 FILE_KINDS = ("weights", "adapter", "gguf")
+CONFIGS = ("adapter_config.json", "config.json")
 FORMS = (
     "a folder with Hugging Face weights or a PEFT adapter, a .gguf file, package:NAME/PATH, "
     "replay:FILE, scripted:FILE, vllm:LOCATION, http(s)://HOST/v1#MODEL, python:module:object, or "
@@ -44,12 +45,13 @@ class Spec:
     `path` is a folder (weights, adapter) or a file (gguf, replay, scripted). `reference` is the
     `module:object` of a python SPEC, or the model's name on the server at `url`. `repo` and
     `revision` are set for a model on the hub, whose weights are fetched on first use. `runtime` is
-    what runs weights and adapters.
+    what runs weights and adapters. `note` says what the path is where `text` names something else.
     """
 
     text: str
     kind: Kind
     runtime: Runtime = "transformers"
+    note: str = ""
     path: Path | None = None
     reference: str | None = None
     url: str | None = None
@@ -77,6 +79,8 @@ def parse_spec(text: str, *, option: str, folder: Path) -> Spec:
     path = given_path(text, folder, what=option)
     if path.is_dir():
         return _folder(text, path, option)
+    if (path.name in CONFIGS or path.suffix == ".safetensors") and path.is_file():
+        return _folder(text, path.parent, option)
     if path.suffix == ".gguf" and path.is_file():
         return Spec(text=text, kind="gguf", path=path)
     scheme, colon, rest = text.partition(":")
@@ -170,12 +174,32 @@ def _folder(text: str, path: Path, option: str) -> Spec:
     if (path / "config.json").is_file():
         _require_safetensors(path, "*", text, option)
         return Spec(text=text, kind="weights", path=path)
+    if checkpoints := _checkpoints(path):
+        *older, newest = checkpoints
+        beside = f", the newest of {', '.join(f.name for f in checkpoints)}" if older else ""
+        return replace(_folder(text, newest, option), note=f"{newest.name}{beside}")
     held = sorted(file.name for file in path.glob("*.gguf"))
-    hint = f"; name its file: {text.rstrip('/')}/{held[0]}" if held else ""
+    place = text.rstrip("/")
+    hint = f"; name its file: {place}/{held[0]}" if held else ""
+    inner = sorted(file.parent.name for name in CONFIGS for file in path.glob(f"*/{name}"))
+    if inner:
+        one = "one of its folders" if len(inner) > 1 else "its folder"
+        hint = f"; name {one}: {', '.join(f'{place}/{name}' for name in inner)}"
     raise ConfigError(
         f"{option}: the folder {text} has neither adapter_config.json (a PEFT adapter) nor "
         f"config.json (Hugging Face weights){hint}"
     )
+
+
+def _checkpoints(path: Path) -> list[Path]:
+    """The checkpoints that a trainer left in its output folder, oldest first."""
+    found = {
+        int(file.parent.name.partition("-")[2]): file.parent
+        for name in CONFIGS
+        for file in path.glob(f"checkpoint-*/{name}")
+        if file.parent.name.partition("-")[2].isdecimal()
+    }
+    return [found[step] for step in sorted(found)]
 
 
 def _require_safetensors(path: Path, stem: str, text: str, option: str) -> None:

@@ -32,7 +32,14 @@ def configure(config: pytest.Config) -> None:
             from pytest_llmdiff.suites.selection import check_selection
 
             check_selection(config)
+        notes: tuple[str, ...] = ()
+        if settings.tuned is not None:
+            from pytest_llmdiff.data.training.models import named_models
+
+            named = named_models(settings)
+            settings, notes = named.settings, named.notes
         session = Session(config, settings)
+        session.notes += notes
         if settings.base is not None and settings.tuned is not None:
             session.specs = checked_specs(session)
     except LLMDiffError as error:
@@ -87,6 +94,7 @@ def checked_specs(session: Session) -> tuple[Spec, Spec]:
         return parse_spec(text or "", option=f"--llm-{side}", folder=settings.folder_of(side))
 
     base, tuned = parsed("base", settings.base), parsed("tuned", settings.tuned)
+    session.notes += [f"{spec.text} is {spec.note}" for spec in (base, tuned) if spec.note]
     check_pair(base, tuned, settings)
     if settings.calibrating:
         from pytest_llmdiff.engines.noise import check_noise
@@ -111,7 +119,7 @@ def checked_specs(session: Session) -> tuple[Spec, Spec]:
     if {base.kind, tuned.kind} <= set(FILE_KINDS):
         from pytest_llmdiff.engines.files.sources import template_note
 
-        session.note = template_note(base, tuned, settings)
+        session.notes += filter(None, [template_note(base, tuned, settings)])
     return base, tuned
 
 
@@ -134,7 +142,7 @@ def header(session: Session) -> list[str]:
         return []
     from pytest_llmdiff.reports.terminal.summary import header_lines
 
-    return header_lines(session.settings, session.note)
+    return header_lines(session.settings, session.notes)
 
 
 def plan_probes(session: Session, items: Sequence[pytest.Item]) -> None:

@@ -41,7 +41,7 @@ class Session:
         self.rows: dict[str, dict[str, Any]] = {}
         self.skipped = 0
         self.exit_code = 0
-        self.note: str | None = None
+        self.notes: list[str] = []  # more lines of the header
         self.warnings: list[str] = []
         self.closing: list[str] = []  # last lines of the summary: what was written where
         self._divergences_expected = False

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmdiff.config.options import OPTIONS
+from pytest_llmdiff.config.options import MODELS, OPTIONS
 from pytest_llmdiff.config.settings import Settings
 
 # Options for files that a run writes, or for runs without verdicts. A rerun should only judge.
@@ -46,10 +46,12 @@ def _path(path: Path, here: Path) -> str:
 def rerun_options(config: pytest.Config, settings: Settings) -> str:
     """The options that all tests of a run share."""
     words: list[str] = []
-    specs = {"base": settings.base, "tuned": settings.tuned, "served": settings.served}
-    for side, value in specs.items():
+    # As the user gave them: a tuned model may name its base.
+    specs = {flag: config.getoption(flag) for flag in MODELS}
+    specs["--llm-tuned"] = specs["--llm-tuned"] or settings.tuned
+    for flag, value in specs.items():
         if value is not None:
-            words.append(f"--llm-{side}={shlex.quote(value)}")
+            words.append(f"{flag}={shlex.quote(value)}")
     for option in OPTIONS:
         given = config.getoption(f"llmdiff_{option.name}")
         if given is None or option.name in ONCE:

@@ -52,7 +52,7 @@ CASES: list[tuple[list[str], str]] = [
     (["--llm-base=", TUNED], "--llm-base is empty (an unset variable?)*"),
     ([BASE, "--llm-tuned= "], "--llm-tuned is empty*"),
     ([BASE], "--llm-base is given without --llm-tuned*"),
-    ([TUNED], "--llm-tuned is given without --llm-base*"),
+    ([TUNED], "--llm-tuned: scripted:tuned.json does not say which model it was made from*"),
     (["--llm-base=no/such/folder", TUNED], "--llm-base: there is no folder or .gguf file*"),
     (["--llm-base=empty", TUNED], "*neither adapter_config.json (a PEFT adapter) nor config.json*"),
     (["--llm-base=ggufs", TUNED], "*name its file: ggufs/model.gguf"),

@@ -26,10 +26,16 @@ class TrainingConfig:
 
     LLaMA-Factory then uses `cutoff_len` 2048 and `dataset_dir` "data". `enable_thinking` is None
     only if the file says null: the model then learns the thoughts that the data has, and is given
-    an empty one where it has none. `neat_packing` counts as `packing`.
+    an empty one where it has none. `neat_packing` counts as `packing`. `trains`, `model` and
+    `adapters` are `do_train`, `model_name_or_path` and `adapter_name_or_path`.
     """
 
     source: str
+    trains: bool = False
+    model: str | None = None
+    adapters: tuple[str, ...] = ()
+    output_dir: str | None = None
+    export_dir: str | None = None
     template: str | None = None
     default_system: str | None = None
     enable_thinking: bool | None = True
@@ -100,6 +106,11 @@ def _parse_config(file: Path, text: str) -> TrainingConfig:
     packing = settings.flag("packing")
     return TrainingConfig(
         source=str(file),
+        trains=bool(settings.flag("do_train")),
+        model=settings.text("model_name_or_path"),
+        adapters=settings.names("adapter_name_or_path"),
+        output_dir=settings.text("output_dir"),
+        export_dir=settings.text("export_dir"),
         template=settings.text("template"),
         default_system=settings.text("default_system"),
         enable_thinking=settings.flag("enable_thinking", absent=True),

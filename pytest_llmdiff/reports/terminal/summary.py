@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from shutil import get_terminal_size
 from typing import Any
 
@@ -18,7 +18,7 @@ from pytest_llmdiff.reports.terminal.measures import measure_lines
 from pytest_llmdiff.reports.terminal.styles import Line, Piece
 
 
-def header_lines(settings: Settings, note: str | None) -> list[str]:
+def header_lines(settings: Settings, notes: Sequence[str]) -> list[str]:
     """The settings that are not defaults, and where each came from."""
     lines = [f"llmdiff: base {settings.base}, tuned {settings.tuned}"]
     shown = []
@@ -34,9 +34,7 @@ def header_lines(settings: Settings, note: str | None) -> list[str]:
         shown.append(f"{option.name} {shortened(printable(text), 60)} ({source})")
     if shown:
         lines.append("llmdiff: " + ", ".join(shown))
-    if note:
-        lines.append(f"llmdiff: {note}")
-    return lines
+    return lines + [f"llmdiff: {note}" for note in notes]
 
 
 def write_summary(reporter: Any, facts: RunFacts) -> None:
