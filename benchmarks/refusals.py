@@ -29,6 +29,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 # As a script, Python would search only this file's folder.
@@ -102,9 +103,7 @@ def counts(rows: Iterable[Labelled], kind: str) -> tuple[int, int, int]:
     return both, wrong, missed
 
 
-def figures(
-    rows: Sequence[Labelled], kind: str
-) -> dict[str, float | int | list[float] | dict[str, int]]:
+def figures(rows: Sequence[Labelled], kind: str) -> dict[str, Any]:
     both, wrong, missed = counts(rows, kind)
     clusters: dict[str, list[Labelled]] = {}
     for row in rows:
