@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_llmdiff.data.comparison import Comparison, InputsOf, Score
-from pytest_llmdiff.data.text.scripts import undeclared
+from pytest_llmdiff.data.text.language.scripts import undeclared
 
 if TYPE_CHECKING:
     from pytest_llmdiff.generation.comparisons import Comparer

@@ -21,8 +21,8 @@ from pytest_llmdiff.verdicts.baseline import (
     single_noise,
 )
 from pytest_llmdiff.verdicts.baseline_file import write_baseline
-from pytest_llmdiff.verdicts.intervals import MIN_UNITS
-from pytest_llmdiff.verdicts.sides import NO_METHOD
+from pytest_llmdiff.verdicts.bounds.intervals import MIN_UNITS
+from pytest_llmdiff.verdicts.bounds.sides import NO_METHOD
 from pytest_llmdiff.verdicts.verdict import label
 
 # Makes the noise of a measure, given the limit's share of the chance.

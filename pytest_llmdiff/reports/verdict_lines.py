@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_llmdiff.data.text.printing import counted, number, numbers_beside, printable
 from pytest_llmdiff.reports.verdict_cells import INTERVAL, balance_of
-from pytest_llmdiff.verdicts.intervals import TAIL_UNITS
+from pytest_llmdiff.verdicts.bounds.intervals import TAIL_UNITS
 from pytest_llmdiff.verdicts.verdict import Evidence, Verdict
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_llmdiff.config.packages import given_path, installed_version
 from pytest_llmdiff.data.comparison import Score
-from pytest_llmdiff.data.text.identification import rules
+from pytest_llmdiff.data.text.language.identification import rules
 from pytest_llmdiff.errors import ScorerError
 from pytest_llmdiff.scorers import ENGLISH, Scorer
 from pytest_llmdiff.scorers.classifier import Classifier

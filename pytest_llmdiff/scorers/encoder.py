@@ -10,8 +10,8 @@ from typing import Any
 
 from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.data.comparison import Score
-from pytest_llmdiff.data.text.identification import rules, unjudged
-from pytest_llmdiff.data.text.scripts import unreadable
+from pytest_llmdiff.data.text.language.identification import rules, unjudged
+from pytest_llmdiff.data.text.language.scripts import unreadable
 from pytest_llmdiff.data.training.model_card import languages_of, read_card
 from pytest_llmdiff.errors import ScorerError
 from pytest_llmdiff.scorers import Embedding, Scorer

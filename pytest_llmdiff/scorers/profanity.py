@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.data.comparison import Score
-from pytest_llmdiff.data.text.identification import rules, unjudged
+from pytest_llmdiff.data.text.language.identification import rules, unjudged
 from pytest_llmdiff.errors import MissingPackageError
 from pytest_llmdiff.scorers import ENGLISH, Scorer
 from pytest_llmdiff.scorers.registry import Context

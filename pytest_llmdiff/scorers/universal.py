@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.config.packages import installed_version, package_path
-from pytest_llmdiff.data.text.scripts import unreadable
+from pytest_llmdiff.data.text.language.scripts import unreadable
 from pytest_llmdiff.errors import MissingPackageError
 from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.scorers.custom import CustomEmbedder

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 import pytest
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Run
-from pytest_llmdiff.data.text.scripts import undeclared
+from pytest_llmdiff.data.text.language.scripts import undeclared
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.measures.settle import Question, settle
 from pytest_llmdiff.suites.limits import limited
@@ -85,7 +85,7 @@ def skip_without_likelihoods(subject: Subject) -> None:
 def skip_few(comparisons: Comparisons, metric: Metric, can_move: View, limit: str) -> None:
     """Skip the test as not judged if so few members can move (`can_move` is 1) that even none of
     them moving would not show that the limit is kept."""
-    from pytest_llmdiff.verdicts.intervals import fewest  # most suites do not need it
+    from pytest_llmdiff.verdicts.bounds.intervals import fewest  # most suites do not need it
 
     run = run_of(comparisons)
     held = limited(Question(view=can_move), limit, run.settings.suite_limits).at_most

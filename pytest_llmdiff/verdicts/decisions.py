@@ -9,8 +9,8 @@ import math
 from typing import Literal
 
 from pytest_llmdiff.errors import LLMDiffError
+from pytest_llmdiff.verdicts.bounds.intervals import MIN_UNITS, Bounds, symmetric_reach
 from pytest_llmdiff.verdicts.estimates import Estimate
-from pytest_llmdiff.verdicts.intervals import MIN_UNITS, Bounds, symmetric_reach
 
 SetOutcome = Literal["passed", "regressed", "inconclusive"]
 

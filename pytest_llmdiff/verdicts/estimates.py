@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_llmdiff.errors import LLMDiffError
-from pytest_llmdiff.verdicts import bounded_means, intervals
-from pytest_llmdiff.verdicts.changes import MIN_PAIRS, change_bounds
-from pytest_llmdiff.verdicts.clusters import Clusters, Units, units_of
-from pytest_llmdiff.verdicts.intervals import ERROR, Bounds
-from pytest_llmdiff.verdicts.sides import GAFFKE, NO_METHOD, method_of, sides_of
+from pytest_llmdiff.verdicts.bounds import bounded_means, intervals
+from pytest_llmdiff.verdicts.bounds.changes import MIN_PAIRS, change_bounds
+from pytest_llmdiff.verdicts.bounds.clusters import Clusters, Units, units_of
+from pytest_llmdiff.verdicts.bounds.intervals import ERROR, Bounds
+from pytest_llmdiff.verdicts.bounds.sides import GAFFKE, NO_METHOD, method_of, sides_of
 
 if TYPE_CHECKING:
     import numpy as np

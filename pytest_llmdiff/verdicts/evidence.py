@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from pytest_llmdiff.verdicts.bounds.intervals import MIN_UNITS
 from pytest_llmdiff.verdicts.estimates import (
     Estimate,
     change_estimate,
@@ -19,7 +20,6 @@ from pytest_llmdiff.verdicts.estimates import (
     rate_estimate,
 )
 from pytest_llmdiff.verdicts.flips import Flips, flips
-from pytest_llmdiff.verdicts.intervals import MIN_UNITS
 from pytest_llmdiff.verdicts.sets import Sample
 from pytest_llmdiff.verdicts.verdict import Evidence
 

@@ -11,9 +11,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pytest_llmdiff.verdicts.bounds.intervals import ERROR
 from pytest_llmdiff.verdicts.estimates import mean_estimate, rate_estimate
 from pytest_llmdiff.verdicts.evidence import ANYWHERE
-from pytest_llmdiff.verdicts.intervals import ERROR
 from pytest_llmdiff.verdicts.sets import Sample
 from pytest_llmdiff.verdicts.verdict import Verdict
 

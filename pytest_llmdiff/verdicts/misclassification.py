@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pytest_llmdiff.verdicts.intervals import ERROR, Bounds
+from pytest_llmdiff.verdicts.bounds.intervals import ERROR, Bounds
 from pytest_llmdiff.verdicts.verdict import Evidence
 
 if TYPE_CHECKING:

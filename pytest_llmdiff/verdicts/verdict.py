@@ -207,7 +207,7 @@ def few(evidence: Evidence, limit: float) -> int:
     """
     if not evidence.among or not 0 < limit < 1:
         return 0
-    from pytest_llmdiff.verdicts.intervals import fewest
+    from pytest_llmdiff.verdicts.bounds.intervals import fewest
 
     needed = fewest(limit)
     return needed if evidence.estimate.clusters < needed else 0

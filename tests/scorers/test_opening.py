@@ -18,7 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmdiff.data.comparison import Score
-from pytest_llmdiff.data.text.scripts import main_script, script_shares, undeclared, unreadable
+from pytest_llmdiff.data.text.language.scripts import (
+    main_script,
+    script_shares,
+    undeclared,
+    unreadable,
+)
 from pytest_llmdiff.errors import ConfigError, ScorerError
 from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.scoring import Scoring

@@ -26,8 +26,8 @@ from pytest_llmdiff.verdicts.baseline import (
     single_noise,
 )
 from pytest_llmdiff.verdicts.baseline_file import changes, read_baseline, write_baseline
+from pytest_llmdiff.verdicts.bounds.sides import NO_METHOD
 from pytest_llmdiff.verdicts.multiple_testing import chance_of
-from pytest_llmdiff.verdicts.sides import NO_METHOD
 from tests.support.projects import Run
 from tests.support.sets import write
 

@@ -28,8 +28,9 @@ from benchmarks.populations import (
 )
 from benchmarks.verdicts import Cell, plugin, questions, rival, simulate, summary, table
 from pytest_llmdiff.errors import LLMDiffError
-from pytest_llmdiff.verdicts.changes import MIN_PAIRS, change_bounds
-from pytest_llmdiff.verdicts.clusters import units_of
+from pytest_llmdiff.verdicts.bounds.changes import MIN_PAIRS, change_bounds
+from pytest_llmdiff.verdicts.bounds.clusters import units_of
+from pytest_llmdiff.verdicts.bounds.intervals import MIN_UNITS, TAIL_UNITS, level, moments_of
 from pytest_llmdiff.verdicts.decisions import decide, deciding_size, smallest_effect
 from pytest_llmdiff.verdicts.estimates import (
     Estimate,
@@ -37,7 +38,6 @@ from pytest_llmdiff.verdicts.estimates import (
     mean_estimate,
     rate_estimate,
 )
-from pytest_llmdiff.verdicts.intervals import MIN_UNITS, TAIL_UNITS, level, moments_of
 from tests.support import ROOT
 from tests.support.pages import rows
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from pytest_llmdiff.data.text.languages import units
+from pytest_llmdiff.data.text.language.words import units
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.comparison import Reply

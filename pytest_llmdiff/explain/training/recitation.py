@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.prompts import asked, likeness, normalised
-from pytest_llmdiff.data.text.languages import is_function_word, units
+from pytest_llmdiff.data.text.language.words import is_function_word, units
 from pytest_llmdiff.data.training.training import TrainData
 
 # A reply recites an answer from this many words in a row (twice as many characters in Chinese and

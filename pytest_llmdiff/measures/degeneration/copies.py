@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_llmdiff.data.comparison import Reply
 from pytest_llmdiff.data.prompts import likeness, normalised
-from pytest_llmdiff.data.text.languages import units
+from pytest_llmdiff.data.text.language.words import units
 from pytest_llmdiff.measures.degeneration.evidence import SHOWN, Beside, Evidence
 
 if TYPE_CHECKING:

@@ -7,16 +7,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_llmdiff.data.comparison import Reply
-from pytest_llmdiff.data.text.identification import ADDRESS, foreign, language_of, languages_of
-from pytest_llmdiff.data.text.language_names import (
+from pytest_llmdiff.data.text.language.identification import (
+    ADDRESS,
+    foreign,
+    language_of,
+    languages_of,
+)
+from pytest_llmdiff.data.text.language.names import (
     is_about_languages,
     name_of,
     named_in,
     with_neighbours,
 )
-from pytest_llmdiff.data.text.languages import CODE, FUNCTION_WORDS, units
+from pytest_llmdiff.data.text.language.scripts import (
+    SCRIPTS,
+    main_script,
+    may_be_japanese,
+    script_shares,
+)
+from pytest_llmdiff.data.text.language.words import CODE, FUNCTION_WORDS, units
 from pytest_llmdiff.data.text.loops import loop_of
-from pytest_llmdiff.data.text.scripts import SCRIPTS, main_script, may_be_japanese, script_shares
 from pytest_llmdiff.measures.degeneration.evidence import Beside, Evidence
 
 # Runs of another script inside a reply that mix it: so many, or one so long (characters).

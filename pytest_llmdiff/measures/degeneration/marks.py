@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from pytest_llmdiff.data.comparison import Reply
-from pytest_llmdiff.data.text.languages import CODE
+from pytest_llmdiff.data.text.language.words import CODE
 from pytest_llmdiff.data.training.markers import leaked
 from pytest_llmdiff.measures.degeneration.evidence import Beside, Evidence
 

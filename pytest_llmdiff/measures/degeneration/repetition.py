@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pytest_llmdiff.data.comparison import Reply
 from pytest_llmdiff.data.prompts import normalised
 from pytest_llmdiff.data.text.asked_for import Form
-from pytest_llmdiff.data.text.languages import units
+from pytest_llmdiff.data.text.language.words import units
 from pytest_llmdiff.data.text.loops import Kind, Loop, is_structure, loop_of
 from pytest_llmdiff.measures.degeneration.evidence import Beside, Evidence
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytest_llmdiff.data.comparison import Comparison
-from pytest_llmdiff.data.text.languages import units
+from pytest_llmdiff.data.text.language.words import units
 from pytest_llmdiff.data.text.loops import is_structure
 from pytest_llmdiff.measures.degeneration.evidence import Evidence
 from pytest_llmdiff.measures.inputs import base_likelihoods_of

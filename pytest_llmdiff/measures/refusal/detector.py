@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_llmdiff.data.text.scripts import unreadable
+from pytest_llmdiff.data.text.language.scripts import unreadable
 from pytest_llmdiff.measures.refusal.evidence import (
     SHORT,
     Asked,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pytest_llmdiff.data.text.languages import prose
-from pytest_llmdiff.data.text.scripts import main_script
+from pytest_llmdiff.data.text.language.scripts import main_script
+from pytest_llmdiff.data.text.language.words import prose
 from pytest_llmdiff.measures.refusal.chinese import CHINESE, simplified
 from pytest_llmdiff.measures.refusal.chinese_requests import CHINESE_REQUESTS
 from pytest_llmdiff.measures.refusal.cues import Cues, Requests, any_of

@@ -14,9 +14,9 @@ from functools import cache, lru_cache
 from typing import Any
 
 from pytest_llmdiff.config.packages import installed_version
-from pytest_llmdiff.data.text.language_names import NAMES, name_of, plain_code, with_neighbours
-from pytest_llmdiff.data.text.languages import prose
-from pytest_llmdiff.data.text.scripts import unreadable
+from pytest_llmdiff.data.text.language.names import NAMES, name_of, plain_code, with_neighbours
+from pytest_llmdiff.data.text.language.scripts import unreadable
+from pytest_llmdiff.data.text.language.words import prose
 
 # The identifier knows further languages, but takes odd English for some of them.
 IDENTIFIED = (*NAMES, "pcm")  # pcm is Nigerian Pidgin, which is read as English

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from pytest_llmdiff.verdicts.intervals import ERROR, Bounds
+from pytest_llmdiff.verdicts.bounds.intervals import ERROR, Bounds
 
-# From this number of pairs on, tests/verdicts/test_changes.py computes the error rates exactly.
+# From this number on, errors are computed exactly (tests/verdicts/bounds/test_changes.py).
 MIN_PAIRS = 10
 
 

@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from pytest_llmdiff.data.text.language_names import plain_code
+from pytest_llmdiff.data.text.language.names import plain_code
 
 FOREIGN_SHARE = 0.2
 # A Chinese character carries about as much as a word of this many letters, a syllable half that.

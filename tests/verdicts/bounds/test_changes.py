@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pytest_llmdiff.verdicts.changes import change_bounds
+from pytest_llmdiff.verdicts.bounds.changes import change_bounds
 
 
 def tables(n: int) -> tuple[np.ndarray, np.ndarray]:

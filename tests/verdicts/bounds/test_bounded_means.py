@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_llmdiff.verdicts.bounded_means import (
+from pytest_llmdiff.verdicts.bounds.bounded_means import (
     DISTINCT,
     _merged,
     _quantile,

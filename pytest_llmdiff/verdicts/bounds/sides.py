@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_llmdiff.verdicts import bounded_means, intervals
-from pytest_llmdiff.verdicts.intervals import MIN_UNITS, Bounds, Moments
+from pytest_llmdiff.verdicts.bounds import bounded_means, intervals
+from pytest_llmdiff.verdicts.bounds.intervals import MIN_UNITS, Bounds, Moments
 
 if TYPE_CHECKING:
     import numpy as np

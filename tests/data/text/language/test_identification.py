@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmdiff.data.text.identification import (
+from pytest_llmdiff.data.text.language.identification import (
     foreign,
     language_of,
     languages_of,
     sentences,
     unjudged,
 )
-from pytest_llmdiff.data.text.language_names import is_about_languages, name_of, named_in
+from pytest_llmdiff.data.text.language.names import is_about_languages, name_of, named_in
 
 LISTED = Path(__file__).parents[2] / "support" / "data" / "languages.tsv"
 DETOXIFY = ("en", "fr", "es", "it", "pt", "tr", "ru")

@@ -1,0 +1,1 @@
+"""One-sided confidence bounds of means, rates and changes; pure functions of numbers."""
