@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.config.options import OPTIONS
 from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.data.plain_json import plain
 from pytest_llmdiff.errors import hidden
@@ -26,8 +27,11 @@ def report(facts: RunFacts) -> dict[str, Any]:
         "tuned": settings.tuned,
         "resolved": dict(facts.resolved),
         "settings": {
-            name: {"value": plain(getattr(settings, name)), "source": source}
-            for name, source in settings.sources.items()
+            option.name: {
+                "value": plain(getattr(settings, option.name)),
+                "source": settings.sources[option.name],
+            }
+            for option in OPTIONS
         },
         "notes": list(facts.notes),
         "warnings": list(facts.warnings),

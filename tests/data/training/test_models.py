@@ -61,7 +61,7 @@ def test_paths_start_where_the_training_was_started(
     (project.path / "tests").mkdir()
     monkeypatch.chdir(project.path / "tests")
     base = project.path / "models" / "base"
-    assert header(project, "--llm-tuned=../saves/run")[-1] == (
+    assert header(project, "..", "--llm-tuned=../saves/run")[-1] == (
         f"llmdiff: base {base}, from adapter_config.json"
     )
 
