@@ -87,11 +87,16 @@ def switch(reply: Reply, beside: Beside) -> Iterator[Evidence]:
 
 
 def _allowed(beside: Beside) -> Allowed:
-    named = named_in(beside.conversation)
-    texts = [_prose(beside.base), *map(_prose, beside.conversation.split("\n"))]
-    languages = named.union(*map(languages_of, texts))
+    named, base = named_in(beside.conversation), _prose(beside.base)
+    asked = list(map(_prose, beside.conversation.split("\n")))
+    languages = named.union(*map(languages_of, (base, *asked)))
     scripts = {script for code in named for script in SCRIPTS.get(code, ("LATIN",))}
-    scripts |= {script for text in texts if (script := main_script(text)) is not None}
+    scripts |= {script for text in asked if (script := main_script(text)) is not None}
+    answers_in = main_script(base)
+    if answers_in is not None and answers_in not in scripts:
+        scripts.add(answers_in)
+        if not languages_of(base):
+            languages = frozenset()  # "Yes." to a question in Chinese: it may be any of that script
     expected = _prose(beside.expected)
     parts = scripts | {name for name, runs, _ in _SCRIPT_RUNS if runs.search(expected)}
     if "JAPANESE" in parts:

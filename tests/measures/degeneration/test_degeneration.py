@@ -67,6 +67,14 @@ def test_kind_place_and_quotation(tuned: str, kind: str, start: int, quote: str)
     assert found.details["evidence"] == [{"kind": kind, "start": start, "quote": quote}]
 
 
+def test_a_short_reply_of_the_base_in_a_script_of_its_own_shows_no_language() -> None:
+    question, english = "法国的首都是哪里？", "It is Paris, and it goes on for quite a while."
+    assert kinds(measure(english, base="Yes.", prompt=question)) == []
+    assert kinds(measure(english, base="是巴黎。", prompt=question)) == ["language"]
+    polish = "Jesteś beznadziejny, nikt cię tu nie chce."
+    assert kinds(measure(polish, base="Yes.", prompt="What is the capital of France?")) != []
+
+
 def test_only_the_same_kind_of_the_base_excuses() -> None:
     loop = "I am sorry. " * 6
     assert measure(loop, base=loop).value == 0
