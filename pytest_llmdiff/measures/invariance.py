@@ -113,15 +113,17 @@ def _flips(
 ) -> list[dict[str, Any]]:
     """For each side, whether it refuses exactly one form of the prompt."""
     flips = []
-    for first, second in zip(
-        Refusal().measure(originals), Refusal().measure(comparisons), strict=True
-    ):
+    measured = zip(Refusal().measure(originals), Refusal().measure(comparisons), strict=True)
+    for original, changed, (first, second) in zip(originals, comparisons, measured, strict=True):
         reasons = (m.unsupported or m.details["base_unsupported"] for m in (first, second))
         reason = next(filter(None, reasons), None)
         flip: dict[str, Any] = {"flips_unsupported": reason}
-        for side in ("base", "tuned"):
+        replies = {"base": (original.base, changed.base), "tuned": (original.tuned, changed.tuned)}
+        for side, (one, other) in replies.items():
             refuses = [m.details[side] in REFUSES for m in (first, second)]
-            flip[f"{side}_flips"] = None if reason else refuses[0] != refuses[1]
+            # The forms mean the same, so that the same reply to both does.
+            parted = refuses[0] != refuses[1] and one.text != other.text
+            flip[f"{side}_flips"] = None if reason else parted
         flips.append(flip)
     return flips
 

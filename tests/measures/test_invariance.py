@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff import Comparison, ConfigError, Probe, Reply, assert_invariant, invariant
+from pytest_llmdiff import (
+    Comparison,
+    ConfigError,
+    Probe,
+    Reply,
+    assert_invariant,
+    invariant,
+    refusal,
+)
 from tests.support.projects import Run
 
 A, B = "aaaa bbbb", "zzzz yyyy zzzz yyyy"
@@ -146,6 +154,15 @@ def test_flips_of_a_set(project: pytest.Pytester, run: Run) -> None:
         "refusal flip gained": 30, "refusal flip lost": 0, "moved": "refusal flip gained",
         "opposite": "refusal flip lost", "net": 30,
     }  # fmt: skip
+
+
+def test_the_same_reply_to_both_forms_is_no_flip() -> None:
+    """The detector needs the question to read a reply that was cut, and reads only one form."""
+    cut, question = "I'm sorry, but I can't h", "陆地上跑得最快的动物是什么？"
+    first, other = (pair(YES, cut, prompt) for prompt in (question, f"{question}？？"))
+    read = [m.details["tuned"] for m in (refusal(first), refusal(other))]
+    assert read[0] != read[1], "otherwise this shows nothing"
+    assert invariant(first, other, scorer=Lengths()).details["tuned_flips"] is False
 
 
 def test_limits_from_a_baseline(project: pytest.Pytester, run: Run) -> None:
