@@ -67,9 +67,17 @@ def widened(evidence: Evidence, labelled: Labelled | None, differing: float) -> 
     def wider(estimate: Estimate) -> Estimate:
         if math.isnan(estimate.value):
             return estimate
-        low, high = _corrected(estimate, labelled, max(differing, estimate.value))
+        plain = estimate.resized
+
+        def resized(times: float) -> Bounds:
+            bounds = (estimate.low, estimate.high) if plain is None else plain(times)
+            n, share = estimate.clusters * times, max(differing, estimate.value)
+            return _corrected(estimate.value, bounds, n, labelled, share)
+
+        low, high = resized(1.0)
         method = f"{estimate.method}, widened by the detector's errors (Rogan and Gladen)"
-        return replace(estimate, low=low, high=high, method=method)
+        again = None if plain is None else resized
+        return replace(estimate, low=low, high=high, method=method, resized=again)
 
     errors = {"sensitivity": labelled.sensitivity, "specificity": labelled.specificity}
     evidence = replace(evidence, details={**evidence.details, "errors": errors})
@@ -80,13 +88,13 @@ def widened(evidence: Evidence, labelled: Labelled | None, differing: float) -> 
     return replace(evidence, estimate=found, highest=highest, lowest=lowest)
 
 
-def _corrected(estimate: Estimate, labelled: Labelled, differing: float) -> Bounds:
-    """The bounds of the true rate, no narrower than those of the counted one.
+def _corrected(q: float, bounds: Bounds, n: float, labelled: Labelled, differing: float) -> Bounds:
+    """The bounds of the true rate, no narrower than those of the rate `q` counted in `n` questions.
 
     The distances that the three sources of error allow are added by their squares (Zou and Donner
     2008), each at its own one-sided 95 % bound.
     """
-    q, s, c = estimate.value, labelled.sensitivity, labelled.specificity
+    s, c = labelled.sensitivity, labelled.specificity
     if s + c <= 1:  # no better than chance
         return 0.0, 1.0
 
@@ -97,15 +105,15 @@ def _corrected(estimate: Estimate, labelled: Labelled, differing: float) -> Boun
     c_low, c_high = rate_bounds(labelled.others, c)
     rate = true_rate(q, s, c)
     low = rate - math.hypot(
-        rate - true_rate(estimate.low, s, c),
+        rate - true_rate(bounds[0], s, c),
         rate - true_rate(q, s_high, c),
         rate - true_rate(q, s, c_low),
     )
     high = rate + math.hypot(
-        rate - true_rate(estimate.high, s, c),
+        rate - true_rate(bounds[1], s, c),
         rate - true_rate(q, s_low, c),
         rate - true_rate(q, s, c_high),
     )
     # No more can have moved than have replies that differ.
-    most = rate_bounds(estimate.clusters, differing)[1]
-    return min(estimate.low, max(0.0, low)), max(estimate.high, min(1.0, most, high))
+    most = rate_bounds(n, differing)[1]
+    return min(bounds[0], max(0.0, low)), max(bounds[1], min(1.0, most, high))

@@ -6,11 +6,13 @@ import random
 
 import pytest
 
+from pytest_llmdiff.verdicts.decisions import deciding_size
 from pytest_llmdiff.verdicts.estimates import rate_estimate
 from pytest_llmdiff.verdicts.misclassification import UNKNOWN, Labelled, widened
 from pytest_llmdiff.verdicts.verdict import Evidence
 
 KNOWN = Labelled(found=900, events=1000, left=950, others=1000)
+BLIND = Labelled(found=600, events=1000, left=1000, others=1000)
 
 
 def evidence(events: int, n: int) -> Evidence:
@@ -32,10 +34,23 @@ def test_bounds_are_only_widened(events: int, differing: float) -> None:
     assert plain.high <= found.high <= 1
 
 
+def test_a_larger_set_is_widened_as_well() -> None:
+    """About how many probes would decide allows for the detector's errors."""
+    found = widened(evidence(10, 100), BLIND, 1.0).estimate
+    assert found.resized is not None
+    assert found.resized(1.0) == (found.low, found.high)
+    low, high = found.resized(4.0)
+    assert found.low < low < high < found.high
+    needed = deciding_size(found, at_most=0.2)
+    assert needed is not None
+    assert needed > 100 == deciding_size(evidence(10, 100).estimate, at_most=0.2)
+    # However many there are, the detector's own errors remain.
+    assert deciding_size(found, at_most=0.16) is None
+
+
 def test_missed_events_raise_the_upper_bound_and_false_ones_lower_the_lower() -> None:
     plain = evidence(40, 100).estimate
-    blind = Labelled(found=600, events=1000, left=1000, others=1000)
-    assert widened(evidence(40, 100), blind, 1.0).estimate.high > plain.high + 0.15
+    assert widened(evidence(40, 100), BLIND, 1.0).estimate.high > plain.high + 0.15
     hasty = Labelled(found=1000, events=1000, left=700, others=1000)
     assert widened(evidence(40, 100), hasty, 1.0).estimate.low < plain.low - 0.15
 
