@@ -144,9 +144,11 @@ def _of_set(
     if found["unsupported"]:
         return measure, f"the scorer could not judge {found['unsupported']} of its probes"
     if low is None or high is None or few or found["not_finite"]:
+        enough = found["clusters"] >= MIN_UNITS
+        why = found["method"] if enough else f"it takes {MIN_UNITS} questions"
         return measure, (
             f"a set of {found['judged']} judged probes ({found['clusters']} questions) is too "
-            f"small for a bound: {found['method']}"
+            f"small for a limit: {why}"
         )
     return measure, partial(
         set_noise,

@@ -193,7 +193,7 @@ def test_too_little_noise_is_told_with_what_it_takes(project: pytest.Pytester, r
     result.stdout.fnmatch_lines_random(
         [
             "  no limit for semantic drift of test_suite.py::test_set: a set of 2 judged probes "
-            "(2 questions) is too small for a bound: no method for fewer than * units",
+            "(2 questions) is too small for a limit: it takes 5 questions",
             "  semantic drift of test_suite.py::test_one: how often an unchanged model breaks "
             "limit 0.001 is unknown; its calibration has 2 questions, and needs at least 10",
         ]
