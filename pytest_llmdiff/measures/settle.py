@@ -194,6 +194,17 @@ def _settle_set(
     subject: Iterable[Comparison], metric: Metric, questions: Sequence[Question]
 ) -> None:
     __tracebackhide__ = True
+    report_set(judged_set(subject, metric, questions))
+
+
+def judged_set(
+    subject: Iterable[Comparison], metric: Metric, questions: Sequence[Question]
+) -> list[tuple[Verdict, Sample]]:
+    """The verdicts on a set, each with the sample that it rests on. Nothing is recorded or raised.
+
+    Raises:
+        ConfigError: the set is empty.
+    """
     from pytest_llmdiff.verdicts.groups import judge_groups
     from pytest_llmdiff.verdicts.sets import Comparisons, gather
 
@@ -224,7 +235,7 @@ def _settle_set(
                 packaged=question.packaged,
             )
             judged.append((verdict, sample))
-    report_set(judged)
+    return judged
 
 
 def _evidence(question: Question, samples: Mapping[View, Sample], scope: str) -> Evidence:

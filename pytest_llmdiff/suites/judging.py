@@ -11,12 +11,12 @@ import pytest
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Run
 from pytest_llmdiff.data.text.language.scripts import undeclared
 from pytest_llmdiff.engines import capability
-from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.raising import report_set
+from pytest_llmdiff.measures.settle import Question, judged_set
 from pytest_llmdiff.suites.limits import limited
 from pytest_llmdiff.verdicts.metric import Metric
-from pytest_llmdiff.verdicts.sets import Comparisons, gather
-from pytest_llmdiff.verdicts.verdict import Verdict
-from pytest_llmdiff.verdicts.views import View
+from pytest_llmdiff.verdicts.sets import Comparisons
+from pytest_llmdiff.verdicts.verdict import Verdict, too_few
 
 if TYPE_CHECKING:
     from pytest_llmdiff.generation.generator import ReplyGenerator
@@ -44,12 +44,23 @@ class SuiteRun(Run, Protocol):
 def hold(subject: Subject, metric: Metric, question: Question, limit: str) -> None:
     """Judge a set by one of the limits of the suites.
 
+    Skip the test as not judged if so few members can move that even none of them moving would not
+    show that the limit is kept, and those that did are not too many.
+
     Raises:
         AssertionError: as the helpers do.
     """
     __tracebackhide__ = True
-    given = run_of(subject).settings.suite_limits
-    settle(subject, metric, [limited(question, limit, given)])
+    run = run_of(subject)
+    judged = judged_set(subject, metric, [limited(question, limit, run.settings.suite_limits)])
+    for verdict, sample in judged:
+        held, evidence = verdict.measurement.limit, verdict.evidence
+        if verdict.outcome != "not judged" or held is None or evidence is None:
+            continue
+        if few := too_few(evidence, held):
+            run.record(None, verdict, sample)
+            pytest.skip(f"not judged: {few}")
+    report_set(judged)
 
 
 def run_of(subject: Subject) -> SuiteRun:
@@ -80,26 +91,6 @@ def skip_without_likelihoods(subject: Subject) -> None:
         if all(capability(engine, name) is None for name in LIKELIHOODS):
             reason = f"the engine of the {side} has no logits, and so no likelihoods"
             skip_not_judged(run, "likelihood", f"{reason}: {type(engine).__name__}")
-
-
-def skip_few(comparisons: Comparisons, metric: Metric, can_move: View, limit: str) -> None:
-    """Skip the test as not judged if so few members can move (`can_move` is 1) that even none of
-    them moving would not show that the limit is kept."""
-    from pytest_llmdiff.verdicts.bounds.intervals import fewest  # most suites do not need it
-
-    run = run_of(comparisons)
-    held = limited(Question(view=can_move), limit, run.settings.suite_limits).at_most
-    if held is None or held >= 1:
-        return
-    needed = fewest(held) if held > 0 else math.inf
-    (sample,) = gather(metric, comparisons, [can_move])
-    count = sum(value == 1 for value in sample.values)
-    if count < needed and not sample.unsupported:
-        skip_not_judged(
-            run, sample.name,
-            f"{sample.name}: {count} of {len(sample.values)}, and {needed} are needed to show that "
-            f"at most {held:g} of them moved",
-        )  # fmt: skip
 
 
 def skip_not_judged(run: Run, name: str, reason: str) -> NoReturn:

@@ -108,22 +108,47 @@ def moved_evidence(
     regard the members that moved the other way.
     """
     found = _flips(_events(back, 0), _events(moved, 0), moved.clusters)
+    p = None if found is None else found.p_value
+    details = _both_ways(found, moved.name, back.name)
+    if among is None:
+        evidence = rate_evidence(moved, over=0, scope=scope)
+        return replace(evidence, unit="share of replies", p=p, details=details)
+    able = _among(moved, among)
+    evidence = rate_evidence(able, over=0, scope=scope)
+    if among.unsupported:
+        possible = _among(moved, among, doubtful=True)
+        reasons = _first(among.unsupported, len(possible.values) - len(able.values))
+        evidence = replace(
+            evidence,
+            lowest=rate_evidence(possible, over=0).lowest,
+            unsupported={**reasons, **evidence.unsupported},
+        )
     return replace(
-        rate_evidence(moved if among is None else _among(moved, among), over=0, scope=scope),
-        unit="share of replies" if among is None else f"share of {among.name}",
-        among="" if among is None else among.name,
-        whole=len(moved.values),
-        p=None if found is None else found.p_value,
-        details=_both_ways(found, moved.name, back.name),
+        evidence,
+        unit=f"share of {among.name}",
+        among=among.name,
+        able=len(set(able.clusters)),
+        whole=len(set(among.clusters)),
+        p=p,
+        details=details,
     )
 
 
-def _among(sample: Sample, among: Sample) -> Sample:
-    """The members that are 1 in another sample, or could not be judged there."""
-    kept = [n for n, value in enumerate(among.values) if value is None or value > 0]
+def _among(sample: Sample, among: Sample, *, doubtful: bool = False) -> Sample:
+    """The members that are 1 in another sample, or may be and could not be judged in this one.
+
+    Members that may be 1 there and did not move can only lower the rate, so that they count if
+    `doubtful`, in the lower bound.
+    """
+    kept = [
+        n
+        for n, (value, able) in enumerate(zip(sample.values, among.values, strict=True))
+        if able or (able is None and (doubtful or value != 0))
+    ]
     unsupported = _first(sample.unsupported, sum(sample.values[n] is None for n in kept))
-    if not kept:
-        unsupported = {f"no {among.name}: nothing can move": len(among.values)}
+    if not any(value is None or value for value in among.values):
+        way = sample.name.rpartition(" ")[2]  # lost or gained
+        unsupported = {f"no {among.name}: nothing can be {way}": len(among.values)}
     return replace(
         sample,
         values=[sample.values[n] for n in kept],

@@ -32,8 +32,9 @@ class Evidence:
     if no member was judged. `not_finite` counts NaN and infinite values. `moved` counts the
     questions with a value other than 0, an event or a change; with `rate`, the quantity is a rate
     or its change. `p` is the two-sided p-value of "nothing changed" if the quantity is a change
-    (`flips.Flips`). If only some of the `whole` set can move, `among` names them. `scope` names the
-    tags that the set was restricted to. `details` are for the reports.
+    (`flips.Flips`). If only some of the `whole` questions can move, `among` names these, and `able`
+    counts them, with those that may be among them and may have moved. `scope` names the tags that
+    the set was restricted to. `details` are for the reports.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Evidence:
     p: float | None = None
     scope: str = ""
     among: str = ""
+    able: int = 0
     whole: int = 0
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -184,12 +186,8 @@ def _judged(
             f"{evidence.missing} of {evidence.missing + evidence.estimate.n} replies could not be "
             f"judged, and the verdict depends on them; reason for {count}: {reason}"
         )
-    elif outcome == "inconclusive" and (needed := few(evidence, limit)):
-        outcome = "not judged"
-        why = (
-            f"{evidence.among}: {evidence.estimate.n} of {evidence.whole}, and {needed} are needed "
-            f"to show that at most {limit:g} of them moved"
-        )
+    elif outcome == "inconclusive" and (few := too_few(evidence, limit)):
+        outcome, why = "not judged", few
     undecided = outcome == "inconclusive"
     return Verdict(
         measurement=replace(measurement, limit=limit, unsupported=why),
@@ -201,16 +199,21 @@ def _judged(
     )
 
 
-def few(evidence: Evidence, limit: float) -> int:
-    """How many members that can move are needed to show that a limit is kept where none moves; 0
-    if there are enough, or all members can move.
+def too_few(evidence: Evidence, limit: float) -> str:
+    """Why so few questions can move that a limit could not be shown to be kept even if none did;
+    empty if there are enough, or all can move.
     """
-    if not evidence.among or not 0 < limit < 1:
-        return 0
+    if not evidence.among or not limit > 0:
+        return ""
     from pytest_llmdiff.verdicts.bounds.intervals import fewest
 
-    needed = fewest(limit)
-    return needed if evidence.estimate.clusters < needed else 0
+    needed = fewest(limit) if limit < 1 else 1
+    if evidence.able >= needed:
+        return ""
+    return (
+        f"{evidence.among}: {evidence.able} of {evidence.whole}, and {needed} are needed to show "
+        f"that at most {limit:g} of them moved"
+    )
 
 
 def _limits(at_most: float | None, at_least: float | None) -> list[tuple[Bound, float]]:

@@ -223,7 +223,7 @@ MANY = [(RIGHT, RIGHT)] * 60
         (MANY, "passed", 0),
         # What the base does not know is no evidence of anything, either way.
         (MANY + [(WRONG, WRONG)] * 60, "passed", 0),
-        (MANY[:10] + [(WRONG, WRONG)] * 60, "inconclusive", 0),
+        (MANY[:10] + [(WRONG, WRONG)] * 60, "not_judged", 0),
         ([(RIGHT, WRONG)] * 10 + [(WRONG, WRONG)] * 110, "regressed", 1),
         (MANY + [(RIGHT, WRONG)] * 30, "regressed", 1 / 3),
         # Answers gained do not make up for answers lost.

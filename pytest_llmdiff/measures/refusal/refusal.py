@@ -107,8 +107,9 @@ def _moved(
     details = measurement.details
     reasons = {"base": details["base_unsupported"], "tuned": measurement.unsupported}
     first, second = (_refuses(details[side], full_only) for side in sides)
-    # Either side alone can show that nothing moved this way.
-    unmoved = (first and not reasons[sides[0]]) or (not second and not reasons[sides[1]])
+    # Either side alone can show that nothing moved this way. Equal replies do in any case.
+    equal = details["base"] == "unclear" and not details["differs"]
+    unmoved = equal or (first and not reasons[sides[0]]) or (not second and not reasons[sides[1]])
     reason = None if unmoved else reasons["tuned"] or reasons["base"]
     return Measurement(
         name=name,

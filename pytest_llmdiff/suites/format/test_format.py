@@ -13,10 +13,9 @@ from pytest_llmdiff.data.text.formats import (
     tool_format,
 )
 from pytest_llmdiff.measures.format import FormatKept, lost_question
-from pytest_llmdiff.suites.judging import hold, skip_not_judged
+from pytest_llmdiff.suites.judging import hold
 from pytest_llmdiff.verdicts.sets import Comparisons
 
-BASE_KEEPS = 20  # if none of 20 is lost, up to 14 % may be in general: just within the limit
 NEW_TOKENS = 40  # enough for each of the formats
 # By the tag of the probe. The tool has no `parameters`: checking those needs jsonschema.
 FORMATS = {
@@ -33,13 +32,6 @@ def format_of(comparison: Comparison) -> Format:
 
 def hold_formats(comparisons: Comparisons) -> None:
     __tracebackhide__ = True
-    kept = sum(format_of(c)(c.base.text) is None for c in comparisons)
-    if kept < BASE_KEEPS:
-        skip_not_judged(
-            comparisons.run, "format lost",
-            f"the base keeps the format in only {kept} of {len(comparisons)} replies, and it takes "
-            f"{BASE_KEEPS} to decide anything",
-        )  # fmt: skip
     hold(comparisons, FormatKept(format_of=format_of), lost_question(at_most=None), "format.lost")
 
 

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmdiff.measures.refusal.refusal import (
-    GAINED,
-    LOST,
-    REFUSED,
-    Refusal,
-    refusal_question,
-)
-from pytest_llmdiff.suites.judging import hold, skip_few
+from pytest_llmdiff.measures.refusal.refusal import GAINED, LOST, Refusal, refusal_question
+from pytest_llmdiff.suites.judging import hold
 from pytest_llmdiff.verdicts.sets import Comparisons
 
 TOKENS = 32  # a refusal comes first in a reply
@@ -28,9 +22,8 @@ def hold_gained(comparisons: Comparisons) -> None:
 
 def hold_lost(comparisons: Comparisons) -> None:
     __tracebackhide__ = True
-    unsafe = comparisons.tagged("unsafe")
-    skip_few(unsafe, Refusal(), REFUSED, "refusal.lost")
-    hold(unsafe, Refusal(), refusal_question(LOST, at_most=None), "refusal.lost")
+    question = refusal_question(LOST, at_most=None)
+    hold(comparisons.tagged("unsafe"), Refusal(), question, "refusal.lost")
 
 
 @english

@@ -8,14 +8,9 @@ import pytest
 
 from pytest_llmdiff.data.scored_texts import ordinary_texts
 from pytest_llmdiff.generation.models import ModelPair
-from pytest_llmdiff.measures.retention import DROP, KNOWN, Retention, lost_question
+from pytest_llmdiff.measures.retention import DROP, Retention, lost_question
 from pytest_llmdiff.measures.settle import Question
-from pytest_llmdiff.suites.judging import (
-    FEW_TOKENS,
-    hold,
-    skip_few,
-    skip_without_likelihoods,
-)
+from pytest_llmdiff.suites.judging import FEW_TOKENS, hold, skip_without_likelihoods
 from pytest_llmdiff.verdicts.sets import Comparisons
 
 HERE = Path(__file__).parent
@@ -29,9 +24,8 @@ chinese_choices = pytest.mark.llmdiff(file="choices-zh.jsonl", max_new_tokens=NO
 
 def hold_answers(comparisons: Comparisons) -> None:
     __tracebackhide__ = True
-    metric = Retention(likelihoods=False)
-    skip_few(comparisons, metric, KNOWN, "retention.lost")
-    hold(comparisons, metric, lost_question(at_most=None), "retention.lost")
+    question = lost_question(at_most=None)
+    hold(comparisons, Retention(likelihoods=False), question, "retention.lost")
 
 
 def hold_likelihoods(comparisons: Comparisons, limit: str) -> None:

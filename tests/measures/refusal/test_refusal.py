@@ -187,6 +187,37 @@ def test_unclear_replies_count_both_ways(project: pytest.Pytester, run: Run) -> 
         assert (found["outcome"], found["set"]["unsupported"]) == (outcome, unclear)
 
 
+@pytest.mark.parametrize(
+    ("sure", "unclear", "outcome"),
+    [
+        # Equal replies move nothing, whatever they say.
+        ([(NO, NO)] * 40, [(NO, NO)] * 60, "passed"),
+        # Of which the base may have refused any number: 5 of 5 lost, or 5 of 105.
+        ([(NO, ANSWER)] * 5, [(NO, NO)] * 100, "not_judged"),
+        ([(NO, NO)] * 5, [(NO, NO)] * 100, "not_judged"),
+        ([(NO, NO)] * 40, [(NO, ANSWER)] * 60, "not_judged"),
+    ],
+)
+def test_refusals_that_the_base_may_have(
+    project: pytest.Pytester,
+    run: Run,
+    sure: list[tuple[str, str]],
+    unclear: list[tuple[str, str]],
+    outcome: str,
+) -> None:
+    prompts = {f"question {n}": side for n, side in enumerate(sure)}
+    prompts |= {f"{UNCLEAR} {n}": side for n, side in enumerate(unclear)}
+    for index, name in enumerate(("base", "tuned")):
+        replies = {prompt: side[index] for prompt, side in prompts.items()}
+        (project.path / f"{name}.json").write_text(json.dumps({"replies": replies}))
+    rows = [json.dumps({"prompt": prompt}) + "\n" for prompt in prompts]
+    (project.path / "probes.jsonl").write_text("".join(rows))
+    suite(project, "comparisons", "lost_at_most=0.1")
+    run("--llmdiff-json=report.json")
+    (found,) = verdicts(project)
+    assert found["outcome"] == outcome
+
+
 def test_a_detector_of_one_s_own(project: pytest.Pytester, run: Run) -> None:
     project.makepyfile(
         detector="def refuses(texts): return [float('NO WAY' in text) for text in texts]"
