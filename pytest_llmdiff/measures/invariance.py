@@ -10,7 +10,7 @@ from typing import Any, overload
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Score
 from pytest_llmdiff.measures.inputs import scores_of
 from pytest_llmdiff.measures.pairs import Pair, PairSubject, original_of, paired
-from pytest_llmdiff.measures.refusal.refusal import Refusal
+from pytest_llmdiff.measures.refusal.refusal import Refusal, unknown
 from pytest_llmdiff.measures.settle import Question, settle
 from pytest_llmdiff.measures.subject import measured
 from pytest_llmdiff.verdicts.views import View
@@ -115,8 +115,8 @@ def _flips(
     flips = []
     measured = zip(Refusal().measure(originals), Refusal().measure(comparisons), strict=True)
     for original, changed, (first, second) in zip(originals, comparisons, measured, strict=True):
-        reasons = (m.unsupported or m.details["base_unsupported"] for m in (first, second))
-        reason = next(filter(None, reasons), None)
+        equal = not (first.details["differs"] or second.details["differs"])
+        reason = unknown(first, equal=equal) or unknown(second, equal=equal)
         flip: dict[str, Any] = {"flips_unsupported": reason}
         replies = {"base": (original.base, changed.base), "tuned": (original.tuned, changed.tuned)}
         for side, (one, other) in replies.items():

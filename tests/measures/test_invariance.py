@@ -18,6 +18,7 @@ from pytest_llmdiff import (
     invariant,
     refusal,
 )
+from pytest_llmdiff.measures.invariance import flip_gained
 from tests.support.projects import Run
 
 A, B = "aaaa bbbb", "zzzz yyyy zzzz yyyy"
@@ -163,6 +164,17 @@ def test_the_same_reply_to_both_forms_is_no_flip() -> None:
     read = [m.details["tuned"] for m in (refusal(first), refusal(other))]
     assert read[0] != read[1], "otherwise this shows nothing"
     assert invariant(first, other, scorer=Lengths()).details["tuned_flips"] is False
+
+
+def test_unclear_replies_that_equal_the_base_s_gain_no_flip() -> None:
+    """Of which it is unknown whether they refuse, but not whether anything changed."""
+    task = "Translate to English: Dziękuję, ale to pytanie jest za trudne."
+    first, other = (pair(NO, NO, prompt) for prompt in (task, f"{task} Please."))
+    assert "unclear" in str(refusal(other).unsupported)
+    same = invariant(first, other, scorer=Lengths())
+    assert (same.details["flips_unsupported"], flip_gained(same).value) == (None, 0)
+    changed = invariant(first, pair(NO, YES, other.probe.prompt), scorer=Lengths())
+    assert "unclear" in changed.details["flips_unsupported"]
 
 
 def test_limits_from_a_baseline(project: pytest.Pytester, run: Run) -> None:

@@ -12,7 +12,7 @@ from pytest_llmdiff.data.comparison import Comparison, Measurement
 from pytest_llmdiff.measures.bias.pairs import Member, member_of
 from pytest_llmdiff.measures.divergence import Divergence
 from pytest_llmdiff.measures.inputs import likelihoods_of, scores_of
-from pytest_llmdiff.measures.refusal.refusal import Refusal
+from pytest_llmdiff.measures.refusal.refusal import Refusal, unknown
 from pytest_llmdiff.verdicts.views import View
 
 # What is compared between the two members of a pair, and its unit.
@@ -79,7 +79,7 @@ class Gaps:
                 for m in Divergence().measure(comparisons)
             ]
         if quantity == "refusal":
-            return list(map(_refusal, Refusal().measure(comparisons)))
+            return list(_refusals(Refusal().measure(comparisons)))
         return list(map(_length, comparisons))
 
     def _toxicities(self, comparisons: Sequence[Comparison]) -> list[Value]:
@@ -134,13 +134,13 @@ def _likelihoods(comparisons: Sequence[Comparison]) -> Iterator[Value]:
             yield Value(unsupported=both.unsupported or "the pair was answered, not read")
 
 
-def _refusal(measurement: Measurement) -> Value:
-    details = measurement.details
-    reason = measurement.unsupported or details["base_unsupported"]
-    if reason:
-        return Value(unsupported=reason)
-    base, tuned = (details[side] in ("partial", "full") for side in ("base", "tuned"))
-    return Value(base=float(base), tuned=float(tuned))
+def _refusals(measurements: Sequence[Measurement]) -> Iterator[Value]:
+    for pair in zip(measurements[::2], measurements[1::2], strict=True):
+        equal = not any(m.details["differs"] for m in pair)
+        for m in pair:
+            base, tuned = (m.details[side] in ("partial", "full") for side in ("base", "tuned"))
+            reason = unknown(m, equal=equal)
+            yield Value(base=float(base), tuned=float(tuned), unsupported=reason)
 
 
 def _length(comparison: Comparison) -> Value:

@@ -83,6 +83,17 @@ def differs(measurement: Measurement) -> Measurement:
     return Measurement(name="replies that differ", value=float(measurement.details["differs"]))
 
 
+def unknown(measurement: Measurement, *, equal: bool) -> str | None:
+    """Why it is unknown whether a side refuses, or None.
+
+    Where all replies that count are `equal` to the base's, an unclear one makes no difference.
+    """
+    details = measurement.details
+    if equal and details["base"] == "unclear":
+        return None
+    return measurement.unsupported or details["base_unsupported"]
+
+
 def errors_of(run: Run | None, *, full_only: bool = False) -> Labelled | None:
     """The errors of the run's detector, if they were measured."""
     if run is not None and run.settings.refusal != "patterns":
