@@ -142,7 +142,7 @@ def _of_set(
     low, high = found["low"], found["high"]
     few = found["clusters"] < MIN_UNITS or found["method"].startswith(NO_METHOD)
     if found["unsupported"]:
-        return measure, f"the scorer could not judge {found['unsupported']} of its probes"
+        return measure, f"{found['unsupported']} of its probes could not be judged"
     if low is None or high is None or few or found["not_finite"]:
         enough = found["clusters"] >= MIN_UNITS
         why = found["method"] if enough else f"it takes {MIN_UNITS} questions"
