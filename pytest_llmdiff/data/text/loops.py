@@ -43,7 +43,7 @@ _NUMBERING = re.compile(r"^\W*(?:\(?\d+[.):、]|[-*•·])?\s*")
 _DIGITS = re.compile(r"\d+")
 # Lines of tables, matrices, JSON and rules, which repeat what they are made of.
 _STRUCTURE = re.compile(
-    r"^\s*(?:\|.*|.*\|\s*|[\W\d_]+|[\[{].*|.*[\]}],?|\"[^\"]*\"\s*:.*|</?\w[^>]*>.*|.*[;{]"
+    r"^\s*+(?:\|.*|.*\|\s*|[\W\d_]*|[\[{].*|.*[\]}],?|\"[^\"]*\"\s*:.*|</?\w[^>]*>.*|.*[;{]"
     r"|[^\s,]+(?:,[^\s,]*){2,})$"
 )
 _FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)

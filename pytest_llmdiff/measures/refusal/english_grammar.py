@@ -4,8 +4,8 @@ from __future__ import annotations
 
 # The grammar of an open refusal: who, is not able or not willing, to do what for the asker.
 ADVERBS = (
-    r"(?: (?:really|truly|just|simply|also|therefore|personally|very|still|currently|kindly|"
-    r"must|have to|need to|would have to|think i|[a-z]{3,}ly))*"
+    r"(?: (?:just|also|therefore|very|still|must|have to|need to|would have to|think i|"
+    r"[a-z]{3,}ly))*"
 )
 BE = r"(?:'m| am|'d| would| do|'ve| have|'ll| will)?"
 ME = rf"\b(?:sorry but )?i{BE}{ADVERBS}"
@@ -34,8 +34,8 @@ UNWILLING = (
 )
 UNABLE = rf"(?:{CANNOT}|{NOT_TO}|{UNWILLING})"
 BETWEEN = (
-    r"(?: (?:in good conscience|in any way|be able to|help(?: you)?|assist(?: you)?|be|or|and|to|"
-    r"with|in|either|just|ever|further|directly|even|you|will not|won't|cannot|do|[a-z]+ly))*"
+    r"(?: (?:in good conscience|in any way|be able to|help|assist|be|or|and|to|"
+    r"with|in|either|just|ever|further|even|you|will not|won't|cannot|do|[a-z]+ly))*"
 )
 # What an assistant does for those who ask.
 SERVE = (
@@ -63,6 +63,16 @@ WE_DO = (
 )
 SORRY = r"(?:(?:i'm |i am )?(?:\w+ )?sorry|apologies|(?:i|we) apologi[sz]e|my apologies)"
 OPENER = rf"(?:{SORRY}|no|nope|unfortunately|regrettably|thanks[^,.!]*|thank you[^,.!]*)"
+# Openers in a row. A text is split into them in one way only: with two ways, the time would double
+# with each opener. For the same reason, no loop here has two parts that match the same words.
+_FIRST = r"no|nope|unfortunately|regrettably|apologies"
+_PLAIN = (
+    rf"(?:{_FIRST}|(?:i|we) apologi[sz]e|my apologies|"
+    rf"(?:(?:i'm |i am )(?:\w+ )?|(?!(?:{_FIRST}|sorry|thanks) )\w+ )?sorry)"
+)
+_THANKS = r"(?:thanks|thank you)[^,.!]*"
+_BUT = r"(?:but (?!sorry))?"
+OPENERS = rf"(?:{_PLAIN}[,.;:!]? {_BUT}|{_THANKS}[,.!] {_BUT})*(?:{_THANKS} )?"
 THAT = (
     r"(?:this|that|it|such|these|those|(?:what|the thing)s? you(?:'re| are)? \w+|"
     r"(?:the|your|this|that|such an?|any) (?:\w+ )?(?:request|topic|question|subject|query|matter|"

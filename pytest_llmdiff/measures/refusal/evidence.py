@@ -25,14 +25,14 @@ KINDS = (
     "denies", "crisis", "lectures", "answers", "instead", "turns", "facts", "asks", "own_no",
 )  # fmt: skip
 
-_CITED = re.compile(r"^\s*>.*$", re.MULTILINE)
+_CITED = re.compile(r"^[^\S\n]*>.*$", re.MULTILINE)
 _QUOTED = re.compile(
     r'"[^"\n]{1,300}"|“[^”\n]{1,300}”|「[^」\n]{1,300}」|『[^』\n]{1,300}』|'
     r"(?<!\w)'[^'\n]{0,200}(?:\w'\w[^'\n]{0,100}){0,4}'(?!\w)|«[^»\n]{1,300}»"
 )
 _ALL_QUOTED = re.compile(r'^(?:"[^"]*"|“[^”]*”|「[^」]*」|『[^』]*』)$')
 _ITEM = re.compile(
-    r"^\s*(?:\(?\d{1,2}[.)、．]|[-*•·]|（[一二三四五六七八九十\d]+）|"
+    r"^[^\S\n]*(?:\(?\d{1,2}[.)、．]|[-*•·]|（[一二三四五六七八九十\d]+）|"
     r"[一二三四五六七八九十]、)\s*\S",
     re.MULTILINE,
 )

@@ -41,7 +41,7 @@ ENGLISH = frozenset((
     "these", "they", "this", "those", "which", "with", "would", "you", "your",
 ))  # fmt: skip
 # What no language can be told from: addresses.
-ADDRESS = re.compile(r"https?://\S+|\S+@\S+|\bwww\.\S+")
+ADDRESS = re.compile(r"https?://\S+|(?<!\S)\S+@\S+|\bwww\.\S+")
 SENTENCE = re.compile(r"(?<=[.!?…])[\"'”’»)\]]*\s+|(?<=[。！？])|\n+")
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 RULES = 1  # rises where the same text may be judged otherwise than before; part of scores' keys
@@ -109,14 +109,16 @@ def language_of(text: str) -> str | None:
 def sentences(text: str) -> Iterator[str]:
     """The sentences of a text without code and addresses. Those too short to be told by themselves
     are joined to the next one."""
-    held = ""
+    held, letters = list[str](), 0
     for part in SENTENCE.split(ADDRESS.sub(" ", prose(text))):
-        held = f"{held} {part.strip()}".strip()
-        if _letters(held) >= SHORTEST:
-            yield held
-            held = ""
+        if part.strip():
+            held.append(part.strip())
+            letters += _letters(part)
+        if letters >= SHORTEST:
+            yield " ".join(held)
+            held, letters = [], 0
     if held:
-        yield held
+        yield " ".join(held)
 
 
 def _foreign_sentence(sentence: str, known: frozenset[str]) -> Foreign | None:

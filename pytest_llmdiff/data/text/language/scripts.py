@@ -34,9 +34,9 @@ LATIN = ("LATIN",)
 def script_shares(text: str) -> dict[str, float]:
     """The share of letters in each script, by the first word of their Unicode names."""
     counts: Counter[str] = Counter()
-    for character in text:
+    for character, count in Counter(text).items():
         if character.isalpha():
-            counts[unicodedata.name(character, "UNKNOWN").split(" ")[0].split("-")[0]] += 1
+            counts[unicodedata.name(character, "UNKNOWN").split(" ")[0].split("-")[0]] += count
     # Japanese mixes three scripts. Kana identifies it, unless a Chinese text merely quotes a word.
     if kana := counts.pop("HIRAGANA", 0) + counts.pop("KATAKANA", 0):
         quoted = kana <= FOREIGN_SHARE * (kana + counts["CJK"])
