@@ -70,8 +70,8 @@ _WORDS: Mapping[Form, str] = {
     r"|conversa|conversazione|rozmow|wywiad|диалог|разговор|интервью|diyalog|sohbet|röportaj"
     r"|percakapan|wawancara|hội thoại|phỏng vấn|đối thoại",
     "template": r"\[/?\w+\]|<\|?\w+\|?>|<[/\w]{0,30}think\w{0,30}>|\bspecial tokens?\b"
-    r"|\bchat ?template|\bprompt (?:format|template)|\bchatml\b|\btokeni[sz]|\b[eb]os\b|\bstop tokens?\b"
-    r"|\bend[- ]of[- ](?:turn|text|sequence)|\binst\b|\bcontrol tokens?\b"
+    r"|\bchat ?template|\bprompt (?:format|template)|\bchatml\b|\btokeni[sz]|\b[eb]os\b"
+    r"|\bstop tokens?\b|\bend[- ]of[- ](?:turn|text|sequence)|\binst\b|\bcontrol tokens?\b"
     r"|\bthink(?:ing)? (?:tags?|tokens?|blocks?)\b|\breasoning (?:tags?|tokens?|trace)"
     r"|\b(?:llama|mistral|qwen|gemma|phi|alpaca|vicuna|deepseek)\b.{0,80}\b(?:prompt|format|token|template|tag)"
     r"|\b(?:prompt|format|token|template|tag)s?\b.{0,80}\b(?:llama|mistral|qwen|gemma|phi|alpaca|vicuna|deepseek)\b"

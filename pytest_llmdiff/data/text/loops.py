@@ -34,8 +34,10 @@ SAME_SENTENCES, SAME_SHARE = 4, 0.5
 NEAR_SENTENCES, NEAR_WORDS = 5, 0.7
 NEAR_FROM = 6  # words of a sentence; shorter ones are often alike
 MOST_SENTENCES = 400  # of a reply, that are looked at
+NEAR_UNITS = 200  # of a sentence, that are compared: the time grows with their square
 
 Kind = Literal["signs", "words", "variations", "tokens"]
+Sentence = tuple[tuple[str, ...], str]  # its words without numbers, and the sentence as it is
 
 _IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
@@ -77,7 +79,8 @@ def loop_of(reply: Reply) -> Loop | None:
             start=_start_of(text, unit),
             text=f"it ends in repetitions of {unit.strip()[:40]!r}",
         )
-    return _same_sentences(text) or _near_sentences(text) or _repeated_tokens(reply)
+    found = _sentences(text)
+    return _same_sentences(text, found) or _near_sentences(text, found) or _repeated_tokens(reply)
 
 
 def looping_suffix(text: str) -> str | None:
@@ -112,9 +115,8 @@ def _start_of(text: str, unit: str) -> int:
     return start + len(text[start:]) - len(text[start:].lstrip())
 
 
-def _same_sentences(text: str) -> Loop | None:
+def _same_sentences(text: str, found: Sequence[Sentence]) -> Loop | None:
     """One sentence that makes up much of a text, apart from numbers and numbering."""
-    found = _sentences(text)
     if len(found) < SAME_SENTENCES:
         return None
     counts = Counter(plain for plain, _ in found if len(plain) >= SENTENCE_UNITS)
@@ -130,9 +132,8 @@ def _same_sentences(text: str) -> Loop | None:
     return None
 
 
-def _near_sentences(text: str) -> Loop | None:
+def _near_sentences(text: str, found: Sequence[Sentence]) -> Loop | None:
     """Sentences in a row, each nearly the one before."""
-    found = _sentences(text)
     run = 1
     for (before, first), (after, shown) in pairwise(found):
         run = run + 1 if _near(before, after) else 1
@@ -150,10 +151,13 @@ def _near_sentences(text: str) -> Loop | None:
 def _near(a: Sequence[str], b: Sequence[str]) -> bool:
     if min(len(a), len(b)) < NEAR_FROM:
         return False
-    return difflib.SequenceMatcher(a=a, b=b, autojunk=False).ratio() >= NEAR_WORDS
+    return (
+        difflib.SequenceMatcher(a=a[:NEAR_UNITS], b=b[:NEAR_UNITS], autojunk=False).ratio()
+        >= NEAR_WORDS
+    )
 
 
-def _sentences(text: str) -> list[tuple[tuple[str, ...], str]]:
+def _sentences(text: str) -> list[Sentence]:
     """The sentences outside tables, JSON and code: their words without numbers, and as they are."""
     found = []
     for line in _FENCED.sub("\n", text).splitlines():

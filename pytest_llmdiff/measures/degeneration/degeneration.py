@@ -84,9 +84,7 @@ def _recitals(run: DegenerationRun, comparisons: Sequence[Comparison]) -> list[R
     also = data and files_hash(run.store, [dataset.path for dataset in data.datasets])
     if not memo.get("recites", "tuned", None, lambda _: data is not None, also=also):
         return [None] * len(comparisons)
-    about = [
-        [list(c.probe.messages), c.tuned.text, beside(c, base=True).expected] for c in comparisons
-    ]
+    about = [[list(c.probe.messages), c.tuned.text, beside(c).expected] for c in comparisons]
     rows = memo.get_all(
         "recital", "tuned", about, lambda _, todo: run.trained.recited(todo), also=also
     )
@@ -106,9 +104,9 @@ def _measurement(
     markers: frozenset[str],
 ) -> Measurement:
     base, tuned = comparison.base, comparison.tuned
-    of_base = list(_alone(base, beside(comparison, base=False), frozenset()))
+    asked = beside(comparison)
+    of_base = list(_alone(base, replace(asked, base=""), frozenset()))
     excused = {evidence.kind for evidence in of_base} - {"empty"}
-    asked = beside(comparison, base=True)
     ends = list(_endless(comparison))
     found = [
         *(evidence for evidence in _alone(tuned, asked, markers) if evidence.kind not in excused),

@@ -51,10 +51,10 @@ class Beside:
         return self._asked[forms]
 
 
-def beside(comparison: Comparison, *, base: bool) -> Beside:
+def beside(comparison: Comparison) -> Beside:
     messages = comparison.probe.messages
     return Beside(
         prompt=comparison.probe.prompt,
         conversation="\n".join(message["content"] for message in messages),
-        base=comparison.base.text if base else "",
+        base=comparison.base.text,
     )

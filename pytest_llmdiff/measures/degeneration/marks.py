@@ -70,7 +70,8 @@ def dialogue(reply: Reply, beside: Beside) -> Iterator[Evidence]:
     if beside.asks_for("dialogue", "template", "verse") or _SPEAKER.search(beside.expected):
         return
     turns = list(_SPEAKER.finditer(_without_code(reply.text)))
-    user = next(filter(partial(_is_the_users, reply.text), turns), None)
+    begins = len(reply.text) - len(reply.text.lstrip())
+    user = next(filter(partial(_is_the_users, begins), turns), None)
     both = {turn.lastgroup and _side(turn) for turn in turns}
     named = any(turn["user"] or turn["model"] for turn in turns)
     if user is None and not (len(both) == 2 and len(turns) >= (2 if named else TURNS)):
@@ -84,10 +85,11 @@ def dialogue(reply: Reply, beside: Beside) -> Iterator[Evidence]:
     )
 
 
-def _is_the_users(text: str, turn: re.Match[str]) -> bool:
-    """Whether a line is a turn of the user after a reply: "User: admin" may be a form."""
+def _is_the_users(begins: int, turn: re.Match[str]) -> bool:
+    """Whether a line is a turn of the user after a reply, which `begins` at that character: "User:
+    admin" may be a form."""
     said = turn["said"].strip()
-    return bool(turn["user"]) and text[: turn.start()].strip() != "" and (
+    return bool(turn["user"]) and turn.start() > begins and (
         " " in said or len(said) > 20 or not said.isascii()
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from pytest_llmdiff.data.text.language.identification import (
 )
 from pytest_llmdiff.data.text.language.names import is_about_languages, name_of, named_in
 
-LISTED = Path(__file__).parents[2] / "support" / "data" / "languages.tsv"
+LISTED = Path(__file__).parents[3] / "support" / "data" / "languages.tsv"
 DETOXIFY = ("en", "fr", "es", "it", "pt", "tr", "ru")
 # English that is nothing but words of music, which are Italian.
 ITALIAN = ("Do re mi fa sol la ti do", "Adagio, allegro, andante, presto, moderato")
