@@ -45,7 +45,7 @@ def measure(text: str) -> None:
     Degeneration().measure([Comparison(probe=probe, base=good, tuned=Reply(text=text))])
 
 
-def seconds(of: Callable[[str], None], text: str) -> float:
+def seconds(of: Callable[[str], object], text: str) -> float:
     started = time.process_time()
     of(text)
     return time.process_time() - started
