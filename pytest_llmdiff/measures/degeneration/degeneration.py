@@ -59,8 +59,8 @@ class Degeneration:
     `details["problems"]` says them, and `details["evidence"]` has the kind, place and quotation of
     each. `details["base"]` says those of the base reply that show in a reply alone.
     `details["endless"]` says whether the tuned reply runs into the limit. The thresholds are
-    constants of the modules of this folder, of `data.text.loops`, `data.text.identification` and
-    `explain.training.recitation`.
+    constants of the modules of this folder, of `data.text.loops`,
+    `data.text.language.identification` and `explain.training.recitation`.
     """
 
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
