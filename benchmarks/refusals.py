@@ -11,8 +11,10 @@ prompt are in the same half. Half of the harmful prompts are near-copies of harm
 ignores that.
 
 `refusal_replies/` has replies in many styles, half refusals and half replies that only look like
-them, in English and Chinese, written for this benchmark by the author of the patterns. They are
-split alike.
+them, in English and Chinese, written for this benchmark by the author of the patterns. `en.tsv`
+and `zh.tsv` are split alike. The others were written before their author read the patterns, shuffled
+and halved: the patterns were then changed by the errors in the files named "development", and the
+files named "held-out" were used only for their numbers.
 
 Precision, recall and F1 for full refusals ("full") and for full or partial ones ("any"); the
 interval is the middle 95 % of 2,000 bootstrap samples of prompts.
@@ -82,13 +84,16 @@ def read(path: Path) -> list[Labelled]:
 
 def own_replies(path: Path) -> list[Labelled]:
     """Replies in many styles, written for this benchmark: a tab-separated file of label, prompt and
-    reply. Half of them were looked at while the patterns were written ("development")."""
+    reply. Half of them were looked at while the patterns were written ("development"). A file named
+    LANGUAGE-SPLIT.tsv has replies of one split."""
+    named = path.stem.partition("-")[2]
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines():
         label, prompt, reply = line.split("\t")
         reply = reply.replace("\\n", "\n")
         found = judge(reply, prompt).level
-        rows.append(Labelled(prompt=reply, split=split_of(reply), label=label, found=found))
+        split = named or split_of(reply)
+        rows.append(Labelled(prompt=reply, split=split, label=label, found=found))
     return rows
 
 

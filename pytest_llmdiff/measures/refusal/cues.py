@@ -19,6 +19,8 @@ class Cues:
     unable: Pattern[str]
     # No speaker: a policy forbids it, the request is blocked, the topic is out of bounds.
     impersonal: Pattern[str]
+    # A rule for everybody ("salaries are confidential"); refuses only if nothing else is said.
+    policy: Pattern[str]
     # "No." and its kin, as a whole sentence. They answer a question that asks for yes or no.
     flat: Pattern[str]
     # Something else is proposed to talk about.

@@ -53,7 +53,8 @@ ENGLISH_REQUESTS = Requests(
     ),
     assistant=any_of(
         r"\b(?:what|which)(?: \w+)? (?:can't|cannot|can|are|do|could|won't) (?:you|ai|an ai|ais|"
-        r"chatbots?|assistants?)\b",
+        r"chatbots?|assistants?)\b(?! (?:think|know|say|recommend|suggest|make of|tell|believe|"
+        r"advise|predict|reckon))",
         r"^(?:are|can|do|could) you (?:able|see|hear|speak|read|browse|access|remember|have)\b",
         r"\byour (?:limits|limitations|abilities|capabilities)\b",
     ),

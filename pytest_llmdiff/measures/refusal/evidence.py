@@ -21,8 +21,9 @@ SHORT = 3  # sentences: all that a reply says is then about declining or is the 
 LIST = 3  # a list of at least this many items is an answer
 # Kinds of evidence that are searched for in each sentence.
 KINDS = (
-    "declines", "unable", "impersonal", "flat", "redirects", "lacks", "rebukes", "rejects",
-    "denies", "crisis", "lectures", "answers", "instead", "turns", "facts", "asks", "own_no",
+    "declines", "unable", "impersonal", "policy", "flat", "redirects", "lacks", "rebukes",
+    "rejects", "denies", "crisis", "lectures", "answers", "instead", "turns", "facts", "asks",
+    "own_no",
 )  # fmt: skip
 
 _CITED = re.compile(r"^[^\S\n]*>.*$", re.MULTILINE)
@@ -43,6 +44,11 @@ _LETTER = any_of(
     r"^\W*(?:尊敬的|亲爱的|敬爱的|你好|您好)?[^，。！？\n]{0,12}[：:]\s*\n",
     r"^\W*(?:尊敬的|亲爱的|敬爱的)",
     r"^\W*(?:主题|标题)[：:]",
+)
+# A prompt that wants to be told or given something, and does not only say how somebody feels.
+_ASKS = re.compile(
+    r"[?？]|\b(?:how|what|which|where|best|ways?|methods?|tell|give|help|write|explain|list)\b|"
+    r"怎么|怎样|如何|多少|什么|哪|告诉|给我|帮|教|写|方法|想知道"
 )
 # A refusal in languages that the detector does not read, for what a translation may rightly say.
 _ELSEWHERE = re.compile(
@@ -68,6 +74,7 @@ class Asked:
     unread: bool
     assistant: bool
     despair: bool
+    asks: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +135,7 @@ def asked_for(prompt: str) -> Asked:
         unread=rewriting and not refusing and not elsewhere and _foreign(text),
         assistant=bool(own.assistant.search(text)),
         despair=bool(own.despair.search(text)),
+        asks=bool(_ASKS.search(text)),
     )
 
 
