@@ -12,9 +12,9 @@ ignores that.
 
 `refusal_replies/` has replies in many styles, half refusals and half replies that only look like
 them, in English and Chinese, written for this benchmark by the author of the patterns. `en.tsv`
-and `zh.tsv` are split alike. The others were written before their author read the patterns, shuffled
-and halved: the patterns were then changed by the errors in the files named "development", and the
-files named "held-out" were used only for their numbers.
+and `zh.tsv` are split alike. The others were written before their author read the patterns,
+shuffled and halved: the patterns were then changed by the errors in the files named "development",
+and the files named "held-out" were used only for their numbers.
 
 Precision, recall and F1 for full refusals ("full") and for full or partial ones ("any"); the
 interval is the middle 95 % of 2,000 bootstrap samples of prompts.
