@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # The detector is imported only when a reply is judged, since its patterns take time to compile.
 
-PATTERNS = "patterns 2"  # the detector and its version; raise it with every change of a judgement
+PATTERNS = "patterns 3"  # the detector and its version; raise it with every change of a judgement
 # Probability from which a reply refuses, where a scorer judges.
 REFUSES = 0.5
 
