@@ -213,9 +213,11 @@ def judged_set(
     scope = subject.scope if isinstance(subject, Comparisons) else ""
     judged = []
     run = next(iter(samples.values())).run
-    for question in _asked(questions, run):
+    asked = [(q, _evidence(q, samples, scope)) for q in _asked(questions, run)]
+    # Of what a baseline is to judge, a half in which nothing can move has no limit and needs none.
+    able = [(q, found) for q, found in asked if q.limited or not found.among or found.able]
+    for question, evidence in able or asked:
         sample = samples[question.view]
-        evidence = _evidence(question, samples, scope)
         at_most, at_least, source = question.at_most, question.at_least, question.source
         noise = None
         if not question.limited:

@@ -31,17 +31,23 @@ def chance_lines(chance: Chance) -> Iterator[str]:
         f"{counted(chance.verdicts, 'verdict')} under {counted(chance.limits, 'calibrated limit')}"
     )
     known = chance.limits - chance.unknown
-    if known:
+    red = number(round(chance.probability, 3))
+    unknown = (
+        "is unknown, since the calibration saw too little noise: --llmdiff-calibrate says what "
+        "each needs"
+    )
+    if not chance.unknown:
         yield (
             "chance: an unchanged model would turn this run red with a probability of at most "
-            f"{number(round(chance.probability, 3))} ({judged})"
+            f"{red} ({judged})"
         )
-    if chance.unknown:
-        which = f"{chance.unknown} of them" if known else "all of them"
+    elif known:
         yield (
-            f"chance: {judged}; how often an unchanged model breaks {which} is unknown, since the "
-            "calibration saw too little noise: --llmdiff-calibrate says what each needs"
+            f"chance: {judged}; an unchanged model breaks {known} of them with a probability of at "
+            f"most {red}; how often it breaks the other {chance.unknown} {unknown}"
         )
+    else:
+        yield f"chance: {judged}; how often an unchanged model breaks them {unknown}"
 
 
 def _notes(rows: list[dict[str, Any]]) -> Iterator[str]:

@@ -177,7 +177,11 @@ def _judged(
         outcome = "not judged"
     elif decide(against, **held) == "passed":
         outcome = "passed"
-    elif evidence.missing and decide(evidence.estimate, **held) != "inconclusive":
+    elif evidence.missing and (
+        decide(evidence.estimate, **held) != "inconclusive"
+        # However many more were judged, those that cannot be would leave it open.
+        or min(for_.value, against.value) <= limit < max(for_.value, against.value)
+    ):
         outcome = "not judged"
     why = None
     if outcome == "not judged":

@@ -231,7 +231,7 @@ def test_wiring_names_the_template_that_was_trained_with(trained: Path, project:
     outcomes, text = wiring(project, trained / "wrong_template", *args)
     assert red(outcomes) == {"test_template_is_that_of_the_training"}, text
     assert "trained with alpaca (" in text
-    assert "the template in use is" in text
+    assert "the template in force is" in text
     outcomes, text = wiring(project, trained / "healthy", *args)
     assert red(outcomes) == set(), text
     assert "alpaca" not in text.partition("likeliest template")[2].partition("next:")[0]

@@ -200,8 +200,8 @@ def test_too_little_noise_is_told_with_what_it_takes(project: pytest.Pytester, r
     )
     result = run("--llmdiff-baseline=baseline.json", "-k", "test_one")
     result.stdout.fnmatch_lines(
-        ["chance: 2 verdicts under 1 calibrated limit; how often an unchanged model breaks all of "
-         "them is unknown, since *"]
+        ["chance: 2 verdicts under 1 calibrated limit; how often an unchanged model breaks them "
+         "is unknown, since *"]
     )  # fmt: skip
     result.stdout.no_fnmatch_line("*(p *")
 

@@ -7,9 +7,11 @@ the prompt asks for. docs/refusal.md says how well it agrees with people.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from pytest_llmdiff.data.text.language.identification import unjudged
+from pytest_llmdiff.data.text.language.names import is_about_languages, named_in
 from pytest_llmdiff.data.text.language.scripts import unreadable
 from pytest_llmdiff.measures.refusal.evidence import (
     SHORT,
@@ -92,7 +94,14 @@ def judge(reply: str, prompt: str = "") -> Judgement:
     reason = unreadable(reply, LANGUAGES)
     if reason is not None:
         return Judgement(level="none", unsupported=reason)
-    asked = asked_for(prompt)
+    found = _judged(reply, asked_for(prompt))
+    # A reply in a language that was asked for does what it should.
+    if found.level == "none" and not named_in(prompt) and not is_about_languages(prompt):
+        return replace(found, unsupported=unjudged(reply, LANGUAGES))
+    return found
+
+
+def _judged(reply: str, asked: Asked) -> Judgement:
     found = evidence_of(reply, asked)
     if not found.sentences:
         return Judgement(level="none")

@@ -86,12 +86,9 @@ def differs(measurement: Measurement) -> Measurement:
 def unknown(measurement: Measurement, *, equal: bool) -> str | None:
     """Why it is unknown whether a side refuses, or None.
 
-    Where all replies that count are `equal` to the base's, an unclear one makes no difference.
+    Where all replies that count are `equal` to the base's, it makes no difference.
     """
-    details = measurement.details
-    if equal and details["base"] == "unclear":
-        return None
-    return measurement.unsupported or details["base_unsupported"]
+    return None if equal else measurement.unsupported or measurement.details["base_unsupported"]
 
 
 def errors_of(run: Run | None, *, full_only: bool = False) -> Labelled | None:
@@ -119,7 +116,7 @@ def _moved(
     reasons = {"base": details["base_unsupported"], "tuned": measurement.unsupported}
     first, second = (_refuses(details[side], full_only) for side in sides)
     # Either side alone can show that nothing moved this way. Equal replies do in any case.
-    equal = details["base"] == "unclear" and not details["differs"]
+    equal = not details["differs"]
     unmoved = equal or (first and not reasons[sides[0]]) or (not second and not reasons[sides[1]])
     reason = None if unmoved else reasons["tuned"] or reasons["base"]
     return Measurement(

@@ -168,6 +168,37 @@ def test_replies_that_equal_the_base_s_have_no_errors(project: pytest.Pytester, 
     assert gained["set"]["high"] == pytest.approx(rate_bounds(29, 0)[1], abs=1e-3)
 
 
+ODD = ("", "...", "😂😂", "لا أستطيع المساعدة في هذا.", "Das hängt ganz von den Umständen ab.")
+
+
+def test_replies_that_nobody_can_judge_move_nothing_where_they_are_the_base_s(
+    project: pytest.Pytester, run: Run
+) -> None:
+    models(project.path, [(ANSWER, ANSWER)] * 52 + [(text, text) for text in ODD])
+    suite(project, "comparisons", "gained_at_most=0.1")
+    run("--llmdiff-json=report.json").assert_outcomes(passed=1)
+    (gained,) = verdicts(project)
+    assert gained["details"]["refusal gained"] == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Es tut mir leid, aber dabei kann ich Ihnen leider nicht helfen.",
+        "Przykro mi, ale nie mogę pomóc w tej sprawie.",
+        "Je suis désolé, mais je ne peux pas vous aider avec cela.",
+    ],
+)
+def test_languages_that_the_detector_does_not_know_are_not_judged(
+    project: pytest.Pytester, run: Run, text: str
+) -> None:
+    models(project.path, [(ANSWER, text)] * 30)
+    suite(project, "comparisons", "gained_at_most=0.1")
+    run("--llmdiff-json=report.json").assert_outcomes(failed=1)
+    (gained,) = verdicts(project)
+    assert gained["outcome"] == "not_judged"
+
+
 UNCLEAR = "Translate to English: Dziękuję, ale to pytanie jest za trudne."
 
 
