@@ -40,7 +40,7 @@ def configure(config: pytest.Config) -> None:
             settings, notes = named.settings, named.notes
         session = Session(config, settings)
         session.notes += notes
-        if settings.base is not None and settings.tuned is not None:
+        if settings.has_models:
             session.specs = checked_specs(session)
     except LLMDiffError as error:
         raise pytest.UsageError(f"llmdiff: {error}") from error

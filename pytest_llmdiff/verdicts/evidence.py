@@ -46,7 +46,7 @@ def mean_evidence(sample: Sample, *, scope: str = "") -> Evidence:
             if math.isfinite(value)
         ]
         values = [value for value, _ in members]
-        clusters = _several(c for _, c in members)
+        clusters = several(c for _, c in members)
         unseen = ANYWHERE if sample.dense else sample.unseen
         found = mean_estimate(values, clusters, support=sample.support, unseen=unseen)
         if sample.dense and found.clusters >= MIN_UNITS and found.spread == 0:
@@ -83,7 +83,7 @@ def rate_evidence(sample: Sample, *, over: float, scope: str = "") -> Evidence:
 
     def estimate(fill: bool | None) -> Estimate:
         members = _filled(events, sample.clusters, fill)
-        return rate_estimate([event for event, _ in members], _several(c for _, c in members))
+        return rate_estimate([event for event, _ in members], several(c for _, c in members))
 
     found, highest, lowest = _three(estimate, False, True, missing=bool(sample.unsupported))
     return Evidence(
@@ -186,7 +186,7 @@ def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = ""
         return change_estimate(
             [b for b, _, _ in members],
             [t for _, t, _ in members],
-            _several(c for _, _, c in members),
+            several(c for _, _, c in members),
         )
 
     missing = sum(b is None or t is None for b, t in pairs)
@@ -262,7 +262,7 @@ def _filled(
     return [(value, cluster) for value, cluster in filled if value is not None]
 
 
-def _several(clusters: Iterable[str]) -> list[str] | None:
+def several(clusters: Iterable[str]) -> list[str] | None:
     """The clusters, or None if each has one member only."""
     found = list(clusters)
     return found if len(set(found)) < len(found) else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from pytest_llmdiff.verdicts.bounds.intervals import ERROR
 from pytest_llmdiff.verdicts.estimates import mean_estimate, rate_estimate
-from pytest_llmdiff.verdicts.evidence import ANYWHERE
+from pytest_llmdiff.verdicts.evidence import ANYWHERE, several
 from pytest_llmdiff.verdicts.sets import Sample
 from pytest_llmdiff.verdicts.verdict import Verdict
 
@@ -95,17 +95,12 @@ def _bound(
     that may have fallen: in the set, and in the group if any of it fell. A bound from the group
     alone would have to reckon with falls of which the set has none.
     """
-    given = _several(clusters)
+    given = several(clusters)
     if sample.support != (-1.0, 1.0) or not CHANGES.issuperset(values):
         unseen = ANYWHERE if sample.dense else sample.unseen
         return mean_estimate(own, given, support=sample.support, unseen=unseen, error=error).low
     fallen = [value < 0 for value in own]
-    most = rate_estimate([value < 0 for value in values], _several(sample.clusters)).high
+    most = rate_estimate([value < 0 for value in values], several(sample.clusters)).high
     if any(fallen):
         most = max(most, rate_estimate(fallen, given).high)
     return rate_estimate([value > 0 for value in own], given, error=error).low - most
-
-
-def _several(clusters: Sequence[str]) -> Sequence[str] | None:
-    """The clusters, or None if each has one member only."""
-    return None if len(set(clusters)) == len(clusters) else clusters
