@@ -58,7 +58,7 @@ def test_each_is_told(project: pytest.Pytester, run: Run) -> None:
             "E *ConfigError: comparison is requested while the test runs: *.compare(prompt)",
             "E *ConfigError: comparisons is requested while the test runs: *",
             "E *ConfigError: a limit is a finite number, not '0.3': give one, such as 0.3",
-            "E *semantic drift of 1 comparison (1 more could not be judged): *",
+            "E *semantic drift not judged: 1 of 2 replies could not be judged, and the verdict *",
             "  semantic drift 0.* (90 % interval *) over 1 of 2  *test_partly_judged",
         ]
     )
