@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from pytest_llmdiff.plugin.session import Session
+from pytest_llmdiff.plugin.signals import end_as_ctrl_c, end_at_once
 from pytest_llmdiff.reports.outcomes import DIED, add_report
 
 
@@ -17,21 +18,24 @@ class Controller:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        # Node ids of all tests, also of those without models.
+        self._finished, self._of_workers = set[str](), set[str]()
         self._each: dict[str, dict[str, dict[str, Any]]] = {}  # rows by worker (--dist=each)
 
     def pytest_sessionstart(self) -> None:
-        """End on SIGTERM as on Ctrl-C, with reports: a CI job that is cancelled or times out."""
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        end_as_ctrl_c()
 
     def pytest_unconfigure(self) -> None:
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGTERM) is signal.default_int_handler:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        end_at_once()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        self._of_workers.update(ids)
 
     @pytest.hookimpl(tryfirst=True)  # before the properties go into a JUnit file
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when in ("teardown", DIED):
+            self._finished.add(report.nodeid)
         # If its process died, nobody knows whether the test used the models: it may have.
         if not hasattr(report, "llmdiff") and report.when != DIED:
             return
@@ -44,6 +48,16 @@ class Controller:
             from pytest_llmdiff.reports.files.junit import properties
 
             report.user_properties += properties(rows[report.nodeid], self.session.rerun_options)
+
+    def interrupted(self, run: pytest.Session) -> bool:
+        """Whether the run ends before its tests do, though pytest may not have noted it yet.
+
+        A second signal that comes while pytest handles the first leaves the exit status at 0, as
+        does `pytest.exit(..., returncode=0)`.
+        """
+        cut_off = isinstance(sys.exception(), KeyboardInterrupt)
+        selected = {item.nodeid for item in run.items} | self._of_workers
+        return cut_off or len(self._finished) < len(selected)
 
     def _add_of_each(self, report: Any) -> None:
         """Keep the worst row of a test that every worker runs."""

@@ -220,8 +220,16 @@ def tolerate_inconclusive(report: pytest.TestReport, inconclusive: Sequence[str]
 def finish(ended: pytest.Session) -> None:
     """Free the models; in the controller, write the files that the options name.
 
-    A run that cannot write one of them fails, whatever its tests did.
+    A run that cannot write one of them fails, whatever its tests did. One that ends early is never
+    green.
     """
+    from pytest_llmdiff.plugin.signals import held_back
+
+    with held_back():
+        _finish(ended)
+
+
+def _finish(ended: pytest.Session) -> None:
     config = ended.config
     session = config.stash[SESSION]
     specs = None if hasattr(config, "workerinput") else session.specs
@@ -233,14 +241,20 @@ def finish(ended: pytest.Session) -> None:
         session.warnings.append(str(error))
     if specs is None:
         return
+    good = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    controller: Any = config.pluginmanager.getplugin(CONTROLLER)
+    if ended.exitstatus in good and controller is not None and controller.interrupted(ended):
+        ended.exitstatus = pytest.ExitCode.INTERRUPTED
     session.exit_code = int(ended.exitstatus)
     if ended.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
+        from pytest_llmdiff.reports.outcomes import end_unfinished
+
         session.warnings.append("the run ended before all of its tests had run")
+        end_unfinished(session.rows)
     from pytest_llmdiff.plugin.outputs import write_outputs
 
     lines, complete = write_outputs(session, specs)
     session.closing += lines
-    good = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     if not complete and ended.exitstatus in good:
         ended.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +32,7 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
         row = rows[report.nodeid] = {
             "test": report.nodeid, "phases": {}, "message": None, "verdicts": [],
             "comparisons": [], "compared": 0, "same": 0, "many": {}, "noise": {}, "case": "",
-            "target": "", "file": file.replace(os.sep, "/"),
+            "target": shlex.quote(report.nodeid), "file": file.replace(os.sep, "/"),
             "line": None if line is None else line + 1,
         }  # fmt: skip
     # A try begins anew, unless the process died: no later try makes up for that.
@@ -50,6 +51,13 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
             row["line"] = crash.lineno
     if "case" in facts:  # only the last phase has them
         row.update((name, facts[name]) for name in FACTS if name in facts)
+
+
+def end_unfinished(rows: Mapping[str, dict[str, Any]]) -> None:
+    """Say in the rows of tests that the end of the run cut off that this is what happened."""
+    for row in rows.values():
+        if row["message"] is None and not {"teardown", DIED} & row["phases"].keys():
+            row["message"] = "the run ended while this test ran"
 
 
 def kind_of(row: dict[str, Any]) -> Kind:

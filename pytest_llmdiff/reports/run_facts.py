@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +32,4 @@ class RunFacts:
 
 def rerun_of(row: Mapping[str, Any], facts: RunFacts) -> str:
     """The command that runs a row's test again, from the directory of the run."""
-    # The target comes with a test's last report, which a process that died did not send.
-    target = row["target"] or shlex.quote(row["test"])
-    return f"pytest {target} {facts.options}"
+    return f"pytest {row['target']} {facts.options}"

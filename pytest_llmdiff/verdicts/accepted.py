@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.data.comparison import SIDES, Accepted, FinishReason
+from pytest_llmdiff.data.files.whole_files import write_whole
 from pytest_llmdiff.errors import ConfigError
 
 HEADER = (
@@ -62,23 +64,56 @@ def read_accepted(path: Path) -> dict[str, Entry]:
 
 def write_accepted(path: Path, new: Iterable[Entry]) -> list[str]:
     """Add entries to the file, replacing those for the same probes. Returns a summary, as lines."""
+    before = read_accepted(path)
+    changed = {entry.digest: entry for entry in new if before.get(entry.digest) != entry}
+    if not changed:
+        return ["accepted: no new behaviour to accept"]
+    text = path.read_text(encoding="utf-8") if path.exists() else HEADER
+    write_whole(path, _edited(text, changed))
+    lines = [
+        f"  {'updated' if digest in before else 'accepted'}: {entry.probe} ({entry.test})"
+        for digest, entry in changed.items()
+    ]
+    return [f"accepted: {path}, to be reviewed and committed", *lines]
+
+
+def _edited(text: str, changed: Mapping[str, Entry]) -> str:
+    """The file's text with these entries replaced in their places, and new ones at the end.
+
+    All else stays as it is, comments above all: people have reviewed it. A file in a form of
+    another kind (`[]`, an indented list) is written anew, with the comments at its beginning.
+    """
     import yaml
 
-    entries = read_accepted(path)
-    lines = []
-    for entry in new:
-        before = entries.get(entry.digest)
-        if before == entry:
-            continue
-        entries[entry.digest] = entry
-        lines.append(f"  {'updated' if before else 'accepted'}: {entry.probe} ({entry.test})")
-    if not lines:
-        return ["accepted: no new behaviour to accept"]
-    rows = [_row(entry) for entry in sorted(entries.values(), key=lambda e: (e.test, e.probe))]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(rows, allow_unicode=True, sort_keys=False, width=100)
-    path.write_text(HEADER + text, encoding="utf-8")
-    return [f"accepted: {path}, to be reviewed and committed", *lines]
+    rows = yaml.safe_load(text) or []
+    wanted = {str(row["digest"]): _entry(row) for row in rows} | dict(changed)
+    found, lines = yaml.compose(text, Loader=yaml.SafeLoader), text.splitlines(keepends=True)
+    left = dict(changed)
+    for item, row in reversed([*zip(found.value if rows else [], rows, strict=True)]):
+        if entry := left.pop(str(row["digest"]), None):
+            first, end = item.start_mark.line, item.end_mark.line
+            # A comment below belongs to the next entry; one within a text would be indented.
+            while end - 1 > first and not lines[end - 1].startswith(" "):
+                end -= 1
+            lines[first:end] = [_dumped([entry])]
+    kept = "".join(lines)
+    added = sorted(left.values(), key=lambda entry: (entry.test, entry.probe))
+    edited = kept + "\n" * (kept[-1:] not in ("", "\n")) + (_dumped(added) if added else "")
+    try:
+        written = [_entry(row) for row in yaml.safe_load(edited)]
+    except (yaml.YAMLError, KeyError, TypeError):
+        written = []
+    if {entry.digest: entry for entry in written} == wanted:
+        return edited
+    comments = takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True))
+    return "".join(comments) + _dumped(wanted.values())
+
+
+def _dumped(entries: Iterable[Entry]) -> str:
+    import yaml
+
+    rows = [_row(entry) for entry in entries]
+    return yaml.safe_dump(rows, allow_unicode=True, sort_keys=False, width=100)
 
 
 def unmatched(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.data.files.strict_json import unique_keys
+from pytest_llmdiff.data.files.whole_files import write_whole
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.verdicts.baseline import Baseline, Noise
 
@@ -60,7 +61,6 @@ def write_baseline(baseline: Baseline, path: Path) -> list[str]:
             before = read_baseline(path)
         except ConfigError:
             before = Baseline(conditions={}, tests={})
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "schema": SCHEMA,
         "conditions": dict(baseline.conditions),
@@ -70,7 +70,7 @@ def write_baseline(baseline: Baseline, path: Path) -> list[str]:
         },
     }
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_whole(path, text + "\n")
     return [f"baseline: {path}", *changes(before, baseline)]
 
 

@@ -176,25 +176,17 @@ def test_second(llm_pair):
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the system has no SIGTERM to catch")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_cancelled_run_reports_what_it_has(
-    project: pytest.Pytester, mode: list[str], name: str
-) -> None:
+def cancelled(
+    project: pytest.Pytester, mode: list[str], names: list[str], gap: float = 0.0
+) -> tuple[int, str]:
+    """The exit code and output of a run that gets these signals while its second test waits."""
     (project.path / "engines.py").write_text(SLOW, encoding="utf-8")
     project.makeconftest(HEARD)
     project.makepyfile(WAITING)
     models = ("--llm-base=python:engines:Slow", "--llm-tuned=python:engines:Slow")
+    outputs = ("--llmdiff-json=run.json", "--llmdiff-html=run.html", "--junit-xml=run.xml")
     run = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            *models,
-            *mode,
-            "--dist=loadfile",
-            "--llmdiff-json=run.json",
-        ],
+        [sys.executable, "-m", "pytest", *models, *mode, "--dist=loadfile", *outputs],
         cwd=project.path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -206,17 +198,57 @@ def test_a_cancelled_run_reports_what_it_has(
         awaited = [project.path / "waiting", project.path / "heard"]
         while not all(map(Path.exists, awaited)) and time.monotonic() < until:
             time.sleep(0.05)
-        os.killpg(run.pid, getattr(signal, name))  # as a runner does: the workers as well
+        for name in names:
+            # As a runner does: the workers as well.
+            os.killpg(run.pid, getattr(signal, name))
+            time.sleep(gap)
         out, _ = run.communicate(timeout=60)
     finally:
         run.kill()
-    assert run.returncode == pytest.ExitCode.INTERRUPTED, out
+    return run.returncode, out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system has no SIGTERM to catch")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_cancelled_run_reports_what_it_has(
+    project: pytest.Pytester, mode: list[str], name: str
+) -> None:
+    code, out = cancelled(project, mode, [name])
+    assert code == pytest.ExitCode.INTERRUPTED, out
     assert "Traceback" not in out
     assert "INTERNALERROR" not in out
     report = read(project)
     assert report["exit_code"] == 2
     assert report["warnings"] == ["the run ended before all of its tests had run"]
     assert report["summary"]["passed"] == 1
+    messages = {test["message"] for test in report["tests"] if test["outcome"] != "passed"}
+    assert messages <= {"the run ended while this test ran"}
+    page = (project.path / "run.html").read_text(encoding="utf-8")
+    assert page.rstrip().endswith("</html>")
+    assert (project.path / "run.xml").stat().st_size
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system has no SIGTERM to catch")
+@pytest.mark.parametrize("gap", [0.0, 0.02, 0.2])
+@pytest.mark.parametrize("names", ["SIGINT SIGTERM", "SIGTERM SIGTERM", "SIGHUP SIGINT"])
+def test_a_second_signal_makes_no_run_green(
+    project: pytest.Pytester, names: str, gap: float
+) -> None:
+    """CI systems send one signal after another, and the second may come at any moment."""
+    code, out = cancelled(project, [], names.split(), gap)
+    assert code not in (0, 5), out
+    report = read(project)
+    assert report["exit_code"] == 2
+    assert "the run ended before all of its tests had run" in report["warnings"]
+
+
+def test_a_run_that_a_test_ends_as_good_is_not_green(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_a=PASSING, test_b="import pytest\ndef test_it(): pytest.exit('enough', returncode=0)"
+    )
+    result = project.runpytest(*MODELS, "--llmdiff-json=run.json")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert read(project)["exit_code"] == 2
 
 
 def test_the_exit_code_of_other_tests_is_in_the_report(project: pytest.Pytester, run: Run) -> None:

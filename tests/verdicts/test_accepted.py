@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_llmdiff.data.comparison import Accepted, Comparison, Reply
 from pytest_llmdiff.data.probes import make_probe
@@ -221,3 +224,46 @@ def test_the_rerun_command_writes_nothing(project: pytest.Pytester, run: Run) ->
     result = run("--llmdiff-accept", "--llmdiff-export=out", "--llmdiff-seed=3")
     result.assert_outcomes(passed=3, failed=1)  # a missing limit is nothing to accept
     result.stdout.fnmatch_lines(["E *rerun    pytest *test_none* --llmdiff-seed=3"])
+
+
+REPLIES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+
+
+@given(data=st.data())
+def test_what_people_wrote_into_the_file_stays(tmp_path_factory: Any, data: st.DataObject) -> None:
+    path = tmp_path_factory.mktemp("accepted") / "accepted.yaml"
+    first = [entry(name, reply=data.draw(REPLIES)) for name in "abc"]
+    write_accepted(path, first)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("- probe:", "# seen by Li\n\n- probe:"), encoding="utf-8")
+    own = path.read_text(encoding="utf-8")
+    updated = [entry(name, reply=data.draw(REPLIES)) for name in "bd"]
+    write_accepted(path, updated)
+    new = path.read_text(encoding="utf-8")
+    assert new.count("# seen by Li\n\n- probe:") == 3
+    for part in (own.split("# seen by Li")[1], own.split("# seen by Li")[3]):  # a and c
+        assert part in new
+    assert read_accepted(path) == {e.digest: e for e in [*first, *updated]}
+
+
+@pytest.mark.parametrize("form", ["indented", "flow", "empty", "comments", "no end"])
+def test_entries_are_added_to_any_form_of_the_file(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "accepted.yaml"
+    write_accepted(path, [entry("a", reply="one\ntwo # three")])
+    block = path.read_text(encoding="utf-8").partition("\n")[2]
+    rows = yaml.safe_load(block)
+    path.write_text(
+        "# reviewed\n"
+        + {
+            "indented": textwrap.indent(block, "  "),
+            "flow": json.dumps(rows),
+            "empty": "[]\n",
+            "comments": "",
+            "no end": block.rstrip("\n"),
+        }[form],
+        encoding="utf-8",
+    )
+    changed = [entry("a", reply="other"), entry("b", reply="new")]
+    write_accepted(path, changed)
+    assert path.read_text(encoding="utf-8").startswith("# reviewed\n")
+    assert read_accepted(path) == {e.digest: e for e in changed}

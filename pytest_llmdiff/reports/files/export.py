@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.data.comparison import SIDES
+from pytest_llmdiff.data.files.whole_files import whole_file
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.reports.outcomes import kind_of
 
@@ -240,23 +242,16 @@ def _info(path: Path) -> dict[str, Any]:
 
 
 def _write_all(folder: Path, info: dict[str, Any], written: Records) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    drafts = {
-        folder / f"{name}.json": json.dumps(found, ensure_ascii=False, indent=2)
-        for name, found in written.items()
-    }
-    # ASCII: LLaMA-Factory opens this file in the system's encoding.
+    # ASCII: LLaMA-Factory opens this file in the system's encoding. It comes first to be replaced
+    # last, when the files that it names are there.
     info = {**info, **{name: _entry(name) for name in written}}
-    drafts[folder / INFO] = json.dumps(info, ensure_ascii=True, indent=2)
-    parts = {path: path.with_name(path.name + ".part") for path in drafts}
-    try:
+    drafts = {folder / INFO: json.dumps(info, ensure_ascii=True, indent=2)}
+    for name, found in written.items():
+        drafts[folder / f"{name}.json"] = json.dumps(found, ensure_ascii=False, indent=2)
+    with ExitStack() as together:  # none takes its place unless all could be written
         for path, text in drafts.items():
-            parts[path].write_text(text + "\n", encoding="utf-8")
-        for path, part in parts.items():
-            part.replace(path)
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+            draft = together.enter_context(whole_file(path))
+            draft.write_text(text + "\n", encoding="utf-8")
     for name in NAMES:
         if name not in written:
             (folder / f"{name}.json").unlink(missing_ok=True)

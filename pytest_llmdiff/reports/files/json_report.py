@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_llmdiff.config.options import OPTIONS
 from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.data.files.whole_files import write_whole
 from pytest_llmdiff.data.plain_json import plain
 from pytest_llmdiff.errors import hidden
 from pytest_llmdiff.reports.diff.diff import SCHEMA
@@ -59,9 +60,8 @@ def report(facts: RunFacts) -> dict[str, Any]:
 
 
 def write_json(facts: RunFacts, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(plain(report(facts)), ensure_ascii=False, indent=1, allow_nan=False)
-    path.write_text(OTHER.sub(_escaped, text) + "\n", encoding="utf-8")
+    write_whole(path, OTHER.sub(_escaped, text) + "\n")
 
 
 def _escaped(match: re.Match[str]) -> str:

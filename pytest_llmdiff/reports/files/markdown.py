@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.data.files.whole_files import write_whole
 from pytest_llmdiff.data.text.printing import printable, shortened
 from pytest_llmdiff.reports.advice import advice
 from pytest_llmdiff.reports.order import OPEN, comparison_of, decisive, short, worst_first
@@ -35,8 +36,7 @@ SIGN = {
 
 
 def write_markdown(facts: RunFacts, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(markdown_text(facts, LARGEST), encoding="utf-8")
+    write_whole(path, markdown_text(facts, LARGEST))
 
 
 def append_markdown(facts: RunFacts, path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.config.specs import Spec
+from pytest_llmdiff.data.files.whole_files import whole_file
 from pytest_llmdiff.engines.replay import KIND, VERSION
 from pytest_llmdiff.store import Store
 
@@ -22,13 +23,10 @@ def write_recording(store: Store, run_id: str, specs: Sequence[Spec], path: Path
     or not at all.
     """
     name = f"used {run_id}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".part")
-    with draft.open("w", encoding="utf-8") as stream:
+    with whole_file(path) as draft, draft.open("w", encoding="utf-8") as stream:
         for line in _lines(store, store.keys(name), specs):
             stream.write(json.dumps(line, ensure_ascii=True, sort_keys=True) + "\n")
     store.remove_kind(name)
-    draft.replace(path)
 
 
 def _lines(store: Store, used: Sequence[str], specs: Sequence[Spec]) -> Iterator[Mapping[str, Any]]:
