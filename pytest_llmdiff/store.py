@@ -175,13 +175,12 @@ class Store:
         """SHA-256 of a file, cached by its path, size, times and inode.
 
         The times include the change time (ctime): unlike the modification time, no copying tool
-        sets it back. Hub files are links to blobs that are named by their hash, so these need no
-        reading. Set LLMDIFF_FULL_HASH=1 to read every byte in any case.
+        sets it back. Files in the Hugging Face cache are links to blobs that are named by their
+        hash, so these need no reading. Set LLMDIFF_FULL_HASH=1 to read every byte in any case.
         """
         target = file.resolve()
         full = os.environ.get("LLMDIFF_FULL_HASH", "0") != "0"
-        named_by_hash = target.parent.name == "blobs" and BLOB.fullmatch(target.name)
-        if named_by_hash and not full:
+        if not full and _is_named_by_hash(file, target):
             return target.name
         status = target.stat()
         about = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
@@ -294,6 +293,22 @@ class Store:
 def files_hash(store: Store, files: Sequence[Path]) -> dict[str, str]:
     """Content hashes of files by position and name, independent of their folder."""
     return {f"{place} {file.name}": store.file_hash(file) for place, file in enumerate(files)}
+
+
+def _is_named_by_hash(link: Path, target: Path) -> bool:
+    """Whether a link and what it leads to lie in one repository of the Hugging Face cache.
+
+    Anywhere else somebody may have given a file the name of another's hash.
+    """
+    if target.parent.name != "blobs" or not BLOB.fullmatch(target.name):
+        return False
+    try:
+        from huggingface_hub.constants import HF_HUB_CACHE
+    except ImportError:
+        return False
+    repository, folder = target.parent.parent, link.parent.resolve()
+    known = repository.parent == Path(HF_HUB_CACHE).resolve()
+    return known and folder.is_relative_to(repository / "snapshots")
 
 
 def _parts(keys: Iterable[str]) -> Iterator[list[str]]:

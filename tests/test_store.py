@@ -372,12 +372,18 @@ def test_another_file_at_the_same_path(store: Store, tmp_path: Path, reads: Read
     assert reads.count == 2
 
 
-def hub_link(tmp_path: Path, blob: str) -> Path:
-    """A file of the Hugging Face cache: a link to a blob that is named by its hash."""
-    target = tmp_path / "blobs" / blob
-    target.parent.mkdir()
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def hub_link(cache: Path, blob: str) -> Path:
+    """A file as in the Hugging Face cache: a link to a blob that is named by its hash."""
+    target = cache / "models--org--name" / "blobs" / blob
+    target.parent.mkdir(parents=True)
     target.write_bytes(b"other bytes than the name says")
-    link = tmp_path / "snapshots" / "main" / "model.safetensors"
+    link = target.parents[1] / "snapshots" / "main" / "model.safetensors"
     link.parent.mkdir(parents=True)
     link.symlink_to(target)
     return link
@@ -386,16 +392,30 @@ def hub_link(tmp_path: Path, blob: str) -> Path:
 BLOB = sha256(b"weights")
 
 
-def test_a_hub_file_is_known_by_its_blob(store: Store, tmp_path: Path, reads: Reads) -> None:
-    assert store.file_hash(hub_link(tmp_path, BLOB)) == BLOB
+def test_a_hub_file_is_known_by_its_blob(store: Store, hub_cache: Path, reads: Reads) -> None:
+    assert store.file_hash(hub_link(hub_cache, BLOB)) == BLOB
     assert reads.count == 0
+
+
+@pytest.mark.parametrize("place", ["another cache", "another folder"])
+def test_a_name_is_no_hash_outside_of_the_cache(
+    store: Store, tmp_path: Path, hub_cache: Path, reads: Reads, place: str
+) -> None:
+    """Whoever sends an adapter may name its weights by the hash of others."""
+    if place == "another cache":
+        link = hub_link(tmp_path / "adapter", BLOB)
+    else:  # a link from outside into the cache
+        link = tmp_path / "model.safetensors"
+        link.symlink_to(hub_link(hub_cache, BLOB).resolve())
+    assert store.file_hash(link) == sha256(b"other bytes than the name says")
+    assert reads.count == 1
 
 
 @pytest.mark.parametrize("blob", [sha256(b"x")[:40], "z" * 64, "my-model-in-a-folder-that-happens"])
 def test_other_files_of_such_a_folder_are_read(
-    store: Store, tmp_path: Path, reads: Reads, blob: str
+    store: Store, hub_cache: Path, reads: Reads, blob: str
 ) -> None:
-    link = hub_link(tmp_path, blob)
+    link = hub_link(hub_cache, blob)
     assert store.file_hash(link) == sha256(b"other bytes than the name says")
     assert reads.count == 1
 

@@ -17,7 +17,7 @@ from pytest_llmdiff.plugin.fixtures import (
     llm_served,
     llm_tuned,
 )
-from pytest_llmdiff.plugin.marker import MARKER, parametrize, reject_test_cases
+from pytest_llmdiff.plugin.marker import MARKER, parametrize, reject_lost_markers
 from pytest_llmdiff.plugin.session import RUN_ID, SESSION
 
 __all__ = ["comparison", "comparisons", "llm_base", "llm_pair", "llm_served", "llm_tuned"]
@@ -69,7 +69,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(tryfirst=True)  # before any fixture
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    reject_test_cases(item)
+    reject_lost_markers(item)
     item.config.stash[SESSION].begin(item)
 
 

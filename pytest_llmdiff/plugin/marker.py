@@ -69,12 +69,14 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(asked[0], [probes], ids=[pytest.HIDDEN_PARAM], indirect=True)
 
 
-def reject_test_cases(item: pytest.Item) -> None:
-    """Refuse a marker on a `unittest.TestCase`, which pytest does not parametrize.
+def reject_lost_markers(item: pytest.Item) -> None:
+    """Refuse a marker on a `unittest.TestCase`, which pytest does not parametrize, or on a
+    parameter, which comes too late: the test's cases are known by then.
 
     Raises:
         ConfigError: there is one; no model would ever see its prompts.
     """
+    _reject_on_parameters(item)
     group = item.getparent(pytest.Class)
     marks = [*item.own_markers, *(group.own_markers if group is not None else ())]
     if group is None or all(mark.name != "llmdiff" for mark in marks):
@@ -87,6 +89,20 @@ def reject_test_cases(item: pytest.Item) -> None:
         raise ConfigError(
             f"{item.nodeid} has @pytest.mark.llmdiff but belongs to a unittest.TestCase, which "
             "pytest gives no prompts: write it as a test function that requests comparison"
+        )
+
+
+def _reject_on_parameters(item: pytest.Item) -> None:
+    marks = getattr(getattr(item, "callspec", None), "marks", ())
+    lost = next((mark for mark in marks if mark.name == "llmdiff"), None)
+    if lost is not None:
+        from pytest_llmdiff.errors import ConfigError
+
+        prompts = ", ".join(map(repr, lost.args)) or f"file={lost.kwargs.get('file')!r}"
+        raise ConfigError(
+            f"{item.nodeid} has llmdiff({prompts}) in pytest.param(..., marks=...), where no model "
+            "would ever see it: put the prompts into @pytest.mark.llmdiff on the function, or ask "
+            "for them with llm_pair.compare(prompt)"
         )
 
 

@@ -72,6 +72,29 @@ def test_each_is_told(project: pytest.Pytester, run: Run) -> None:
     assert report["summary"]["passed"] == 1
 
 
+def test_a_marker_on_a_parameter_is_told(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(
+        f"""
+        import pytest
+
+        LATE = pytest.param(1, marks=pytest.mark.llmdiff({CHINESE!r}))
+
+        @pytest.mark.llmdiff({REFUND!r})
+        @pytest.mark.parametrize("n", [LATE, 2])
+        def test_it(comparison, n): pass
+
+        @pytest.fixture(params=[LATE])
+        def number(request): return request.param
+
+        @pytest.mark.llmdiff({REFUND!r})
+        def test_fixture(comparison, number): pass
+        """
+    )
+    result = run()
+    result.assert_outcomes(passed=1, errors=2)
+    result.stdout.fnmatch_lines(["E *ConfigError: *in pytest.param(*put the prompts into*"])
+
+
 def test_help_names_no_default_where_there_is_none(project: pytest.Pytester) -> None:
     shown = " ".join(project.runpytest_inprocess("--help").stdout.str().split())
     assert "longest reply, in tokens (a whole number from 1; default: 128)" in shown

@@ -10,6 +10,8 @@ from pytest_llmdiff.errors import visible
 
 LONGEST = 400
 MARK = "▸"
+JOINER = "\u200d"  # makes one sign of several
+UNSPACED = {"THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"}
 
 
 def number(value: float | None) -> str:
@@ -71,6 +73,26 @@ def shortened(text: str, length: int = LONGEST) -> str:
     return text[:kept].rstrip() + "…"
 
 
+def _beginning(text: str, at: int) -> int:
+    """The beginning of the word, where readers look for a difference that lies within it. Where
+    words are not written apart, that of the character itself."""
+    while 0 < at < len(text):
+        if not (unicodedata.combining(text[at]) or JOINER in text[at - 1 : at + 1]):
+            break
+        at -= 1
+    begin = at
+    while begin and (text[begin - 1].isalnum() or text[begin - 1] in "'’_"):
+        begin -= 1
+    within = at < len(text) and at - begin <= 25
+    return begin if within and not any(map(_unspaced, text[begin:at])) else at
+
+
+def _unspaced(character: str) -> bool:
+    if unicodedata.east_asian_width(character) in "WF":
+        return True
+    return unicodedata.name(character, "").partition(" ")[0] in UNSPACED
+
+
 def marked(text: str, at: int | None) -> str:
     """One printable line of a reply, with a mark at the character where it begins to differ.
 
@@ -78,11 +100,7 @@ def marked(text: str, at: int | None) -> str:
     """
     if at is None:
         return shortened(printable(text))
-    # Back to the beginning of the word, where readers look for the difference. Chinese has no
-    # spaces to go back to.
-    space = max(text.rfind(" ", 0, at), text.rfind("\n", 0, at))
-    if at < len(text) and at - space <= 25:
-        at = space + 1
+    at = _beginning(text, at)
     start = max(0, at - 60)
     head = ("…" if start else "") + printable(text[start:at])
     return head + MARK + shortened(printable(text[at:]))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, cast, overload
 
 from pytest_llmdiff.data.comparison import SIDES, Comparison, Measurement, Reply, Run
+from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.measures.degeneration.copies import copied, recited
 from pytest_llmdiff.measures.degeneration.empty import empty
 from pytest_llmdiff.measures.degeneration.evidence import Beside, Evidence, beside
@@ -179,14 +180,20 @@ def assert_not_degenerate(subject: Subject, *, at_most: float | None = None) -> 
     Args:
         subject: a comparison, or a set of them.
         at_most: for a set, the largest share (0 to 1) of degenerate replies. By default no reply of
-            the set may be degenerate.
+            the set may be degenerate, nor may a single one (0).
 
     Raises:
         AssertionError: a reply is degenerate (the message names each problem), or the set is too
             small to bound the share.
     """
     __tracebackhide__ = True
-    if at_most is None:
+    alone = isinstance(subject, Comparison)
+    if alone and at_most not in (None, 0):
+        raise ConfigError(
+            f"at_most={at_most!r} is a share of a set's replies: give a single comparison 0, or "
+            "leave at_most out"
+        )
+    if alone or at_most is None:
         settle_problems(subject, Degeneration())
     else:
         settle(subject, Degeneration(), [Question(view=DEGENERATE, at_most=at_most, over=0)])

@@ -94,6 +94,13 @@ def test_a_chinese_character_takes_two_columns(text: str, length: int, shown: st
         ("Go\nto", 4, r"Go\n▸to"),
         ("Go to", 5, "Go to▸"),
         ("a\x1b b", 3, r"a\x1b ▸b"),
+        ("the red apples", 10, "the red ▸apples"),
+        ("can't (won't", 11, "can't (▸won't"),
+        ("退款一般在七到十个工作日内", 5, "退款一般在▸七到十个工作日内"),
+        ("请点击“Return”，谢谢", 8, "请点击“▸Return”，谢谢"),
+        ("ขอคืนเงินได้", 5, "ขอคืน▸เงินได้"),
+        ("cafe\u0301s", 4, "▸cafe\u0301s"),
+        ("如下：👩\u200d💻好", 4, "如下：▸👩‍💻好"),
     ],
 )
 def test_marked_text(text: str, at: int | None, shown: str) -> None:

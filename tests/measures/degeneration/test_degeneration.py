@@ -12,8 +12,13 @@ import pytest
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.data.tokens import Likelihood
+from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.measures.degeneration import salad
-from pytest_llmdiff.measures.degeneration.degeneration import Degeneration, newly
+from pytest_llmdiff.measures.degeneration.degeneration import (
+    Degeneration,
+    assert_not_degenerate,
+    newly,
+)
 
 LISTED = Path(__file__).parents[2] / "support" / "data" / "degeneration.jsonl"
 PROMPT = "How do I get a refund for my order?"
@@ -136,3 +141,14 @@ def test_word_salad(
 def test_without_a_model_no_salad_is_guessed() -> None:
     assert kinds(measure(SALAD)) == []
     assert salad.salads([]) == []
+
+
+def test_a_single_reply_may_be_limited_to_none() -> None:
+    def compared(tuned: str) -> Comparison:
+        return Comparison(probe=make_probe(PROMPT), base=Reply(text=BASE), tuned=Reply(text=tuned))
+
+    assert_not_degenerate(compared(BASE), at_most=0)
+    with pytest.raises(AssertionError, match="the reply loops"):
+        assert_not_degenerate(compared("the " * 20), at_most=0)
+    with pytest.raises(ConfigError, match="a share of a set's replies: give a single comparison 0"):
+        assert_not_degenerate(compared(BASE), at_most=0.1)
