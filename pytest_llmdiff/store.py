@@ -47,6 +47,7 @@ def content_key(value: Any) -> str:
 
 
 SCHEMA = 2
+UNREADABLE = 2000  # ranges of rows that may fail while a damaged file is read
 BLOB = re.compile("[0-9a-f]{64}")
 T = TypeVar("T")
 
@@ -211,9 +212,10 @@ class Store:
             try:
                 return action(self._open())
             except sqlite3.DatabaseError as error:
-                # Its subclasses do not mean damage: locked, disk full, a value that is too long, a
-                # connection used in another thread.
-                if type(error) is not sqlite3.DatabaseError:
+                # Its subclasses do not mean damage (locked, disk full, a value that is too long, a
+                # connection used in another thread), but for a table or column that is missing.
+                lost = str(error).startswith(("no such", "table rows has"))
+                if type(error) is not sqlite3.DatabaseError and not lost:
                     raise
                 self._rebuild(str(error))
                 return action(self._open())
@@ -262,14 +264,36 @@ class Store:
         return self.file.stat().st_ino if self.file.exists() else 0
 
     def _rebuild(self, reason: str) -> None:
-        """Move the unusable file aside, unless another process has done so already."""
+        """Move the unusable file aside and keep its readable rows, unless another process has done
+        so already."""
         self.close()
         with self.lock("rebuild"):
             if self._inode_now() == self._inode:
-                self._warn(f"the store {self.file} was unusable ({reason}): it was moved aside")
                 for suffix in ("", "-wal", "-shm"):
                     with suppress(FileNotFoundError):
                         self._sibling(suffix).replace(self._sibling(".damaged" + suffix))
+                kept = self._salvage(self._sibling(".damaged"))
+                self._warn(
+                    f"the store {self.file} was unusable ({reason}): it was moved aside"
+                    + (f", and {kept} of its rows were kept" if kept else "")
+                )
+
+    def _salvage(self, damaged: Path) -> int:
+        """Copies what can be read of a damaged file. Returns the number of rows.
+
+        A row from a page that was overwritten has a wrong checksum, so `get` does not return it.
+        """
+        import sqlite3
+
+        old, new, kept = sqlite3.connect(damaged), self._open(), 0
+        try:
+            with suppress(sqlite3.DatabaseError), new:
+                for rows in _readable(old) if self._version(old) == SCHEMA else ():
+                    kept += len(rows)
+                    new.executemany("INSERT OR IGNORE INTO rows VALUES (?, ?, ?, ?)", rows)
+        finally:
+            old.close()
+        return kept
 
     def _sibling(self, suffix: str) -> Path:
         return self.file.with_name(self.file.name + suffix)
@@ -309,6 +333,29 @@ def _is_named_by_hash(link: Path, target: Path) -> bool:
     repository, folder = target.parent.parent, link.parent.resolve()
     known = repository.parent == Path(HF_HUB_CACHE).resolve()
     return known and folder.is_relative_to(repository / "snapshots")
+
+
+def _readable(connection: sqlite3.Connection) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of a damaged table, in parts, by halving the ranges of rows that cannot be read."""
+    import sqlite3
+
+    query = "SELECT rowid, kind, key, CAST(value AS BLOB), crc FROM rows NOT INDEXED WHERE rowid "
+    ranges, failures = [(0, 1 << 40)], 0
+    # Where the last page is damaged, all ranges beyond the last row fail, hence the limit.
+    while ranges and failures < UNREADABLE:
+        first, last = ranges.pop()
+        # A range reads one row too many, which may be on a damaged page.
+        which = "= :first" if first == last else "BETWEEN :first AND :last ORDER BY rowid"
+        try:
+            cursor = connection.execute(query + which, {"first": first, "last": last})
+            while part := cursor.fetchmany(500):
+                yield [row[1:] for row in part]
+                first = part[-1][0] + 1
+        except sqlite3.DatabaseError:
+            failures += 1
+            if first < last:
+                middle = (first + last) // 2
+                ranges += [(middle + 1, last), (first, middle)]
 
 
 def _parts(keys: Iterable[str]) -> Iterator[list[str]]:

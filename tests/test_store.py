@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -225,6 +226,45 @@ def test_a_damaged_file_is_moved_aside(store: Store, damage: Callable[[Path], No
     assert again.get("fact", ["new"]) == {"new": "新"}
     assert again.warnings == []
     again.close()
+
+
+@pytest.mark.parametrize("place", [0.3, 0.9, 1.0])
+def test_what_can_be_read_of_a_damaged_file_is_kept(store: Store, place: float) -> None:
+    values = {f"{number:04}": f"{number}" * 40 for number in range(2000)}
+    store.put("fact", values)
+    store.close()
+    data = bytearray(store.file.read_bytes())
+    begin = min(int(len(data) * place) // 4096 * 4096, len(data) - 4096)
+    data[begin : begin + 4096] = b"\xff" * 4096
+    store.file.write_bytes(data)
+
+    reopened = Store(store.folder)
+    for key, value in values.items():  # as a run: one after another, missing ones made again
+        if reopened.get("fact", [key]) != {key: value}:
+            reopened.put("fact", {key: value})
+    assert reopened.get("fact", values) == values
+    (warning,) = reopened.warnings
+    kept = re.search(r"(\d+) of its rows were kept", warning)
+    assert kept is not None
+    assert int(kept[1]) > 1900
+    reopened.close()
+
+
+@pytest.mark.parametrize(
+    "statement", ["DROP TABLE rows", "ALTER TABLE rows RENAME COLUMN crc TO sum"]
+)
+def test_a_table_that_somebody_changed_is_moved_aside(store: Store, statement: str) -> None:
+    store.put("fact", {"a": 1})
+    store.close()
+    connection = sqlite3.connect(store.file)
+    connection.execute(statement)
+    connection.close()
+    reopened = Store(store.folder)
+    assert reopened.get("fact", ["a"]) == {}
+    reopened.put("fact", {"a": 2})
+    assert reopened.get("fact", ["a"]) == {"a": 2}
+    assert len(reopened.warnings) == 1
+    reopened.close()
 
 
 def test_a_file_is_moved_aside_once(store: Store) -> None:

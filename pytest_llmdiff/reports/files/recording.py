@@ -11,6 +11,7 @@ from typing import Any
 from pytest_llmdiff.config.specs import Spec
 from pytest_llmdiff.data.files.whole_files import whole_file
 from pytest_llmdiff.engines.replay import KIND, VERSION
+from pytest_llmdiff.errors import StoreError
 from pytest_llmdiff.store import Store
 
 BATCH = 256  # rows in memory: divergences are large
@@ -37,6 +38,10 @@ def _lines(store: Store, used: Sequence[str], specs: Sequence[Spec]) -> Iterator
         keys = iter(sorted(key.removeprefix(begun) for key in used if key.startswith(begun)))
         while part := list(islice(keys, BATCH)):
             rows = store.get(kind, part)
+            if lost := len(part) - len(rows):
+                raise StoreError(
+                    f"{lost} rows of the store were lost while the tests ran; run again"
+                )
             for key in part:
                 yield {"kind": kind, **_recorded(kind, side, rows[key])}
 
