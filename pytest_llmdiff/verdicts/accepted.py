@@ -113,7 +113,8 @@ def _dumped(entries: Iterable[Entry]) -> str:
     import yaml
 
     rows = [_row(entry) for entry in entries]
-    return yaml.safe_dump(rows, allow_unicode=True, sort_keys=False, width=100)
+    text: str = yaml.safe_dump(rows, allow_unicode=True, sort_keys=False, width=100)
+    return text
 
 
 def unmatched(

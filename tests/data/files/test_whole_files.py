@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmdiff.data.files import whole_files
 from pytest_llmdiff.data.files.whole_files import whole_file, write_whole
 
 
@@ -33,7 +32,7 @@ def test_a_disk_that_is_full_only_when_written_to(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(whole_files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_whole(path, "new")
     assert [file.read_text(encoding="utf-8") for file in tmp_path.iterdir()] == ["old"]
