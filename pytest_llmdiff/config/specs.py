@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pytest_llmdiff.config.packages import given_path, package_path
 from pytest_llmdiff.config.settings import Settings
@@ -43,7 +43,8 @@ class Spec:
     """A model SPEC whose target is known to exist.
 
     `path` is a folder (weights, adapter) or a file (gguf, replay, scripted). `reference` is the
-    `module:object` of a python SPEC, or the model's name on the server at `url`. `repo` and
+    `module:object` of a python SPEC, or the model's name on the server at `url`,
+    each of whose addresses needs `query`. `repo` and
     `revision` are set for a model on the hub, whose weights are fetched on first use. `runtime` is
     what runs weights and adapters. `note` says what the path is where `text` names something else.
     """
@@ -55,6 +56,7 @@ class Spec:
     path: Path | None = None
     reference: str | None = None
     url: str | None = None
+    query: tuple[tuple[str, str], ...] = ()
     repo: str | None = None
     revision: str | None = None
 
@@ -155,16 +157,17 @@ def _server(text: str, option: str) -> Spec:
     except ValueError as error:
         shown = "the URL" if "@" in text else text  # the part before @ may be the key
         raise ConfigError(f"{option}: {shown}: {error}; the form is {SERVER_FORM}") from error
-    if parts.username or parts.password or parts.query:
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    if parts.username or parts.password or any(name != "api-version" for name, _ in query):
         # The URL is not shown: it may contain the key.
         raise ConfigError(
-            f"{option}: the URL has a user, a password or a query; the form is {SERVER_FORM}, and "
-            "the key belongs in the environment variable LLMDIFF_API_KEY"
+            f"{option}: the URL has a user, a password or a query other than api-version; the form "
+            f"is {SERVER_FORM}, and the key belongs in the environment variable LLMDIFF_API_KEY"
         )
     if not host or not parts.fragment:
         raise ConfigError(f"{option}: {text}: the form is {SERVER_FORM}, with the model after #")
     url = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
-    return Spec(text=text, kind="server", url=url, reference=parts.fragment)
+    return Spec(text=text, kind="server", url=url, query=tuple(query), reference=parts.fragment)
 
 
 def _folder(text: str, path: Path, option: str) -> Spec:

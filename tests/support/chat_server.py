@@ -23,12 +23,14 @@ Chat = TypeVar("Chat", bound="ChatServer")
 
 @dataclass
 class ChatServer:
-    """What it says and did. `faults` are asked in turn before each answer to a prompt that is no
-    canary; one that returns True has answered."""
+    """What it says and did. `faults` are asked in turn before each answer to a prompt that is not
+    `spared`; one that returns True has answered."""
 
     replies: Callable[[str, str], str] = lambda model, prompt: f"{model} on {prompt}"
     faults: tuple[Fault, ...] = ()
+    spared: tuple[str, ...] = CANARIES  # prompts that get no fault
     listed: tuple[str, ...] = MODELS
+    known: tuple[str, ...] | None = None  # the models that it has, if it looks at their names
     refused: tuple[str, ...] = ()  # parameters that it takes for unknown
     key: str | None = None
     answered: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -74,6 +76,9 @@ class Handler(BaseHTTPRequestHandler):
         if not self.path.endswith("/chat/completions"):
             self.send_json({"error": {"message": f"no such path: {self.path}"}}, 404)
             return
+        if self.chat.known is not None and body["model"] not in self.chat.known:
+            self.send_json({"error": {"message": f"no model {body['model']}"}}, 404)
+            return
         unknown = [name for name in self.chat.refused if name in body]
         if unknown:
             self.send_json({"error": {"message": f"unknown parameter {unknown[0]}"}}, 400)
@@ -86,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
             self.chat.under_way += 1
             self.chat.most_at_once = max(self.chat.most_at_once, self.chat.under_way)
         try:
-            faulty = prompt not in CANARIES
+            faulty = prompt not in self.chat.spared
             if faulty and any(fault(self, body) for fault in self.chat.faults):
                 return
             self.send_json(completion(body["model"], self.chat.replies(*about)))

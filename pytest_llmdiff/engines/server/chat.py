@@ -7,7 +7,7 @@ one clear error; answers that have arrived are kept.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.messages import Message
@@ -21,19 +21,15 @@ from pytest_llmdiff.engines.server.endpoint import (
     Connection,
     Endpoint,
     Refused,
+    Unreachable,
 )
+from pytest_llmdiff.engines.server.forms import FURTHER, RequestForm, may_mean
 from pytest_llmdiff.errors import LLMDiffError, ModelError, ProbeError, once_more
 from pytest_llmdiff.store import content_key
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-# Parameters beyond OpenAI's. They switch off what a server's generation config may set
-# (`repeat_penalty` is llama.cpp's name for `repetition_penalty`), and ask vLLM for token ids.
-FURTHER = {
-    "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1.0,
-    "return_token_ids": True,
-}  # fmt: skip
 # Their greedy replies are part of the fingerprint, since a URL does not identify a model.
 CANARIES = (
     "Tell me about yourself.",
@@ -46,18 +42,6 @@ CANARY_TOKENS = 32
 STABLE = ("id", "root", "parent", "max_model_len", "owned_by", "meta")
 
 Ids = tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RequestForm:
-    """The form of requests that a server accepts: the `further` parameters beyond OpenAI's and,
-    where prompts are rendered here, whether they are sent `as_text` instead of token ids, and
-    `without_bos` where the server adds one. With `with_ids` it must answer with token ids."""
-
-    further: Mapping[str, Any] = field(default_factory=dict)
-    with_ids: bool = False
-    as_text: bool = False
-    without_bos: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,10 +155,22 @@ class ServerEngine:
         """Raises ModelError if the facts contradict the settings."""
 
     async def _find_out(self, client: AsyncOpenAI) -> ServerFacts:
-        listed = await self._listed(client)
-        form, replies = await self._canaries(client)
+        listed, names = await self._listed(client)
+        try:
+            form, replies = await self._canaries(client)
+        except Absent as error:
+            if not names:
+                raise
+            raise ModelError(
+                f"{self.endpoint}: the server has no such model; it has {', '.join(names)}"
+            ) from error
+        if names and not any(may_mean(name, self.endpoint.model) for name in names):
+            self.notes.append(
+                f"{self.endpoint} answers, although the server lists other models only: "
+                f"{', '.join(names)}"
+            )
         besides = await self._besides(client, form)
-        about = [self.endpoint.url, listed, self._template_kwargs, sorted(form.further), replies]
+        about = [self.endpoint.url, listed, self._template_kwargs, form.identity(), replies]
         return ServerFacts(
             fingerprint=content_key(["server", *about, *self._identity(form, besides)]),
             form=form,
@@ -188,38 +184,64 @@ class ServerEngine:
     async def _besides(self, client: AsyncOpenAI, form: RequestForm) -> Any:
         """Further facts that a subclass asks for."""
 
-    async def _listed(self, client: AsyncOpenAI) -> dict[str, Any]:
-        """The server's entry for the model; empty if it lists no models."""
+    async def _listed(self, client: AsyncOpenAI) -> tuple[dict[str, Any], list[str]]:
+        """The server's entry for the model and the names of all, each empty if it lists none.
+
+        Only a hint: proxies list wildcards, or nothing without a right of its own.
+        """
         try:
-            answer = await self._connection.body(client.models.with_raw_response.list())
-        except Absent:
-            return {}
+            answer = await self._connection.body(
+                client, lambda client: client.models.with_raw_response.list()
+            )
+        except Unreachable:
+            raise
+        except LLMDiffError:
+            return {}, []
         rows = answer.get("data") if isinstance(answer, dict) else None
         rows = rows if isinstance(rows, list) else []
         known = [row for row in rows if isinstance(row, dict) and "id" in row]
-        if not known:
-            return {}
-        for row in known:
-            if row["id"] == self.endpoint.model:
-                return {name: row[name] for name in STABLE if name in row}
-        names = ", ".join(str(row["id"]) for row in known)
-        raise ModelError(f"{self.endpoint}: the server has no such model; it has {names}")
+        own = next((row for row in known if row["id"] == self.endpoint.model), {})
+        entry = {name: own[name] for name in STABLE if name in own}
+        return entry, [str(row["id"]) for row in known]
 
     async def _canaries(self, client: AsyncOpenAI) -> tuple[RequestForm, list[str]]:
         """The first form that the server accepts, and its replies."""
-        refused: Refused | None = None
-        for form in self.forms:
+        form, first = await self._accepted_form(client)
+        self._connection.served = True
+        replies = [first]
+        for text in CANARIES[1:]:
             try:
-                replies = [await self._canary(client, text, form) for text in CANARIES]
+                replies.append(await self._canary(client, text, form))
+            except Refused:
+                replies.append("refused")
+        dropped = form.left_out(self.forms[0])
+        if dropped:
+            self.notes.append(
+                f"{self.endpoint} does not accept {', '.join(dropped)}: its own generation config "
+                "stays in force for these"
+            )
+        if await self._canary(client, CANARIES[0], form) != first:
+            self.notes.append(
+                f"{self.endpoint}: its greedy replies change from call to call (asked twice, it "
+                "gave two replies): differences between the models may be its own"
+            )
+        return form, replies
+
+    async def _accepted_form(self, client: AsyncOpenAI) -> tuple[RequestForm, str]:
+        """The first form that the server accepts, without single parameters that it refuses, and
+        its first reply."""
+        refused: Refused | None = None
+        sampling = Sampling(max_new_tokens=CANARY_TOKENS)
+        forms = [*self.forms][::-1]
+        while forms:
+            form = forms.pop()
+            try:
+                return form, await self._canary(client, CANARIES[0], form)
             except Refused as error:
                 refused = error
-                continue
-            if self.forms[0].further and not form.further:
-                self.notes.append(
-                    f"{self.endpoint} does not accept {', '.join(self.forms[0].further)}: its own "
-                    "generation config stays in force for these"
-                )
-            return form, replies
+                said = str(error).removeprefix(str(self.endpoint))
+                lighter = form.without(said, form.parameters(self._parameters(sampling)))
+                forms += [] if lighter is None else [lighter]
         raise ModelError(str(refused)) from refused
 
     async def _canary(self, client: AsyncOpenAI, text: str, form: RequestForm) -> str:
@@ -239,7 +261,8 @@ class ServerEngine:
         try:
             found = self._read(answer, form, prompt)
         except ValueError as error:
-            raise ModelError(f"{self.endpoint} answered with {error}") from error
+            refused = Refused if self._connection.served else ModelError
+            raise refused(f"{self.endpoint} answered with {error}") from error
         self._check_model(answer.get("model"))
         return found
 
@@ -248,7 +271,8 @@ class ServerEngine:
         return ()
 
     def _sent(self, client: AsyncOpenAI, request: Request, form: RequestForm, prompt: Ids) -> Any:  # noqa: ARG002
-        body = {"messages": request.messages, **self._parameters(request.sampling), **form.further}
+        parameters = form.parameters(self._parameters(request.sampling))
+        body = {"messages": request.messages, **parameters}
         if self._template_kwargs:
             body["chat_template_kwargs"] = self._template_kwargs
         return self._connection.post(client, "chat/completions", body)
@@ -263,7 +287,6 @@ class ServerEngine:
             "seed": sampling.seed,
             "frequency_penalty": 0,
             "presence_penalty": 0,
-            "n": 1,
         }
 
     def _read(self, answer: Any, form: RequestForm, prompt: Ids) -> Generated:  # noqa: ARG002

@@ -12,6 +12,8 @@ from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.engines.files.replies import split_reasoning
 
 SHOWN = 80  # characters of an invalid answer in a message
+# What some servers send in place of a text, and then leave the text out.
+INSTEAD = ("tool_calls", "function_call", "reasoning_content", "reasoning")
 
 
 def generated_of(answer: Any) -> Generated:
@@ -22,21 +24,20 @@ def generated_of(answer: Any) -> Generated:
     """
     try:
         (choice,) = answer["choices"]
-        message = choice["message"]
-        # Some servers leave the text out of a message that has only tool calls.
-        content = message.get("content") if message.get("tool_calls") else message["content"]
-        reason = choice["finish_reason"]
-    except KeyError as error:
-        shown = f"{str(answer)[:SHOWN]!r}"
-        raise ValueError(f"no chat completion: it lacks {error}: {shown}") from error
-    except (AttributeError, TypeError, ValueError) as error:
+        message, reason = choice["message"], choice.get("finish_reason")
+        if reason == "content_filter":
+            return Generated(error="the server's content filter cut the reply")
+        content, thoughts = _parts(message.get("content"))
+        refusal = message.get("refusal")
+        elsewhere = any(message.get(name) for name in INSTEAD) or reason == "length"
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"no chat completion with one choice: {str(answer)[:SHOWN]!r}") from error
-    if reason == "content_filter":
-        return Generated(error="the server's content filter cut the reply")
-    if not isinstance(content, (str, type(None))):
+    if content is None and "content" not in message and not (elsewhere or refusal):
+        raise ValueError(f"a chat completion without text: {str(answer)[:SHOWN]!r}")
+    if not isinstance(content, (str, NoneType)) or not isinstance(refusal, (str, NoneType)):
         raise ValueError(f"a chat completion without text: {str(content)[:SHOWN]!r}")
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
-    text = content or ""
+    reasoning = message.get("reasoning_content") or message.get("reasoning") or thoughts
+    text = content or refusal or ""
     if not isinstance(reasoning, (str, NoneType)):
         raise ValueError(f"a reasoning that is not text: {str(reasoning)[:SHOWN]!r}")
     if not reasoning:
@@ -50,6 +51,24 @@ def generated_of(answer: Any) -> Generated:
         prompt_tokens=_count(answer.get("usage"), "prompt_tokens"),
     )
     return Generated(reply=reply, prompt_ids=ids_of(answer.get("prompt_token_ids")))
+
+
+def _parts(content: Any) -> tuple[Any, str | None]:
+    """The text and the thoughts of a content that comes in parts; any other content as it is."""
+    if not isinstance(content, list):
+        return content, None
+    texts, thoughts = list[str](), list[str]()
+    for part in content:
+        if isinstance(part, str):
+            texts.append(part)
+        elif part.get("type") in ("text", "output_text"):
+            texts.append(part["text"])
+        elif part.get("type") in ("thinking", "reasoning"):
+            inner, _ = _parts(part.get("thinking") or part.get("text") or "")
+            thoughts.append(inner)
+        else:
+            raise ValueError(f"a part of another type than text: {part.get('type')}")
+    return "".join(texts), "".join(thoughts) or None
 
 
 @dataclass(frozen=True, kw_only=True)

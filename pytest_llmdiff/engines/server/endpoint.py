@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from pytest_llmdiff.engines.server.background import Put, as_they_come
+from pytest_llmdiff.engines.server.faults import Fault, fault_within, untrusted, words_of
 from pytest_llmdiff.errors import LLMDiffError, ModelError
 
 if TYPE_CHECKING:
@@ -28,9 +29,15 @@ IN_FLIGHT = 32
 # partly idle.
 ROUNDS = 16
 # Retries of a request after 429, 5xx, a lost connection or a timeout, with pauses of half a second
-# up to eight: some two minutes in all. The first request has fewer.
+# up to eight: some two minutes in all. There are fewer where there may be no server, and for a
+# fault that a server which answers others may have with this request alone.
 RETRIES = 16
-FIRST_RETRIES = 4
+FEW_RETRIES = 4
+PAUSE = 8.0  # seconds before each retry beyond the few
+# A server that is busy, restarts or still loads its model says so with these.
+BUSY = (408, 429, 502, 503, 504)
+# So many requests in turn that fail with another fault are no longer the requests' own fault.
+IN_TURN = 5
 TIMEOUT = 600.0  # seconds for one reply
 # A server that answers nothing for this many timeouts is given up; the second number is for one
 # that has never answered. A server that answers other requests is only busy, and is waited for.
@@ -42,12 +49,14 @@ ABSENT = (404, 405)
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """The address of a model: the URL up to the version, the server's name for the model, and its
-    role in the run ("base", "tuned", "served"), which is part of its key's variable."""
+    """The address of a model: the URL up to the version, the server's name for the model, its role
+    in the run ("base", "tuned", "served"), which is part of its key's variable, and the query that
+    every address needs (`api-version`)."""
 
     url: str
     model: str
     role: str
+    query: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.url}#{self.model}"
@@ -71,6 +80,10 @@ class Absent(LLMDiffError):
     """The server has no such path or model. Becomes a ModelError unless a caller handles it."""
 
 
+class Unreachable(ModelError):
+    """There is no server, or none that answers."""
+
+
 class Connection:
     """Sends requests to one endpoint. No connection is kept between calls."""
 
@@ -87,6 +100,8 @@ class Connection:
         self._retries = retries
         self._timeout = timeout
         self._heard: float | None = None  # when the server last answered
+        self.served = False  # whether it has answered a prompt
+        self._failed_in_turn = 0
         self._absent: set[str] = set()  # paths at the root that the server does not have
 
     def each(
@@ -101,7 +116,7 @@ class Connection:
         After a failure nothing more is sent. Answers to requests already sent are still yielded,
         and then the error is raised.
         """
-        made = self._client(self._retries)  # outside the loop, which would log a failure
+        made = self._client()  # outside the loop, which would log a failure
         width = min(self._in_flight, len(jobs), at_most or len(jobs))
 
         async def work(put: Put[tuple[int, Result]]) -> None:
@@ -126,9 +141,8 @@ class Connection:
         return as_they_come(work)
 
     def first(self, ask: Callable[[AsyncOpenAI], Coroutine[Any, Any, Result]]) -> Result:
-        """The answer to a first request, with few retries, since there may be no server."""
-
-        made = self._client(min(FIRST_RETRIES, self._retries))
+        """The answer to a single request."""
+        made = self._client()
 
         async def work(put: Put[Result]) -> None:
             async with made as client:
@@ -142,7 +156,7 @@ class Connection:
         the version.
 
         Raises:
-            Refused: the server refuses this request.
+            Refused: the server refuses this request, or fails at it while it answers others.
             Absent: it has no such path or model.
             ModelError: there is no answer, or it is not JSON.
         """
@@ -155,41 +169,86 @@ class Connection:
         # of a request: that takes a third of the client's time.
         content = openai.HttpxBinaryResponseContent
         try:
-            return await self.body(client.post(where, cast_to=content, body=dict(body)))
-        except Absent:
+            return await self.body(
+                client, lambda client: client.post(where, cast_to=content, body=dict(body))
+            )
+        except Absent as error:
             if path.startswith("/"):
                 self._absent.add(path)
+            elif self.served:
+                raise Refused(str(error)) from error
             raise
 
-    async def body(self, sent: Any) -> Any:
-        """The JSON of a request for a raw response; raises as `post`."""
-        raw = (await self._answered(sent)).content
-        try:
-            return json.loads(raw)
-        except (ValueError, RecursionError) as error:
-            raise ModelError(
-                f"{self.endpoint} answered with something that is not JSON: {raw[:80]!r}"
-            ) from error
+    async def body(self, client: AsyncOpenAI, send: Callable[[AsyncOpenAI], Any]) -> Any:
+        """The JSON that a request for a raw response gets; raises as `post`.
 
-    async def _answered(self, sent: Any) -> Any:
-        """The client's response; its exceptions become those of `post`."""
+        The client retries a few times by itself. A server that is busy is waited for beyond that.
+        """
         import openai
 
-        endpoint = self.endpoint
-        try:
-            return await self._patiently(sent)
-        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            raise Refused(f"{endpoint} refuses the request: {_said(error)}") from error
-        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+        left = self._retries - FEW_RETRIES
+        while True:
+            try:
+                raw = (await self._patiently(send(client))).content
+                found = json.loads(raw)
+                if fault := fault_within(found):
+                    raise Fault(*fault)
+            except (openai.OpenAIError, Fault) as error:
+                if left <= 0 or not self._passes(error):
+                    raise self._error_for(error) from error
+            except (ValueError, RecursionError) as error:
+                text = f"{self.endpoint} answered with something that is not JSON: {raw[:80]!r}"
+                raise (Refused if self.served else ModelError)(text) from error
+            else:
+                self._failed_in_turn = 0
+                return found
+            await asyncio.sleep(PAUSE)
+            client, left = client.with_options(max_retries=0), left - 1
+
+    def _passes(self, error: Exception) -> bool:
+        """Whether a fault is one that passes by itself."""
+        import openai
+
+        if isinstance(error, openai.APIConnectionError):
+            return self._heard is not None
+        return getattr(error, "status_code", None) in BUSY
+
+    def _error_for(self, error: Exception) -> LLMDiffError:
+        """What the client's exception means for the run."""
+        import openai
+
+        endpoint, status = self.endpoint, getattr(error, "status_code", None)
+        said = self._said(error)
+        if isinstance(error, openai.APIConnectionError) or status is None:
+            hint = untrusted(error) or _proxied(endpoint.url)
+            return Unreachable(f"{endpoint} cannot be reached: {said}{hint}")
+        own = status < 500 and status not in (401, *ABSENT, *BUSY)
+        if status in (400, 422) or (self.served and own):
+            return Refused(f"{endpoint} refuses the request: {said}")
+        if status in (401, 403):
             names = " or ".join(endpoint.key_names)
-            raise ModelError(
-                f"{endpoint} refuses the key ({_said(error)}): set the environment variable {names}"
-            ) from error
-        except openai.OpenAIError as error:
-            if getattr(error, "status_code", None) in ABSENT:
-                raise Absent(f"{endpoint}: not found: {_said(error)}") from error
-            hint = _proxied(endpoint.url) if isinstance(error, openai.APIConnectionError) else ""
-            raise ModelError(f"{endpoint} cannot be reached: {_said(error)}{hint}") from error
+            return ModelError(
+                f"{endpoint} refuses the key ({said}): set the environment variable {names}"
+            )
+        if status in ABSENT:
+            return Absent(f"{endpoint}: not found: {said}")
+        self._failed_in_turn += 1
+        if self.served and status not in BUSY and self._failed_in_turn <= IN_TURN:
+            return Refused(f"{endpoint} fails at this request: {said}")
+        return Unreachable(f"{endpoint} cannot be reached: {said}")
+
+    def _said(self, error: Exception) -> str:
+        """An error as one line, with the server's own message if there is one, and without the key,
+        which a server may repeat."""
+        response = getattr(error, "response", None)
+        if response is not None or isinstance(error, Fault):
+            words = str(error) if response is None else words_of(response.text)
+            text = f"Error code: {error.status_code} - {words}"  # type: ignore[attr-defined]
+        else:
+            cause = error.__cause__
+            text = f"{error} ({cause})" if cause is not None and str(cause) else str(error)
+        _, key = self._key()
+        return " ".join((text.replace(key, "***") if key else text).split())[:300]
 
     async def _patiently(self, sent: Any) -> Any:
         """The response to a request, for which it waits as long as the server answers any request.
@@ -219,11 +278,15 @@ class Connection:
             self._heard = time.monotonic()
         return asking.result()
 
-    def _client(self, retries: int) -> AsyncOpenAI:
+    def _key(self) -> tuple[str, str]:
+        """The variable that holds the key, and the key; empty if there is none."""
+        name = next((n for n in self.endpoint.key_names if os.environ.get(n)), "")
+        return name, os.environ.get(name, "")
+
+    def _client(self) -> AsyncOpenAI:
         import openai
 
-        name = next((n for n in self.endpoint.key_names if os.environ.get(n)), None)
-        key = "none" if name is None else os.environ[name]
+        (name, key), query = self._key(), self.endpoint.query
         if not key.isascii() or not key.isprintable() or key != key.strip():
             # Checked here, because the client's message would show the key.
             raise ModelError(
@@ -232,7 +295,13 @@ class Connection:
             )
         try:
             return openai.AsyncOpenAI(
-                base_url=self.endpoint.url, api_key=key, max_retries=retries, timeout=self._timeout
+                base_url=self.endpoint.url,
+                api_key=key or "none",
+                max_retries=min(FEW_RETRIES, self._retries),
+                timeout=self._timeout,
+                default_query=dict(query),
+                # Azure's name for the key, where the address has Azure's query.
+                default_headers={"api-key": key} if key and query else None,
             )
         except (ImportError, ValueError) as error:  # of an unsupported proxy
             raise ModelError(
@@ -258,10 +327,3 @@ def _proxied(url: str) -> str:
     if name is None or proxy_bypass(host):
         return ""
     return f"; requests go through the proxy of {name.upper()}_PROXY; NO_PROXY={host} bypasses it"
-
-
-def _said(error: Exception) -> str:
-    """An error as one line, with the server's own message if there is one."""
-    cause = error.__cause__
-    text = f"{error} ({cause})" if cause is not None and str(cause) else str(error)
-    return " ".join(text.split())[:300]

@@ -38,7 +38,7 @@ def open_engine(spec: Spec, side: str, context: Context) -> Engine:
     from pytest_llmdiff.engines.server.endpoint import Endpoint
 
     settings, role = context.settings, context.role if side == "tuned" else side
-    endpoint = Endpoint(url=spec.url or "", model=spec.reference or "", role=role)
+    endpoint = Endpoint(url=spec.url or "", model=spec.reference or "", role=role, query=spec.query)
     options: dict[str, Any] = {
         "in_flight": settings.batch_size,
         "template_kwargs": settings.template_kwargs,

@@ -18,16 +18,10 @@ from pytest_llmdiff.engines.context import Remember
 from pytest_llmdiff.engines.files.artifacts import generation_stop_ids
 from pytest_llmdiff.engines.files.rendering import AnyRenderer
 from pytest_llmdiff.engines.files.replies import reply_of_text, reply_of_tokens
-from pytest_llmdiff.engines.server.chat import (
-    CANARIES,
-    FURTHER,
-    Ids,
-    RequestForm,
-    ServerEngine,
-    ServerFacts,
-)
+from pytest_llmdiff.engines.server.chat import CANARIES, Ids, ServerEngine, ServerFacts
 from pytest_llmdiff.engines.server.completions import raw_completion_of
 from pytest_llmdiff.engines.server.endpoint import Endpoint, Refused
+from pytest_llmdiff.engines.server.forms import FURTHER, RequestForm
 from pytest_llmdiff.engines.server.logprobs import (
     Logprobs,
     Row,
@@ -250,7 +244,7 @@ class RawServerEngine(ServerEngine):
             asked = self.tokenizer.decode(list(prompt), skip_special_tokens=False)
             asked = asked.removeprefix(self._facts["bos"]) if form.without_bos else asked
         stops = self._facts["stops"][:STOPS]
-        body = {"prompt": asked, **self._parameters(request.sampling), **form.further}
+        body = {"prompt": asked, **form.parameters(self._parameters(request.sampling))}
         if stops:
             body["stop"] = stops
         return self._connection.post(client, "completions", body)
@@ -262,7 +256,8 @@ class RawServerEngine(ServerEngine):
         try:
             completion = raw_completion_of(answer)
         except ValueError as error:
-            raise ModelError(f"{self.endpoint} answered with {error}") from error
+            refused = Refused if self._connection.served else ModelError
+            raise refused(f"{self.endpoint} answered with {error}") from error
         self._check_count(completion.prompt_tokens, form, prompt)
         if form.with_ids and not completion.token_ids:
             raise Refused(f"{self.endpoint} does not return the tokens of its replies")

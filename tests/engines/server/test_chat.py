@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -21,9 +23,10 @@ from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.requests import Request, Sampling
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.engines.server.background import Put, as_they_come
-from pytest_llmdiff.engines.server.chat import CANARIES, FURTHER, ServerEngine
+from pytest_llmdiff.engines.server.chat import CANARIES, ServerEngine
 from pytest_llmdiff.engines.server.completions import generated_of
 from pytest_llmdiff.engines.server.endpoint import Endpoint
+from pytest_llmdiff.engines.server.forms import FURTHER
 from pytest_llmdiff.errors import CapabilityError, ModelError
 from tests.support.chat_server import (
     ChatServer,
@@ -107,10 +110,10 @@ def test_what_was_answered_before_a_fault_is_not_asked_again(
 ) -> None:
     pytester.makepyfile(SUITE)
     args = (*chat.specs(), "--llmdiff-batch-size=1")
-    chat.faults = (on("one", status(404, "gone")),)
+    chat.faults = (on("one", status(401, "no")),)
     failed = pytester.runpytest_inprocess(*args)
     failed.assert_outcomes(errors=5)
-    failed.stdout.fnmatch_lines([f"*ModelError: {chat.url}#base: not found: *gone*"])
+    failed.stdout.fnmatch_lines([f"*ModelError: {chat.url}#base refuses the key (*no*"])
     before = dict(chat.answered)
     chat.faults = ()
     pytester.runpytest_inprocess(*args).assert_outcomes(passed=5)
@@ -213,8 +216,8 @@ def test_every_sampling_parameter_is_sent(chat: ChatServer) -> None:
     list(engine(chat, template_kwargs=kwargs).generate([Request(messages, sampling)]))
     body = chat.bodies[-1]
     assert body["messages"] == list(messages)
-    assert {name: body[name] for name in ("max_tokens", "temperature", "top_p", "seed", "n")} == {
-        "max_tokens": 9, "temperature": 0.7, "top_p": 0.9, "seed": 5, "n": 1,
+    assert {name: body[name] for name in ("max_tokens", "temperature", "top_p", "seed")} == {
+        "max_tokens": 9, "temperature": 0.7, "top_p": 0.9, "seed": 5,
     }  # fmt: skip
     assert body.items() >= FURTHER.items()
     assert body["chat_template_kwargs"] == kwargs
@@ -228,6 +231,76 @@ def test_a_server_that_knows_openai_alone_is_sent_that_alone(chat: ChatServer) -
     assert not chat.bodies[-1].keys() & FURTHER.keys()
     (note,) = model.notes
     assert "top_k" in note
+
+
+def refusing(words: Callable[[Mapping[str, Any]], str | None]) -> Fault:
+    """A server that refuses requests whose body gets words."""
+
+    def fault(handler: Any, body: dict[str, Any]) -> bool:
+        said = words(body)
+        if said is not None:
+            handler.send_json({"error": {"message": said}}, 400)
+        return said is not None
+
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("words", "gone", "kept"),
+    [
+        (
+            lambda body: None if body.get("top_p", 0.5) < 1 else "`top_p` must be > 0.0 and < 1.0",
+            "top_p", "frequency_penalty",
+        ),
+        (
+            lambda body: "Unsupported parameter: 'max_tokens' is not supported with this model. "
+            "Use 'max_completion_tokens' instead." if "max_tokens" in body else None,
+            "max_tokens", "max_completion_tokens",
+        ),
+        (
+            lambda body: "extra fields not permitted: seed (use random_seed)"
+            if "seed" in body else None,
+            "seed", "random_seed",
+        ),
+        (
+            lambda body: "Argument not supported on this model: frequency_penalty"
+            if "frequency_penalty" in body else None,
+            "frequency_penalty", "presence_penalty",
+        ),
+        (
+            lambda body: "top_k must be -1 (disable), or at least 1" if body.get("top_k") == 0
+            else None,
+            "top_k", "repetition_penalty",
+        ),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_the_server_refuses_by_name_is_left_out_alone(
+    chat: ChatServer, words: Callable[[Mapping[str, Any]], str | None], gone: str, kept: str
+) -> None:
+    chat.spared, chat.faults = (), (refusing(words),)
+    model = engine(chat)
+    assert texts(model.generate(requests("one"))) == {0: "base on one"}
+    assert gone not in chat.bodies[-1]
+    assert kept in chat.bodies[-1]
+    told = any(f"does not accept {gone}" in note for note in model.notes)
+    assert told == (gone not in ("max_tokens", "seed"))
+
+
+def test_what_a_test_asks_for_is_sent_though_its_neutral_value_was_refused(
+    chat: ChatServer,
+) -> None:
+    words = "`top_p` must be > 0.0 and < 1.0"
+    chat.spared = ()
+    chat.faults = (refusing(lambda body: None if body.get("top_p", 0.5) < 1 else words),)
+    sampling = Sampling(max_new_tokens=9, temperature=0.7, top_p=0.9)
+    list(engine(chat).generate([Request(({"role": "user", "content": "one"},), sampling)]))
+    assert chat.bodies[-1]["top_p"] == 0.9
+
+
+def test_a_parameter_that_replies_depend_on_is_not_left_out(chat: ChatServer) -> None:
+    chat.spared, chat.faults = (), (refusing(lambda _: "temperature does not support 0"),)
+    with pytest.raises(ModelError, match="temperature does not support 0"):
+        engine(chat).fingerprint()
 
 
 @pytest.mark.parametrize(("in_flight", "most"), [(4, 4), (100, 12)])
@@ -375,24 +448,9 @@ TWO = {**ANSWER, "choices": ANSWER["choices"] * 2}
         (status(429), "cannot be reached: .*429.*busy"),
         (status(502), "cannot be reached: .*502"),
         (status(401, "no"), "refuses the key .*LLMDIFF_BASE_API_KEY or LLMDIFF_API_KEY"),
-        (status(403, "no"), "refuses the key"),
-        (status(404, "gone"), "not found: .*gone"),
         (reset, "cannot be reached: Connection error"),
         (half_a_body, "cannot be reached: Connection error"),
         (hang, "cannot be reached: .*timed out"),
-        (says(b"<html>a proxy</html>"), "answered with something that is not JSON: .*a proxy"),
-        (says({"error": "overloaded"}), "answered with no chat completion.*overloaded"),
-        (says([]), r"no chat completion.*\[\]"),
-        (says(None), "no chat completion.*None"),
-        (says(b"[" * 100_000), "answered with something that is not JSON"),
-        (says({"choices": [{"message": {"content": "x"}}]}), "it lacks 'finish_reason'"),
-        (
-            says(completion("base", "x", message={"content": "x", "reasoning": 5})),
-            "a reasoning that is not text: '5'",
-        ),
-        (says({"choices": []}), "no chat completion"),
-        (says(TWO), "no chat completion with one choice"),
-        (says(completion("base", "x", message={"content": [1]})), "completion without text"),
     ],
 )
 def test_what_stays_is_one_clear_line(chat: ChatServer, fault: Fault, said: str) -> None:
@@ -405,6 +463,84 @@ def test_what_stays_is_one_clear_line(chat: ChatServer, fault: Fault, said: str)
     assert sorted(found) == [0, 1], "what came before is there, what comes after is not sent"
     assert chat.url in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (status(403, "no"), "refuses the request: .*403.*no"),
+        (status(404, "gone"), "not found: .*gone"),
+        (status(409, "conflict"), "refuses the request: .*409.*conflict"),
+        (status(413, "too large"), "refuses the request: .*too large"),
+        (status(451, "the law"), "refuses the request: .*the law"),
+        (status(500, "TemplateError"), "fails at this request: .*500.*TemplateError"),
+        (says(b"<html>a proxy</html>"), "answered with something that is not JSON: .*a proxy"),
+        (says(b'{"choices": "\xff"}'), "answered with something that is not JSON"),
+        (says(b'data: {"choices": []}\n\n'), "answered with something that is not JSON: .*data"),
+        (says({"error": "overloaded"}), "refuses the request: .*overloaded"),
+        (says({"error": {"message": "no", "code": 403}}), "refuses the request: .*403 - no"),
+        (says([]), r"no chat completion.*\[\]"),
+        (says(None), "no chat completion.*None"),
+        (says(b"[" * 100_000), r"answered with something that is not JSON: .*\[\["),
+        (
+            says(completion("base", "x", message={"content": "x", "reasoning": 5})),
+            "a reasoning that is not text: '5'",
+        ),
+        (says({"choices": []}), r"no chat completion.*choices': \[\]"),
+        (says({"choices": None}), "no chat completion.*choices': None"),
+        (says(completion("base", "x", message=None)), "no chat completion"),
+        (says(completion("base", "x", message={"role": "assistant"})), "completion without text"),
+        (says(TWO), "no chat completion with one choice"),
+        (says(completion("base", "x", message={"content": [1]})), "with one choice"),
+        (says(completion("base", "x", message={"content": 5})), "completion without text: '5'"),
+    ],
+)
+def test_what_is_about_one_prompt_fails_alone(chat: ChatServer, fault: Fault, said: str) -> None:
+    chat.faults = (on("three", fault),)
+    found = dict(engine(chat, in_flight=1, retries=1).generate(requests(*PROMPTS)))
+    assert [index for index, generated in found.items() if generated.error] == [2]
+    error = found[2].error or ""
+    assert re.search(said, error), error
+    assert chat.url in error
+    assert "\n" not in error
+
+
+@pytest.mark.parametrize(
+    "fault", [status(500, "broken"), status(403, "no"), says([])], ids=["500", "403", "body"]
+)
+def test_what_the_first_prompts_get_as_well_is_the_servers_own_fault(
+    chat: ChatServer, fault: Fault
+) -> None:
+    chat.faults, chat.spared = (fault,), ()
+    with pytest.raises(ModelError):
+        list(engine(chat, retries=0).generate(requests("one")))
+
+
+def test_a_server_that_fails_at_everything_is_given_up(chat: ChatServer) -> None:
+    chat.faults = (status(500, "broken"),)
+    found: dict[int, Any] = {}
+    with pytest.raises(ModelError, match=r"cannot be reached: .*broken"):
+        found.update(engine(chat, in_flight=1, retries=0).generate(requests(*map(str, range(20)))))
+    assert len(chat.asked) < 15
+
+
+@pytest.mark.parametrize("code", [502, "503", 429])
+def test_an_error_within_an_answer_is_tried_again(
+    chat: ChatServer, code: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_llmdiff.engines.server.endpoint.PAUSE", 0.01)
+    within = {"error": {"message": "Provider returned error", "code": code}, "user_id": "u"}
+    chat.faults = (times(2, says(within)),)
+    assert texts(engine(chat).generate(requests("one"))) == {0: "base on one"}
+
+
+def test_a_key_that_the_server_repeats_is_not_shown(
+    chat: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMDIFF_API_KEY", "sk-secret")
+    chat.faults = (on("one", status(400, "your key sk-secret may not ask this")),)
+    ((_, found),) = engine(chat).generate(requests("one"))
+    assert "your key *** may not ask this" in (found.error or "")
 
 
 def test_a_server_that_is_not_there_is_asked_once(chat: ChatServer) -> None:
@@ -519,14 +655,41 @@ def test_a_list_of_models_that_is_none_says_nothing(chat: ChatServer) -> None:
 
 def test_a_servers_words_do_not_steer_a_terminal(chat: ChatServer) -> None:
     chat.listed = ("\x1b[31mred\u202e", *map(str, range(10_000)))
+    chat.known = chat.listed
     with pytest.raises(ModelError, match=r"it has \\x1b\[31mred\\u202e, 0") as raised:
         engine(chat).fingerprint()
     assert len(str(raised.value)) < 3000
 
 
 def test_a_model_that_the_server_has_not_is_named_beside_those_it_has(chat: ChatServer) -> None:
+    chat.known = chat.listed
     with pytest.raises(ModelError, match="no such model; it has base, tuned"):
         engine(chat, "tunned").fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("listed", "noted"),
+    [
+        (("*",), False),
+        (("openai/*", "ba*"), False),
+        (("base:latest",), False),
+        (("other",), True),
+        ((), False),
+    ],
+)
+def test_a_list_of_models_is_a_hint(chat: ChatServer, listed: tuple[str, ...], noted: bool) -> None:
+    chat.listed = listed
+    model = engine(chat)
+    assert texts(model.generate(requests("one"))) == {0: "base on one"}
+    assert any("lists other models only: other" in note for note in model.notes) == noted
+
+
+def test_a_server_whose_replies_change_is_told(chat: ChatServer) -> None:
+    count = itertools.count()
+    chat.replies = lambda *_: f"reply {next(count)}"
+    model = engine(chat)
+    model.fingerprint()
+    assert any("greedy replies change from call to call" in note for note in model.notes)
 
 
 def test_another_model_that_answers_is_noted(chat: ChatServer) -> None:
@@ -553,6 +716,24 @@ def test_fingerprints_tell_models_apart_and_stay(chat: ChatServer) -> None:
         ({"finish_reason": "length"}, "text", None, "length"),
         ({"finish_reason": "tool_calls", "message": {"content": None}}, "", None, "stop"),
         ({"message": {"tool_calls": [{"id": "1"}]}}, "", None, "stop"),
+        ({"message": {"function_call": {"name": "f"}}}, "", None, "stop"),
+        ({"message": {}, "finish_reason": "length"}, "", None, "length"),
+        ({"finish_reason": None}, "text", None, "stop"),
+        ({"message": {"content": None, "refusal": "I can't."}}, "I can't.", None, "stop"),
+        ({"message": {"content": [{"type": "text", "text": "Y"}, "es."]}}, "Yes.", None, "stop"),
+        (
+            {
+                "message": {
+                    "content": [
+                        {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+                        {"type": "text", "text": "Yes."},
+                    ]
+                }
+            },
+            "Yes.",
+            "Hm.",
+            "stop",
+        ),
         ({"message": {"content": "<think>Hm.</think>Yes."}}, "Yes.", "Hm.", "stop"),
         ({"message": {"content": "Yes.", "reasoning_content": "Hm."}}, "Yes.", "Hm.", "stop"),
         ({"message": {"content": "Yes.", "reasoning": "Hm."}}, "Yes.", "Hm.", "stop"),
