@@ -1,8 +1,10 @@
-"""The exceptions of the package, and which characters of untrusted text are safe to print."""
+"""The exceptions of the package, what a misspelt word probably means, and which characters of
+untrusted text are safe to print."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from typing import TypeVar
 
 
@@ -22,6 +24,19 @@ def visible(character: str) -> str:
     if not hidden(character):
         return character
     return f"\\u{ord(character):04x}" if ord(character) > 255 else f"\\x{ord(character):02x}"
+
+
+def close_to(given: str, allowed: Iterable[str], *, alike: float = 0.6) -> list[str]:
+    """The allowed word that a misspelt one is most like, if any is at least as much alike (0 to 1,
+    by `difflib`)."""
+    import difflib
+
+    return difflib.get_close_matches(given, list(allowed), n=1, cutoff=alike)
+
+
+def did_you_mean(given: str, allowed: Iterable[str]) -> str:
+    """The end of a message about a misspelt word: what was probably meant, or nothing."""
+    return "".join(f" (did you mean {close}?)" for close in close_to(given, allowed))
 
 
 E = TypeVar("E", bound="LLMDiffError")
@@ -80,7 +95,15 @@ class MissingPackageError(ConfigError):
     """An optional package is needed; the message names its `pip install` line."""
 
     def __init__(self, package: str, needed_for: str, install: str) -> None:
-        super().__init__(f"{needed_for} needs the package {package}: pip install {install}")
+        self.need = f"{needed_for} needs the package {package}"
+        self.install = install
+        super().__init__(f"{self.need}: pip install {install}")
+
+    @property
+    def extra(self) -> str | None:
+        """The extra of this package that brings what is missing; None for another package."""
+        head, bracket, rest = self.install.strip("'\"").partition("[")
+        return rest.removesuffix("]") if head == "pytest-llmdiff" and bracket else None
 
 
 def once_more(error: E) -> E:

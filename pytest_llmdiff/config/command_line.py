@@ -46,6 +46,11 @@ def in_addopts(config: pytest.Config, flag: str, value: str) -> bool:
     return f"{flag}={value}" in joined(config.getini("addopts"))
 
 
+def in_environment(flag: str, value: str) -> bool:
+    """Whether `PYTEST_ADDOPTS` gives an option this value."""
+    return f"{flag}={value}" in joined(shlex.split(os.environ.get(ADDOPTS, "")))
+
+
 def joined(words: Iterable[str]) -> list[str]:
     """The words, with each `--option VALUE` of this plugin as `--option=VALUE`."""
     found: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.config.command_line import in_addopts
+from pytest_llmdiff.config.command_line import in_addopts, in_environment
 from pytest_llmdiff.config.options import MODELS, OPTIONS, PLACES, Option
-from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.errors import ConfigError, did_you_mean
 
 WRITTEN = ("accepted", "record", "json", "html", "markdown", "calibrate")
 SHOWN = 200  # characters of an invalid value in an error
-# pytest's options that only list or set up tests.
-LISTING = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test")
+# pytest's options that only answer, or list or set up tests.
+LISTING = (
+    "collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test", "help",
+    "markers", "cacheshow",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +97,7 @@ def read_settings(config: pytest.Config) -> Settings:
     """Settings from command line, then ini, then defaults.
 
     Raises:
-        ConfigError: a value is invalid, or the base is given alone. A tuned model alone may name
-            its base (`data.training.models`).
+        ConfigError: a value is invalid.
     """
     invocation = Path(config.invocation_params.dir)
     values: dict[str, Any] = {}
@@ -109,11 +112,7 @@ def read_settings(config: pytest.Config) -> Settings:
         values[option.name], sources[option.name] = _read(config, option, invocation)
     if values["calibrate"] is not None and base is not None and tuned is None:
         tuned = base  # calibration compares the base with itself in any case
-    if base is not None and tuned is None:
-        raise ConfigError("--llm-base is given without --llm-tuned; a comparison needs both")
     served = models["served"]
-    if served is not None and tuned is None:
-        raise ConfigError("--llm-served is given without --llm-base and --llm-tuned")
     if values["plan"] and tuned is None:
         raise ConfigError("--llmdiff-plan: give --llm-base SPEC --llm-tuned SPEC as for the run")
     if values["samples"] > 1 and values["temperature"] == 0:
@@ -133,6 +132,36 @@ def read_settings(config: pytest.Config) -> Settings:
         folder=invocation,
         ini_folder=config.inipath.parent if config.inipath else invocation,
         **values,
+    )
+
+
+def require_both(settings: Settings) -> None:
+    """Refuse a model without the one that it is compared with.
+
+    Raises:
+        ConfigError: the base or the served model is given without the tuned one. A tuned model
+            alone may name its base (`data.training.models`).
+    """
+    if settings.tuned is None and settings.base is not None:
+        raise ConfigError("--llm-base is given without --llm-tuned; a comparison needs both")
+    if settings.tuned is None and settings.served is not None:
+        raise ConfigError("--llm-served is given without --llm-base and --llm-tuned")
+    factory = settings.llamafactory
+    if settings.tuned is not None and factory is not None and not factory.exists():
+        raise ConfigError(
+            f"--llmdiff-llamafactory: {factory} does not exist; give the folder of a checkout"
+        )
+
+
+def models_typed(config: pytest.Config) -> bool:
+    """Whether the command line itself names a model: those in `addopts` and `PYTEST_ADDOPTS` are
+    there in every run, also in those that use none."""
+    given = [(flag, config.getoption(flag)) for flag in MODELS]
+    return any(
+        value is not None
+        and not in_addopts(config, flag, value)
+        and not in_environment(flag, value)
+        for flag, value in given
     )
 
 
@@ -165,11 +194,6 @@ def _check_places(values: Mapping[str, Any]) -> None:
         folder: Path | None = values[name]
         if folder is not None and folder.exists() and not folder.is_dir():
             raise ConfigError(f"--llmdiff-{name}: {folder} is a file; give a folder")
-    factory: Path | None = values["llamafactory"]
-    if factory is not None and not factory.exists():
-        raise ConfigError(
-            f"--llmdiff-llamafactory: {factory} does not exist; give the folder of a checkout"
-        )
 
 
 def require_apart(values: Mapping[str, Any], models: Mapping[str, Path | None]) -> None:
@@ -222,7 +246,9 @@ def _read(config: pytest.Config, option: Option, invocation: Path) -> tuple[Any,
         value = option.parse(given)
     except (ValueError, TypeError, KeyError) as error:
         where = option.flag if source == "command line" else f"llmdiff_{option.name} in ini"
-        raise ConfigError(f"{where}: {_shown(given)} is not {option.allowed}") from error
+        choices = re.split(r", | or ", option.allowed)
+        meant = did_you_mean(given, choices) if isinstance(given, str) else ""
+        raise ConfigError(f"{where}: {_shown(given)} is not {option.allowed}{meant}") from error
     if option.is_path:
         from pytest_llmdiff.config.packages import given_path
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pytest_llmdiff.data.probes import Probe
+from pytest_llmdiff.data.probes import Probe, briefly
 
 if TYPE_CHECKING:
     from pytest_llmdiff.config.settings import Settings
@@ -101,14 +101,11 @@ class Comparison:
     run: Run | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
-        """The prompt and the replies as text.
-
-        pytest shows only the first and last 120 characters above a failure; those of the default
-        repr would be token ids.
-        """
+        """The beginnings and ends of the prompt and the replies, as pytest shows an argument above
+        a failure, whose text has them whole."""
         first, second = self.sides
-        replies = f"{first}={self.base.text!r}, {second}={self.tuned.text!r}"
-        return f"Comparison({self.probe.prompt!r}, {replies})"
+        prompt, base, tuned = map(briefly, (self.probe.prompt, self.base.text, self.tuned.text))
+        return f"Comparison({prompt}, {first}={base}, {second}={tuned})"
 
     @property
     def given(self) -> Passage | None:

@@ -19,6 +19,8 @@ NO_WORD = re.compile("[^a-z0-9]+")
 SLUG = 40  # characters of an id's readable part
 # Made once: `json.dumps` makes a new encoder for every call with sorted keys.
 CONTENT = json.JSONEncoder(sort_keys=True)
+SHOWN = reprlib.Repr()
+SHOWN.maxstring = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,9 @@ class Probe:
     cluster: str | None = None
     generation: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Probe({self.id}, {briefly(self.prompt)})"
+
     @property
     def prompt(self) -> str:
         """The content of the last message, which reports show first."""
@@ -54,6 +59,11 @@ class Probe:
     def question(self) -> str:
         """The cluster, or a hash of the messages: probes that share it are not independent."""
         return self.cluster or _digest(CONTENT.encode(self.messages), 16)
+
+
+def briefly(text: str) -> str:
+    """The repr of a text, of a long one its beginning and its end."""
+    return SHOWN.repr(text)
 
 
 def make_probe(prompt: object, *, system: str | None = None, **fields: Any) -> Probe:

@@ -14,7 +14,7 @@ from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.measures.raising import report, report_set
 from pytest_llmdiff.measures.subject import Subject, members_of
 from pytest_llmdiff.verdicts.metric import Metric, check_answered
-from pytest_llmdiff.verdicts.verdict import GIVEN, Verdict, judge, judge_set
+from pytest_llmdiff.verdicts.verdict import BY_ACCEPTANCE, GIVEN, Verdict, judge, judge_set
 from pytest_llmdiff.verdicts.views import View
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _accepting(comparison: Comparison, metric: Metric, view: View, verdict: Verd
         wanted = judge(again, at_most=m.limit)[0].passed
     else:
         wanted = m.value <= accepted.values.get(m.name, -math.inf) * ROUNDING
-    source = f"{verdict.source}; the change beyond it was accepted"
+    source = verdict.source + BY_ACCEPTANCE
     return replace(verdict, outcome="passed", source=source) if wanted else verdict
 
 

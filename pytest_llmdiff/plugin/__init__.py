@@ -27,6 +27,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+@pytest.hookimpl(wrapper=True)  # after conftest.py, which may define options
+def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Generator[None]:
+    yield
+    lifecycle.check_spelling(parser, args)
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the options that it changes
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     return lifecycle.prepare(config)
@@ -55,8 +61,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     lifecycle.warn_of_unmatched(config.stash[SESSION], items)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reports the tests of this worker
 def pytest_collection_finish(session: pytest.Session) -> None:
     lifecycle.plan_probes(session.config.stash[SESSION], session.items)
+    lifecycle.check_needs(session.config.stash[SESSION], session.items)
+
+
+@pytest.hookimpl(optionalhook=True)  # of xdist's controller, before any test runs
+def pytest_xdist_node_collection_finished(node: Any) -> None:
+    lifecycle.check_needs_of_workers(node.config.stash[SESSION])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -74,8 +87,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    return lifecycle.attach_row((yield), item)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, Any, Any]:
+    return lifecycle.attach_row((yield), item, call)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reports this worker as finished

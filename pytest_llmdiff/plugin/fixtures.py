@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_llmdiff.config.settings import runs_tests
 from pytest_llmdiff.plugin.session import SESSION, Session
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ def _param(request: pytest.FixtureRequest) -> Any:
 def _session(request: pytest.FixtureRequest) -> Session:
     session = request.config.stash[SESSION]
     if session.specs is None:
-        if session.settings.required:
-            pytest.fail(REQUIRED, pytrace=False)
+        why = REQUIRED if session.settings.required else None
+        why = str(session.unusable) if session.unusable is not None else why
+        if why is not None and runs_tests(request.config):
+            pytest.fail(why, pytrace=False)
         pytest.skip(NO_MODELS)
     return session

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llmdiff.config.settings import only_plans, read_settings, require_apart, runs_tests
-from pytest_llmdiff.errors import ConfigError, LLMDiffError, StoreError
+from pytest_llmdiff.config.settings import (
+    models_typed,
+    only_plans,
+    read_settings,
+    require_apart,
+    require_both,
+    runs_tests,
+)
+from pytest_llmdiff.errors import ConfigError, LLMDiffError, MissingPackageError, StoreError
 from pytest_llmdiff.plugin.fixtures import MODEL_FIXTURES
 from pytest_llmdiff.plugin.marker import asks_for_divergence, case_of, is_ours, is_set, probes_of
 from pytest_llmdiff.plugin.session import SESSION, Session
@@ -18,11 +25,24 @@ if TYPE_CHECKING:
     from pytest_llmdiff.config.specs import Spec
 
 CONTROLLER = "llmdiff-controller"
+BRIEF_ERRORS = "llmdiff-errors"
+
+
+def check_spelling(parser: pytest.Parser, words: Sequence[str]) -> None:
+    if not any(word.startswith("--llm") for word in words):
+        return
+    from pytest_llmdiff.config.spelling import check_flags
+
+    try:
+        check_flags(parser, words)
+    except ConfigError as error:
+        raise pytest.UsageError(f"llmdiff: {error}") from error
 
 
 def configure(config: pytest.Config) -> None:
     """Check options and SPECs here, before xdist starts its workers: usage errors still work."""
     try:
+        _check_keys(config)
         settings = read_settings(config)
         if settings.suite_limits:
             from pytest_llmdiff.suites.limits import check_limits
@@ -32,19 +52,11 @@ def configure(config: pytest.Config) -> None:
             from pytest_llmdiff.suites.selection import check_selection
 
             check_selection(config)
-        notes: tuple[str, ...] = ()
-        if settings.tuned is not None:
-            from pytest_llmdiff.data.training.models import named_models
-
-            named = named_models(settings)
-            settings, notes = named.settings, named.notes
-        session = Session(config, settings)
-        session.notes += notes
-        if settings.has_models:
-            session.specs = checked_specs(session)
+        session = with_models(Session(config, settings))
     except LLMDiffError as error:
         raise pytest.UsageError(f"llmdiff: {error}") from error
     config.stash[SESSION] = session
+    config.pluginmanager.register(BriefErrors(), BRIEF_ERRORS)
     if hasattr(config, "workerinput") or not runs_tests(config):
         return
     if session.specs is None:
@@ -53,6 +65,47 @@ def configure(config: pytest.Config) -> None:
     from pytest_llmdiff.plugin.controller import Controller
 
     config.pluginmanager.register(Controller(session), CONTROLLER)
+
+
+def _check_keys(config: pytest.Config) -> None:
+    """Look for misspelt ini keys, where there are any that could be this plugin's."""
+    file = config.inipath
+    given = [*map(str.encode, config.getoption("override_ini") or ())]
+    if not any(b"llm" in text for text in (*given, b"" if file is None else file.read_bytes())):
+        return
+    from pytest_llmdiff.config.spelling import check_keys
+
+    check_keys(config)
+
+
+def with_models(session: Session) -> Session:
+    """The session with the models that are given.
+
+    Where they are given for every run (in `addopts`), or pytest only lists tests, models that are
+    unusable are an error only once a selected test needs them.
+
+    Raises:
+        LLMDiffError: they are unusable.
+    """
+    try:
+        require_both(session.settings)
+        if session.settings.tuned is not None:
+            from pytest_llmdiff.data.training.models import named_models
+
+            named = named_models(session.settings)
+            session.settings = named.settings
+            session.notes += named.notes
+            session.specs = checked_specs(session)
+    except LLMDiffError as error:
+        if isinstance(error, MissingPackageError):
+            from pytest_llmdiff.plugin.needs import with_scorers
+
+            error = ConfigError(with_scorers(error, session.settings))
+        asked = models_typed(session.config) and runs_tests(session.config)
+        if asked or session.settings.plan:
+            raise error from None
+        session.specs, session.served, session.unusable = None, None, error
+    return session
 
 
 class SkipCounter:
@@ -138,6 +191,8 @@ def check_training(session: Session) -> None:
 
 
 def header(session: Session) -> list[str]:
+    if session.unusable is not None:
+        return [f"llmdiff: no models: {session.unusable}"]
     if session.specs is None:
         return []
     from pytest_llmdiff.reports.terminal.summary import header_lines
@@ -159,6 +214,37 @@ def plan_probes(session: Session, items: Sequence[pytest.Item]) -> None:
 
         sets = {case_of(item): probes for item, probes in probed if is_set(item)}
         session.closing += preview_lines(session, sets)
+
+
+def check_needs(session: Session, items: Sequence[pytest.Item]) -> None:
+    """Look for what the selected tests need before any of them runs.
+
+    A worker leaves that to the controller, in which a usage error still ends the run as one.
+    """
+    config = session.config
+    using = [item for item in items if uses_models(item)] if runs_tests(config) else []
+    recorded = session.specs is not None and session.specs[1].kind == "replay"
+    if not using or recorded or (session.specs is None and session.unusable is None):
+        return
+    from pytest_llmdiff.plugin.needs import MODELS, ROLES, needs_of, require
+
+    needs = {MODELS}
+    if session.unusable is None:
+        # What was asked for on the command line is meant for this run.
+        asked = {role for role in ROLES if session.settings.sources[role] == "command line"}
+        needs = needs_of(using) | asked
+    if hasattr(config, "workerinput"):
+        session.worker_needs.leave(needs)
+    else:
+        require(needs, session)
+
+
+def check_needs_of_workers(session: Session) -> None:
+    given = session.specs is not None or session.unusable is not None
+    if given and session.settings.store.exists():
+        from pytest_llmdiff.plugin.needs import require
+
+        require(session.worker_needs.take(), session)
 
 
 def warn_of_unmatched(session: Session, items: Sequence[pytest.Item]) -> None:
@@ -189,10 +275,34 @@ def uses_models(item: pytest.Item) -> bool:
     return any(is_ours(item, name) for name in requested)
 
 
-def attach_row(report: pytest.TestReport, item: pytest.Item) -> pytest.TestReport:
+class BriefErrors:
+    """Shows errors without this plugin's frames. A plugin of its own, since it has to be inside of
+    the wrappers that look at the exception (that of `xfail(raises=…)`)."""
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> Generator[None, Any, Any]:
+        if call.excinfo is None:
+            return (yield)
+        from pytest_llmdiff.plugin.failures import shown_briefly
+
+        with shown_briefly(item, call, item.config.stash[SESSION]):
+            return (yield)
+
+
+def attach_row(
+    report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[Any]
+) -> pytest.TestReport:
     """Put the row of a test that uses the models into its last report."""
+    message = None
+    if call.excinfo is not None:
+        from pytest_llmdiff.plugin.failures import short_reason
+
+        message = short_reason(report, call, item)
     if uses_models(item):
         facts: dict[str, Any] = {"uses_models": True}
+        facts |= {} if message is None else {"message": message}
         session = item.config.stash[SESSION]
         kept = None if session.test is None else session.test.kept
         if report.when == "call" and report.passed and kept is not None:
@@ -263,8 +373,9 @@ def release(config: pytest.Config) -> None:
     """Drop the run: pytest's last garbage collections walk everything that is still alive."""
     session = config.stash.get(SESSION, None)
     if session is not None:
-        if config.pluginmanager.hasplugin(CONTROLLER):
-            config.pluginmanager.unregister(name=CONTROLLER)
+        for name in (CONTROLLER, BRIEF_ERRORS):
+            if config.pluginmanager.hasplugin(name):
+                config.pluginmanager.unregister(name=name)
         del config.stash[SESSION]
         session.release()
 

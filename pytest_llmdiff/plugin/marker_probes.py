@@ -14,7 +14,7 @@ from pytest_llmdiff.config.packages import given_path
 from pytest_llmdiff.data.files.probe_files import is_probe_file, probe_rows
 from pytest_llmdiff.data.messages import is_whole
 from pytest_llmdiff.data.probes import Probe, make_probe, probe_of_row
-from pytest_llmdiff.errors import ConfigError, ProbeFileError
+from pytest_llmdiff.errors import ConfigError, ProbeFileError, did_you_mean
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.llamafactory.datasets import Dataset, Example
@@ -33,8 +33,9 @@ def probes_of_marker(
     """
     unknown = sorted(set(kwargs) - set(MARKER_KEYWORDS))
     if unknown:
+        shown = (f"{name}{did_you_mean(name, MARKER_KEYWORDS)}" for name in unknown)
         raise ConfigError(
-            f"@pytest.mark.llmdiff: unknown keyword {', '.join(unknown)}; "
+            f"@pytest.mark.llmdiff: unknown keyword {', '.join(shown)}; "
             f"allowed are {', '.join(MARKER_KEYWORDS)}"
         )
     file, system, reference = (kwargs.get(name) for name in ("file", "system", "reference"))

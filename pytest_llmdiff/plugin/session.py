@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from pytest_llmdiff.data.comparison import Accepted, Comparison
     from pytest_llmdiff.data.probes import Probe
     from pytest_llmdiff.engines.pair.pair import Pair
+    from pytest_llmdiff.errors import LLMDiffError
     from pytest_llmdiff.explain.explanation import Explanation
     from pytest_llmdiff.generation.plan import Plan
     from pytest_llmdiff.generation.rows import UsedKeys
     from pytest_llmdiff.plugin.allowed import AllowedChanges
     from pytest_llmdiff.plugin.pair_run import PairRun
     from pytest_llmdiff.plugin.running_test import RunningTest
-    from pytest_llmdiff.plugin.workers import StopSignal, WorkerNotes
+    from pytest_llmdiff.plugin.workers import StopSignal, WorkerNeeds, WorkerNotes
     from pytest_llmdiff.store import Store
     from pytest_llmdiff.verdicts.baseline import Noise
 
@@ -37,6 +38,7 @@ class Session:
         self.settings = settings
         self.specs: tuple[Spec, Spec] | None = None
         self.served: Spec | None = None
+        self.unusable: LLMDiffError | None = None  # why the models that are given cannot be had
         self.test: RunningTest | None = None
         self.rows: dict[str, dict[str, Any]] = {}
         self.skipped = 0
@@ -44,6 +46,7 @@ class Session:
         self.notes: list[str] = []  # more lines of the header
         self.warnings: list[str] = []
         self.closing: list[str] = []  # last lines of the summary: what was written where
+        self.told: dict[int, str] = {}  # the first test of each error, by its hash
         self._divergences_expected = False
 
     @cached_property
@@ -90,6 +93,12 @@ class Session:
         from pytest_llmdiff.plugin.workers import StopSignal
 
         return StopSignal(self.store, self.run_id)
+
+    @cached_property
+    def worker_needs(self) -> WorkerNeeds:
+        from pytest_llmdiff.plugin.workers import WorkerNeeds
+
+        return WorkerNeeds(self.store, self.run_id)
 
     @cached_property
     def worker_notes(self) -> WorkerNotes:

@@ -1,5 +1,5 @@
-"""What the processes of a run tell each other through the store: a stop signal, and notes for the
-reports."""
+"""What the processes of a run tell each other through the store: what the tests need, a stop
+signal, and notes for the reports."""
 
 from __future__ import annotations
 
@@ -42,6 +42,24 @@ class StopSignal:
         self._checked = time.monotonic()
         if self._store.keys(self._kind):
             raise pytest.skip.Exception("the run was stopped before this test had its replies")
+
+
+class WorkerNeeds:
+    """What the selected tests need, from the workers, which know them, to the controller, which can
+    still end the run with a usage error."""
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self._store = store
+        self._kind = f"needs {run_id}"
+
+    def leave(self, needs: Iterable[str]) -> None:
+        self._store.put(self._kind, dict.fromkeys(needs, True))
+
+    def take(self) -> list[str]:
+        """All of them, removed from the store."""
+        found = self._store.keys(self._kind)
+        self._store.remove_kind(self._kind)
+        return found
 
 
 class WorkerNotes:

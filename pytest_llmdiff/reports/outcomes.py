@@ -30,14 +30,14 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
     if row is None:
         file, line, _ = report.location
         row = rows[report.nodeid] = {
-            "test": report.nodeid, "phases": {}, "message": None, "verdicts": [],
+            "test": report.nodeid, "phases": {}, "message": None, "skipped": None, "verdicts": [],
             "comparisons": [], "compared": 0, "same": 0, "many": {}, "noise": {}, "case": "",
             "target": shlex.quote(report.nodeid), "file": file.replace(os.sep, "/"),
             "line": None if line is None else line + 1,
         }  # fmt: skip
     # A try begins anew, unless the process died: no later try makes up for that.
     if report.when == "setup" and DIED not in row["phases"]:
-        row["phases"], row["message"] = {}, None
+        row["phases"], row["message"], row["skipped"] = {}, None, None
     # pytest-rerunfailures reports a failure that it tries again as "rerun".
     outcome = "failed" if report.outcome not in ("passed", "skipped") else report.outcome
     # Reports of subtests come first; pytest fails their test only afterwards.
@@ -45,10 +45,15 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
         row["phases"][report.when] = "xfailed" if hasattr(report, "wasxfail") else outcome
     if outcome == "failed" and row["message"] is None:
         crash = getattr(report.longrepr, "reprcrash", None)
-        row["message"] = str(crash.message if crash is not None else report.longrepr)
+        shown = crash.message if crash is not None else report.longrepr
+        row["message"] = str(facts.get("message", shown))
         # The failing line of the test, if known, is a better link than its first line.
         if crash is not None and Path(crash.path).as_posix().endswith("/" + row["file"]):
             row["line"] = crash.lineno
+    if outcome == "skipped" and isinstance(report.longrepr, tuple):
+        row["skipped"] = str(report.longrepr[2]).removeprefix("Skipped: ")
+    elif hasattr(report, "wasxfail"):
+        row["skipped"] = f"expected to fail: {report.wasxfail}"
     if "case" in facts:  # only the last phase has them
         row.update((name, facts[name]) for name in FACTS if name in facts)
 

@@ -8,19 +8,73 @@ from typing import Any
 
 from pytest_llmdiff.data.text.printing import counted, number, printable, shortened
 from pytest_llmdiff.reports.order import short
+from pytest_llmdiff.reports.outcomes import kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts
 from pytest_llmdiff.verdicts.multiple_testing import Chance
+from pytest_llmdiff.verdicts.verdict import BY_ACCEPTANCE
+
+REASONS = 15  # why tests were not checked
+NAMED = 3  # tests in one line
 
 
 def run_notes(facts: RunFacts) -> Iterator[str]:
     """One line each, the most important first."""
     rows = list(facts.rows.values())
+    yield from _unchecked(rows)
     yield from facts.notes
     yield from _ties(rows)
     yield from _notes(rows)
     yield from _scorer(facts)
     yield from _cut(rows)
     yield from _leaks(rows)
+
+
+def accepted_notes(facts: RunFacts) -> Iterator[str]:
+    """Which passed tests would not pass without accepted changes."""
+    tests = [row["test"] for row in facts.rows.values() if _rests_on_accepted(row)]
+    if tests:
+        yield (
+            f"accepted: {counted(len(tests), 'passed test')} passed because of changes in "
+            f"{facts.settings.accepted.name}: {_named(tests)}"
+        )
+
+
+def _rests_on_accepted(row: dict[str, Any]) -> bool:
+    """Whether a test passed with an accepted reply in place of the base's."""
+    if kind_of(row) != "passed":
+        return False
+    of_sets = any(verdict["set"] for verdict in row["verdicts"])
+    return any((v["source"] or "").endswith(BY_ACCEPTANCE) for v in row["verdicts"]) or (
+        of_sets and any(comparison["accepted"] is not None for comparison in row["comparisons"])
+    )
+
+
+def _unchecked(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Why tests were skipped or could not judge, one line for each reason; first those that name an
+    option to give."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if (kind := kind_of(row)) in ("skipped", "not judged"):
+            reasons.setdefault(_reason(row, kind), []).append(row["test"])
+    ordered = sorted(reasons.items(), key=lambda item: "--llm" not in item[0])
+    for reason, tests in ordered[:REASONS]:
+        yield f"not checked: {_named(tests)}: {shortened(printable(reason), 400)}"
+    if len(reasons) > REASONS:
+        yield f"not checked: {len(reasons) - REASONS} more reasons, which pytest -rs shows"
+
+
+def _reason(row: dict[str, Any], kind: str) -> str:
+    if kind == "not judged":
+        for verdict in row["verdicts"]:
+            if verdict["outcome"] == "not judged" and verdict["unsupported"]:
+                return str(verdict["unsupported"]).removeprefix("not judged: ")
+    return str(row["skipped"] or "no reason is known")
+
+
+def _named(tests: list[str]) -> str:
+    """A few tests by name, and how many more there are."""
+    more = f" and {len(tests) - NAMED} more" if len(tests) > NAMED else ""
+    return ", ".join(printable(short(test)) for test in tests[:NAMED]) + more
 
 
 def chance_lines(chance: Chance) -> Iterator[str]:

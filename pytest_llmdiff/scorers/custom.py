@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import sys
 import uuid
@@ -28,6 +29,23 @@ def check(_spec: str, _folder: Path) -> None:
 
 def named_languages(_spec: str) -> Sequence[str] | None:
     return None
+
+
+def to_download(_spec: str, _folder: Path) -> None:
+    """Nothing."""
+
+
+def fetch(spec: str, role: str, _folder: Path) -> None:
+    module = spec.removeprefix("python:").partition(":")[0]
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # of a parent package
+        found = None
+    if found is None:
+        raise ConfigError(
+            f"--llmdiff-{role}: {spec}: there is no module {module!r}; is its folder in pytest's "
+            "`pythonpath` setting?"
+        )
 
 
 def open_scorer(spec: str, context: Context) -> Scorer:

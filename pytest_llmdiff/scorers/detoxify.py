@@ -10,10 +10,10 @@ from pathlib import Path
 from pytest_llmdiff.config.packages import given_path, installed_version
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.text.language.identification import rules
-from pytest_llmdiff.errors import ScorerError
+from pytest_llmdiff.errors import ScorerError, did_you_mean
 from pytest_llmdiff.scorers import ENGLISH, Scorer
 from pytest_llmdiff.scorers.classifier import Classifier
-from pytest_llmdiff.scorers.files import model_files, snapshot
+from pytest_llmdiff.scorers.files import model_files, offline, snapshot
 from pytest_llmdiff.scorers.registry import Context
 from pytest_llmdiff.store import content_key, files_hash
 
@@ -26,6 +26,11 @@ VARIANTS = {
     "original-small": ("v0.1.2/original-albert-0e1d6498.ckpt", "albert-base-v2"),
     "unbiased-small": ("v0.1.2/unbiased-albert-c8519128.ckpt", "albert-base-v2"),
 }
+# Parameters of each model in float32: XLM-R 278 million, BERT 110, RoBERTa 125, ALBERT 12.
+SIZES = {
+    "multilingual": "1.1 GB", "original": "440 MB", "unbiased": "500 MB",
+    "original-small": "47 MB", "unbiased-small": "47 MB",
+}  # fmt: skip
 MULTILINGUAL = ("en", "fr", "es", "it", "pt", "tr", "ru")
 RELEASES = "https://github.com/unitaryai/detoxify/releases/download/"
 # Detoxify renames the classes of its older checkpoints.
@@ -52,28 +57,44 @@ def _languages(variant: str) -> tuple[str, ...] | None:
     return MULTILINGUAL if variant == "multilingual" else ENGLISH
 
 
-def open_scorer(spec: str, context: Context) -> Scorer:
+def to_download(spec: str, _folder: Path) -> str | None:
+    variant = spec.removeprefix("detoxify:")
+    if variant not in VARIANTS or _checkpoint(variant).is_file():
+        return None
+    return SIZES[variant]
+
+
+def fetch(spec: str, _role: str, folder: Path) -> None:
+    _files(spec, folder)
+
+
+def _files(spec: str, folder: Path) -> tuple[Path, Path]:
+    """The checkpoint, and the folder of its configuration; a variant's are fetched."""
     rest = spec.removeprefix("detoxify:")
     if rest in VARIANTS:
-        name, repo = VARIANTS[rest]
-        checkpoint, config = _downloaded(rest, RELEASES + name), _configuration(rest, repo)
-    else:
-        given, _, beside = rest.partition("#")
-        checkpoint = given_path(given, context.folder, what="--llmdiff-toxicity")
-        if not checkpoint.is_file():
-            raise ScorerError(
-                f"--llmdiff-toxicity: {spec}: {given!r} is neither a variant "
-                f"({', '.join(VARIANTS)}) nor a checkpoint file"
-            )
-        config = checkpoint.parent
-        if beside:
-            config = given_path(beside, context.folder, what="--llmdiff-toxicity")
-        if not (config / "config.json").is_file():
-            raise ScorerError(
-                f"--llmdiff-toxicity: {spec}: {config} has no config.json; put the model's "
-                "configuration and tokenizer files there, or name their folder: "
-                "detoxify:CHECKPOINT#CONFIG_FOLDER"
-            )
+        return _downloaded(rest), _configuration(rest, VARIANTS[rest][1])
+    given, _, beside = rest.partition("#")
+    checkpoint = given_path(given, folder, what="--llmdiff-toxicity")
+    if not checkpoint.is_file():
+        raise ScorerError(
+            f"--llmdiff-toxicity: {spec}: {given!r} is neither a variant "
+            f"({', '.join(VARIANTS)}) nor a checkpoint file{did_you_mean(given, VARIANTS)}"
+        )
+    config = checkpoint.parent
+    if beside:
+        config = given_path(beside, folder, what="--llmdiff-toxicity")
+    if not (config / "config.json").is_file():
+        raise ScorerError(
+            f"--llmdiff-toxicity: {spec}: {config} has no config.json; put the model's "
+            "configuration and tokenizer files there, or name their folder: "
+            "detoxify:CHECKPOINT#CONFIG_FOLDER"
+        )
+    return checkpoint, config
+
+
+def open_scorer(spec: str, context: Context) -> Scorer:
+    rest = spec.removeprefix("detoxify:")
+    checkpoint, config = _files(spec, context.folder)
     return DetoxifyScorer(
         name=spec,
         checkpoint=checkpoint,
@@ -84,17 +105,21 @@ def open_scorer(spec: str, context: Context) -> Scorer:
     )
 
 
-def _downloaded(variant: str, url: str) -> Path:
-    """The checkpoint in torch.hub's cache, downloaded if it is missing."""
+def _checkpoint(variant: str) -> Path:
+    """A variant's checkpoint in torch.hub's cache."""
     home = os.environ.get("TORCH_HOME") or Path(
         os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "torch"
     )
-    file = Path(home, "hub", "checkpoints", url.rsplit("/", 1)[1])
+    return Path(home, "hub", "checkpoints", VARIANTS[variant][0].rsplit("/", 1)[1])
+
+
+def _downloaded(variant: str) -> Path:
+    """The checkpoint of a variant, downloaded if it is missing."""
+    file, url = _checkpoint(variant), RELEASES + VARIANTS[variant][0]
     if file.is_file():
         return file
-    offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
     reason = "HF_HUB_OFFLINE is set"
-    if not offline:
+    if not offline():
         import torch
 
         try:
@@ -107,10 +132,10 @@ def _downloaded(variant: str, url: str) -> Path:
         else:
             return file
     raise ScorerError(
-        f"the toxicity scorer detoxify:{variant} needs {url} as {file}, and it cannot be fetched "
-        f"({reason}). Put the file there, or use --llmdiff-toxicity "
+        f"the toxicity scorer detoxify:{variant} needs {url} ({SIZES[variant]}) as {file}, and it "
+        f"cannot be fetched ({reason}). Put the file there, or use --llmdiff-toxicity "
         "detoxify:CHECKPOINT#CONFIG_FOLDER, or the scorer that needs no download: "
-        "--llmdiff-toxicity profanity-check (English words only: it flags harmless sentences about "
+        "--llmdiff-toxicity=profanity-check (English words only: it flags harmless sentences about "
         "minorities and misses polite hostility)"
     )
 

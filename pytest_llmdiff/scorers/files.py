@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_llmdiff.config.packages import given_path, package_path
 
+UNKNOWN_SIZE = "size unknown"
 SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".ckpt", ".bin")
 
 
@@ -28,6 +30,25 @@ def snapshot(repo: str, patterns: Sequence[str]) -> Path:
             name, revision=revision or None, allow_patterns=list(patterns)
         )
     )
+
+
+def is_cached(repo: str, patterns: Sequence[str]) -> bool:
+    """Whether the cache has a snapshot of `ORG/NAME[@REVISION]`."""
+    import huggingface_hub
+
+    name, _, revision = repo.partition("@")
+    try:
+        huggingface_hub.snapshot_download(
+            name, revision=revision or None, allow_patterns=list(patterns), local_files_only=True
+        )
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def offline() -> bool:
+    """Whether `HF_HUB_OFFLINE` forbids downloads."""
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
 
 
 def model_files(folder: Path) -> list[Path]:

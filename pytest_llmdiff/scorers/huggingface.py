@@ -15,7 +15,14 @@ from pytest_llmdiff.data.training.model_card import languages_of, read_card
 from pytest_llmdiff.errors import ScorerError
 from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.scorers.classifier import Classifier
-from pytest_llmdiff.scorers.files import first_line, local_folder, model_files, snapshot
+from pytest_llmdiff.scorers.files import (
+    UNKNOWN_SIZE,
+    first_line,
+    is_cached,
+    local_folder,
+    model_files,
+    snapshot,
+)
 from pytest_llmdiff.scorers.registry import Context
 from pytest_llmdiff.store import content_key, files_hash
 
@@ -37,10 +44,22 @@ def named_languages(_spec: str) -> Sequence[str] | None:
     return None
 
 
-def open_scorer(spec: str, context: Context) -> Scorer:
+def to_download(spec: str, folder: Path) -> str | None:
+    location = spec.removeprefix("hf:").partition("#")[0]
+    here = local_folder(location, folder, option=spec) is not None
+    return None if here or is_cached(location, FILES) else UNKNOWN_SIZE
+
+
+def fetch(spec: str, role: str, folder: Path) -> None:
+    path, label = _place(spec, role, folder)
+    read_heads(path, spec=spec, label=label)
+
+
+def _place(spec: str, role: str, folder: Path) -> tuple[Path, str]:
+    """The folder of a classifier, fetched if it is not here, and the label to read."""
     location, _, label = spec.removeprefix("hf:").partition("#")
-    option = f"--llmdiff-{context.role}"
-    path = local_folder(location, context.folder, option=option)
+    option = f"--llmdiff-{role}"
+    path = local_folder(location, folder, option=option)
     if path is None:
         try:
             path = snapshot(location, FILES)
@@ -54,6 +73,11 @@ def open_scorer(spec: str, context: Context) -> Scorer:
                 f"run `hf download {name}{of} --local-dir classifier`; then point at the folder "
                 f"with {option} hf:classifier{read} (or hf:package:NAME/PATH{read})"
             ) from error
+    return path, label
+
+
+def open_scorer(spec: str, context: Context) -> Scorer:
+    path, label = _place(spec, context.role, context.folder)
     return SequenceScorer(
         name=spec,
         path=path,

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.errors import ConfigError, did_you_mean
 from pytest_llmdiff.scorers import Scorer
-from pytest_llmdiff.scorers.registry import Context, ScorerKind, kind_of
+from pytest_llmdiff.scorers.registry import KNOWN, Context, ScorerKind, kind_of
 from pytest_llmdiff.store import Store
 
 
@@ -42,6 +42,25 @@ def open_scorer(
     return _required_kind(role, spec).open_scorer(spec, context)
 
 
+def fetch(role: str, spec: str, folder: Path) -> None:
+    """Bring the files of a scorer here and look for its packages. Nothing is loaded.
+
+    Raises:
+        LLMDiffError: something is missing; the message names it and what to do.
+    """
+    check_scorer(role, spec, folder)
+    _required_kind(role, spec).fetch(spec, role, folder)
+
+
+def to_download(role: str, spec: str, folder: Path) -> str | None:
+    """About how much opening a scorer downloads, such as "1.1 GB"; None if its files are here, or
+    if nothing may be downloaded. Asks no server."""
+    from pytest_llmdiff.scorers.files import offline
+
+    kind = None if offline() else kind_of(role, spec)
+    return None if kind is None else kind.to_download(spec, folder)
+
+
 def named_languages(role: str, spec: object) -> Sequence[str] | None:
     """The languages that a scorer's name implies, without opening it: a replay has no scorer."""
     kind = kind_of(role, spec) if isinstance(spec, str) else None
@@ -53,7 +72,7 @@ def _required_kind(role: str, spec: str) -> ScorerKind:
     if kind is None and role == "refusal":
         raise ConfigError(
             f"--llmdiff-refusal: {spec!r} is not patterns, hf:LOCATION#LABEL or "
-            "python:module:object"
+            f"python:module:object{did_you_mean(spec, KNOWN[role])}"
         )
     if kind is None:
         from pytest_llmdiff.scorers.detoxify import VARIANTS
@@ -61,6 +80,6 @@ def _required_kind(role: str, spec: str) -> ScorerKind:
         raise ConfigError(
             f"--llmdiff-{role}: {spec!r} is not detoxify:VARIANT (one of {', '.join(VARIANTS)}), "
             "detoxify:CHECKPOINT[#CONFIG_FOLDER], hf:LOCATION[#LABEL], profanity-check or "
-            "python:module:object"
+            f"python:module:object{did_you_mean(spec, KNOWN[role])}"
         )
     return kind

@@ -28,9 +28,17 @@ def named_languages(_spec: str) -> Sequence[str]:
     return ENGLISH
 
 
-def open_scorer(_spec: str, _context: Context) -> Scorer:
+def to_download(_spec: str, _folder: Path) -> None:
+    """Nothing."""
+
+
+def fetch(_spec: str, _role: str, _folder: Path) -> None:
     if installed_version("alt-profanity-check") is None:
         raise MissingPackageError("alt-profanity-check", NEEDED_FOR, "'pytest-llmdiff[profanity]'")
+
+
+def open_scorer(spec: str, context: Context) -> Scorer:
+    fetch(spec, context.role, context.folder)
     return ProfanityScorer()
 
 

@@ -1,4 +1,4 @@
-"""The kinds of scorers, by the form of their SPEC. A new kind is a module with the three functions
+"""The kinds of scorers, by the form of their SPEC. A new kind is a module with the functions
 below, and a line here."""
 
 from __future__ import annotations
@@ -57,6 +57,18 @@ class ScorerKind(Protocol):
 
     def named_languages(self, spec: str, /) -> Sequence[str] | None:
         """The languages that the SPEC alone implies; None where the scorer has to be opened."""
+
+    def to_download(self, spec: str, folder: Path, /) -> str | None:
+        """About how much opening it downloads, such as "1.1 GB"; None if its files are here, or it
+        has none. Asks no server."""
+
+    def fetch(self, spec: str, role: str, folder: Path, /) -> None:
+        """Bring its files here and look for its packages, before a run generates anything. Nothing
+        is loaded, and no code of the user's runs.
+
+        Raises:
+            LLMDiffError: something is missing; the message names it and what to do.
+        """
 
     def open_scorer(self, spec: str, context: Context, /) -> Scorer:
         """The scorer. Files are fetched; nothing is loaded.

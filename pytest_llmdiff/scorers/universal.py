@@ -32,6 +32,14 @@ def named_languages(_spec: str) -> Sequence[str]:
     return LANGUAGES
 
 
+def to_download(_spec: str, _folder: Path) -> None:
+    """Nothing."""
+
+
+def fetch(_spec: str, _role: str, _folder: Path) -> None:
+    universal_encoder()
+
+
 def open_scorer(spec: str, _context: Context) -> Scorer:
     return CustomEmbedder(name=spec, encoder=universal_encoder(), identity=spec)
 

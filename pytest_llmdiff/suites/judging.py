@@ -77,7 +77,8 @@ def skip_unknown_language(comparisons: Comparisons, role: str) -> None:
     reasons = {undeclared(probe.language, languages) for probe in comparisons.probes}
     if None in reasons:
         return
-    skip_not_judged(comparisons.run, role, str(reasons.pop()))
+    reason = f"{reasons.pop()}; --llmdiff-{role} takes one that knows it"
+    skip_not_judged(comparisons.run, role, reason)
 
 
 def skip_without_likelihoods(subject: Subject) -> None:

@@ -40,6 +40,11 @@ class Comparisons:
     run: SetRun = field(repr=False)
     scope: str = ""
 
+    def __repr__(self) -> str:
+        scope = f", tagged {self.scope}" if self.scope else ""
+        first = f": {self.probes[0]!r}, …" if self.probes else ""
+        return f"<{len(self.probes)} comparisons{scope}{first}>"
+
     def __iter__(self) -> Iterator[Comparison]:
         return self.run.compare_set(self.probes)
 

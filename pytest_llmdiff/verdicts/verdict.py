@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Bound = Literal["at_most", "at_least"]
 Outcome = Literal["passed", "regressed", "inconclusive", "not judged", "no limit"]
 GIVEN = "given in the test"
+BY_ACCEPTANCE = "; the change beyond it was accepted"
 BY_BOUND = "; the value is at least this"
 
 

@@ -124,7 +124,8 @@ def test_an_unknown_keyword_lists_the_allowed_ones(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         marker(tmp_path, "A", max_tokens=5, sytem="x")
     assert str(caught.value) == (
-        "@pytest.mark.llmdiff: unknown keyword max_tokens, sytem; allowed are "
+        "@pytest.mark.llmdiff: unknown keyword max_tokens (did you mean max_new_tokens?), "
+        "sytem (did you mean system?); allowed are "
         "file, system, reference, tags, max_new_tokens, temperature, top_p, seed"
     )
 

@@ -62,6 +62,7 @@ def row_of(
         "phases": {"setup": "passed", "call": "failed" if failed else "passed",
                    "teardown": "passed"},
         "message": message if failed else None,
+        "skipped": None,
         "compared": 1, "same": int(base == tuned), "many": {}, "noise": {},
         "comparisons": [
             {

@@ -150,8 +150,8 @@ def _template(pair: ModelPair) -> Findings:
     facts = pair.tuned.template_facts()
     if facts["unknown"] is not None:
         return Findings(
-            skipped=f"the template of the training is unknown: {facts['unknown']}; "
-            "give it with --llmdiff-train-config, or the data with --llmdiff-train-data to infer it"
+            skipped="the template of the training is unknown; give --llmdiff-train-config, or "
+            f"--llmdiff-train-data to infer it ({facts['unknown']})"
         )
     problems = [Problem(cause=cause, step=TEMPLATE_STEP) for cause in facts["problems"]]
     notes = [f"template compared with {facts['compared with']}"]

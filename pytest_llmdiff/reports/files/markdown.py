@@ -13,7 +13,7 @@ from pytest_llmdiff.reports.advice import advice
 from pytest_llmdiff.reports.order import OPEN, comparison_of, decisive, short, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
-from pytest_llmdiff.reports.run_notes import run_notes
+from pytest_llmdiff.reports.run_notes import accepted_notes, run_notes
 from pytest_llmdiff.reports.verdict_cells import (
     both_ways_of,
     interval_of,
@@ -81,6 +81,9 @@ def _lines(facts: RunFacts, open_: list[dict[str, Any]], shown: int) -> Iterator
     ran = ", ".join(f"{escaped(name)} {_code(value)}" for name, value in facts.resolved.items())
     yield f"{models}{' on ' if ran else ''}{ran}"
     yield ""
+    for note in accepted_notes(facts):
+        yield escaped(shortened(note, 400))
+        yield ""
     if open_:
         yield "| | verdict | measure | value | limit | prompt | test |"
         yield "|--:|---|---|--:|--:|---|---|"

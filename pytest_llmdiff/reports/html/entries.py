@@ -112,6 +112,8 @@ def _entry(row: dict[str, Any], place: int, room: int, message: int) -> dict[str
     }
     if row["message"] and kind in OPEN:
         found["message"] = _cut(row["message"], message)
+    if row["skipped"]:
+        found["message"] = _cut(row["skipped"], LEAST)
     # What says nothing takes no room.
     return {key: value for key, value in found.items() if value not in ([], None, "")}
 

@@ -19,7 +19,7 @@ from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags
 from pytest_llmdiff.reports.order import OPEN, URGENCY, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts
-from pytest_llmdiff.reports.run_notes import chance_lines, run_notes
+from pytest_llmdiff.reports.run_notes import accepted_notes, chance_lines, run_notes
 
 PLAIN = 100  # tests without JavaScript
 SETS = 40
@@ -62,7 +62,12 @@ def page(facts: RunFacts) -> str:
         total=len(rows),
         given=_given(facts),
         hints=list(advice(list(facts.rows.values()), counts(facts.rows))),
-        notes=[*facts.warnings, *run_notes(facts), *chance_lines(facts.chance)],
+        notes=[
+            *facts.warnings,
+            *accepted_notes(facts),
+            *run_notes(facts),
+            *chance_lines(facts.chance),
+        ],
         distributions=distributions(rows),
         sets=intervals(list(_sets(rows))[:SETS]),
         groups=_groups(rows),

@@ -11,9 +11,9 @@ from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.data.text.printing import counted, printable, shortened
 from pytest_llmdiff.reports.advice import advice
 from pytest_llmdiff.reports.order import OPEN, broken_verdicts, worst_first
-from pytest_llmdiff.reports.outcomes import counts, kind_of
+from pytest_llmdiff.reports.outcomes import counts
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
-from pytest_llmdiff.reports.run_notes import chance_lines, run_notes
+from pytest_llmdiff.reports.run_notes import accepted_notes, chance_lines, run_notes
 from pytest_llmdiff.reports.terminal.measures import measure_lines
 from pytest_llmdiff.reports.terminal.styles import Line, Piece
 
@@ -67,6 +67,7 @@ def summary_lines(facts: RunFacts, width: int) -> Iterator[Line]:
     if resolved:
         ran = ", ".join(f"{name} {value}" for name, value in resolved.items())
         yield Line.of(f"ran on {ran}")
+    yield from map(Line.of, accepted_notes(facts))
     yield from map(Line.of, run_notes(facts))
     yield from map(Line.of, measure_lines(rows))
     if broken := broken_verdicts(rows):
@@ -89,5 +90,5 @@ def _next(facts: RunFacts, numbers: Mapping[str, int]) -> Iterator[Line]:
         yield Line.of("next:", "head")
     yield from (Line.of(f"  - {hint}") for hint in hints)
     worst = next(iter(worst_first(rows)))
-    if kind_of(worst) in OPEN:
+    if "failed" in worst["phases"].values():
         yield Line.of("rerun the worst: ", "head", rerun_of(worst, facts))

@@ -36,7 +36,7 @@ def header(project: pytest.Pytester, *args: str) -> list[str]:
 
 
 def refusal(project: pytest.Pytester, *args: str) -> str:
-    result = project.runpytest_inprocess("--collect-only", *args)
+    result = project.runpytest_inprocess(*args)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (line,) = [line for line in result.errlines if line]
     return line

@@ -672,7 +672,8 @@ def test_an_embedder_that_fails_leaves_the_failure_as_it_is(
             "class Nothing: pass\n"
             "class Crash:\n    def encode(self, texts): raise RuntimeError('out of memory')\n"
         )
-    result = run(DATA, f"--llmdiff-embedder={embedder}", "-k", "refund")
+    # On the command line it would be asked for, and looked for before the run.
+    result = run(DATA, "-o", f"llmdiff_embedder={embedder}", "-k", "refund")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [

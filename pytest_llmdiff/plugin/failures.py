@@ -1,0 +1,173 @@
+"""How pytest shows an error: without frames of this plugin, told once, and with its reason in the
+line of the short summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_llmdiff.errors import LLMDiffError
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.plugin.session import Session
+
+PACKAGE = "pytest_llmdiff"
+PYTEST = (pytest.Item.__module__.partition(".")[0], "pluggy")
+REASON = 300  # characters of a reason in the short summary, which pytest cuts to the terminal
+HOME = Path(__file__).parents[1]
+INSTALLED = ("site-packages", "dist-packages")
+
+
+@contextmanager
+def shown_briefly(
+    item: pytest.Item, call: pytest.CallInfo[Any], session: Session
+) -> Iterator[None]:
+    """While pytest makes the report, an error has no frames of this plugin and no causes but those
+    in the project's own code. Debuggers and other plugins see it whole before and after."""
+    whole = call.excinfo
+    if whole is None or item.config.getoption("fulltrace", False):
+        yield
+        return
+    error = whole.value
+    causes = _Causes(error)
+    try:
+        if isinstance(error, LLMDiffError):
+            causes.hide(item.config.rootpath)
+            first = session.told.setdefault(hash((type(error), str(error))), item.nodeid)
+            if first != item.nodeid:
+                again = f"the same error as in {first}: {_first_line(str(error))}"
+                call.excinfo = _plain(again, whole)
+            elif any(
+                _file(step) == item.path or _of_project(step, item.config.rootpath)
+                for step in _steps(whole.tb)
+            ):
+                call.excinfo = _without_internals(whole)
+            else:
+                told = f"{type(error).__name__}: {error}"
+                call.excinfo = _plain("\n".join(f"E   {x}" for x in told.splitlines()), whole)
+        elif _calls_back(whole.tb, item.config.rootpath):
+            causes.hide(item.config.rootpath)
+            call.excinfo = _without_internals(whole)
+        yield
+    finally:
+        call.excinfo = whole
+        causes.restore()
+
+
+def short_reason(
+    report: pytest.TestReport, call: pytest.CallInfo[Any], item: pytest.Item
+) -> str | None:
+    """Put the reason of a failure that this plugin raised into the line of the short summary.
+
+    Returns the whole message that stood there, for the reports; None for any other failure.
+    """
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if call.excinfo is None or crash is None or not report.failed:
+        return None
+    error = call.excinfo.value
+    *_, last = _steps(call.excinfo.tb)
+    judged = isinstance(error, (AssertionError, pytest.fail.Exception)) and _internal(last)
+    if not (judged or isinstance(error, LLMDiffError)):
+        return None
+    if Path(crash.path).is_relative_to(HOME) and not item.path.is_relative_to(HOME):
+        file, line, _ = item.location
+        crash.path, crash.lineno = str(item.config.rootpath / file), (line or 0) + 1
+    crash.message = _first_line(str(error))
+    return call.excinfo.exconly(tryshort=True)
+
+
+def _first_line(text: str) -> str:
+    first = text.strip().partition("\n")[0]
+    return first if len(first) <= REASON else f"{first[:REASON]}…"
+
+
+def _without_internals(whole: pytest.ExceptionInfo[BaseException]) -> Any:
+    """The error with the frames that are neither this plugin's nor pytest's."""
+    kept: TracebackType | None = None
+    for step in reversed(list(_steps(whole.tb))):
+        if _of_a_test(step):
+            kept = TracebackType(kept, step.tb_frame, step.tb_lasti, step.tb_lineno)
+    return pytest.ExceptionInfo.from_exc_info((whole.type, whole.value, kept or whole.tb))
+
+
+def _plain(text: str, whole: pytest.ExceptionInfo[BaseException]) -> Any:
+    """A failure that pytest shows as its text alone."""
+    failed = pytest.fail.Exception(text, pytrace=False)
+    return pytest.ExceptionInfo.from_exc_info((type(failed), failed, whole.tb))
+
+
+class _Causes:
+    """The exceptions that led to an error, which pytest prints above it."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._kept: list[tuple[BaseException, Any, Any, bool]] = []
+        self._error = error
+
+    def hide(self, project: Path) -> None:
+        """Cut them where no frame is in the project's code, and begin the others there."""
+        error, seen = self._error, set[int]()
+        while id(error) not in seen:
+            seen.add(id(error))
+            self._kept.append(
+                (error, error.__traceback__, error.__cause__, error.__suppress_context__)
+            )
+            if error is not self._error:
+                error.__traceback__ = _from_project(error.__traceback__, project)
+            cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+            if cause is None or _from_project(cause.__traceback__, project) is None:
+                error.__cause__ = None  # also suppresses the context
+                return
+            error = cause
+
+    def restore(self) -> None:
+        for error, traceback, cause, suppressed in self._kept:
+            error.__traceback__, error.__cause__ = traceback, cause
+            error.__suppress_context__ = suppressed
+
+
+def _from_project(traceback: TracebackType | None, project: Path) -> TracebackType | None:
+    """A traceback from its first frame in the project's code on."""
+    return next((step for step in _steps(traceback) if _of_project(step, project)), None)
+
+
+def _calls_back(traceback: TracebackType, project: Path) -> bool:
+    """Whether the project's code raised an error after this plugin had called it."""
+    steps = list(_steps(traceback))
+    called = max((at for at, step in enumerate(steps) if _internal(step)), default=len(steps))
+    return any(_of_project(step, project) for step in steps[called:])
+
+
+def _steps(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
+
+
+def _of_project(step: TracebackType, project: Path) -> bool:
+    file = _file(step)
+    installed = set(INSTALLED) & set(file.parts)
+    return file.is_relative_to(project) and not installed and not _internal(step)
+
+
+def _file(step: TracebackType) -> Path:
+    return Path(step.tb_frame.f_code.co_filename)
+
+
+def _of_a_test(step: TracebackType) -> bool:
+    """Whether a frame is neither this plugin's nor pytest's."""
+    return not _internal(step) and _module(step).partition(".")[0] not in PYTEST
+
+
+def _internal(step: TracebackType) -> bool:
+    """Whether a frame is this plugin's. The tests of its suites are tests."""
+    package, _, rest = _module(step).partition(".")
+    return package == PACKAGE and not rest.rpartition(".")[2].startswith("test_")
+
+
+def _module(step: TracebackType) -> str:
+    return str(step.tb_frame.f_globals.get("__name__", ""))
