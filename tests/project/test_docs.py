@@ -213,7 +213,15 @@ def scripts_of(held: Any) -> Iterator[str]:
             yield from scripts_of(value)
 
 
-@pytest.mark.parametrize("block", all_of("yaml"))
+def has_scripts(block: Block) -> bool:
+    return any(scripts_of(yaml.safe_load(block.text)))
+
+
+WORKFLOWS = [block for block in BLOCKS if block.language == "yaml" and has_scripts(block)]
+TEMPLATES = [block for block in BLOCKS if block.language == "yaml" and not has_scripts(block)]
+
+
+@pytest.mark.parametrize("block", [pytest.param(b, id=b.place) for b in WORKFLOWS])
 def test_workflows(block: Block) -> None:
     found = [shlex.split(command) for command in scripts_of(yaml.safe_load(block.text))]
     assert [words[0] for words in found] == ["pip", "pytest"] * 2
@@ -225,6 +233,47 @@ def test_workflows(block: Block) -> None:
     record, gate = found[1], found[3]
     (written,) = (word.partition("=")[2] for word in record if word.startswith("--llmdiff-record"))
     assert {f"--llm-base=replay:{written}", f"--llm-tuned=replay:{written}"} <= set(gate)
+
+
+@pytest.mark.parametrize("block", [pytest.param(b, id=b.place) for b in TEMPLATES])
+def test_uses_of_templates(block: Block) -> None:
+    """What pages give to the action, the GitLab template and the hook exists there."""
+    data = yaml.safe_load(block.text)
+    action, gitlab, hooks = (
+        yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+        for name in ("action.yml", "templates/llmdiff.gitlab-ci.yml", ".pre-commit-hooks.yaml")
+    )
+    checked = 0
+    for job in data.get("jobs", {}).values():
+        for step in job["steps"]:
+            if "/pytest-llmdiff@" in step["uses"]:
+                assert step["with"].keys() <= action["inputs"].keys()
+                arguments = step["with"].get("arguments", "").splitlines()
+                check_command(["pytest", *filter(None, arguments)])
+                check_command(["pip", "install", *step["with"].get("install", "").split()])
+                checked += 1
+    for included in data.get("include", []):
+        assert (ROOT / included["file"]).is_file()
+        variables = data["llmdiff"]["variables"]
+        assert variables.keys() <= gitlab["llmdiff"]["variables"].keys()
+        check_command(["pytest", *variables.get("LLMDIFF_ARGUMENTS", "").splitlines()])
+        check_command(["pip", "install", *variables.get("LLMDIFF_INSTALL", "").split()])
+        checked += 1
+    for hook in (hook for repository in data.get("repos", []) for hook in repository["hooks"]):
+        assert hook["id"] in {known["id"] for known in hooks}
+        check_command(["pytest", *hook["args"]])
+        checked += 1
+    assert checked
+
+
+def test_the_inputs_of_the_action_are_described() -> None:
+    action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    inputs = {
+        row[0].strip("`"): row[1].strip("`") for row in rows("docs/ci.md", "## GitHub action")
+    }
+    assert inputs == {name: held.get("default", "") for name, held in action["inputs"].items()}
+    assert all(f"| `{name}` |" in text for name in action["outputs"])
 
 
 @pytest.mark.parametrize("limit", [0.5, 0.95])
