@@ -158,7 +158,9 @@ def check_command(words: list[str]) -> None:
     options = [word.partition("=")[0] for word in rest if word.startswith("-")]
     if name == "python" and rest[:1] == ["-m"]:
         assert rest[1] in ("pytest", "pip", "venv", "pytest_llmdiff"), rest
-        if rest[1] == "pytest_llmdiff":
+        if rest[1:3] == ["pytest_llmdiff", "check"]:
+            check_command(["pytest", *rest[3:]])  # it passes options on
+        elif rest[1] == "pytest_llmdiff":
             assert set(options) - {"-m"} <= help_of("pytest_llmdiff", rest[2], "--help")
         elif rest[1] != "venv":
             check_command(rest[1:])
@@ -353,12 +355,15 @@ def test_links(page: Path) -> None:
 HELPERS = sorted(name for name in pytest_llmdiff.__all__ if name.startswith("assert_"))
 
 
-def test_the_readme_lists_exactly_the_helpers() -> None:
-    assert sorted(name.partition("(")[0] for name in names("README.md", "## Helpers")) == HELPERS
+HELPER_PAGE = ("docs/helpers.md", "## Assertion helpers")
+
+
+def test_the_page_of_helpers_lists_exactly_the_helpers() -> None:
+    assert sorted(name.partition("(")[0] for name in names(*HELPER_PAGE)) == HELPERS
 
 
 def test_helpers_are_shown_with_their_parameters() -> None:
-    for shown in names("README.md", "## Helpers"):
+    for shown in names(*HELPER_PAGE):
         name, _, arguments = shown.rstrip(")").partition("(")
         known = list(inspect.signature(getattr(pytest_llmdiff, name)).parameters)
         subject, *given = arguments.split(", ")
@@ -456,7 +461,9 @@ def test_a_chinese_page_says_what_the_english_one_says(page: Path) -> None:
 
 
 def test_there_are_chinese_pages() -> None:
-    assert {page.name for page in CHINESE} == {"README.zh-CN.md", "from-a-script.zh-CN.md"}
+    assert {page.name for page in CHINESE} == {
+        f"{name}.zh-CN.md" for name in ("README", "from-a-script", "helpers", "tutorial")
+    }
 
 
 # The JSON report
