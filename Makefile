@@ -39,8 +39,9 @@ lint: $(VENV)/dev.done
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The documentation's site, from docs/ and docstrings, in site/. Needs no network.
+# The documentation's site in site/, from docs/ and the source. Needs no network.
 docs: $(VENV)/dev.done
+	$(BIN)/python -m tests.support.options_table
 	$(BIN)/zensical build --strict --clean
 
 # vLLM in an environment of its own (about 3 GB), and the tests that run it.

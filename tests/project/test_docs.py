@@ -36,7 +36,7 @@ from pytest_llmdiff.data.files.probe_files import COLUMNS, read_probe_file
 from pytest_llmdiff.measures.wiring.adapter import adapter_measurement
 from pytest_llmdiff.measures.wiring.template.comparison import template_measurement
 from pytest_llmdiff.suites.limits import LIMITS
-from tests.support import ROOT
+from tests.support import ROOT, options_table
 from tests.support.pages import BLOCKS, MODELS, PAGES, Block, names, rows, start
 from tests.support.projects import BASE, CAPITAL, REFUND, TUNED, write_models
 from tests.support.reports import hostile_rows
@@ -394,18 +394,8 @@ def test_constants_are_those_of_the_source() -> None:
 
 
 def test_the_option_table_is_that_of_the_source() -> None:
-    found = {row[0].strip("`"): row for row in rows("docs/options.md", "## Table")}
-    assert list(found) == [option.flag for option in OPTIONS]
-    for option in OPTIONS:
-        _, ini, default, *_ = found[option.flag]
-        assert ini == f"`llmdiff_{option.name}`"
-        shown = (
-            {None: "none", False: "off"}.get(option.default, str(option.default))
-            if (option.default is None or isinstance(option.default, bool))
-            else str(option.default)
-        )
-        shown = "auto" if option.name == "batch_size" else shown
-        assert default.strip("`") == shown, option.flag
+    page = options_table.PAGE.read_text(encoding="utf-8")
+    assert page == options_table.written(page), "`make docs` writes the table anew"
 
 
 def test_the_limits_of_suites_are_those_of_the_source() -> None:
