@@ -42,7 +42,7 @@ lint: $(VENV)/dev.done
 # The documentation's site in site/, from docs/ and the source. Needs no network.
 docs: $(VENV)/dev.done
 	$(BIN)/python -m tests.support.options_table
-	$(BIN)/zensical build --strict --clean
+	$(BIN)/python -m zensical build --strict --clean
 
 # vLLM in an environment of its own (about 3 GB), and the tests that run it.
 vllm: $(VENV)/dev.done

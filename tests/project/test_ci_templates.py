@@ -169,11 +169,13 @@ def action(tmp_path: Path, checkout: Path, environment: dict[str, str]) -> Start
 def gitlab(checkout: Path, environment: dict[str, str]) -> Start:
     """Run the template's script with the same inputs as the action's."""
 
-    def start(inputs: Mapping[str, str], rule: Mapping[str, str] | None = None) -> Job:
+    def start(inputs: Mapping[str, str], pipeline: Mapping[str, str] | None = None) -> Job:
         own = {f"LLMDIFF_{name.upper()}": value for name, value in inputs.items()}
         assert own.keys() <= GITLAB["variables"].keys()
-        variables = GITLAB["variables"] | {"LLMDIFF_INSTALL": ""} | own | dict(rule or {})
-        code, text = bash("\n".join(GITLAB["script"]), checkout, environment | variables)
+        variables = GITLAB["variables"] | {"LLMDIFF_INSTALL": "", "CI_PROJECT_ID": "5"} | own
+        code, text = bash(
+            "\n".join(GITLAB["script"]), checkout, environment | variables | dict(pipeline or {})
+        )
         return Job(code=code, text=text, reports=checkout, outputs={})
 
     return start
@@ -318,23 +320,20 @@ def test_a_trust_that_is_none_is_an_error(action: Start) -> None:
     assert not any(used.startswith("actions/cache") for used in found.used)
 
 
+@pytest.mark.parametrize(("source", "own"), [("", True), ("5", True), ("7", False)])
 def test_forks_share_no_store_on_gitlab(
-    gitlab: Start, checkout: Path, environment: dict[str, str]
+    gitlab: Start, checkout: Path, environment: dict[str, str], source: str, own: bool
 ) -> None:
-    fork, *own = GITLAB["rules"]
-    assert fork["if"].endswith("$CI_MERGE_REQUEST_SOURCE_PROJECT_ID != $CI_PROJECT_ID")
-    assert not any("variables" in rule for rule in own)
-    assert GITLAB["cache"]["key"] == "$LLMDIFF_CACHE"
-    assert fork["variables"]["LLMDIFF_CACHE"] != GITLAB["variables"]["LLMDIFF_CACHE"]
-    kept = Path(GITLAB["cache"]["paths"][0]).parent
+    assert "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID" in GITLAB["cache"]["key"]
+    kept = checkout / Path(GITLAB["cache"]["paths"][0]).parent
     calls = noting(environment)
-    gitlab({"tuned": "saves/x"})
-    gitlab({"tuned": "saves/x"}, fork["variables"])
-    own_run, fork_run = map(json.loads, calls.read_text(encoding="utf-8").splitlines())
-    assert (own_run[0], fork_run[0]) == ("0", "1")
-    assert f"--llmdiff-store={kept}" in own_run
-    (store,) = (word.partition("=")[2] for word in fork_run if "--llmdiff-store=" in word)
-    assert checkout not in (checkout / store).parents
+    merge_request = {"CI_MERGE_REQUEST_SOURCE_PROJECT_ID": source} if source else {}
+    gitlab({"tuned": "saves/x"}, merge_request)
+    ((full, *words),) = map(json.loads, calls.read_text(encoding="utf-8").splitlines())
+    assert full == ("0" if own else "1")
+    (store,) = (word.partition("=")[2] for word in words if word.startswith("--llmdiff-store="))
+    assert (checkout / store == kept) == own
+    assert (checkout in (checkout / store).parents) == own
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.0])
