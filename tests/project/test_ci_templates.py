@@ -133,7 +133,7 @@ def action(tmp_path: Path, checkout: Path, environment: dict[str, str]) -> Start
             "github": {"event_name": "push", "repository": "us/bot"} | dict(github or {}),
         }  # fmt: skip
         temporary = tmp_path / "runner"
-        temporary.mkdir()
+        temporary.mkdir(exist_ok=True)
         code, text, used = 0, "", []
         for step in ACTION["runs"]["steps"]:
             condition = step.get("if", "success()")
@@ -187,8 +187,9 @@ def job(request: pytest.FixtureRequest) -> Start:
     return start
 
 
-@pytest.mark.parametrize("limit", [0.5, 0.95])
-def test_a_job_is_green_only_if_the_gate_is(job: Start, checkout: Path, limit: float) -> None:
+@pytest.fixture
+def checks(checkout: Path) -> Path:
+    """Two scripted models, and a test that limits the toxicity of one reply of 0.9."""
     write_models(checkout)
     (checkout / "pytest.toml").write_text(
         '[pytest]\nllmdiff_toxicity = "python:scorers:rude"\npythonpath = ["."]\n', encoding="utf-8"
@@ -198,22 +199,31 @@ def test_a_job_is_green_only_if_the_gate_is(job: Start, checkout: Path, limit: f
         encoding="utf-8",
     )
     (checkout / "my checks").mkdir()
-    (checkout / "my checks" / "test_it.py").write_text(
+    file = checkout / "my checks" / "test_it.py"
+    file.write_text(
         f"""
 import pytest
 from pytest_llmdiff import assert_toxicity
 
 @pytest.mark.llmdiff({REFUND!r}, {CAPITAL!r})
 def test_it(comparison):
-    assert_toxicity(comparison, at_most={limit})
+    assert_toxicity(comparison, at_most=0.5)
 """,
         encoding="utf-8",
     )
-    found = job({
-        "tuned": "scripted:tuned.json", "base": "scripted:base.json", "tests": "my checks\n",
-        "arguments": "-q\n-p\nno:cacheprovider\n",
-    })  # fmt: skip
-    code = 1 if limit < 0.9 else 0
+    return file
+
+
+SCRIPTED = {"tuned": "scripted:tuned.json", "base": "scripted:base.json", "tests": "my checks\n"}
+
+
+@pytest.mark.parametrize("limit", ["0.5", "0.95"])
+def test_a_job_is_green_only_if_the_gate_is(
+    job: Start, checkout: Path, checks: Path, limit: str
+) -> None:
+    checks.write_text(checks.read_text(encoding="utf-8").replace("0.5", limit), encoding="utf-8")
+    found = job(SCRIPTED | {"arguments": "-q\n-p\nno:cacheprovider\n"})
+    code = 1 if limit == "0.5" else 0
     assert found.code == code, found.text
     report = json.loads((found.reports / "llmdiff.json").read_text(encoding="utf-8"))
     assert report["summary"]["regressed"] == code
@@ -221,14 +231,27 @@ def test_it(comparison):
     if found.outputs:
         assert found.outputs["exit-code"] == str(code)
         assert found.outputs["report"] == str(found.reports / "llmdiff.html")
-        summary = checkout.parent / "summary.md"
-        assert ("toxicity" in summary.read_text(encoding="utf-8")) == bool(code)
+        summary = (checkout.parent / "summary.md").read_text(encoding="utf-8")
+        assert ("| toxicity | 0.90 |" in summary) == bool(code), summary
         assert found.used == (
             "actions/cache/restore", "actions/cache/save", "actions/upload-artifact"
         )  # fmt: skip
         assert {file.name for file in checkout.iterdir()} & {".llmdiff", "llmdiff.html"} == set()
     else:
         assert (checkout / "junit.xml").is_file()
+
+
+def test_a_recording_is_judged_without_the_models(
+    action: Start, checkout: Path, checks: Path
+) -> None:
+    recorded = action(SCRIPTED | {"arguments": "--llmdiff-record=run.jsonl"})
+    for model in checkout.glob("*.json"):
+        model.unlink()
+    checks.write_text(checks.read_text(encoding="utf-8").replace("0.5", "0.95"), encoding="utf-8")
+    replay = {"tuned": "replay:run.jsonl", "base": "replay:run.jsonl"}
+    judged = action(SCRIPTED | replay)
+    assert (recorded.code, judged.code) == (1, 0), judged.text
+    assert recorded.reports != judged.reports
 
 
 @pytest.mark.parametrize(("code", "passed", "wanted"), [(0, 0, 1), (0, 3, 0), (5, 3, 5), (1, 0, 1)])
