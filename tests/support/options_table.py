@@ -14,7 +14,10 @@ MORE = {
     "vllm": "vllm.md",
     "explain": "explanations.md",
     "suite_limits": "suites.md#limits",
+    "languages": "suites.md#languages",
 }
+# What the run chooses where an option is not given; for all others that is nothing.
+CHOSEN = {"batch_size": "auto", "languages": "what the scorers know"}
 HEAD = "| option | ini | default | takes | meaning |\n|---|---|---|---|---|\n"
 
 
@@ -40,8 +43,7 @@ def _row(option: Option) -> str:
 
 def _default(option: Option) -> str:
     if option.default is None:
-        # Only the batch size has a word for leaving the choice to the run.
-        return "auto" if option.allowed.startswith("auto ") else "none"
+        return CHOSEN.get(option.name, "none")
     if option.default is False:
         return "off"
     return f"`{option.default}`"
