@@ -8,7 +8,7 @@ TORCH ?= 2.13.0
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test test-all search lint vllm clean
+.PHONY: demo test test-all search lint docs vllm clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/python example_suites/demo.py
@@ -38,6 +38,11 @@ lint: $(VENV)/dev.done
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The documentation's site in site/, from docs/ and the source. Needs no network.
+docs: $(VENV)/dev.done
+	$(BIN)/python -m tests.support.options_table
+	$(BIN)/python -m zensical build --strict --clean
 
 # vLLM in an environment of its own (about 3 GB), and the tests that run it.
 vllm: $(VENV)/dev.done
@@ -73,4 +78,4 @@ $(VENV)/dev.done: $(VENV)/demo.done $(VENV)/llamafactory.done $(VENV)/axe.done
 	touch $@
 
 clean:
-	rm -rf $(VENV) .llmdiff .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) .llmdiff .mypy_cache .ruff_cache .pytest_cache .cache build site *.egg-info

@@ -36,7 +36,7 @@ from pytest_llmdiff.data.files.probe_files import COLUMNS, read_probe_file
 from pytest_llmdiff.measures.wiring.adapter import adapter_measurement
 from pytest_llmdiff.measures.wiring.template.comparison import template_measurement
 from pytest_llmdiff.suites.limits import LIMITS
-from tests.support import ROOT
+from tests.support import ROOT, options_table
 from tests.support.pages import BLOCKS, MODELS, PAGES, Block, names, rows, start
 from tests.support.projects import BASE, CAPITAL, REFUND, TUNED, write_models
 from tests.support.reports import hostile_rows
@@ -158,7 +158,9 @@ def check_command(words: list[str]) -> None:
     options = [word.partition("=")[0] for word in rest if word.startswith("-")]
     if name == "python" and rest[:1] == ["-m"]:
         assert rest[1] in ("pytest", "pip", "venv", "pytest_llmdiff"), rest
-        if rest[1] == "pytest_llmdiff":
+        if rest[1:3] == ["pytest_llmdiff", "check"]:
+            check_command(["pytest", *rest[3:]])  # it passes options on
+        elif rest[1] == "pytest_llmdiff":
             assert set(options) - {"-m"} <= help_of("pytest_llmdiff", rest[2], "--help")
         elif rest[1] != "venv":
             check_command(rest[1:])
@@ -213,7 +215,15 @@ def scripts_of(held: Any) -> Iterator[str]:
             yield from scripts_of(value)
 
 
-@pytest.mark.parametrize("block", all_of("yaml"))
+def has_scripts(block: Block) -> bool:
+    return any(scripts_of(yaml.safe_load(block.text)))
+
+
+WORKFLOWS = [block for block in BLOCKS if block.language == "yaml" and has_scripts(block)]
+TEMPLATES = [block for block in BLOCKS if block.language == "yaml" and not has_scripts(block)]
+
+
+@pytest.mark.parametrize("block", [pytest.param(b, id=b.place) for b in WORKFLOWS])
 def test_workflows(block: Block) -> None:
     found = [shlex.split(command) for command in scripts_of(yaml.safe_load(block.text))]
     assert [words[0] for words in found] == ["pip", "pytest"] * 2
@@ -225,6 +235,47 @@ def test_workflows(block: Block) -> None:
     record, gate = found[1], found[3]
     (written,) = (word.partition("=")[2] for word in record if word.startswith("--llmdiff-record"))
     assert {f"--llm-base=replay:{written}", f"--llm-tuned=replay:{written}"} <= set(gate)
+
+
+@pytest.mark.parametrize("block", [pytest.param(b, id=b.place) for b in TEMPLATES])
+def test_uses_of_templates(block: Block) -> None:
+    """What pages give to the action, the GitLab template and the hook exists there."""
+    data = yaml.safe_load(block.text)
+    action, gitlab, hooks = (
+        yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+        for name in ("action.yml", "templates/llmdiff.gitlab-ci.yml", ".pre-commit-hooks.yaml")
+    )
+    checked = 0
+    for job in data.get("jobs", {}).values():
+        for step in job["steps"]:
+            if "/pytest-llmdiff@" in step["uses"]:
+                assert step["with"].keys() <= action["inputs"].keys()
+                arguments = step["with"].get("arguments", "").splitlines()
+                check_command(["pytest", *filter(None, arguments)])
+                check_command(["pip", "install", *step["with"].get("install", "").split()])
+                checked += 1
+    for included in data.get("include", []):
+        assert (ROOT / included["file"]).is_file()
+        variables = data["llmdiff"]["variables"]
+        assert variables.keys() <= gitlab["llmdiff"]["variables"].keys()
+        check_command(["pytest", *variables.get("LLMDIFF_ARGUMENTS", "").splitlines()])
+        check_command(["pip", "install", *variables.get("LLMDIFF_INSTALL", "").split()])
+        checked += 1
+    for hook in (hook for repository in data.get("repos", []) for hook in repository["hooks"]):
+        assert hook["id"] in {known["id"] for known in hooks}
+        check_command(["pytest", *hook["args"]])
+        checked += 1
+    assert checked
+
+
+def test_the_inputs_of_the_action_are_described() -> None:
+    action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    inputs = {
+        row[0].strip("`"): row[1].strip("`") for row in rows("docs/ci.md", "## GitHub action")
+    }
+    assert inputs == {name: held.get("default", "") for name, held in action["inputs"].items()}
+    assert all(f"| `{name}` |" in text for name in action["outputs"])
 
 
 @pytest.mark.parametrize("limit", [0.5, 0.95])
@@ -304,12 +355,15 @@ def test_links(page: Path) -> None:
 HELPERS = sorted(name for name in pytest_llmdiff.__all__ if name.startswith("assert_"))
 
 
-def test_the_readme_lists_exactly_the_helpers() -> None:
-    assert sorted(name.partition("(")[0] for name in names("README.md", "## Helpers")) == HELPERS
+HELPER_PAGE = ("docs/helpers.md", "## Assertion helpers")
+
+
+def test_the_page_of_helpers_lists_exactly_the_helpers() -> None:
+    assert sorted(name.partition("(")[0] for name in names(*HELPER_PAGE)) == HELPERS
 
 
 def test_helpers_are_shown_with_their_parameters() -> None:
-    for shown in names("README.md", "## Helpers"):
+    for shown in names(*HELPER_PAGE):
         name, _, arguments = shown.rstrip(")").partition("(")
         known = list(inspect.signature(getattr(pytest_llmdiff, name)).parameters)
         subject, *given = arguments.split(", ")
@@ -340,18 +394,8 @@ def test_constants_are_those_of_the_source() -> None:
 
 
 def test_the_option_table_is_that_of_the_source() -> None:
-    found = {row[0].strip("`"): row for row in rows("docs/options.md", "## Table")}
-    assert list(found) == [option.flag for option in OPTIONS]
-    for option in OPTIONS:
-        _, ini, default, *_ = found[option.flag]
-        assert ini == f"`llmdiff_{option.name}`"
-        shown = (
-            {None: "none", False: "off"}.get(option.default, str(option.default))
-            if (option.default is None or isinstance(option.default, bool))
-            else str(option.default)
-        )
-        shown = "auto" if option.name == "batch_size" else shown
-        assert default.strip("`") == shown, option.flag
+    page = options_table.PAGE.read_text(encoding="utf-8")
+    assert page == options_table.written(page), "`make docs` writes the table anew"
 
 
 def test_the_limits_of_suites_are_those_of_the_source() -> None:
@@ -407,7 +451,9 @@ def test_a_chinese_page_says_what_the_english_one_says(page: Path) -> None:
 
 
 def test_there_are_chinese_pages() -> None:
-    assert {page.name for page in CHINESE} == {"README.zh-CN.md", "from-a-script.zh-CN.md"}
+    assert {page.name for page in CHINESE} == {
+        f"{name}.zh-CN.md" for name in ("README", "from-a-script", "helpers", "tutorial")
+    }
 
 
 # The JSON report
