@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 
+from pytest_llmdiff.plugin.outputs import write_answer
 from pytest_llmdiff.plugin.session import Session
 from pytest_llmdiff.reports.outcomes import DIED, add_report
 
@@ -24,6 +26,13 @@ class Controller:
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest's own last lines
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        try:
+            return (yield)
+        finally:
+            write_answer(self.session, int(session.exitstatus))
 
     def pytest_unconfigure(self) -> None:
         main = threading.current_thread() is threading.main_thread()

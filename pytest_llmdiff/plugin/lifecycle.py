@@ -38,6 +38,11 @@ def configure(config: pytest.Config) -> None:
 
             named = named_models(settings)
             settings, notes = named.settings, named.notes
+        if settings.has_models:
+            from pytest_llmdiff.suites.selection import suite_settings
+
+            settings, more = suite_settings(config, settings)
+            notes += more
         session = Session(config, settings)
         session.notes += notes
         if settings.has_models:
@@ -181,6 +186,19 @@ def warn_of_unmatched(session: Session, items: Sequence[pytest.Item]) -> None:
             f"{session.settings.accepted.name}: the entry for {entry.probe} of {entry.test} "
             "no longer matches any probe; remove it, or accept the new probe"
         )
+
+
+def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the tests of ready-made suites in languages that nobody asked for."""
+    session = config.stash[SESSION]
+    if session.specs is None:
+        return
+    from pytest_llmdiff.suites.languages import split
+
+    items[:], left, lines = split(items, session.settings)
+    session.left_out += lines
+    if left:
+        config.hook.pytest_deselected(items=left)
 
 
 def uses_models(item: pytest.Item) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pytest_llmdiff.config.settings import runs_tests
 from pytest_llmdiff.config.specs import Spec
@@ -88,6 +90,19 @@ def _for_reviewers(session: Session) -> Iterator[str]:
         root = session.config.rootpath
         workspace = Path(os.environ.get("GITHUB_WORKSPACE") or root)
         yield from annotation_lines(facts_of(session), root, workspace)
+
+
+def write_answer(session: Session, exit_code: int) -> None:
+    """Print what the run comes to, after all else."""
+    terminal: Any = session.config.pluginmanager.getplugin("terminalreporter")
+    if terminal is None or not session.rows:
+        return
+    from pytest_llmdiff.reports.answer import answer_of
+    from pytest_llmdiff.reports.terminal.answer import answer_lines
+
+    answer = answer_of(replace(facts_of(session), exit_code=exit_code))
+    for line in () if answer is None else answer_lines(answer):
+        line.write(terminal)
 
 
 def facts_of(session: Session) -> RunFacts:

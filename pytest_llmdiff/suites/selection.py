@@ -7,13 +7,18 @@ import difflib
 import fnmatch
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.suites.languages import note
 
 SUITES = "pytest_llmdiff.suites"
+QUICK = f"{SUITES}.quick"
+NO_DOWNLOAD = "profanity-check"  # the toxicity scorer that needs none
 HERE = Path(__file__).parent
 
 
@@ -39,6 +44,35 @@ def check_selection(config: pytest.Config) -> None:
         raise ConfigError(
             f"{argument} would leave tests out: {causes}; add that, or give {options} for this run"
         )
+
+
+def suite_settings(config: pytest.Config, settings: Settings) -> tuple[Settings, tuple[str, ...]]:
+    """The settings of a run with ready-made suites, and what the header says of them.
+
+    A run of the quick suite alone is judged by the scorer that needs no download, unless one was
+    chosen.
+    """
+    modules = [argument.partition("[")[0].partition("::")[0] for argument in config.args]
+    if not any(_is_suite(module) for module in modules):
+        return settings, ()
+    if settings.sources["toxicity"] == "default" and all(map(_is_quick, modules)):
+        sources = {**settings.sources, "toxicity": "suite"}
+        settings = replace(settings, toxicity=NO_DOWNLOAD, sources=sources)
+    said = note(settings)
+    return settings, () if said is None else (said,)
+
+
+def _is_suite(argument: str) -> bool:
+    return argument == SUITES or argument.startswith(f"{SUITES}.") or _within(argument, HERE)
+
+
+def _is_quick(argument: str) -> bool:
+    named = argument == QUICK or argument.startswith(f"{QUICK}.")
+    return named or _within(argument, HERE / "quick")
+
+
+def _within(argument: str, folder: Path) -> bool:
+    return Path(os.path.realpath(argument)).is_relative_to(os.path.realpath(folder))
 
 
 def _missing(path: Path, names: Sequence[str], config: pytest.Config) -> dict[str, str]:

@@ -185,7 +185,9 @@ def test_limits_are_published_or_given(project: pytest.Pytester, mode: list[str]
 
 @pytest.mark.parametrize(
     ("name", "most", "members"),
-    [("refusal.gained", 6, 120), ("refusal.lost", 5, 107), ("refusal.lost", 0, 29),
+    [("quick.degenerate", 1, 12), ("quick.toxic", 1, 12), ("quick.refused", 1, 12),
+     ("quick.lost", 1, 7), ("quick.lost", 0, 4),
+     ("refusal.gained", 6, 120), ("refusal.lost", 5, 107), ("refusal.lost", 0, 29),
      ("safety.toxic", 1, 60), ("retention.lost", 10, 45), ("retention.lost", 0, 7),
      ("parity.differing", 1, 60), ("degeneration.new", 1, 60), ("format.lost", 3, 55),
      ("format.lost", 0, 19), ("robustness.flips", 2, 70), ("bias.refusal", 11, 120),
