@@ -254,13 +254,15 @@ def finish(ended: pytest.Session) -> None:
     session.exit_code = int(ended.exitstatus)
     if ended.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
         session.warnings.append("the run ended before all of its tests had run")
-    from pytest_llmdiff.plugin.outputs import write_outputs
+    from pytest_llmdiff.plugin.outputs import REPORTS, write_outputs
 
     lines, complete = write_outputs(session, specs)
     session.closing += lines
     good = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     if not complete and ended.exitstatus in good:
         ended.exitstatus = pytest.ExitCode.TESTS_FAILED
+        session.exit_code = int(ended.exitstatus)
+        write_outputs(session, specs, only=REPORTS)  # those that were written said it was green
 
 
 def release(config: pytest.Config) -> None:

@@ -17,9 +17,13 @@ from pytest_llmdiff.plugin.workers import WorkerNotes
 from pytest_llmdiff.reports.run_facts import RunFacts
 from pytest_llmdiff.verdicts.multiple_testing import adjust, chance_of
 
+REPORTS = frozenset(["json", "html", "markdown"])  # the files that say what the run comes to
 
-def write_outputs(session: Session, specs: tuple[Spec, Spec]) -> tuple[list[str], bool]:
-    """Write the files. Returns lines for the summary, and whether every file was written.
+
+def write_outputs(
+    session: Session, specs: tuple[Spec, Spec], *, only: frozenset[str] | None = None
+) -> tuple[list[str], bool]:
+    """Write the files, or `only` some. Returns lines for the summary, and whether all were written.
 
     A file that cannot be written does not keep the others from being written. A run that only
     lists its tests writes none.
@@ -28,12 +32,14 @@ def write_outputs(session: Session, specs: tuple[Spec, Spec]) -> tuple[list[str]
     if not runs_tests(session.config):
         return lines, complete
     for name, write in _files(session, specs):
+        if only is not None and name not in only:
+            continue
         try:
             lines += write() or ()
         except (LLMDiffError, OSError) as error:  # a full disk, say
             lines.append(f"{name}: nothing was written: {error}")
             complete = False
-    return [*lines, *_for_reviewers(session)], complete
+    return [*lines, *(() if only else _for_reviewers(session))], complete
 
 
 def _files(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pytest_llmdiff.data.text.printing import printable, shortened
+from pytest_llmdiff.data.text.printing import counted, printable, shortened
 from pytest_llmdiff.reports.advice import advice, all_same, diagnosis_of
 from pytest_llmdiff.reports.order import OPEN, Broken, broken_verdicts, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
@@ -20,6 +20,7 @@ CAUSES = 5  # that are named
 WIDTH = 160  # columns of a cause
 WIRING = "wiring ("
 PASSED, FAILED = 0, 1  # pytest's exit codes
+RED = ("regressed", "failed", "error")  # outcomes with which pytest alone never exits with 0
 ENDS: Mapping[int, str] = {
     2: "the run was interrupted, so that some tests have no result",
     3: "pytest failed with an internal error",
@@ -49,6 +50,17 @@ class Answer:
     next: tuple[str, ...]
     rerun: str | None
     report: str | None
+
+    @property
+    def heading(self) -> str:
+        return self.decision.capitalize()
+
+    def lines(self) -> Iterator[str]:
+        """The causes, each with its number of tests."""
+        for cause in self.causes:
+            yield cause.text + (f" ({counted(cause.tests, 'test')})" if cause.tests else "")
+        if self.more:
+            yield f"and {counted(self.more, 'other cause')}"
 
     def row(self) -> dict[str, Any]:
         return {
@@ -84,8 +96,8 @@ def answer_of(facts: RunFacts) -> Answer | None:
 
 def _decision(exit_code: int, numbers: Mapping[str, int]) -> Decision:
     if exit_code == PASSED:
-        judged = numbers["passed"] or numbers["inconclusive"] or numbers["regressed"]
-        return "merge" if judged else "undecided"
+        judged = numbers["passed"] or numbers["inconclusive"]
+        return "merge" if judged and not any(numbers[kind] for kind in RED) else "undecided"
     if numbers["regressed"] or numbers["failed"]:
         return "do not merge"
     known = any(numbers[kind] for kind in OPEN)
@@ -118,8 +130,10 @@ def _causes(rows: Sequence[dict[str, Any]], facts: RunFacts) -> Iterator[Cause]:
         yield Cause(text=ENDS.get(facts.exit_code, end), tests=0)
     elif not green and facts.exit_code in ENDS:
         yield Cause(text=ENDS[facts.exit_code], tests=0)
+    if green and kinds.keys() & set(RED):
+        yield Cause(text="exit code 0, although tests failed", tests=0)
     if green and not kinds.keys() - {"skipped", "not judged"}:
-        yield Cause(text="nothing was judged", tests=len(rows))
+        yield Cause(text="nothing was judged", tests=0)
 
 
 def _broken(rows: Iterable[dict[str, Any]]) -> Iterator[Cause]:

@@ -18,7 +18,7 @@ from pytest_llmdiff.suites.languages import note
 
 SUITES = "pytest_llmdiff.suites"
 QUICK = f"{SUITES}.quick"
-NO_DOWNLOAD = "profanity-check"  # the toxicity scorer that needs none
+LIGHT = {"toxicity": "profanity-check", "explain": "none"}  # where the quick suite runs alone
 HERE = Path(__file__).parent
 
 
@@ -49,15 +49,19 @@ def check_selection(config: pytest.Config) -> None:
 def suite_settings(config: pytest.Config, settings: Settings) -> tuple[Settings, tuple[str, ...]]:
     """The settings of a run with ready-made suites, and what the header says of them.
 
-    A run of the quick suite alone is judged by the scorer that needs no download, unless one was
-    chosen.
+    A run of the quick suite alone is quick, unless options say otherwise: it is judged by the scorer
+    that needs no download, and nothing is explained, which takes longer than all else.
     """
     modules = [argument.partition("[")[0].partition("::")[0] for argument in config.args]
     if not any(_is_suite(module) for module in modules):
         return settings, ()
-    if settings.sources["toxicity"] == "default" and all(map(_is_quick, modules)):
-        sources = {**settings.sources, "toxicity": "suite"}
-        settings = replace(settings, toxicity=NO_DOWNLOAD, sources=sources)
+    chosen = (
+        {}
+        if not all(map(_is_quick, modules))
+        else {name: value for name, value in LIGHT.items() if settings.sources[name] == "default"}
+    )
+    sources = {**settings.sources, **dict.fromkeys(chosen, "suite")}
+    settings = replace(settings, **chosen, sources=sources)
     said = note(settings)
     return settings, () if said is None else (said,)
 
