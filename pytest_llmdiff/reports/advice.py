@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_llmdiff.data.text.printing import counted
+from pytest_llmdiff.data.text.printing import counted, printable
 
+_WIRING = ("wiring (",)
 # Beginnings of the names of measures, what is wrong if one of them broke its limit, and what to do,
 # in order. For each measure the first match counts.
 _BROKEN: Sequence[tuple[tuple[str, ...], str, str]] = (
@@ -16,9 +17,9 @@ _BROKEN: Sequence[tuple[tuple[str, ...], str, str]] = (
         "fix the adapter first: until then no other result means much",
     ),
     (
-        ("wiring (",),
+        _WIRING,
         "the model is not put together as it was trained",
-        "fix the wiring first: begin with the first failed check, which names its next step",
+        "fix the wiring first",
     ),
     (
         ("template mismatch",),
@@ -112,7 +113,9 @@ def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iter
             "assert_adapter_effective(llm_pair) checks that"
         )
     wanted = {diagnosis_of(name) for name in broken}
-    yield from (hint for _, wrong, hint in _BROKEN if wrong in wanted)
+    for names, wrong, hint in _BROKEN:
+        if wrong in wanted:
+            yield _first_step(regressed) if names == _WIRING else hint
     if balanced:
         yield _BALANCED
     if counts["inconclusive"]:
@@ -136,6 +139,13 @@ def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iter
             "--llmdiff-embedder and --llmdiff-toxicity choose a scorer that supports the language "
             "or length"
         )
+
+
+def _first_step(regressed: Sequence[Mapping[str, Any]]) -> str:
+    """The next step of the first wiring check that failed: it is the likeliest cause of others."""
+    steps = (v["details"].get("next") for v in regressed if v["name"].startswith(_WIRING))
+    step = next(filter(None, steps), ["read the first failed check"])[0]
+    return f"fix the wiring first: {printable(step)}"
 
 
 def _range(sizes: Sequence[int]) -> str:

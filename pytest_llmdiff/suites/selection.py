@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,19 +50,18 @@ def check_selection(config: pytest.Config) -> None:
 def suite_settings(config: pytest.Config, settings: Settings) -> tuple[Settings, tuple[str, ...]]:
     """The settings of a run with ready-made suites, and what the header says of them.
 
-    A run of the quick suite alone is quick, unless options say otherwise: it is judged by the scorer
-    that needs no download, and nothing is explained, which takes longer than all else.
+    A run of the quick suite alone is quick, unless options say otherwise: its scorer needs no
+    download, and nothing is explained, which would take longer than all else.
     """
     modules = [argument.partition("[")[0].partition("::")[0] for argument in config.args]
     if not any(_is_suite(module) for module in modules):
         return settings, ()
-    chosen = (
-        {}
-        if not all(map(_is_quick, modules))
-        else {name: value for name, value in LIGHT.items() if settings.sources[name] == "default"}
-    )
-    sources = {**settings.sources, **dict.fromkeys(chosen, "suite")}
-    settings = replace(settings, **chosen, sources=sources)
+    light: dict[str, Any] = {
+        name: value for name, value in LIGHT.items() if settings.sources[name] == "default"
+    }
+    if light and all(map(_is_quick, modules)):
+        sources = {**settings.sources, **dict.fromkeys(light, "suite")}
+        settings = replace(settings, **light, sources=sources)
     said = note(settings)
     return settings, () if said is None else (said,)
 
