@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ def configure(config: pytest.Config) -> None:
             from pytest_llmdiff.suites.limits import check_limits
 
             check_limits(settings.suite_limits)
-        if config.getoption("pyargs") and not hasattr(config, "workerinput"):
+        if not hasattr(config, "workerinput") and names_modules(config):
             from pytest_llmdiff.suites.selection import check_selection
 
             check_selection(config)
@@ -58,6 +59,12 @@ def configure(config: pytest.Config) -> None:
     from pytest_llmdiff.plugin.controller import Controller
 
     config.pluginmanager.register(Controller(session), CONTROLLER)
+
+
+def names_modules(config: pytest.Config) -> bool:
+    """Whether an argument names a module, or is meant to: it is no path."""
+    paths = (argument.partition("::")[0] for argument in config.args)
+    return config.getoption("pyargs") or not all(map(os.path.exists, paths))
 
 
 class SkipCounter:
@@ -252,6 +259,11 @@ def finish(ended: pytest.Session) -> None:
     if specs is None:
         return
     session.exit_code = int(ended.exitstatus)
+    if ended.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and runs_tests(config):
+        session.closing.append(
+            "llmdiff: no test was run. Ready-made ones need no file: "
+            f"pytest --pyargs pytest_llmdiff.suites.quick {session.rerun_options}"
+        )
     if ended.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
         session.warnings.append("the run ended before all of its tests had run")
     from pytest_llmdiff.plugin.outputs import REPORTS, write_outputs

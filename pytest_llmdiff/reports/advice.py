@@ -115,7 +115,7 @@ def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iter
     wanted = {diagnosis_of(name) for name in broken}
     for names, wrong, hint in _BROKEN:
         if wrong in wanted:
-            yield _first_step(regressed) if names == _WIRING else hint
+            yield f"{hint}: {_first_step(regressed)}" if names == _WIRING else hint
     if balanced:
         yield _BALANCED
     if counts["inconclusive"]:
@@ -144,8 +144,7 @@ def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iter
 def _first_step(regressed: Sequence[Mapping[str, Any]]) -> str:
     """The next step of the first wiring check that failed: it is the likeliest cause of others."""
     steps = (v["details"].get("next") for v in regressed if v["name"].startswith(_WIRING))
-    step = next(filter(None, steps), ["read the first failed check"])[0]
-    return f"fix the wiring first: {printable(step)}"
+    return printable(next(filter(None, steps), ["read the first failed check"])[0])
 
 
 def _range(sizes: Sequence[int]) -> str:
