@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pytest_llmdiff.config.settings import runs_tests
 from pytest_llmdiff.config.specs import Spec
 from pytest_llmdiff.errors import LLMDiffError, StoreError
@@ -126,7 +128,16 @@ def facts_of(session: Session) -> RunFacts:
         chance=chance_of(session.rows.values()),
         options=session.rerun_options,
         exit_code=session.exit_code,
+        part=_part_of(session.config),
     )
+
+
+def _part_of(config: pytest.Config) -> str:
+    """What was given on the command line to run only some of the tests."""
+    keyword, last_failed = config.getoption("keyword"), config.getoption("lf", False)
+    named = [argument for argument in config.args if "::" in argument]
+    parts = [f"-k {keyword!r}" if keyword else "", "--lf" if last_failed else "", *named[:1]]
+    return ", ".join(filter(None, parts))
 
 
 def _worker_notes(session: Session) -> WorkerNotes | None:

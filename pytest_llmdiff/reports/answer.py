@@ -125,6 +125,8 @@ def _causes(rows: Sequence[dict[str, Any]], facts: RunFacts) -> Iterator[Cause]:
         yield Cause(text=f"inconclusive: too few probes to decide{let}", tests=len(found))
     if found := kinds.get("not judged"):
         yield Cause(text=_because("not judged", _unjudged(found)), tests=len(found))
+    if green and facts.part:
+        yield Cause(text=_short(f"only some of the tests ran: {facts.part}"), tests=0)
     if not green and not any(kinds.get(kind) for kind in OPEN):
         end = f"exit code {facts.exit_code}, and no test with models is the reason"
         yield Cause(text=ENDS.get(facts.exit_code, end), tests=0)

@@ -15,7 +15,7 @@ from pytest_llmdiff.scorers.opening import named_languages
 HERE = Path(__file__).parent
 ROLE = "llmdiff_role"
 WRITTEN = ("en", "zh")  # what the suites are written in; names of tests end with it
-ASK = "--llmdiff-languages=en,zh asks in both"
+ASK = "--llmdiff-languages=en,zh runs both"
 
 Test = TypeVar("Test", bound=Callable[..., object])
 
@@ -76,8 +76,8 @@ def note(settings: Settings) -> str | None:
     if known is None or all(undeclared(language, known) is None for language in WRITTEN):
         return None
     return (
-        f"what the toxicity scorer {settings.toxicity} judges is asked in {_listed(known)} alone; "
-        f"{ASK}"
+        f"suites' tests that need the toxicity scorer run in {_listed(known)} only, which is what "
+        f"{settings.toxicity} knows; {ASK}"
     )
 
 

@@ -186,14 +186,17 @@ def test_it_comes_last(project: pytest.Pytester, run: Run) -> None:
     assert red[3] == "next:"
     assert red[-2].startswith('rerun the worst: pytest "test_it.py::test_it[how-do-i-get')
     assert red[-1] == "report: out/page.html"
-    assert last_lines(run("-k", "capital")) == ["llmdiff: Merge"]
+    assert last_lines(run("-k", "not refund")) == [
+        "llmdiff: Merge", "but know:", "  - only some of the tests ran: -k 'not refund'",
+    ]  # fmt: skip
 
 
 def test_quietly(project: pytest.Pytester, run: Run) -> None:
     project.makepyfile(test_it=MEASURED)
     quiet = run("-q").outlines
     assert "llmdiff: Do not merge" in quiet[quiet.index(next(x for x in quiet if " in " in x)) :]
-    assert "llmdiff: Merge" in run("-qq", "-k", "capital").outlines[-1]
+    project.makepyfile(test_it=MEASURED.replace("0.2", "1"))
+    assert run("-qq").outlines[-1] == "llmdiff: Merge"
 
 
 def test_a_run_that_is_cut_short(project: pytest.Pytester, run: Run) -> None:

@@ -62,7 +62,7 @@ def test_it_is_added_to_the_summary_of_a_workflow(
     result = run("-k", "capital")
     result.assert_outcomes(passed=1)
     text = summary.read_text(encoding="utf-8")
-    assert text.startswith("# Another step\n## ✅ llmdiff: Merge (1 passed)\n")
+    assert text.startswith("# Another step\n## ✅ llmdiff: Merge (1 passed)\n\n- only some")
     assert "::error" not in result.stdout.str()
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project.path))  # no file
     result = run("-k", "capital")
