@@ -187,7 +187,7 @@ def test_it_comes_last(project: pytest.Pytester, run: Run) -> None:
     assert red[-2].startswith('rerun the worst: pytest "test_it.py::test_it[how-do-i-get')
     assert red[-1] == "report: out/page.html"
     assert last_lines(run("-k", "not refund")) == [
-        "llmdiff: Merge", "but know:", "  - only some of the tests ran: -k 'not refund'",
+        "llmdiff: Merge", "keep in mind:", "  - only some of the tests ran: -k 'not refund'",
     ]  # fmt: skip
 
 

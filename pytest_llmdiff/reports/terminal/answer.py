@@ -13,7 +13,7 @@ STYLES = {"merge": "good", "do not merge": "bad", "undecided": "warn"}
 def answer_lines(answer: Answer) -> Iterator[Line]:
     yield Line.of(f"llmdiff: {answer.heading}", STYLES[answer.decision])
     if answer.causes:
-        yield Line.of("but know:" if answer.decision == "merge" else "because:", "head")
+        yield Line.of("keep in mind:" if answer.decision == "merge" else "because:", "head")
     yield from (Line.of(f"  - {line}") for line in answer.lines())
     if answer.next:
         yield Line.of("next:", "head")
