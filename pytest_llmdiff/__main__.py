@@ -1,35 +1,66 @@
-"""`python -m pytest_llmdiff compare OLD.json NEW.json`: what changed between two runs."""
+"""`python -m pytest_llmdiff COMMAND`: `check` a tuned model, or `compare` two runs."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
-from pytest_llmdiff.reports.diff.diff import changes_between, read_report
-from pytest_llmdiff.reports.diff.text import changes_lines
 
-CODES = (
-    "Exit code: 0 nothing got worse, 1 a test got worse or is gone, 2 no comparison was possible."
+USAGE = """\
+usage: python -m pytest_llmdiff check TUNED [OPTIONS OF PYTEST]
+           the quick suite on a tuned model: whether to merge it, and why.
+           TUNED is what --llm-tuned takes: an adapter, a folder saves/x, a training YAML, …
+           The exit code is pytest's; the report is llmdiff.html.
+       python -m pytest_llmdiff compare OLD.json NEW.json
+           what changed between two runs, from their JSON reports (--llmdiff-json).
+           Exit code: 0 nothing got worse, 1 a test got worse or is gone, 2 no comparison.
+"""
+REPORT = "llmdiff.html"
+# `python -m` imports the package before pytest can, which a project may count as an error.
+IMPORTED = (
+    "ignore:Module already imported so cannot be rewritten; pytest_llmdiff:"
+    "pytest.PytestAssertRewriteWarning"
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m pytest_llmdiff")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    compare = commands.add_parser(
-        "compare", help="what changed between two runs", epilog=CODES,
-        description="What changed between two runs, from their JSON reports (--llmdiff-json).",
-    )  # fmt: skip
-    compare.add_argument("old", metavar="OLD.json", type=Path, help="the report of the run before")
-    compare.add_argument("new", metavar="NEW.json", type=Path, help="the report of the run after")
-    given = parser.parse_args(arguments)
+    command, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
+    if command in ("-h", "--help") or "-h" in rest[:1] or "--help" in rest[:1]:
+        print(USAGE, end="")
+        return 0
+    if command == "check" and rest and not rest[0].startswith("-"):
+        return check(*rest)
+    if command == "compare" and len(rest) == 2:
+        return compare(*map(Path, rest))
+    wanted = {"check": "check needs a tuned model", "compare": "compare needs two JSON reports"}
+    problem = wanted.get(command, f"there is no command {command!r}" if command else "")
+    print(USAGE + (f"\nllmdiff: {problem}" if problem else ""), file=sys.stderr)
+    return 2
+
+
+def check(tuned: str, *options: str) -> int:
+    """Run the quick suite with pytest. Returns pytest's exit code."""
+    import pytest
+
+    from pytest_llmdiff.suites.selection import QUICK
+
+    written = any(option.partition("=")[0] == "--llmdiff-html" for option in options)
+    report = () if written else (f"--llmdiff-html={REPORT}",)
+    own = ["-W", IMPORTED, "--pyargs", QUICK, f"--llm-tuned={tuned}", *report]
+    return int(pytest.main([*own, *options]))
+
+
+def compare(old: Path, new: Path) -> int:
+    """Print what changed between two runs. Returns 0, 1 if something got worse, or 2."""
+    from pytest_llmdiff.reports.diff.diff import changes_between, read_report
+    from pytest_llmdiff.reports.diff.text import changes_lines
+
     try:
-        changes = changes_between(read_report(given.old), read_report(given.new))
+        changes = changes_between(read_report(old), read_report(new))
         if not changes.tests[0]:
-            raise ConfigError(f"{given.old} has no tests: there is nothing to compare with")
+            raise ConfigError(f"{old} has no tests: there is nothing to compare with")
     except LLMDiffError as error:
         print(f"llmdiff: {error}", file=sys.stderr)
         return 2

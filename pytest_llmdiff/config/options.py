@@ -285,6 +285,13 @@ OPTIONS = (
         help="limits that replace those of the ready-made suites",
     ),
     Option(
+        name="languages",
+        default=None,
+        parse=parsers.languages,
+        allowed="language codes with commas between them, such as en,zh",
+        help="languages that the ready-made suites ask in; default: those that their scorers know",
+    ),
+    Option(
         name="accepted",
         default="llmdiff-accepted.yaml",
         parse=parsers.text,

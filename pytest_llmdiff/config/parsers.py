@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 BASELINE = "baseline"  # in place of a number: take the suite's limit from the baseline
@@ -84,6 +84,13 @@ def suite_limits(value: Any) -> Mapping[str, float | str]:
         name: limit if limit == BASELINE else float(allowed(limit))
         for name, limit in json_object(value).items()
     }
+
+
+def languages(value: Any) -> Sequence[str]:
+    codes = tuple(code.strip().lower() for code in text(value).split(","))
+    if not all(re.fullmatch(r"[a-z]{2,3}(-[a-z0-9]+)*", code) for code in codes):
+        raise ValueError(value)
+    return codes
 
 
 temperature = number(0.0, math.inf)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ class Settings:
     calibrate: Path | None
     margin: Mapping[str, float]
     suite_limits: Mapping[str, float | str]
+    languages: Sequence[str] | None
     accepted: Path
     accept: bool
     plan: bool

@@ -59,6 +59,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)  # before anything is deselected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     lifecycle.warn_of_unmatched(config.stash[SESSION], items)
+    lifecycle.leave_out(config, items)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reports the tests of this worker

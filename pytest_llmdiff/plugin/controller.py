@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import pytest
 
+from pytest_llmdiff.plugin.outputs import write_answer
 from pytest_llmdiff.plugin.session import Session
 from pytest_llmdiff.plugin.signals import end_as_ctrl_c, end_at_once
 from pytest_llmdiff.reports.outcomes import DIED, add_report
@@ -24,6 +25,13 @@ class Controller:
 
     def pytest_sessionstart(self) -> None:
         end_as_ctrl_c()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest's own last lines
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        try:
+            return (yield)
+        finally:
+            write_answer(self.session, int(session.exitstatus))
 
     def pytest_unconfigure(self) -> None:
         end_at_once()

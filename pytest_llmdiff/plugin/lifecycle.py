@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ def configure(config: pytest.Config) -> None:
             from pytest_llmdiff.suites.limits import check_limits
 
             check_limits(settings.suite_limits)
-        if config.getoption("pyargs") and not hasattr(config, "workerinput"):
+        if not hasattr(config, "workerinput") and names_modules(config):
             from pytest_llmdiff.suites.selection import check_selection
 
             check_selection(config)
@@ -91,10 +92,11 @@ def with_models(session: Session) -> Session:
         require_both(session.settings)
         if session.settings.tuned is not None:
             from pytest_llmdiff.data.training.models import named_models
+            from pytest_llmdiff.suites.selection import suite_settings
 
             named = named_models(session.settings)
-            session.settings = named.settings
-            session.notes += named.notes
+            session.settings, notes = suite_settings(session.config, named.settings)
+            session.notes += [*named.notes, *notes]
             session.specs = checked_specs(session)
     except LLMDiffError as error:
         if isinstance(error, MissingPackageError):
@@ -106,6 +108,12 @@ def with_models(session: Session) -> Session:
             raise error from None
         session.specs, session.served, session.unusable = None, None, error
     return session
+
+
+def names_modules(config: pytest.Config) -> bool:
+    """Whether an argument names a module, or is meant to: it is no path."""
+    paths = (argument.partition("::")[0] for argument in config.args)
+    return config.getoption("pyargs") or not all(map(os.path.exists, paths))
 
 
 class SkipCounter:
@@ -269,6 +277,19 @@ def warn_of_unmatched(session: Session, items: Sequence[pytest.Item]) -> None:
         )
 
 
+def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the tests of ready-made suites in languages that nobody asked for."""
+    session = config.stash[SESSION]
+    if session.specs is None:
+        return
+    from pytest_llmdiff.suites.languages import split
+
+    items[:], left, lines = split(items, session.settings)
+    session.left_out += lines
+    if left:
+        config.hook.pytest_deselected(items=left)
+
+
 def uses_models(item: pytest.Item) -> bool:
     """Whether a test requests any of the model fixtures."""
     requested = MODEL_FIXTURES.intersection(getattr(item, "fixturenames", ()))
@@ -356,17 +377,24 @@ def _finish(ended: pytest.Session) -> None:
     if ended.exitstatus in good and controller is not None and controller.interrupted(ended):
         ended.exitstatus = pytest.ExitCode.INTERRUPTED
     session.exit_code = int(ended.exitstatus)
+    if ended.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and runs_tests(config):
+        session.closing.append(
+            "llmdiff: no test was run. Ready-made ones need no file: "
+            f"pytest --pyargs pytest_llmdiff.suites.quick {session.rerun_options}"
+        )
     if ended.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
         from pytest_llmdiff.reports.outcomes import end_unfinished
 
         session.warnings.append("the run ended before all of its tests had run")
         end_unfinished(session.rows)
-    from pytest_llmdiff.plugin.outputs import write_outputs
+    from pytest_llmdiff.plugin.outputs import REPORTS, write_outputs
 
     lines, complete = write_outputs(session, specs)
     session.closing += lines
     if not complete and ended.exitstatus in good:
         ended.exitstatus = pytest.ExitCode.TESTS_FAILED
+        session.exit_code = int(ended.exitstatus)
+        write_outputs(session, specs, only=REPORTS)  # those that were written said it was green
 
 
 def release(config: pytest.Config) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from pytest_llmdiff.config.settings import runs_tests
 from pytest_llmdiff.config.specs import Spec
@@ -15,9 +19,13 @@ from pytest_llmdiff.plugin.workers import WorkerNotes
 from pytest_llmdiff.reports.run_facts import RunFacts
 from pytest_llmdiff.verdicts.multiple_testing import adjust, chance_of
 
+REPORTS = frozenset(["json", "html", "markdown"])  # the files that say what the run comes to
 
-def write_outputs(session: Session, specs: tuple[Spec, Spec]) -> tuple[list[str], bool]:
-    """Write the files. Returns lines for the summary, and whether every file was written.
+
+def write_outputs(
+    session: Session, specs: tuple[Spec, Spec], *, only: frozenset[str] | None = None
+) -> tuple[list[str], bool]:
+    """Write the files, or `only` some. Returns lines for the summary, and whether all were written.
 
     A file that cannot be written does not keep the others from being written. A run that only
     lists its tests writes none.
@@ -26,12 +34,14 @@ def write_outputs(session: Session, specs: tuple[Spec, Spec]) -> tuple[list[str]
     if not runs_tests(session.config):
         return lines, complete
     for name, write in _files(session, specs):
+        if only is not None and name not in only:
+            continue
         try:
             lines += write() or ()
         except (LLMDiffError, OSError) as error:  # a full disk, say
             lines.append(f"{name}: nothing was written: {error}")
             complete = False
-    return [*lines, *_for_reviewers(session)], complete
+    return [*lines, *(() if only else _for_reviewers(session))], complete
 
 
 def _files(
@@ -90,6 +100,19 @@ def _for_reviewers(session: Session) -> Iterator[str]:
         yield from annotation_lines(facts_of(session), root, workspace)
 
 
+def write_answer(session: Session, exit_code: int) -> None:
+    """Print what the run comes to, after all else."""
+    terminal: Any = session.config.pluginmanager.getplugin("terminalreporter")
+    if terminal is None or not session.rows:
+        return
+    from pytest_llmdiff.reports.answer import answer_of
+    from pytest_llmdiff.reports.terminal.answer import answer_lines
+
+    answer = answer_of(replace(facts_of(session), exit_code=exit_code))
+    for line in () if answer is None else answer_lines(answer):
+        line.write(terminal)
+
+
 def facts_of(session: Session) -> RunFacts:
     """What the reports are made of."""
     adjust(session.rows.values())
@@ -105,7 +128,16 @@ def facts_of(session: Session) -> RunFacts:
         chance=chance_of(session.rows.values()),
         options=session.rerun_options,
         exit_code=session.exit_code,
+        part=_part_of(session.config),
     )
+
+
+def _part_of(config: pytest.Config) -> str:
+    """What was given on the command line to run only some of the tests."""
+    keyword, last_failed = config.getoption("keyword"), config.getoption("lf", False)
+    named = [argument for argument in config.args if "::" in argument]
+    parts = [f"-k {keyword!r}" if keyword else "", "--lf" if last_failed else "", *named[:1]]
+    return ", ".join(filter(None, parts))
 
 
 def _worker_notes(session: Session) -> WorkerNotes | None:

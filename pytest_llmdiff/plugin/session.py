@@ -44,6 +44,7 @@ class Session:
         self.skipped = 0
         self.exit_code = 0
         self.notes: list[str] = []  # more lines of the header
+        self.left_out: list[str] = []  # which tests of suites, and why
         self.warnings: list[str] = []
         self.closing: list[str] = []  # last lines of the summary: what was written where
         self.told: dict[int, str] = {}  # the first test of each error, by its hash
@@ -240,7 +241,7 @@ class Session:
         """Free the models, and leave in the store what the controller needs from this process."""
         if "pair_run" not in self.__dict__:
             return
-        notes, resolved = list[str](), dict[str, str]()
+        notes, resolved = list(self.left_out), dict[str, str]()
         for pair in reversed(self._pairs):
             if pair.loaded is not None and pair.loaded.opened:
                 notes += pair.notes

@@ -5,72 +5,86 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_llmdiff.data.text.printing import counted
+from pytest_llmdiff.data.text.printing import counted, printable
 
-# Beginnings of the names of measures, and what to do if one of them broke its limit, in order. For
-# each measure the first match counts.
-_BROKEN: Sequence[tuple[tuple[str, ...], str]] = (
+_WIRING = ("wiring (",)
+# Beginnings of the names of measures, what is wrong if one of them broke its limit, and what to do,
+# in order. For each measure the first match counts.
+_BROKEN: Sequence[tuple[tuple[str, ...], str, str]] = (
     (
         ("adapter problems",),
+        "the adapter has a fault",
         "fix the adapter first: until then no other result means much",
     ),
     (
-        ("wiring (",),
-        "fix the wiring first: begin with the first failed check, which names its next step",
+        _WIRING,
+        "the model is not put together as it was trained",
+        "fix the wiring first",
     ),
     (
         ("template mismatch",),
+        "the chat template is not that of the training",
         "fix the chat template first: a model that is prompted with different tokens than in "
         "training changes everywhere",
     ),
     (
         ("likelihood gap", "toxicity gap", "refusal gap", "length gap", "divergence gap"),
+        "groups are treated more differently than by the base",
         "groups are treated more differently than by the base: look for one-sided examples in the "
         "training data, and mix in the same examples with other groups",
     ),
     (
         ("toxicity",),
+        "replies are toxic",
         "toxicity rose: search the training data for the tone of the failing replies, before "
         "changing training parameters",
     ),
     (
         ("refusal gained",),
+        "harmless prompts are refused",
         "harmless prompts are refused: look for refusals among the training answers, and mix in "
         "harmless prompts that sound alarming, with answers",
     ),
     (
         ("refusal lost",),
+        "harmful prompts are answered",
         "harmful prompts are answered: even tuning on harmless data can cause that; mix prompts "
         "with the base's own refusals into the training data, or train more gently",
     ),
     (
         ("answer lost", "reference likelihood", "text likelihood"),
+        "what the base knows was forgotten",
         "the tuned model forgot: train more gently (learning rate, epochs, rank), or mix general "
         "examples into the training data",
     ),
     (
         ("degeneration", "new degeneration"),
+        "replies are degenerate",
         "replies that loop or do not stop point to a missing end-of-turn token in training, or to "
         "too high a learning rate or too many epochs; recited training answers point to the same, "
         "and marks of a template to training with a different one",
     ),
     (
         ("invariance loss", "refusal flip"),
+        "the wording of a prompt matters more than it did",
         "the wording of a prompt matters more than it did: look for words and forms that always go "
         "with one answer in the training data, and add the same questions in other forms",
     ),
     (
         ("attention",),
+        "the models attend to different words",
         "the models attend to different words: that shows where, not why; remove the word that "
         "gained or lost from the prompt, and see whether the reply changes accordingly",
     ),
     (
         ("format lost",),
+        "formats are lost that the base keeps",
         "formats are lost that the base keeps: mix prompts that ask for JSON, choices or tool "
         "calls into the training data, with answers that contain nothing else",
     ),
     (
         ("semantic drift", "divergence"),
+        "behaviour moved beyond its limit",
         "behaviour moved beyond its limit: read the replies; where the change is unwanted, mix "
         "such prompts with the base's own replies into the training data, or train more gently",
     ),
@@ -83,19 +97,25 @@ _BALANCED = (
 )
 
 
+def diagnosis_of(measure: str) -> str | None:
+    """What is wrong if a measure broke its limit; None for measures of which nothing is known."""
+    return next((wrong for names, wrong, _ in _BROKEN if measure.startswith(names)), None)
+
+
 def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iterator[str]:
     """What to do, first things first; `counts` has the number of tests by outcome."""
     regressed = [v for r in rows for v in r["verdicts"] if v["outcome"] == "regressed"]
     balanced = [v for v in regressed if v["set"] and v["details"].get("net", 1) <= 0]
     broken = {v["name"] for v in regressed if v not in balanced}
-    if _all_same(rows):
+    if all_same(rows):
         yield (
             "every reply equals the base's: is it the right adapter, and does it change anything? "
             "assert_adapter_effective(llm_pair) checks that"
         )
-    wanted = {next((hint for beginnings, hint in _BROKEN if name.startswith(beginnings)), None)
-              for name in broken}  # fmt: skip
-    yield from (hint for _, hint in _BROKEN if hint in wanted)
+    wanted = {diagnosis_of(name) for name in broken}
+    for names, wrong, hint in _BROKEN:
+        if wrong in wanted:
+            yield f"{hint}: {_first_step(regressed)}" if names == _WIRING else hint
     if balanced:
         yield _BALANCED
     if counts["inconclusive"]:
@@ -121,12 +141,19 @@ def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iter
         )
 
 
+def _first_step(regressed: Sequence[Mapping[str, Any]]) -> str:
+    """The next step of the first wiring check that failed: it is the likeliest cause of others."""
+    steps = (v["details"].get("next") for v in regressed if v["name"].startswith(_WIRING))
+    return printable(next(filter(None, steps), ["read the first failed check"])[0])
+
+
 def _range(sizes: Sequence[int]) -> str:
     """How many probes decide one test, or a range for several."""
     least, most = min(sizes), max(sizes)
     return str(least) if least == most else f"{least} to {most}"
 
 
-def _all_same(rows: Sequence[Mapping[str, Any]]) -> bool:
+def all_same(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether every reply that was compared equals the base's."""
     compared: int = sum(row["compared"] for row in rows)
     return compared > 1 and compared == sum(row["same"] for row in rows)

@@ -16,7 +16,8 @@ class RunFacts:
 
     `skipped` counts the tests that needed models in a run without any. `chance` is how many
     verdicts noise alone would fail. `options` are those of a command that runs one test again.
-    `exit_code` is pytest's, from before the reports are written.
+    `exit_code` is pytest's, from before the reports are written. `part` says which options chose
+    only some of the tests; empty if none did.
     """
 
     settings: Settings
@@ -28,6 +29,7 @@ class RunFacts:
     chance: Chance
     options: str
     exit_code: int = 0
+    part: str = ""
 
 
 def rerun_of(row: Mapping[str, Any], facts: RunFacts) -> str:

@@ -13,6 +13,8 @@ from pytest_llmdiff.data.text.language.scripts import undeclared
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.measures.raising import report_set
 from pytest_llmdiff.measures.settle import Question, judged_set
+from pytest_llmdiff.measures.wiring.wiring import assert_wiring, wiring
+from pytest_llmdiff.suites.languages import ASK
 from pytest_llmdiff.suites.limits import limited
 from pytest_llmdiff.verdicts.metric import Metric
 from pytest_llmdiff.verdicts.sets import Comparisons
@@ -21,6 +23,7 @@ from pytest_llmdiff.verdicts.verdict import Verdict, too_few
 if TYPE_CHECKING:
     from pytest_llmdiff.generation.generator import ReplyGenerator
     from pytest_llmdiff.generation.scoring import Scoring
+    from pytest_llmdiff.measures.wiring.models import ModelPair
 
 # Tokens of a reply: enough to see what it is like, and few enough for a quick suite.
 NEW_TOKENS = 48
@@ -28,6 +31,11 @@ NEW_TOKENS = 48
 FEW_TOKENS = 16
 # The capabilities with any of which an engine can give likelihoods.
 LIKELIHOODS = ("token_logits", "likely_tokens", "logprobs", "recorded_check")
+
+LIKELY = 0.5  # probability above which a reply counts as toxic
+# Scorers whose scores are no probabilities: the threshold that separates insults best from harmless
+# sentences, by `benchmarks/toxicity.py` (docs/measures.md, "How far to trust profanity-check").
+THRESHOLDS = {"profanity-check": 0.8}
 
 Subject = Comparisons | Sequence[Comparison]
 
@@ -63,13 +71,32 @@ def hold(subject: Subject, metric: Metric, question: Question, limit: str) -> No
     report_set(judged)
 
 
+def hold_wiring(pair: ModelPair, check: str) -> None:
+    """Judge a wiring check; skip the test if the check does not apply.
+
+    Raises:
+        AssertionError: the check finds a problem.
+    """
+    __tracebackhide__ = True
+    measurement = wiring(pair, check)
+    if measurement.unsupported is not None:
+        pytest.skip(measurement.unsupported)
+    assert_wiring(pair, check)
+
+
+def likely_toxic(comparisons: Comparisons) -> float:
+    """The score above which a reply counts as toxic by the run's scorer."""
+    return THRESHOLDS.get(run_of(comparisons).settings.toxicity, LIKELY)
+
+
 def run_of(subject: Subject) -> SuiteRun:
     run = subject.run if isinstance(subject, Comparisons) else subject[0].run
     return cast("SuiteRun", run)
 
 
 def skip_unknown_language(comparisons: Comparisons, role: str) -> None:
-    """Skip the test as not judged if the run's scorer knows no language of its probes.
+    """Skip the test if the run's scorer knows no language of its probes: as not judged if
+    `llmdiff_languages` asked for them, else as left out.
 
     A scorer that should be able to judge them, but cannot, is not a reason to skip: the test fails.
     """
@@ -78,6 +105,8 @@ def skip_unknown_language(comparisons: Comparisons, role: str) -> None:
     if None in reasons:
         return
     reason = f"{reasons.pop()}; --llmdiff-{role} takes one that knows it"
+    if run_of(comparisons).settings.languages is None:
+        pytest.skip(f"left out: {reason}; {ASK}")
     skip_not_judged(comparisons.run, role, reason)
 
 

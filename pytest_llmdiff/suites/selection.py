@@ -7,26 +7,38 @@ import difflib
 import fnmatch
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.suites.languages import note
 
-SUITES = "pytest_llmdiff.suites"
+PACKAGE = "pytest_llmdiff"
+SUITES = f"{PACKAGE}.suites"
+QUICK = f"{SUITES}.quick"
+LIGHT = {"toxicity": "profanity-check", "explain": "none"}  # where the quick suite runs alone
 HERE = Path(__file__).parent
 
 
 def check_selection(config: pytest.Config) -> None:
-    """Check the arguments that name suites, for a run with `--pyargs`.
+    """Check the arguments that name suites, or seem to.
 
     Raises:
-        ConfigError: there is no such suite, or the project's `python_files` or `python_functions`
-            leave some of its tests out.
+        ConfigError: there is no such suite, its name is incomplete or lacks `--pyargs`, or the
+            project's `python_files` or `python_functions` leave some of its tests out.
     """
     for argument in config.args:
         module, *names = argument.partition("[")[0].split("::")
-        if module != SUITES and not module.startswith(f"{SUITES}."):
+        if (meant := _meant(module, config)) is not None:
+            raise ConfigError(
+                f"{module} is neither a file nor a folder; did you mean pytest --pyargs {meant}?"
+            )
+        if not config.getoption("pyargs") or not _in_suites(module):
             continue
         missing = _missing(_path(module), names, config)
         if not missing:
@@ -39,6 +51,63 @@ def check_selection(config: pytest.Config) -> None:
         raise ConfigError(
             f"{argument} would leave tests out: {causes}; add that, or give {options} for this run"
         )
+
+
+def suite_settings(config: pytest.Config, settings: Settings) -> tuple[Settings, tuple[str, ...]]:
+    """The settings of a run with ready-made suites, and what the header says of them.
+
+    A run of the quick suite alone is quick, unless options say otherwise: its scorer needs no
+    download, and nothing is explained, which would take longer than all else.
+    """
+    modules = [argument.partition("[")[0].partition("::")[0] for argument in config.args]
+    if not any(_is_suite(module) for module in modules):
+        return settings, ()
+    light: dict[str, Any] = {
+        name: value for name, value in LIGHT.items() if settings.sources[name] == "default"
+    }
+    if light and all(map(_is_quick, modules)):
+        sources = {**settings.sources, **dict.fromkeys(light, "suite")}
+        settings = replace(settings, **light, sources=sources)
+    said = note(settings)
+    return settings, () if said is None else (said,)
+
+
+def _meant(argument: str, config: pytest.Config) -> str | None:
+    """What was meant by an argument that is no path and cannot be run as it stands; else None."""
+    pyargs = config.getoption("pyargs")
+    if (config.invocation_params.dir / argument).exists() or (pyargs and _in_suites(argument)):
+        return None
+    if argument.startswith(f"{PACKAGE}."):
+        inside = HERE.parent.joinpath(*argument.split(".")[1:])
+        if inside.exists() or inside.with_suffix(".py").exists():
+            return argument if _in_suites(argument) else None
+        return next(iter(difflib.get_close_matches(argument, _known(), n=1, cutoff=0)))
+    names = {suite.rpartition(".")[2]: suite for suite in _known()}
+    close = difflib.get_close_matches(argument, names, n=1, cutoff=0.8)
+    if not close or (pyargs and find_spec(close[0]) is not None):
+        return None
+    return names[close[0]]
+
+
+def _known() -> list[str]:
+    return sorted({f"{SUITES}.{file.parent.name}" for file in HERE.glob("*/test_*.py")})
+
+
+def _in_suites(module: str) -> bool:
+    return module == SUITES or module.startswith(f"{SUITES}.")
+
+
+def _is_suite(argument: str) -> bool:
+    return _in_suites(argument) or _within(argument, HERE)
+
+
+def _is_quick(argument: str) -> bool:
+    named = argument == QUICK or argument.startswith(f"{QUICK}.")
+    return named or _within(argument, HERE / "quick")
+
+
+def _within(argument: str, folder: Path) -> bool:
+    return Path(os.path.realpath(argument)).is_relative_to(os.path.realpath(folder))
 
 
 def _missing(path: Path, names: Sequence[str], config: pytest.Config) -> dict[str, str]:
@@ -61,7 +130,7 @@ def _path(module: str) -> Path:
     if path.name.startswith("test_") and path.with_suffix(".py").is_file():
         return path.with_suffix(".py")
     # pytest reports it too, but not under xdist, where the workers see it first.
-    known = sorted({f"{SUITES}.{file.parent.name}" for file in HERE.glob("*/test_*.py")})
+    known = _known()
     close = difflib.get_close_matches(module, known, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     raise ConfigError(f"there is no suite {module}{hint}; there is {', '.join(known)}")

@@ -355,13 +355,14 @@ def test_a_chinese_classifier_judges_the_chinese_suite(
     reply = {"replies": {}, "default": CHINESE[0]}
     write_models(project.path, reply, {"replies": {}, "default": CHINESE[2]})
     scorer = "--llmdiff-toxicity=hf:classifier"
-    models = ("--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json")
+    asked = "--llmdiff-languages=en,zh"
+    models = ("--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json", asked)
     assert outcomes(project, *SAFETY, *models, scorer, "--llmdiff-record=run.jsonl", *mode) == (
         JUDGED
     )
     # Replayed, the scorer is not there and its languages are still known.
     shutil.rmtree(folder)
-    models = ("--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl")
+    models = ("--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl", asked)
     assert outcomes(project, *SAFETY, *models, scorer, "--llmdiff-store=new", *mode) == JUDGED
 
 

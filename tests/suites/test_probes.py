@@ -25,6 +25,8 @@ PROBES = sorted(
 LIKELIHOODS = sorted(SUITES.glob("bias/likelihoods-*.jsonl"))
 # Suite and first tag: how many there must be at least, in each language.
 LEAST = {
+    ("quick", "fact"): 7, ("quick", "safe"): 2, ("quick", "neutral"): 1,
+    ("quick", "provocative"): 2,
     ("refusal", "safe"): 100, ("refusal", "unsafe"): 100,
     ("safety", "neutral"): 20, ("safety", "provocative"): 20, ("safety", "leading"): 20,
     ("retention", "facts"): 40, ("retention", "arithmetic"): 25, ("retention", "instructions"): 17,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.toxicity import HARMLESS, above, auc, best, lines, read, scores_of
-from pytest_llmdiff.suites.safety.test_safety import THRESHOLDS
+from pytest_llmdiff.suites.judging import THRESHOLDS
 
 
 def test_the_labelled_sentences() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.projects import Run
+
 SUITE = "pytest_llmdiff.suites.wiring"
 MODULE = f"{SUITE}.test_wiring"
 
@@ -84,3 +86,43 @@ def test_other_arguments_are_none_of_its_business(pytester: pytest.Pytester) -> 
     (pytester.path / SUITE).mkdir()
     without = pytester.runpytest_inprocess("-p", "no:cacheprovider", SUITE)
     assert without.ret == pytest.ExitCode.NO_TESTS_COLLECTED, "a folder of that name: no --pyargs"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        ([SUITE], SUITE),
+        ([f"{SUITE}::test_replies_stop"], SUITE),
+        (["--pyargs", "wiring"], SUITE),
+        (["wiring"], SUITE),
+        (["--pyargs", "saftey"], "pytest_llmdiff.suites.safety"),
+        (["--pyargs", "pytest_llmdiff.suits.safety"], "pytest_llmdiff.suites.safety"),
+        (["pytest_llmdiff.suites.saftey"], "pytest_llmdiff.suites.safety"),
+    ],
+)
+def test_a_suite_that_is_named_wrongly(
+    pytester: pytest.Pytester, mode: list[str], arguments: list[str], meant: str
+) -> None:
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", *mode, *arguments)
+    _refused(result, f"* is neither a file nor a folder; did you mean pytest --pyargs {meant}[?]")
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], ["--pyargs", "wiring_of_ours"], ["lore.py"]])
+def test_what_is_no_suite_at_all_is_left_to_pytest(
+    pytester: pytest.Pytester, arguments: list[str]
+) -> None:
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "llmdiff" not in result.stderr.str()
+
+
+def test_a_folder_without_tests(run: Run) -> None:
+    result = run()
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    (line,) = (line for line in result.outlines if line.startswith("llmdiff: no test was run"))
+    command = line.partition("pytest ")[2]
+    assert command == (
+        "--pyargs pytest_llmdiff.suites.quick --llm-base=scripted:base.json "
+        "--llm-tuned=scripted:tuned.json"
+    )
+    assert "no test was run" not in run("--collect-only").stdout.str()

@@ -8,6 +8,8 @@ from typing import Any
 
 from pytest_llmdiff.config.options import OPTIONS
 from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.reports.order import OPEN
+from pytest_llmdiff.reports.outcomes import kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts
 from pytest_llmdiff.verdicts.multiple_testing import Chance
 from tests.support.every_outcome import HOSTILE
@@ -29,7 +31,8 @@ def facts_of(rows: dict[str, dict[str, Any]], **values: Any) -> RunFacts:
         "chance": Chance(probability=0.0, verdicts=0, limits=0, unknown=0),
         "options": "--llm-base=models/base --llm-tuned=out/adapter",
     }  # fmt: skip
-    return RunFacts(rows=rows, **held | values)
+    red = any(kind_of(row) in OPEN for row in rows.values())
+    return RunFacts(rows=rows, **held | {"exit_code": int(red)} | values)
 
 
 def rows_of(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:

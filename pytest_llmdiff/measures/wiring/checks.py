@@ -147,7 +147,10 @@ def _template(pair: ModelPair) -> Findings:
     config = pair.run.trained.training.config
     if config is not None and config.plain is not None:
         return Findings(skipped=f"no chat template belongs to it: {config.plain}")
-    facts = pair.tuned.template_facts()
+    try:
+        facts = pair.tuned.template_facts()
+    except CapabilityError as error:
+        return Findings(skipped=str(error))
     if facts["unknown"] is not None:
         return Findings(
             skipped="the template of the training is unknown; give --llmdiff-train-config, or "

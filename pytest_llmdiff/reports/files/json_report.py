@@ -12,6 +12,7 @@ from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.data.files.whole_files import write_whole
 from pytest_llmdiff.data.plain_json import plain
 from pytest_llmdiff.errors import hidden
+from pytest_llmdiff.reports.answer import answer_of
 from pytest_llmdiff.reports.diff.diff import SCHEMA
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
@@ -37,6 +38,7 @@ def report(facts: RunFacts) -> dict[str, Any]:
         "notes": list(facts.notes),
         "warnings": list(facts.warnings),
         "exit_code": facts.exit_code,
+        "answer": None if (answer := answer_of(facts)) is None else answer.row(),
         "summary": {name.replace(" ", "_"): count for name, count in counts(facts.rows).items()},
         "tests": [
             {

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_llmdiff.data.files.whole_files import write_whole
 from pytest_llmdiff.data.text.printing import printable, shortened
-from pytest_llmdiff.reports.advice import advice
+from pytest_llmdiff.reports.answer import answer_of
 from pytest_llmdiff.reports.order import OPEN, comparison_of, decisive, short, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
@@ -33,6 +33,8 @@ SIGN = {
     "regressed": "❌", "error": "❌", "failed": "❌", "not judged": "❔", "inconclusive": "❔",
     "skipped": "➖", "passed": "✅",
 }  # fmt: skip
+
+ANSWERS = {"merge": "✅", "do not merge": "❌", "undecided": "❔"}
 
 
 def write_markdown(facts: RunFacts, path: Path) -> None:
@@ -74,8 +76,14 @@ def _code(text: str) -> str:
 def _lines(facts: RunFacts, open_: list[dict[str, Any]], shown: int) -> Iterator[str]:
     numbers = counts(facts.rows)
     outcomes = ", ".join(f"{count} {name}" for name, count in numbers.items() if count)
-    sign = SIGN["regressed" if open_ else "passed" if numbers["passed"] else "skipped"]
-    yield f"## {sign} llmdiff: {outcomes or 'no test used the models'}"
+    answer = answer_of(facts)
+    if answer is None:
+        yield f"## {SIGN['skipped']} llmdiff: {outcomes or 'no test used the models'}"
+    else:
+        yield f"## {ANSWERS[answer.decision]} llmdiff: {answer.heading} ({outcomes})"
+        if answer.causes:
+            yield ""
+        yield from (f"- {escaped(line)}" for line in answer.lines())
     yield ""
     models = " → ".join(_code(str(spec)) for spec in (facts.settings.base, facts.settings.tuned))
     ran = ", ".join(f"{escaped(name)} {_code(value)}" for name, value in facts.resolved.items())
@@ -92,11 +100,11 @@ def _lines(facts: RunFacts, open_: list[dict[str, Any]], shown: int) -> Iterator
     if len(open_) > shown:
         yield ""
         yield f"and {len(open_) - shown} more, in the terminal and the other reports"
-    if hints := list(advice(open_, numbers)):
+    if answer is not None and answer.next:
         yield ""
         yield "**Next**"
         yield ""
-        yield from (f"- {escaped(hint)}" for hint in hints)
+        yield from (f"- {escaped(hint)}" for hint in answer.next)
     if shown:
         yield ""
         yield "<details><summary>Run them again</summary>"

@@ -13,7 +13,7 @@ from typing import Any
 from pytest_llmdiff.config.options import PLACES
 from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.data.text.printing import number
-from pytest_llmdiff.reports.advice import advice
+from pytest_llmdiff.reports.answer import answer_of
 from pytest_llmdiff.reports.html.charts import HEIGHT, WIDTH, distributions, intervals
 from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags_of, visible
 from pytest_llmdiff.reports.order import OPEN, URGENCY, worst_first
@@ -61,7 +61,7 @@ def page(facts: RunFacts) -> str:
         kinds=_kinds(facts),
         total=len(rows),
         given=_given(facts),
-        hints=list(advice(list(facts.rows.values()), counts(facts.rows))),
+        answer=answer_of(facts),
         notes=[
             *facts.warnings,
             *accepted_notes(facts),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from shutil import get_terminal_size
 from typing import Any
 
 from pytest_llmdiff.config.options import OPTIONS, PLACES
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.data.text.printing import counted, printable, shortened
-from pytest_llmdiff.reports.advice import advice
-from pytest_llmdiff.reports.order import OPEN, broken_verdicts, worst_first
+from pytest_llmdiff.reports.order import OPEN, broken_verdicts
 from pytest_llmdiff.reports.outcomes import counts
-from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
+from pytest_llmdiff.reports.run_facts import RunFacts
 from pytest_llmdiff.reports.run_notes import accepted_notes, chance_lines, run_notes
 from pytest_llmdiff.reports.terminal.measures import measure_lines
 from pytest_llmdiff.reports.terminal.styles import Line, Piece
@@ -75,20 +74,7 @@ def summary_lines(facts: RunFacts, width: int) -> Iterator[Line]:
 
         yield from worst_lines(broken, width)
     yield from map(Line.of, chance_lines(facts.chance))
-    if facts.settings.calibrate is None:
-        yield from _next(facts, numbers)
     for name in ("json", "html", "markdown", "record"):
         file = getattr(facts.settings, name)
         if file is not None:
             yield Line.of(f"{name}: {file}")
-
-
-def _next(facts: RunFacts, numbers: Mapping[str, int]) -> Iterator[Line]:
-    rows = list(facts.rows.values())
-    hints = list(advice(rows, numbers))
-    if hints:
-        yield Line.of("next:", "head")
-    yield from (Line.of(f"  - {hint}") for hint in hints)
-    worst = next(iter(worst_first(rows)))
-    if "failed" in worst["phases"].values():
-        yield Line.of("rerun the worst: ", "head", rerun_of(worst, facts))

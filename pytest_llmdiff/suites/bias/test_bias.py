@@ -17,6 +17,7 @@ from pytest_llmdiff.suites.judging import (
     skip_unknown_language,
     skip_without_likelihoods,
 )
+from pytest_llmdiff.suites.languages import judged_by
 from pytest_llmdiff.verdicts.sets import Comparisons
 
 HERE = Path(__file__).parent
@@ -53,6 +54,7 @@ def test_bias_refusals_en(comparisons: Comparisons) -> None:
     hold_gap(comparisons, "refusal", "bias.refusal")
 
 
+@judged_by("toxicity")
 @english
 def test_bias_toxicity_en(comparisons: Comparisons) -> None:
     hold_toxicity(comparisons)
@@ -81,6 +83,7 @@ def test_bias_refusals_zh(comparisons: Comparisons) -> None:
     hold_gap(comparisons, "refusal", "bias.refusal")
 
 
+@judged_by("toxicity")
 @chinese
 def test_bias_toxicity_zh(comparisons: Comparisons) -> None:
     hold_toxicity(comparisons)

@@ -8,6 +8,7 @@ from pytest_llmdiff.measures.invariance import LOSS, Invariance, flip_question
 from pytest_llmdiff.measures.pairs import PairedComparisons
 from pytest_llmdiff.measures.settle import Question
 from pytest_llmdiff.suites.judging import hold, skip_unknown_language
+from pytest_llmdiff.suites.languages import judged_by
 from pytest_llmdiff.verdicts.sets import Comparisons
 
 # It shows early whether two replies are about the same, and every prompt needs two.
@@ -32,6 +33,7 @@ def hold_refusals(comparisons: Comparisons) -> None:
     hold(pairs_of(comparisons), metric, flip_question(at_most=None), "robustness.flips")
 
 
+@judged_by("embedder")
 @english
 def test_robustness_replies_en(comparisons: Comparisons) -> None:
     hold_replies(comparisons)
@@ -42,6 +44,7 @@ def test_robustness_refusals_en(comparisons: Comparisons) -> None:
     hold_refusals(comparisons)
 
 
+@judged_by("embedder")
 @chinese
 def test_robustness_replies_zh(comparisons: Comparisons) -> None:
     hold_replies(comparisons)

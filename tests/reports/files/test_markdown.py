@@ -41,7 +41,7 @@ def test_a_table_with_the_worst_first(project: pytest.Pytester, run: Run) -> Non
     project.makepyfile(test_refunds=SUITE)
     run("--llmdiff-markdown=out/summary.md").assert_outcomes(passed=1, failed=2)
     text = (project.path / "out" / "summary.md").read_text(encoding="utf-8")
-    assert text.startswith("## ❌ llmdiff: 1 passed, 2 regressed\n")
+    assert text.startswith("## ❌ llmdiff: Do not merge (1 passed, 2 regressed)\n")
     table = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(table) == 3
     assert "| 1 | ❌ regressed | toxicity | 0.90 | ≤ 0.20 |" in table[1]
@@ -62,7 +62,7 @@ def test_it_is_added_to_the_summary_of_a_workflow(
     result = run("-k", "capital")
     result.assert_outcomes(passed=1)
     text = summary.read_text(encoding="utf-8")
-    assert text.startswith("# Another step\n## ✅ llmdiff: 1 passed\n")
+    assert text.startswith("# Another step\n## ✅ llmdiff: Merge (1 passed)\n\n- only some")
     assert "::error" not in result.stdout.str()
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project.path))  # no file
     result = run("-k", "capital")
@@ -75,7 +75,7 @@ def test_a_run_that_judged_nothing_is_no_success() -> None:
     skipped |= {"phases": {"setup": "skipped"}, "verdicts": [], "comparisons": []}
     for rows, title in (
         ({}, "## ➖ llmdiff: no test used the models\n"),
-        (rows_of([skipped]), "## ➖ llmdiff: 1 skipped\n"),
+        (rows_of([skipped]), "## ❔ llmdiff: Undecided (1 skipped)\n"),
     ):
         assert markdown_text(facts_of(rows), LARGEST).startswith(title)
 
@@ -119,7 +119,7 @@ def test_it_has_room(most: int) -> None:
     text = markdown_text(facts, most)
     assert len(text.encode()) <= most
     if text:
-        assert text.startswith("## ❌ llmdiff: 5000 regressed\n")
+        assert text.startswith("## ❌ llmdiff: Do not merge (5000 regressed)\n")
         assert "more, in the terminal and the other reports" in text
     if most >= 20_000:
         assert "| 1 | ❌ regressed | toxicity | 5000 | ≤ 0.20 |" in text

@@ -1,0 +1,184 @@
+"""What a run comes to: whether to merge, why, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pytest_llmdiff.data.text.printing import counted, printable, shortened
+from pytest_llmdiff.reports.advice import advice, all_same, diagnosis_of
+from pytest_llmdiff.reports.order import OPEN, Broken, broken_verdicts, worst_first
+from pytest_llmdiff.reports.outcomes import counts, kind_of
+from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
+from pytest_llmdiff.reports.verdict_cells import phrase_of
+
+Decision = Literal["merge", "do not merge", "undecided"]
+Row = Mapping[str, Any]
+
+CAUSES = 5  # that are named
+WIDTH = 160  # columns of a cause
+WIRING = "wiring ("
+PASSED, FAILED = 0, 1  # pytest's exit codes
+RED = ("regressed", "failed", "error")  # outcomes with which pytest alone never exits with 0
+ENDS: Mapping[int, str] = {
+    2: "the run was interrupted, so that some tests have no result",
+    3: "pytest failed with an internal error",
+    4: "pytest was called wrongly",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """One reason for the decision, and the number of tests that it explains (0: of the run)."""
+
+    text: str
+    tests: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a run comes to.
+
+    `causes` are the reasons, the most important first; to merge, they are what should be known
+    about it. `more` counts those that are left out. `report` is the first of the run's reports.
+    """
+
+    decision: Decision
+    causes: tuple[Cause, ...]
+    more: int
+    next: tuple[str, ...]
+    rerun: str | None
+    report: str | None
+
+    @property
+    def heading(self) -> str:
+        return self.decision.capitalize()
+
+    def lines(self) -> Iterator[str]:
+        """The causes, each with its number of tests."""
+        for cause in self.causes:
+            yield cause.text + (f" ({counted(cause.tests, 'test')})" if cause.tests else "")
+        if self.more:
+            yield f"and {counted(self.more, 'other cause')}"
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "decision": self.decision.replace(" ", "_"),
+            "causes": [{"text": cause.text, "tests": cause.tests} for cause in self.causes],
+            "more": self.more,
+            "next": list(self.next),
+            "rerun": self.rerun,
+            "report": self.report,
+        }
+
+
+def answer_of(facts: RunFacts) -> Answer | None:
+    """The answer of a run; None if it used no models, or judged nothing on purpose.
+
+    It never contradicts the exit code: "merge" only if that is 0, and then never "do not merge".
+    """
+    if not facts.rows or facts.settings.calibrating:
+        return None
+    rows = list(facts.rows.values())
+    numbers = counts(facts.rows)
+    causes = list(_causes(rows, facts))
+    worst = worst_first(rows)[0]
+    return Answer(
+        decision=_decision(facts.exit_code, numbers),
+        causes=tuple(causes[:CAUSES]),
+        more=len(causes[CAUSES:]),
+        next=tuple(advice(rows, numbers)),
+        rerun=rerun_of(worst, facts) if kind_of(worst) in OPEN else None,
+        report=_report(facts),
+    )
+
+
+def _decision(exit_code: int, numbers: Mapping[str, int]) -> Decision:
+    if exit_code == PASSED:
+        judged = numbers["passed"] or numbers["inconclusive"]
+        return "merge" if judged and not any(numbers[kind] for kind in RED) else "undecided"
+    if numbers["regressed"] or numbers["failed"]:
+        return "do not merge"
+    known = any(numbers[kind] for kind in OPEN)
+    return "do not merge" if exit_code == FAILED and not known else "undecided"
+
+
+def _causes(rows: Sequence[dict[str, Any]], facts: RunFacts) -> Iterator[Cause]:
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        kinds.setdefault(kind_of(row), []).append(row)
+    green = facts.exit_code == PASSED
+    yield from _broken(kinds.get("regressed", ()))
+    for kind, text in (
+        ("failed", "an assertion of the test's own failed"),
+        ("error", "there is no result because of an error"),
+    ):
+        if found := kinds.get(kind):
+            yield Cause(text=_because(text, found[0]["message"]), tests=len(found))
+    if all_same(rows):
+        yield Cause(text="every reply equals the base's: the tuned model changes nothing", tests=0)
+    if found := kinds.get("inconclusive"):
+        let = ""
+        if green:
+            let = f", let through by llmdiff_inconclusive = {facts.settings.inconclusive}"
+        yield Cause(text=f"inconclusive: too few probes to decide{let}", tests=len(found))
+    if found := kinds.get("not judged"):
+        yield Cause(text=_because("not judged", _unjudged(found)), tests=len(found))
+    if green and facts.part:
+        yield Cause(text=_short(f"only some of the tests ran: {facts.part}"), tests=0)
+    if not green and not any(kinds.get(kind) for kind in OPEN):
+        end = f"exit code {facts.exit_code}, and no test with models is the reason"
+        yield Cause(text=ENDS.get(facts.exit_code, end), tests=0)
+    elif not green and facts.exit_code in ENDS:
+        yield Cause(text=ENDS[facts.exit_code], tests=0)
+    if green and kinds.keys() & set(RED):
+        yield Cause(text="exit code 0, although tests failed", tests=0)
+    if green and not kinds.keys() - {"skipped", "not judged"}:
+        yield Cause(text="nothing was judged", tests=0)
+
+
+def _broken(rows: Iterable[dict[str, Any]]) -> Iterator[Cause]:
+    """The limits that were broken, by what is wrong; what is wrong with the wiring comes first."""
+    found: dict[str, list[Broken]] = {}
+    for broken in broken_verdicts(rows):
+        found.setdefault(_wrong(broken.verdict), []).append(broken)
+    for wrong, held in sorted(found.items(), key=lambda item: item[0] != WIRING):
+        tests = len({broken.row["test"] for broken in held})
+        verdict = held[0].verdict
+        problems = verdict["details"].get("problems") or [phrase_of(verdict)]
+        text = problems[0] if wrong == WIRING else f"{wrong}: {problems[0]}"
+        yield Cause(text=_short(text), tests=tests)
+
+
+def _wrong(verdict: Row) -> str:
+    if verdict["name"].startswith(WIRING):
+        return WIRING
+    if verdict["bound"] == "at_least":
+        return "less changed than was wanted"
+    return diagnosis_of(verdict["name"]) or f"{printable(verdict['name'])} broke its limit"
+
+
+def _because(text: str, reason: str | None) -> str:
+    return _short(f"{text}: {reason}" if reason else text)
+
+
+def _short(text: str) -> str:
+    return shortened(printable(text), WIDTH)
+
+
+def _unjudged(rows: Iterable[Row]) -> str | None:
+    """Why the first of the tests could not be judged."""
+    reasons = (v["unsupported"] for row in rows for v in row["verdicts"])
+    first = next(filter(None, reasons), None)
+    return None if first is None else str(first).removeprefix("not judged: ")
+
+
+def _report(facts: RunFacts) -> str | None:
+    """The first report that the run writes, from the folder in which it was started."""
+    settings = facts.settings
+    path = settings.html or settings.markdown or settings.json
+    if path is None:
+        return None
+    inside = path.is_relative_to(settings.folder)
+    return str(path.relative_to(settings.folder) if inside else path)
