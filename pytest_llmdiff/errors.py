@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from typing import TypeVar
 
 
@@ -77,10 +78,11 @@ class StoreError(LLMDiffError):
 
 
 class MissingPackageError(ConfigError):
-    """An optional package is needed; the message names its `pip install` line."""
+    """Optional packages are needed; the message ends with the command that installs them."""
 
-    def __init__(self, package: str, needed_for: str, install: str) -> None:
-        super().__init__(f"{needed_for} needs the package {package}: pip install {install}")
+    def __init__(self, packages: Sequence[str], needed_for: str, command: str) -> None:
+        which = "package" if len(packages) == 1 else "packages"
+        super().__init__(f"{needed_for} needs the {which} {' and '.join(packages)}: {command}")
 
 
 def once_more(error: E) -> E:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from pytest_llmdiff.config.packages import given_path, package_path
+from pytest_llmdiff.config.packages import given_path, package_path, require_packages
 from pytest_llmdiff.config.settings import Settings
-from pytest_llmdiff.errors import ConfigError, MissingPackageError
+from pytest_llmdiff.errors import ConfigError
 
 Kind = Literal["weights", "adapter", "gguf", "replay", "scripted", "python", "server"]
 Runtime = Literal["transformers", "vllm"]
@@ -142,8 +141,7 @@ def _vllm(text: str, location: str, option: str, folder: Path) -> Spec:
     inner = parse_spec(location, option=option, folder=folder) if location.strip() else None
     if inner is None or inner.kind not in ("weights", "adapter") or inner.runtime == "vllm":
         raise ConfigError(f"{option}: {text}: the form is {VLLM_FORM}")
-    if find_spec("vllm") is None:
-        raise MissingPackageError("vllm", f"{option}: {text}", "'pytest-llmdiff[vllm]'")
+    require_packages("vllm", f"{option}: {text}")
     return replace(inner, text=text, runtime="vllm")
 
 
@@ -220,11 +218,10 @@ def _hub(text: str, option: str) -> Spec:
 
     The revision is replaced by the commit, in case a branch moves during the run.
     """
-    try:
-        import huggingface_hub
-        from huggingface_hub import errors
-    except ImportError as error:
-        raise MissingPackageError("huggingface_hub", option, "huggingface_hub") from error
+    require_packages("weights", f"{option}: {text!r} is not a path here; a Hugging Face id")
+    import huggingface_hub
+    from huggingface_hub import errors
+
     repo, _, revision = text.partition("@")
     reasons = []
     for name, kind in (("adapter_config.json", "adapter"), ("config.json", "weights")):

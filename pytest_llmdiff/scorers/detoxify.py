@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_llmdiff.config.packages import given_path, installed_version
+from pytest_llmdiff.config.packages import given_path, installed_version, require_packages
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.text.language.identification import rules
 from pytest_llmdiff.errors import ScorerError
@@ -53,6 +53,7 @@ def _languages(variant: str) -> tuple[str, ...] | None:
 
 
 def open_scorer(spec: str, context: Context) -> Scorer:
+    require_packages("detoxify", f"the toxicity scorer {spec}")
     rest = spec.removeprefix("detoxify:")
     if rest in VARIANTS:
         name, repo = VARIANTS[rest]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.config.packages import installed_version, require_packages
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.text.language.identification import rules, unjudged
 from pytest_llmdiff.data.text.language.scripts import unreadable
@@ -32,6 +32,7 @@ def named_languages(_spec: str) -> Sequence[str] | None:
 
 
 def open_scorer(spec: str, context: Context) -> Scorer:
+    require_packages("encoder", f"the embedder {spec}")
     path = _folder(spec, context.folder)
     return CosineDistance(
         name=spec,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.config.packages import given_path, installed_version, quiet
+from pytest_llmdiff.config.packages import given_path, installed_version, quiet, require_packages
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.text.language.identification import rules
 from pytest_llmdiff.data.training.files import read_object
@@ -40,6 +40,7 @@ def named_languages(_spec: str) -> Sequence[str] | None:
 def open_scorer(spec: str, context: Context) -> Scorer:
     location, _, label = spec.removeprefix("hf:").partition("#")
     option = f"--llmdiff-{context.role}"
+    require_packages("huggingface", f"{option}: {spec}")
     path = local_folder(location, context.folder, option=option)
     if path is None:
         try:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.config.packages import installed_version, require_packages
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.text.language.identification import rules, unjudged
-from pytest_llmdiff.errors import MissingPackageError
 from pytest_llmdiff.scorers import ENGLISH, Scorer
 from pytest_llmdiff.scorers.registry import Context
 from pytest_llmdiff.store import content_key
@@ -29,8 +28,7 @@ def named_languages(_spec: str) -> Sequence[str]:
 
 
 def open_scorer(_spec: str, _context: Context) -> Scorer:
-    if installed_version("alt-profanity-check") is None:
-        raise MissingPackageError("alt-profanity-check", NEEDED_FOR, "'pytest-llmdiff[profanity]'")
+    require_packages("profanity", NEEDED_FOR)
     return ProfanityScorer()
 
 
@@ -50,12 +48,8 @@ class ProfanityScorer:
         return content_key(["profanity-check", versions, rules()])
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
-        try:
-            from profanity_check import predict_prob
-        except ImportError as error:
-            raise MissingPackageError(
-                "alt-profanity-check", NEEDED_FOR, "'pytest-llmdiff[profanity]'"
-            ) from error
+        from profanity_check import predict_prob
+
         texts = [text for (text,) in inputs]
         values = [float(value) for value in predict_prob(texts)] if texts else []
         reasons = [unjudged(text, self.languages) for text in texts]
