@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
+from pytest_llmdiff.config.adapter_code import require_no_code
 from pytest_llmdiff.config.packages import given_path, package_path, require_packages
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.errors import ConfigError
@@ -167,6 +168,7 @@ def _server(text: str, option: str) -> Spec:
 
 def _folder(text: str, path: Path, option: str) -> Spec:
     if (path / "adapter_config.json").is_file():
+        require_no_code(path / "adapter_config.json", f"{option}: {text}")
         _require_safetensors(path, "adapter_model", text, option)
         return Spec(text=text, kind="adapter", path=path)
     if (path / "config.json").is_file():
@@ -238,6 +240,8 @@ def _hub(text: str, option: str) -> Spec:
             reasons.append(_first_line(error))
         else:
             found: Kind = "adapter" if kind == "adapter" else "weights"
+            if found == "adapter":
+                require_no_code(file, f"{option}: {text}")
             return Spec(text=text, kind=found, repo=repo, revision=file.parent.name)
     raise ConfigError(
         f"{option}: {text!r} is neither a folder nor a .gguf file here, nor available as a Hugging "
