@@ -81,8 +81,9 @@ class MissingPackageError(ConfigError):
     """Optional packages are needed; the message ends with the command that installs them."""
 
     def __init__(self, packages: Sequence[str], needed_for: str, command: str) -> None:
-        which = "package" if len(packages) == 1 else "packages"
-        super().__init__(f"{needed_for} needs the {which} {' and '.join(packages)}: {command}")
+        *before, last = packages
+        which = f"packages {', '.join(before)} and {last}" if before else f"package {last}"
+        super().__init__(f"{needed_for} needs the {which}: {command}")
 
 
 def once_more(error: E) -> E:

@@ -117,14 +117,15 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
             """,
         )
     else:
-        pytester.makeini(
-            """
+        pytester.makefile(
+            ".ini",
+            pytest="""
             [pytest]
             pythonpath = .
             filterwarnings = error
             llmdiff_embedder = python:scorers:Letters
             llmdiff_toxicity = python:scorers:rude
-            """
+            """,
         )
     return pytester
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -269,13 +271,16 @@ def fetch(spec: Spec) -> Path:
 def _snapshot(spec: Spec, patterns: list[str]) -> Path:
     import huggingface_hub
 
+    fetch_files = partial(
+        huggingface_hub.snapshot_download,
+        str(spec.repo), revision=spec.revision, allow_patterns=patterns,
+    )  # fmt: skip
     try:
-        return Path(
-            huggingface_hub.snapshot_download(
-                str(spec.repo), revision=spec.revision, allow_patterns=patterns
-            )
-        )
+        return Path(fetch_files())
     except (OSError, ValueError) as error:
+        # Some releases ask the hub for the list of a commit's files where all of them are here.
+        with suppress(OSError, ValueError):
+            return Path(fetch_files(local_files_only=True))
         raise ConfigError(f"{spec.text} cannot be fetched: {_first_line(error)}") from error
 
 

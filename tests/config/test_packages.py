@@ -72,4 +72,7 @@ def test_one_command_for_all_that_is_missing(monkeypatch: pytest.MonkeyPatch) ->
     assert str(caught.value) == (
         '--llm-tuned: saves/x needs the packages torch and peft: pip install "pytest-llmdiff[hf]"'
     )
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(MissingPackageError, match="the packages torch, transformers and peft: "):
+        require_packages("adapter", "--llm-tuned: saves/x")
     assert missing_packages("parquet") == []
