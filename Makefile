@@ -8,7 +8,7 @@ TORCH ?= 2.13.0
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test test-all search lint docs vllm clean
+.PHONY: demo test test-all search lint docs vllm compat clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/python example_suites/demo.py
@@ -49,6 +49,11 @@ vllm: $(VENV)/dev.done
 	$(BIN)/python benchmarks/environments.py vllm
 	$(BIN)/python -m pytest -m slow tests/real/test_vllm.py $(ARGS)
 
+# The fast tests with the lowest and the highest supported pytest, transformers and peft, and with
+# LLaMA-Factory's: three environments in .venv-compat (some 2 GB each).
+compat:
+	$(PYTHON) benchmarks/compat.py $(ARGS)
+
 # torch comes first and pinned, so that nothing that needs it picks another build.
 $(VENV)/torch.done:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -78,4 +83,4 @@ $(VENV)/dev.done: $(VENV)/demo.done $(VENV)/llamafactory.done $(VENV)/axe.done
 	touch $@
 
 clean:
-	rm -rf $(VENV) .llmdiff .mypy_cache .ruff_cache .pytest_cache .cache build site *.egg-info
+	rm -rf $(VENV) .venv-compat .llmdiff .mypy_cache .ruff_cache .pytest_cache .cache build site *.egg-info

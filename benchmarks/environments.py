@@ -45,7 +45,7 @@ ENVIRONMENTS = {
         broken=("torchvision", "torchaudio", "torchcodec"),
         plugin=True,
         beside=(
-            "pytest>=9.2",
+            "pytest>=8.4",
             "peft>=0.18",
             "hypothesis>=6.100",
             "scipy",

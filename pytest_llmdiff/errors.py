@@ -4,7 +4,7 @@ untrusted text are safe to print."""
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 
@@ -92,18 +92,15 @@ class StoreError(LLMDiffError):
 
 
 class MissingPackageError(ConfigError):
-    """An optional package is needed; the message names its `pip install` line."""
+    """Optional packages are needed; the message ends with the command that installs them."""
 
-    def __init__(self, package: str, needed_for: str, install: str) -> None:
-        self.need = f"{needed_for} needs the package {package}"
-        self.install = install
-        super().__init__(f"{self.need}: pip install {install}")
-
-    @property
-    def extra(self) -> str | None:
-        """The extra of this package that brings what is missing; None for another package."""
-        head, bracket, rest = self.install.strip("'\"").partition("[")
-        return rest.removesuffix("]") if head == "pytest-llmdiff" and bracket else None
+    def __init__(self, packages: Sequence[str], needed_for: str, command: str) -> None:
+        *before, last = packages
+        which = f"packages {', '.join(before)} and {last}" if before else f"package {last}"
+        self.packages = tuple(packages)
+        self.need = f"{needed_for} needs the {which}"
+        self.command = command
+        super().__init__(f"{self.need}: {command}")
 
 
 def once_more(error: E) -> E:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.projects import EMBEDDER, Launch, Process, Run, write_models
+from tests.support.projects import EMBEDDER, NATIVE_TOML, Launch, Process, Run, write_models
 
 # Wall-clock limits on examples fail on a busy machine and find nothing. A gate tries the same
 # examples each time; new ones are looked for by `make search`.
@@ -57,9 +57,12 @@ class LoadedModules:
         self.modules: dict[str, ModuleType] = {}
 
     def pytest_unconfigure(self) -> None:
-        for name, module in list(sys.modules.items()):
+        held: dict[str, ModuleType | None] = {**sys.modules}
+        for name, module in held.items():
             # Texts: a Path for each of thousands of modules would take as long as a short run.
             file = getattr(module, "__file__", None)
+            if module is None:  # a test does as if it were not installed
+                continue
             if file is None or not str(file).startswith(self.project):
                 self.modules[name] = module
 
@@ -101,17 +104,29 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
     """A user's project with two scripted models and scorers that need no package."""
     write_models(pytester.path)
     (pytester.path / "scorers.py").write_text(EMBEDDER, encoding="utf-8")
-    pytester.makefile(
-        ".toml",
-        pytest="""
-        [pytest]
-        strict = true
-        pythonpath = ["."]
-        filterwarnings = ["error"]
-        llmdiff_embedder = "python:scorers:Letters"
-        llmdiff_toxicity = "python:scorers:rude"
-        """,
-    )
+    if NATIVE_TOML:
+        pytester.makefile(
+            ".toml",
+            pytest="""
+            [pytest]
+            strict = true
+            pythonpath = ["."]
+            filterwarnings = ["error"]
+            llmdiff_embedder = "python:scorers:Letters"
+            llmdiff_toxicity = "python:scorers:rude"
+            """,
+        )
+    else:
+        pytester.makefile(
+            ".ini",
+            pytest="""
+            [pytest]
+            pythonpath = .
+            filterwarnings = error
+            llmdiff_embedder = python:scorers:Letters
+            llmdiff_toxicity = python:scorers:rude
+            """,
+        )
     return pytester
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff import ConfigError, strategies
 from pytest_llmdiff.data.pools import PooledPrompt
-from tests.support.projects import Run
+from tests.support.projects import INI, Run
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ PAIRS = """
 @pytest.fixture
 def noting(project: pytest.Pytester) -> pytest.Pytester:
     (project.path / "engines.py").write_text(ENGINES, encoding="utf-8")
-    ini = project.path / "pytest.toml"
+    ini = project.path / INI
     text = ini.read_text(encoding="utf-8").replace("scorers:Letters", "engines:Letters")
     ini.write_text(text, encoding="utf-8")
     return project

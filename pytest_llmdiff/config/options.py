@@ -13,6 +13,8 @@ from pytest_llmdiff.config import parsers
 DEFAULT_EMBEDDER = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 # Options that only say where a run keeps and writes its files. They do not affect its results.
 PLACES = ("store", "record", "json", "html", "markdown", "export")
+# Before 9.2, pytest takes one type alone: `settings.py` then reads numbers of native TOML itself.
+INI_TYPE: Any = str | int | float | bool if pytest.version_tuple >= (9, 2) else "string"
 MODELS = {
     "--llm-base": "the model before tuning",
     "--llm-tuned": "the model after tuning",
@@ -365,6 +367,4 @@ def add_options(parser: pytest.Parser) -> None:
             group.addoption(
                 option.flag, dest=f"llmdiff_{option.name}", metavar="VALUE", default=None, help=text
             )
-        parser.addini(
-            f"llmdiff_{option.name}", option.help, type=str | int | float | bool, default=None
-        )
+        parser.addini(f"llmdiff_{option.name}", option.help, type=INI_TYPE, default=None)

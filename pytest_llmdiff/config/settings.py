@@ -239,7 +239,7 @@ def _read(config: pytest.Config, option: Option, invocation: Path) -> tuple[Any,
     given = config.getoption(f"llmdiff_{option.name}")
     source = _source(config, option.flag, given)
     if given is None:
-        given, source = config.getini(f"llmdiff_{option.name}"), "ini"
+        given, source = _written(config, f"llmdiff_{option.name}"), "ini"
     if given is None:
         path = option.is_path and option.default is not None
         return home / option.default if path else option.default, "default"
@@ -255,6 +255,17 @@ def _read(config: pytest.Config, option: Option, invocation: Path) -> tuple[Any,
 
         value = given_path(value, home if source == "ini" else invocation, what=option.flag)
     return value, source
+
+
+def _written(config: pytest.Config, name: str) -> Any:
+    """The value in the ini file: text, or a number or truth value of native TOML."""
+    try:
+        return config.getini(name)
+    except TypeError:  # below 9.2, pytest refuses what is not a text (`INI_TYPE`)
+        import tomllib
+
+        read = tomllib.loads((config.inipath or Path()).read_text(encoding="utf-8"))
+        return read.get("tool", read)["pytest"][name]
 
 
 def _source(config: pytest.Config, flag: str, given: str | None) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from pytest_llmdiff.config.packages import given_path, package_path
+from pytest_llmdiff.config.adapter_code import require_no_code
+from pytest_llmdiff.config.packages import given_path, package_path, require_packages
 from pytest_llmdiff.config.settings import Settings
-from pytest_llmdiff.errors import ConfigError, MissingPackageError
+from pytest_llmdiff.errors import ConfigError
 
 Kind = Literal["weights", "adapter", "gguf", "replay", "scripted", "python", "server"]
 Runtime = Literal["transformers", "vllm"]
@@ -144,8 +146,7 @@ def _vllm(text: str, location: str, option: str, folder: Path) -> Spec:
     inner = parse_spec(location, option=option, folder=folder) if location.strip() else None
     if inner is None or inner.kind not in ("weights", "adapter") or inner.runtime == "vllm":
         raise ConfigError(f"{option}: {text}: the form is {VLLM_FORM}")
-    if find_spec("vllm") is None:
-        raise MissingPackageError("vllm", f"{option}: {text}", "'pytest-llmdiff[vllm]'")
+    require_packages("vllm", f"{option}: {text}")
     return replace(inner, text=text, runtime="vllm")
 
 
@@ -172,6 +173,7 @@ def _server(text: str, option: str) -> Spec:
 
 def _folder(text: str, path: Path, option: str) -> Spec:
     if (path / "adapter_config.json").is_file():
+        require_no_code(path / "adapter_config.json", f"{option}: {text}")
         _require_safetensors(path, "adapter_model", text, option)
         return Spec(text=text, kind="adapter", path=path)
     if (path / "config.json").is_file():
@@ -223,11 +225,10 @@ def _hub(text: str, option: str) -> Spec:
 
     The revision is replaced by the commit, in case a branch moves during the run.
     """
-    try:
-        import huggingface_hub
-        from huggingface_hub import errors
-    except ImportError as error:
-        raise MissingPackageError("huggingface_hub", option, "huggingface_hub") from error
+    require_packages("weights", f"{option}: {text!r} is not a path here; a Hugging Face id")
+    import huggingface_hub
+    from huggingface_hub import errors
+
     repo, _, revision = text.partition("@")
     reasons = []
     for name, kind in (("adapter_config.json", "adapter"), ("config.json", "weights")):
@@ -244,6 +245,8 @@ def _hub(text: str, option: str) -> Spec:
             reasons.append(_first_line(error))
         else:
             found: Kind = "adapter" if kind == "adapter" else "weights"
+            if found == "adapter":
+                require_no_code(file, f"{option}: {text}")
             return Spec(text=text, kind=found, repo=repo, revision=file.parent.name)
     raise ConfigError(
         f"{option}: {text!r} is neither a folder nor a .gguf file here, nor available as a Hugging "
@@ -271,13 +274,16 @@ def fetch(spec: Spec) -> Path:
 def _snapshot(spec: Spec, patterns: list[str]) -> Path:
     import huggingface_hub
 
+    fetch_files = partial(
+        huggingface_hub.snapshot_download,
+        str(spec.repo), revision=spec.revision, allow_patterns=patterns,
+    )  # fmt: skip
     try:
-        return Path(
-            huggingface_hub.snapshot_download(
-                str(spec.repo), revision=spec.revision, allow_patterns=patterns
-            )
-        )
+        return Path(fetch_files())
     except (OSError, ValueError) as error:
+        # Some releases ask the hub for the list of a commit's files where all of them are here.
+        with suppress(OSError, ValueError):
+            return Path(fetch_files(local_files_only=True))
         raise ConfigError(f"{spec.text} cannot be fetched: {_first_line(error)}") from error
 
 

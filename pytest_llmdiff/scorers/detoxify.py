@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_llmdiff.config.packages import given_path, installed_version
+from pytest_llmdiff.config.packages import given_path, installed_version, require_packages
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.text.language.identification import rules
 from pytest_llmdiff.errors import ScorerError, did_you_mean
@@ -70,6 +70,7 @@ def fetch(spec: str, _role: str, folder: Path) -> None:
 
 def _files(spec: str, folder: Path) -> tuple[Path, Path]:
     """The checkpoint, and the folder of its configuration; a variant's are fetched."""
+    require_packages("detoxify", f"the toxicity scorer {spec}")
     rest = spec.removeprefix("detoxify:")
     if rest in VARIANTS:
         return _downloaded(rest), _configuration(rest, VARIANTS[rest][1])

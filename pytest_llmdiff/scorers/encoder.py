@@ -69,6 +69,7 @@ def _repo(spec: str) -> str:
 
 
 def _folder(spec: str, folder: Path) -> Path:
+    require_packages("encoder", f"the embedder {spec}")
     if (found := local_folder(spec, folder, option="--llmdiff-embedder")) is not None:
         return found
     repo = _repo(spec)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.config.packages import given_path, installed_version, quiet
+from pytest_llmdiff.config.packages import given_path, installed_version, quiet, require_packages
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.text.language.identification import rules
 from pytest_llmdiff.data.training.files import read_object
@@ -59,6 +59,7 @@ def _place(spec: str, role: str, folder: Path) -> tuple[Path, str]:
     """The folder of a classifier, fetched if it is not here, and the label to read."""
     location, _, label = spec.removeprefix("hf:").partition("#")
     option = f"--llmdiff-{role}"
+    require_packages("huggingface", f"{option}: {spec}")
     path = local_folder(location, folder, option=option)
     if path is None:
         try:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.config.packages import installed_version, require_packages
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.text.language.identification import rules, unjudged
-from pytest_llmdiff.errors import MissingPackageError
 from pytest_llmdiff.scorers import ENGLISH, Scorer
 from pytest_llmdiff.scorers.registry import Context
 from pytest_llmdiff.store import content_key
@@ -33,8 +32,7 @@ def to_download(_spec: str, _folder: Path) -> None:
 
 
 def fetch(_spec: str, _role: str, _folder: Path) -> None:
-    if installed_version("alt-profanity-check") is None:
-        raise MissingPackageError("alt-profanity-check", NEEDED_FOR, "'pytest-llmdiff[profanity]'")
+    require_packages("profanity", NEEDED_FOR)
 
 
 def open_scorer(spec: str, context: Context) -> Scorer:
@@ -58,12 +56,8 @@ class ProfanityScorer:
         return content_key(["profanity-check", versions, rules()])
 
     def score(self, inputs: Sequence[tuple[str, ...]]) -> list[Score]:
-        try:
-            from profanity_check import predict_prob
-        except ImportError as error:
-            raise MissingPackageError(
-                "alt-profanity-check", NEEDED_FOR, "'pytest-llmdiff[profanity]'"
-            ) from error
+        from profanity_check import predict_prob
+
         texts = [text for (text,) in inputs]
         values = [float(value) for value in predict_prob(texts)] if texts else []
         reasons = [unjudged(text, self.languages) for text in texts]

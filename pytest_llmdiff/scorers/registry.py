@@ -74,6 +74,7 @@ class ScorerKind(Protocol):
         """The scorer. Files are fetched; nothing is loaded.
 
         Raises:
+            MissingPackageError: what it needs is not installed (`NEEDS` in `config/packages.py`).
             ScorerError: a file cannot be fetched; the message names it and what to do.
         """
 

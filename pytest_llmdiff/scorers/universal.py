@@ -7,9 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pytest_llmdiff.config.packages import installed_version, package_path
+from pytest_llmdiff.config.packages import installed_version, package_path, require_packages
 from pytest_llmdiff.data.text.language.scripts import unreadable
-from pytest_llmdiff.errors import MissingPackageError
 from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.scorers.custom import CustomEmbedder
 from pytest_llmdiff.scorers.embedding import unknown_share
@@ -88,6 +87,5 @@ def universal_encoder() -> UniversalEncoder:
     Raises:
         MissingPackageError: its package is not installed.
     """
-    if installed_version(PACKAGE) is None:
-        raise MissingPackageError(PACKAGE, f"the embedder {NAME}", "'pytest-llmdiff[multilingual]'")
+    require_packages("universal", f"the embedder {NAME}")
     return UniversalEncoder()

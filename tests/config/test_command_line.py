@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmdiff.config.command_line import VALUED, joined
-from tests.support.projects import write_models
+from tests.support.projects import INI, NATIVE_TOML, write_models
 
-TEST = """
+TEST = f"""
 import pytest
 
 @pytest.mark.llmdiff("a", "b", max_new_tokens=5)
 def test_it(comparison, pytestconfig):
-    assert pytestconfig.inipath.name == "pytest.toml"
+    assert pytestconfig.inipath.name == {INI!r}
     assert comparison.tuned.text
 
 def test_plain():
@@ -42,7 +42,7 @@ def ran_once(result: pytest.RunResult, passed: int = 3) -> None:
     result.assert_outcomes(passed=passed)
     text = result.stdout.str()
     assert text.count("test session starts") == 1
-    assert text.count("configfile: pytest.toml") == 1
+    assert text.count(f"configfile: {INI}") == 1
     assert result.stderr.str() == ""
 
 
@@ -83,7 +83,7 @@ def test_from_a_file_of_arguments(project: pytest.Pytester, models: list[str]) -
 
 
 def test_a_named_ini_file(project: pytest.Pytester, models: list[str]) -> None:
-    ran_once(project.runpytest_inprocess("-c", "pytest.toml", *models))
+    ran_once(project.runpytest_inprocess("-c", INI, *models))
 
 
 def test_the_exit_code_is_that_of_the_run(project: pytest.Pytester, models: list[str]) -> None:
@@ -113,11 +113,12 @@ def test_no_word_is_lost(words: list[str]) -> None:
 @pytest.fixture
 def monorepo(project: pytest.Pytester) -> pytest.Pytester:
     """A project whose ini file names its models, and whose tests lie in a folder."""
-    toml = project.path / "pytest.toml"
+    ini = project.path / INI
     options = ["--llm-base=scripted:base.json", "--llm-tuned", "scripted:tuned.json"]
     options += ["--llmdiff-json=out.json"]
-    text = toml.read_text(encoding="utf-8") + f"\naddopts = {options}\n"
-    toml.write_text(text, encoding="utf-8")
+    added = options if NATIVE_TOML else " ".join(options)
+    text = ini.read_text(encoding="utf-8") + f"\naddopts = {added}\n"
+    ini.write_text(text, encoding="utf-8")
     tests = project.mkdir("tests")
     (tests / "test_it.py").write_text(TEST, encoding="utf-8")
     return project

@@ -168,7 +168,7 @@ def test_schemas_that_are_none(schema: dict[str, Any], message: str) -> None:
 
 def test_without_the_package_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jsonschema", None)
-    with pytest.raises(MissingPackageError, match=r"pip install 'pytest-llmdiff\[schema\]'"):
+    with pytest.raises(MissingPackageError, match=r'pip install "pytest-llmdiff\[schema\]"'):
         format_kept(pair(GOOD, GOOD), schema=SCHEMA)
     assert format_kept(pair(GOOD, GOOD), json=True).value == 0
 

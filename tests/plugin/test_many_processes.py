@@ -34,7 +34,6 @@ def chat() -> Iterator[ChatServer]:
 def test_all_workers_ask_a_server_and_nothing_twice(
     project: pytest.Pytester, chat: ChatServer
 ) -> None:
-    pytest.importorskip("openai")
     project.makepyfile(EACH)
     met = threading.Event()
     meeting = threading.Barrier(2, action=met.set)

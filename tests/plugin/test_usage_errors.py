@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.projects import needs_native_toml
+
 BASE = "--llm-base=scripted:base.json"
 TUNED = "--llm-tuned=scripted:tuned.json"
 ADAPTER = '{"peft_type": "LORA", "base_model_name_or_path": "x"}'
@@ -204,6 +206,7 @@ def test_an_unknown_option_of_a_later_version_is_refused(project: pytest.Pyteste
     assert project.runpytest_inprocess("--llmdiff-nonsense=1").ret == 4
 
 
+@needs_native_toml
 def test_native_and_string_ini_values(project: pytest.Pytester) -> None:
     """TOML numbers, strings and flags all reach the settings; the wrong kind is refused."""
     project.makepyfile(

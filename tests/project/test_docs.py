@@ -38,7 +38,7 @@ from pytest_llmdiff.measures.wiring.template.comparison import template_measurem
 from pytest_llmdiff.suites.limits import LIMITS
 from tests.support import ROOT, options_table
 from tests.support.pages import BLOCKS, MODELS, PAGES, Block, names, rows, start
-from tests.support.projects import BASE, CAPITAL, REFUND, TUNED, write_models
+from tests.support.projects import BASE, CAPITAL, REFUND, TUNED, needs_native_toml, write_models
 from tests.support.reports import hostile_rows
 
 LANGUAGES = ("python", "toml", "json", "jsonl", "csv", "console", "text", "yaml")
@@ -97,6 +97,7 @@ def test_every_block_is_of_a_known_kind() -> None:
             assert Path(str(block.file)).stem in others, f"{block.place}: file is not used"
 
 
+@needs_native_toml
 @pytest.mark.parametrize("block", all_of("toml"))
 def test_toml_example(project: pytest.Pytester, block: Block) -> None:
     data = tomllib.loads(block.text)

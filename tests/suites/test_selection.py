@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from tests.support.projects import Run
+from tests.support.projects import INI, NATIVE_TOML, Run
 
+LIST = r"[\[\],']"
 SUITE = "pytest_llmdiff.suites.wiring"
 MODULE = f"{SUITE}.test_wiring"
 
 
 def _run(pytester: pytest.Pytester, *args: str, ini: str = "") -> pytest.RunResult:
-    pytester.makefile(".toml", pytest=f"[pytest]\n{ini}\n")
+    # As native TOML; other ini files have lists as words.
+    (pytester.path / INI).write_text(
+        f"[pytest]\n{ini if NATIVE_TOML else re.sub(LIST, '', ini)}\n", encoding="utf-8"
+    )
     return pytester.runpytest_inprocess("--pyargs", "-p", "no:cacheprovider", *args)
 
 

@@ -10,6 +10,11 @@ from typing import Any
 
 import pytest
 
+# pytest reads `pytest.toml`, and numbers in it, from 9.0 on.
+NATIVE_TOML = pytest.version_tuple >= (9, 0)
+INI = "pytest.toml" if NATIVE_TOML else "pytest.ini"
+needs_native_toml = pytest.mark.skipif(not NATIVE_TOML, reason="pytest 9.0 reads pytest.toml")
+
 Run = Callable[..., pytest.RunResult]
 Process = subprocess.Popen[str]
 Launch = Callable[..., Process]

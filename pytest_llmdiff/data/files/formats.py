@@ -9,9 +9,9 @@ import reprlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pytest_llmdiff.config.packages import require_packages
 from pytest_llmdiff.data.files.records import Kind, Record, file_error
 from pytest_llmdiff.data.files.strict_json import load_json
-from pytest_llmdiff.errors import MissingPackageError
 
 
 def read_records(path: Path, kind: Kind) -> Iterator[Record]:
@@ -137,13 +137,10 @@ def _split_csv(path: Path, text: str, delimiter: str) -> list[tuple[int, list[st
 
 
 def _read_parquet(path: Path, data: bytes, kind: Kind) -> Iterator[Record]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingPackageError(
-            "pyarrow", f"reading {path.name}", "'pytest-llmdiff[parquet]'"
-        ) from error
+    require_packages("parquet", f"reading {path.name}")
+    import pyarrow
+    import pyarrow.parquet
+
     try:
         table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data)).read()
     except (pyarrow.ArrowException, OSError) as error:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from pytest_llmdiff.errors import ConfigError, MissingPackageError
+from pytest_llmdiff.config.packages import require_packages
+from pytest_llmdiff.errors import ConfigError
 
 # Returns why a text does not have the format, or None if it has.
 Format = Callable[[str], str | None]
@@ -147,14 +148,11 @@ def _tool_problem(text: str, *, checks: Mapping[str, Check | None]) -> str | Non
 
 
 def _schema_check(schema: Mapping[str, Any], given: str) -> Check:
-    try:
-        import jsonschema
-        from referencing import Registry
-        from referencing.exceptions import Unresolvable
-    except ImportError as error:
-        raise MissingPackageError(
-            "jsonschema", "checking replies against a JSON schema", "'pytest-llmdiff[schema]'"
-        ) from error
+    require_packages("schema", "checking replies against a JSON schema")
+    import jsonschema
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
     try:
         kind = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
         kind.check_schema(schema)

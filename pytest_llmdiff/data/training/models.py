@@ -10,7 +10,7 @@ from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import FORMS, HUB_ID, fetch, parse_spec
 from pytest_llmdiff.data.training.config import TrainingConfig, read_training_config
 from pytest_llmdiff.data.training.files import read_object
-from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.errors import ConfigError, MissingPackageError
 
 ADAPTER_CONFIG = "adapter_config.json"
 
@@ -102,6 +102,8 @@ def _found(named: str, file: Path, settings: Settings) -> str:
         )
     try:
         parse_spec(named, option="--llm-base", folder=settings.folder)
+    except MissingPackageError:
+        raise
     except ConfigError as error:
         raise ConfigError(
             f"{file} names the base {named}, which is not a folder here and cannot be had from "

@@ -19,7 +19,7 @@ from pytest_llmdiff.data.training.files import read_object
 from pytest_llmdiff.errors import ConfigError, MissingPackageError, ModelError
 
 UNQUANTIZED = "the unquantised weights"
-QUANTIZATION = "'pytest-llmdiff[quantization]'"  # brings bitsandbytes and what it needs
+QUANTIZATION = '"pytest-llmdiff[quantization]"'  # brings bitsandbytes and what it needs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ METHODS = {
     "fouroversix": Method(packages=("fouroversix",)),
     "fp8": Method(packages=("accelerate",)),
     "fp_quant": Method(packages=("fp-quant",), gpu=True),
-    "gguf": Method(packages=("gguf",), install="'pytest-llmdiff[gguf]'"),
+    "gguf": Method(packages=("gguf",), install='"pytest-llmdiff[gguf]"'),
     "gptq": Method(packages=("gptqmodel", "optimum")),
     "higgs": Method(packages=("flute-kernel", "fast-hadamard-transform", "accelerate"), gpu=True),
     "hqq": Method(packages=("hqq",)),
@@ -131,7 +131,7 @@ def require(method: str, needed_for: str) -> None:
     missing = [name for name in known.packages if installed_version(name) is None]
     if missing:
         install = known.install or " ".join(missing)
-        raise MissingPackageError(" and ".join(missing), needed_for, install)
+        raise MissingPackageError(missing, needed_for, f"pip install {install}")
 
 
 def check_loadable(path: Path, device: str) -> None:

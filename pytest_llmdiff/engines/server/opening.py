@@ -6,13 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.config.packages import installed_version, require_packages
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import Spec, given_tokenizer
 from pytest_llmdiff.engines import Engine
 from pytest_llmdiff.engines.context import Context
 from pytest_llmdiff.engines.files.artifacts import CONFIG_FILES, tokenizer_files
-from pytest_llmdiff.errors import ConfigError, MissingPackageError
+from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.store import Store, content_key, files_hash
 
 if TYPE_CHECKING:
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 VERSIONS = ("transformers", "tokenizers")
 
 
-def check(spec: Spec, option: str, _base: Spec, settings: Settings) -> None:
+def check(_spec: Spec, option: str, _base: Spec, settings: Settings) -> None:
     if settings.template is not None and settings.tokenizer is None:
         raise ConfigError(
             f"--llmdiff-template: {option} is a server, which renders prompts with the template "
             "that it was started with; start it with this one (vLLM and llama.cpp: --chat-template "
             "FILE), or give its tokenizer (--llmdiff-tokenizer) to have prompts rendered here"
         )
-    if installed_version("openai") is None:
-        raise MissingPackageError("openai", f"{option}: {spec.text}", "'pytest-llmdiff[server]'")
+    if settings.tokenizer is not None:
+        require_packages("tokenizer", f"--llmdiff-tokenizer: {settings.tokenizer}")
 
 
 def open_engine(spec: Spec, side: str, context: Context) -> Engine:

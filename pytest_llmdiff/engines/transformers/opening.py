@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from pytest_llmdiff.config.packages import require_packages
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import Spec
 from pytest_llmdiff.engines import Engine
@@ -22,6 +23,7 @@ VERSION_ALONE = 2
 
 
 def check(spec: Spec, option: str, _base: Spec, settings: Settings) -> None:
+    require_packages(spec.kind, f"{option}: {spec.text}")
     if spec.kind in ("weights", "gguf"):
         from pytest_llmdiff.engines.files.quantization import check_quantized
 

@@ -14,8 +14,7 @@ from itertools import product
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.config.packages import third_party_warnings_ignored
-from pytest_llmdiff.errors import MissingPackageError
+from pytest_llmdiff.config.packages import require_packages, third_party_warnings_ignored
 
 if TYPE_CHECKING:
     import torch
@@ -228,7 +227,4 @@ def _seeded(seed: int) -> Iterator[None]:
 
 def require_captum(needed_for: str) -> None:
     """Raises MissingPackageError, with the command that installs captum, if it is missing."""
-    from importlib.util import find_spec
-
-    if find_spec("captum") is None:
-        raise MissingPackageError("captum", needed_for, "'pytest-llmdiff[explain]'")
+    require_packages("captum", needed_for)

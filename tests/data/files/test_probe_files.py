@@ -693,7 +693,7 @@ def test_parquet_without_pyarrow(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(MissingPackageError) as caught:
         read_probe_file(path)
     assert str(caught.value) == (
-        "reading a.parquet needs the package pyarrow: pip install 'pytest-llmdiff[parquet]'"
+        'reading a.parquet needs the package pyarrow: pip install "pytest-llmdiff[parquet]"'
     )
 
 

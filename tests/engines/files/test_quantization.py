@@ -75,8 +75,8 @@ def test_every_listed_method_is_one_of_transformers() -> None:
 
 MISSING = [
     ("awq", "needs the package gptqmodel", "pip install gptqmodel"),
-    ("gptq", "needs the package gptqmodel and optimum", "pip install gptqmodel optimum"),
-    ("bitsandbytes", "needs the package", "pip install 'pytest-llmdiff[quantization]'"),
+    ("gptq", "needs the packages gptqmodel and optimum", "pip install gptqmodel optimum"),
+    ("bitsandbytes", "needs the package", 'pip install "pytest-llmdiff[quantization]"'),
     ("torchao", "needs the package torchao", "pip install torchao"),
     ("compressed-tensors", "needs the package", "pip install compressed-tensors"),
     ("hqq", "needs the package hqq", "pip install hqq"),
@@ -131,7 +131,7 @@ def test_only_the_served_weights_may_be_quantised(project: pytest.Pytester) -> N
     run = project.runpytest_inprocess
     run(*served).stderr.fnmatch_lines("*packed (quantised by gptq): *would quantise it again*")
     result = run(*served, "--llmdiff-served-quantization=none")
-    result.stderr.fnmatch_lines("*packed (quantised by gptq) needs the package *")
+    result.stderr.fnmatch_lines("*packed (quantised by gptq) needs the packages *")
 
 
 def test_a_gguf_file_is_not_quantised_again(project: pytest.Pytester) -> None:

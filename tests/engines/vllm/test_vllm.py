@@ -50,8 +50,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the package were there."""
-    there = importlib.util.find_spec("json")
-    monkeypatch.setattr("pytest_llmdiff.config.specs.find_spec", lambda _: there)
+    stand_in = ModuleType("vllm")
+    stand_in.__spec__ = importlib.util.find_spec("json")
+    monkeypatch.setitem(sys.modules, "vllm", stand_in)
 
 
 def spec(folder: Path, text: str) -> Spec:
@@ -64,11 +65,11 @@ def spec(folder: Path, text: str) -> Spec:
 def test_a_missing_package_names_its_install_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_llmdiff.config.specs.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(MissingPackageError) as caught:
         spec(folder, "vllm:base")
     assert str(caught.value) == (
-        "--llm-base: vllm:base needs the package vllm: pip install 'pytest-llmdiff[vllm]'"
+        '--llm-base: vllm:base needs the package vllm: pip install "pytest-llmdiff[vllm]"'
     )
 
 

@@ -166,5 +166,5 @@ def test_captum_is_required_only_where_needed(monkeypatch: pytest.MonkeyPatch) -
     assert len(shares("leave-one-out", Game(3), 3, 8, 0).scores) == 3
     assert len(shares("shapley", Game(3), 3, 8, 0).scores) == 3, "plain arithmetic"
     for method in SAMPLED:
-        with pytest.raises(MissingPackageError, match=r"pip install 'pytest-llmdiff\[explain\]'"):
+        with pytest.raises(MissingPackageError, match=r'pip install "pytest-llmdiff\[explain\]"'):
             coalitions(method, 9, 20, 0)

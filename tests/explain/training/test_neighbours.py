@@ -276,7 +276,7 @@ def test_an_embedder_that_reads_no_example() -> None:
     ("error", "reason"),
     [
         (ScorerError("cannot be had"), "cannot be had"),
-        (MissingPackageError("p", "it", "p"), "p"),
+        (MissingPackageError(["p"], "it", "pip install p"), "p"),
         (RuntimeError("out of memory"), "RuntimeError: out of memory"),
     ],
 )

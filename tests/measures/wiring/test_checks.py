@@ -16,6 +16,7 @@ from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.measures.wiring import behaviour
 from pytest_llmdiff.measures.wiring import files as wiring
+from tests.support.projects import NATIVE_TOML
 from tests.support.tiny_models import llamafactory_files, save_adapter, save_model
 
 SUITE = ["--pyargs", "pytest_llmdiff.suites.wiring", "-rA", "-p", "no:cacheprovider"]
@@ -112,7 +113,8 @@ def suite(pytester: pytest.Pytester, folder: Path, mode: list[str]) -> Any:
     """Run the suite on models of the folder; the outcome of each check by its test's name."""
 
     def start(tuned: str, *args: str, base: str = "base") -> tuple[dict[str, str], str]:
-        pytester.makefile(".toml", pytest="[pytest]\nstrict = true\nfilterwarnings = ['error']\n")
+        strict = "strict = true" if NATIVE_TOML else ""
+        pytester.makeini(f"[pytest]\n{strict}\nfilterwarnings = error\n")
         result = pytester.runpytest_inprocess(
             f"--llm-base={folder / base}", f"--llm-tuned={folder / tuned}", *mode, *SUITE, *args
         )

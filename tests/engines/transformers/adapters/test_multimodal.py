@@ -59,8 +59,10 @@ def test_an_adapter_of_the_multimodal_class(family: str, tmp_path: Path) -> None
 
 
 def test_an_adapter_of_the_text_class_over_the_same_base(tmp_path: Path) -> None:
-    from transformers import AutoModelForCausalLM
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
+    if "qwen3_5" not in CONFIG_MAPPING:
+        pytest.skip("this release of transformers does not know qwen3_5")
     base = save_multimodal("qwen3_5", tmp_path / "base")
     save_adapter_of(AutoModelForCausalLM, tmp_path / "tuned", base)
     both = pair(tmp_path, "base", "tuned", tmp_path / "store")
