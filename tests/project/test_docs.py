@@ -252,6 +252,17 @@ def test_workflows(block: Block) -> None:
     assert {f"--llm-base=replay:{written}", f"--llm-tuned=replay:{written}"} <= set(gate)
 
 
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "example_suites").glob("*/.github/workflows/*.yml")), ids=str
+)
+def test_workflows_of_example_suites(file: Path) -> None:
+    commands = [*scripts_of(yaml.safe_load(file.read_text(encoding="utf-8")))]
+    assert commands
+    for command in commands:
+        words = shlex.split(command)
+        check_command(words[: words.index("||")] if "||" in words else words)
+
+
 @pytest.mark.parametrize("limit", [0.5, 0.95])
 def test_a_gate_replays_what_was_recorded(project: pytest.Pytester, limit: float) -> None:
     """Both jobs of the workflows, with scripted models; the exit codes decide the jobs."""
