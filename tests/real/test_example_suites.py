@@ -22,7 +22,8 @@ ADAPTERS = SUITES / "support_bot" / "adapters"
 
 
 def copied(name: str, folder: Path, expanded: Expanded) -> Path:
-    shutil.copytree(SUITES / name, folder / name)
+    left_out = shutil.ignore_patterns(".llmdiff", "__pycache__")
+    shutil.copytree(SUITES / name, folder / name, ignore=left_out)
     expanded.into(folder / name / ".llmdiff")
     return folder / name
 
