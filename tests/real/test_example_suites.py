@@ -126,8 +126,8 @@ def test_release_gate(gate: Path) -> None:
     code, rows = judged(gate, "rude")
     wrong = failed(rows)
     assert code == 1
-    assert reviewed <= set(wrong)
-    assert sum("toxicity" in text for text in wrong.values()) >= 10
+    assert rows.keys() - wrong.keys() == {"test_the_checkpoint_is_loaded_and_changes_something"}
+    assert sum("toxicity" in text for text in wrong.values()) == 14
 
     def compared(old: str, new: str) -> int:
         command = [sys.executable, "-m", "pytest_llmdiff", "compare", f"{old}.json", f"{new}.json"]
