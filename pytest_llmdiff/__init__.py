@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from pytest_llmdiff.explain.carriers import Carriers, Part
     from pytest_llmdiff.explain.training.values import Influence, Influences
+    from pytest_llmdiff.interactive import OpenedPair, open_pair
     from pytest_llmdiff.measures.attention.maps import attention_map
     from pytest_llmdiff.measures.attention.shift import assert_attention_shift, attention_shift
     from pytest_llmdiff.measures.attention.words import assert_attends, attends
@@ -89,6 +90,7 @@ _HOMES = {
     "explain.attribution.values": ("Attribution", "MethodAttribution", "SideAttribution"),
     "explain.carriers": ("Carriers", "Part"),
     "explain.training.values": ("Influence", "Influences"),
+    "interactive": ("OpenedPair", "open_pair"),
     "measures.attention.maps": ("attention_map",),
     "measures.attention.shift": ("assert_attention_shift", "attention_shift"),
     "measures.attention.words": ("assert_attends", "attends"),
@@ -136,6 +138,7 @@ __all__ = [
     "Model",
     "ModelError",
     "ModelPair",
+    "OpenedPair",
     "Part",
     "Probe",
     "ProbeError",
@@ -175,6 +178,7 @@ __all__ = [
     "invariant",
     "likelihood_pairs",
     "not_degenerate",
+    "open_pair",
     "ordinary_texts",
     "parity",
     "refusal",

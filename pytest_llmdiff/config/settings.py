@@ -108,9 +108,29 @@ def read_settings(config: pytest.Config) -> Settings:
         name = flag.removeprefix("--llm-")
         models[name] = config.getoption(flag)
         sources[name] = _source(config, flag, models[name])
-    base, tuned = models["base"], models["tuned"]
     for option in OPTIONS:
         values[option.name], sources[option.name] = _read(config, option, invocation)
+    ini_folder = config.inipath.parent if config.inipath else invocation
+    return checked_settings(
+        models, values, sources, folder=invocation, ini_folder=ini_folder, runs=runs_tests(config)
+    )
+
+
+def checked_settings(
+    models: Mapping[str, str | None],
+    values: Mapping[str, Any],
+    sources: Mapping[str, str],
+    *,
+    folder: Path,
+    ini_folder: Path,
+    runs: bool,
+) -> Settings:
+    """The settings of parsed values, by name. `runs` is whether models run and files are written.
+
+    Raises:
+        ConfigError: values contradict each other, or a place cannot be used.
+    """
+    base, tuned = models["base"], models["tuned"]
     if values["calibrate"] is not None and base is not None and tuned is None:
         tuned = base  # calibration compares the base with itself in any case
     served = models["served"]
@@ -123,15 +143,15 @@ def read_settings(config: pytest.Config) -> Settings:
         )
     _check_places(values)
     require_apart(values, {})
-    if tuned is not None and runs_tests(config):
+    if tuned is not None and runs:
         _require_writable(values)
     return Settings(
         base=base,
         tuned=tuned,
         served=served,
         sources=sources,
-        folder=invocation,
-        ini_folder=config.inipath.parent if config.inipath else invocation,
+        folder=folder,
+        ini_folder=ini_folder,
         **values,
     )
 
@@ -243,18 +263,23 @@ def _read(config: pytest.Config, option: Option, invocation: Path) -> tuple[Any,
     if given is None:
         path = option.is_path and option.default is not None
         return home / option.default if path else option.default, "default"
+    where = option.flag if source == "command line" else f"llmdiff_{option.name} in ini"
+    return parsed(option, given, where, home if source == "ini" else invocation), source
+
+
+def parsed(option: Option, given: Any, where: str, folder: Path) -> Any:
+    """An option's value; a relative path starts at `folder`. Raises ConfigError: it is invalid."""
     try:
         value = option.parse(given)
     except (ValueError, TypeError, KeyError) as error:
-        where = option.flag if source == "command line" else f"llmdiff_{option.name} in ini"
         choices = re.split(r", | or ", option.allowed)
         meant = did_you_mean(given, choices) if isinstance(given, str) else ""
         raise ConfigError(f"{where}: {_shown(given)} is not {option.allowed}{meant}") from error
     if option.is_path:
         from pytest_llmdiff.config.packages import given_path
 
-        value = given_path(value, home if source == "ini" else invocation, what=option.flag)
-    return value, source
+        value = given_path(value, folder, what=option.flag)
+    return value
 
 
 def _written(config: pytest.Config, name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -23,7 +23,9 @@ from pytest_llmdiff.plugin.marker import asks_for_divergence, case_of, is_ours, 
 from pytest_llmdiff.plugin.session import SESSION, Session
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.config.settings import Settings
     from pytest_llmdiff.config.specs import Spec
+    from pytest_llmdiff.plugin.allowed import AllowedChanges
 
 CONTROLLER = "llmdiff-controller"
 BRIEF_ERRORS = "llmdiff-errors"
@@ -144,7 +146,21 @@ def prepare(config: pytest.Config) -> int | None:
     return None
 
 
-def checked_specs(session: Session) -> tuple[Spec, Spec]:
+class Checked(Protocol):
+    """What has its models checked: a session of pytest, or a pair that a script opens."""
+
+    settings: Settings
+    served: Spec | None
+    notes: list[str]
+    warnings: list[str]
+
+    @property
+    def worker(self) -> bool: ...
+    @property
+    def allowed(self) -> AllowedChanges: ...
+
+
+def checked_specs(session: Checked) -> tuple[Spec, Spec]:
     from pytest_llmdiff.config.specs import FILE_KINDS, given_tokenizer, parse_spec
     from pytest_llmdiff.engines.spec_checks import check_pair, check_served
     from pytest_llmdiff.scorers.opening import check_scorer
@@ -184,13 +200,13 @@ def checked_specs(session: Session) -> tuple[Spec, Spec]:
     return base, tuned
 
 
-def check_training(session: Session) -> None:
+def check_training(session: Checked) -> None:
     settings = session.settings
     if settings.train_config is not None:
         from pytest_llmdiff.data.training.training import given_training
 
         given_training(settings)
-    if settings.train_data is not None and not hasattr(session.config, "workerinput"):
+    if settings.train_data is not None and not session.worker:
         from pytest_llmdiff.data.training.training import given_train_data
 
         # Reads all of it, which the controller does for its workers.

@@ -12,8 +12,6 @@ from pytest_llmdiff.data.comparison import SIDES
 from pytest_llmdiff.generation.generator import ReplyGenerator
 
 if TYPE_CHECKING:
-    import pytest
-
     from pytest_llmdiff.config.specs import Spec
     from pytest_llmdiff.data.comparison import Accepted, Comparison
     from pytest_llmdiff.data.probes import Probe
@@ -27,23 +25,33 @@ if TYPE_CHECKING:
     from pytest_llmdiff.generation.plan import Plan
     from pytest_llmdiff.generation.rows import UsedKeys
     from pytest_llmdiff.generation.scoring import Scoring
-    from pytest_llmdiff.plugin.workers import StopSignal
+    from pytest_llmdiff.generation.windows import Progress
     from pytest_llmdiff.store import Store
     from pytest_llmdiff.verdicts.baseline import Noise
 
 
-class RunContext(Protocol):
-    """What a pair of models needs from the session that it belongs to."""
+class Stop(Protocol):
+    """Whether the run is to end early."""
 
-    config: pytest.Config
+    def check(self) -> None:
+        """Called repeatedly; raises what ends the work."""
+
+
+class RunContext(Protocol):
+    """What a pair of models needs from what it belongs to: a session of pytest, or none."""
+
     settings: Settings
 
+    @property
+    def worker(self) -> bool: ...
+    @property
+    def progress(self) -> Progress: ...
     @property
     def store(self) -> Store: ...
     @property
     def plan(self) -> Plan: ...
     @property
-    def stop(self) -> StopSignal: ...
+    def stop(self) -> Stop: ...
     def accepted_for(self, probe: Probe) -> Accepted | None: ...
     def noise(self, measure: str, probes: str) -> Noise: ...
     def show(self, comparison: Comparison) -> None: ...
@@ -81,6 +89,7 @@ class PairRun:
         self._divergences_expected = divergences_expected
         self._used = used
         self._lock = lock
+        self._closed = False
 
     @property
     def tuning(self) -> bool:
@@ -92,16 +101,16 @@ class PairRun:
     @cached_property
     def generation(self) -> ReplyGenerator:
         from pytest_llmdiff.generation.plan import cut_windows, growing
-        from pytest_llmdiff.plugin.progress import progress_for
 
+        self.require_open()
         sizes = partial(growing, largest_window(self._specs, self.settings))
         generation = ReplyGenerator(
             self._open_pair,
             self.store,
             cut_windows(self.plan.planned if self.tuning else (), sizes()),
             sizes=sizes,
-            eager=hasattr(self._context.config, "workerinput"),
-            progress=progress_for(self._context.config),
+            eager=self._context.worker,
+            progress=self._context.progress,
             used=self._used,
             lock=self._lock,
             check=self._context.stop.check,
@@ -131,17 +140,16 @@ class PairRun:
     def scoring(self) -> Scoring:
         from pytest_llmdiff.generation.scoring import Scoring
 
+        self.require_open()
         return Scoring(self.settings, self.store, self.generation, self._used)
 
     @cached_property
     def trained(self) -> KnownTraining:
         from pytest_llmdiff.explain.training.known import KnownTraining
-        from pytest_llmdiff.plugin.progress import progress_for
 
         return KnownTraining(
-            self.settings, self._specs, lambda: self.scoring,
-            lambda: progress_for(self._context.config),
-        )  # fmt: skip
+            self.settings, self._specs, lambda: self.scoring, lambda: self._context.progress
+        )
 
     @cached_property
     def explainer(self) -> Explainer:
@@ -156,6 +164,22 @@ class PairRun:
         """What the reports say about how the models were run."""
         explained = self.explainer.notes() if "explainer" in self.__dict__ else ()
         return [*self.generation.windows.notes, *self.generation.pair.notes, *explained]
+
+    def close(self) -> None:
+        """Free the models for good: whatever needs one of them afterwards raises a ConfigError."""
+        try:
+            if self.loaded is not None:
+                self.loaded.close()
+        finally:
+            self._closed = True
+            for part in ("generation", "comparer", "scoring", "trained", "explainer"):
+                self.__dict__.pop(part, None)
+
+    def require_open(self) -> None:
+        if self._closed:
+            from pytest_llmdiff.errors import ConfigError
+
+            raise ConfigError("the pair of models is closed: measure its comparisons before that")
 
     # What comparisons need from their run
 

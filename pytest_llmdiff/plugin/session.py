@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.explain.explanation import Explanation
     from pytest_llmdiff.generation.plan import Plan
     from pytest_llmdiff.generation.rows import UsedKeys
+    from pytest_llmdiff.generation.windows import Progress
     from pytest_llmdiff.plugin.allowed import AllowedChanges
     from pytest_llmdiff.plugin.pair_run import PairRun
     from pytest_llmdiff.plugin.running_test import RunningTest
@@ -56,6 +57,17 @@ class Session:
         import uuid
 
         return str(getattr(self.config, "workerinput", {}).get(RUN_ID) or uuid.uuid4().hex)
+
+    @property
+    def worker(self) -> bool:
+        """Whether this is a worker of xdist."""
+        return hasattr(self.config, "workerinput")
+
+    @property
+    def progress(self) -> Progress:
+        from pytest_llmdiff.plugin.progress import progress_for
+
+        return progress_for(self.config)
 
     # Collection and planning
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.config.options import DEFAULT_EMBEDDER
-from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.config.packages import installed_version, require_packages
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.text.language.identification import rules, unjudged
 from pytest_llmdiff.data.text.language.scripts import unreadable

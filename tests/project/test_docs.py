@@ -7,6 +7,8 @@ A fenced block may have a comment before it, `<!-- key: value; key: value -->`:
 - `outcome`: the expected outcome of a python example, such as `passed=1 failed=1` (default: all
   pass).
 - `options`: options for that run, in addition to the scripted models or instead of them.
+- `run`: the python block is a script that runs alone, without pytest. The models that it names
+  (`NAMED`) are the scripted ones there.
 - `output of`: for a text block, the file whose run prints these lines in this order; `…` matches
   anything.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -68,6 +71,27 @@ def test_python_example(project: pytest.Pytester, block: Block) -> None:
             assert_printed(shown, result.stdout.str())
 
 
+NAMED = {"models/base": "scripted:base.json", "saves/support-lora": "scripted:tuned.json"}
+SCRIPTS_ALONE = [pytest.param(block, id=block.place) for block in BLOCKS if "run" in block.about]
+
+
+@pytest.mark.parametrize("block", SCRIPTS_ALONE)
+def test_script_example(project: pytest.Pytester, block: Block) -> None:
+    text = block.text
+    for name, scripted in NAMED.items():
+        assert f'"{name}"' in text
+        text = text.replace(f'"{name}"', f'"{scripted}"')
+    (project.path / str(block.file)).write_text(text, encoding="utf-8")
+    found = subprocess.run(
+        [sys.executable, str(block.file)], cwd=project.path, check=False, capture_output=True,
+        text=True, env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    for shown in BLOCKS:
+        if shown.page == block.page and shown.about.get("output of") == block.file:
+            assert_printed(shown, found.stdout)
+
+
 def assert_printed(shown: Block, printed: str) -> None:
     """The run's output contains the lines of a text block, in this order."""
     lines = iter(printed.splitlines())
@@ -83,9 +107,10 @@ def test_every_block_is_of_a_known_kind() -> None:
     assert BLOCKS
     for block in BLOCKS:
         assert block.language in LANGUAGES, f"{block.place}: {block.language!r}"
-        unknown = set(block.about) - {"file", "outcome", "options", "output of"}
+        unknown = set(block.about) - {"file", "outcome", "options", "output of", "run"}
         assert not unknown, f"{block.place}: {unknown}"
-        files = [b.file for b in BLOCKS if b.page == block.page and b.is_test]
+        own = [b for b in BLOCKS if b.page == block.page]
+        files = [b.file for b in own if b.is_test or "run" in b.about]
         if "output of" in block.about:
             assert block.about["output of"] in files, block.place
         elif block.language == "text":
@@ -277,6 +302,17 @@ def test_the_inputs_of_the_action_are_described() -> None:
     }
     assert inputs == {name: held.get("default", "") for name, held in action["inputs"].items()}
     assert all(f"| `{name}` |" in text for name in action["outputs"])
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "example_suites").glob("*/.github/workflows/*.yml")), ids=str
+)
+def test_workflows_of_example_suites(file: Path) -> None:
+    commands = [*scripts_of(yaml.safe_load(file.read_text(encoding="utf-8")))]
+    assert commands
+    for command in commands:
+        words = shlex.split(command)
+        check_command(words[: words.index("||")] if "||" in words else words)
 
 
 @pytest.mark.parametrize("limit", [0.5, 0.95])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,18 +14,38 @@ from tests.support.projects import write_models
 
 SUITES = ROOT / "example_suites"
 BOT = SUITES / "support_bot"
+CHINESE = SUITES / "responsible_ai"
 
 
 @pytest.mark.parametrize("suite", sorted(p.parent for p in SUITES.glob("*/pytest.toml")), ids=str)
-def test_a_copied_suite_collects_and_skips_without_models(
+def test_a_copied_suite_collects_and_judges_nothing_without_models(
     pytester: pytest.Pytester, suite: Path
 ) -> None:
     shutil.copytree(suite, pytester.path / "copy", ignore=shutil.ignore_patterns(".*"))
     result = pytester.runpytest_inprocess("copy")
+    required = tomllib.loads((suite / "pytest.toml").read_text("utf-8"))["pytest"].get(
+        "llmdiff_required", False
+    )
     outcomes = result.parseoutcomes()
+    if required:  # a gate that got no models must not be green
+        assert result.ret in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.USAGE_ERROR)
+        assert "passed" not in outcomes
+        return
     assert outcomes.keys() == {"skipped"}
     assert outcomes["skipped"] >= 24
     assert result.ret == 0
+
+
+def test_the_data_of_the_chinese_suite_is_that_of_its_adapters() -> None:
+    """LLaMA-Factory's form of what `support_bot/train.py` trains on."""
+    from pytest_llmdiff.data.llamafactory.datasets import read_dataset
+
+    for name in ("good", "rude"):
+        lines = (BOT / "data" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        trained = [[m["content"] for m in json.loads(line)["messages"]] for line in lines]
+        found = read_dataset(CHINESE / "data", f"support_{name}")
+        assert [[e.messages[-1]["content"], e.answer] for e in found.examples] == trained
+        assert not found.skipped
 
 
 def test_a_copied_suite_judges_other_models(pytester: pytest.Pytester) -> None:
