@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llmdiff.config.settings import only_plans, read_settings, require_apart, runs_tests
+from pytest_llmdiff.config.settings import (
+    Settings,
+    only_plans,
+    read_settings,
+    require_apart,
+    runs_tests,
+)
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, StoreError
 from pytest_llmdiff.plugin.fixtures import MODEL_FIXTURES
 from pytest_llmdiff.plugin.marker import asks_for_divergence, case_of, is_ours, is_set, probes_of
@@ -33,7 +39,7 @@ def configure(config: pytest.Config) -> None:
 
             check_selection(config)
         notes: tuple[str, ...] = ()
-        if settings.tuned is not None:
+        if _is_incomplete(settings):
             from pytest_llmdiff.data.training.models import named_models
 
             named = named_models(settings)
@@ -53,6 +59,12 @@ def configure(config: pytest.Config) -> None:
     from pytest_llmdiff.plugin.controller import Controller
 
     config.pluginmanager.register(Controller(session), CONTROLLER)
+
+
+def _is_incomplete(settings: Settings) -> bool:
+    """Whether the files of a training are to name a model."""
+    tuned = settings.tuned
+    return tuned is not None and (settings.base is None or tuned.endswith((".yaml", ".yml")))
 
 
 class SkipCounter:
@@ -117,9 +129,11 @@ def checked_specs(session: Session) -> tuple[Spec, Spec]:
     given_tokenizer(settings)
     check_training(session)
     if {base.kind, tuned.kind} <= set(FILE_KINDS):
+        from pytest_llmdiff.data.training.adapter_base import other_base
         from pytest_llmdiff.engines.files.sources import template_note
 
-        session.notes += filter(None, [template_note(base, tuned, settings)])
+        notes = [template_note(base, tuned, settings), other_base(base, tuned)]
+        session.notes += filter(None, notes)
     return base, tuned
 
 
