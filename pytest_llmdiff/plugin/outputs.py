@@ -17,7 +17,7 @@ from pytest_llmdiff.verdicts.multiple_testing import adjust, chance_of
 
 
 def write_outputs(session: Session, specs: tuple[Spec, Spec]) -> tuple[list[str], bool]:
-    """Write the files. Returns lines for the summary, and whether every file was written.
+    """Write the files. Returns lines for the summary, and whether every file holds what it should.
 
     A file that cannot be written does not keep the others from being written. A run that only
     lists its tests writes none.
@@ -31,7 +31,7 @@ def write_outputs(session: Session, specs: tuple[Spec, Spec]) -> tuple[list[str]
         except (LLMDiffError, OSError) as error:  # a full disk, say
             lines.append(f"{name}: nothing was written: {error}")
             complete = False
-    return [*lines, *_for_reviewers(session)], complete
+    return [*lines, *_for_reviewers(session)], complete and not session.uncalibrated
 
 
 def _files(

@@ -43,6 +43,7 @@ class Session:
         self.exit_code = 0
         self.notes: list[str] = []  # more lines of the header
         self.warnings: list[str] = []
+        self.uncalibrated = False  # whether a test is lost to the baseline that the run wrote
         self.closing: list[str] = []  # last lines of the summary: what was written where
         self._divergences_expected = False
 
