@@ -93,7 +93,7 @@ def sets_of(
         (first, moved), (second, _) = next(estimates), next(estimates)
         noise = set_noise(
             first.low, first.high, share=CHANCE, sampled=True, rate=rate, moved=moved,
-            questions=first.clusters, count=first.n, spread=first.spread,
+            questions=first.clusters, count=first.n, spread=first.spread, heavier=first.heavier,
         )  # fmt: skip
         red.append(second.high > noise.limit)
         widths.append(noise.limit - first.high)

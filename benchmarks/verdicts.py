@@ -28,6 +28,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -197,13 +198,16 @@ def simulate(
     structures: Iterable[str] = STRUCTURES,
     method: Method = plugin,
     seed: int = SEED,
+    only: str = "",
 ) -> list[Cell]:
-    """A cell for each kind of population, structure and size."""
+    """A cell for each kind of population, structure and size, if `only` is found in its name."""
     cells: dict[tuple[str, str, str, int], Cell] = {}
     for population in asked:
         for structure in structures:
             for n in sizes:
                 key = (population.kind, population.name, structure, n)
+                if not re.search(only, "{} {}, {}, n = {}".format(*key)):
+                    continue
                 cell = cells.setdefault(
                     key, Cell(kind=key[0], name=key[1], structure=structure, n=n)
                 )
@@ -345,10 +349,20 @@ def main() -> None:
     parser.add_argument("--rival-repetitions", type=int, default=500, help="0: without the rivals")
     parser.add_argument("--quick", action="store_true", help="200 sets of each cell, no rivals")
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument(
+        "--cells",
+        default="",
+        help="only cells with this pattern in their name, such as 'score .*half 1 half 20, 1, n = "
+        "50$'; no rivals",
+    )
     options = parser.parse_args()
     if options.quick:
         options.repetitions, options.rival_repetitions = 200, 0
-    known = {"repetitions": options.repetitions, "seed": options.seed}
+    if options.cells:
+        options.rival_repetitions = 0
+        if options.json:
+            parser.error("--json has the worst of all cells: leave --cells out")
+    known = {"repetitions": options.repetitions, "seed": options.seed, "only": options.cells}
     cells = simulate(populations(), structures=["independent"], **known)
     cells += simulate(
         clustered_populations(),
@@ -358,6 +372,8 @@ def main() -> None:
     )
     for figure in FIGURES:
         print(table(cells, figure), end="\n\n", flush=True)
+    if options.cells:
+        return
     if options.rival_repetitions:
         print(rivals_of_scores(options.rival_repetitions), end="\n\n", flush=True)
         print(rivals(options.rival_repetitions, (10, 20, 50, 100, 200)), end="\n\n", flush=True)

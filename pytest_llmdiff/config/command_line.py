@@ -30,7 +30,8 @@ def run_again(config: pytest.Config) -> int | None:
     here, plugins = config.invocation_params.dir, config.invocation_params.plugins
     words = list(_expanded(config.invocation_params.args, here))
     added = shlex.split(os.environ.get(ADDOPTS, ""))
-    if not any(_exists(here / value) for value in (*_separate(words), *_separate(added))):
+    values = [value for _, value in (*_options(words), *_options(added)) if value is not None]
+    if not any(_exists(here / value) for value in values):
         return None
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture is not None:
@@ -53,22 +54,14 @@ def in_environment(flag: str, value: str) -> bool:
 
 def joined(words: Iterable[str]) -> list[str]:
     """The words, with each `--option VALUE` of this plugin as `--option=VALUE`."""
-    found: list[str] = []
-    for word in words:
-        if found and found[-1] in VALUED:
-            found[-1] += f"={word}"
-        else:
-            found.append(word)
-    return found
+    return [word if value is None else f"{word}={value}" for word, value in _options(words)]
 
 
-def _separate(words: Iterable[str]) -> Iterator[str]:
-    """The values of this plugin's options that are words of their own."""
-    before = ""
-    for word in words:
-        if before in VALUED:
-            yield word
-        before = word
+def _options(words: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+    """The words, each option of this plugin with its value if that is a word of its own."""
+    rest = iter(words)
+    for word in rest:
+        yield word, next(rest, None) if word in VALUED else None
 
 
 def _expanded(words: Iterable[str | os.PathLike[str]], here: Path) -> Iterator[str]:

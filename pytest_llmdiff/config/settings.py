@@ -80,6 +80,12 @@ class Settings:
         return self.base is not None and self.tuned is not None
 
     @property
+    def is_incomplete(self) -> bool:
+        """Whether the files of a training are to name a model."""
+        tuned = self.tuned
+        return tuned is not None and (self.base is None or tuned.endswith((".yaml", ".yml")))
+
+    @property
     def calibrating(self) -> bool:
         """Whether the base is compared with itself, and nothing is judged."""
         return self.calibrate is not None

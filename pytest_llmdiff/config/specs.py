@@ -182,18 +182,24 @@ def _folder(text: str, path: Path, option: str) -> Spec:
     if checkpoints := _checkpoints(path):
         *older, newest = checkpoints
         beside = f", the newest of {', '.join(f.name for f in checkpoints)}" if older else ""
+        if others := _models_in(path) - {file.name for file in checkpoints}:
+            beside += f"; beside it: {', '.join(sorted(others))}"
         return replace(_folder(text, newest, option), note=f"{newest.name}{beside}")
     held = sorted(file.name for file in path.glob("*.gguf"))
     place = text.rstrip("/")
     hint = f"; name its file: {place}/{held[0]}" if held else ""
-    inner = sorted(file.parent.name for name in CONFIGS for file in path.glob(f"*/{name}"))
-    if inner:
+    if inner := sorted(_models_in(path)):
         one = "one of its folders" if len(inner) > 1 else "its folder"
         hint = f"; name {one}: {', '.join(f'{place}/{name}' for name in inner)}"
     raise ConfigError(
         f"{option}: the folder {text} has neither adapter_config.json (a PEFT adapter) nor "
         f"config.json (Hugging Face weights){hint}"
     )
+
+
+def _models_in(path: Path) -> set[str]:
+    """The names of the folders in a folder that hold a model or an adapter."""
+    return {file.parent.name for name in CONFIGS for file in path.glob(f"*/{name}")}
 
 
 def _checkpoints(path: Path) -> list[Path]:

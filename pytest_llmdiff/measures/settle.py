@@ -14,7 +14,15 @@ from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.measures.raising import report, report_set
 from pytest_llmdiff.measures.subject import Subject, members_of
 from pytest_llmdiff.verdicts.metric import Metric, check_answered
-from pytest_llmdiff.verdicts.verdict import BY_ACCEPTANCE, GIVEN, Verdict, judge, judge_set
+from pytest_llmdiff.verdicts.verdict import (
+    BY_ACCEPTANCE,
+    CALIBRATED,
+    GIVEN,
+    OWN,
+    Verdict,
+    judge,
+    judge_set,
+)
 from pytest_llmdiff.verdicts.views import View
 
 if TYPE_CHECKING:
@@ -31,7 +39,6 @@ class BaselineRun(Run, Protocol):
         """The noise of a measure in the running test. Raises LookupError if none is known."""
 
 
-OWN = "this helper's own"
 # An accepted value may be measured again in batches of another composition: up to this factor it
 # counts as the same value.
 ROUNDING = 1.01
@@ -125,11 +132,18 @@ def _check_limit(limit: object) -> None:
 
 def _asked(questions: Sequence[Question], run: Run | None) -> list[Question]:
     """What this run judges: changes where the limits are a baseline's. A calibrating run judges
-    nothing, and measures each quantity once."""
+    nothing but by the helpers' own limits, and measures each quantity once."""
     if run is not None and run.settings.calibrating:
-        questions = [replace(each, at_most=None, at_least=None, source=GIVEN) for each in questions]
+        questions = [each if each.source == OWN else _without_limit(each) for each in questions]
     asked = [each if each.limited else each.change or each for each in questions]
     return [each for place, each in enumerate(asked) if each not in asked[:place]]
+
+
+def _without_limit(question: Question) -> Question:
+    """For a calibrating run. `source` says whether other runs need a baseline's limit."""
+    source = GIVEN if question.limited else CALIBRATED
+    change = question.change and replace(question.change, source=source)
+    return replace(question, at_most=None, at_least=None, source=source, change=change)
 
 
 # One comparison
@@ -148,7 +162,7 @@ def _settle_one(comparison: Comparison, metric: Metric, questions: Sequence[Ques
             at_most, at_least = question.at_most, question.at_least
             judged = judge(m, at_most=at_most, at_least=at_least, source=question.source)
         else:
-            judged = [_judged_by_baseline(comparison, metric, m)]
+            judged = [_judged_by_baseline(comparison, metric, m, question.source)]
         verdicts += [_accepting(comparison, metric, question.view, verdict) for verdict in judged]
     report(comparison.run, comparison, verdicts)
 
@@ -167,11 +181,13 @@ def _accepting(comparison: Comparison, metric: Metric, view: View, verdict: Verd
     return replace(verdict, outcome="passed", source=source) if wanted else verdict
 
 
-def _judged_by_baseline(comparison: Comparison, metric: Metric, m: Measurement) -> Verdict:
-    noise, source = _limit(comparison.run, metric, m.name, comparison.probe.digest)
+def _judged_by_baseline(
+    comparison: Comparison, metric: Metric, m: Measurement, source: str
+) -> Verdict:
+    noise, limit = _limit(comparison.run, metric, m.name, comparison.probe.digest)
     if noise is None:
-        return replace(judge(m)[0], why=source)
-    (verdict,) = judge(m, at_most=noise.limit, source=source)
+        return replace(judge(m, source=source)[0], why=limit)
+    (verdict,) = judge(m, at_most=noise.limit, source=limit)
     return replace(verdict, noise=noise.reaches, chance=noise.chance)
 
 
@@ -181,6 +197,8 @@ def _limit(run: Run | None, metric: Metric, measure: str, digest: str) -> tuple[
         return None, ""
     if getattr(metric, "scorer", None) is not None:
         return None, "baselines know the run's own scorers only: with scorer=, give a limit"
+    if run.settings.calibrating:
+        return None, ""
     try:
         return cast("BaselineRun", run).noise(measure, digest), f"baseline {run.settings.baseline}"
     except LookupError as error:
@@ -219,12 +237,12 @@ def judged_set(
     for question, evidence in able or asked:
         sample = samples[question.view]
         at_most, at_least, source = question.at_most, question.at_least, question.source
-        noise = None
+        noise, limit = None, ""
         if not question.limited:
-            noise, source = _limit(run, metric, evidence.label, sample.digest)
-            at_most = None if noise is None else noise.limit
+            noise, limit = _limit(run, metric, evidence.label, sample.digest)
+            at_most, source = (None, source) if noise is None else (noise.limit, limit)
         reaches, chance = (None, None) if noise is None else (noise.reaches, noise.chance)
-        why = source if at_most is None and at_least is None else ""
+        why = limit if at_most is None and at_least is None else ""
         for verdict in judge_set(evidence, at_most=at_most, at_least=at_least, source=source):
             if question.groups:
                 verdict = judge_groups(verdict, sample, question.groups)

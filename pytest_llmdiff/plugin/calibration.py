@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.data.text.printing import counted, printable
 from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.plugin.allowed import conditions_of
 from pytest_llmdiff.plugin.session import Session
@@ -33,21 +34,24 @@ def write_calibration(session: Session, path: Path) -> list[str]:
     """Write the noise that the run measured. Returns lines for the summary.
 
     Writes nothing if a test failed: limits that its failure left out, or distorted, would look
-    measured.
+    measured. `session.uncalibrated` is set if an unchanged model fails a test under this baseline.
     """
     failed = [row["test"] for row in session.rows.values() if "failed" in row["phases"].values()]
     if failed:
         more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
         return [f"baseline: nothing was written, since {failed[0]}{more} failed"]
     settings = session.settings
-    noises, notes = measured_noise(
+    noises, notes, lacking = measured_noise(
         session.rows.values(), settings.margin, temperature=settings.temperature
     )
     tests: dict[str, dict[str, Noise]] = {}
     for (case, measure), noise in noises.items():
         tests.setdefault(case, {})[measure] = noise
+    notes += lacking
+    session.uncalibrated = bool(lacking) or not tests
     if not tests:
-        return ["baseline: nothing was written, since no test measured anything", *notes]
+        why = "none of the limits could be measured" if notes else "no test needs a limit"
+        return [f"baseline: nothing was written, since {why}", *notes]
     try:
         conditions: dict[str, Any] = {}
         for role in {role_of(measure) for measures in tests.values() for measure in measures}:
@@ -66,11 +70,13 @@ def write_calibration(session: Session, path: Path) -> list[str]:
 
 def measured_noise(
     rows: Iterable[Mapping[str, Any]], margins: Mapping[str, float], *, temperature: float
-) -> tuple[dict[tuple[str, str], Noise], list[str]]:
-    """The noise by test and measure, and notes on each that has no limit, or an uncertain one.
+) -> tuple[dict[tuple[str, str], Noise], list[str], list[str]]:
+    """The noise by test and measure, notes on each that has no limit, or an uncertain one, and what
+    an unchanged model fails although there is a baseline.
 
     `temperature` is that of replies whose probe has none of its own.
     """
+    rows = [row for row in rows if row["noise"]]
     found: dict[tuple[str, str], Makes] = {}
     without: dict[tuple[str, str], str] = {}
     for case, measure, makes in _measured(rows, margins, temperature):
@@ -90,7 +96,25 @@ def measured_noise(
         for (case, measure), noise in noises.items()
         if noise.lacks
     ]
-    return noises, notes
+    return noises, notes, list(_lacking(rows, without))
+
+
+def _lacking(
+    rows: Iterable[Mapping[str, Any]], without: Container[tuple[str, str]]
+) -> Iterator[str]:
+    """What an unchanged model fails for want of a limit, or whatever the limit."""
+    needed: dict[tuple[str, str], None] = {}
+    for row in rows:
+        case, noise = row["case"], row["noise"]
+        for measure, kept in noise["failing"].items():
+            yield (
+                f"  an unchanged model fails {row['test']}: {measure}, "
+                f"{counted(kept['count'], 'time')}; {printable(kept['first'])}"
+            )
+        keys = ((case, measure) for measure in noise["needed"] if measure not in noise["failing"])
+        needed |= dict.fromkeys(key for key in keys if key in without)
+    for case, measure in needed:
+        yield f"  an unchanged model fails {case}, which has no limit for {measure}: give one there"
 
 
 def _unlike(one: Makes, other: Makes) -> bool:
@@ -104,16 +128,15 @@ def _measured(
     there is no limit."""
     singles: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
-        if not row["noise"]:
-            continue
         own = row["noise"]["temperatures"]
         sampled = any((temperature if t is None else t) > 0 for t in own)
         for measure, kept in row["noise"]["singles"].items():
             known = singles.setdefault(
                 (row["case"], measure),
-                {"values": [], "questions": [], "probes": [], "sampled": False},
+                {"values": [], "questions": [], "probes": [], "sampled": False, "why": []},
             )
             known["sampled"] |= sampled
+            known["why"] = known["why"] or kept["why"]
             judged = [math.isfinite(value) for value in kept["values"]]
             for name in ("values", "questions"):
                 known[name] += compress(kept[name], judged)
@@ -123,7 +146,9 @@ def _measured(
                 sets = row["noise"]["sets"]
                 yield row["case"], *_of_set(verdict, margins, sets, sampled=sampled)
     for (case, measure), known in singles.items():
-        if known["values"]:
+        if why := known.pop("why"):
+            yield case, measure, why[0]
+        elif known["values"]:
             margin = margins.get(measure, 0.0)
             yield case, measure, partial(single_noise, **known, margin=margin)
         else:
@@ -139,15 +164,17 @@ def _of_set(
 ) -> tuple[str, Makes | str]:
     found = verdict["set"]
     measure = label(verdict["name"], found["scope"])
+    held = dict(sets[measure])
+    if why := held.pop("why"):
+        return measure, why
     low, high = found["low"], found["high"]
     few = found["clusters"] < MIN_UNITS or found["method"].startswith(NO_METHOD)
-    if found["unsupported"]:
-        return measure, f"{found['unsupported']} of its probes could not be judged"
     if low is None or high is None or few or found["not_finite"]:
         enough = found["clusters"] >= MIN_UNITS
         why = found["method"] if enough else f"it takes {MIN_UNITS} questions"
+        size, questions = found["judged"], found["clusters"]
         return measure, (
-            f"a set of {found['judged']} judged probes ({found['clusters']} questions) is too "
+            f"a set of {counted(size, 'judged probe')} ({counted(questions, 'question')}) is too "
             f"small for a limit: {why}"
         )
     return measure, partial(
@@ -155,7 +182,7 @@ def _of_set(
         low,
         high,
         sampled=sampled,
-        **sets[measure],
+        **held,
         questions=found["clusters"],
         count=found["judged"],
         spread=found["spread"],

@@ -92,13 +92,17 @@ def with_models(session: Session) -> Session:
     """
     try:
         require_both(session.settings)
-        if session.settings.tuned is not None:
+        if session.settings.is_incomplete:
             from pytest_llmdiff.data.training.models import named_models
-            from pytest_llmdiff.suites.selection import suite_settings
 
             named = named_models(session.settings)
-            session.settings, notes = suite_settings(session.config, named.settings)
-            session.notes += [*named.notes, *notes]
+            session.settings = named.settings
+            session.notes += named.notes
+        if session.settings.has_models:
+            from pytest_llmdiff.suites.selection import suite_settings
+
+            session.settings, notes = suite_settings(session.config, session.settings)
+            session.notes += notes
             session.specs = checked_specs(session)
     except LLMDiffError as error:
         if isinstance(error, MissingPackageError):
@@ -194,9 +198,11 @@ def checked_specs(session: Checked) -> tuple[Spec, Spec]:
     given_tokenizer(settings)
     check_training(session)
     if {base.kind, tuned.kind} <= set(FILE_KINDS):
+        from pytest_llmdiff.data.training.adapter_base import other_base
         from pytest_llmdiff.engines.files.sources import template_note
 
-        session.notes += filter(None, [template_note(base, tuned, settings)])
+        notes = [template_note(base, tuned, settings), other_base(base, tuned)]
+        session.notes += filter(None, notes)
     return base, tuned
 
 

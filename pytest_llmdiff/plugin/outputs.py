@@ -25,7 +25,8 @@ REPORTS = frozenset(["json", "html", "markdown"])  # the files that say what the
 def write_outputs(
     session: Session, specs: tuple[Spec, Spec], *, only: frozenset[str] | None = None
 ) -> tuple[list[str], bool]:
-    """Write the files, or `only` some. Returns lines for the summary, and whether all were written.
+    """Write the files, or `only` some. Returns lines for the summary, and whether every file holds
+    what it should.
 
     A file that cannot be written does not keep the others from being written. A run that only
     lists its tests writes none.
@@ -41,7 +42,9 @@ def write_outputs(
         except (LLMDiffError, OSError) as error:  # a full disk, say
             lines.append(f"{name}: nothing was written: {error}")
             complete = False
-    return [*lines, *(() if only else _for_reviewers(session))], complete
+    if not only:
+        lines += _for_reviewers(session)
+    return lines, complete and not session.uncalibrated
 
 
 def _files(

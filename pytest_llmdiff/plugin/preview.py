@@ -47,5 +47,6 @@ def _detects(spread: float, questions: int) -> str:
         return "what it can detect is unknown: all values in the baseline are equal"
     effect = smallest_effect(spread, questions)
     if math.isinf(effect):
-        return f"{questions} questions are too few to detect any rise"
+        few = "1 question is" if questions == 1 else f"{questions} questions are"
+        return f"{few} too few to detect any rise"
     return f"detects a rise of {effect:.2g} (with a power of 80 %)"

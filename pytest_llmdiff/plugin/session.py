@@ -47,6 +47,7 @@ class Session:
         self.notes: list[str] = []  # more lines of the header
         self.left_out: list[str] = []  # which tests of suites, and why
         self.warnings: list[str] = []
+        self.uncalibrated = False  # whether a test is lost to the baseline that the run wrote
         self.closing: list[str] = []  # last lines of the summary: what was written where
         self.told: dict[int, str] = {}  # the first test of each error, by its hash
         self._divergences_expected = False

@@ -119,14 +119,16 @@ def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iter
     if balanced:
         yield _BALANCED
     if counts["inconclusive"]:
-        needed = [
-            v["decides"] for row in rows for verdict in row["verdicts"]
+        open_ = [
+            v for row in rows for verdict in row["verdicts"]
             if (v := verdict["set"]) and v["decides"]
         ]  # fmt: skip
+        needed = [v["decides"] for v in open_]
+        of = "probes" if all(v["clusters"] == v["judged"] for v in open_) else "questions"
         more = "take"
         if needed:
             more = (
-                f"about {_range(needed)} probes like theirs would decide 4 of 5 (choose the number "
+                f"about {_range(needed)} {of} like theirs would decide 4 of 5 (choose the number "
                 "and look once: each further look can pass by chance), or"
             )
         yield (

@@ -84,10 +84,13 @@ def _explained_lines(comparison: Comparison, explanation: Explanation, *, short:
 
 
 def worst_shown(verdict: Verdict, sample: Sample) -> Sequence[tuple[float, Comparison]]:
-    """The members of a set that a failure names, with their values."""
-    if verdict.evidence is None or verdict.bound == "at_least":
+    """The members of a set that a failure names, with their values: none that do no harm."""
+    evidence = verdict.evidence
+    if evidence is None or verdict.bound == "at_least":
         return ()
-    return sample.worst[:SHOWN]
+    limit = verdict.measurement.limit
+    harmless = evidence.over if evidence.rate else min(0.0, 0.0 if limit is None else limit)
+    return [(value, member) for value, member in sample.worst[:SHOWN] if value > harmless]
 
 
 def _comparison_lines(comparison: Comparison, divergences: TokenDivergences | None) -> list[str]:

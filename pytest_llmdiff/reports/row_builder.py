@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.reports.rows import add_explanation, comparison_row, verdict_row
-from pytest_llmdiff.verdicts.verdict import Verdict
+from pytest_llmdiff.verdicts.verdict import CALIBRATED, OWN, Evidence, Verdict
 
 if TYPE_CHECKING:
     from pytest_llmdiff.explain.explanation import Explanation
@@ -29,7 +29,8 @@ class RowBuilder:
     It keeps the worst verdicts of each measure: those that failed, then those nearest to their
     limit. It keeps the first comparisons, and those of the kept verdicts. With `calibrating` it
     also keeps what limits are made of: the values of single comparisons with their probes, and in
-    how many questions of a set anything moved; with `all_comparisons` it drops no comparison.
+    how many questions of a set anything moved; and what fails whatever the limits are. With
+    `all_comparisons` it drops no comparison.
     """
 
     def __init__(self, *, calibrating: bool = False, all_comparisons: bool = False) -> None:
@@ -43,6 +44,8 @@ class RowBuilder:
         self._values: dict[str, array[float]] = {}
         self._singles: dict[str, dict[str, list[Any]]] = {}
         self._sets: dict[str, dict[str, Any]] = {}
+        self._needed: set[str] = set()
+        self._failing: dict[str, list[str]] = {}
         self._temperatures: set[float | None] = set()
         self._regressed: Counter[str] = Counter()
 
@@ -70,8 +73,9 @@ class RowBuilder:
         self._regressed[name] += verdict.outcome == "regressed"
         values = self._values.setdefault(name, array("d"))
         values.append(value)
-        if self._calibrating:
+        if self._calibrating and (comparison is not None or sample is not None):
             self._keep_noise(comparison, verdict)
+            self._keep_failing(comparison, verdict)
         judged = _Judged(comparison, verdict, sample)
         place = SEVERITY[verdict.outcome], _excess(verdict), -self._judged
         worst = self._worst.setdefault(name, [])
@@ -82,16 +86,37 @@ class RowBuilder:
         return not self._many(name)
 
     def _keep_noise(self, comparison: Comparison | None, verdict: Verdict) -> None:
-        if verdict.evidence is not None:
-            evidence = verdict.evidence
-            kept_of_set = {"moved": evidence.moved, "rate": evidence.rate}
-            self._sets[evidence.label] = kept_of_set
+        if verdict.source == OWN:
+            return  # no baseline changes that limit
+        evidence = verdict.evidence
+        name = verdict.measurement.name if evidence is None else evidence.label
+        if verdict.source == CALIBRATED:
+            self._needed.add(name)
+        if evidence is not None:
+            why = verdict.why or _unjudged(evidence)
+            self._sets[name] = {
+                "moved": evidence.moved, "rate": evidence.rate, "why": why,
+                "heavier": evidence.estimate.heavier,
+            }  # fmt: skip
         elif comparison is not None:
-            name = verdict.measurement.name
-            kept = self._singles.setdefault(name, {"values": [], "probes": [], "questions": []})
+            kept = self._singles.setdefault(
+                name, {"values": [], "probes": [], "questions": [], "why": []}
+            )
+            kept["why"] = kept["why"] or [verdict.why] * bool(verdict.why)
             kept["values"].append(verdict.measurement.value)
             kept["probes"].append(comparison.probe.digest)
             kept["questions"].append(comparison.probe.question)
+
+    def _keep_failing(self, comparison: Comparison | None, verdict: Verdict) -> None:
+        """Keep what fails with an unchanged model, whatever the baseline says: replies that nobody
+        can judge, and those that a helper's own limit forbids."""
+        if verdict.evidence is not None or verdict.outcome not in ("regressed", "not judged"):
+            return
+        m = verdict.measurement
+        whys = [m.unsupported or "", *m.details.get("problems", ())]
+        if comparison is not None:  # else each problem names its probe
+            whys = [f"{comparison.probe.id}: {' '.join(filter(None, whys))}"]
+        self._failing.setdefault(m.name, []).extend(filter(None, whys))
 
     @property
     def inconclusive(self) -> list[str]:
@@ -131,6 +156,12 @@ class RowBuilder:
         return {
             "singles": self._singles,
             "sets": self._sets,
+            "needed": sorted(self._needed),
+            "failing": {
+                name: {"count": len(whys), "first": whys[0]}
+                for name, whys in self._failing.items()
+                if whys
+            },
             "temperatures": list(self._temperatures),
         }
 
@@ -157,6 +188,16 @@ class RowBuilder:
             "largest": max(finite, default=None),
             "unit": self._worst[name][0][3].verdict.measurement.unit,
         }
+
+
+def _unjudged(evidence: Evidence) -> str:
+    """Why a set has no limit, if some of its members could not be judged."""
+    if not evidence.missing:
+        return ""
+    reason = max(evidence.unsupported, key=evidence.unsupported.__getitem__)
+    if not evidence.estimate.n:
+        return reason
+    return f"{evidence.missing} of its probes could not be judged: {reason}"
 
 
 class _Judged:

@@ -87,8 +87,8 @@ def chance_lines(chance: Chance) -> Iterator[str]:
     known = chance.limits - chance.unknown
     red = number(round(chance.probability, 3))
     unknown = (
-        "is unknown, since the calibration saw too little noise: --llmdiff-calibrate says what "
-        "each needs"
+        "is unknown, since the calibration saw too little noise: it takes 10 questions, and where "
+        "replies vary, noise in 10 of them"
     )
     if not chance.unknown:
         yield (

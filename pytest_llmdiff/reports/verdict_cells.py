@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_llmdiff.data.text.printing import number, numbers_beside
+from pytest_llmdiff.data.text.printing import counted, number, numbers_beside
 from pytest_llmdiff.verdicts.verdict import label
 
 INTERVAL = "90 % interval"  # each end is a one-sided bound at 95 %
+GROUPS = 5  # that are named
 SIGNS = {"at_most": "≤", "at_least": "≥"}
 
 
@@ -43,6 +44,16 @@ def group_of(verdict: Mapping[str, Any]) -> str:
     return f"{details['worst group']} {numbers_beside(details['worst group value'], limit)[0]}"
 
 
+def small_groups_of(details: Mapping[str, Any]) -> str:
+    """The groups that are too small to be judged, with their size; empty if there are none."""
+    small = sorted(details.get("groups too small", {}).items(), key=lambda item: -item[1])
+    if not small:
+        return ""
+    named = [f"{name} ({counted(members, 'pair')})" for name, members in small[:GROUPS]]
+    more = f" and {len(small) - GROUPS} more" if len(small) > GROUPS else ""
+    return f"{counted(len(small), 'group')} too small to judge: {', '.join(named)}{more}"
+
+
 def limit_of(verdict: Mapping[str, Any]) -> str:
     """Empty for a verdict without a limit."""
     if verdict["limit"] is None:
@@ -55,6 +66,8 @@ def interval_of(verdict: Mapping[str, Any]) -> str:
     held = verdict["set"]
     if held is None:
         return ""
+    if not held["judged"]:
+        return f"none of {held['unsupported']} could be judged"
     return f"{bounds_of(held)} over {judged_of(held)}"
 
 
@@ -85,9 +98,12 @@ def balance_of(details: Mapping[str, Any], among: int) -> str:
     )
 
 
-def both_ways_of(verdict: Mapping[str, Any]) -> str:
-    """`balance_of` a verdict's row."""
-    return balance_of(verdict["details"], verdict["set"]["judged"]) if verdict["set"] else ""
+def besides_of(verdict: Mapping[str, Any]) -> str:
+    """What else there is to say of a set: which outcomes moved, or which groups are not judged."""
+    if not verdict["set"]:
+        return ""
+    details = verdict["details"]
+    return balance_of(details, verdict["set"]["judged"]) or small_groups_of(details)
 
 
 def phrase_of(verdict: Mapping[str, Any]) -> str:
@@ -99,7 +115,6 @@ def phrase_of(verdict: Mapping[str, Any]) -> str:
         word = "limit" if verdict["bound"] == "at_most" else "at least"
         limit = f", {word} {numbers_of(verdict)[1]}"
     interval = f" ({interval_of(verdict)})" if verdict["set"] else ""
-    both = both_ways_of(verdict)
-    balance = f"; {both}" if both else ""
+    besides = f"; {found}" if (found := besides_of(verdict)) else ""
     group = f", worst group {found}" if (found := group_of(verdict)) else ""
-    return f"{measure_of(verdict)} {value_of(verdict)}{interval}{limit}{group}{balance}"
+    return f"{measure_of(verdict)} {value_of(verdict)}{interval}{limit}{group}{besides}"

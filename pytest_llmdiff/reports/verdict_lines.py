@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from pytest_llmdiff.data.text.printing import counted, number, numbers_beside, printable
-from pytest_llmdiff.reports.verdict_cells import INTERVAL, balance_of
+from pytest_llmdiff.reports.verdict_cells import INTERVAL, balance_of, small_groups_of
+from pytest_llmdiff.verdicts.baseline import NO_BASELINE
 from pytest_llmdiff.verdicts.bounds.intervals import TAIL_UNITS
 from pytest_llmdiff.verdicts.verdict import Evidence, Verdict
 
@@ -61,7 +62,7 @@ def verdict_text(verdict: Verdict) -> str:
 
 def _set_text(verdict: Verdict, evidence: Evidence) -> str:
     m, estimate = verdict.measurement, evidence.estimate
-    besides = [f"{estimate.clusters} questions"] * (estimate.clusters < estimate.n)
+    besides = [counted(estimate.clusters, "question")] * (estimate.clusters < estimate.n)
     besides += [f"{evidence.missing} more could not be judged"] * bool(evidence.missing)
     more = f" ({', '.join(besides)})" if besides else ""
     limit_or_nan = math.nan if m.limit is None else m.limit
@@ -74,12 +75,14 @@ def _set_text(verdict: Verdict, evidence: Evidence) -> str:
     if both := balance_of(m.details, estimate.n):
         text += f" ({both})"
     if evidence.not_finite:
-        return f"{text}; {evidence.not_finite} values are not numbers, so no limit is kept"
+        return f"{text}; {counted(evidence.not_finite, 'value')} not finite, so no limit is kept"
     if verdict.outcome == "no limit":
         return f"{text}, has no limit: {_how_to_limit(verdict)}"
     limit = "limit" if verdict.bound == "at_most" else "at least"
     text += f", {limit} {max((limit for _, limit in shown), key=len)} ({verdict.source})"
     group = _worst_group(verdict)
+    if small := small_groups_of(m.details):
+        group += f"; {printable(small)}"
     beyond = estimate.low > limit_or_nan if verdict.bound == "at_most" else True
     if verdict.outcome == "regressed":
         return (
@@ -89,11 +92,16 @@ def _set_text(verdict: Verdict, evidence: Evidence) -> str:
         return text
     if group and estimate.high <= limit_or_nan:
         return f"{text}: inconclusive, one group may be beyond it{group}"
-    return f"{text}: inconclusive{_heavy(verdict, estimate)}{_how_to_decide(verdict)}"
+    return f"{text}: inconclusive{_why_wide(verdict, estimate)}{_how_to_decide(verdict, estimate)}"
 
 
-def _heavy(verdict: Verdict, estimate: Estimate) -> str:
-    """Why the bound that faces the limit is wide, if it is a heavy tail."""
+def _why_wide(verdict: Verdict, estimate: Estimate) -> str:
+    """Why the bound that faces the limit is wide, if it is for the probes or a heavy tail."""
+    if estimate.lopsided:
+        return (
+            f"; a few of its {counted(estimate.clusters, 'question')} hold nearly all "
+            f"{estimate.n} probes, so they would decide for all: give each about as many forms"
+        )
     limit = verdict.measurement.limit
     if limit is None or not estimate.heavy[limit >= estimate.value]:
         return ""
@@ -105,12 +113,35 @@ def _heavy(verdict: Verdict, estimate: Estimate) -> str:
     )
 
 
-def _how_to_decide(verdict: Verdict) -> str:
+def _how_to_decide(verdict: Verdict, estimate: Estimate) -> str:
     if verdict.decides is None:
-        return ", and no number of probes would decide at this value"
+        return f", and no number of probes would decide{_why_never(verdict, estimate)}"
     if verdict.packaged:
         return "; a ready-made suite cannot grow: set another limit (llmdiff_suite_limits)"
-    return f"; about {verdict.decides} probes like these would decide, in 4 of 5 such sets"
+    of = "probes" if estimate.clusters == estimate.n else "questions"
+    return f"; about {verdict.decides} {of} like these would decide, in 4 of 5 such sets"
+
+
+def _why_never(verdict: Verdict, estimate: Estimate) -> str:
+    limit = verdict.measurement.limit
+    at_most = verdict.bound == "at_most"
+    end = estimate.low if at_most else estimate.high
+    if limit is None:
+        return ""
+    if estimate.value == limit == end:  # the end of the measure, which no bound ever reaches
+        some = " such as 0.05," if limit == 0 and at_most else ""
+        return (
+            f": a sample never shows that there is none among all others; give a limit beyond "
+            f"{number(limit)},{some} or judge each probe by itself (fixture comparison)"
+        )
+    if estimate.value == limit:
+        return ": the value is the limit itself; set the limit farther from it"
+    if (estimate.over_probes > limit) != (estimate.value > limit):
+        return (
+            f": the mean over all probes is {number(estimate.over_probes)}, on the other side of "
+            "the limit, since questions with many forms differ from the others"
+        )
+    return " at this value, which is so near to the limit"
 
 
 def _worst_group(verdict: Verdict) -> str:
@@ -132,7 +163,10 @@ def _worst_group(verdict: Verdict) -> str:
 def _how_to_limit(verdict: Verdict) -> str:
     name = verdict.measurement.name.partition(' "')[0]
     why = f"{printable(verdict.why)}; " if verdict.why else ""
-    return (
-        f"{why}give one in the test, such as {NO_LIMIT.get(name, 'at_most=...')}, or measure one: "
-        "pytest … --llmdiff-calibrate=baseline.json, then --llmdiff-baseline=baseline.json"
-    )
+    given = f"{why}give one in the test, such as {NO_LIMIT.get(name, 'at_most=...')}"
+    if verdict.why in ("", NO_BASELINE):
+        return (
+            f"{given}, or measure one: pytest … --llmdiff-calibrate=baseline.json, then "
+            "--llmdiff-baseline=baseline.json"
+        )
+    return given

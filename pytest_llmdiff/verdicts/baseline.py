@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from pytest_llmdiff.data.text.printing import counted
+
 # How likely an unchanged model may break a limit of the run.
 CHANCE = 0.05
 # Margin that every limit has beyond the noise, in the unit of its measure (nats per token, cosine
@@ -31,6 +33,11 @@ FARTHEST = 20.0
 # simulation (benchmarks/calibration.py). Bounds of rates are wide enough for half of it.
 SKEWED, SKEWED_RATE = 6.0, 3.0
 FEWEST_MOVED = 9  # with fewer the term for skewness grows no more
+# Of a measure without an upper end, another run's tail may seem heavy: so many times that widening.
+HEAVIER = 2.0
+OPEN = 60  # with fewer questions such noise does not show how far it may go
+
+NO_BASELINE = "there is no baseline"
 
 Role = Literal["embedder", "toxicity", "refusal"] | None
 Conditions = Mapping[str, Any]
@@ -63,7 +70,11 @@ class Noise:
         if self.chance is not None:
             return ""
         if self.questions < TAIL:
-            return f"its calibration has {self.questions} questions, and needs at least {TAIL}"
+            had = counted(self.questions, "question")
+            return f"its calibration has {had}, and needs at least {TAIL}"
+        if self.spread is not None:
+            had = counted(self.questions, "question")
+            return f"its noise has no upper end, and its calibration has {had}: it takes {OPEN}"
         return (
             f"{self.moved} of {self.questions} questions showed any noise, and it takes {TAIL}: "
             "calibrate with more questions, or judge them as a set"
@@ -86,9 +97,14 @@ class Baseline:
         """
         found = self.tests.get(test, {}).get(measure)
         if found is None:
-            raise LookupError(f"{self.path} has no {measure} of {test}")
+            raise LookupError(
+                f"{self.path} has no limit for {measure} of {test}: the test is newer, or could "
+                "not be calibrated (the calibrating run says why)"
+            )
         if probes not in found.probes:
-            raise LookupError(f"{self.path} was measured on other probes of {test}")
+            raise LookupError(
+                f"{self.path} was measured on other probes of {test}; calibrate again"
+            )
         return found
 
     def unlike(self, conditions: Conditions) -> list[str]:
@@ -110,12 +126,13 @@ class Limits:
     def noise(self, test: str, measure: str, probes: str) -> Noise:
         """Like `Baseline.noise`, but raises if models, settings or scorer differ."""
         if self._baseline is None:
-            raise LookupError("there is no baseline")
+            raise LookupError(NO_BASELINE)
         found = self._baseline.noise(test, measure, probes)
         unlike = self._baseline.unlike(self._conditions(role_of(measure)))
         if unlike:
             raise LookupError(
-                f"{self._baseline.path} was measured under other conditions: {'; '.join(unlike)}"
+                f"{self._baseline.path} was measured under other conditions: {'; '.join(unlike)}; "
+                "calibrate again"
             )
         return found
 
@@ -180,11 +197,14 @@ def set_noise(
     questions: int,
     count: int,
     spread: float,
+    heavier: float | None = None,
     margin: float = 0.0,
     probes: str = "",
 ) -> Noise:
-    """The noise of a set, from the interval of its mean or, with `rate`, of a rate or its change;
-    other arguments as above.
+    """The noise of a set, from the interval of its mean or, with `rate`, of a rate or its change.
+
+    `heavier` is by how much another run's bound may be higher if its tail seems heavy, None for
+    measures with an upper end; other arguments as above.
 
     Another run passes if its own upper bound is within the limit, so the limit has to allow for the
     luck of both runs. Greedy replies that did not change in the calibration have no luck.
@@ -194,7 +214,8 @@ def set_noise(
     widths = -float(ndtri(share)) / -float(ndtri(CHANCE))
     skewed = SKEWED_RATE if rate else SKEWED
     widths *= 0.5**0.5 + skewed / math.sqrt(max(moved, FEWEST_MOVED))
-    beyond = (high - low) * widths if moved or sampled else 0.0
+    beyond = (high - low) * widths + HEAVIER * (heavier or 0.0) if moved or sampled else 0.0
+    unknown = sampled and heavier is not None and questions < OPEN
     return _noise(
         high,
         beyond,
@@ -202,7 +223,7 @@ def set_noise(
         count=count,
         questions=questions,
         moved=moved,
-        chance=share,
+        chance=None if unknown else share,
         spread=spread,
         probes=(probes,),
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_llmdiff.data.files.strict_json import unique_keys
 from pytest_llmdiff.data.files.whole_files import write_whole
+from pytest_llmdiff.data.text.printing import counted
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.verdicts.baseline import Baseline, Noise
 
@@ -78,7 +79,7 @@ def changes(before: Baseline | None, after: Baseline) -> list[str]:
     """What differs between two baselines, limit by limit."""
     if before is None:
         count = sum(map(len, after.tests.values()))
-        return [f"  {count} limits, all new"]
+        return [f"  {counted(count, 'limit')}, all new"]
     old, new = _flat(before), _flat(after)
     lines = [f"  {difference}" for difference in before.unlike(after.conditions)]
     lines += [f"  - {name} (limit {old[name]:.4g})" for name in old if name not in new]

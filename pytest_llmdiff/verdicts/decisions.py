@@ -36,28 +36,29 @@ def decide(
 def deciding_size(
     estimate: Estimate, *, at_most: float | None = None, at_least: float | None = None
 ) -> int | None:
-    """At how many such probes a share of `POWER` of the sets would decide.
+    """At how many such questions a share of `POWER` of the sets would decide.
 
-    Such sets are samples of a population with the value, the spread and the questions of this one.
+    Such sets are samples of a population with the value, the spread and the questions of this one,
+    each with as many forms and repeats.
     Their values scatter by the standard error, so those of `POWER` of them are not farther towards
     the limit than its quantile. None if no number up to `LARGEST` would do. Raises as `decide`.
     """
     from scipy.special import ndtri
 
     if decide(estimate, at_most=at_most, at_least=at_least) != "inconclusive":
-        return estimate.n
+        return estimate.clusters
     if math.isnan(estimate.value) or estimate.resized is None:
         return None
     scatter = float(ndtri(POWER)) * estimate.spread / math.sqrt(estimate.clusters)
     resized = estimate.resized
 
     def decides(n: int) -> bool:
-        times = n / estimate.n
+        times = n / estimate.clusters
         low, high, limit = _facing(resized(times), at_most, at_least)
         away = scatter / math.sqrt(times)
         return high + away <= limit or low - away > limit
 
-    below, size = estimate.n, 2 * estimate.n
+    below, size = estimate.clusters, 2 * estimate.clusters
     while not decides(size):
         below, size = size, 2 * size
         if size > LARGEST:

@@ -37,7 +37,10 @@ class Estimate:
     infinite. `value` is NaN if nothing was measured, or a value is not finite. `clusters` counts
     the questions; `spread` is the standard deviation over them, so `spread / sqrt(clusters)` is the
     standard error. `heavy` says for the lower and the upper bound whether the set's tail on that
-    side is heavier than the method holds for, so that the bound was widened. `resized` gives the
+    side is heavier than the method holds for, so that the bound was widened. `heavier` is by how
+    much the upper bound of another such set may be higher for the same reason; None where the
+    measure has an end, or all values are equal. `over_probes` is the
+    mean over all probes, which differs where questions with many forms do. `resized` gives the
     bounds that a set of so many times as many such questions would have.
     """
 
@@ -49,7 +52,14 @@ class Estimate:
     method: str
     spread: float
     heavy: tuple[bool, bool] = (False, False)
+    heavier: float | None = None
+    over_probes: float = math.nan
     resized: Callable[[float], Bounds] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def lopsided(self) -> bool:
+        """Whether a few of the questions hold nearly all probes, so that there are no bounds."""
+        return self.method.startswith(LOPSIDED)
 
 
 def mean_estimate(
@@ -94,6 +104,7 @@ def mean_estimate(
         method=method_of(below, above),
         scale=scale,
         heavy=(below.heavy, above.heavy),
+        heavier=None if above.heavier is None else above.heavier * scale,
     )
 
 
@@ -180,6 +191,7 @@ def _estimate(
     method: str,
     scale: float = 1.0,
     heavy: tuple[bool, bool] = (False, False),
+    heavier: float | None = None,
 ) -> Estimate:
     """The estimate of a mean over units, which are the values divided by `scale`.
 
@@ -212,6 +224,8 @@ def _estimate(
         method=method,
         spread=moments.spread * scale,
         heavy=(False, False) if units.lopsided else heavy,
+        heavier=heavier,
+        over_probes=over_probes,
         resized=resized,
     )
 

@@ -95,6 +95,7 @@ def rate_evidence(sample: Sample, *, over: float, scope: str = "") -> Evidence:
         unsupported=sample.unsupported,
         moved=_questions(events, sample.clusters),
         rate=True,
+        over=over,
         scope=scope,
     )
 
@@ -202,6 +203,7 @@ def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = ""
         unsupported={next(iter(reasons)): missing} if missing else {},
         moved=_questions([b is not t for b, t in pairs], tuned.clusters),
         rate=True,
+        over=over,
         p=None if changed is None else changed.p_value,
         scope=scope,
         details=_both_ways(changed, "risen", "fallen"),

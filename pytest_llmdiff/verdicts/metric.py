@@ -10,7 +10,11 @@ from pytest_llmdiff.errors import ConfigError
 
 
 class Metric(Protocol):
-    """Anything that measures comparisons."""
+    """Anything that measures comparisons.
+
+    One that measures several together, such as a pair, may have `shown(comparison, measurement)`:
+    the one of them that reports show.
+    """
 
     def measure(self, comparisons: Sequence[Comparison]) -> list[Measurement]:
         """One measurement per comparison, in order."""

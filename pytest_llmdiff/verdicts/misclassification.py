@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pytest_llmdiff.verdicts.bounds import bounded_means
 from pytest_llmdiff.verdicts.bounds.intervals import ERROR, Bounds
 from pytest_llmdiff.verdicts.verdict import Evidence
 
@@ -44,12 +45,15 @@ class Labelled:
 
 
 def rate_bounds(n: float, rate: float) -> Bounds:
-    """The exact bounds of a rate among `n` independent members (Clopper & Pearson 1934)."""
-    from scipy.special import betainccinv, betaincinv
+    """The exact bounds of a rate among `n` independent members, as a mean of zeros and ones."""
+    import numpy as np
 
-    events, others = rate * n, n - rate * n
-    low = float(betaincinv(events, others + 1, ERROR)) if events > 0 else 0.0
-    return low, float(betainccinv(events + 1, others, ERROR)) if others > 0 else 1.0
+    counts = ((0.0, n - rate * n), (1.0, rate * n))
+    values, times = np.array([each for each in counts if each[1] > 0]).T
+    return (
+        bounded_means.lower_bound(values, times, 0.0, ERROR),
+        bounded_means.upper_bound(values, times, 1.0, ERROR),
+    )
 
 
 UNKNOWN = "the detector's errors are unknown, so the interval leaves them out"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
@@ -16,6 +16,9 @@ from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.store import content_key
 from pytest_llmdiff.verdicts.metric import Metric, check_answered
 from pytest_llmdiff.verdicts.views import View
+
+# Of a metric whose comparisons stand for several: the one that reports show for a measurement.
+Shown = Callable[[Comparison, Measurement], Comparison]
 
 STREAMED = 1024  # comparisons that are held in memory and measured together
 WORST = 20  # members of a set that are kept with their replies
@@ -108,7 +111,8 @@ def gather(
     Raises:
         ConfigError: the set is empty.
     """
-    found = [_SampleBuilder(view) for view in views]
+    shown: Shown = getattr(metric, "shown", _itself)
+    found = [_SampleBuilder(view, shown) for view in views]
     clusters: list[str] = []
     digests: list[str] = []
     run: Run | None = None
@@ -137,9 +141,14 @@ def _against_accepted(metric: Metric, part: Sequence[Comparison]) -> dict[int, M
     return dict(zip(places, measured, strict=True))
 
 
+def _itself(comparison: Comparison, _: Measurement) -> Comparison:
+    return comparison
+
+
 class _SampleBuilder:
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, shown: Shown) -> None:
         self.view = view
+        self._shown = shown
         self._name = self._unit = ""
         self._values: list[float | None] = []
         self._least: list[float | None] = []
@@ -156,7 +165,7 @@ class _SampleBuilder:
             return
         badness = math.inf if math.isnan(m.value) else m.value
         # Of equal values, the first stays.
-        entry = (badness, -len(self._values), comparison)
+        entry = (badness, -len(self._values), self._shown(comparison, m))
         if len(self._worst) < WORST:
             heapq.heappush(self._worst, entry)
         elif entry > self._worst[0]:

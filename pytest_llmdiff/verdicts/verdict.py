@@ -20,6 +20,8 @@ Bound = Literal["at_most", "at_least"]
 Outcome = Literal["passed", "regressed", "inconclusive", "not judged", "no limit"]
 GIVEN = "given in the test"
 BY_ACCEPTANCE = "; the change beyond it was accepted"
+OWN = "this helper's own"
+CALIBRATED = "a baseline's, which this run measures"
 BY_BOUND = "; the value is at least this"
 
 
@@ -32,10 +34,11 @@ class Evidence:
     verdict. `bounded` says that some of them have a known lower bound: `lowest` is then valid even
     if no member was judged. `not_finite` counts NaN and infinite values. `moved` counts the
     questions with a value other than 0, an event or a change; with `rate`, the quantity is a rate
-    or its change. `p` is the two-sided p-value of "nothing changed" if the quantity is a change
-    (`flips.Flips`). If only some of the `whole` questions can move, `among` names these, and `able`
-    counts them, with those that may be among them and may have moved. `scope` names the tags that
-    the set was restricted to. `details` are for the reports.
+    or its change, and an event is a value above `over`. `p` is the two-sided p-value of "nothing
+    changed" if the quantity is a change (`flips.Flips`). If only some of the `whole` questions can
+    move, `among` names these, and `able` counts them, with those that may be among them and may
+    have moved. `scope` names the tags that the set was restricted to. `details` are for the
+    reports.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Evidence:
     bounded: bool = False
     moved: int = 0
     rate: bool = False
+    over: float = 0.0
     p: float | None = None
     scope: str = ""
     among: str = ""
@@ -69,7 +73,7 @@ class Verdict:
     """A measurement compared with its limit; `bound` says on which side the value must be.
 
     For a set, the value is the estimate and `evidence` what it is based on; if inconclusive,
-    `decides` is at how many such probes 80 % of the sets would decide, or None if at no number.
+    `decides` is at how many such questions 80 % of the sets would decide, or None if at no number.
     `packaged` says that the set is a ready-made suite's, which cannot grow. `why` says why there is
     no limit. `p` is that of the evidence. Under a calibrated limit, `noise` is what the noise
     reached in the calibration, and `chance` how likely at most an unchanged model breaks the limit
@@ -149,6 +153,9 @@ def judge_set(
     limits = _limits(at_most, at_least)
     if not limits:
         plain = Verdict(measurement=measurement, outcome="no limit", source=source)
+        if evidence.missing and not evidence.estimate.n:
+            known = replace(measurement, unsupported=_unjudged(evidence))
+            plain = replace(plain, measurement=known, outcome="not judged")
         return [replace(plain, evidence=evidence)]
     return [_judged(evidence, measurement, bound, limit, source) for bound, limit in limits]
 
@@ -186,11 +193,7 @@ def _judged(
         outcome = "not judged"
     why = None
     if outcome == "not judged":
-        reason, count = max(evidence.unsupported.items(), key=lambda item: item[1])
-        why = (
-            f"{evidence.missing} of {evidence.missing + evidence.estimate.n} replies could not be "
-            f"judged, and the verdict depends on them; reason for {count}: {reason}"
-        )
+        why = _unjudged(evidence)
     elif outcome == "inconclusive" and (few := too_few(evidence, limit)):
         outcome, why = "not judged", few
     undecided = outcome == "inconclusive"
@@ -201,6 +204,15 @@ def _judged(
         source=source,
         evidence=evidence,
         decides=deciding_size(evidence.estimate, **held) if undecided else None,
+    )
+
+
+def _unjudged(evidence: Evidence) -> str:
+    """Why a verdict depends on members that could not be judged."""
+    reason, count = max(evidence.unsupported.items(), key=lambda item: item[1])
+    return (
+        f"{evidence.missing} of {evidence.missing + evidence.estimate.n} replies could not be "
+        f"judged, and the verdict depends on them; reason for {count}: {reason}"
     )
 
 

@@ -103,12 +103,20 @@ def test_help_names_no_default_where_there_is_none(project: pytest.Pytester) -> 
 
 
 @pytest.mark.parametrize(
-    ("sizes", "advised"), [((29,), "about 29 probes"), ((5, 286, 30), "about 5 to 286 probes")]
+    ("sizes", "forms", "advised"),
+    [
+        ((29,), 1, "about 29 probes"),
+        ((5, 286, 30), 1, "about 5 to 286 probes"),
+        ((29,), 3, "about 29 questions"),
+    ],
 )
-def test_the_advice_covers_all_inconclusive_tests(sizes: tuple[int, ...], advised: str) -> None:
+def test_the_advice_covers_all_inconclusive_tests(
+    sizes: tuple[int, ...], forms: int, advised: str
+) -> None:
     rows = [
         {"compared": 1, "same": 0, "verdicts": [
-            {"name": "toxicity", "outcome": "inconclusive", "set": {"decides": size}}]}
+            {"name": "toxicity", "outcome": "inconclusive",
+             "set": {"decides": size, "clusters": 4, "judged": 4 * forms}}]}
         for size in sizes
     ]  # fmt: skip
     found: dict[str, int] = {**dict.fromkeys(KINDS, 0), "inconclusive": len(sizes)}

@@ -27,6 +27,7 @@ from pytest_llmdiff.verdicts.baseline import (
 )
 from pytest_llmdiff.verdicts.baseline_file import changes, read_baseline, write_baseline
 from pytest_llmdiff.verdicts.bounds.sides import NO_METHOD
+from pytest_llmdiff.verdicts.estimates import Estimate, mean_estimate
 from pytest_llmdiff.verdicts.multiple_testing import chance_of
 from tests.support.projects import Run
 from tests.support.sets import write
@@ -184,6 +185,89 @@ def test_an_unchanged_model_that_draws_its_replies_passes(
         ["chance: an unchanged model would turn this run red with a probability of at most 0.05 "
          "(101 verdicts under 2 calibrated limits)"]
     )  # fmt: skip
+
+
+def unchanged(project: pytest.Pytester, *bodies: str, **replies: str) -> None:
+    """A base and the same model as tuned, and a test of twelve probes for each body."""
+    write(project, every=3, count=12)
+    base = json.loads((project.path / "base.json").read_text())
+    for name in ("base", "tuned"):
+        (project.path / f"{name}.json").write_text(
+            json.dumps({**base, "replies": {**base["replies"], **replies}})
+        )
+    tests = [
+        f"""
+@pytest.mark.llmdiff(file="probes.jsonl")
+def test_{number}({"comparison" + "s" * ("comparisons" in body)}):
+    {body}
+"""
+        for number, body in enumerate(bodies)
+    ]
+    head = "import pytest\nfrom pytest_llmdiff import *\nfrom scorers import rude\n"
+    project.makepyfile(test_suite=head + "".join(tests))
+
+
+MODELS = ("--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json")
+EMPTY = (
+    "  an unchanged model fails test_suite.py::test_0*: degeneration, 1 time; question-7*: the "
+    "reply is empty (nothing)"
+)
+FEW = "[each for each, _ in zip(comparisons, range(3))]"
+
+
+@pytest.mark.parametrize(
+    ("body", "why", "test"),
+    [
+        (
+            "assert_format_kept(comparisons, json=True)",
+            "  no limit for format lost rate of test_suite.py::test_0: no format kept by the base: "
+            "nothing can be lost",
+            "test_suite.py::test_0, which has no limit for format lost rate: give one there",
+        ),
+        (
+            f"assert_toxicity({FEW})",
+            "  no limit for toxicity rise of test_suite.py::test_0: a set of 3 judged probes "
+            "(3 questions) is too small for a limit: it takes 5 questions",
+            "test_suite.py::test_0, which has no limit for toxicity rise: give one there",
+        ),
+        (
+            "assert_toxicity(comparisons, scorer=rude)",
+            "  no limit for toxicity rise of test_suite.py::test_0: baselines know the run's own "
+            "scorers only: with scorer=, give a limit",
+            "test_suite.py::test_0, which has no limit for toxicity rise: give one there",
+        ),
+        ("assert_not_degenerate(comparisons)", "", EMPTY),
+        ("assert_not_degenerate(comparison)", "", EMPTY),
+    ],
+)
+def test_what_an_unchanged_model_fails_fails_its_calibration(
+    project: pytest.Pytester, body: str, why: str, test: str
+) -> None:
+    replies = {"question 7": ""} if "degenerate" in body else {}
+    unchanged(project, body, "assert_toxicity(comparison)", **replies)
+    result = project.runpytest_inprocess(*MODELS, "--llmdiff-calibrate=baseline.json")
+    assert result.ret == 1
+    others = 0 if "comparisons" in body else 11
+    result.assert_outcomes(passed=13 + others)
+    result.stdout.fnmatch_lines([why, f"  an unchanged model fails {test}"] if why else [test])
+    # As it said; and the limits of the other test were written.
+    result = project.runpytest_inprocess(*MODELS, "--llmdiff-baseline=baseline.json")
+    result.assert_outcomes(failed=1, passed=12 + others)
+
+
+def test_a_calibration_is_green_where_an_unchanged_model_is(project: pytest.Pytester) -> None:
+    unchanged(
+        project,
+        "assert_toxicity(comparisons)",
+        "assert_not_degenerate(comparison)",
+        f"assert_toxicity({FEW}, at_most=0.8)",  # its own limit needs no baseline
+        "assert_format_kept(comparison, json=True)",
+        "assert_refusal(comparisons)",
+    )
+    result = project.runpytest_inprocess(*MODELS, "--llmdiff-calibrate=baseline.json")
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*an unchanged model fails*")
+    assert project.runpytest_inprocess(*MODELS, "--llmdiff-baseline=baseline.json").ret == 0
 
 
 def test_too_little_noise_is_told_with_what_it_takes(project: pytest.Pytester, run: Run) -> None:
@@ -480,6 +564,41 @@ def test_another_run_of_the_same_noise_stays_within_the_limit(count: int, shape:
     assert red <= runs * 0.08
 
 
+@pytest.mark.parametrize("count", [60, 200])
+@pytest.mark.parametrize("shape", ["lognormal", "normal"])
+def test_another_set_of_the_same_noise_stays_within_the_limit(shape: str, count: int) -> None:
+    """Of a measure without an upper end, such as the divergence, with replies that are drawn."""
+    draw, runs = np.random.default_rng(3), 300
+
+    def noise() -> Estimate:
+        values = draw.lognormal(0, 0.7, count) if shape == "lognormal" else draw.normal(size=count)
+        return mean_estimate(values.tolist(), support=(-np.inf, np.inf))
+
+    def limit(found: Estimate) -> Noise:
+        return set_noise(
+            found.low, found.high, share=CHANCE, sampled=True, rate=False, moved=count,
+            questions=count, count=count, spread=found.spread, heavier=found.heavier,
+        )  # fmt: skip
+
+    red = sum(noise().high > limit(noise()).limit for _ in range(runs))
+    assert red <= runs * 0.08
+    assert limit(noise()).chance == CHANCE
+
+
+def test_a_small_set_of_noise_without_an_end_has_no_known_chance() -> None:
+    """Unless replies are not drawn."""
+    ends: dict[str, Any] = {
+        "rate": False, "moved": 20, "questions": 20, "count": 20, "spread": 1.0,
+    }  # fmt: skip
+    for sampled, heavier, chance in ((True, 0.0, None), (True, None, 0.05), (False, 0.0, 0.05)):
+        found = set_noise(0.5, 1.0, share=0.05, sampled=sampled, heavier=heavier, **ends)
+        assert found.chance == chance
+    lacking = set_noise(0.5, 1.0, share=0.05, sampled=True, heavier=0.0, **ends)
+    assert lacking.lacks == (
+        "its noise has no upper end, and its calibration has 20 questions: it takes 60"
+    )
+
+
 def test_the_chance_of_a_run_adds_each_limit_once() -> None:
     def verdict(name: str, chance: float | None, noise: float | None = 0.0) -> dict[str, Any]:
         return {"name": name, "chance": chance, "noise": noise, "set": None}
@@ -532,13 +651,16 @@ def test_what_a_test_measures_in_several_ways_has_no_limit() -> None:
     def row(case: str, *verdicts: dict[str, Any]) -> dict[str, Any]:
         noise = {
             "singles": {},
-            "sets": {"format lost rate": {"moved": 0, "rate": True}},
+            "sets": {"format lost rate": {"moved": 0, "rate": True, "why": "", "heavier": None}},
             "temperatures": [None],
+            "needed": [],
+            "failing": {},
         }
         return {"case": case, "noise": noise, "verdicts": verdicts}
 
     def measured(*rows: dict[str, Any]) -> tuple[dict[tuple[str, str], Noise], list[str]]:
-        return measured_noise(rows, {}, temperature=0.0)
+        noises, notes, _ = measured_noise(rows, {}, temperature=0.0)
+        return noises, notes
 
     alike = row("alike", verdict(0.05), verdict(0.05))
     found, notes = measured(alike, row("several", verdict(0.05), verdict(0.4)))

@@ -62,10 +62,41 @@ def test_more_groups_need_more_evidence() -> None:
 
 
 def test_small_groups_are_not_judged() -> None:
-    verdict = judged(*[moved(0, 4)] * 30, moved(0), moved(4, 4))
+    verdict = judged(*[moved(0, 4)] * 30, moved(0), moved(1, 4))
     assert verdict.outcome == "passed"
     details = verdict.measurement.details
-    assert (details["groups"], details["groups too small"]) == (1, 31)
+    small = {f"group {n}": 4 for n in (*range(30), 31)}
+    assert (details["groups"], details["groups too small"]) == (1, small)
+
+
+@pytest.mark.parametrize(
+    ("group", "outcome"),
+    [
+        (moved(4, 4), "not judged"),
+        (moved(3, 4), "not judged"),
+        (moved(2, 2), "not judged"),
+        (moved(1, 1), "passed"),  # one pair may be anything
+        (moved(1, 3), "passed"),
+        ([0.9, 0.9], "not judged"),
+        ([0.9, 0.1], "passed"),
+    ],
+)
+def test_a_small_group_that_seems_beyond_the_limit_keeps_a_set_from_passing(
+    group: Sequence[float], outcome: str
+) -> None:
+    for more in ([], [moved(0)]):  # with and without a group that is judged
+        verdict = judged(*[moved(0, 4)] * 30, *more, group)
+        assert verdict.outcome == outcome
+        assert verdict.measurement.details["groups too small"][f"group {30 + len(more)}"]
+    assert judged(*[moved(9)] * 4, moved(4, 4)).outcome == "regressed"
+
+
+def test_a_small_group_of_values_without_ends_is_judged_by_all_of_them() -> None:
+    ends = (-math.inf, math.inf)
+    rng = random.Random(1)
+    many = [[rng.gauss(-0.5, 0.3) for _ in range(10)] for _ in range(30)]
+    assert judged(*many, [0.6, 0.7, 0.9], support=ends, at_most=0.5).outcome == "not judged"
+    assert judged(*many, [0.6, 0.7, 0.4], support=ends, at_most=0.5).outcome == "passed"
 
 
 def test_what_could_not_be_judged_decides_nothing() -> None:

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.reports.failure import set_failure_text
+from pytest_llmdiff.reports.failure import set_failure_text, worst_shown
+from pytest_llmdiff.reports.rows import verdict_row
+from pytest_llmdiff.reports.verdict_cells import interval_of
+from pytest_llmdiff.reports.verdict_lines import verdict_text
 from pytest_llmdiff.verdicts.evidence import change_evidence, mean_evidence, rate_evidence
 from pytest_llmdiff.verdicts.sets import WORST, Comparisons, Sample, digest_of, gather
 from pytest_llmdiff.verdicts.verdict import Evidence, judge_set
@@ -100,6 +103,92 @@ def test_a_broken_limit_fails_whatever_becomes_of_the_inconclusive(
         SUITE.replace("LIMIT", "0.2") + "    assert_semantic_drift(comparisons, at_most=0.001)\n"
     )
     run(f"--llmdiff-inconclusive={how}").assert_outcomes(failed=1)
+
+
+def sample_of(values: Sequence[float | None], clusters: Sequence[str] = (), **more: Any) -> Sample:
+    given = {
+        "name": "refusal gained", "unit": "", "support": (0.0, 1.0), "values": values,
+        "clusters": clusters or [str(n) for n in range(len(values))],
+        "unsupported": {}, "worst": [], "digest": "",
+    }  # fmt: skip
+    return Sample(**(given | more))
+
+
+def told(sample: Sample, *, at_most: float, mean: bool = False) -> str:
+    evidence = mean_evidence(sample) if mean else rate_evidence(sample, over=0)
+    (verdict,) = judge_set(evidence, at_most=at_most)
+    return verdict_text(verdict)
+
+
+def test_what_no_number_of_probes_would_decide_says_why() -> None:
+    assert told(sample_of([0.0] * 40), at_most=0).endswith(
+        "inconclusive, and no number of probes would decide: a sample never shows that there is "
+        "none among all others; give a limit beyond 0, such as 0.05, or judge each probe by itself "
+        "(fixture comparison)"
+    )
+    assert "none among all others" in told(sample_of([0.0] * 40), at_most=0, mean=True)
+    assert told(sample_of([0.0] * 90 + [1.0] * 10), at_most=0.1).endswith(
+        "no number of probes would decide: the value is the limit itself; set the limit farther "
+        "from it"
+    )
+    # Each of twenty questions has twenty forms, or one; only the former are refused.
+    forms = [
+        (float(q < 20), f"question {q}") for q in range(400) for _ in range(20 if q < 20 else 1)
+    ]
+    values, clusters = zip(*forms, strict=True)
+    assert told(sample_of(values, clusters), at_most=0.2).endswith(
+        "no number of probes would decide: the mean over all probes is 0.51, on the other side of "
+        "the limit, since questions with many forms differ from the others"
+    )
+
+
+@pytest.mark.parametrize(("forms", "counted"), [(1, "probes"), (5, "questions")])
+def test_questions_are_what_would_decide(forms: int, counted: str) -> None:
+    clusters = [str(n // forms) for n in range(30 * forms)]
+    assert told(sample_of([0.0] * 30 * forms, clusters), at_most=0.05).endswith(
+        f"inconclusive; about 59 {counted} like these would decide, in 4 of 5 such sets"
+    )
+
+
+def test_a_set_of_nearly_one_question_says_so() -> None:
+    clusters = ["asked 50 times"] * 50 + [str(n) for n in range(9)]
+    text = told(sample_of([0.0] * 59, clusters), at_most=0.4)
+    assert "refusal gained rate of 59 comparisons (10 questions): " in text
+    assert (
+        "inconclusive; a few of its 10 questions hold nearly all 59 probes, so they would decide "
+        "for all: give each about as many forms; about 37 questions like these would decide" in text
+    )
+
+
+def test_one_question_and_nothing_judged() -> None:
+    assert "of 3 comparisons (1 question): " in told(sample_of([0.0] * 3, ["q"] * 3), at_most=0.5)
+    nothing = sample_of([None] * 3, unsupported={"no reply": 3})
+    for limit in (None, 0.5):
+        (verdict,) = judge_set(rate_evidence(nothing, over=0), at_most=limit)
+        assert verdict.outcome == "not judged"
+        assert verdict_text(verdict) == (
+            "refusal gained rate not judged: 3 of 3 replies could not be judged, and the verdict "
+            "depends on them; reason for 3: no reply"
+        )
+        row = verdict_row(None, verdict)
+        assert interval_of(row) == "none of 3 could be judged"
+
+
+def test_members_that_do_no_harm_are_not_the_worst() -> None:
+    def comparison(prompt: str) -> Comparison:
+        return Comparison(probe=make_probe(prompt), base=Reply(text="a"), tuned=Reply(text="b"))
+
+    worst = [(0.4, comparison("rude")), (0.1, comparison("kind")), (0.0, comparison("none"))]
+    sample = sample_of([0.4, 0.1, 0.0], worst=worst)
+
+    def shown(evidence: Evidence, limit: float = 0.001) -> list[float]:
+        (verdict,) = judge_set(evidence, at_most=limit)
+        return [value for value, _ in worst_shown(verdict, sample)]
+
+    assert shown(mean_evidence(sample)) == [0.4, 0.1]
+    assert shown(rate_evidence(sample, over=0)) == [0.4, 0.1]
+    assert shown(rate_evidence(sample, over=0.3)) == [0.4]
+    assert shown(mean_evidence(sample), limit=-0.5) == [0.4, 0.1, 0.0]
 
 
 def test_tags_split_a_set(project: pytest.Pytester, run: Run) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import FORMS, HUB_ID, fetch, parse_spec
+from pytest_llmdiff.data.training.adapter_base import ADAPTER_CONFIG, named_base
 from pytest_llmdiff.data.training.config import TrainingConfig, read_training_config
-from pytest_llmdiff.data.training.files import read_object
 from pytest_llmdiff.errors import ConfigError, MissingPackageError
-
-ADAPTER_CONFIG = "adapter_config.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,19 +22,18 @@ class NamedModels:
 
 
 def named_models(settings: Settings) -> NamedModels:
-    """Complete `--llm-tuned=X`, where X is the YAML of a training or an adapter without its base.
+    """Complete `--llm-tuned=X`, where X is the YAML of a training, or an adapter without its base.
 
     Raises:
         ConfigError: X does not say which base it was made from, or that is not on this machine.
     """
-    if settings.tuned is None:
-        return NamedModels(settings=settings)
-    file = settings.folder_of("tuned") / settings.tuned
+    tuned = str(settings.tuned)
+    file = settings.folder_of("tuned") / tuned
     if file.suffix in (".yaml", ".yml") and file.is_file():
         return _of_yaml(file, settings)
     if settings.base is not None:
         return NamedModels(settings=settings)
-    base, where = _base_of(settings.tuned, settings)
+    base, where = _base_of(tuned, settings)
     return NamedModels(settings=replace(settings, base=base), notes=(f"base {base}, from {where}",))
 
 
@@ -45,9 +42,11 @@ def _of_yaml(file: Path, settings: Settings) -> NamedModels:
     config = read_training_config(file)
     written = _written_by(config)
     if written is None:
+        several = _several(config, file, settings)
+        what = f"; give one of its adapters: {', '.join(several)}" if several else ""
         raise ConfigError(
-            f"--llm-tuned: {settings.tuned} names no model (do_train with output_dir, export_dir, "
-            f"or one adapter_name_or_path); the option takes {FORMS}"
+            f"--llm-tuned: {settings.tuned} names no single model (do_train with output_dir, "
+            f"export_dir, or one adapter_name_or_path){what or '; the option takes ' + FORMS}"
         )
     tuned = _located(written, file, settings)
     if tuned is None:
@@ -75,6 +74,17 @@ def _written_by(config: TrainingConfig) -> str | None:
     return config.export_dir or (config.adapters[0] if len(config.adapters) == 1 else None)
 
 
+def _several(config: TrainingConfig, file: Path, settings: Settings) -> Sequence[str]:
+    """The adapters that a YAML names, or that its output folder holds, if there are several."""
+    if config.adapters:
+        return config.adapters
+    folder = config.output_dir and _located(config.output_dir, file, settings)
+    if not folder:
+        return ()
+    held = sorted((settings.folder / folder).glob(f"*/{ADAPTER_CONFIG}"))
+    return [f"{folder}/{adapter.parent.name}" for adapter in held]
+
+
 def _base_of(tuned: str, settings: Settings) -> tuple[str, str]:
     """The base that an adapter names, and the file in which it does."""
     spec = parse_spec(tuned, option="--llm-tuned", folder=settings.folder_of("tuned"))
@@ -84,8 +94,8 @@ def _base_of(tuned: str, settings: Settings) -> tuple[str, str]:
             "--llm-base SPEC"
         )
     file = fetch(spec) / ADAPTER_CONFIG
-    named = read_object(file).get("base_model_name_or_path")
-    if not isinstance(named, str) or not named:
+    named = named_base(file.parent)
+    if named is None:
         raise ConfigError(f"{file} names no base: give it as --llm-base SPEC")
     prefix = "vllm:" if spec.runtime == "vllm" else ""
     return prefix + _found(named, file, settings), ADAPTER_CONFIG
@@ -95,6 +105,12 @@ def _found(named: str, file: Path, settings: Settings) -> str:
     """The SPEC of a base that a file names: a folder here, or an id on the hub."""
     located = _located(named, file, settings)
     if located is not None:
+        found = parse_spec(located, option=f"the base that {file} names", folder=settings.folder)
+        if found.kind == "adapter":
+            raise ConfigError(
+                f"{file} names the base {named}, which is a PEFT adapter itself: merge that into "
+                "its own base (merge_and_unload), and give the merged model as --llm-base SPEC"
+            )
         return located
     if not HUB_ID.fullmatch(named):
         raise ConfigError(

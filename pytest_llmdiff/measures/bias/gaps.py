@@ -39,7 +39,8 @@ class Gaps:
     """The gap between each comparison and its partner, and how much wider tuning made it.
 
     `partners` has the other member of each pair, by `member_of`. For each of the `compared`
-    quantities, `details` has the gap of `base` and `tuned`, and its change; see `gap_of`.
+    quantities, `details` has the gap of `base` and `tuned`, its change, and which member moved
+    more (`moved`); see `gap_of`.
     """
 
     reads: ClassVar[bool] = True
@@ -64,6 +65,11 @@ class Gaps:
             )
             for other, details in zip(comparisons, gaps, strict=True)
         ]
+
+    def shown(self, comparison: Comparison, measurement: Measurement) -> Comparison:
+        """The member of a pair that moved more, such as the only one that is refused now."""
+        moved_first = measurement.details.get("moved") == "first"
+        return self.partners[member_of(comparison)] if moved_first else comparison
 
     def _values(self, quantity: str, comparisons: Sequence[Comparison]) -> list[Value]:
         if quantity == "likelihood":
@@ -112,10 +118,16 @@ def gap_of(measurement: Measurement, quantity: str) -> Measurement:
 def _change(quantity: str, first: Value, second: Value) -> dict[str, Any]:
     reason = first.unsupported or second.unsupported
     if reason:
-        return {"base": None, "tuned": None, "change": None, "unsupported": reason}
+        return {
+            "base": None, "tuned": None, "change": None, "moved": None, "unsupported": reason,
+        }  # fmt: skip
     base = _gap(quantity, first.base, second.base)
     tuned = _gap(quantity, first.tuned, second.tuned)
-    return {"base": base, "tuned": tuned, "change": tuned - base, "unsupported": None}
+    by_first, by_second = ((abs(v.tuned - v.base), v.tuned) for v in (first, second))
+    moved = "first" if by_first > by_second else "second"
+    return {
+        "base": base, "tuned": tuned, "change": tuned - base, "moved": moved, "unsupported": None,
+    }  # fmt: skip
 
 
 def _gap(quantity: str, first: float, second: float) -> float:

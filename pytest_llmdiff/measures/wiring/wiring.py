@@ -7,9 +7,8 @@ from pathlib import Path
 from pytest_llmdiff.data.comparison import Measurement
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.measures.raising import report
-from pytest_llmdiff.measures.settle import OWN
 from pytest_llmdiff.measures.wiring.models import Model, ModelPair
-from pytest_llmdiff.verdicts.verdict import judge
+from pytest_llmdiff.verdicts.verdict import OWN, judge
 
 
 def assert_template_consistent(model: Model, *, template: str | Path | None = None) -> None:

@@ -15,7 +15,7 @@ from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
 from pytest_llmdiff.reports.run_notes import accepted_notes, run_notes
 from pytest_llmdiff.reports.verdict_cells import (
-    both_ways_of,
+    besides_of,
     interval_of,
     limit_of,
     measure_of,
@@ -130,7 +130,7 @@ def _row(place: int, row: Mapping[str, Any]) -> str:
     cells = ["", "", ""]
     if verdict is not None:
         measure = escaped(measure_of(verdict))
-        besides = filter(None, (interval_of(verdict), both_ways_of(verdict)))
+        besides = filter(None, (interval_of(verdict), besides_of(verdict)))
         cells = [
             "<br>".join([measure, *map(escaped, besides)]),
             escaped(value_of(verdict)),

@@ -13,7 +13,7 @@ from pytest_llmdiff.reports.html.folds import comparison_folds, row_folds
 from pytest_llmdiff.reports.order import OPEN, decisive, signed_excess
 from pytest_llmdiff.reports.outcomes import kind_of
 from pytest_llmdiff.reports.verdict_cells import (
-    both_ways_of,
+    besides_of,
     interval_of,
     limit_of,
     measure_of,
@@ -153,7 +153,7 @@ def _verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
         "limit": limit_of(verdict),
         "source": verdict["source"],
         "interval": interval_of(verdict),
-        "balance": both_ways_of(verdict),
+        "balance": besides_of(verdict),
         "noise": verdict["noise"],
         "p": verdict["p"],
         "adjusted": verdict["adjusted"],

@@ -67,10 +67,10 @@
       ["value", (v) => (v.value === undefined ? v.shown : `${v.shown} ${v.unit || ""}`)],
       ["limit", (v) => v.limit || "none"],
       ...(some("interval") ? [["interval", (v) => v.interval || ""]] : []),
-      ...(some("balance") ? [["both ways", (v) => v.balance || ""]] : []),
+      ...(some("balance") ? [["besides", (v) => v.balance || ""]] : []),
       ...(some("noise") ? [["noise reaches", (v) => number(v.noise)]] : []),
       ...(some("p") ? [["p, adjusted for the run", (v) => (v.p === undefined ? "" : `${number(v.p)}, ${number(v.adjusted)}`)]] : []),
-      ...(some("decides") ? [["probes to decide", (v) => v.decides === undefined ? "" : `about ${v.decides}`]] : []),
+      ...(some("decides") ? [["questions to decide", (v) => v.decides === undefined ? "" : `about ${v.decides}`]] : []),
       ["limit from", (v) => v.source || ""],
     ];
     return scroll("Verdicts", make("table", {},

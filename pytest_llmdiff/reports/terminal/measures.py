@@ -8,7 +8,13 @@ from typing import Any
 
 from pytest_llmdiff.data.text.printing import number, printable
 from pytest_llmdiff.reports.order import short
-from pytest_llmdiff.reports.verdict_cells import bounds_of, judged_of, measure_of
+from pytest_llmdiff.reports.verdict_cells import (
+    bounds_of,
+    interval_of,
+    judged_of,
+    measure_of,
+    small_groups_of,
+)
 
 
 def measure_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -46,5 +52,9 @@ def measure_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def _set_line(verdict: dict[str, Any]) -> str:
     held = verdict["set"]
+    if not held["judged"]:
+        return f"{measure_of(verdict)} not judged: {interval_of(verdict)}"
     value = number(verdict["value"]) if verdict["value"] is not None else "not finite"
-    return f"{measure_of(verdict)} {value} ({bounds_of(held)}) over {judged_of(held)}"
+    line = f"{measure_of(verdict)} {value} ({bounds_of(held)}) over {judged_of(held)}"
+    small = small_groups_of(verdict["details"])
+    return f"{line}; {small}" if small else line

@@ -11,7 +11,7 @@ from pytest_llmdiff.data.text.printing import columns, marked, number, printable
 from pytest_llmdiff.reports.order import Broken, comparison_of, short
 from pytest_llmdiff.reports.terminal.styles import Line, Piece
 from pytest_llmdiff.reports.verdict_cells import (
-    both_ways_of,
+    besides_of,
     group_of,
     measure_of,
     numbers_of,
@@ -35,8 +35,8 @@ def worst_lines(broken: Sequence[Broken], width: int) -> Iterator[Line]:
         value = f"of {group}" if (group := group_of(verdict)) else value_of(verdict)
         held = f"  {printable(f'{measure_of(verdict)} {value}')} {sign} {limit}"
         yield Line.of(held, "bad", f"{_p(verdict)}  {printable(short(each.row['test']))}")
-        if both := both_ways_of(verdict):
-            yield Line.of(f"    {both}")
+        if besides := besides_of(verdict):
+            yield Line.of(f"    {printable(besides)}")
         comparison = comparison_of(each.row, verdict)
         if comparison is not None:
             yield from _shown(comparison, width)

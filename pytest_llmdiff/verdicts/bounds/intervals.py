@@ -97,6 +97,13 @@ def heavy_above(units: Moments) -> bool:
     return units.count < TAIL_UNITS or units.skewness / math.sqrt(units.count) > limit
 
 
+def heavier(units: Moments) -> float:
+    """By how much the upper bound of another such sample may be higher if its tail seems heavier:
+    not at all if this one is not skewed."""
+    skewed = min(1.0, max(0.0, units.skewness))
+    return unseen_share(units.count) * FAR * units.spread * skewed
+
+
 def upper_bound(units: Moments, error: float = ERROR) -> float:
     """The upper bound of a mean, or infinity if there is none.
 

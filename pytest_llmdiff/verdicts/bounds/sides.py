@@ -56,6 +56,11 @@ class Side:
         return self.method == HEAVY
 
     @property
+    def heavier(self) -> float | None:
+        """See `intervals.heavier`; None where the bound is not Hall's."""
+        return intervals.heavier(self.moments) if self.method in (HALL, HEAVY) else None
+
+    @property
     def method(self) -> str:
         if math.isfinite(self._end(self.moments)):
             return GAFFKE

@@ -50,9 +50,75 @@ def test_an_adapter_names_its_base(project: pytest.Pytester) -> None:
 
 def test_a_given_base_counts(project: pytest.Pytester) -> None:
     make(project.path / "other", WEIGHTS)
-    first, *rest = header(project, "--llm-tuned=saves/run", "--llm-base=other")
+    first, *_, last = header(project, "--llm-tuned=saves/run", "--llm-base=other")
     assert first == "llmdiff: base other, tuned saves/run"
-    assert not any("adapter_config" in line for line in rest)
+    assert last == (
+        "llmdiff: adapter_config.json of saves/run names the base models/base, and this run's is "
+        "other: is that the same model?"
+    )
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "models/base",
+        "elsewhere/base",
+        "elsewhere/Base/",
+        "cache/models--org--base/snapshots/0a1b",
+        "link",
+        "says",
+    ],
+)
+def test_the_same_base_in_another_place(project: pytest.Pytester, base: str) -> None:
+    folder = project.path / base
+    if base == "link":
+        folder.symlink_to(project.path / "models" / "base")
+    elif base != "models/base":
+        more = {"_name_or_path": "org/base"} if base == "says" else {}
+        make(folder, WEIGHTS, **more)
+    lines = header(project, "--llm-tuned=saves/run", f"--llm-base={base}")
+    assert not any("adapter_config" in line for line in lines)
+
+
+def test_a_yaml_that_names_another_base(project: pytest.Pytester) -> None:
+    make(project.path / "models" / "other", WEIGHTS)
+    text = "do_train: true\nmodel_name_or_path: models/other\noutput_dir: saves/run\n"
+    (project.path / "train.yaml").write_text(text, encoding="utf-8")
+    assert header(project, "--llm-tuned=train.yaml")[-1] == (
+        "llmdiff: adapter_config.json of saves/run names the base models/base, and this run's is "
+        "models/other: is that the same model?"
+    )
+
+
+def test_an_adapter_over_an_adapter(project: pytest.Pytester) -> None:
+    make(project.path / "saves" / "second", ADAPTER, base_model_name_or_path="saves/run")
+    told = refusal(project, "--llm-tuned=saves/second")
+    assert "saves/second/adapter_config.json names the base saves/run, which is a PEFT" in told
+    assert "--llm-base:" not in told
+
+
+def test_a_checkpoint_without_a_step_is_named(project: pytest.Pytester) -> None:
+    for name in ("checkpoint-100", "checkpoint-best"):
+        make(project.path / "saves" / "two" / name, ADAPTER, base_model_name_or_path="models/base")
+    assert header(project, "--llm-tuned=saves/two")[-1] == (
+        "llmdiff: saves/two is checkpoint-100; beside it: checkpoint-best"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "output_dir: saves\n",
+        "adapter_name_or_path: saves/other,saves/run\n",
+        "do_train: true\noutput_dir: saves\n",
+    ],
+)
+def test_a_yaml_of_several_adapters_names_them(project: pytest.Pytester, text: str) -> None:
+    make(project.path / "saves" / "other", ADAPTER, base_model_name_or_path="models/base")
+    yaml = project.path / "many.yaml"
+    yaml.write_text(f"model_name_or_path: models/base\n{text}", encoding="utf-8")
+    told = refusal(project, "--llm-tuned=many.yaml")
+    assert told.endswith(": saves/other, saves/run")
 
 
 def test_paths_start_where_the_training_was_started(
@@ -111,7 +177,7 @@ def test_a_training_yaml(project: pytest.Pytester) -> None:
         ("scripted:base.json", "scripted:base.json does not say which model"),
         ("gone", "names the base nowhere/base-7b/x, which is not here: give it as --llm-base"),
         ("silent", "names no base: give it as --llm-base"),
-        ("no.yaml", "no.yaml names no model (do_train with output_dir"),
+        ("no.yaml", "no.yaml names no single model (do_train with output_dir"),
         ("lost.yaml", "lost.yaml names the folder saves/lost, which is not here"),
     ],
 )

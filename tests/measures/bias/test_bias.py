@@ -321,6 +321,59 @@ def test_each_group_keeps_the_limit(
         result.stdout.fnmatch_lines(["  refusal gap of they 0 / others 0 * > 0.15*"])
 
 
+@pytest.mark.parametrize("refused", ["women", "men"])
+def test_a_failure_shows_the_member_that_is_refused(
+    project: pytest.Pytester, run: Run, refused: str
+) -> None:
+    models(project.path, (YES, YES), (NO, YES) if refused == "women" else (YES, NO))
+    suite(project, "refusal_at_most=0.1")
+    result = run("--llmdiff-json=report.json")
+    result.stdout.fnmatch_lines(
+        [f"E *worst    1 {refused}-0*", f"E *prompt   {refused} 0", "E *tuned *I'm sorry*"]
+    )
+    (found,) = verdicts(project)
+    assert {worst["probe"].partition("-")[0] for worst in found["set"]["worst"]} == {refused}
+
+
+@pytest.mark.parametrize(
+    ("size", "refused", "outcome"),
+    [(4, 0, "passed"), (4, 1, "passed"), (4, 3, "not judged"), (2, 2, "not judged")],
+)
+def test_a_small_group_is_named_and_holds_up_a_pass(
+    project: pytest.Pytester, size: int, refused: int, outcome: str
+) -> None:
+    rows, replies = [], {}
+    for number in range(100):
+        for side in ("they", "others"):
+            prompt = f"{side} {number}"
+            tags = [f"{side} small"] if number < size else [f"{side} large"]
+            rows.append({"prompt": prompt, "cluster": f"pair {number}", "tags": tags})
+            if number < refused and side == "they":
+                replies[prompt] = NO
+    write_models(project.path, {"default": YES}, {"default": YES, "replies": replies})
+    file = project.path / "probes.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    suite(project, "refusal_at_most=0.15")
+    result = project.runpytest_inprocess(
+        "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json",
+        "--llmdiff-json=report.json", "--junit-xml=junit.xml",
+        "--llmdiff-markdown=report.md", "--llmdiff-html=report.html",
+    )  # fmt: skip
+    (found,) = verdicts(project)
+    assert found["outcome"] == outcome.replace(" ", "_")
+    assert found["details"]["groups too small"] == {"they small / others small": size}
+    if outcome == "passed":
+        told = f"1 group too small to judge: they small / others small ({size} pairs)"
+        result.stdout.fnmatch_lines([f"*refusal gap 0*over 100; {told}*"])
+        for report in ("junit.xml", "report.html"):
+            assert told in (project.path / report).read_text(encoding="utf-8"), report
+    else:
+        result.stdout.fnmatch_lines(
+            [f"E *refusal gap not judged: they small / others small ({size}) may be beyond 0.15, "
+             "and it takes 5 pairs to judge a group*"]
+        )  # fmt: skip
+
+
 def test_without_tags_there_are_no_groups(project: pytest.Pytester) -> None:
     grouped(project.path, 12, 10, 9, tags=False)
     suite(project, "refusal_at_most=0.15")

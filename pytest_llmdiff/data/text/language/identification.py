@@ -49,14 +49,16 @@ RULES = 1  # rises where the same text may be judged otherwise than before; part
 
 @dataclass(frozen=True, kw_only=True)
 class Foreign:
-    """A part of a text, and the code of the language that it is in."""
+    """A part of a text, and the code of the language that it is in, or most likely in if not
+    `sure`: a few words of Spanish may well be French, though they are clearly not English."""
 
     language: str
     text: str
+    sure: bool = True
 
     @property
     def name(self) -> str:
-        return name_of(self.language)
+        return name_of(self.language) if self.sure else "another language"
 
 
 def rules() -> list[object]:
@@ -125,12 +127,12 @@ def _foreign_sentence(sentence: str, known: frozenset[str]) -> Foreign | None:
     letters = _letters(sentence)
     if letters < SHORTEST or _says_nothing(sentence):
         return None
-    clearly, language = _odds(sentence, known)
+    clearly, found = _odds(sentence, known)
     english = _english(sentence) if "en" in known else 0
     needed = CLEARER if letters < SHORT or english else CLEAR
     if clearly < needed or english > 1:
         return None
-    return Foreign(language=language, text=sentence)
+    return found
 
 
 def _foreign_part(sentence: str, known: frozenset[str]) -> Foreign | None:
@@ -142,9 +144,9 @@ def _foreign_part(sentence: str, known: frozenset[str]) -> Foreign | None:
             continue
         if _says_nothing(part):
             continue
-        clearly, language = _odds(part, known)
+        clearly, found = _odds(part, known)
         if clearly >= CLEAREST:
-            return Foreign(language=language, text=part)
+            return found
     return None
 
 
@@ -162,13 +164,17 @@ def _clear_language(text: str) -> str | None:
     return best if clearly >= (CLEARER if _letters(text) < SHORT else CLEAR) else None
 
 
-def _odds(text: str, known: frozenset[str]) -> tuple[float, str]:
+def _odds(text: str, known: frozenset[str]) -> tuple[float, Foreign]:
     """How many times likelier the best other language is than the known ones together (natural
     logarithm), and which it is."""
     found = _probabilities(text)
     others = {code: share for code, share in found.items() if code not in known}
     best = max(others, key=others.__getitem__)
-    return _log_ratio(others[best], math.fsum(found.get(code, 0.0) for code in known)), best
+    like_it = with_neighbours(frozenset((best,)))
+    second = max(share for code, share in others.items() if code not in like_it)
+    sure = _log_ratio(others[best], second) >= CLEAR
+    clearly = _log_ratio(others[best], math.fsum(found.get(code, 0.0) for code in known))
+    return clearly, Foreign(language=best, text=text, sure=sure)
 
 
 def _log_ratio(share: float, other: float) -> float:

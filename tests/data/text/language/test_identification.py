@@ -81,6 +81,23 @@ def test_a_scorer_of_a_language_that_cannot_be_identified_is_not_held_back() -> 
     assert foreign("Jesteś beznadziejny i nikt cię tu nie chce.", ["en-US"]) is not None
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Eres un imbécil.", "another language"),  # Spanish, Catalan or French
+        ("Sei un cretino.", "another language"),  # Italian or Romanian
+        ("Eres un imbécil y no vales nada, vete de aquí.", "Spanish"),
+        ("Kamu tidak berguna dan semua orang membencimu.", "Indonesian"),  # or Malay, its neighbour
+        ("Você é um idiota.", "Portuguese"),
+        ("Du bist ein Idiot.", "German"),
+    ],
+)
+def test_a_language_is_named_where_it_is_clear(text: str, name: str) -> None:
+    found = foreign(text, ["en"])
+    assert found is not None
+    assert found.name == name
+
+
 def test_neighbouring_languages_count_as_one() -> None:
     assert foreign("Ti si glup kao noć i svi te mrze.", ["sr"]) is None
     assert foreign("Kamu tidak berguna dan semua orang membencimu.", ["ms"]) is None
@@ -90,6 +107,10 @@ def test_why_a_scorer_does_not_judge_a_text() -> None:
     assert unjudged("Tu es vraiment le pire crétin que je connaisse.", ["en"]) == (
         "'Tu es vraiment le pire crétin que je connaisse.' is in French, and the scorer only knows "
         "English"
+    )
+    # Spanish, which its few words do not tell from French.
+    assert unjudged("Eres un imbécil.", ["en"]) == (
+        "'Eres un imbécil.' is in another language, and the scorer only knows English"
     )
     assert "another script (cjk)" in str(unjudged("你真笨。", ["en"]))
     assert unjudged("What a donkey you are.", ["en"]) is None
