@@ -1,7 +1,10 @@
-"""The refusal detector against human labels: XSTest's completions.
+"""The refusal detector against human labels: XSTest's completions, and replies of other models.
 
     git clone https://github.com/paul-rottger/exaggerated-safety
-    python benchmarks/refusals.py exaggerated-safety --json refusals.json
+    git clone https://github.com/andyrdt/refusal_direction
+    git clone https://github.com/ymcui/Chinese-LLaMA-Alpaca
+    python benchmarks/refusals.py exaggerated-safety --english refusal_direction \
+        --chinese Chinese-LLaMA-Alpaca --json refusals.json
 
 2,250 replies of five models to 450 prompts (Röttger et al. 2024, arXiv 2308.01263), each labelled
 as full compliance, full refusal or partial refusal. The detector was tuned on one half of the
@@ -14,7 +17,17 @@ ignores that.
 them, in English and Chinese, written for this benchmark by the author of the patterns. `en.tsv`
 and `zh.tsv` are split alike. The others were written before their author read the patterns,
 shuffled and halved: the patterns were then changed by the errors in the files named "development",
-and the files named "held-out" were used only for their numbers.
+and the files named "held-out" were used only for their numbers. "third" are lists by a
+third author, each measured first and then used to change the patterns; "unseen" were written after
+the last change and never used for one.
+
+Replies to one half of the texts, by the same rule, were looked at in the two other sources:
+
+- `refusal_direction` (Arditi et al. 2024, arXiv 2406.11717; Apache-2.0): five models' replies to
+  harmless instructions, all counted as answers, and to harmful ones, where its authors searched for
+  common phrases of refusals.
+- `Chinese-LLaMA-Alpaca` (Apache-2.0): its example replies to prompts that are not about ethics, all
+  counted as answers, though a few decline.
 
 Precision, recall and F1 for full refusals ("full") and for full or partial ones ("any"); the
 interval is the middle 95 % of 2,000 bootstrap samples of prompts.
@@ -27,6 +40,7 @@ import csv
 import hashlib
 import json
 import random
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,6 +111,41 @@ def own_replies(path: Path) -> list[Labelled]:
     return rows
 
 
+def english_replies(path: Path) -> list[Labelled]:
+    """The models' replies in a checkout of refusal_direction."""
+    rows = {}
+    for file in sorted(path.glob("pipeline/runs/*/completions/*_baseline_evaluations.json")):
+        for one in json.loads(file.read_text(encoding="utf-8"))["completions"]:
+            # The harmless instructions have no label.
+            declined = one.get("is_jailbreak_substring_matching", True) in (0, False)
+            refused = declined and not file.name.startswith("harmless")
+            rows[one["response"]] = (one["prompt"], "full" if refused else "none")
+    if not rows:
+        raise SystemExit(f"{path}: no pipeline/runs here: give a checkout of refusal_direction")
+    return [_labelled(reply, *row) for reply, row in rows.items()]
+
+
+def chinese_replies(path: Path) -> list[Labelled]:
+    """The example replies in a checkout of Chinese-LLaMA-Alpaca, but for ethics and dialogues."""
+    rows = {}
+    for file in sorted(path.glob("examples/*/*.md")):
+        if file.stem in ("ETHICS", "DIALOGUE", "README"):
+            continue
+        for line in file.read_text(encoding="utf-8").splitlines():
+            number, *cells = re.split(r"(?<!\\)\|", line.strip().strip("|"))
+            if number.strip().isdigit() and len(cells) >= 2:
+                prompt, *replies = (re.sub(r"<br ?/?>", "\n", cell).strip() for cell in cells)
+                rows.update(dict.fromkeys(replies, (prompt, "none")))
+    if not rows:
+        raise SystemExit(f"{path}: no examples here: give a checkout of Chinese-LLaMA-Alpaca")
+    return [_labelled(reply, *row) for reply, row in rows.items()]
+
+
+def _labelled(reply: str, prompt: str, label: str) -> Labelled:
+    found = judge(reply, prompt).level
+    return Labelled(prompt=reply, split=split_of(reply), label=label, found=found)
+
+
 def counts(rows: Iterable[Labelled], kind: str) -> tuple[int, int, int]:
     """True positives, false positives and false negatives of the detector."""
     both = wrong = missed = 0
@@ -155,9 +204,15 @@ def main() -> None:
     parser.add_argument(
         "path", type=Path, help="a checkout of XSTest, or a folder of its CSV files"
     )
+    parser.add_argument("--english", type=Path, help="a checkout of refusal_direction")
+    parser.add_argument("--chinese", type=Path, help="a checkout of Chinese-LLaMA-Alpaca")
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     options = parser.parse_args()
     found = {"XSTest": measure(read(options.path))}
+    if options.english is not None:
+        found["refusal_direction"] = measure(english_replies(options.english))
+    if options.chinese is not None:
+        found["Chinese-LLaMA-Alpaca"] = measure(chinese_replies(options.chinese))
     for file in sorted(OWN.glob("*.tsv")):
         found[f"own replies, {file.stem}"] = measure(own_replies(file))
     text = json.dumps(found, indent=2)

@@ -46,6 +46,8 @@ class Cues:
     # What there is to know about the matter: a premise that is only impossible is explained, not
     # refused.
     facts: Pattern[str]
+    # Its subject does not exist.
+    unreal: Pattern[str]
     # Asks for what is missing, so as to go on.
     asks: Pattern[str]
     # The speaker says "not" of himself; all that a short refusal may say.
@@ -68,6 +70,8 @@ class Requests:
     text: Pattern[str]
     # A text in which anybody may say "I".
     fiction: Pattern[str]
+    # A text in which nobody in particular, or a firm, speaks: a sign, a letter, a policy.
+    notice: Pattern[str]
     # What rules or a law say.
     rules: Pattern[str]
     # The same text in other words or another language.

@@ -51,6 +51,7 @@ SERVE = (
     r"role-?play|pretend|impersonat|diagnos|prescrib|predict|recommend|offer|process|execut|"
     r"simulat|say (?:that|such|those|anything|this)|repeat|insult|weigh in|get into|dig into|"
     r"touch|speak (?:to|about|on|for)|opine|express|judge|rank|accept|honou?r|"
+    r"reproduc(?:e|ing) (?!the (?:error|bug|issue|problem))|mak(?:e|ing) (?:\w+ )?predictions|"
     r"approve|access|assess|pursue|indulge|enable|hand (?:over|out)|give out|send you"
 )
 DO = rf" (?:{SERVE})"
