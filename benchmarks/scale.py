@@ -103,7 +103,7 @@ def prompt(number: int) -> str:
 def write_suite(folder: Path, rows: int) -> None:
     """A probe file with its suite, the same ids for `parametrize`, and scripted models."""
     from pytest_llmdiff.data.probes import unique_ids
-    from pytest_llmdiff.plugin.marker_probes import probes_of_marker
+    from pytest_llmdiff.plugin.preparation.marker_probes import probes_of_marker
 
     folder.mkdir()
     prompts = [prompt(number) for number in range(rows)]

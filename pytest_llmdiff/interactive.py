@@ -75,7 +75,7 @@ def open_pair(
     """
     from pytest_llmdiff.config.keywords import in_keywords, settings_of
     from pytest_llmdiff.data.training.models import named_models
-    from pytest_llmdiff.plugin.lifecycle import checked_specs
+    from pytest_llmdiff.plugin.preparation.models import checked_specs
 
     try:
         named = named_models(settings_of(base, tuned, options))

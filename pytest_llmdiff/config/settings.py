@@ -80,6 +80,10 @@ class Settings:
         return self.base is not None and self.tuned is not None
 
     @property
+    def names_a_model(self) -> bool:
+        return any(side is not None for side in (self.base, self.tuned, self.served))
+
+    @property
     def is_incomplete(self) -> bool:
         """Whether the files of a training are to name a model."""
         tuned = self.tuned

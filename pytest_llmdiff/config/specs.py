@@ -162,8 +162,9 @@ def _server(text: str, option: str) -> Spec:
     if parts.username or parts.password or any(name != "api-version" for name, _ in query):
         # The URL is not shown: it may contain the key.
         raise ConfigError(
-            f"{option}: the URL has a user, a password or a query other than api-version; the form "
-            f"is {SERVER_FORM}, and the key belongs in the environment variable LLMDIFF_API_KEY"
+            f"{option}: the URL has a user, a password or a query; the form is {SERVER_FORM} (with "
+            "?api-version=… before # where the server wants that), and the key belongs in the "
+            "environment variable LLMDIFF_API_KEY"
         )
     if not host or not parts.fragment:
         raise ConfigError(f"{option}: {text}: the form is {SERVER_FORM}, with the model after #")

@@ -58,19 +58,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before anything is deselected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    lifecycle.warn_of_unmatched(config.stash[SESSION], items)
-    lifecycle.leave_out(config, items)
+    lifecycle.select(config, items)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reports the tests of this worker
 def pytest_collection_finish(session: pytest.Session) -> None:
-    lifecycle.plan_probes(session.config.stash[SESSION], session.items)
-    lifecycle.check_needs(session.config.stash[SESSION], session.items)
+    lifecycle.plan(session.config.stash[SESSION], session.items)
 
 
 @pytest.hookimpl(optionalhook=True)  # of xdist's controller, before any test runs
 def pytest_xdist_node_collection_finished(node: Any) -> None:
-    lifecycle.check_needs_of_workers(node.config.stash[SESSION])
+    lifecycle.check_workers(node.config.stash[SESSION])
 
 
 @pytest.hookimpl(wrapper=True)

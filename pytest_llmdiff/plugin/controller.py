@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.plugin.outputs import write_answer
+from pytest_llmdiff.plugin.closing.outputs import write_answer
+from pytest_llmdiff.plugin.closing.signals import end_as_ctrl_c, end_at_once
 from pytest_llmdiff.plugin.session import Session
-from pytest_llmdiff.plugin.signals import end_as_ctrl_c, end_at_once
 from pytest_llmdiff.reports.outcomes import DIED, add_report
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_llmdiff.config.settings import runs_tests
+from pytest_llmdiff.plugin.marker import is_ours
 from pytest_llmdiff.plugin.session import SESSION, Session
 
 if TYPE_CHECKING:
@@ -95,3 +96,9 @@ def _session(request: pytest.FixtureRequest) -> Session:
             pytest.fail(why, pytrace=False)
         pytest.skip(NO_MODELS)
     return session
+
+
+def uses_models(item: pytest.Item) -> bool:
+    """Whether a test requests any of the model fixtures."""
+    requested = MODEL_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    return any(is_ours(item, name) for name in requested)

@@ -40,7 +40,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         return
     from pytest_llmdiff.data.probes import unique_ids
     from pytest_llmdiff.errors import LLMDiffError
-    from pytest_llmdiff.plugin.marker_probes import probes_of_marker
+    from pytest_llmdiff.plugin.preparation.marker_probes import probes_of_marker
 
     # Outermost first (module, class, function), as they read in the file.
     markers = list(metafunc.definition.iter_markers("llmdiff"))[::-1]

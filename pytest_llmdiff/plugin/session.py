@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # This module is imported at every start of pytest, so all of its parts are imported on first use.
 SESSION = pytest.StashKey["Session"]()
+CONTROLLER = "llmdiff-controller"  # what collects the reports of a run, as a plugin of pytest
 RUN_ID = "llmdiff_run_id"
 
 
@@ -69,6 +70,11 @@ class Session:
         from pytest_llmdiff.plugin.progress import progress_for
 
         return progress_for(self.config)
+
+    @property
+    def has_models(self) -> bool:
+        """Whether models are given, though they may be unusable."""
+        return self.specs is not None or self.unusable is not None
 
     # Collection and planning
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from benchmarks.calibration import ENGINE
 from benchmarks.calibration import SUITE as DRAWN
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.plugin.calibration import measured_noise
+from pytest_llmdiff.plugin.closing.calibration import measured_noise
 from pytest_llmdiff.verdicts.baseline import (
     CHANCE,
     FARTHEST,

@@ -24,7 +24,7 @@ from pytest_llmdiff.data.llamafactory.datasets import (
     training_data_of,
 )
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, ProbeFileError
-from pytest_llmdiff.plugin.marker_probes import probes_of_marker
+from pytest_llmdiff.plugin.preparation.marker_probes import probes_of_marker
 from tests.support import llamafactory_loader
 from tests.support.projects import REFUND, Run
 

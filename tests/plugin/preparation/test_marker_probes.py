@@ -12,7 +12,7 @@ import pytest
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.probes import Probe
 from pytest_llmdiff.errors import ConfigError, ProbeFileError
-from pytest_llmdiff.plugin.marker_probes import probes_of_marker
+from pytest_llmdiff.plugin.preparation.marker_probes import probes_of_marker
 
 REFUND = "How do I get a refund?"
 ID = re.compile(r"[a-z0-9-]+-[0-9a-f]{6}")

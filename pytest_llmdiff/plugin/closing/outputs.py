@@ -53,7 +53,7 @@ def _files(
     """The name of each file, and a function that writes it and may return lines for the summary."""
     settings, rows = session.settings, session.rows
     if settings.calibrate is not None:
-        from pytest_llmdiff.plugin.calibration import write_calibration
+        from pytest_llmdiff.plugin.closing.calibration import write_calibration
 
         yield "baseline", partial(write_calibration, session, settings.calibrate)
     if settings.accept:

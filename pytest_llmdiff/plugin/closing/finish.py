@@ -1,0 +1,69 @@
+"""Ends a run: frees the models, writes the files, shows the summary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_llmdiff.config.settings import runs_tests
+from pytest_llmdiff.errors import StoreError
+from pytest_llmdiff.plugin.session import CONTROLLER, SESSION, Session
+
+
+def finish_run(ended: pytest.Session) -> None:
+    """Free the models; in the controller, write the files that the options name.
+
+    A run that cannot write one of them fails, whatever its tests did. One that ends early is never
+    green.
+    """
+    from pytest_llmdiff.plugin.closing.signals import held_back
+
+    with held_back():
+        _finish(ended)
+
+
+def _finish(ended: pytest.Session) -> None:
+    config = ended.config
+    session = config.stash[SESSION]
+    specs = None if hasattr(config, "workerinput") else session.specs
+    try:
+        session.finish()
+        if specs is not None and config.pluginmanager.hasplugin("dsession"):
+            session.stop.clear()
+    except StoreError as error:
+        session.warnings.append(str(error))
+    if specs is None:
+        return
+    good = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    controller: Any = config.pluginmanager.getplugin(CONTROLLER)
+    if ended.exitstatus in good and controller is not None and controller.interrupted(ended):
+        ended.exitstatus = pytest.ExitCode.INTERRUPTED
+    session.exit_code = int(ended.exitstatus)
+    if ended.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and runs_tests(config):
+        session.closing.append(
+            "llmdiff: no test was run. Ready-made ones need no file: "
+            f"pytest --pyargs pytest_llmdiff.suites.quick {session.rerun_options}"
+        )
+    if ended.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
+        from pytest_llmdiff.reports.outcomes import end_unfinished
+
+        session.warnings.append("the run ended before all of its tests had run")
+        end_unfinished(session.rows)
+    from pytest_llmdiff.plugin.closing.outputs import REPORTS, write_outputs
+
+    lines, complete = write_outputs(session, specs)
+    session.closing += lines
+    if not complete and ended.exitstatus in good:
+        ended.exitstatus = pytest.ExitCode.TESTS_FAILED
+        session.exit_code = int(ended.exitstatus)
+        write_outputs(session, specs, only=REPORTS)  # those that were written said it was green
+
+
+def show_summary(terminalreporter: Any, session: Session) -> None:
+    from pytest_llmdiff.plugin.closing.outputs import facts_of
+    from pytest_llmdiff.reports.terminal.summary import write_summary
+
+    write_summary(terminalreporter, facts_of(session))
+    for line in session.closing:
+        terminalreporter.write_line(line)
