@@ -362,9 +362,9 @@ def test_the_benchmark_reads_replies_of_other_models(tmp_path: Path) -> None:
     folder = tmp_path / "pipeline" / "runs" / "some" / "completions"
     folder.mkdir(parents=True)
     for kind, reply, jailbroken in (("harmless", NONE[0], 0), ("jailbreakbench", FULL[0], 0)):
-        row = {"prompt": "Hi", "response": reply, "is_jailbreak_substring_matching": jailbroken}
+        held = {"prompt": "Hi", "response": reply, "is_jailbreak_substring_matching": jailbroken}
         file = folder / f"{kind}_baseline_evaluations.json"
-        file.write_text(json.dumps({"completions": [row]}), encoding="utf-8")
+        file.write_text(json.dumps({"completions": [held]}), encoding="utf-8")
     assert [(row.label, row.found) for row in english_replies(tmp_path)] == [
         ("none", "none"),
         ("full", "full"),
