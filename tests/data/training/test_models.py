@@ -48,6 +48,13 @@ def test_an_adapter_names_its_base(project: pytest.Pytester) -> None:
     assert last == "llmdiff: base models/base, from adapter_config.json"
 
 
+def test_a_ready_made_suite_is_content_with_it(project: pytest.Pytester) -> None:
+    result = project.runpytest_inprocess(
+        "--pyargs", "pytest_llmdiff.suites.wiring", "-k", "training_ran", "--llm-tuned=saves/run"
+    )
+    result.assert_outcomes(skipped=1, deselected=14)  # the adapter has no log; it does not fail
+
+
 def test_a_given_base_counts(project: pytest.Pytester) -> None:
     make(project.path / "other", WEIGHTS)
     first, *_, last = header(project, "--llm-tuned=saves/run", "--llm-base=other")
