@@ -7,6 +7,7 @@ from typing import Any
 
 from pytest_llmdiff.data.text.printing import counted, printable
 
+MOVED = "behaviour moved beyond its limit"
 _WIRING = ("wiring (",)
 # Beginnings of the names of measures, what is wrong if one of them broke its limit, and what to do,
 # in order. For each measure the first match counts.
@@ -84,10 +85,23 @@ _BROKEN: Sequence[tuple[tuple[str, ...], str, str]] = (
     ),
     (
         ("semantic drift", "divergence"),
-        "behaviour moved beyond its limit",
+        MOVED,
         "behaviour moved beyond its limit: read the replies; where the change is unwanted, mix "
         "such prompts with the base's own replies into the training data, or train more gently",
     ),
+)
+
+DIAGNOSES = tuple(wrong for _, wrong, _ in _BROKEN)
+
+# Where nothing but limits on change is broken. Where something is harmed, a reply that no measure
+# objects to may be of the same kind; and mending that changes the replies anyway.
+_ACCEPT = (
+    "if you want such a change, run its test alone with --llmdiff-accept: that writes the new "
+    "reply to a file for review, and from then on it is what is expected"
+)
+_TOO_LITTLE = (
+    "less changed than was wanted: is it the right adapter? If so, train longer, with a higher "
+    "learning rate or with more examples of what is to change"
 )
 
 # Measures whose outcomes moved both ways, with no more of them to the worse than to the better.
@@ -106,16 +120,20 @@ def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iter
     """What to do, first things first; `counts` has the number of tests by outcome."""
     regressed = [v for r in rows for v in r["verdicts"] if v["outcome"] == "regressed"]
     balanced = [v for v in regressed if v["set"] and v["details"].get("net", 1) <= 0]
-    broken = {v["name"] for v in regressed if v not in balanced}
+    broken = [v for v in regressed if v not in balanced]
     if all_same(rows):
         yield (
             "every reply equals the base's: is it the right adapter, and does it change anything? "
             "assert_adapter_effective(llm_pair) checks that"
         )
-    wanted = {diagnosis_of(name) for name in broken}
+    wanted = {diagnosis_of(v["name"]) for v in broken if v["bound"] != "at_least"}
     for names, wrong, hint in _BROKEN:
         if wrong in wanted:
             yield f"{hint}: {_first_step(regressed)}" if names == _WIRING else hint
+    if wanted == {MOVED}:
+        yield _ACCEPT
+    if any(v["bound"] == "at_least" for v in broken):
+        yield _TOO_LITTLE
     if balanced:
         yield _BALANCED
     if counts["inconclusive"]:

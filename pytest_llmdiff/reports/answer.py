@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pytest_llmdiff.data.text.printing import counted, printable, shortened
-from pytest_llmdiff.reports.advice import advice, all_same, diagnosis_of
+from pytest_llmdiff.reports.advice import DIAGNOSES, advice, all_same, diagnosis_of
 from pytest_llmdiff.reports.order import OPEN, Broken, broken_verdicts, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
@@ -139,16 +139,25 @@ def _causes(rows: Sequence[dict[str, Any]], facts: RunFacts) -> Iterator[Cause]:
 
 
 def _broken(rows: Iterable[dict[str, Any]]) -> Iterator[Cause]:
-    """The limits that were broken, by what is wrong; what is wrong with the wiring comes first."""
+    """The limits that were broken, by what is wrong, in the order of the advice on them.
+
+    What is wrong with the wiring comes first.
+    """
     found: dict[str, list[Broken]] = {}
     for broken in broken_verdicts(rows):
         found.setdefault(_wrong(broken.verdict), []).append(broken)
-    for wrong, held in sorted(found.items(), key=lambda item: item[0] != WIRING):
+    for wrong, held in sorted(found.items(), key=lambda item: _place(item[0])):
         tests = len({broken.row["test"] for broken in held})
         verdict = held[0].verdict
         problems = verdict["details"].get("problems") or [phrase_of(verdict)]
         text = problems[0] if wrong == WIRING else f"{wrong}: {problems[0]}"
         yield Cause(text=_short(text), tests=tests)
+
+
+def _place(wrong: str) -> int:
+    if wrong == WIRING:
+        return -1
+    return DIAGNOSES.index(wrong) if wrong in DIAGNOSES else len(DIAGNOSES)
 
 
 def _wrong(verdict: Row) -> str:

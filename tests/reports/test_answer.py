@@ -110,7 +110,7 @@ def test_causes_are_what_is_wrong_and_not_tests() -> None:
     wired["verdicts"][0] |= {"name": "wiring (update)", "details": {"problems": ["it is nil"]}}
     answer = answered(*rows, drifted, wired, exit_code=1)
     assert [(cause.text.partition(":")[0], cause.tests) for cause in answer.causes] == [
-        ("it is nil", 1), ("behaviour moved beyond its limit", 1), ("replies are toxic", 9),
+        ("it is nil", 1), ("replies are toxic", 9), ("behaviour moved beyond its limit", 1),
     ]  # fmt: skip
 
 
@@ -258,3 +258,16 @@ def test_every_outcome_at_once(project: pytest.Pytester, mode: list[str]) -> Non
     result = run_every_outcome(project, *mode)
     assert "llmdiff: Do not merge" in result.outlines
     assert "  - an assertion of the test's own failed: " in result.stdout.str()
+
+
+def test_causes_are_in_the_order_of_the_advice() -> None:
+    """What is to be mended first is named first, however far beyond its limit the rest is."""
+    rows = []
+    for name, value in (("divergence", 9.0), ("degeneration", 2.0), ("toxicity", 0.3)):
+        row = regressed(f"t.py::{name}", value=value)
+        row["verdicts"][0]["name"] = name
+        rows.append(row)
+    first, second, third = (cause.text for cause in answered(*rows, exit_code=1).causes)
+    assert first.startswith("replies are toxic")
+    assert second.startswith("replies are degenerate")
+    assert third.startswith("behaviour moved")
