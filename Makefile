@@ -8,10 +8,14 @@ TORCH ?= 2.13.0
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test test-all search lint docs vllm compat clean
+.PHONY: demo images test test-all search lint docs vllm compat clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/python example_suites/demo.py
+
+# The picture in the README, of the demo's report. Needs a Chromium of the system.
+images: demo $(VENV)/dev.done
+	$(BIN)/python example_suites/picture.py
 
 # `make test` is what one runs while working: all that is quick, and one pass of each real component.
 # `make test-all` is everything: real models, servers and browser in full, and each behaviour test

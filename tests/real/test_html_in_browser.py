@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import struct
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -342,6 +343,22 @@ def test_a_real_run(open_page: Open, project: pytest.Pytester) -> None:
     again = open_page(project.path / "r.html", href)
     assert again.locator(f"{href}[open]").count() == 1
     assert page.evaluate("window.injected") is None
+
+
+def test_the_picture_for_the_readme(file: Path, tmp_path: Path) -> None:
+    """Of a report, from its top to both replies of the worst test."""
+    from example_suites.picture import PICTURE, SCALE, WIDTH, take
+
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium")
+    take(file, tmp_path / "report.png", CHROMIUM)
+    for picture in (tmp_path / "report.png", PICTURE):
+        head = picture.read_bytes()[:24]
+        assert head.startswith(b"\x89PNG")
+        width, height = struct.unpack(">II", head[16:])
+        assert width == SCALE * WIDTH
+        assert 0.5 < height / width < 1.6
+        assert picture.stat().st_size < 500_000
 
 
 @pytest.mark.parametrize("width", [1280, 390])
