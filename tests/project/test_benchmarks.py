@@ -219,3 +219,25 @@ def test_samples_name_where_the_time_went() -> None:
         seconds = sampler.stop()
         sys.setswitchinterval(switch)
     assert seconds["here"] > 0.9 * sum(seconds.values()) > 0.2
+
+
+def test_the_first_hour_is_typed_in_a_folder_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks import first_hour
+
+    # Without installing: that takes minutes and the network.
+    monkeypatch.setattr("venv.create", lambda folder, **_: folder.mkdir())
+    look = "import pathlib; print(pathlib.Path('saves/support-lora/adapter.txt').read_text())"
+    monkeypatch.setattr(first_hour, "commands_of", lambda _: [f'{sys.executable} -c "{look}"'])
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "adapter.txt").write_text("it is here", encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["first_hour", str(tmp_path / "mine")])
+    with (tmp_path / "said").open("w") as said:
+        monkeypatch.setattr(sys, "stderr", said)
+        first_hour.main()
+    assert (tmp_path / "said").read_text(encoding="utf-8").split() == ["it", "is", "here"] * 2
+    first, again = capsys.readouterr().out.splitlines()[2:]
+    assert first.startswith(f"| `{sys.executable} -c")
+    assert "`, again |" in again
+    assert all(line.split("|")[4].strip() == "0" for line in (first, again))  # exit codes

@@ -9,8 +9,10 @@ A fenced block may have a comment before it, `<!-- key: value; key: value -->`:
 - `options`: options for that run, in addition to the scripted models or instead of them.
 - `run`: the python block is a script that runs alone, without pytest. The models that it names
   (`NAMED`) are the scripted ones there.
-- `output of`: for a text block, the file whose run prints these lines in this order; `…` matches
-  anything.
+- `output of`: for a text block, the file whose run, or the command that, prints these lines in this
+  order; `…` matches anything.
+- `real`: for the first screen of the README, which `tests/real/test_first_hour.py` runs with real
+  models: the adapter.
 """
 
 from __future__ import annotations
@@ -40,7 +42,17 @@ from pytest_llmdiff.measures.wiring.adapter import adapter_measurement
 from pytest_llmdiff.measures.wiring.template.comparison import template_measurement
 from pytest_llmdiff.suites.limits import LIMITS
 from tests.support import ROOT, options_table
-from tests.support.pages import BLOCKS, MODELS, PAGES, Block, names, rows, start
+from tests.support.pages import (
+    BLOCKS,
+    MODELS,
+    PAGES,
+    Block,
+    assert_printed,
+    commands_of,
+    names,
+    rows,
+    start,
+)
 from tests.support.projects import BASE, CAPITAL, REFUND, TUNED, needs_native_toml, write_models
 from tests.support.reports import hostile_rows
 
@@ -53,7 +65,9 @@ def all_of(*languages: str) -> list[Any]:
     return [pytest.param(b, id=b.place) for b in BLOCKS if b.language in languages]
 
 
-TESTS = [pytest.param(block, id=block.place) for block in BLOCKS if block.is_test]
+TESTS = [
+    pytest.param(block, id=block.place) for block in BLOCKS if block.is_test and not block.is_real
+]
 
 
 @pytest.mark.parametrize("block", TESTS)
@@ -92,26 +106,18 @@ def test_script_example(project: pytest.Pytester, block: Block) -> None:
             assert_printed(shown, found.stdout)
 
 
-def assert_printed(shown: Block, printed: str) -> None:
-    """The run's output contains the lines of a text block, in this order."""
-    lines = iter(printed.splitlines())
-    for wanted in filter(str.strip, shown.text.splitlines()):
-        if wanted.strip() == "…":
-            continue
-        pattern = ".*".join(map(re.escape, wanted.rstrip().split("…")))
-        found = any(re.fullmatch(pattern, line.rstrip()) for line in lines)
-        assert found, f"{shown.place}: the run does not print, in this order: {wanted}"
-
-
 def test_every_block_is_of_a_known_kind() -> None:
     assert BLOCKS
     for block in BLOCKS:
         assert block.language in LANGUAGES, f"{block.place}: {block.language!r}"
-        unknown = set(block.about) - {"file", "outcome", "options", "output of", "run"}
+        unknown = set(block.about) - {"file", "outcome", "options", "output of", "run", "real"}
         assert not unknown, f"{block.place}: {unknown}"
+        assert not block.is_real or block.page.name.startswith("README"), block.place
         own = [b for b in BLOCKS if b.page == block.page]
         files = [b.file for b in own if b.is_test or "run" in b.about]
-        if "output of" in block.about:
+        if block.is_real and "output of" in block.about:
+            assert block.about["output of"] in commands_on(block.page), block.place
+        elif "output of" in block.about:
             assert block.about["output of"] in files, block.place
         elif block.language == "text":
             assert block.page.name == "architecture.md", f"{block.place}: not the output of a run"
@@ -120,6 +126,10 @@ def test_every_block_is_of_a_known_kind() -> None:
             others = "".join(b.text + str(b.about) for b in BLOCKS if b.page == block.page
                              and b is not block)  # fmt: skip
             assert Path(str(block.file)).stem in others, f"{block.place}: file is not used"
+
+
+def commands_on(page: Path) -> list[str]:
+    return commands_of(block for block in BLOCKS if block.page == page)
 
 
 @needs_native_toml
@@ -153,7 +163,7 @@ def test_data_example(tmp_path: Path, block: Block) -> None:
 # Commands
 
 
-def commands_of(block: Block) -> Iterator[list[str]]:
+def words_of(block: Block) -> Iterator[list[str]]:
     text = block.text.replace("\\\n", " ")
     for line in filter(str.strip, text.splitlines()):
         assert line.startswith("$ "), f"{block.place}: {line!r} is not a command"
@@ -220,9 +230,17 @@ def check_command(words: list[str]) -> None:
 @pytest.mark.parametrize("block", all_of("console"))
 def test_commands(block: Block) -> None:
     own = {other.file for other in BLOCKS if other.page == block.page}
-    for words in commands_of(block):
+    for words in words_of(block):
         if words[0] != "python" or words[1] not in own:
             check_command(words)
+
+
+def test_the_gate_of_this_project_runs_what_the_readme_says() -> None:
+    ran = [c.split() for c in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()]
+    made = [c.split() for c in commands_on(ROOT / "README.md") if c.startswith("make ")]
+    assert ["make", "test"] in made
+    for command in made:
+        assert any(line[: len(command)] == command for line in ran), command
 
 
 # Keys of workflows whose values are shell commands.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +49,17 @@ class Block:
             return False
         return self.file is None or Path(self.file).name.startswith("test_")
 
+    @property
+    def is_real(self) -> bool:
+        """Whether it needs real models (`tests/real/test_first_hour.py`)."""
+        return "real" in self.about
+
+    @property
+    def commands(self) -> list[str]:
+        """Those of a console block, each on one line."""
+        lines = self.text.replace("\\\n", " ").splitlines()
+        return [" ".join(line.removeprefix("$ ").split()) for line in lines if line.strip()]
+
 
 def blocks_of(page: Path) -> Iterator[Block]:
     comment: dict[str, str] = {}
@@ -75,6 +86,17 @@ def blocks_of(page: Path) -> Iterator[Block]:
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 
+def first_screen() -> list[Block]:
+    """The blocks of the README up to the last one that real models print."""
+    own = [block for block in BLOCKS if block.page == ROOT / "README.md"]
+    last = max(block.line for block in own if block.is_real)
+    return [block for block in own if block.line <= last]
+
+
+def commands_of(blocks: Iterable[Block]) -> list[str]:
+    return [c for block in blocks if block.language == "console" for c in block.commands]
+
+
 def start(project: pytest.Pytester, block: Block) -> pytest.RunResult:
     """Runs a python example together with all other files of its page."""
     for other in BLOCKS:
@@ -88,6 +110,17 @@ def start(project: pytest.Pytester, block: Block) -> pytest.RunResult:
     given = {word.partition("=")[0] for word in own}
     models = [f"{flag}={spec}" for flag, spec in MODELS.items() if flag not in given]
     return project.runpytest_inprocess(*models, *own, name)
+
+
+def assert_printed(shown: Block, printed: str) -> None:
+    """A run's output contains the lines of a text block, in this order."""
+    lines = iter(printed.splitlines())
+    for wanted in filter(str.strip, shown.text.splitlines()):
+        if wanted.strip() == "…":
+            continue
+        pattern = ".*".join(map(re.escape, wanted.rstrip().split("…")))
+        found = any(re.fullmatch(pattern, line.rstrip()) for line in lines)
+        assert found, f"{shown.place}: the run does not print, in this order: {wanted}"
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
