@@ -59,7 +59,7 @@ CASES = {
     "good": Case(made_of="good", exit_code=0, answer="Merge"),
     "no-op": Case(
         made_of="good", losses=FLAT_LOSSES, change=lambda tensor: tensor * 0,
-        causes=("every B is zero", "less changed than was wanted"),
+        causes=("every B matrix of the adapter is zero", "less changed than was wanted"),
     ),
     "collapsed": Case(
         made_of="good", losses=DIVERGED_LOSSES, change=lambda tensor: tensor * 80,
