@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from pytest_llmdiff.config.adapter_code import require_no_code
 from pytest_llmdiff.config.packages import given_path, package_path, require_packages
 from pytest_llmdiff.config.settings import Settings
-from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.errors import ConfigError, did_you_mean
 
 Kind = Literal["weights", "adapter", "gguf", "replay", "scripted", "python", "server"]
 Runtime = Literal["transformers", "vllm"]
@@ -109,6 +109,10 @@ def parse_spec(text: str, *, option: str, folder: Path) -> Spec:
             raise ConfigError(f"{option}: {text}: the form is python:module:object")
         return Spec(text=text, kind="python", reference=rest)
     if HUB_ID.fullmatch(text):
+        if path.parent.is_dir():  # more likely a misspelt folder than a hub's organisation
+            meant = did_you_mean(path.name, (each.name for each in path.parent.iterdir()))
+            if meant:
+                raise ConfigError(f"{option}: there is no {text}{meant}")
         return _hub(text, option)
     raise ConfigError(f"{option}: there is no folder or .gguf file {text!r}; it takes {FORMS}")
 

@@ -11,7 +11,7 @@ from pytest_llmdiff.reports.advice import DIAGNOSES, advice, all_same, diagnosis
 from pytest_llmdiff.reports.order import OPEN, Broken, broken_verdicts, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
-from pytest_llmdiff.reports.verdict_cells import phrase_of
+from pytest_llmdiff.reports.verdict_cells import brief_of
 
 Decision = Literal["merge", "do not merge", "undecided"]
 Row = Mapping[str, Any]
@@ -149,7 +149,7 @@ def _broken(rows: Iterable[dict[str, Any]]) -> Iterator[Cause]:
     for wrong, held in sorted(found.items(), key=lambda item: _place(item[0])):
         tests = len({broken.row["test"] for broken in held})
         verdict = held[0].verdict
-        problems = verdict["details"].get("problems") or [phrase_of(verdict)]
+        problems = verdict["details"].get("problems") or [brief_of(verdict)]
         text = problems[0] if wrong == WIRING else f"{wrong}: {problems[0]}"
         yield Cause(text=_short(text), tests=tests)
 

@@ -23,14 +23,21 @@ ONCE = (
 READ = re.compile(r'["$`\\!]')
 
 
+SUITES = "pytest_llmdiff.suites."
+
+
 def rerun_command(config: pytest.Config, item: pytest.Item, settings: Settings) -> str:
     """`pytest "file::test[id]" --llm-base … --llm-tuned …` with the options of the command line."""
     return f"pytest {rerun_target(config, item)} {rerun_options(config, settings)}"
 
 
 def rerun_target(config: pytest.Config, item: pytest.Item) -> str:
-    """The quoted node id of one test, relative to the current directory instead of the root."""
+    """The quoted node id of one test, relative to the current directory instead of the root; that
+    of a ready-made one by its module."""
     _, _, inside = item.nodeid.partition("::")
+    module = getattr(item, "module", None)
+    if module is not None and module.__name__.startswith(SUITES):
+        return f'--pyargs "{module.__name__}::{inside}"'
     target = f"{_path(item.path, config.invocation_params.dir)}::{inside}"
     return shlex.quote(target) if READ.search(target) else f'"{target}"'
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_llmdiff.data.text.printing import counted, number, numbers_beside
+from pytest_llmdiff.data.text.printing import counted, number, numbers_beside, percent
 from pytest_llmdiff.verdicts.verdict import label
 
 INTERVAL = "90 % interval"  # each end is a one-sided bound at 95 %
@@ -104,6 +104,16 @@ def besides_of(verdict: Mapping[str, Any]) -> str:
         return ""
     details = verdict["details"]
     return balance_of(details, verdict["set"]["judged"]) or small_groups_of(details)
+
+
+def brief_of(verdict: Mapping[str, Any]) -> str:
+    """As `phrase_of`, without the interval, and a share in per cent of the members of its set."""
+    value, limit, held = verdict["value"], verdict["limit"], verdict["set"]
+    if held is None or value is None or limit is None or not verdict["unit"].startswith("share "):
+        return phrase_of(verdict)
+    word = "limit" if verdict["bound"] == "at_most" else "at least"
+    of = f"{percent(value)} of {judged_of(held)}"
+    return f"{measure_of(verdict)}: {of}, {word} {percent(limit)}"
 
 
 def phrase_of(verdict: Mapping[str, Any]) -> str:
