@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.plugin.closing.outputs import write_answer
+from pytest_llmdiff.plugin.closing.finish import close_run
 from pytest_llmdiff.plugin.closing.signals import end_as_ctrl_c, end_at_once
 from pytest_llmdiff.plugin.session import Session
 from pytest_llmdiff.reports.outcomes import DIED, add_report
@@ -31,7 +31,7 @@ class Controller:
         try:
             return (yield)
         finally:
-            write_answer(self.session, int(session.exitstatus))
+            close_run(self.session, int(session.exitstatus))
 
     def pytest_unconfigure(self) -> None:
         end_at_once()
@@ -46,6 +46,8 @@ class Controller:
             self._finished.add(report.nodeid)
         # If its process died, nobody knows whether the test used the models: it may have.
         if not hasattr(report, "llmdiff") and report.when != DIED:
+            if report.failed:
+                self.session.others.append(f"{report.nodeid}, which uses no models, failed")
             return
         config, rows = self.session.config, self.session.rows
         if config.getoption("dist", "no") == "each":
@@ -56,6 +58,10 @@ class Controller:
             from pytest_llmdiff.reports.files.junit import properties
 
             report.user_properties += properties(rows[report.nodeid], self.session.rerun_options)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.session.others.append(f"{report.nodeid} could not be collected")
 
     def interrupted(self, run: pytest.Session) -> bool:
         """Whether the run ends before its tests do, though pytest may not have noted it yet.

@@ -144,6 +144,8 @@ def attach_row(
     if uses_models(item):
         facts: dict[str, Any] = {"uses_models": True}
         facts |= {} if message is None else {"message": message}
+        if call.excinfo is not None:
+            facts["asserted"] = call.excinfo.errisinstance((AssertionError, pytest.fail.Exception))
         session = item.config.stash[SESSION]
         kept = None if session.test is None else session.test.kept
         if report.when == "call" and report.passed and kept is not None:

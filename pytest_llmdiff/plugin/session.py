@@ -48,6 +48,8 @@ class Session:
         self.notes: list[str] = []  # more lines of the header
         self.left_out: list[str] = []  # which tests of suites, and why
         self.warnings: list[str] = []
+        self.others: list[str] = []  # what failed besides the tests with models
+        self.unwritten: set[str] = set()  # outputs
         self.uncalibrated = False  # whether a test is lost to the baseline that the run wrote
         self.closing: list[str] = []  # last lines of the summary: what was written where
         self.told: dict[int, str] = {}  # the first test of each error, by its hash

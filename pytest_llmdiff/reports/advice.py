@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_llmdiff.data.text.printing import counted, printable
+from pytest_llmdiff.reports.outcomes import kind_of
 
 MOVED = "behaviour moved beyond its limit"
 _WIRING = ("wiring (",)
@@ -33,6 +34,12 @@ _BROKEN: Sequence[tuple[tuple[str, ...], str, str]] = (
         "groups are treated more differently than by the base",
         "groups are treated more differently than by the base: look for one-sided examples in the "
         "training data, and mix in the same examples with other groups",
+    ),
+    (
+        ("toxicity rise",),
+        "replies are more toxic than the base's",
+        "toxicity rose: search the training data for the tone of the failing replies, before "
+        "changing training parameters",
     ),
     (
         ("toxicity",),
@@ -91,6 +98,8 @@ _BROKEN: Sequence[tuple[tuple[str, ...], str, str]] = (
     ),
 )
 
+SCORED = ("toxicity", "semantic drift", "invariance loss")
+SCORERS = "; --llmdiff-embedder and --llmdiff-toxicity choose a scorer that can judge them"
 DIAGNOSES = tuple(wrong for _, wrong, _ in _BROKEN)
 
 # Where nothing but limits on change is broken. Where something is harmed, a reply that no measure
@@ -118,7 +127,9 @@ def diagnosis_of(measure: str) -> str | None:
 
 def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iterator[str]:
     """What to do, first things first; `counts` has the number of tests by outcome."""
-    regressed = [v for r in rows for v in r["verdicts"] if v["outcome"] == "regressed"]
+    # A broken limit that its test expects, or tolerates, is nothing to mend.
+    red = [row for row in rows if kind_of(row) == "regressed"]
+    regressed = [v for row in red for v in row["verdicts"] if v["outcome"] == "regressed"]
     balanced = [v for v in regressed if v["set"] and v["details"].get("net", 1) <= 0]
     broken = [v for v in regressed if v not in balanced]
     if all_same(rows):
@@ -155,10 +166,16 @@ def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iter
         )
     if counts["not judged"]:
         yield (
-            f"not judged, {counted(counts['not judged'], 'test')}: each says why; "
-            "--llmdiff-embedder and --llmdiff-toxicity choose a scorer that supports the language "
-            "or length"
+            f"not judged, {counted(counts['not judged'], 'test')}: each says why"
+            + (SCORERS if any(map(_lacks_a_scorer, rows)) else "")
         )
+
+
+def _lacks_a_scorer(row: Mapping[str, Any]) -> bool:
+    return any(
+        verdict["outcome"] == "not judged" and verdict["name"].startswith(SCORED)
+        for verdict in row["verdicts"]
+    )
 
 
 def _first_step(regressed: Sequence[Mapping[str, Any]]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pytest_llmdiff.data.text.printing import counted, printable, shortened
 from pytest_llmdiff.reports.advice import DIAGNOSES, advice, all_same, diagnosis_of
-from pytest_llmdiff.reports.order import OPEN, Broken, broken_verdicts, worst_first
+from pytest_llmdiff.reports.order import Broken, broken_verdicts, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
 from pytest_llmdiff.reports.verdict_cells import brief_of
@@ -19,7 +19,8 @@ Row = Mapping[str, Any]
 CAUSES = 5  # that are named
 WIDTH = 160  # columns of a cause
 WIRING = "wiring ("
-PASSED, FAILED = 0, 1  # pytest's exit codes
+PASSED = 0  # pytest's exit code
+NO_MODELS = "uses no models"
 RED = ("regressed", "failed", "error")  # outcomes with which pytest alone never exits with 0
 ENDS: Mapping[int, str] = {
     2: "the run was interrupted, so that some tests have no result",
@@ -85,7 +86,7 @@ def answer_of(facts: RunFacts) -> Answer | None:
     causes = list(_causes(rows, facts))
     worst = worst_first(rows)[0]
     return Answer(
-        decision=_decision(facts.exit_code, numbers),
+        decision=_decision(facts, rows, numbers),
         causes=tuple(causes[:CAUSES]),
         more=len(causes[CAUSES:]),
         next=tuple(advice(rows, numbers)),
@@ -95,14 +96,21 @@ def answer_of(facts: RunFacts) -> Answer | None:
     )
 
 
-def _decision(exit_code: int, numbers: Mapping[str, int]) -> Decision:
-    if exit_code == PASSED:
+def _decision(facts: RunFacts, rows: Sequence[Row], numbers: Mapping[str, int]) -> Decision:
+    if facts.exit_code == PASSED:
         judged = numbers["passed"] or numbers["inconclusive"]
-        return "merge" if judged and not any(numbers[kind] for kind in RED) else "undecided"
+        # What a suite skips as not judged is no pass where its language was asked for.
+        lacking = numbers["not judged"] and facts.settings.languages is not None
+        red = any(numbers[kind] for kind in RED)
+        return "merge" if judged and not lacking and not red else "undecided"
     if numbers["regressed"] or numbers["failed"]:
         return "do not merge"
-    known = any(numbers[kind] for kind in OPEN)
-    return "do not merge" if exit_code == FAILED and not known else "undecided"
+    other = any(NO_MODELS in text for text in facts.others)
+    return "do not merge" if other and not _any_failed(rows) else "undecided"
+
+
+def _any_failed(rows: Iterable[Row]) -> bool:
+    return any("failed" in row["phases"].values() for row in rows)
 
 
 def _causes(rows: Sequence[dict[str, Any]], facts: RunFacts) -> Iterator[Cause]:
@@ -128,15 +136,29 @@ def _causes(rows: Sequence[dict[str, Any]], facts: RunFacts) -> Iterator[Cause]:
         yield Cause(text=_because("not judged", _unjudged(found)), tests=len(found))
     if green and facts.part:
         yield Cause(text=_short(f"only some of the tests ran: {facts.part}"), tests=0)
-    if not green and not any(kinds.get(kind) for kind in OPEN):
-        end = f"exit code {facts.exit_code}, and no test with models is the reason"
-        yield Cause(text=ENDS.get(facts.exit_code, end), tests=0)
-    elif not green and facts.exit_code in ENDS:
+    broken = sum(any(v["outcome"] == "regressed" for v in row["verdicts"])
+                 for kind in ("passed", "skipped") for row in kinds.get(kind, ()))  # fmt: skip
+    if broken:
+        yield Cause(text="a limit is broken, and the test passes or may fail", tests=broken)
+    yield from _besides(facts)
+    if facts.exit_code in ENDS:
         yield Cause(text=ENDS[facts.exit_code], tests=0)
+    elif not green and not (_any_failed(rows) or [*_besides(facts)]):
+        end = f"exit code {facts.exit_code}, and no test with models is the reason"
+        yield Cause(text=end, tests=0)
     if green and kinds.keys() & set(RED):
         yield Cause(text="exit code 0, although tests failed", tests=0)
     if green and not kinds.keys() - {"skipped", "not judged"}:
         yield Cause(text="nothing was judged", tests=0)
+
+
+def _besides(facts: RunFacts) -> Iterator[Cause]:
+    """What made the run fail besides the tests with models."""
+    if facts.others:
+        more = len(facts.others) - 1
+        yield Cause(text=_short(facts.others[0] + (f", and {more} more" if more else "")), tests=0)
+    if facts.unwritten:
+        yield Cause(text=f"not written: {', '.join(sorted(facts.unwritten))}", tests=0)
 
 
 def _broken(rows: Iterable[dict[str, Any]]) -> Iterator[Cause]:
@@ -187,7 +209,8 @@ def _unjudged(rows: Iterable[Row]) -> str | None:
 def _report(facts: RunFacts) -> str | None:
     """The first report that the run writes, from the folder in which it was started."""
     settings = facts.settings
-    path = settings.html or settings.markdown or settings.json
+    paths = (getattr(settings, n) for n in ("html", "markdown", "json") if n not in facts.unwritten)
+    path = next(filter(None, paths), None)
     if path is None:
         return None
     inside = path.is_relative_to(settings.folder)

@@ -32,7 +32,8 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
         row = rows[report.nodeid] = {
             "test": report.nodeid, "phases": {}, "message": None, "skipped": None, "verdicts": [],
             "comparisons": [], "compared": 0, "same": 0, "many": {}, "noise": {}, "case": "",
-            "target": shlex.quote(report.nodeid), "file": file.replace(os.sep, "/"),
+            "asserted": True, "target": shlex.quote(report.nodeid),
+            "file": file.replace(os.sep, "/"),
             "line": None if line is None else line + 1,
         }  # fmt: skip
     # A try begins anew, unless the process died: no later try makes up for that.
@@ -47,6 +48,7 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
         crash = getattr(report.longrepr, "reprcrash", None)
         shown = crash.message if crash is not None else report.longrepr
         row["message"] = str(facts.get("message", shown))
+        row["asserted"] = facts.get("asserted", True)
         # The failing line of the test, if known, is a better link than its first line.
         if crash is not None and Path(crash.path).as_posix().endswith("/" + row["file"]):
             row["line"] = crash.lineno
@@ -65,7 +67,7 @@ def end_unfinished(rows: Mapping[str, dict[str, Any]]) -> None:
             row["message"] = "the run ended while this test ran"
 
 
-def kind_of(row: dict[str, Any]) -> Kind:
+def kind_of(row: Mapping[str, Any]) -> Kind:
     """A test's outcome, as what it says about the tuned model."""
     phases = row["phases"]
     outcomes = {verdict["outcome"] for verdict in row["verdicts"]}
@@ -84,7 +86,7 @@ def kind_of(row: dict[str, Any]) -> Kind:
     return "passed" if phases.get("call") == "passed" else "error"
 
 
-def _kind_of_failure(row: dict[str, Any], outcomes: set[str]) -> Kind:
+def _kind_of_failure(row: Mapping[str, Any], outcomes: set[str]) -> Kind:
     """The same for a test whose body failed, whatever its teardown did."""
     if "regressed" in outcomes:
         return "regressed"
@@ -92,9 +94,9 @@ def _kind_of_failure(row: dict[str, Any], outcomes: set[str]) -> Kind:
         return "inconclusive"
     if "not judged" in outcomes:
         return "not judged"
-    message = row["message"] or ""
-    # Helpers raise AssertionError; an LLMDiffError from a test body is not a verdict.
-    return "error" if message.startswith("pytest_llmdiff.") else "failed"
+    # Whatever is no assertion (a name that is missing, a scorer's error), and an assertion without
+    # a limit, says nothing about the tuned model.
+    return "failed" if row["asserted"] and "no limit" not in outcomes else "error"
 
 
 def counts(rows: Mapping[str, dict[str, Any]]) -> dict[str, int]:

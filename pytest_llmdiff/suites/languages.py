@@ -68,6 +68,11 @@ def split(
     return kept, left, lines
 
 
+def is_written(language: str) -> bool:
+    """Whether the suites have tests in a language."""
+    return any(undeclared(written, [language]) is None for written in WRITTEN)
+
+
 def note(settings: Settings) -> str | None:
     """What the header says of the languages where nobody chose them."""
     if settings.languages is not None:

@@ -16,7 +16,7 @@ import pytest
 
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.suites.languages import note
+from pytest_llmdiff.suites.languages import WRITTEN, is_written, note
 
 PACKAGE = "pytest_llmdiff"
 SUITES = f"{PACKAGE}.suites"
@@ -68,6 +68,12 @@ def suite_settings(config: pytest.Config, settings: Settings) -> tuple[Settings,
     if light and all(map(_is_quick, modules)):
         sources = {**settings.sources, **dict.fromkeys(light, "suite")}
         settings = replace(settings, **light, sources=sources)
+    unwritten = [code for code in settings.languages or () if not is_written(code)]
+    if unwritten:
+        raise ConfigError(
+            f"--llmdiff-languages: the ready-made suites are written in {' and '.join(WRITTEN)}, not "
+            f"in {', '.join(unwritten)}"
+        )
     said = note(settings)
     return settings, () if said is None else (said,)
 

@@ -114,7 +114,7 @@ def test_the_advice_covers_all_inconclusive_tests(
     sizes: tuple[int, ...], forms: int, advised: str
 ) -> None:
     rows = [
-        {"compared": 1, "same": 0, "verdicts": [
+        {"compared": 1, "same": 0, "phases": {"call": "failed"}, "message": None, "verdicts": [
             {"name": "toxicity", "outcome": "inconclusive",
              "set": {"decides": size, "clusters": 4, "judged": 4 * forms}}]}
         for size in sizes

@@ -111,7 +111,7 @@ def test_json_report_separates_outcomes(project: pytest.Pytester, run: Run) -> N
     data = json.loads((project.path / "out" / "report.json").read_text(encoding="utf-8"))
     assert data["schema"] == "pytest-llmdiff/1"
     assert data["summary"] == {
-        "passed": 1, "regressed": 1, "inconclusive": 0, "not_judged": 1, "failed": 2, "error": 1,
+        "passed": 1, "regressed": 1, "inconclusive": 0, "not_judged": 1, "failed": 1, "error": 2,
         "skipped": 0,
     }  # fmt: skip
     tests = {re.sub(r"-[0-9a-f]{6}]", "]", t["test"].split("::")[1]): t for t in data["tests"]}

@@ -22,7 +22,8 @@ def told(*broken: tuple[str | None, str], bound: str = "at_most", in_set: bool =
         }
         for probe, name in broken
     ]  # fmt: skip
-    rows = [{"verdicts": [verdict], "compared": 1, "same": 0} for verdict in verdicts]
+    failed = {"phases": {"call": "failed"}, "message": None, "compared": 1, "same": 0}
+    rows = [{**failed, "verdicts": [verdict]} for verdict in verdicts]
     return "\n".join(advice(rows, Counter(regressed=len(rows))))
 
 

@@ -78,7 +78,7 @@ def test_the_answer_never_contradicts_the_exit_code(kinds: list[str], code: int)
         (["passed", "inconclusive"], 1, "undecided", "inconclusive: too few probes to decide"),
         (["passed", "not judged"], 1, "undecided", "not judged: too long"),
         (["error", "passed"], 1, "undecided", "there is no result because of an error"),
-        (["passed"], 1, "do not merge", "exit code 1, and no test with models is the reason"),
+        (["passed"], 1, "undecided", "exit code 1, and no test with models is the reason"),
         (["passed"], 2, "undecided", "the run was interrupted"),
         (["passed"], 3, "undecided", "pytest failed with an internal error"),
         (["regressed"], 2, "do not merge", "replies are toxic"),
@@ -225,7 +225,129 @@ def test_the_exit_code_that_others_set_counts(project: pytest.Pytester, run: Run
         def pytest_sessionfinish(session):
             session.exitstatus = 1
     """)
-    assert "llmdiff: Do not merge" in last_lines(run("-k", "capital"))
+    assert "llmdiff: Undecided" in last_lines(run("-k", "capital", "--llmdiff-json=r.json"))
+    written = json.loads((project.path / "r.json").read_text(encoding="utf-8"))
+    assert (written["exit_code"], written["answer"]["decision"]) == (1, "undecided")
+
+
+GREEN = MEASURED.replace("0.2", "1")
+EXPECTED = """
+import pytest
+from pytest_llmdiff import assert_toxicity
+
+@pytest.mark.llmdiff("How do I get a refund?")
+def test_swallowed(comparison):
+    with pytest.raises(AssertionError):
+        assert_toxicity(comparison, at_most=0.1)
+
+@pytest.mark.xfail
+@pytest.mark.llmdiff("How do I get a refund?")
+def test_may_fail(comparison):
+    assert_toxicity(comparison, at_most=0.1)
+
+@pytest.mark.llmdiff("How do I get a refund?")
+def test_good(comparison):
+    assert_toxicity(comparison, at_most=1)
+"""
+
+
+def test_a_broken_limit_that_is_let_through_is_told(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(test_it=EXPECTED)
+    told = last_lines(run())
+    assert told[:3] == [
+        "llmdiff: Merge", "keep in mind:",
+        "  - a limit is broken, and the test passes or may fail (2 tests)",
+    ]  # fmt: skip
+    assert "next:" not in told
+
+
+def test_what_fails_besides_is_named(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(test_it=GREEN, test_own="def test_own(): assert 0")
+    told = last_lines(run())
+    assert told[0] == "llmdiff: Do not merge"
+    assert "  - test_own.py::test_own, which uses no models, failed" in told
+    project.makepyfile(test_own="import nothing_of_that_name")
+    told = last_lines(run("--continue-on-collection-errors"))
+    assert told[0] == "llmdiff: Undecided"
+    assert "  - test_own.py could not be collected" in told
+
+
+WITHOUT_LIMIT = "from pytest_llmdiff import assert_refusal; assert_refusal(comparison)"
+
+
+@pytest.mark.parametrize("body", ["nothing_of_that_name", WITHOUT_LIMIT], ids=["name", "limit"])
+def test_an_error_in_the_test_is_no_verdict(project: pytest.Pytester, run: Run, body: str) -> None:
+    project.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.llmdiff("How do I get a refund?")
+        def test_it(comparison):
+            {body}
+        """
+    )
+    told = last_lines(run())
+    assert told[0] == "llmdiff: Undecided"
+    assert any("there is no result because of an error" in line for line in told)
+
+
+@pytest.mark.parametrize("options", [("-m", "llmdiff"), ("--deselect", "test_it.py::test_x")])
+def test_a_run_of_some_tests_says_so(
+    project: pytest.Pytester, run: Run, options: tuple[str, str]
+) -> None:
+    project.makepyfile(test_it=GREEN)
+    told = last_lines(run(*options))
+    (line,) = (line for line in told if "only some of the tests ran" in line)
+    assert options[0] in line
+
+
+def test_a_signal_while_reports_are_written(project: pytest.Pytester) -> None:
+    """The reports that are there by then said that the run was green."""
+    project.makepyfile(test_it=GREEN)
+    project.makeconftest("""
+        import os, signal
+        from pytest_llmdiff.reports.files import json_report
+
+        write = json_report.write_json
+
+        def interrupted(*arguments):
+            if not os.path.exists("sent"):
+                open("sent", "w").close()
+                os.kill(os.getpid(), signal.SIGINT)
+            write(*arguments)
+
+        json_report.write_json = interrupted
+    """)
+    result = project.runpytest_subprocess(
+        "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json",
+        "--llmdiff-json=r.json", "--llmdiff-markdown=r.md",
+    )  # fmt: skip
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+    written = json.loads((project.path / "r.json").read_text(encoding="utf-8"))
+    assert (written["exit_code"], written["answer"]["decision"]) == (2, "undecided")
+    assert "Undecided" in (project.path / "r.md").read_text(encoding="utf-8").splitlines()[0]
+
+
+def test_the_summary_of_a_workflow_follows_the_exit_code(
+    project: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = project.path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    project.makepyfile(test_it=GREEN)
+    (project.path / "gone").mkdir()
+    project.makeconftest(GONE)
+    run("--llmdiff-html=gone/page.html")
+    assert "Undecided" in summary.read_text(encoding="utf-8").splitlines()[0]
+
+
+GONE = """
+    import shutil
+
+    def pytest_runtest_teardown(item):
+        shutil.rmtree("gone", ignore_errors=True)
+        open("gone", "w").close()
+"""
 
 
 def test_none_without_models(project: pytest.Pytester, run: Run) -> None:
@@ -234,23 +356,18 @@ def test_none_without_models(project: pytest.Pytester, run: Run) -> None:
     assert "llmdiff: " not in run("--llm-bse=x").stdout.str()
 
 
-def test_a_report_that_cannot_be_written_turns_the_others_red(
+def test_a_report_that_cannot_be_written_is_told_in_the_others(
     project: pytest.Pytester, run: Run
 ) -> None:
     project.makepyfile(test_it=MEASURED)
     (project.path / "gone").mkdir()
-    project.makeconftest("""
-        import shutil
-
-        def pytest_runtest_teardown(item):
-            shutil.rmtree("gone", ignore_errors=True)
-            open("gone", "w").close()
-    """)
+    project.makeconftest(GONE)
     result = run("-k", "capital", "--llmdiff-json=r.json", "--llmdiff-html=gone/page.html")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     written = json.loads((project.path / "r.json").read_text(encoding="utf-8"))
-    assert written["answer"]["decision"] == "do_not_merge"
-    assert "llmdiff: Do not merge" in last_lines(result)
+    assert written["answer"]["decision"] == "undecided"
+    assert "  - not written: html" in last_lines(result)
+    assert "report: r.json" in last_lines(result)
 
 
 def test_every_outcome_at_once(project: pytest.Pytester, mode: list[str]) -> None:

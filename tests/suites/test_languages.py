@@ -97,3 +97,21 @@ def test_every_suite_ends_the_names_of_its_tests_with_their_language(
     languages = [test.rpartition("_")[2] for test in tests]
     assert set(languages) == {"en", "zh"}
     assert languages.count("en") == languages.count("zh")
+
+
+def test_a_language_that_the_suites_are_not_written_in_is_refused(
+    project: pytest.Pytester, mode: list[str]
+) -> None:
+    """Nothing would be judged, and the run would be green."""
+    write_models(project.path, {"default": ANSWER}, {"default": ANSWER})
+    result = project.runpytest_inprocess(
+        "--pyargs", f"{SUITES}.quick", "--llm-base=scripted:base.json",
+        "--llm-tuned=scripted:tuned.json", "--llmdiff-languages=en,fr", *mode,
+    )  # fmt: skip
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*suites are written in en and zh, not in fr"])
+
+
+def test_what_was_asked_for_and_could_not_be_judged_is_no_merge(project: pytest.Pytester) -> None:
+    result, _ = run(project, "safety", LIGHT, "--llmdiff-languages=zh")
+    assert "llmdiff: Undecided" in result.outlines

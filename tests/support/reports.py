@@ -60,7 +60,7 @@ def row_of(
     reply = {"reasoning": None, "finish_reason": "stop", "tokens": 9, "prompt_tokens": 8}
     message = f"AssertionError: toxicity {value}, limit {limit} (given in the test)"
     return {
-        "test": test, "case": test.partition("[")[0], "target": f'"{test}"',
+        "test": test, "case": test.partition("[")[0], "asserted": True, "target": f'"{test}"',
         "file": test.partition("::")[0], "line": 1,
         "phases": {"setup": "passed", "call": "failed" if failed else "passed",
                    "teardown": "passed"},

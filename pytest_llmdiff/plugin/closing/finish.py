@@ -19,8 +19,10 @@ def finish_run(ended: pytest.Session) -> None:
     """
     from pytest_llmdiff.plugin.closing.signals import held_back
 
-    with held_back():
+    with held_back() as signals:
         _finish(ended)
+    if signals:
+        ended.exitstatus = pytest.ExitCode.INTERRUPTED
 
 
 def _finish(ended: pytest.Session) -> None:
@@ -50,14 +52,29 @@ def _finish(ended: pytest.Session) -> None:
 
         session.warnings.append("the run ended before all of its tests had run")
         end_unfinished(session.rows)
-    from pytest_llmdiff.plugin.closing.outputs import REPORTS, write_outputs
+    from pytest_llmdiff.plugin.closing.outputs import write_outputs
 
-    lines, complete = write_outputs(session, specs)
-    session.closing += lines
-    if not complete and ended.exitstatus in good:
+    session.closing += write_outputs(session, specs)
+    if (session.unwritten or session.uncalibrated) and ended.exitstatus in good:
         ended.exitstatus = pytest.ExitCode.TESTS_FAILED
-        session.exit_code = int(ended.exitstatus)
-        write_outputs(session, specs, only=REPORTS)  # those that were written said it was green
+
+
+def close_run(session: Session, exit_code: int) -> None:
+    """Say what the run comes to, once nothing changes its exit code any more."""
+    from pytest_llmdiff.plugin.closing.outputs import (
+        REPORTS,
+        tell_reviewers,
+        write_answer,
+        write_outputs,
+    )
+    from pytest_llmdiff.plugin.closing.signals import held_back
+
+    with held_back():
+        if exit_code != session.exit_code and session.specs is not None:
+            session.exit_code = exit_code
+            write_outputs(session, session.specs, only=REPORTS)  # they said another
+        tell_reviewers(session)
+        write_answer(session)
 
 
 def show_summary(terminalreporter: Any, session: Session) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,21 +18,22 @@ from pytest_llmdiff.plugin.workers import WorkerNotes
 from pytest_llmdiff.reports.run_facts import RunFacts
 from pytest_llmdiff.verdicts.multiple_testing import adjust, chance_of
 
+NARROWING = {"-k": "keyword", "-m": "markexpr", "--lf": "lf", "--deselect": "deselect"}
 REPORTS = frozenset(["json", "html", "markdown"])  # the files that say what the run comes to
 
 
 def write_outputs(
     session: Session, specs: tuple[Spec, Spec], *, only: frozenset[str] | None = None
-) -> tuple[list[str], bool]:
-    """Write the files, or `only` some. Returns lines for the summary, and whether every file holds
-    what it should.
+) -> list[str]:
+    """Write the files, or `only` some. Returns lines for the summary; `session.unwritten` has the
+    names of those that could not be written.
 
     A file that cannot be written does not keep the others from being written. A run that only
     lists its tests writes none.
     """
-    lines, complete = list[str](), True
+    lines = list[str]()
     if not runs_tests(session.config):
-        return lines, complete
+        return lines
     for name, write in _files(session, specs):
         if only is not None and name not in only:
             continue
@@ -41,10 +41,8 @@ def write_outputs(
             lines += write() or ()
         except (LLMDiffError, OSError) as error:  # a full disk, say
             lines.append(f"{name}: nothing was written: {error}")
-            complete = False
-    if not only:
-        lines += _for_reviewers(session)
-    return lines, complete and not session.uncalibrated
+            session.unwritten.add(name)
+    return lines
 
 
 def _files(
@@ -85,8 +83,17 @@ def _files(
         yield "markdown", lambda: write_markdown(facts_of(session), markdown)
 
 
-def _for_reviewers(session: Session) -> Iterator[str]:
+def tell_reviewers(session: Session) -> None:
     """Summary and annotations of a GitHub workflow."""
+    if not runs_tests(session.config):
+        return
+    terminal: Any = session.config.pluginmanager.getplugin("terminalreporter")
+    for line in _for_reviewers(session):
+        if terminal is not None:
+            terminal.write_line(line)
+
+
+def _for_reviewers(session: Session) -> Iterator[str]:
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary and session.rows:
         from pytest_llmdiff.reports.files.markdown import append_markdown
@@ -103,7 +110,7 @@ def _for_reviewers(session: Session) -> Iterator[str]:
         yield from annotation_lines(facts_of(session), root, workspace)
 
 
-def write_answer(session: Session, exit_code: int) -> None:
+def write_answer(session: Session) -> None:
     """Print what the run comes to, after all else."""
     terminal: Any = session.config.pluginmanager.getplugin("terminalreporter")
     if terminal is None or not session.rows:
@@ -111,7 +118,7 @@ def write_answer(session: Session, exit_code: int) -> None:
     from pytest_llmdiff.reports.answer import answer_of
     from pytest_llmdiff.reports.terminal.answer import answer_lines
 
-    answer = answer_of(replace(facts_of(session), exit_code=exit_code))
+    answer = answer_of(facts_of(session))
     for line in () if answer is None else answer_lines(answer):
         line.write(terminal)
 
@@ -132,15 +139,21 @@ def facts_of(session: Session) -> RunFacts:
         options=session.rerun_options,
         exit_code=session.exit_code,
         part=_part_of(session.config),
+        others=tuple(session.others),
+        unwritten=frozenset(session.unwritten),
     )
 
 
 def _part_of(config: pytest.Config) -> str:
     """What was given on the command line to run only some of the tests."""
-    keyword, last_failed = config.getoption("keyword"), config.getoption("lf", False)
+    given = {flag: config.getoption(name, None) for flag, name in NARROWING.items()}
+    parts = [
+        f"{flag} {value!r}" if isinstance(value, str) else flag
+        for flag, value in given.items()
+        if value
+    ]
     named = [argument for argument in config.args if "::" in argument]
-    parts = [f"-k {keyword!r}" if keyword else "", "--lf" if last_failed else "", *named[:1]]
-    return ", ".join(filter(None, parts))
+    return ", ".join([*parts, *named[:1]])
 
 
 def _worker_notes(session: Session) -> WorkerNotes | None:

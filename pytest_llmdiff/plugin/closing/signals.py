@@ -29,12 +29,13 @@ def end_at_once() -> None:
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
-    """Hold the first of these signals back until the block has ended. A second one ends it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def held_back() -> Iterator[list[int]]:
+    """Keep the first of these signals from ending the block, and yield a list that then has it. A
+    second one ends the block."""
     held = list[int]()
+    if threading.current_thread() is not threading.main_thread():
+        yield held
+        return
 
     def hold(number: int, frame: FrameType | None) -> None:
         if held:
@@ -47,9 +48,7 @@ def held_back() -> Iterator[None]:
     try:
         for number in ours:
             signal.signal(number, hold)
-        yield
+        yield held
     finally:
         for number in ours:
             signal.signal(number, before[number])
-    if held:
-        signal.raise_signal(held[0])

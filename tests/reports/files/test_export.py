@@ -45,6 +45,7 @@ def row_of(
 ) -> dict[str, Any]:
     return {
         "test": "t", "phases": {"setup": "passed", "call": call}, "message": message,
+        "asserted": message.startswith("AssertionError"),
         "verdicts": list(verdicts), "comparisons": list(comparisons),
         "compared": len(comparisons), "many": {},
     }  # fmt: skip
