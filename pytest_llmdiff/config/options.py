@@ -147,6 +147,13 @@ OPTIONS = (
         help="variables given to the chat template",
     ),
     Option(
+        name="server_parameters",
+        default={},
+        parse=parsers.json_object,
+        allowed='a JSON object such as {"top_p": null, "reasoning_effort": "low"}',
+        help="parameters that requests to servers have, lack or rename; alike for all, or by side",
+    ),
+    Option(
         name="vllm",
         default={},
         parse=parsers.json_object,

@@ -46,6 +46,7 @@ class Settings:
     tokenizer: str | None
     template: str | None
     template_kwargs: Mapping[str, Any]
+    server_parameters: Mapping[str, Any]
     vllm: Mapping[str, Any]
     train_config: str | None
     train_data: str | None

@@ -121,6 +121,15 @@ class Comparison:
         return Passage(text=last["content"], after=tuple(before))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unanswered:
+    """A probe of a set that a model cannot answer, and the `reason`."""
+
+    probe: Probe
+    reason: str
+    run: Run | None = field(default=None, compare=False, repr=False)
+
+
 def against_accepted(comparison: Comparison) -> Comparison:
     """The comparison, with the accepted reply (if any) in place of the base's."""
     if comparison.accepted is None:

@@ -29,6 +29,10 @@ def check_pair(base: Spec, tuned: Spec, settings: Settings) -> None:
             f"--llm-tuned: {tuned.text} is a PEFT adapter and shares the weights of its base; "
             f"{ran}: {both}"
         )
+    if settings.server_parameters:  # refused even where neither side is a server
+        from pytest_llmdiff.engines.server.parameters import check_parameters
+
+        check_parameters(settings.server_parameters)
     if settings.vllm:  # refused even where neither side runs under vLLM
         from pytest_llmdiff.engines.vllm.arguments import check_arguments
 

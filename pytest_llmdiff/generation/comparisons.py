@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.data.comparison import Accepted, Comparison, Reply, Run, Side
+    from pytest_llmdiff.data.comparison import Accepted, Comparison, Reply, Run, Side, Unanswered
     from pytest_llmdiff.data.pools import Pool
     from pytest_llmdiff.data.probes import Probe
     from pytest_llmdiff.data.requests import Request
@@ -50,16 +50,36 @@ class Comparer:
         return [_reply(outcomes[side, request.key], side) for request in requests]
 
     def compare(self, probes: Sequence[Probe]) -> list[Comparison]:
+        """The comparisons of the probes, in order.
+
+        Raises:
+            ProbeError: a model cannot answer one of them.
+        """
+        return [_answered(member) for member in self._compare(probes)]
+
+    def _compare(self, probes: Sequence[Probe]) -> list[Comparison | Unanswered]:
+        from pytest_llmdiff.data.comparison import Comparison
+
         asked = [self._plan.asked_for(probe) for probe in probes]
         outcomes = self._generation.outcomes([request for _, request in asked])
         found = [
-            self._comparison(probe, outcomes["base", request.key], outcomes["tuned", request.key])
+            self._member(probe, outcomes["base", request.key], outcomes["tuned", request.key])
             for probe, request in asked
         ]
-        for comparison in found:
-            self._show(comparison)
-        self._together = {request: c for (_, request), c in zip(asked, found, strict=True)}
+        self._together = {}
+        for (_, request), member in zip(asked, found, strict=True):
+            if isinstance(member, Comparison):
+                self._show(member)
+                self._together[request] = member
         return found
+
+    def _member(self, probe: Probe, base: Generated, tuned: Generated) -> Comparison | Unanswered:
+        from pytest_llmdiff.data.comparison import Unanswered
+
+        for side, generated in zip(self._sides, (base, tuned), strict=True):
+            if generated.reply is None:
+                return Unanswered(probe=probe, reason=_reason(generated, side), run=self._run)
+        return self._comparison(probe, base, tuned)
 
     def _comparison(self, probe: Probe, base: Generated, tuned: Generated) -> Comparison:
         from pytest_llmdiff.data.comparison import Comparison
@@ -93,13 +113,30 @@ class Comparer:
             comparison = replace(self._comparison(probe, base, tuned), original=original)
             found[prompt] = self._pooled[request] = comparison
 
-    def compare_set(self, probes: Sequence[Probe]) -> Iterator[Comparison]:
-        """Comparisons of a test's set in order; each probe is repeated `samples` times."""
+    def members(self, probes: Sequence[Probe]) -> Iterator[Comparison | Unanswered]:
+        """The members of a test's set in order; each probe is repeated `samples` times."""
         repeats = (repeat for probe in probes for repeat in self._plan.repeats(probe))
-        return self.compare_each(repeats, None)  # the plan knows how many follow
+        return self._each(repeats, None)  # the plan knows how many follow
+
+    def compare_set(self, probes: Sequence[Probe]) -> Iterator[Comparison]:
+        """As `members`.
+
+        Raises:
+            ProbeError: a model cannot answer one of them.
+        """
+        return map(_answered, self.members(probes))
 
     def compare_each(self, probes: Iterable[Probe], count: int | None) -> Iterator[Comparison]:
-        """Comparisons in order, a window at a time; `count` is their number, if known."""
+        """Comparisons in order, a window at a time; `count` is their number, if known.
+
+        Raises:
+            ProbeError: a model cannot answer one of them.
+        """
+        return map(_answered, self._each(probes, count))
+
+    def _each(
+        self, probes: Iterable[Probe], count: int | None
+    ) -> Iterator[Comparison | Unanswered]:
         rest, done = iter(probes), 0
         for size in self._generation.strides():
             window = list(islice(rest, size))
@@ -107,7 +144,7 @@ class Comparer:
                 return
             if count is not None:
                 self._generation.expect(count - done)
-            yield from self.compare(window)
+            yield from self._compare(window)
             done += len(window)
 
     def read(self, probes: Sequence[Probe]) -> list[Comparison]:
@@ -160,5 +197,19 @@ def _reply(generated: Generated, side: str) -> Reply:
     if generated.reply is None:
         from pytest_llmdiff.errors import ProbeError
 
-        raise ProbeError(f"the {side} model cannot answer this probe: {generated.error}")
+        raise ProbeError(_reason(generated, side))
     return generated.reply
+
+
+def _reason(generated: Generated, side: str) -> str:
+    return f"the {side} model cannot answer this probe: {generated.error}"
+
+
+def _answered(member: Comparison | Unanswered) -> Comparison:
+    from pytest_llmdiff.data.comparison import Comparison
+
+    if isinstance(member, Comparison):
+        return member
+    from pytest_llmdiff.errors import ProbeError
+
+    raise ProbeError(member.reason)

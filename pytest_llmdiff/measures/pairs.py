@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_llmdiff.data.comparison import Comparison
+from pytest_llmdiff.data.comparison import Comparison, Unanswered
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.measures.subject import members_of
 from pytest_llmdiff.verdicts.sets import Comparisons
@@ -55,6 +55,10 @@ class PairedComparisons(Comparisons):
 
     def __iter__(self) -> Iterator[Comparison]:
         return _pairs_of(super().__iter__())
+
+    def members(self) -> Iterator[Comparison | Unanswered]:
+        # Without its original, a changed form cannot be judged: a missing one is an error.
+        return iter(self)
 
 
 def _with_original(original: Comparison, perturbed: Comparison) -> Comparison:

@@ -284,7 +284,13 @@ def _evidence(question: Question, samples: Mapping[View, Sample], scope: str) ->
     else:
         base = samples[question.base]
         evidence = change_evidence(base, sample, over=question.over, scope=scope)
-    return replace(evidence, details={**evidence.details, **question.known})
+    details = {**evidence.details, **question.known}
+    if sample.unanswered:
+        details["notes"] = [
+            f"{len(sample.unanswered)} of {len(sample.values)} probes of a set were not answered, "
+            f"and count as the worst that they can be: {sample.unanswered[0]}"
+        ]
+    return replace(evidence, details=details)
 
 
 def _settle_problems_of_set(
@@ -303,11 +309,13 @@ def _settle_problems_of_set(
     ]
     if count > PROBLEMS:
         problems.append(f"and {count - PROBLEMS} more")
+    details = {"problems": problems, "members": len(sample.values)}
     measurement = Measurement(
-        name=sample.name,
-        value=float(count),
-        unit=sample.unit,
-        details={"problems": problems, "members": len(sample.values)},
+        name=sample.name, value=float(count), unit=sample.unit, details=details
     )
+    if sample.unsupported:
+        missing, reason = sum(sample.unsupported.values()), next(iter(sample.unsupported))
+        why = f"{missing} of {len(sample.values)} replies could not be judged: {reason}"
+        measurement = replace(measurement, value=math.nan, unsupported=why, least=float(count))
     (verdict,) = judge(measurement, at_most=question.at_most, source=question.source)
     report_set([(verdict, sample)])

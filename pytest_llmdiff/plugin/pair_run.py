@@ -13,7 +13,7 @@ from pytest_llmdiff.generation.generator import ReplyGenerator
 
 if TYPE_CHECKING:
     from pytest_llmdiff.config.specs import Spec
-    from pytest_llmdiff.data.comparison import Accepted, Comparison
+    from pytest_llmdiff.data.comparison import Accepted, Comparison, Unanswered
     from pytest_llmdiff.data.probes import Probe
     from pytest_llmdiff.engines.pair.pair import Pair
     from pytest_llmdiff.explain.explainer import Explainer
@@ -185,6 +185,9 @@ class PairRun:
 
     def compare_set(self, probes: Sequence[Probe]) -> Iterator[Comparison]:
         return self.comparer.compare_set(probes)
+
+    def members(self, probes: Sequence[Probe]) -> Iterator[Comparison | Unanswered]:
+        return self.comparer.members(probes)
 
     def noise(self, measure: str, probes: str) -> Noise:
         if not self.tuning:

@@ -168,9 +168,9 @@ def _first(reasons: Mapping[str, int], count: int) -> Mapping[str, int]:
 
 
 def share_of(sample: Sample, among: Sample | None) -> float:
-    """The share of members that are 1, in a sample without unjudged members."""
+    """The share of members that are 1, or may be."""
     kept = sample if among is None else _among(sample, among)
-    return sum(map(bool, kept.values)) / max(1, len(kept.values))
+    return sum(value is None or value > 0 for value in kept.values) / max(1, len(kept.values))
 
 
 def change_evidence(base: Sample, tuned: Sample, *, over: float, scope: str = "") -> Evidence:

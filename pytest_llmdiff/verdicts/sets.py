@@ -10,9 +10,15 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
 
-from pytest_llmdiff.data.comparison import Comparison, Measurement, Run, against_accepted
+from pytest_llmdiff.data.comparison import (
+    Comparison,
+    Measurement,
+    Run,
+    Unanswered,
+    against_accepted,
+)
 from pytest_llmdiff.data.probes import Probe
-from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.errors import ConfigError, ProbeError
 from pytest_llmdiff.store import content_key
 from pytest_llmdiff.verdicts.metric import Metric, check_answered
 from pytest_llmdiff.verdicts.views import View
@@ -28,7 +34,14 @@ class SetRun(Run, Protocol):
     """A run that makes comparisons."""
 
     def compare_set(self, probes: Sequence[Probe]) -> Iterator[Comparison]:
-        """Comparisons in order, repeats of a probe one after the other."""
+        """Comparisons in order, repeats of a probe one after the other.
+
+        Raises:
+            ProbeError: a model cannot answer one of them.
+        """
+
+    def members(self, probes: Sequence[Probe]) -> Iterator[Comparison | Unanswered]:
+        """As `compare_set`, with what a model cannot answer in its place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +63,10 @@ class Comparisons:
 
     def __iter__(self) -> Iterator[Comparison]:
         return self.run.compare_set(self.probes)
+
+    def members(self) -> Iterator[Comparison | Unanswered]:
+        """The comparisons as a judge needs them: with what a model cannot answer in its place."""
+        return self.run.members(self.probes)
 
     def __len__(self) -> int:
         """The number of probes."""
@@ -82,7 +99,8 @@ class Sample:
     repeats of a prompt are not independent evidence. `support` is the smallest and largest possible
     value, `unseen` the range of values that the sample may have missed. `worst` are the highest
     values with their comparisons, highest first. `digest` identifies the probes, in any order.
-    `run` is the run of the comparisons. `dense` is that of the view.
+    `run` is the run of the comparisons. `dense` is that of the view. `unanswered` has the reasons
+    of the members that a model could not answer, which are among those that could not be judged.
     """
 
     name: str
@@ -96,6 +114,7 @@ class Sample:
     digest: str
     dense: bool = False
     least: Sequence[float | None] = ()
+    unanswered: Sequence[str] = ()
     run: Run | None = field(default=None, repr=False)
 
 
@@ -108,30 +127,44 @@ def gather(
 ) -> tuple[Sample, ...]:
     """One sample for each view of a metric's measurements, in one pass over the set.
 
+    What a model cannot answer is a member that could not be judged.
+
     Raises:
         ConfigError: the set is empty.
+        ProbeError: no member is answered.
     """
     shown: Shown = getattr(metric, "shown", _itself)
     found = [_SampleBuilder(view, shown) for view in views]
     clusters: list[str] = []
     digests: list[str] = []
     run: Run | None = None
-    rest = iter(subject)
-    while part := list(islice(rest, STREAMED)):
-        run = part[0].run
-        clusters += (comparison.probe.question for comparison in part)
-        digests += (comparison.probe.digest for comparison in part)
+    rest = subject.members() if isinstance(subject, Comparisons) else iter(subject)
+    unanswered: list[str] = []
+    while members := list(islice(rest, STREAMED)):
+        run = members[0].run
+        clusters += (member.probe.question for member in members)
+        digests += (member.probe.digest for member in members)
+        part = [member for member in members if not isinstance(member, Unanswered)]
+        unanswered += (member.reason for member in members if isinstance(member, Unanswered))
         check_answered(metric, part)
-        measured = metric.measure(part)
+        measured = iter(enumerate(metric.measure(part) if part else ()))
         expected = _against_accepted(metric, part) if any(v.relative for v in views) else {}
-        for number, (comparison, m) in enumerate(zip(part, measured, strict=True)):
+        for member in members:
+            if isinstance(member, Unanswered):
+                for builder in found:
+                    builder.skip(member.reason)
+                continue
+            number, m = next(measured)
             for builder in found:
                 wanted = builder.view.relative
-                builder.take(comparison, expected.get(number, m) if wanted else m)
+                builder.take(member, expected.get(number, m) if wanted else m)
     if not digests:
         raise ConfigError("the set is empty: there is no comparison to judge")
+    if len(unanswered) == len(digests):
+        raise ProbeError(unanswered[0])
     digest = digest_of(digests)
-    return tuple(builder.sample(clusters, digest, run) for builder in found)
+    samples = (builder.sample(clusters, digest, run) for builder in found)
+    return tuple(replace(sample, unanswered=unanswered) for sample in samples)
 
 
 def _against_accepted(metric: Metric, part: Sequence[Comparison]) -> dict[int, Measurement]:
@@ -158,11 +191,11 @@ class _SampleBuilder:
     def take(self, comparison: Comparison, measurement: Measurement) -> None:
         m = self.view.of(measurement)
         self._name, self._unit = m.name, m.unit
-        self._values.append(m.value if m.unsupported is None else None)
-        self._least.append(m.least if m.unsupported is not None else None)
         if m.unsupported is not None:
-            self._unsupported[m.unsupported] += 1
+            self.skip(m.unsupported, m.least)
             return
+        self._values.append(m.value)
+        self._least.append(None)
         badness = math.inf if math.isnan(m.value) else m.value
         # Of equal values, the first stays.
         entry = (badness, -len(self._values), self._shown(comparison, m))
@@ -170,6 +203,12 @@ class _SampleBuilder:
             heapq.heappush(self._worst, entry)
         elif entry > self._worst[0]:
             heapq.heapreplace(self._worst, entry)
+
+    def skip(self, reason: str, least: float | None = None) -> None:
+        """Take a member that cannot be judged."""
+        self._values.append(None)
+        self._least.append(least)
+        self._unsupported[reason] += 1
 
     def sample(self, clusters: Sequence[str], digest: str, run: Run | None) -> Sample:
         worst = sorted(self._worst, key=lambda entry: entry[:2], reverse=True)

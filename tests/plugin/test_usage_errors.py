@@ -73,6 +73,31 @@ CASES: list[tuple[list[str], str]] = [
         [BASE, TUNED, '--llmdiff-vllm={"dtype": "half"}'],
         "--llmdiff-vllm: 'dtype' is set by this plugin: give --llmdiff-dtype",
     ),
+    ([BASE, TUNED, "--llmdiff-server-parameters=[1]"], "*'[1]' is not a JSON object such as*"),
+    (
+        [BASE, TUNED, '--llmdiff-server-parameters={"turned": {"top_p": null}}'],
+        "--llmdiff-server-parameters: 'turned' is none of the sides base, tuned, served;*",
+    ),
+    (
+        [BASE, TUNED, '--llmdiff-server-parameters={"base": {}, "top_p": null}'],
+        "--llmdiff-server-parameters: 'top_p' is none of the sides base, tuned, served;*",
+    ),
+    (
+        [BASE, TUNED, '--llmdiff-server-parameters={"base": 3}'],
+        "--llmdiff-server-parameters: 'base' takes an object of parameters, not 3",
+    ),
+    (
+        [BASE, TUNED, '--llmdiff-server-parameters={"served": {"stream": true}}'],
+        "--llmdiff-server-parameters: 'stream' is set by this plugin",
+    ),
+    (
+        [BASE, TUNED, '--llmdiff-server-parameters={"max_tokens": 9}'],
+        "--llmdiff-server-parameters: 'max_tokens' is set by this plugin: give *-max-new-tokens",
+    ),
+    (
+        [BASE, TUNED, '--llmdiff-server-parameters={"seed": {"rename": 1}}'],
+        "--llmdiff-server-parameters: 'seed' takes a value, null to drop it, or *",
+    ),
     (
         ["--llm-base=http://127.0.0.1/v1", TUNED],
         "*http(s)://HOST*, with the model after #",

@@ -11,6 +11,7 @@ PAGE = ROOT / "docs" / "options.md"
 # Where a page has more about an option.
 MORE = {
     "tokenizer": "servers.md#rendering-prompts-locally",
+    "server_parameters": "servers.md#parameters-by-hand",
     "vllm": "vllm.md",
     "explain": "explanations.md",
     "suite_limits": "suites.md#limits",

@@ -24,6 +24,7 @@ from pytest_llmdiff.engines.server.endpoint import (
     Unreachable,
 )
 from pytest_llmdiff.engines.server.forms import FURTHER, RequestForm, may_mean
+from pytest_llmdiff.engines.server.parameters import changed
 from pytest_llmdiff.errors import LLMDiffError, ModelError, ProbeError, once_more
 from pytest_llmdiff.store import content_key
 
@@ -57,7 +58,7 @@ class ServerFacts:
 class ServerEngine:
     """One model of one server, which renders prompts itself. Nothing is sent before it is used.
 
-    `forms` are tried in turn by the first requests.
+    `forms` are tried in turn by the first requests; the user's `parameters` change each of them.
     """
 
     forms: Sequence[RequestForm] = (RequestForm(further=FURTHER), RequestForm())
@@ -72,12 +73,14 @@ class ServerEngine:
         *,
         in_flight: int | None = None,
         template_kwargs: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, Any] | None = None,
         retries: int = RETRIES,
         timeout: float = TIMEOUT,
     ) -> None:
         self.endpoint = endpoint
         self.notes: list[str] = []
         self._template_kwargs = dict(template_kwargs or {})
+        self._given = dict(parameters or {})
         self._connection = Connection(
             endpoint, in_flight=in_flight, retries=retries, timeout=timeout
         )
@@ -171,6 +174,7 @@ class ServerEngine:
             )
         besides = await self._besides(client, form)
         about = [self.endpoint.url, listed, self._template_kwargs, form.identity(), replies]
+        about += [{"parameters": self._given}] if self._given else []
         return ServerFacts(
             fingerprint=content_key(["server", *about, *self._identity(form, besides)]),
             form=form,
@@ -240,7 +244,9 @@ class ServerEngine:
             except Refused as error:
                 refused = error
                 said = str(error).removeprefix(str(self.endpoint))
-                lighter = form.without(said, form.parameters(self._parameters(sampling)))
+                sent = form.parameters(self._parameters(sampling))
+                own = {name: value for name, value in sent.items() if name not in self._given}
+                lighter = form.without(said, own)
                 forms += [] if lighter is None else [lighter]
         raise ModelError(str(refused)) from refused
 
@@ -271,11 +277,16 @@ class ServerEngine:
         return ()
 
     def _sent(self, client: AsyncOpenAI, request: Request, form: RequestForm, prompt: Ids) -> Any:  # noqa: ARG002
-        parameters = form.parameters(self._parameters(request.sampling))
-        body = {"messages": request.messages, **parameters}
-        if self._template_kwargs:
-            body["chat_template_kwargs"] = self._template_kwargs
+        kwargs = self._template_kwargs
+        further = {"chat_template_kwargs": kwargs} if kwargs else {}
+        body = {"messages": request.messages, **self._asked(request.sampling, form, further)}
         return self._connection.post(client, "chat/completions", body)
+
+    def _asked(
+        self, sampling: Sampling, form: RequestForm, further: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The parameters of a request, with `further` ones that no server is known to refuse."""
+        return changed({**form.parameters(self._parameters(sampling)), **further}, self._given)
 
     def _parameters(self, sampling: Sampling) -> dict[str, Any]:
         """The parameters of OpenAI's API."""

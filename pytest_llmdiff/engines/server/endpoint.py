@@ -14,6 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from pytest_llmdiff.engines.server.background import Put, as_they_come
 from pytest_llmdiff.engines.server.faults import Fault, fault_within, untrusted, words_of
+from pytest_llmdiff.engines.server.transport import ELSEWHERE, LARGEST, bounded_client
 from pytest_llmdiff.errors import LLMDiffError, ModelError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ SILENCES = 2
 FIRST_SILENCES = 1
 PAUSES = 30.0  # seconds, for the pauses between retries
 ABSENT = (404, 405)
+SECRET = 12  # characters from which a key is a secret, and no word that a reply may have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +191,9 @@ class Connection:
         left = self._retries - FEW_RETRIES
         while True:
             try:
-                raw = (await self._patiently(send(client))).content
+                raw = self._without_key((await self._patiently(send(client))).content)
+                if len(raw) > LARGEST:
+                    raise self._refusal(f"answered with more than {LARGEST >> 20} MiB")
                 found = json.loads(raw)
                 if fault := fault_within(found):
                     raise Fault(*fault)
@@ -197,13 +201,22 @@ class Connection:
                 if left <= 0 or not self._passes(error):
                     raise self._error_for(error) from error
             except (ValueError, RecursionError) as error:
-                text = f"{self.endpoint} answered with something that is not JSON: {raw[:80]!r}"
-                raise (Refused if self.served else ModelError)(text) from error
+                text = f"answered with something that is not JSON: {raw[:80]!r}"
+                raise self._refusal(text) from error
             else:
                 self._failed_in_turn = 0
                 return found
             await asyncio.sleep(PAUSE)
             client, left = client.with_options(max_retries=0), left - 1
+
+    def _refusal(self, text: str) -> LLMDiffError:
+        """An error of this request alone, if the server has answered others."""
+        return (Refused if self.served else ModelError)(f"{self.endpoint} {text}")
+
+    def _without_key(self, raw: bytes) -> bytes:
+        """An answer, which may repeat the key, as it may go into reports and the store."""
+        _, key = self._key()
+        return raw.replace(key.encode(), b"***") if len(key) >= SECRET else raw
 
     def _passes(self, error: Exception) -> bool:
         """Whether a fault is one that passes by itself."""
@@ -222,6 +235,12 @@ class Connection:
         if isinstance(error, openai.APIConnectionError) or status is None:
             hint = untrusted(error) or _proxied(endpoint.url)
             return Unreachable(f"{endpoint} cannot be reached: {said}{hint}")
+        if status < 400:
+            other = getattr(error, "response").headers.get(ELSEWHERE, "nowhere")  # noqa: B009
+            return self._refusal(
+                f"redirects to {other}, another server, which gets neither prompt nor key: if that "
+                "is the one to ask, give its address"
+            )
         own = status < 500 and status not in (401, *ABSENT, *BUSY)
         if status in (400, 422) or (self.served and own):
             return Refused(f"{endpoint} refuses the request: {said}")
@@ -299,6 +318,7 @@ class Connection:
                 api_key=key or "none",
                 max_retries=min(FEW_RETRIES, self._retries),
                 timeout=self._timeout,
+                http_client=bounded_client(),
                 default_query=dict(query),
                 # Azure's name for the key, where the address has Azure's query.
                 default_headers={"api-key": key} if key and query else None,

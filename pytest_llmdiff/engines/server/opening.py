@@ -36,12 +36,14 @@ def open_engine(spec: Spec, side: str, context: Context) -> Engine:
     """Sends nothing to the server yet."""
     from pytest_llmdiff.engines.server.chat import ServerEngine
     from pytest_llmdiff.engines.server.endpoint import Endpoint
+    from pytest_llmdiff.engines.server.parameters import parameters_of
 
     settings, role = context.settings, context.role if side == "tuned" else side
     endpoint = Endpoint(url=spec.url or "", model=spec.reference or "", role=role, query=spec.query)
     options: dict[str, Any] = {
         "in_flight": settings.batch_size,
         "template_kwargs": settings.template_kwargs,
+        "parameters": parameters_of(settings.server_parameters, role),
     }
     tokenizer = given_tokenizer(settings)
     if tokenizer is None:

@@ -244,9 +244,8 @@ class RawServerEngine(ServerEngine):
             asked = self.tokenizer.decode(list(prompt), skip_special_tokens=False)
             asked = asked.removeprefix(self._facts["bos"]) if form.without_bos else asked
         stops = self._facts["stops"][:STOPS]
-        body = {"prompt": asked, **form.parameters(self._parameters(request.sampling))}
-        if stops:
-            body["stop"] = stops
+        further = {"stop": stops} if stops else {}
+        body = {"prompt": asked, **self._asked(request.sampling, form, further)}
         return self._connection.post(client, "completions", body)
 
     async def _canary(self, client: AsyncOpenAI, text: str, form: RequestForm) -> str:

@@ -224,6 +224,42 @@ def test_every_sampling_parameter_is_sent(chat: ChatServer) -> None:
     assert body["frequency_penalty"] == body["presence_penalty"] == 0
 
 
+def test_parameters_are_added_dropped_and_renamed_by_hand(chat: ChatServer) -> None:
+    given = {
+        "top_k": None, "max_tokens": {"rename": "max_completion_tokens"}, "min_p": 0.1,
+        "thinking": {"type": "disabled"}, "no_such": {"rename": "nothing"},
+    }  # fmt: skip
+    list(engine(chat, parameters=given).generate(requests("one")))
+    for body in chat.bodies:
+        assert not body.keys() & {"top_k", "max_tokens", "no_such", "nothing"}
+        assert (body["min_p"], body["thinking"]) == (0.1, {"type": "disabled"})
+        assert body["repeat_penalty"] == FURTHER["repeat_penalty"]
+    assert chat.bodies[-1]["max_completion_tokens"] == 9
+
+
+def test_a_parameter_by_hand_is_never_left_out_by_itself(chat: ChatServer) -> None:
+    chat.refused = ("min_p",)
+    with pytest.raises(ModelError, match="unknown parameter min_p"):
+        engine(chat, parameters={"min_p": 0.1}).fingerprint()
+
+
+def test_parameters_by_hand_are_part_of_the_fingerprint(chat: ChatServer) -> None:
+    plain, given = engine(chat), engine(chat, parameters={"effort": "low"})
+    assert plain.fingerprint() == engine(chat, parameters={}).fingerprint()
+    assert plain.fingerprint() != given.fingerprint()
+
+
+def test_parameters_by_side(pytester: pytest.Pytester, chat: ChatServer) -> None:
+    pytester.makepyfile(SUITE)
+    same = [f"--llm-{side}={chat.url}#base" for side in ("base", "tuned")]
+    option = '--llmdiff-server-parameters={"tuned": {"effort": "low"}}'
+    pytester.runpytest_inprocess(*same, option).assert_outcomes(passed=5)
+    sent = [(b["messages"][-1]["content"], b.get("effort")) for b in chat.bodies]
+    assert {about for about in sent if about[0] in PROMPTS} == {
+        (prompt, effort) for prompt in PROMPTS for effort in (None, "low")
+    }
+
+
 def test_a_server_that_knows_openai_alone_is_sent_that_alone(chat: ChatServer) -> None:
     chat.refused = tuple(FURTHER)
     model = engine(chat)
