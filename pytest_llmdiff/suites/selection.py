@@ -71,7 +71,7 @@ def suite_settings(config: pytest.Config, settings: Settings) -> tuple[Settings,
     unwritten = [code for code in settings.languages or () if not is_written(code)]
     if unwritten:
         raise ConfigError(
-            f"--llmdiff-languages: the ready-made suites are written in {' and '.join(WRITTEN)}, not "
+            f"--llmdiff-languages: the suites are written in {' and '.join(WRITTEN)}, not "
             f"in {', '.join(unwritten)}"
         )
     said = note(settings)
