@@ -99,7 +99,7 @@ def shown(page: Any, text: str) -> None:
 
 def test_the_worst_first_and_its_replies_side_by_side(open_page: Open, file: Path) -> None:
     page = open_page(file)
-    assert page.title() == "llmdiff: 2 regressed, 7 passed"
+    assert page.title() == "llmdiff: Do not merge: 2 regressed, 7 passed"
     assert titles(page)[:2] == ["How do I get a refund?", "如何退款？"]
     page.locator(".row summary").nth(1).click()
     row = page.locator(".row").nth(1)
@@ -270,6 +270,7 @@ def test_without_javascript(open_page: Open, file: Path) -> None:
     assert page.locator("h1").inner_text().split() == ["2", "regressed", "7", "passed"]
     assert page.locator("article.plain").count() == 2
     assert page.locator("article.plain ins").first.is_visible()
+    assert page.locator(".pair.unlike").count() == 0  # both replies share words
     assert page.locator("figure svg").first.is_visible()
     assert not page.locator("#filters").is_visible()
 
@@ -384,6 +385,22 @@ def test_five_thousand_tests(open_page: Open, tmp_path: Path) -> None:
     assert page.locator(".row").count() == 150
     page.evaluate(f"location.hash = '{link_of('t4.py::test[4999]')}'")
     page.wait_for_selector(f"#{link_of('t4.py::test[4999]')}[open]")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_each_model_has_a_colour_that_is_no_verdict(
+    open_page: Open, file: Path, scheme: str
+) -> None:
+    page = open_page(file, color_scheme=scheme)
+    page.locator(".row summary").nth(1).click()
+    row = page.locator(".row").nth(1)
+    row.locator(".reply").nth(1).wait_for()
+    read = "found => getComputedStyle(found).backgroundColor.match(/[0-9]+/g).map(Number)"
+    red, green, blue = row.locator("del").first.evaluate(read)
+    assert blue > green > red
+    red, green, blue = row.locator("ins").first.evaluate(read)
+    assert red > green > blue
+    assert green - blue > 25  # red would have as little green as blue
 
 
 @pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed (make test installs it)")

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.reports.html.alignment import MOST, segments
+from pytest_llmdiff.reports.alignment import MOST, segments
 from pytest_llmdiff.reports.html.charts import BINS, HEIGHT, WIDTH, distributions
 from pytest_llmdiff.reports.html.entries import visible
 from pytest_llmdiff.reports.html.page import PLAIN, embedded, page
