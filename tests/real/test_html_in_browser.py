@@ -284,6 +284,24 @@ def test_on_paper(open_page: Open, file: Path) -> None:
     assert page.locator(".row[open] .reply").first.is_visible()
 
 
+def test_paper_has_every_test_and_every_probe(open_page: Open, tmp_path: Path) -> None:
+    (probe,) = regressed("a.py::rude", value=0.9)["comparisons"]
+    probes = [{**probe, "probe": f"p{n}", "prompt": f"probe {n}"} for n in range(30)]
+    rows = [
+        regressed("a.py::rude", value=0.9, comparisons=probes),
+        *(row_of(f"b.py::kind[{n}]", value=0.1, limit=0.2, prompt=f"question {n}")
+          for n in range(120)),
+    ]  # fmt: skip
+    write_html(facts_of(rows_of(rows)), tmp_path / "many.html")
+    page = open_page(tmp_path / "many.html")
+    page.locator(".row summary").first.click()
+    page.locator(".member").first.wait_for()
+    assert (page.locator(".row").count(), page.locator(".member").count()) == (50, 20)
+    page.pdf()
+    assert (page.locator(".row").count(), page.locator(".member").count()) == (121, 30)
+    assert not page.locator("#more").is_visible()
+
+
 OPEN_ALL = """() => {
     for (const held of document.querySelectorAll("details")) held.open = true;
 }"""
