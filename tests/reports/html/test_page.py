@@ -296,3 +296,11 @@ def test_the_page_files_are_in_the_package(part: Path) -> None:
     text = part.read_text(encoding="utf-8")
     assert "</script" not in text or part.suffix == ".html"
     assert "innerHTML" not in text
+
+
+def test_a_plot_tells_how_many_tests_have_no_value() -> None:
+    rows = [regressed(f"t.py::test[{n}]", value=0.9) for n in range(3)]
+    rows += [regressed(f"t.py::test[{n}]", value=0.9, verdicts=[]) for n in (3, 4)]
+    (plot,) = distributions(rows)
+    assert plot.counted == "3 of 5 measured"
+    assert plot.label.startswith("toxicity: 3 of 5 measured, median 0.90")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff.data.text.printing import columns
 from pytest_llmdiff.reports.order import broken_verdicts
+from pytest_llmdiff.reports.terminal.measures import measure_lines
 from pytest_llmdiff.reports.terminal.replies import DEEP
 from pytest_llmdiff.reports.terminal.worst import WIDE, WORST, worst_lines
 from tests.support.projects import CHINESE, REFUND, Run
@@ -122,6 +124,24 @@ def test_nothing_steers_the_terminal() -> None:
         text = "".join(shown(width, *hostile_rows().values()))
         assert not {unicodedata.category(c) for c in text} & {"Cc", "Cs", "Zl", "Zp"}
         assert "\u202e" not in text
+
+
+def test_how_many_of_those_that_ask_for_a_measure_have_a_value() -> None:
+    """A test ends with its first failed assertion; the measures after it have no value."""
+
+    def both(n: int, drift: float | None) -> dict[str, Any]:
+        row = regressed(f"t.py::test[{n}]", value=0.9 if drift is None else 0.1)
+        if drift is not None:
+            row["verdicts"].append({**row["verdicts"][0], "name": "drift", "value": drift})
+        return row
+
+    other = row_of("t.py::other", value=0.1, limit=0.2)
+    skipped = {**both(9, 0.3), "verdicts": [], "phases": {"setup": "skipped"}}
+    lines = [*measure_lines([both(1, 0.3), both(2, None), both(3, None), other, skipped])]
+    (toxicity,) = [line for line in lines if "toxicity" in line]
+    (drift,) = [line for line in lines if "drift" in line]
+    assert drift.endswith("(1 of 3 measured)")
+    assert "measured" not in toxicity
 
 
 # In a run
