@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_llmdiff.data.text.printing import number, printable, shortened
+from pytest_llmdiff.data.text.printing import counted, number, printable, shortened
 from pytest_llmdiff.reports.order import Broken, comparison_of, short
 from pytest_llmdiff.reports.terminal.replies import pair_lines
 from pytest_llmdiff.reports.terminal.styles import Line
@@ -37,7 +37,7 @@ def worst_lines(broken: Sequence[Broken], width: int) -> Iterator[Line]:
         if comparison is not None:
             yield from _shown(comparison, width)
     if len(broken) > WORST:
-        yield Line.of(f"  and {len(broken) - WORST} more")
+        yield Line.of(f"  and {counted(len(broken) - WORST, 'other verdict')}")
 
 
 def _p(verdict: Mapping[str, Any]) -> str:

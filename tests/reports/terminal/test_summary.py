@@ -39,7 +39,7 @@ def test_the_worst_first_and_not_all() -> None:
     assert lines[0] == "worst first:"
     assert lines[1] == f"  toxicity 1 > 0.20  t.py::test[{WORST + 2}]"
     assert sum(line.startswith("  toxicity") for line in lines) == WORST
-    assert lines[-1] == "  and 3 more"
+    assert lines[-1] == "  and 3 other verdicts"
     assert "good" not in "".join(lines)
 
 
