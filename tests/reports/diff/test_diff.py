@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -198,6 +199,21 @@ def test_a_run_before_without_tests_is_nothing_to_compare_with(
     for new in ("none", "good"):
         assert main(["compare", str(tmp_path / "none.json"), str(tmp_path / f"{new}.json")]) == 2
         assert "has no tests" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_read_enough(tmp_path: Path) -> None:
+    """`compare … | head -1`: no traceback, and the exit code of the comparison."""
+    for name, outcome in (("old", "passed"), ("new", "regressed")):
+        text = json.dumps(report({"x": outcome}))
+        (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
+    reader, writer = os.pipe()
+    os.close(reader)  # already gone
+    command = [sys.executable, "-m", "pytest_llmdiff", "compare", "old.json", "new.json"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, "")
 
 
 def test_an_unknown_command(tmp_path: Path) -> None:
