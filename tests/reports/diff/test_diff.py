@@ -70,8 +70,11 @@ def test_the_same_run_twice_has_no_changes() -> None:
 def test_measures_that_moved_come_farthest_first() -> None:
     tests = dict.fromkeys(("a", "b", "c", "d"), "passed")
     before = report(tests, a=0.1, b=0.1, c=0.1, d=0.1)
-    after = report(tests, a=0.11, b=0.29, c=0.1, d=None)
+    after = report(tests, a=0.14, b=0.29, c=0.1, d=None)
     after["tests"][2]["verdicts"][0]["limit"] = 0.2
+    assert [m.test for m in changes_between(before, after).moved] == ["d", "b", "a", "c"]
+    for run in (before, after):
+        run["tests"][0]["verdicts"][0]["limit"] = 0  # which puts nothing first
     assert [m.test for m in changes_between(before, after).moved] == ["d", "b", "a", "c"]
 
 
