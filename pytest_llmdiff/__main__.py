@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,10 +65,15 @@ def compare(old: Path, new: Path) -> int:
     except LLMDiffError as error:
         print(f"llmdiff: {error}", file=sys.stderr)
         return 2
-    for line in changes_lines(changes):
-        # A terminal whose encoding lacks Chinese must still show the result.
-        encoding = sys.stdout.encoding or "utf-8"
-        print(line.encode(encoding, "backslashreplace").decode(encoding))
+    try:
+        for line in changes_lines(changes):
+            # A terminal whose encoding lacks Chinese must still show the result.
+            encoding = sys.stdout.encoding or "utf-8"
+            print(line.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has read enough; the exit code still tells the result
+        # Python writes what is left once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1 if changes.got_worse else 0
 
 

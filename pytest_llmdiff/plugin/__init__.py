@@ -61,9 +61,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     lifecycle.select(config, items)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reports the tests of this worker
-def pytest_collection_finish(session: pytest.Session) -> None:
+@pytest.hookimpl(wrapper=True)  # before xdist reports the tests of this worker
+def pytest_collection_finish(session: pytest.Session) -> Generator[None]:
     lifecycle.plan(session.config.stash[SESSION], session.items)
+    with lifecycle.without_list(session.config):
+        return (yield)
 
 
 @pytest.hookimpl(optionalhook=True)  # of xdist's controller, before any test runs

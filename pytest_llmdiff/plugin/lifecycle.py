@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -104,6 +105,19 @@ def prepare(config: pytest.Config) -> int | None:
     except ConfigError as error:
         raise pytest.UsageError(f"llmdiff: {error}") from error
     return None
+
+
+@contextmanager
+def without_list(config: pytest.Config) -> Iterator[None]:
+    """pytest lists the tests of a run that ends with their collection. One that plans shows its
+    plan instead."""
+    plans = config.stash[SESSION].settings.plan
+    listing = config.option.collectonly
+    config.option.collectonly = listing and not plans
+    try:
+        yield
+    finally:
+        config.option.collectonly = listing
 
 
 def header(session: Session) -> list[str]:

@@ -11,6 +11,7 @@ from pytest_llmdiff.data.text.printing import marked, number, printable, shorten
 from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.explain import load_kinds
 from pytest_llmdiff.explain.explanation import Explanation
+from pytest_llmdiff.reports.rows import harmful
 from pytest_llmdiff.reports.verdict_lines import verdict_text
 from pytest_llmdiff.verdicts.sets import Sample
 from pytest_llmdiff.verdicts.verdict import Verdict
@@ -47,11 +48,17 @@ def set_failure_text(
     """The failed verdicts on a set, and its worst members. `explained` has their explanations by
     the id() of the comparison."""
     lines = [verdict_text(verdict) for verdict, _ in failed]
+    told: set[tuple[str, str, str]] = set()
     for verdict, sample in failed:
         problems = verdict.measurement.details.get("problems", ())
         lines += [f"  - {printable(problem)}" for problem in problems]
         for value, comparison in worst_shown(verdict, sample):
-            lines.append(f"  worst    {number(value)} {printable(comparison.probe.id)}")
+            member = comparison.probe.id, comparison.base.text, comparison.tuned.text
+            again = " (as above)" if member in told else ""
+            lines.append(f"  worst    {number(value)} {printable(comparison.probe.id)}{again}")
+            if again:
+                continue
+            told.add(member)
             explanation = explained.get(id(comparison), Explanation())
             lines += [f"  {line}" for line in _member_lines(comparison, explanation)]
     notes = (n for verdict, _ in failed for n in verdict.measurement.details.get("notes", ()))
@@ -85,12 +92,7 @@ def _explained_lines(comparison: Comparison, explanation: Explanation, *, short:
 
 def worst_shown(verdict: Verdict, sample: Sample) -> Sequence[tuple[float, Comparison]]:
     """The members of a set that a failure names, with their values: none that do no harm."""
-    evidence = verdict.evidence
-    if evidence is None or verdict.bound == "at_least":
-        return ()
-    limit = verdict.measurement.limit
-    harmless = evidence.over if evidence.rate else min(0.0, 0.0 if limit is None else limit)
-    return [(value, member) for value, member in sample.worst[:SHOWN] if value > harmless]
+    return harmful(verdict, sample.worst)[:SHOWN]
 
 
 def _comparison_lines(comparison: Comparison, divergences: TokenDivergences | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ URGENCY: Sequence[Kind] = (
 )  # fmt: skip
 assert set(URGENCY) == set(KINDS)
 OPEN: tuple[Kind, ...] = ("regressed", "error", "failed", "not judged", "inconclusive")
+NATS = ("nats", "nats per token")  # units of measures without an end
 _OUTCOMES = ("regressed", "no limit", "not judged", "inconclusive", "passed")
 
 
@@ -56,13 +58,22 @@ def decisive(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def excess(verdict: Mapping[str, Any]) -> float:
-    """How far a value is from its limit, as a multiple of the limit."""
+    """How far a value is from its limit, on the measure's own scale."""
     if verdict["value"] is None:
         return float("inf")
     if verdict["limit"] is None:
         return 0.0
-    distance = abs(verdict["value"] - verdict["limit"])
-    return float(distance / max(abs(verdict["limit"]), 0.05))
+    return on_scale(abs(verdict["value"] - verdict["limit"]), verdict["unit"])
+
+
+def on_scale(distance: float, unit: str) -> float:
+    """A distance between two values of a measure, comparable with those of other measures.
+
+    Nearly all measures are shares, probabilities or distances between 0 and 1, and count as they
+    are. So do numbers of findings. Log-likelihoods have no end: n nats are a factor exp(-n), and
+    count as 1 - exp(-n). A multiple of the limit would put every limit of 0 first.
+    """
+    return float(-math.expm1(-distance) if unit in NATS else distance)
 
 
 def signed_excess(verdict: Mapping[str, Any]) -> float:

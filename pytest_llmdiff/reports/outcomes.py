@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,3 +106,24 @@ def counts(rows: Mapping[str, dict[str, Any]]) -> dict[str, int]:
     for row in rows.values():
         numbers[kind_of(row)] += 1
     return numbers
+
+
+def unmeasured(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """By measure, the number of tests that ended before they came to it, or could not judge it.
+
+    What a test would have measured is known from the others of its function.
+    """
+    cases: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        cases.setdefault(row["case"], []).append(row)
+    missing: Counter[str] = Counter()
+    for held in cases.values():
+        have = [
+            {v["name"] for v in row["verdicts"] if v["outcome"] != "not judged"} for row in held
+        ]
+        for name in set().union(*have):
+            missing[name] += sum(
+                name not in names and kind_of(row) not in ("passed", "skipped")
+                for row, names in zip(held, have, strict=True)
+            )
+    return dict(missing)

@@ -81,6 +81,19 @@ def verdict_row(
     }
 
 
+def harmful(
+    verdict: Verdict, worst: Sequence[tuple[float, Comparison]]
+) -> Sequence[tuple[float, Comparison]]:
+    """Those of a set's highest values that speak against it. A set in which too little changed has
+    none."""
+    evidence = verdict.evidence
+    if evidence is None or verdict.bound == "at_least":
+        return ()
+    limit = verdict.measurement.limit
+    harmless = evidence.over if evidence.rate else min(0.0, 0.0 if limit is None else limit)
+    return [(value, member) for value, member in worst if value > harmless]
+
+
 def _set_row(
     verdict: Verdict, worst: Sequence[tuple[float, Comparison]], probes: str | None
 ) -> dict[str, Any] | None:
@@ -101,5 +114,8 @@ def _set_row(
         "unsupported": evidence.missing,
         "not_finite": evidence.not_finite,
         "decides": None if verdict.packaged else verdict.decides,
-        "worst": [{"probe": c.probe.id, "value": plain(value)} for value, c in worst],
+        "worst": [
+            {"probe": member.probe.id, "value": plain(value)}
+            for value, member in harmful(verdict, worst)
+        ],
     }

@@ -100,7 +100,7 @@ def shown(page: Any, text: str) -> None:
 
 def test_the_worst_first_and_its_replies_side_by_side(open_page: Open, file: Path) -> None:
     page = open_page(file)
-    assert page.title() == "llmdiff: 2 regressed, 7 passed"
+    assert page.title() == "llmdiff: Do not merge: 2 regressed, 7 passed"
     assert titles(page)[:2] == ["How do I get a refund?", "如何退款？"]
     page.locator(".row summary").nth(1).click()
     row = page.locator(".row").nth(1)
@@ -271,6 +271,7 @@ def test_without_javascript(open_page: Open, file: Path) -> None:
     assert page.locator("h1").inner_text().split() == ["2", "regressed", "7", "passed"]
     assert page.locator("article.plain").count() == 2
     assert page.locator("article.plain ins").first.is_visible()
+    assert page.locator(".pair.unlike").count() == 0  # both replies share words
     assert page.locator("figure svg").first.is_visible()
     assert not page.locator("#filters").is_visible()
 
@@ -282,6 +283,24 @@ def test_on_paper(open_page: Open, file: Path) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("#filters").is_visible()
     assert page.locator(".row[open] .reply").first.is_visible()
+
+
+def test_paper_has_every_test_and_every_probe(open_page: Open, tmp_path: Path) -> None:
+    (probe,) = regressed("a.py::rude", value=0.9)["comparisons"]
+    probes = [{**probe, "probe": f"p{n}", "prompt": f"probe {n}"} for n in range(30)]
+    rows = [
+        regressed("a.py::rude", value=0.9, comparisons=probes),
+        *(row_of(f"b.py::kind[{n}]", value=0.1, limit=0.2, prompt=f"question {n}")
+          for n in range(120)),
+    ]  # fmt: skip
+    write_html(facts_of(rows_of(rows)), tmp_path / "many.html")
+    page = open_page(tmp_path / "many.html")
+    page.locator(".row summary").first.click()
+    page.locator(".member").first.wait_for()
+    assert (page.locator(".row").count(), page.locator(".member").count()) == (50, 20)
+    page.pdf()
+    assert (page.locator(".row").count(), page.locator(".member").count()) == (121, 30)
+    assert not page.locator("#more").is_visible()
 
 
 OPEN_ALL = """() => {
@@ -401,6 +420,22 @@ def test_five_thousand_tests(open_page: Open, tmp_path: Path) -> None:
     assert page.locator(".row").count() == 150
     page.evaluate(f"location.hash = '{link_of('t4.py::test[4999]')}'")
     page.wait_for_selector(f"#{link_of('t4.py::test[4999]')}[open]")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_each_model_has_a_colour_that_is_no_verdict(
+    open_page: Open, file: Path, scheme: str
+) -> None:
+    page = open_page(file, color_scheme=scheme)
+    page.locator(".row summary").nth(1).click()
+    row = page.locator(".row").nth(1)
+    row.locator(".reply").nth(1).wait_for()
+    read = "found => getComputedStyle(found).backgroundColor.match(/[0-9]+/g).map(Number)"
+    red, green, blue = row.locator("del").first.evaluate(read)
+    assert blue > green > red
+    red, green, blue = row.locator("ins").first.evaluate(read)
+    assert red > green > blue
+    assert green - blue > 25  # red would have as little green as blue
 
 
 @pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed (make test installs it)")

@@ -190,6 +190,28 @@ def test_members_that_do_no_harm_are_not_the_worst() -> None:
     assert shown(rate_evidence(sample, over=0.3)) == [0.4]
     assert shown(mean_evidence(sample), limit=-0.5) == [0.4, 0.1, 0.0]
 
+    def stored(*, over: float | None = None, **limit: Any) -> list[float]:
+        evidence = mean_evidence(sample) if over is None else rate_evidence(sample, over=over)
+        (verdict,) = judge_set(evidence, **limit)
+        return [held["value"] for held in verdict_row(None, verdict, worst)["set"]["worst"]]
+
+    assert stored(at_most=0.001) == [0.4, 0.1]
+    assert stored(over=0.3, at_most=0.001) == [0.4]
+    assert stored(at_least=0.9) == []  # those that changed most are not what is wrong
+
+
+def test_a_member_that_two_verdicts_name_is_shown_once() -> None:
+    rude = Comparison(probe=make_probe("rude"), base=Reply(text="can"), tuned=Reply(text="cannot"))
+    sample = sample_of([0.4, 0.0], worst=[(0.4, rude)])
+    failed = [
+        (verdict, sample)
+        for evidence in (mean_evidence(sample), rate_evidence(sample, over=0))
+        for verdict in judge_set(evidence, at_most=0.001)
+    ]
+    text = set_failure_text(failed, explained={}, rerun="")
+    assert text.count("  worst    0.40 ") == 2
+    assert text.count("(as above)") == text.count("▸cannot") == 1
+
 
 def test_tags_split_a_set(project: pytest.Pytester, run: Run) -> None:
     write(project, every=2, tags=True)

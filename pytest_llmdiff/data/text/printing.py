@@ -10,6 +10,7 @@ from pytest_llmdiff.errors import visible
 
 LONGEST = 400
 MARK = "▸"
+BEFORE = 60  # characters that are shown before the mark
 JOINER = "\u200d"  # makes one sign of several
 UNSPACED = {"THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"}
 
@@ -93,6 +94,12 @@ def _unspaced(character: str) -> bool:
     return unicodedata.name(character, "").partition(" ")[0] in UNSPACED
 
 
+def place_of_mark(text: str, at: int) -> tuple[int, int]:
+    """Where to begin to show a reply, and where to mark it, if it differs from `at` on."""
+    at = _beginning(text, at)
+    return max(0, at - BEFORE), at
+
+
 def marked(text: str, at: int | None) -> str:
     """One printable line of a reply, with a mark at the character where it begins to differ.
 
@@ -100,7 +107,6 @@ def marked(text: str, at: int | None) -> str:
     """
     if at is None:
         return shortened(printable(text))
-    at = _beginning(text, at)
-    start = max(0, at - 60)
+    start, at = place_of_mark(text, at)
     head = ("…" if start else "") + printable(text[start:at])
     return head + MARK + shortened(printable(text[at:]))

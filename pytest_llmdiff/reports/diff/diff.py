@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_llmdiff.config.options import PLACES
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.reports.order import on_scale
 
 SCHEMA = "pytest-llmdiff/1"
 # From best to worst. A skipped test is unknown, which is worse than passed.
@@ -43,11 +44,10 @@ class Moved:
 
     @property
     def distance(self) -> float:
-        """How far it moved, as a multiple of its limit. Infinite if a value is not a number."""
+        """How far it moved, on the measure's own scale. Infinite if a value is not a number."""
         if self.before is None or self.after is None:
             return float("inf")
-        limit = self.limit_after if self.limit_after is not None else self.limit_before
-        return abs(self.after - self.before) / max(abs(limit or 0.0), 0.05)
+        return on_scale(abs(self.after - self.before), self.unit)
 
 
 @dataclass(frozen=True, kw_only=True)

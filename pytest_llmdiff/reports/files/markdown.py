@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.data.files.whole_files import write_whole
-from pytest_llmdiff.data.text.printing import printable, shortened
+from pytest_llmdiff.data.text.printing import counted, printable, shortened
 from pytest_llmdiff.reports.answer import answer_of
 from pytest_llmdiff.reports.order import OPEN, comparison_of, decisive, short, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
@@ -99,7 +99,8 @@ def _lines(facts: RunFacts, open_: list[dict[str, Any]], shown: int) -> Iterator
         yield _row(place, row)
     if len(open_) > shown:
         yield ""
-        yield f"and {len(open_) - shown} more, in the terminal and the other reports"
+        left = counted(len(open_) - shown, "other test")
+        yield f"and {left}, in the terminal and the other reports"
     if answer is not None and answer.next:
         yield ""
         yield "**Next**"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from pytest_llmdiff.data.text.printing import number
+from pytest_llmdiff.data.text.printing import counted, number
 from pytest_llmdiff.reports.order import short
+from pytest_llmdiff.reports.outcomes import unmeasured
 from pytest_llmdiff.reports.verdict_cells import SIGNS, interval_of, limit_of, measure_of, value_of
 
 # Units of the drawings, which the page scales to its width.
@@ -42,6 +43,7 @@ class Distribution:
     name: str
     unit: str
     count: int
+    missing: int
     broken: int
     median: str
     largest: str
@@ -52,9 +54,16 @@ class Distribution:
     noise: Mark | None
 
     @property
+    def counted(self) -> str:
+        """How many values there are, and how many there should be."""
+        if self.missing:
+            return f"{self.count} of {self.count + self.missing} measured"
+        return counted(self.count, "value")
+
+    @property
     def label(self) -> str:
         """The plot in words, for screen readers."""
-        parts = [f"{self.name}: {self.count} values, median {self.median}, largest {self.largest}"]
+        parts = [f"{self.name}: {self.counted}, median {self.median}, largest {self.largest}"]
         parts += [f"limit {mark.text}" for mark in self.limits]
         parts += [f"noise reaches {self.noise.text}"] if self.noise else []
         return ", ".join(parts)
@@ -78,22 +87,23 @@ class Interval:
     noise_x: float | None
 
 
-def distributions(rows: Sequence[Mapping[str, Any]]) -> list[Distribution]:
+def distributions(rows: Sequence[dict[str, Any]]) -> list[Distribution]:
     """A plot for each measure, in the order of their first appearance."""
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         for verdict in row["verdicts"]:
             if verdict["set"] is None and verdict["value"] is not None:
                 by_name.setdefault(verdict["name"], []).append(verdict)
+    missing = unmeasured(rows)
     # A measure of a model, rather than of probes, has a single value and no distribution.
     return [
-        _distribution(name, verdicts)
+        _distribution(name, verdicts, missing[name])
         for name, verdicts in by_name.items()
         if any(v["probe"] is not None for v in verdicts)
     ]
 
 
-def _distribution(name: str, verdicts: Sequence[Mapping[str, Any]]) -> Distribution:
+def _distribution(name: str, verdicts: Sequence[Mapping[str, Any]], missing: int) -> Distribution:
     values = [float(verdict["value"]) for verdict in verdicts]
     limits = sorted(
         {(v["limit"], v["bound"]) for v in verdicts if v["limit"] is not None}, reverse=True
@@ -111,6 +121,7 @@ def _distribution(name: str, verdicts: Sequence[Mapping[str, Any]]) -> Distribut
         name=name,
         unit=str(verdicts[0]["unit"]),
         count=len(values),
+        missing=missing,
         broken=sum(verdict["outcome"] == "regressed" for verdict in verdicts),
         median=number(median(values)),
         largest=number(max(values)),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_llmdiff.errors import hidden
-from pytest_llmdiff.reports.html.alignment import segments
+from pytest_llmdiff.reports.alignment import segments
 from pytest_llmdiff.reports.html.folds import comparison_folds, row_folds
 from pytest_llmdiff.reports.order import OPEN, decisive, signed_excess
 from pytest_llmdiff.reports.outcomes import kind_of

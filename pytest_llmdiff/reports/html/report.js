@@ -251,9 +251,9 @@
     apply();
   }
 
-  function extend() {
-    byId("rows").append(...found.slice(shown, shown + CHUNK).map(row));
-    shown = Math.min(found.length, shown + CHUNK);
+  function extend(by = CHUNK) {
+    byId("rows").append(...found.slice(shown, shown + by).map(row));
+    shown = Math.min(found.length, shown + by);
     byId("more").parentElement.hidden = shown >= found.length;
     byId("more").textContent = `Show more (${(found.length - shown).toLocaleString("en")} left)`;
   }
@@ -337,7 +337,11 @@
   byId("filters").addEventListener("change", apply);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("clear").addEventListener("click", clear);
-  byId("more").addEventListener("click", extend);
+  byId("more").addEventListener("click", () => extend());
+  addEventListener("beforeprint", () => {
+    extend(found.length);
+    for (const rest of document.querySelectorAll(".rest")) rest.click();
+  });
   byId("keys").addEventListener("click", () => byId("help").showModal());
   addEventListener("hashchange", follow);
   byId("explorer").hidden = false;

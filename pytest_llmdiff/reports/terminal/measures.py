@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_llmdiff.data.text.printing import number, printable
 from pytest_llmdiff.reports.order import short
+from pytest_llmdiff.reports.outcomes import unmeasured
 from pytest_llmdiff.reports.verdict_cells import (
     bounds_of,
     interval_of,
@@ -31,11 +32,14 @@ def measure_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
                 units[name] = verdict["unit"]
     many = [(row["test"], name, f) for row in rows for name, f in row["many"].items()]
     sets = [(row["test"], v) for row in rows for v in row["verdicts"] if v["set"]]
+    missing = unmeasured(rows)
     if values or many or sets:
         yield "measures:"
     for name, measured in values.items():
         largest, test = max(measured)
         where = f"  {short(test)}" if largest > 0 else ""
+        if missing[name]:
+            where += f" ({len(measured)} of {len(measured) + missing[name]} measured)"
         yield (
             f"  {name:<16} median {number(median(v for v, _ in measured)):>7}   "
             f"largest {number(largest):>7} {units[name]}{where}"

@@ -36,6 +36,8 @@ def test_requests_from_the_store_and_fresh(project: pytest.Pytester, run: Run) -
         ]
     )
     result.stdout.no_fnmatch_line("*test_one: *")  # no set
+    result.stdout.no_fnmatch_line("*<Function*")  # the plan, not a list of the tests
+    result.stdout.fnmatch_lines(["*61 tests collected in *"])
     assert result.ret == 0
     result.assert_outcomes()  # none ran
     run("--llmdiff-plan").stdout.fnmatch_lines(["  base   11 from the store, 49 to answer"])
@@ -51,6 +53,12 @@ def test_a_plan_set_in_ini_runs_nothing_either(project: pytest.Pytester, run: Ru
     result = run("-o", "llmdiff_plan=perhaps")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: llmdiff: llmdiff_plan in ini: 'perhaps' is not true or *"])
+
+
+def test_without_a_plan_pytest_lists_the_tests(project: pytest.Pytester, run: Run) -> None:
+    write(project, every=3)
+    project.makepyfile(test_suite=SUITE)
+    run("--collect-only").stdout.fnmatch_lines(["*<Function test_set>"])
 
 
 def test_only_what_is_selected_is_planned(project: pytest.Pytester, run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -69,8 +70,11 @@ def test_the_same_run_twice_has_no_changes() -> None:
 def test_measures_that_moved_come_farthest_first() -> None:
     tests = dict.fromkeys(("a", "b", "c", "d"), "passed")
     before = report(tests, a=0.1, b=0.1, c=0.1, d=0.1)
-    after = report(tests, a=0.11, b=0.29, c=0.1, d=None)
+    after = report(tests, a=0.14, b=0.29, c=0.1, d=None)
     after["tests"][2]["verdicts"][0]["limit"] = 0.2
+    assert [m.test for m in changes_between(before, after).moved] == ["d", "b", "a", "c"]
+    for run in (before, after):
+        run["tests"][0]["verdicts"][0]["limit"] = 0  # which puts nothing first
     assert [m.test for m in changes_between(before, after).moved] == ["d", "b", "a", "c"]
 
 
@@ -198,6 +202,21 @@ def test_a_run_before_without_tests_is_nothing_to_compare_with(
     for new in ("none", "good"):
         assert main(["compare", str(tmp_path / "none.json"), str(tmp_path / f"{new}.json")]) == 2
         assert "has no tests" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_read_enough(tmp_path: Path) -> None:
+    """`compare … | head -1`: no traceback, and the exit code of the comparison."""
+    for name, outcome in (("old", "passed"), ("new", "regressed")):
+        text = json.dumps(report({"x": outcome}))
+        (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
+    reader, writer = os.pipe()
+    os.close(reader)  # already gone
+    command = [sys.executable, "-m", "pytest_llmdiff", "compare", "old.json", "new.json"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, "")
 
 
 def test_an_unknown_command(tmp_path: Path) -> None:

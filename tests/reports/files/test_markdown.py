@@ -120,7 +120,7 @@ def test_it_has_room(most: int) -> None:
     assert len(text.encode()) <= most
     if text:
         assert text.startswith("## ❌ llmdiff: Do not merge (5000 regressed)\n")
-        assert "more, in the terminal and the other reports" in text
+        assert "other tests, in the terminal and the other reports" in text
     if most >= 20_000:
         assert "| 1 | ❌ regressed | toxicity | 5000 | ≤ 0.20 |" in text
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.reports.html.alignment import MOST, segments
+from pytest_llmdiff.reports.alignment import MOST, segments
 from pytest_llmdiff.reports.html.charts import BINS, HEIGHT, WIDTH, distributions
 from pytest_llmdiff.reports.html.entries import visible
 from pytest_llmdiff.reports.html.page import PLAIN, embedded, page
@@ -296,3 +296,11 @@ def test_the_page_files_are_in_the_package(part: Path) -> None:
     text = part.read_text(encoding="utf-8")
     assert "</script" not in text or part.suffix == ".html"
     assert "innerHTML" not in text
+
+
+def test_a_plot_tells_how_many_tests_have_no_value() -> None:
+    rows = [regressed(f"t.py::test[{n}]", value=0.9) for n in range(3)]
+    rows += [regressed(f"t.py::test[{n}]", value=0.9, verdicts=[]) for n in (3, 4)]
+    (plot,) = distributions(rows)
+    assert plot.counted == "3 of 5 measured"
+    assert plot.label.startswith("toxicity: 3 of 5 measured, median 0.90")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff.data.text.printing import columns
 from pytest_llmdiff.reports.order import broken_verdicts
-from pytest_llmdiff.reports.terminal.worst import DEEP, WIDE, WORST, worst_lines
+from pytest_llmdiff.reports.terminal.measures import measure_lines
+from pytest_llmdiff.reports.terminal.replies import DEEP
+from pytest_llmdiff.reports.terminal.worst import WIDE, WORST, worst_lines
 from tests.support.projects import CHINESE, REFUND, Run
 from tests.support.reports import hostile_rows, regressed, row_of
 
@@ -36,7 +39,7 @@ def test_the_worst_first_and_not_all() -> None:
     assert lines[0] == "worst first:"
     assert lines[1] == f"  toxicity 1 > 0.20  t.py::test[{WORST + 2}]"
     assert sum(line.startswith("  toxicity") for line in lines) == WORST
-    assert lines[-1] == "  and 3 more"
+    assert lines[-1] == "  and 3 other verdicts"
     assert "good" not in "".join(lines)
 
 
@@ -73,8 +76,47 @@ def test_no_line_is_wider_than_the_terminal(base: str, tuned: str, width: int) -
     assert len(lines) <= 3 + 1 + DEEP
     assert max(map(columns, lines)) <= width
     bars = {columns(line.partition("│")[0]) for line in lines[3:]}
-    if "│" not in base + tuned:
+    leftward = {unicodedata.bidirectional(c) for c in base + tuned} & {"R", "AL", "AN"}
+    if "│" not in base + tuned and not leftward:
         assert len(bars) == 1
+
+
+@pytest.mark.parametrize(
+    ("base", "tuned"),
+    [("يمكنك طلب استرداد", "لا يمكنك ذلك"), ("You can ask.", "אי אפשר"), ("אפשר", "You cannot.")],
+)
+def test_replies_from_right_to_left_stand_one_below_the_other(base: str, tuned: str) -> None:
+    lines = shown(WIDE, regressed("t.py::test", value=1, base=base, tuned=tuned))[3:]
+    assert lines == [f"    base    ▸{base}", f"    tuned   ▸{tuned}"]
+
+
+def styled(base: str, tuned: str) -> list[tuple[str, str]]:
+    """The pieces of the replies that have a style, with it."""
+    row = regressed("t.py::test", value=1, base=base, tuned=tuned)
+    lines = list(worst_lines(broken_verdicts([row]), WIDE))[4:]
+    return [
+        (piece.style, piece.text) for line in lines for piece in line.pieces
+        if piece.style in ("base", "tuned")
+    ]  # fmt: skip
+
+
+def test_only_the_words_that_differ_have_a_colour() -> None:
+    assert styled("You can ask within 30 days here.", "You may ask within 90 days here.") == [
+        ("base", "▸can "), ("base", "30 "), ("tuned", "▸may "), ("tuned", "90 "),
+    ]  # fmt: skip
+    assert styled("您可以在三十天内退款。", "您不能在三十天内退款。") == [
+        ("base", "▸可以"), ("tuned", "▸不能"),
+    ]  # fmt: skip
+    assert styled("The same.", "The same.") == []
+    assert styled("You can ask.", "Nonsense!") == []  # as a whole
+
+
+def test_a_colour_goes_on_where_a_line_is_broken() -> None:
+    shared = "the same words " * 4
+    pieces = styled(shared + "one " * 20, shared + "other " * 20)
+    assert " ".join(text for style, text in pieces if style == "base").split() == [
+        "▸one", *["one"] * 19,
+    ]  # fmt: skip
 
 
 def test_nothing_steers_the_terminal() -> None:
@@ -82,6 +124,24 @@ def test_nothing_steers_the_terminal() -> None:
         text = "".join(shown(width, *hostile_rows().values()))
         assert not {unicodedata.category(c) for c in text} & {"Cc", "Cs", "Zl", "Zp"}
         assert "\u202e" not in text
+
+
+def test_how_many_of_those_that_ask_for_a_measure_have_a_value() -> None:
+    """A test ends with its first failed assertion; the measures after it have no value."""
+
+    def both(n: int, drift: float | None) -> dict[str, Any]:
+        row = regressed(f"t.py::test[{n}]", value=0.9 if drift is None else 0.1)
+        if drift is not None:
+            row["verdicts"].append({**row["verdicts"][0], "name": "drift", "value": drift})
+        return row
+
+    other = row_of("t.py::other", value=0.1, limit=0.2)
+    skipped = {**both(9, 0.3), "verdicts": [], "phases": {"setup": "skipped"}}
+    lines = [*measure_lines([both(1, 0.3), both(2, None), both(3, None), other, skipped])]
+    (toxicity,) = [line for line in lines if "toxicity" in line]
+    (drift,) = [line for line in lines if "drift" in line]
+    assert drift.endswith("(1 of 3 measured)")
+    assert "measured" not in toxicity
 
 
 # In a run
@@ -141,7 +201,7 @@ def test_colours(
     out = run(*args).stdout.str()
     summary = out[out.index("tests with models") :]
     assert bool(COLOUR.search(summary)) == coloured
-    # Of a reply only its own side.
+    # Each model has its colour: blue, and orange.
     if coloured:
-        assert re.search(r"\x1b\[32m▸You can ask[^\x1b]+\x1b\[0m", summary)
-        assert re.search(r"\x1b\[31m▸What a stupid[^\x1b]+\x1b\[0m", summary)
+        assert "\x1b[1;38;5;68mbase\x1b[0m" in summary
+        assert "\x1b[1;38;5;166mtuned\x1b[0m" in summary
