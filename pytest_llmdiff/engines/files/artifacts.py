@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.data.files.strict_json import bounded_json
 from pytest_llmdiff.engines.files.chat_templates import template_files
 from pytest_llmdiff.errors import ModelError
 
@@ -132,7 +133,7 @@ def safetensors_header(file: Path) -> dict[str, Any]:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = bounded_json(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{file} is not valid JSON: {error}") from error
     if not isinstance(found, dict):
