@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_llmdiff.data.files.strict_json import bounded_json
 from pytest_llmdiff.engines.files.chat_templates import template_files
+from pytest_llmdiff.engines.files.gguf_header import check_gguf
 from pytest_llmdiff.errors import ModelError
 
 TOKENIZER_FILES = (
@@ -97,6 +98,7 @@ def parameter_count(path: Path) -> int:
     if path.is_file():
         from gguf import GGUFReader
 
+        check_gguf(path)
         try:
             return sum(int(tensor.n_elements) for tensor in GGUFReader(path).tensors)
         except Exception as error:  # the reader hardly validates the file

@@ -15,6 +15,7 @@ from pytest_llmdiff.data.text.differences import common_length
 from pytest_llmdiff.data.training.template_source import TemplateSource
 from pytest_llmdiff.engines.files.chat_templates import DEFAULT, by_name, chosen, templates_in
 from pytest_llmdiff.engines.files.conversion import Conversions, tokenizer_form
+from pytest_llmdiff.engines.files.gguf_header import check_gguf
 from pytest_llmdiff.errors import ModelError, ProbeError
 
 
@@ -215,6 +216,7 @@ def load_tokenizer(
             raise ModelError(f"the tokenizer of {path} cannot be loaded: {error}") from error
 
     def expand() -> Any:
+        check_gguf(path)
         return read(path.parent, gguf_file=path.name)
 
     if path.is_dir():
