@@ -12,6 +12,7 @@ from pytest_llmdiff.data.llamafactory.rendering import encode, prepared, stop_id
 from pytest_llmdiff.data.llamafactory.templates import FactoryTemplate
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.text.differences import common_length
+from pytest_llmdiff.data.token_ids import token_ids
 from pytest_llmdiff.data.training.template_source import TemplateSource
 from pytest_llmdiff.engines.files.chat_templates import DEFAULT, by_name, chosen, templates_in
 from pytest_llmdiff.engines.files.conversion import Conversions, tokenizer_form
@@ -111,7 +112,7 @@ class Renderer:
         If the tokenizer added its own, there would be two.
         """
         text = self.text(messages, add_generation_prompt=add_generation_prompt)
-        return [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        return token_ids(self.tokenizer, text)
 
     def answered(self, conversation: Sequence[Message]) -> tuple[list[int], list[int]]:
         """Token ids of a conversation that ends in an answer: those before the answer, and those of
