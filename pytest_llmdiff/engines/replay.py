@@ -6,7 +6,6 @@ the others have the kind `reply`, `divergence`, `score` or `check`, in any order
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import Spec, fetch
 from pytest_llmdiff.data.comparison import Reply
+from pytest_llmdiff.data.files.strict_json import bounded_json
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.requests import Request
 from pytest_llmdiff.engines import Engine, Generated
@@ -52,7 +52,7 @@ def check_recording(path: Path) -> None:
 
 def _parsed(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = bounded_json(line)
         if number == 1 and (row["kind"], row["version"]) != (KIND, VERSION):
             raise ValueError(f"not a recording of version {VERSION}")
         if not isinstance(row["kind"], str):

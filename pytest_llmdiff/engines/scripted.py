@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import Spec, fetch
 from pytest_llmdiff.data.comparison import Reply
+from pytest_llmdiff.data.files.strict_json import bounded_json
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.requests import Request
 from pytest_llmdiff.engines import Engine, Generated
@@ -69,7 +69,7 @@ class ScriptedEngine:
             ConfigError: the file has another form.
         """
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = bounded_json(path.read_text(encoding="utf-8"))
             unknown = set(data) - {"replies", "default", "divergences", "likelihoods", "attention"}
             if unknown:
                 raise ValueError(f"unknown key {', '.join(sorted(unknown))}")

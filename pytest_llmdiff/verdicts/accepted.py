@@ -38,8 +38,10 @@ def read_accepted(path: Path) -> dict[str, Entry]:
         return {}
     import yaml
 
+    from pytest_llmdiff.data.files.bounded_yaml import load_yaml
+
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+        found = load_yaml(path.read_text(encoding="utf-8")) or []
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"--llmdiff-accepted: {path} cannot be read: {error}") from error
     if not isinstance(found, list):
@@ -85,9 +87,11 @@ def _edited(text: str, changed: Mapping[str, Entry]) -> str:
     """
     import yaml
 
-    rows = yaml.safe_load(text) or []
+    from pytest_llmdiff.data.files.bounded_yaml import compose_yaml, load_yaml
+
+    rows = load_yaml(text) or []
     wanted = {str(row["digest"]): _entry(row) for row in rows} | dict(changed)
-    found, lines = yaml.compose(text, Loader=yaml.SafeLoader), text.splitlines(keepends=True)
+    found, lines = compose_yaml(text), text.splitlines(keepends=True)
     left = dict(changed)
     for item, row in reversed([*zip(found.value if rows else [], rows, strict=True)]):
         if entry := left.pop(str(row["digest"]), None):
@@ -100,7 +104,7 @@ def _edited(text: str, changed: Mapping[str, Entry]) -> str:
     added = sorted(left.values(), key=lambda entry: (entry.test, entry.probe))
     edited = kept + "\n" * (kept[-1:] not in ("", "\n")) + (_dumped(added) if added else "")
     try:
-        written = [_entry(row) for row in yaml.safe_load(edited)]
+        written = [_entry(row) for row in load_yaml(edited)]
     except (yaml.YAMLError, KeyError, TypeError):
         written = []
     if {entry.digest: entry for entry in written} == wanted:

@@ -138,27 +138,9 @@ def _split_csv(path: Path, text: str, delimiter: str) -> list[tuple[int, list[st
 
 def _read_parquet(path: Path, data: bytes, kind: Kind) -> Iterator[Record]:
     require_packages("parquet", f"reading {path.name}")
-    import pyarrow
-    import pyarrow.parquet
+    from pytest_llmdiff.data.files.parquet import parquet_records
 
-    try:
-        table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data)).read()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise file_error(
-            f"{path}", f"this is not readable as Parquet ({error}); expected a Parquet file"
-        ) from error
-    kind.check_columns(f"{path}", table.column_names)
-    for index in range(table.num_rows):
-        record = Record(path=path, unit="record", number=index + 1, values={})
-        for name in table.column_names:
-            try:
-                record.values[name] = table[name][index].as_py()
-            except (ValueError, OverflowError) as error:
-                raise record.error(
-                    f"the value cannot be read ({error}); expected valid UTF-8 text",
-                    column=name,
-                ) from error
-        yield record
+    yield from parquet_records(path, data, kind)
 
 
 _READERS: dict[str, Callable[[Path, bytes, Kind], Iterator[Record]]] = {

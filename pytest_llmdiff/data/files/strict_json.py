@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import reprlib
 from collections.abc import Callable
+from typing import Any
 
 from pytest_llmdiff.data.files.records import file_error
+
+# Beyond some 300 digits, an int is no float; converting digits takes time with their square.
+LONGEST_NUMBER = 100
 
 
 def load_json(
@@ -41,9 +45,31 @@ def load_json(
     return value
 
 
+def bounded_json(text: str) -> Any:
+    """The value of a JSON text as `json.loads` reads it.
+
+    Raises:
+        ValueError: it is malformed, is nested too deeply, or has an endless number.
+    """
+    try:
+        return _decoded(text, _BOUNDED)
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deeply") from error
+
+
 def _loads(text: str) -> object:
+    return _decoded(text, _STRICT)
+
+
+def _decoded(text: str, decoder: json.JSONDecoder) -> Any:
     # Only `json.loads` names a byte-order mark in its error.
-    return json.loads(text) if text.startswith("\ufeff") else _STRICT.decode(text)
+    return json.loads(text) if text.startswith("\ufeff") else decoder.decode(text)
+
+
+def _int(digits: str) -> int:
+    if len(digits) > LONGEST_NUMBER:
+        raise ValueError(f"a number has {len(digits)} digits; at most {LONGEST_NUMBER} are read")
+    return int(digits)
 
 
 def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -57,4 +83,5 @@ def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 # Made once: `json.loads` makes a new decoder for every call with a hook.
-_STRICT = json.JSONDecoder(object_pairs_hook=unique_keys)
+_STRICT = json.JSONDecoder(object_pairs_hook=unique_keys, parse_int=_int)
+_BOUNDED = json.JSONDecoder(parse_int=_int)

@@ -19,6 +19,7 @@ from pytest_llmdiff.data.llamafactory.templates import (
     TokenSlot,
 )
 from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.token_ids import panics_told
 from pytest_llmdiff.errors import ModelError, ProbeError
 
 # Special tokens
@@ -224,7 +225,8 @@ def _slot_ids(tokenizer: Any, slots: Iterable[Slot]) -> list[int]:
     for slot in slots:
         if isinstance(slot, str):
             if slot:
-                ids += tokenizer.encode(slot, add_special_tokens=False)
+                with panics_told():
+                    ids += tokenizer.encode(slot, add_special_tokens=False)
         elif isinstance(slot, TokenSlot):
             ids.append(_token_id(tokenizer, slot.token))
         else:

@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+# The longest text of LLaMA-Factory's templates, a system message, has some 1,000 characters. A text
+# that is doubled in each of 40 lines has 10^12.
+LONGEST = 1_000_000
+
 
 class DynamicValueError(ValueError):
     """The value depends on running the source."""
@@ -30,8 +34,12 @@ def evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
     """The value of an expression of literals, `+`, f-strings, known names and calls by name.
 
     Raises:
-        DynamicValueError: it contains anything else.
+        DynamicValueError: it contains anything else, or is longer than any template.
     """
+    return _bounded(node, _evaluated(node, values))
+
+
+def _evaluated(node: ast.expr, values: Mapping[str, Any]) -> Any:
     match node:
         case ast.Constant(value=value):
             return value
@@ -44,7 +52,7 @@ def evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
         case ast.Set() | ast.Dict():
             return _hashed(node, values)
         case ast.JoinedStr(values=parts):
-            return "".join(_text(part, values) for part in parts)
+            return "".join(_bounded(node, [_text(part, values) for part in parts]))
         case ast.BinOp(op=ast.Add(), left=left, right=right):
             first, second = _known(left, values), _known(right, values)
             if type(first) is type(second) and isinstance(first, (str, list, tuple)):
@@ -89,6 +97,25 @@ def _forget(statement: ast.stmt, values: dict[str, Any]) -> None:
             fixed = isinstance(values.get(node.id), (str, bool, int, tuple))
             if not (fixed and isinstance(node.ctx, ast.Load)):
                 values.pop(node.id, None)
+
+
+def _bounded(node: ast.expr, value: Any) -> Any:
+    """The value, if it has not too many characters and values; what it holds twice counts twice."""
+    left, rest = LONGEST, [value]
+    while rest:
+        item = rest.pop()
+        left -= len(item) if isinstance(item, (str, bytes)) else 1
+        if left < 0:
+            raise DynamicValueError(
+                f"the value in line {node.lineno} has more than {LONGEST:,} characters"
+            )
+        if isinstance(item, SourceCall):
+            rest += [item.args, item.keywords]
+        elif isinstance(item, Mapping):
+            rest += [*item, *item.values()]
+        elif isinstance(item, (list, tuple, set)):
+            rest += item
+    return value
 
 
 def _known(node: ast.expr, values: Mapping[str, Any]) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.data.files.strict_json import bounded_json
 from pytest_llmdiff.data.training.files import read_text
 from pytest_llmdiff.errors import ConfigError
 
@@ -187,10 +188,12 @@ class _Settings:
 def _mapping(file: Path, text: str) -> dict[str, Any]:
     import yaml
 
+    from pytest_llmdiff.data.files.bounded_yaml import load_yaml
+
     expected = "expected settings such as `template: qwen3`"
     try:
         # JSON that is indented with tabs is not valid YAML.
-        values = json.loads(text) if file.suffix.lower() == ".json" else yaml.safe_load(text)
+        values = bounded_json(text) if file.suffix.lower() == ".json" else load_yaml(text)
     except json.JSONDecodeError as error:
         raise ConfigError(
             f"{file}, line {error.lineno}: broken JSON ({error.msg}); {expected}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.data.files.strict_json import bounded_json
 from pytest_llmdiff.errors import ConfigError
 
 
@@ -50,7 +50,7 @@ def read_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _object(file: Path, number: int, text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        found = bounded_json(text)
     except (ValueError, RecursionError) as error:
         line = number + getattr(error, "lineno", 1) - 1
         raise ConfigError(

@@ -17,12 +17,14 @@ def read_card(card: Path) -> dict[str, Any]:
     """
     import yaml
 
+    from pytest_llmdiff.data.files.bounded_yaml import load_yaml
+
     if not card.is_file():
         return {}
     text = card.read_text(encoding="utf-8-sig", errors="replace")
     head = re.match(r"---\s*\n(.*?)\n---", text, re.DOTALL)
     try:
-        data = yaml.safe_load(head[1]) if head else None
+        data = load_yaml(head[1]) if head else None
     except (yaml.YAMLError, ValueError):
         return {}
     return data if isinstance(data, dict) else {}

@@ -8,7 +8,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.data.files.strict_json import bounded_json
 from pytest_llmdiff.engines.files.chat_templates import template_files
+from pytest_llmdiff.engines.files.gguf_header import check_gguf
 from pytest_llmdiff.errors import ModelError
 
 TOKENIZER_FILES = (
@@ -96,6 +98,7 @@ def parameter_count(path: Path) -> int:
     if path.is_file():
         from gguf import GGUFReader
 
+        check_gguf(path)
         try:
             return sum(int(tensor.n_elements) for tensor in GGUFReader(path).tensors)
         except Exception as error:  # the reader hardly validates the file
@@ -132,7 +135,7 @@ def safetensors_header(file: Path) -> dict[str, Any]:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = bounded_json(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{file} is not valid JSON: {error}") from error
     if not isinstance(found, dict):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from pytest_llmdiff.data.files.strict_json import bounded_json
 from pytest_llmdiff.errors import ModelError
 
 JINJA_FILE, NAMED_FOLDER = "chat_template.jinja", "additional_chat_templates"
@@ -109,7 +109,7 @@ def _keys(file: Path) -> list[bytes]:
 
 def _object(file: Path) -> Mapping[str, object]:
     try:
-        found = json.loads(_text(file))
+        found = bounded_json(_text(file))
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{file} is not valid JSON: {error}") from error
     if not isinstance(found, dict):

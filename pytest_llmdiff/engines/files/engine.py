@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pytest_llmdiff.data.comparison import Reply
 from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.token_ids import token_ids
 from pytest_llmdiff.engines import Continuation
 from pytest_llmdiff.engines.files.artifacts import generation_stop_ids, vocabulary_rows
 from pytest_llmdiff.engines.files.rendering import AnyRenderer
@@ -73,7 +74,7 @@ class FileEngine(Generic[W]):
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a reply's text, without special tokens."""
-        return [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        return token_ids(self.tokenizer, text)
 
     def token_text(self, token_id: int) -> str:
         return str(self.tokenizer.decode([token_id]))

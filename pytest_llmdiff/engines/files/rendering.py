@@ -12,9 +12,12 @@ from pytest_llmdiff.data.llamafactory.rendering import encode, prepared, stop_id
 from pytest_llmdiff.data.llamafactory.templates import FactoryTemplate
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.text.differences import common_length
+from pytest_llmdiff.data.token_ids import token_ids
 from pytest_llmdiff.data.training.template_source import TemplateSource
 from pytest_llmdiff.engines.files.chat_templates import DEFAULT, by_name, chosen, templates_in
 from pytest_llmdiff.engines.files.conversion import Conversions, tokenizer_form
+from pytest_llmdiff.engines.files.gguf_header import check_gguf
+from pytest_llmdiff.engines.files.template_process import template_process
 from pytest_llmdiff.errors import ModelError, ProbeError
 
 
@@ -83,18 +86,23 @@ class Renderer:
         Raises:
             ProbeError: the template refuses the conversation (for instance a system message).
         """
+        from transformers import PreTrainedTokenizerBase
+
         tokenizer, template = self.tokenizer, self.template
+        variables = {"add_generation_prompt": add_generation_prompt, **self.kwargs}
+        own = getattr(type(tokenizer), "apply_chat_template", None)
+        if own is PreTrainedTokenizerBase.apply_chat_template:
+            return template_process().render(
+                messages, template, **tokenizer.special_tokens_map | variables
+            )
         try:
             return str(
                 tokenizer.apply_chat_template(
                     [dict(message) for message in messages],
-                    chat_template=template,
-                    add_generation_prompt=add_generation_prompt,
-                    tokenize=False,
-                    **self.kwargs,
+                    chat_template=template, tokenize=False, **variables,
                 )
-            )
-        except Exception as error:  # a template is a program: it may divide by zero
+            )  # fmt: skip
+        except Exception as error:  # code of the model's own may raise anything
             raise ProbeError(f"the chat template refuses this conversation: {error}") from error
 
     def ids(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
@@ -104,7 +112,7 @@ class Renderer:
         If the tokenizer added its own, there would be two.
         """
         text = self.text(messages, add_generation_prompt=add_generation_prompt)
-        return [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        return token_ids(self.tokenizer, text)
 
     def answered(self, conversation: Sequence[Message]) -> tuple[list[int], list[int]]:
         """Token ids of a conversation that ends in an answer: those before the answer, and those of
@@ -215,6 +223,7 @@ def load_tokenizer(
             raise ModelError(f"the tokenizer of {path} cannot be loaded: {error}") from error
 
     def expand() -> Any:
+        check_gguf(path)
         return read(path.parent, gguf_file=path.name)
 
     if path.is_dir():

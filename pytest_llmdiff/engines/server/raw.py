@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.requests import Request
+from pytest_llmdiff.data.token_ids import token_ids
 from pytest_llmdiff.engines import Continuation, Generated
 from pytest_llmdiff.engines.context import Remember
 from pytest_llmdiff.engines.files.artifacts import generation_stop_ids
@@ -91,7 +92,7 @@ class RawServerEngine(ServerEngine):
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a reply's text, without special tokens."""
-        return [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        return token_ids(self.tokenizer, text)
 
     def token_text(self, token_id: int) -> str:
         return str(self.tokenizer.decode([token_id]))

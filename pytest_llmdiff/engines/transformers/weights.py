@@ -20,6 +20,7 @@ from pytest_llmdiff.engines.devices import (
 )
 from pytest_llmdiff.engines.files.artifacts import parameter_count
 from pytest_llmdiff.engines.files.conversion import Conversions, size_text, weights_form
+from pytest_llmdiff.engines.files.gguf_header import check_gguf
 from pytest_llmdiff.engines.files.quantization import check_loadable, quantization_of, require
 from pytest_llmdiff.engines.transformers.adapter_off import Alteration, BaseBefore
 from pytest_llmdiff.engines.transformers.packing import pack
@@ -194,6 +195,7 @@ class Weights:
     def _expand(self) -> Any:
         import transformers
 
+        check_gguf(self.path)
         options: dict[str, Any] = {"gguf_file": self.path.name}
         # Newer transformers can compute on packed weights, but adapters need plain ones.
         packed = getattr(transformers, "GgufConfig", None)

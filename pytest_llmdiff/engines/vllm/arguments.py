@@ -3,13 +3,13 @@ replies."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.data.files.strict_json import bounded_json
 from pytest_llmdiff.engines.files.artifacts import safetensors_header
 from pytest_llmdiff.errors import ConfigError, ModelError
 
@@ -143,7 +143,7 @@ def kernel_rank(adapter: Path) -> int:
     """
     file = adapter / "adapter_config.json"
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = bounded_json(file.read_text(encoding="utf-8"))
         ranks = [int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{file} has no rank `r`: vLLM runs LoRA adapters only") from error

@@ -8,6 +8,7 @@ from typing import Any
 from pytest_llmdiff.config.packages import quiet
 from pytest_llmdiff.engines.files.artifacts import safetensors_header
 from pytest_llmdiff.engines.files.engine import FileEngine
+from pytest_llmdiff.engines.files.gguf_header import check_gguf
 from pytest_llmdiff.engines.transformers.adapters.binding import read_adapter_config
 from pytest_llmdiff.engines.transformers.adapters.misfits import facts_of_shapes
 from pytest_llmdiff.engines.transformers.adapters.model_class import fit_of
@@ -78,6 +79,7 @@ def _config(engine: FileEngine[Any]) -> Any:
     path = engine.weights.path
     options: dict[str, Any] = {"trust_remote_code": engine.weights.trust_remote_code}
     if path.is_file():
+        check_gguf(path)
         path, options["gguf_file"] = path.parent, path.name
     try:
         return AutoConfig.from_pretrained(path, **options)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.config.packages import installed_version, quiet
+from pytest_llmdiff.data.files.strict_json import bounded_json
 from pytest_llmdiff.errors import ModelError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def read_adapter_config(folder: Path) -> Any:
 
     file = folder / "adapter_config.json"
     try:
-        kind = json.loads(file.read_text(encoding="utf-8")).get("peft_type")
+        kind = bounded_json(file.read_text(encoding="utf-8")).get("peft_type")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise ModelError(f"{file} cannot be read: {error}") from error
     if kind not in list(PEFT_TYPE_TO_CONFIG_MAPPING):
