@@ -20,7 +20,7 @@ from typing import Any
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.errors import ProbeError
 
-SECONDS = 5.0
+SECONDS = 10.0
 MEMORY = 1 << 30
 LONGEST = 10_000_000  # characters of a prompt
 
