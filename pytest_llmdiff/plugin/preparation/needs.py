@@ -250,6 +250,8 @@ def _inner(test: object) -> FunctionType | None:
     while type(test) is FunctionType and id(test) not in seen:
         seen.add(id(test))
         held = vars(test)
+        if held.get("__unittest_skip__") is True:  # by a decorator of unittest
+            return None
         handle = held.get("hypothesis")
         if type(handle).__module__.partition(".")[0] == "hypothesis":
             test = getattr(handle, "inner_test", None)

@@ -206,6 +206,7 @@ def test_objects_of_the_project_are_not_asked_what_they_are(
 
 
 SKIPPED = """
+import unittest
 import pytest
 from pytest_llmdiff import assert_toxicity
 
@@ -231,6 +232,7 @@ class TestThem:
         ("xfail(run=False)", "pass", False),
         ("xfail(False, reason='later', run=False)", "pass", True),
         ("xfail", "pass", True),
+        ("own\n    @unittest.skip('later')", "pass", False),
         ("own", "pytest.skip('later')", False),
         ("own", "pytest.importorskip('nothere')", False),
         ("own", "required()", False),
