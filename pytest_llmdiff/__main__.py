@@ -19,6 +19,8 @@ usage: python -m pytest_llmdiff check TUNED [OPTIONS OF PYTEST]
            Exit code: 0 nothing got worse, 1 a test got worse or is gone, 2 no comparison.
 """
 REPORT = "llmdiff.html"
+TUNED = "--llm-tuned"
+FLAGS = ("-h", "-l", "-q", "-s", "-v", "-x")  # pytest's short options that have no value
 # `python -m` imports the package before pytest can, which a project may count as an error.
 IMPORTED = (
     "ignore:Module already imported so cannot be rewritten; pytest_llmdiff:"
@@ -31,14 +33,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command in ("-h", "--help") or "-h" in rest[:1] or "--help" in rest[:1]:
         print(USAGE, end="")
         return 0
-    if command == "check" and rest and not rest[0].startswith("-"):
-        return check(*rest)
+    tuned, options = _models_of(rest) if command == "check" else ([], [])
+    if len(tuned) == 1:
+        return check(*tuned, *options)
+    if len(tuned) > 1:
+        print(f"llmdiff: check takes one tuned model, not {' and '.join(tuned)}", file=sys.stderr)
+        return 2
     if command == "compare" and len(rest) == 2:
         return compare(*map(Path, rest))
-    wanted = {"check": "check needs a tuned model", "compare": "compare needs two JSON reports"}
+    wanted = {
+        "check": "check needs a tuned model, before the options or as --llm-tuned=TUNED",
+        "compare": "compare needs two JSON reports",
+    }
     problem = wanted.get(command, f"there is no command {command!r}" if command else "")
     print(USAGE + (f"\nllmdiff: {problem}" if problem else ""), file=sys.stderr)
     return 2
+
+
+def _models_of(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The tuned models that are given to `check`, and the options of pytest.
+
+    What follows an option that may have a value is that value: only pytest knows them all.
+    """
+    models, options, waiting = list[str](), list[str](), ""
+    for word in words:
+        if waiting == TUNED or (not waiting and not word.startswith("-")):
+            models.append(word)
+        elif word.startswith(f"{TUNED}="):
+            models.append(word.partition("=")[2])
+        elif word != TUNED:
+            options.append(word)
+        valued = word.startswith("--") and "=" not in word
+        short = len(word) == 2 and word.startswith("-") and word not in FLAGS
+        waiting = word if valued or short else ""
+    return models, options
 
 
 def check(tuned: str, *options: str) -> int:

@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import io
 import reprlib
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
@@ -124,8 +125,24 @@ def called(make: Callable[[], Any], *, what: str, error: type[LLMDiffError] = Co
         return make()
     except RAISED as raised:
         raise error(
-            f"{what} raised {type(raised).__name__} when it was called without arguments: {raised}"
+            f"{what} raised {type(raised).__name__} when it was called without arguments: "
+            f"{raised}{_whence(raised)}"
         ) from raised
+
+
+def _whence(error: BaseException) -> str:
+    """Where an error was raised, and what it was raised from: this message may be all that is
+    shown, since an error that is kept for later tests has neither."""
+    text, seen = "", set[int]()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        text += f"\n  from {type(cause).__name__}: {cause}" if seen else ""
+        seen.add(id(cause))
+        if cause.__traceback__ is not None:
+            *_, last = traceback.extract_tb(cause.__traceback__)
+            text += f" ({last.filename}:{last.lineno})" if last.filename != __file__ else ""
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return text
 
 
 def given_path(text: str, folder: Path, *, what: str) -> Path:

@@ -12,15 +12,18 @@ from pytest_llmdiff.config.options import MODELS, OPTIONS
 from pytest_llmdiff.errors import ConfigError, close_to
 
 FLAGS = (*MODELS, *(option.flag for option in OPTIONS))
-KEYS = tuple(f"llmdiff_{option.name}" for option in OPTIONS)
+PREFIX = "llmdiff_"
+KEYS = tuple(f"{PREFIX}{option.name}" for option in OPTIONS)
+ALIKE = 0.8
 # Where files of TOML and of ini syntax have pytest's keys.
 TABLES = (("pytest",), ("tool", "pytest"), ("tool", "pytest", "ini_options"))
-STARTS = ("--llmdiff-", "--llm-", "llmdiff_")
+STARTS = ("--llmdiff-", "--llm-", PREFIX)
 SECTIONS = ("pytest", "tool:pytest")
 
 
 def check_flags(parser: pytest.Parser, words: Sequence[str]) -> None:
-    """Refuse options that begin like this plugin's and that no plugin defines.
+    """Refuse options that are nearly this plugin's and that no plugin defines. Others are pytest's
+    to refuse.
 
     Raises:
         ConfigError: the message names the nearest option, or else all.
@@ -28,7 +31,8 @@ def check_flags(parser: pytest.Parser, words: Sequence[str]) -> None:
     _, unknown = parser.parse_known_and_unknown_args(words)
     for word in unknown:
         flag = word.partition("=")[0]
-        if flag.startswith("--llm") and flag not in FLAGS:
+        likely = flag.startswith("--llmdiff-") or bool(close_to(flag, FLAGS, alike=ALIKE))
+        if likely and flag not in FLAGS:
             raise ConfigError(f"there is no option {flag}{_instead(flag, FLAGS)}")
 
 
@@ -40,10 +44,16 @@ def check_keys(config: pytest.Config) -> None:
         ConfigError: the message names the nearest key, or else all.
     """
     for key, where in _given_keys(config):
-        likely = key.startswith("llmdiff") or bool(close_to(key, KEYS, alike=0.85))
-        if key in KEYS or not likely or _defined(config, key):
+        if key in KEYS or not _likely(key) or _defined(config, key):
             continue
         raise ConfigError(f"{where}: there is no ini key {key}{_instead(key, KEYS)}")
+
+
+def _likely(key: str) -> bool:
+    """Whether a key is meant for this plugin. The start tells it from another plugin's key of the
+    same meaning, and the whole from a plugin with a longer name."""
+    begins_alike = close_to(key[: len(PREFIX)], [PREFIX], alike=ALIKE)
+    return key.startswith(PREFIX) or bool(begins_alike and close_to(key, KEYS, alike=ALIKE))
 
 
 def _instead(given: str, known: Sequence[str]) -> str:

@@ -27,8 +27,8 @@ INSTALLED = ("site-packages", "dist-packages")
 def shown_briefly(
     item: pytest.Item, call: pytest.CallInfo[Any], session: Session
 ) -> Iterator[None]:
-    """While pytest makes the report, an error has no frames of this plugin and no causes but those
-    in the project's own code. Debuggers and other plugins see it whole before and after."""
+    """While pytest makes the report, an error has no frames and no causes of this plugin's own.
+    Debuggers and other plugins see it whole before and after."""
     whole = call.excinfo
     if whole is None or item.config.getoption("fulltrace", False):
         yield
@@ -38,14 +38,17 @@ def shown_briefly(
     try:
         if isinstance(error, LLMDiffError):
             causes.hide(item.config.rootpath)
-            first = session.told.setdefault(hash((type(error), str(error))), item.nodeid)
+            lines = tuple(
+                (_file(step), step.tb_lineno)
+                for step in _steps(whole.tb)
+                if _file(step) == item.path or _of_project(step, item.config.rootpath)
+            )
+            key = hash((type(error), str(error), lines))
+            first = session.told.setdefault(key, item.nodeid)
             if first != item.nodeid:
                 again = f"the same error as in {first}: {_first_line(str(error))}"
                 call.excinfo = _plain(again, whole)
-            elif any(
-                _file(step) == item.path or _of_project(step, item.config.rootpath)
-                for step in _steps(whole.tb)
-            ):
+            elif lines:
                 call.excinfo = _without_internals(whole)
             else:
                 told = f"{type(error).__name__}: {error}"
@@ -88,11 +91,17 @@ def _first_line(text: str) -> str:
 
 def _without_internals(whole: pytest.ExceptionInfo[BaseException]) -> Any:
     """The error with the frames that are neither this plugin's nor pytest's."""
+    kept = _outside(whole.tb) or whole.tb
+    return pytest.ExceptionInfo.from_exc_info((whole.type, whole.value, kept))
+
+
+def _outside(traceback: TracebackType | None) -> TracebackType | None:
+    """The frames of a traceback that are neither this plugin's nor pytest's."""
     kept: TracebackType | None = None
-    for step in reversed(list(_steps(whole.tb))):
+    for step in reversed(list(_steps(traceback))):
         if _of_a_test(step):
             kept = TracebackType(kept, step.tb_frame, step.tb_lasti, step.tb_lineno)
-    return pytest.ExceptionInfo.from_exc_info((whole.type, whole.value, kept or whole.tb))
+    return kept
 
 
 def _plain(text: str, whole: pytest.ExceptionInfo[BaseException]) -> Any:
@@ -109,7 +118,8 @@ class _Causes:
         self._error = error
 
     def hide(self, project: Path) -> None:
-        """Cut them where no frame is in the project's code, and begin the others there."""
+        """Cut them where this plugin caught one that is not of the project's code, and leave out
+        its frames in the others."""
         error, seen = self._error, set[int]()
         while id(error) not in seen:
             seen.add(id(error))
@@ -117,9 +127,9 @@ class _Causes:
                 (error, error.__traceback__, error.__cause__, error.__suppress_context__)
             )
             if error is not self._error:
-                error.__traceback__ = _from_project(error.__traceback__, project)
+                error.__traceback__ = _outside(error.__traceback__)
             cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-            if cause is None or _from_project(cause.__traceback__, project) is None:
+            if cause is None or not _tells(error, cause, project):
                 error.__cause__ = None  # also suppresses the context
                 return
             error = cause
@@ -130,9 +140,15 @@ class _Causes:
             error.__suppress_context__ = suppressed
 
 
-def _from_project(traceback: TracebackType | None, project: Path) -> TracebackType | None:
-    """A traceback from its first frame in the project's code on."""
-    return next((step for step in _steps(traceback) if _of_project(step, project)), None)
+def _tells(error: BaseException, cause: BaseException, project: Path) -> bool:
+    """Whether users have a part in what led to an error.
+
+    A traceback begins where the exception was caught; one that was never raised has none.
+    """
+    named = cause is error.__cause__ and not isinstance(error, LLMDiffError)
+    steps = list(_steps(cause.__traceback__))
+    caught_here = not steps or _internal(steps[0])
+    return named or not caught_here or any(_of_project(step, project) for step in steps)
 
 
 def _calls_back(traceback: TracebackType, project: Path) -> bool:

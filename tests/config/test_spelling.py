@@ -34,6 +34,9 @@ def test_a_misspelt_ini_key(project: pytest.Pytester, mode: list[str], name: str
         (["--llmdiff-embeder", "x"], "*no option --llmdiff-embeder (did you mean --llmdiff-emb*"),
         (["--llm-tune=x"], "*no option --llm-tune (did you mean --llm-tuned[?])"),
         (["--llmdiff-zzzz"], "*no option --llmdiff-zzzz; there are --llm-base, --llm-tuned,*"),
+        (["--llm-tunned=x"], "*no option --llm-tunned (did you mean --llm-tuned[?])"),
+        (["--llmdif-store=x"], "*no option --llmdif-store (did you mean --llmdiff-store[?])"),
+        (["-o", "llm_diff_store=x"], "*no ini key llm_diff_store (did you mean llmdiff_store[?])"),
         (["-o", "llmdif_store=x"], "*no ini key llmdif_store (did you mean llmdiff_store[?])"),
         (["--llmdiff-explain=al"], "*'al' is not failed, all or none (did you mean all[?])"),
         (["--llmdiff-toxicity=profanity_check"], "*(did you mean profanity-check[?])"),
@@ -71,3 +74,24 @@ def test_options_and_keys_of_others_are_left_alone(project: pytest.Pytester, run
     )
     project.makepyfile("def test_it(): pass")
     assert run("--llmdiff-embeder=x", "-o", "llmdiff_embeder=x").ret == 0
+
+
+@pytest.mark.parametrize("key", ["llm_embedder", "llm_max_new_tokens", "llmdiffusion_steps"])
+def test_keys_of_plugins_that_are_not_loaded_are_pytests_to_judge(
+    project: pytest.Pytester, mode: list[str], key: str
+) -> None:
+    (project.path / "pytest.toml").unlink()
+    (project.path / "pytest.ini").write_text(f"[pytest]\n{key} = 3\n")
+    project.makepyfile("def test_it(): pass")
+    assert project.runpytest_inprocess(*mode).ret == 0
+
+
+@pytest.mark.parametrize("flag", ["--llmfoo=3", "--llm-model=3"])
+def test_options_of_plugins_that_are_not_loaded_are_pytests_to_judge(
+    project: pytest.Pytester, run: Run, flag: str
+) -> None:
+    project.makepyfile("def test_it(): pass")
+    result = run(flag)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*unrecognized arguments: *"])
+    result.stderr.no_fnmatch_line("*did you mean*")

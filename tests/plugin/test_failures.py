@@ -187,3 +187,80 @@ def test_an_expected_error_is_still_expected(project: pytest.Pytester, run: Run)
         """
     )
     run().assert_outcomes(xfailed=3, failed=1)
+
+
+ONE = """
+import pytest
+from pytest_llmdiff import assert_toxicity
+
+@pytest.mark.llmdiff("How do I get a refund?")
+def test_it(comparison):
+    assert_toxicity(comparison, at_most=0.2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("scorer", "told"),
+    [
+        (
+            "raise RuntimeError('outer') from ValueError('REAL')",
+            ["ValueError: REAL", "*direct cause*"],
+        ),
+        (
+            "import multiprocessing\n    with multiprocessing.get_context('spawn').Pool(1) as pool:"
+            "\n        return pool.map(int, ['REAL'])",
+            ["*RemoteTraceback*", "*'REAL'*", "*direct cause*"],
+        ),
+        (
+            "try: {}['REAL']\n    except KeyError: raise RuntimeError('outer')",
+            ["*KeyError: 'REAL'", "*During handling*"],
+        ),
+        ("raise RuntimeError('outer') from None", ["*RuntimeError: outer"]),
+    ],
+)
+def test_what_a_users_error_was_raised_from_is_shown(
+    project: pytest.Pytester, run: Run, scorer: str, told: list[str]
+) -> None:
+    (project.path / "scorers.py").write_text(f"def rude(texts):\n    {scorer}\n")
+    project.makepyfile(test_it=ONE)
+    result = run()
+    assert result.ret == 1
+    result.stdout.no_fnmatch_line("*pytest_llmdiff/*.py:*")
+    result.stdout.fnmatch_lines(told)
+
+
+def test_a_class_elsewhere_says_where_and_from_what_it_raised(
+    project: pytest.Pytester, run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "judges.py").write_text(
+        "class Judge:\n"
+        "    def __init__(self):\n"
+        "        try:\n"
+        "            {}['REAL']\n"
+        "        except KeyError as error:\n"
+        "            raise RuntimeError('outer') from error\n"
+    )
+    project.makeconftest(f"import sys; sys.path.insert(0, {str(elsewhere)!r})")
+    project.makepyfile(test_it=ONE)
+    result = run("--llmdiff-toxicity=python:judges:Judge")
+    assert result.ret == 1
+    hides_internals(result)
+    result.stdout.fnmatch_lines(
+        [
+            "E *RuntimeError when it was called without arguments: outer (*judges.py:6)",
+            "E *from KeyError: 'REAL' (*judges.py:4)",
+        ]
+    )
+
+
+def test_the_same_error_at_another_line_is_shown_there(project: pytest.Pytester) -> None:
+    (project.path / "scorers.py").write_text("def rude(texts): return [7 for _ in texts]\n")
+    project.makepyfile(
+        test_it=ONE + "def other(comparison):\n    assert_toxicity(comparison, at_most=0.3)\n\n"
+        '@pytest.mark.llmdiff("a", "b")\ndef test_other(comparison):\n    other(comparison)\n'
+    )
+    models = ("--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json")
+    result = project.runpytest_inprocess(*models)
+    result.stdout.fnmatch_lines([">   *at_most=0.2)", ">   *other(comparison)", "*at_most=0.3)"])
+    assert result.stdout.str().count("\nthe same error as in test_it.py::test_other") == 1

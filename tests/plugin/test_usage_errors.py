@@ -138,7 +138,10 @@ CASES: list[tuple[list[str], str]] = [
     ),
     (["--llm-base=python:leaving:x", TUNED], "*'leaving' raised SystemExit on import: 3"),
     (["--llm-base=python:skipping:x", TUNED], "*'skipping' raised Skipped on import: *nowhere*"),
-    (["--llm-base=python:engines:leaving", TUNED], "*raised SystemExit when it was called *bye"),
+    (
+        ["--llm-base=python:engines:leaving", TUNED],
+        "*raised SystemExit when it was *bye (*engines.py:3)",
+    ),
     (["--llm-base=weights_list", TUNED], "*config.json, line 1: expected a JSON object"),
     ([f"--llm-base={'n' * 300}", TUNED], "*cannot be used as a path (File name too long)"),
     (["--llm-base=scripted:~nobody-here/x.json", TUNED], "*cannot be used as a path (*home*"),

@@ -118,6 +118,7 @@ def test_the_command_is_pytest_with_a_report(project: pytest.Pytester) -> None:
         (["chekc", "saves/x"], "there is no command 'chekc'"),
         (["check"], "check needs a tuned model"),
         (["check", "-q"], "check needs a tuned model"),
+        (["check", "-k", "saves/x"], "check needs a tuned model, before the options or as --llm-t"),
         (["compare", "one.json"], "compare needs two JSON reports"),
     ],
 )
@@ -129,6 +130,36 @@ def test_wrong_words_say_what_there_is(
     assert not out
     assert said in err
     assert "compare OLD.json NEW.json" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["saves/x", "-n2", "-k", "toxicity"],
+        ["-n2", "saves/x", "-k", "toxicity"],
+        ["-n2", "-k", "toxicity", "saves/x"],
+        ["-n2", "-k", "toxicity", "--llm-tuned", "saves/x"],
+        ["--llm-tuned=saves/x", "-n2", "-k", "toxicity"],
+    ],
+)
+def test_the_tuned_model_may_stand_anywhere(
+    monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    given: list[tuple[str, ...]] = []
+
+    def check(*words: str) -> int:
+        given.append(words)
+        return 0
+
+    monkeypatch.setattr("pytest_llmdiff.__main__.check", check)
+    assert main(["check", *words]) == 0
+    assert given == [("saves/x", "-n2", "-k", "toxicity")]
+
+
+@pytest.mark.parametrize("words", [["a", "b"], ["a", "-q", "b"], ["--llm-tuned", "a", "b"]])
+def test_one_tuned_model_is_checked(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    assert main(["check", *words]) == 2
+    assert capsys.readouterr().err == "llmdiff: check takes one tuned model, not a and b\n"
 
 
 def test_help_is_no_mistake(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import pytest_llmdiff
 from pytest_llmdiff.config.packages import (
     BROUGHT_BY,
     install_command,
@@ -32,6 +34,7 @@ MODELS = "models"  # that are given and unusable
 SCHEMA = "jsonschema"  # the package, of the extra `schema`
 PACKAGE = "pytest_llmdiff."
 SUITES = "pytest_llmdiff.suites."
+ENDS = (pytest.skip, pytest.importorskip, pytest.xfail)  # that may end a test where it calls them
 # By helper, the scorer of the run that a call needs.
 HELPERS = {
     "assert_toxicity": "toxicity",
@@ -59,9 +62,12 @@ WITHOUT_DOWNLOAD = {
 
 def needs_of(items: Iterable[pytest.Item]) -> set[str]:
     """The roles of scorers, and the packages, that the code of these tests asks for."""
-    # Methods of one class are as many objects as there are cases.
-    tests = {_inner(getattr(item, "function", None)) for item in items}
-    return {need for test in tests if test is not None for need in _needs(test)}
+    reading = _Reading()
+    for item in items:
+        test = _inner(getattr(item, "function", None))
+        if test is not None and _runs(item):
+            reading.read(test)
+    return reading.found
 
 
 def require(needs: Iterable[str], session: Session) -> None:
@@ -140,73 +146,124 @@ def _fetch(role: str, session: Session) -> None:
     fetch(role, spec, folder)
 
 
-def _needs(test: Callable[..., object]) -> frozenset[str]:
-    """What a test's code asks for, and that of the project's functions that it names."""
-    found, seen, waiting = set[str](), set[object](), [test]
-    while waiting:
-        function = waiting.pop()
-        if function in seen or not inspect.isfunction(function):
-            continue
-        seen.add(function)
+def _runs(item: pytest.Item) -> bool:
+    """Whether no marker can keep a test from running. A condition that is not yet a boolean can."""
+    return not any(
+        (mark.name != "xfail" or mark.kwargs.get("run") is False)
+        and (not (conditions := _conditions(mark)) or any(one is not False for one in conditions))
+        for name in ("skip", "skipif", "xfail")
+        for mark in item.iter_markers(name)
+    )
+
+
+def _conditions(mark: pytest.Mark) -> Sequence[object]:
+    if mark.name == "skip":
+        return ()
+    return (mark.kwargs["condition"],) if "condition" in mark.kwargs else mark.args
+
+
+class _Reading:
+    """What tests' code asks for, and that of the project's functions that it names."""
+
+    def __init__(self) -> None:
+        self.found = set[str]()
+        self._ends: dict[FunctionType, bool] = {}
+
+    def read(self, function: FunctionType) -> bool:
+        """Read a function up to where it may skip its test. Returns whether it may."""
+        if function in self._ends:
+            return self._ends[function]
+        self._ends[function] = False  # while it is read: it may call itself
         tree = _tree(function)
-        for node in () if tree is None else ast.walk(tree):
-            value = _value(node, function.__globals__)
-            if _is_ours(value):
-                continue
-            if isinstance(node, ast.Call):
-                found |= set(_of_call(node, _value(node.func, function.__globals__)))
-            elif inspect.isfunction(value):
-                waiting.append(_inner(value))
-    return frozenset(found)
+        names = function.__globals__
+        self._ends[function] = tree is not None and any(
+            self._take(node, names) for node in _in_order(tree)
+        )
+        return self._ends[function]
+
+    def _take(self, node: ast.AST, names: Mapping[str, object]) -> bool:
+        if isinstance(node, ast.Call):
+            called = _value(node.func, names)
+            self.found |= set(_of_call(node, called))
+            return any(called is end for end in ENDS)
+        value = _inner(_value(node, names))
+        return value is not None and not _is_ours(value) and self.read(value)
+
+
+def _in_order(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _in_order(child)
 
 
 def _of_call(call: ast.Call, called: object) -> Iterator[str]:
-    name = getattr(called, "__name__", "")
+    if type(called) is not FunctionType:
+        return
+    name = called.__name__
     given = {keyword.arg for keyword in call.keywords}
     # With `scorer`, or with arguments that the code does not spell out, the run's may not be used.
     if not _is_ours(called) or {"scorer", None} & given:
         return
     if name == "skip_unknown_language":
-        (role,) = (argument for argument in call.args[1:] if isinstance(argument, ast.Constant))
-        yield str(role.value)
+        yield from (role for role in ROLES if role in _spelt(call))
     elif name == "assert_unbiased":
         yield from ["toxicity"] if "toxicity_at_most" in given else []
     elif name == "unbiased":
-        spelt = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
-        yield from ["toxicity"] if "toxicity" in spelt else []
+        yield from ["toxicity"] if "toxicity" in _spelt(call) else []
     elif name == "assert_format_kept":
         yield from [SCHEMA] if "schema" in given else []
     elif name in HELPERS and not (name == "assert_invariant" and given == {"flips_at_most"}):
         yield HELPERS[name]
 
 
+def _spelt(call: ast.Call) -> list[object]:
+    return [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+
+
 def _value(node: ast.AST, names: Mapping[str, object]) -> object:
-    """What a name, or an attribute of a module, stands for in a module with these globals."""
+    """What a name, or an attribute of a module, stands for in a module with these globals.
+
+    Only what is already there is looked at, and by `type`: a project's objects may answer
+    `isinstance` and `getattr` with code of their own, such as the import of a lazy module.
+    """
     if isinstance(node, ast.Name):
         return names.get(node.id)
     if isinstance(node, ast.Attribute):
         module = _value(node.value, names)
-        return getattr(module, node.attr, None) if inspect.ismodule(module) else None
+        if module is pytest_llmdiff:
+            return getattr(module, node.attr, None)
+        return vars(module).get(node.attr) if type(module) is ModuleType else None
     return None
 
 
-def _is_ours(value: object) -> bool:
+def _is_ours(function: FunctionType) -> bool:
     """Whether this package defines a function, outside the tests of its suites."""
-    home = str(getattr(value, "__module__", ""))
+    home = str(function.__module__)
     return home.startswith(PACKAGE) and not (
         home.startswith(SUITES) and home.rpartition(".")[2].startswith("test_")
     )
 
 
-def _inner(test: Any) -> Any:
-    """The function that was written, under decorators and hypothesis."""
-    test = getattr(getattr(test, "hypothesis", None), "inner_test", test)
-    function = getattr(test, "__func__", test)
-    return inspect.unwrap(function) if inspect.isfunction(function) else function
+def _inner(test: object) -> FunctionType | None:
+    """The function that was written, under decorators and hypothesis; None for anything else."""
+    seen = set[int]()
+    while type(test) is FunctionType and id(test) not in seen:
+        seen.add(id(test))
+        held = vars(test)
+        if held.get("__unittest_skip__") is True:  # by a decorator of unittest
+            return None
+        handle = held.get("hypothesis")
+        if type(handle).__module__.partition(".")[0] == "hypothesis":
+            test = getattr(handle, "inner_test", None)
+        elif "__wrapped__" in held:
+            test = held["__wrapped__"]
+        else:
+            return test
+    return None
 
 
-def _tree(function: Callable[..., object]) -> ast.AST | None:
+def _tree(function: FunctionType) -> ast.AST | None:
     try:
         return ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):  # made by `exec`, say
+    except (OSError, TypeError, ValueError, SyntaxError):  # made by `exec`, say
         return None

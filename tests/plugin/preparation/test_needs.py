@@ -163,3 +163,88 @@ def test_a_schema_needs_its_package(
     )
     result = run_counting(defaults, [], "test_schema.py")
     result.stderr.fnmatch_lines(['  pip install "pytest-llmdiff[[]schema]"'])
+
+
+def test_objects_of_the_project_are_not_asked_what_they_are(
+    defaults: pytest.Pytester, mode: list[str]
+) -> None:
+    """They may answer with any error, or with an import."""
+    (defaults.path / "lazy.py").write_text(
+        "def __getattr__(name): open('asked', 'a').close(); 1 / 0"
+    )
+    defaults.makepyfile(
+        test_objects="""
+        import functools
+        import pytest
+        import lazy
+
+        class Proxy:
+            __hash__ = None
+            @property
+            def __class__(self):
+                raise RuntimeError("outside a request")
+            def __getattr__(self, name):
+                raise RuntimeError(f"outside a request: {name}")
+
+        context = Proxy()
+        def around(): pass
+        around.__wrapped__ = context
+        def circle(): pass
+        circle.__wrapped__ = circle
+
+        @pytest.mark.llmdiff("a")
+        def test_it(comparison):
+            x = context
+            if x is None:
+                context.attribute, context(), lazy.Thing, lazy.Thing(), around(), circle()
+        """
+    )
+    assert run_counting(defaults, mode, "test_objects.py").ret == 0
+    # pytest itself asks modules for names of its own.
+    asked = defaults.path / "asked"
+    assert not asked.exists() or "Thing" not in asked.read_text()
+
+
+SKIPPED = """
+import unittest
+import pytest
+from pytest_llmdiff import assert_toxicity
+
+def required():
+    pytest.importorskip("nothere")
+
+@pytest.mark.llmdiff("a")
+class TestThem:
+    {mark}
+    def test_it(self, comparison):
+        {first}
+        assert_toxicity(comparison, at_most=0.2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("mark", "first", "read"),
+    [
+        ("skip(reason='later')", "pass", False),
+        ("skipif(True, reason='later')", "pass", False),
+        ("skipif('True', reason='later')", "pass", False),
+        ("skipif(False, reason='later')", "pass", True),
+        ("xfail(run=False)", "pass", False),
+        ("xfail(False, reason='later', run=False)", "pass", True),
+        ("xfail", "pass", True),
+        ("own\n    @unittest.skip('later')", "pass", False),
+        ("own", "pytest.skip('later')", False),
+        ("own", "pytest.importorskip('nothere')", False),
+        ("own", "required()", False),
+        ("own", "assert_toxicity(comparison, at_most=1); required()", True),
+    ],
+)
+def test_what_skipped_tests_would_need_is_not_looked_for(
+    defaults: pytest.Pytester, mark: str, first: str, read: bool
+) -> None:
+    (defaults.path / "pytest.toml").write_text(
+        '[pytest]\npythonpath = ["."]\nmarkers = ["own: none of pytest"]\n'
+    )
+    defaults.makepyfile(test_skipped=SKIPPED.format(mark=f"@pytest.mark.{mark}", first=first))
+    result = run_counting(defaults, [], "test_skipped.py")
+    assert result.ret == (pytest.ExitCode.USAGE_ERROR if read else 0)
