@@ -10,7 +10,7 @@ import reprlib
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,8 @@ def given_path(text: str, folder: Path, *, what: str) -> Path:
     """
     try:
         path = folder / Path(text).expanduser()
-        path.exists()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()  # not `exists`, which takes links that lead in a circle for no file
     except (OSError, RuntimeError, ValueError) as error:  # too long, no such home, no permission
         reason = getattr(error, "strerror", None) or error
         shown = reprlib.repr(text)

@@ -102,8 +102,12 @@ def _edited(text: str, changed: Mapping[str, Entry]) -> str:
             lines[first:end] = [_dumped([entry])]
     kept = "".join(lines)
     added = sorted(left.values(), key=lambda entry: (entry.test, entry.probe))
-    edited = kept + "\n" * (kept[-1:] not in ("", "\n")) + (_dumped(added) if added else "")
+    edited = kept
     try:
+        if added:
+            end = _end(kept)
+            last = "\n" * (kept[:end][-1:] not in ("", "\n"))
+            edited = kept[:end] + last + _dumped(added) + kept[end:]
         written = [_entry(row) for row in load_yaml(edited)]
     except (yaml.YAMLError, KeyError, TypeError):
         written = []
@@ -111,6 +115,17 @@ def _edited(text: str, changed: Mapping[str, Entry]) -> str:
         return edited
     comments = takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True))
     return "".join(comments) + _dumped(wanted.values())
+
+
+def _end(text: str) -> int:
+    """Where the list ends: before the line that ends the document (`...`), if there is one."""
+    import yaml
+
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.DocumentEndEvent) and event.explicit:
+            index: int = event.start_mark.index
+            return index
+    return len(text)
 
 
 def _dumped(entries: Iterable[Entry]) -> str:

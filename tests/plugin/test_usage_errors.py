@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,18 @@ CASES: list[tuple[list[str], str]] = [
         "--llmdiff-html: *x is the file of --llmdiff-json too, and would overwrite it*",
     ),
     (
+        [BASE, TUNED, "--llmdiff-json=x.xml", "--junitxml=empty/../x.xml"],
+        "--llmdiff-json: *x.xml is the file of --junitxml too, and would overwrite it*",
+    ),
+    (
+        [BASE, TUNED, "--llmdiff-markdown=x.log", "--log-file=x.log"],
+        "--llmdiff-markdown: *x.log is the file of --log-file too*",
+    ),
+    (
+        [BASE, TUNED, "--llmdiff-html=x.log", "-o", "log_file=x.log"],
+        "--llmdiff-html: *x.log is the file of --log-file too*",
+    ),
+    (
         [BASE, TUNED, "--llmdiff-calibrate=x", "--llmdiff-record=x"],
         "--llmdiff-calibrate: *x is the file of --llmdiff-record too*",
     ),
@@ -214,6 +227,27 @@ def test_usage_error(
     result.stderr.fnmatch_lines([f"ERROR: llmdiff: {message}"])
     assert "Traceback" not in result.stderr.str() + result.stdout.str()
     assert not (files / ".llmdiff").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right of their own")
+@pytest.mark.parametrize("name", ["json", "record", "accepted", "store", "tokenizer", "template"])
+@pytest.mark.parametrize("place", ["circle", "circle/x.html"])
+def test_links_that_lead_in_a_circle(
+    project: pytest.Pytester, files: Path, name: str, place: str
+) -> None:
+    (files / "circle").symlink_to("back")
+    (files / "back").symlink_to("circle")
+    result = project.runpytest_inprocess(BASE, TUNED, f"--llmdiff-{name}={place}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*--llmdiff-{name}: '{place}' cannot be used as a path (*"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right of their own")
+def test_a_default_that_leads_in_a_circle(project: pytest.Pytester, files: Path) -> None:
+    (files / "llmdiff-accepted.yaml").symlink_to("llmdiff-accepted.yaml")
+    result = project.runpytest_inprocess(BASE, TUNED, "--llmdiff-accept")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--llmdiff-accepted: * cannot be used as a path (*"])
 
 
 def test_required_models(project: pytest.Pytester, mode: list[str]) -> None:

@@ -246,6 +246,29 @@ def test_what_people_wrote_into_the_file_stays(tmp_path_factory: Any, data: st.D
     assert read_accepted(path) == {e.digest: e for e in [*first, *updated]}
 
 
+@pytest.mark.parametrize("begin", ["", "---\n", "%YAML 1.1\n---\n", "--- # ours\n"])
+@pytest.mark.parametrize("end", ["...\n", "...", "...\n# the end\n", "... # the end\n"])
+def test_comments_stay_in_a_file_with_marks_of_its_document(
+    tmp_path: Path, begin: str, end: str
+) -> None:
+    path = tmp_path / "accepted.yaml"
+    write_accepted(path, [entry("a", reply="...\n---\nx"), entry("b")])
+    _, first, second = path.read_text(encoding="utf-8").split("- probe")
+    own = f"{begin}# reviewed\n- probe{first}# seen by Li\n- probe{second}# the last\n"
+    path.write_text(own + end, encoding="utf-8")
+    write_accepted(path, [entry("c")])
+    new = path.read_text(encoding="utf-8")
+    assert new.startswith(own)
+    assert new.endswith(end)
+    write_accepted(path, [entry("b", reply="other")])
+    new = path.read_text(encoding="utf-8")
+    assert new.startswith(f"{begin}# reviewed\n- probe{first}# seen by Li\n")
+    assert "\n# the last\n- probe" in new
+    assert new.endswith(end)
+    changed = [entry("a", reply="...\n---\nx"), entry("b", reply="other"), entry("c")]
+    assert read_accepted(path) == {e.digest: e for e in changed}
+
+
 @pytest.mark.parametrize("form", ["indented", "flow", "empty", "comments", "no end"])
 def test_entries_are_added_to_any_form_of_the_file(tmp_path: Path, form: str) -> None:
     path = tmp_path / "accepted.yaml"

@@ -14,13 +14,20 @@ from pytest_llmdiff.engines.files.replies import split_reasoning
 SHOWN = 80  # characters of an invalid answer in a message
 # What some servers send in place of a text, and then leave the text out.
 INSTEAD = ("tool_calls", "function_call", "reasoning_content", "reasoning")
+# How a reply ends that is whole (also after a call of a tool) or cut at the limit: in the words of
+# OpenAI's API, TGI, Mistral, and proxies to Anthropic and Google.
+WHOLE = (
+    "stop", "tool_calls", "function_call", "eos", "eos_token", "stop_sequence", "end_turn",
+    "tool_use",
+)  # fmt: skip
+CUT = ("length", "max_tokens", "model_length")
 
 
 def generated_of(answer: Any) -> Generated:
     """The outcome from the body of a chat completion.
 
     Raises:
-        ValueError: it is not a chat completion; the message shows its beginning.
+        ValueError: it is not a chat completion, or was broken off; the message says which.
     """
     try:
         (choice,) = answer["choices"]
@@ -29,11 +36,15 @@ def generated_of(answer: Any) -> Generated:
             return Generated(error="the server's content filter cut the reply")
         content, thoughts = _parts(message.get("content"))
         refusal = message.get("refusal")
-        elsewhere = any(message.get(name) for name in INSTEAD) or reason == "length"
+        elsewhere = any(message.get(name) for name in INSTEAD)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"no chat completion with one choice: {str(answer)[:SHOWN]!r}") from error
-    if content is None and "content" not in message and not (elsewhere or refusal):
-        raise ValueError(f"a chat completion without text: {str(answer)[:SHOWN]!r}")
+    finish = _finish(reason)
+    if content is None and not (elsewhere or refusal or finish == "length"):
+        if "content" not in message:
+            raise ValueError(f"a chat completion without text: {str(answer)[:SHOWN]!r}")
+        if not reason:  # an empty reply is one that the server says has ended
+            raise ValueError("a chat completion without text: content and finish_reason are null")
     if not isinstance(content, (str, NoneType)) or not isinstance(refusal, (str, NoneType)):
         raise ValueError(f"a chat completion without text: {str(content)[:SHOWN]!r}")
     reasoning = message.get("reasoning_content") or message.get("reasoning") or thoughts
@@ -42,7 +53,6 @@ def generated_of(answer: Any) -> Generated:
         raise ValueError(f"a reasoning that is not text: {str(reasoning)[:SHOWN]!r}")
     if not reasoning:
         text, reasoning = split_reasoning(text, prompt_tail="", special_tokens=())
-    finish: FinishReason = "length" if reason == "length" else "stop"
     reply = Reply(
         text=text,
         reasoning=reasoning,
@@ -51,6 +61,20 @@ def generated_of(answer: Any) -> Generated:
         prompt_tokens=_count(answer.get("usage"), "prompt_tokens"),
     )
     return Generated(reply=reply, prompt_ids=ids_of(answer.get("prompt_token_ids")))
+
+
+def _finish(reason: Any) -> FinishReason:
+    """How a reply ended; a server that does not say so has sent all of it.
+
+    Raises:
+        ValueError: it was broken off, or ended in a way that is not known.
+    """
+    word = reason.lower() if isinstance(reason, str) else reason
+    if word in CUT:
+        return "length"
+    if word in WHOLE or word is None or word == "":
+        return "stop"
+    raise ValueError(f"a reply that may not be whole: its finish_reason is {reason!r:.{SHOWN}}")
 
 
 def _parts(content: Any) -> tuple[Any, str | None]:
@@ -86,7 +110,7 @@ def raw_completion_of(answer: Any) -> RawCompletion:
     """The completion from the body of an answer.
 
     Raises:
-        ValueError: it is not a completion; the message shows its beginning.
+        ValueError: it is not a completion, or was broken off; the message says which.
     """
     try:
         (choice,) = answer["choices"]
@@ -97,7 +121,7 @@ def raw_completion_of(answer: Any) -> RawCompletion:
         raise ValueError(f"a completion without text: {str(text)[:SHOWN]!r}")
     return RawCompletion(
         text=text,
-        finish_reason="length" if reason == "length" else "stop",
+        finish_reason=_finish(reason),
         token_ids=ids_of(choice.get("token_ids")) or _ids_beside(choice.get("logprobs")),
         prompt_tokens=_count(answer.get("usage"), "prompt_tokens"),
     )

@@ -21,14 +21,20 @@ class Fault(Exception):
 
 
 def fault_within(answer: Any) -> tuple[int, str] | None:
-    """The status and the words of an error in the JSON of an answer; None if it has none."""
-    if not isinstance(answer, Mapping) or answer.get("choices") or not answer.get("error"):
+    """The status and the words of an error in the JSON of an answer; None if it has none.
+
+    It may stand beside a reply that it broke off, or within the choice.
+    """
+    choices = answer.get("choices") if isinstance(answer, Mapping) else None
+    places = [answer, *(choices if isinstance(choices, list) else [])]
+    errors = (place.get("error") for place in places if isinstance(place, Mapping))
+    error = next(filter(None, errors), None)
+    if error is None:
         return None
-    error = answer["error"]
     code = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
     text = str(code)
     status = int(text) if re.fullmatch("[45][0-9][0-9]", text) else 400
-    return status, words_of(json.dumps(answer, ensure_ascii=False))
+    return status, words_of(json.dumps({"error": error}, ensure_ascii=False))
 
 
 def words_of(body: str) -> str:

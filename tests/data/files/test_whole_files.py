@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -54,6 +55,42 @@ def test_rights_and_links_stay(tmp_path: Path) -> None:
 def test_what_is_no_file_is_written_to() -> None:
     write_whole(Path("/dev/null"), "new")
     assert not Path("/dev/null").is_file()
+
+
+WRITES = """
+import sys
+from pathlib import Path
+from pytest_llmdiff.data.files.whole_files import write_whole
+print("before")
+write_whole(Path(sys.argv[1]), "new\\n")
+print("after")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no such folder")
+@pytest.mark.parametrize("piped", [True, False])
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link", "fd/1"])
+def test_where_stdout_goes_keeps_what_was_written(tmp_path: Path, name: str, piped: bool) -> None:
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    (tmp_path / "fd").symlink_to("/dev/fd")
+    log = tmp_path / "ci.log"
+    command = [sys.executable, "-c", WRITES, str(tmp_path / name)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with log.open("wb") as file:
+        file.write(b"first\n")
+        file.flush()
+        to = subprocess.PIPE if piped else file
+        done = subprocess.run(command, stdout=to, check=True, env=environment)
+    said = done.stdout if piped else log.read_bytes().removeprefix(b"first\n")
+    assert said == b"before\nnew\nafter\n"
+    assert {each.name for each in tmp_path.iterdir()} == {"ci.log", "fd", "link"}
+
+
+def test_a_name_may_be_as_long_as_the_system_takes(tmp_path: Path) -> None:
+    path = tmp_path / ("r" * 250 + ".json")
+    write_whole(path, "old")
+    write_whole(path, "new")
+    assert [file.read_text(encoding="utf-8") for file in tmp_path.iterdir()] == ["new"]
 
 
 @pytest.mark.parametrize("step", ["touch", "replace"])

@@ -529,6 +529,22 @@ def test_what_stays_is_one_clear_line(chat: ChatServer, fault: Fault, said: str)
         (says(TWO), "no chat completion with one choice"),
         (says(completion("base", "x", message={"content": [1]})), "with one choice"),
         (says(completion("base", "x", message={"content": 5})), "completion without text: '5'"),
+        (
+            says(completion("base", None, finish_reason=None)),  # type: ignore[arg-type]
+            "without text: content and finish_reason are null",
+        ),
+        (says(completion("base", "x", finish_reason="abort")), "not be whole: .* is 'abort'$"),
+        (says(completion("base", "x", finish_reason="error")), "not be whole: .* is 'error'$"),
+        (says(completion("base", "x", finish_reason=5)), "not be whole: .* is 5$"),
+        (
+            says(completion("base", "x", error={"code": 500, "message": "upstream"})),
+            "fails at this request: .*500 - upstream",
+        ),
+        (says(completion("base", "x", error="upstream")), "refuses the request: .*400 - upstream"),
+        (
+            says(completion("base", "x") | {"error": {"code": 403, "message": "not now"}}),
+            "refuses the request: .*403 - not now",
+        ),
     ],
 )
 def test_what_is_about_one_prompt_fails_alone(chat: ChatServer, fault: Fault, said: str) -> None:
@@ -561,11 +577,17 @@ def test_a_server_that_fails_at_everything_is_given_up(chat: ChatServer) -> None
 
 
 @pytest.mark.parametrize("code", [502, "503", 429])
+@pytest.mark.parametrize("place", ["alone", "beside a choice", "within a choice"])
 def test_an_error_within_an_answer_is_tried_again(
-    chat: ChatServer, code: object, monkeypatch: pytest.MonkeyPatch
+    chat: ChatServer, code: object, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pytest_llmdiff.engines.server.endpoint.PAUSE", 0.01)
-    within = {"error": {"message": "Provider returned error", "code": code}, "user_id": "u"}
+    error = {"error": {"message": "Provider returned error", "code": code}}
+    within = {
+        "alone": error | {"user_id": "u"},
+        "beside a choice": completion("base", "only ha") | error,
+        "within a choice": completion("base", "only ha", finish_reason="error", **error),
+    }[place]
     chat.faults = (times(2, says(within)),)
     assert texts(engine(chat).generate(requests("one"))) == {0: "base on one"}
 
@@ -754,7 +776,13 @@ def test_fingerprints_tell_models_apart_and_stay(chat: ChatServer) -> None:
         ({"message": {"tool_calls": [{"id": "1"}]}}, "", None, "stop"),
         ({"message": {"function_call": {"name": "f"}}}, "", None, "stop"),
         ({"message": {}, "finish_reason": "length"}, "", None, "length"),
+        ({"finish_reason": "MAX_TOKENS", "message": {}}, "", None, "length"),
+        ({"finish_reason": "eos_token"}, "text", None, "stop"),
+        ({"message": {"content": None}}, "", None, "stop"),
+        ({"message": {"content": ""}}, "", None, "stop"),
         ({"finish_reason": None}, "text", None, "stop"),
+        ({"finish_reason": ""}, "text", None, "stop"),
+        ({"error": None}, "text", None, "stop"),
         ({"message": {"content": None, "refusal": "I can't."}}, "I can't.", None, "stop"),
         ({"message": {"content": [{"type": "text", "text": "Y"}, "es."]}}, "Yes.", None, "stop"),
         (

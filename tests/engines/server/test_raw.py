@@ -460,6 +460,12 @@ def test_what_is_no_completion_is_none(answer: Any) -> None:
         raw_completion_of(answer)
 
 
+@pytest.mark.parametrize("reason", ["abort", "error", "content_filter", "why", 5])
+def test_a_completion_that_was_broken_off_is_none(reason: Any) -> None:
+    with pytest.raises(ValueError, match=f"not be whole: its finish_reason is {reason!r}"):
+        raw_completion_of({"choices": [{"text": "x", "finish_reason": reason}]})
+
+
 def test_tokens_are_read_beside_probabilities() -> None:
     content = [{"id": 5, "logprob": -1.0}, {"id": 6, "logprob": -0.1}]
     choice = {"text": "x", "finish_reason": "stop", "logprobs": {"content": content}}
