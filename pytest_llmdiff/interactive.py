@@ -75,6 +75,7 @@ def open_pair(
     """
     from pytest_llmdiff.config.keywords import in_keywords, settings_of
     from pytest_llmdiff.data.training.models import named_models
+    from pytest_llmdiff.generation.windows import forget_passing
     from pytest_llmdiff.plugin.preparation.models import checked_specs
 
     try:
@@ -83,6 +84,7 @@ def open_pair(
         used.specs = checked_specs(used)
     except LLMDiffError as error:
         raise in_keywords(error) from error
+    forget_passing(used.store)
     return OpenedPair(used)
 
 

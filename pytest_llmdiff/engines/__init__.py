@@ -22,8 +22,9 @@ class Generated:
     """The outcome of one request: a reply with the rendered prompt it answers, or an error.
 
     `error` is for a fault of the prompt itself (too long, refused by the template): it fails that
-    probe alone and is stored like a reply. The other fields are about a reply that was decoded with
-    the other side's reply as a draft: `ties` counts draft tokens that were accepted although
+    probe alone and is stored like a reply. With `passing` it may be gone next time (a server that
+    broke off), and a later run asks again. The other fields are about a reply that was decoded
+    with the other side's reply as a draft: `ties` counts draft tokens that were accepted although
     another token was likelier by less than the noise of rounding, `margin` (nats) is by how much
     the first token that differs was likelier, and `near_tie` says that rounding may have decided.
     """
@@ -31,6 +32,7 @@ class Generated:
     reply: Reply | None = None
     prompt_ids: tuple[int, ...] = ()
     error: str | None = None
+    passing: bool = False
     ties: int = 0
     margin: float | None = None
     near_tie: bool = False

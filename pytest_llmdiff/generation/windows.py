@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 FINISHED = get_args(FinishReason)
+PASSING = "passing"  # the kind of the keys of errors that a later run asks for again
 
 
 class Progress(Protocol):
@@ -156,6 +157,8 @@ class WindowRunner:
             with closing(self._answers(side, todo)) as outcomes:
                 for index, generated, divergences in outcomes:
                     put(keys[todo[index].key], _reply_row(side, todo[index], generated))
+                    if generated.passing:
+                        self._store.put(PASSING, {keys[todo[index].key]: True})
                     if divergences is not None:
                         key = self._keys.divergence(todo[index])
                         found(key, _divergence_row(todo[index], divergences))
@@ -196,6 +199,14 @@ class WindowRunner:
             return
         for outcome in self._loaded.pair.side(side).generate(requests) or ():
             yield (*_checked(outcome, len(requests), side), None)
+
+
+def forget_passing(store: Store) -> None:
+    """Remove errors of earlier runs that may have passed since. Called once at a run's start."""
+    if store.file.exists():
+        for key in store.keys(PASSING):
+            store.remove("reply", key)
+            store.remove(PASSING, key)
 
 
 def _checked(outcome: object, count: int, side: Side) -> tuple[int, Generated]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from pytest_llmdiff.errors import StoreError
 from pytest_llmdiff.plugin.closing.finish import close_run
 from pytest_llmdiff.plugin.closing.signals import end_as_ctrl_c, end_at_once
 from pytest_llmdiff.plugin.session import Session
@@ -24,7 +26,11 @@ class Controller:
         self._each: dict[str, dict[str, dict[str, Any]]] = {}  # rows by worker (--dist=each)
 
     def pytest_sessionstart(self) -> None:
+        from pytest_llmdiff.generation.windows import forget_passing
+
         end_as_ctrl_c()
+        with suppress(StoreError):  # the tests that need it say so
+            forget_passing(self.session.store)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest's own last lines
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:

@@ -20,6 +20,7 @@ from pytest_llmdiff.engines.server.endpoint import (
     Absent,
     Connection,
     Endpoint,
+    Failed,
     Refused,
     Unreachable,
 )
@@ -103,7 +104,7 @@ class ServerEngine:
             try:
                 return await self._answer(client, request, form)
             except (Refused, ProbeError) as error:
-                return Generated(error=str(error))
+                return Generated(error=str(error), passing=getattr(error, "passing", False))
 
         return self._connection.each(requests, answer)
 
@@ -267,7 +268,7 @@ class ServerEngine:
         try:
             found = self._read(answer, form, prompt)
         except ValueError as error:
-            refused = Refused if self._connection.served else ModelError
+            refused = Failed if self._connection.served else ModelError
             raise refused(f"{self.endpoint} answered with {error}") from error
         self._check_model(answer.get("model"))
         return found

@@ -75,7 +75,15 @@ class Endpoint:
 
 
 class Refused(LLMDiffError):
-    """The server refuses this request."""
+    """The server refuses this request; `passing` if it may answer it another time."""
+
+    passing = False
+
+
+class Failed(Refused):
+    """The server fails at this request, and answers others."""
+
+    passing = True
 
 
 class Absent(LLMDiffError):
@@ -253,7 +261,7 @@ class Connection:
             return Absent(f"{endpoint}: not found: {said}")
         self._failed_in_turn += 1
         if self.served and status not in BUSY and self._failed_in_turn <= IN_TURN:
-            return Refused(f"{endpoint} fails at this request: {said}")
+            return Failed(f"{endpoint} fails at this request: {said}")
         return Unreachable(f"{endpoint} cannot be reached: {said}")
 
     def _said(self, error: Exception) -> str:

@@ -121,6 +121,8 @@ def told(missing: Mapping[str, LLMDiffError]) -> str:
         text += f"\n  without a download: {given}"
         lacking.update(*(missing_packages(choice.kind) for choice in instead.values()))
     commands = [*([install_command(lacking)] if lacking else []), *sorted(others)]
+    if len(lines) == len(commands) == 1 and not instead:
+        return f"{text}: {commands[0]}"
     return text + "".join(f"\n  {command}" for command in commands)
 
 

@@ -249,7 +249,7 @@ def test_tokens_where_they_were_counted(tmp_path: Path) -> None:
         (
             "trainer_state.json",
             f'{{"log_history": [{{"step": 1, "loss": {"9" * 400}}}]}}',
-            ": loss",
+            ", line 1: damaged JSON (a number has 400 digits",
         ),
         ("trainer_log.jsonl", '{"current_steps": 1, "loss": 1}\n{"curr', ", line 2"),
         ("trainer_log.jsonl", '\n{"loss": 1.0}\n', ", line 2"),

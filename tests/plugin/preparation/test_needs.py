@@ -162,7 +162,7 @@ def test_a_schema_needs_its_package(
         """
     )
     result = run_counting(defaults, [], "test_schema.py")
-    result.stderr.fnmatch_lines(['  pip install "pytest-llmdiff[[]schema]"'])
+    result.stderr.fnmatch_lines(['*: pip install "pytest-llmdiff[[]schema]"'])
 
 
 def test_objects_of_the_project_are_not_asked_what_they_are(
