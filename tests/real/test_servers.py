@@ -98,8 +98,9 @@ def test_a_name_that_it_does_not_serve(pytester: pytest.Pytester, server: str) -
     found = pytester.runpytest_subprocess(
         f"--llm-base={server}#{NAME}", f"--llm-tuned={server}#other"
     )
-    found.assert_outcomes(errors=4)
-    found.stdout.fnmatch_lines([f"*ModelError: {server}#other: the server has no such model*"])
+    # This one answers under any name, and a list of models is a hint: what answered is told.
+    found.assert_outcomes(passed=4)
+    found.stdout.fnmatch_lines([f"note: {server}#other answers, although the server lists other *"])
 
 
 PARITY = """
