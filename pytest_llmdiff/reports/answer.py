@@ -134,6 +134,9 @@ def _causes(rows: Sequence[dict[str, Any]], facts: RunFacts) -> Iterator[Cause]:
         yield Cause(text=f"inconclusive: too few probes to decide{let}", tests=len(found))
     if found := kinds.get("not judged"):
         yield Cause(text=_because("not judged", _unjudged(found)), tests=len(found))
+    unchecked = [row for row in kinds.get("skipped", ()) if "--llm" in (row["skipped"] or "")]
+    if green and unchecked:  # an option would let them be checked
+        yield Cause(text=_because("not checked", unchecked[0]["skipped"]), tests=len(unchecked))
     if green and facts.part:
         yield Cause(text=_short(f"only some of the tests ran: {facts.part}"), tests=0)
     broken = sum(any(v["outcome"] == "regressed" for v in row["verdicts"])

@@ -87,7 +87,7 @@ def _meant(argument: str, config: pytest.Config) -> str | None:
         inside = HERE.parent.joinpath(*argument.split(".")[1:])
         if inside.exists() or inside.with_suffix(".py").exists():
             return argument if _in_suites(argument) else None
-        return next(iter(difflib.get_close_matches(argument, _known(), n=1, cutoff=0)))
+        return next(iter(difflib.get_close_matches(argument, [*_known(), SUITES], n=1, cutoff=0)))
     names = {suite.rpartition(".")[2]: suite for suite in _known()}
     close = difflib.get_close_matches(argument, names, n=1, cutoff=0.8)
     if not close or (pyargs and find_spec(close[0]) is not None):

@@ -74,7 +74,7 @@ CASES: list[tuple[list[str], str]] = [
         [BASE, TUNED, '--llmdiff-vllm={"dtype": "half"}'],
         "--llmdiff-vllm: 'dtype' is set by this plugin: give --llmdiff-dtype",
     ),
-    ([BASE, TUNED, "--llmdiff-server-parameters=[1]"], "*'[1]' is not a JSON object such as*"),
+    ([BASE, TUNED, "--llmdiff-server-parameters=[1]"], "*server-parameters: '[[]1]' is not a*"),
     (
         [BASE, TUNED, '--llmdiff-server-parameters={"turned": {"top_p": null}}'],
         "--llmdiff-server-parameters: 'turned' is none of the sides base, tuned, served;*",

@@ -547,6 +547,10 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
             assert_refusal(comparisons, gained_at_most=1, lost_at_most=1)
             assert_toxicity(comparisons, over=0.5, at_most=1, rise_at_most=1)
             assert_toxicity(comparisons, rise_at_most=0.1)
+
+        @pytest.mark.llmdiff({REFUND!r}, {CAPITAL!r})
+        def test_worst(comparisons):
+            assert_toxicity(comparisons, over=0.5, at_most=0.01)
         """
     )
     likely = {"likelihoods": {"Paris": -0.5, TUNED["replies"][REFUND]: -1.0}}
@@ -559,7 +563,7 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
         *(f"{flag}={spec}" for flag, spec in MODELS.items()),
         "--llmdiff-train-data=support.json",
         "--llmdiff-json=report.json",
-    ).assert_outcomes(passed=3, failed=2)
+    ).assert_outcomes(passed=3, failed=3)
     data: dict[str, Any] = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     return data
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import shutil
 import struct
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from pytest_llmdiff.reports.html import write_html
 from pytest_llmdiff.reports.html.entries import link_of
+from tests.support import ROOT
 from tests.support.every_outcome import run_every_outcome, write_every_outcome
 from tests.support.reports import facts_of, hostile_rows, looked, regressed, row_of, rows_of
 
@@ -366,11 +368,18 @@ def test_a_real_run(open_page: Open, project: pytest.Pytester) -> None:
 
 def test_the_picture_for_the_readme(file: Path, tmp_path: Path) -> None:
     """Of a report, from its top to both replies of the worst test."""
-    from example_suites.picture import PICTURE, SCALE, WIDTH, take
+    from example_suites.picture import PICTURE, SCALE, WIDTH
 
     if CHROMIUM is None:
         pytest.skip("there is no Chromium")
-    take(file, tmp_path / "report.png", CHROMIUM)
+    # In a process of its own: this one may have another browser open.
+    taken = tmp_path / "report.png"
+    code = (
+        "import sys; from example_suites.picture import Path, take; "
+        "take(Path(sys.argv[1]), *sys.argv[2:])"
+    )
+    command = [sys.executable, "-c", code, str(file), str(taken), CHROMIUM]
+    subprocess.run(command, cwd=ROOT, check=True)
     for picture in (tmp_path / "report.png", PICTURE):
         head = picture.read_bytes()[:24]
         assert head.startswith(b"\x89PNG")

@@ -103,6 +103,15 @@ def test_what_a_green_gate_let_through_is_said() -> None:
     assert cause.tests == 1
 
 
+def test_what_an_option_would_let_be_checked_is_said() -> None:
+    lacking = of_kind("skipped", "t.py::lacking")
+    lacking["skipped"] = "the training is unknown; give --llmdiff-train-config"
+    elsewhere = {**of_kind("skipped", "t.py::elsewhere"), "skipped": "no such system"}
+    (cause,) = answered(passed(), lacking, elsewhere, exit_code=0).causes
+    assert cause.text == f"not checked: {lacking['skipped']}"
+    assert cause.tests == 1
+
+
 def test_causes_are_what_is_wrong_and_not_tests() -> None:
     rows = [regressed(f"t.py::test[{number}]", value=0.5) for number in range(9)]
     drifted, wired = regressed("t.py::far", value=0.8), regressed("t.py::wired", value=0.3)
