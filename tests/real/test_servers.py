@@ -100,7 +100,7 @@ def test_a_name_that_it_does_not_serve(pytester: pytest.Pytester, server: str) -
     )
     # This one answers under any name, and a list of models is a hint: what answered is told.
     found.assert_outcomes(passed=4)
-    found.stdout.fnmatch_lines([f"note: {server}#other answers, although the server lists other *"])
+    found.stdout.fnmatch_lines([f"{server}#other answers, although the server lists other *"])
 
 
 PARITY = """
