@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_llmdiff.config.settings import runs_tests
+from pytest_llmdiff.errors import StoreError
 from pytest_llmdiff.plugin.fixtures import uses_models
 from pytest_llmdiff.plugin.marker import asks_for_divergence, case_of, is_set, probes_of
 
@@ -49,7 +51,8 @@ def check_needs(session: Session, items: Sequence[pytest.Item]) -> None:
         asked = {role for role in ROLES if session.settings.sources[role] == "command line"}
         needs = needs_of(using) | asked
     if hasattr(config, "workerinput"):
-        session.worker_needs.leave(needs)
+        with _store_may_fail(session):
+            session.worker_needs.leave(needs)
     else:
         require(needs, session)
 
@@ -58,7 +61,18 @@ def check_needs_of_workers(session: Session) -> None:
     if session.settings.store.exists():
         from pytest_llmdiff.plugin.preparation.needs import require
 
-        require(session.worker_needs.take(), session)
+        with _store_may_fail(session):
+            require(session.worker_needs.take(), session)
+
+
+@contextmanager
+def _store_may_fail(session: Session) -> Iterator[None]:
+    """Each test says that the store cannot be used. Without models none would."""
+    try:
+        yield
+    except StoreError:
+        if session.unusable is not None:
+            raise
 
 
 def warn_of_unmatched(session: Session, items: Sequence[pytest.Item]) -> None:
