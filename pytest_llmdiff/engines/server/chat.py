@@ -20,7 +20,6 @@ from pytest_llmdiff.engines.server.endpoint import (
     Absent,
     Connection,
     Endpoint,
-    Failed,
     Refused,
     Unreachable,
 )
@@ -268,8 +267,7 @@ class ServerEngine:
         try:
             found = self._read(answer, form, prompt)
         except ValueError as error:
-            refused = Failed if self._connection.served else ModelError
-            raise refused(f"{self.endpoint} answered with {error}") from error
+            raise self._connection.refusal(f"answered with {error}") from error
         self._check_model(answer.get("model"))
         return found
 

@@ -201,7 +201,7 @@ class Connection:
             try:
                 raw = self._without_key((await self._patiently(send(client))).content)
                 if len(raw) > LARGEST:
-                    raise self._refusal(f"answered with more than {LARGEST >> 20} MiB")
+                    raise self.refusal(f"answered with more than {LARGEST >> 20} MiB")
                 found = json.loads(raw)
                 if fault := fault_within(found):
                     raise Fault(*fault)
@@ -210,16 +210,16 @@ class Connection:
                     raise self._error_for(error) from error
             except (ValueError, RecursionError) as error:
                 text = f"answered with something that is not JSON: {raw[:80]!r}"
-                raise self._refusal(text) from error
+                raise self.refusal(text) from error
             else:
                 self._failed_in_turn = 0
                 return found
             await asyncio.sleep(PAUSE)
             client, left = client.with_options(max_retries=0), left - 1
 
-    def _refusal(self, text: str) -> LLMDiffError:
+    def refusal(self, text: str) -> LLMDiffError:
         """An error of this request alone, if the server has answered others."""
-        return (Refused if self.served else ModelError)(f"{self.endpoint} {text}")
+        return (Failed if self.served else ModelError)(f"{self.endpoint} {text}")
 
     def _without_key(self, raw: bytes) -> bytes:
         """An answer, which may repeat the key, as it may go into reports and the store."""
@@ -245,7 +245,7 @@ class Connection:
             return Unreachable(f"{endpoint} cannot be reached: {said}{hint}")
         if status < 400:
             other = getattr(error, "response").headers.get(ELSEWHERE, "nowhere")  # noqa: B009
-            return self._refusal(
+            return self.refusal(
                 f"redirects to {other}, another server, which gets neither prompt nor key: if that "
                 "is the one to ask, give its address"
             )

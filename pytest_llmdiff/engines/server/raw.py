@@ -21,7 +21,7 @@ from pytest_llmdiff.engines.files.rendering import AnyRenderer
 from pytest_llmdiff.engines.files.replies import reply_of_text, reply_of_tokens
 from pytest_llmdiff.engines.server.chat import CANARIES, Ids, ServerEngine, ServerFacts
 from pytest_llmdiff.engines.server.completions import raw_completion_of
-from pytest_llmdiff.engines.server.endpoint import Endpoint, Failed, Refused
+from pytest_llmdiff.engines.server.endpoint import Endpoint, Refused
 from pytest_llmdiff.engines.server.forms import FURTHER, RequestForm
 from pytest_llmdiff.engines.server.logprobs import (
     Logprobs,
@@ -256,8 +256,7 @@ class RawServerEngine(ServerEngine):
         try:
             completion = raw_completion_of(answer)
         except ValueError as error:
-            refused = Failed if self._connection.served else ModelError
-            raise refused(f"{self.endpoint} answered with {error}") from error
+            raise self._connection.refusal(f"answered with {error}") from error
         self._check_count(completion.prompt_tokens, form, prompt)
         if form.with_ids and not completion.token_ids:
             raise Refused(f"{self.endpoint} does not return the tokens of its replies")

@@ -122,13 +122,16 @@ def test_what_was_answered_before_a_fault_is_not_asked_again(
     assert sum(about[1] in PROMPTS for about in before) >= 3, "some came before the fault"
 
 
-@pytest.mark.parametrize("again", [True, False])
+@pytest.mark.parametrize(
+    ("fault", "again"),
+    [(says([]), True), (says(b"<html>a proxy</html>"), True), (status(400, "too long"), False)],
+    ids=["no completion", "no JSON", "refused"],
+)
 def test_a_fault_that_may_pass_is_asked_for_again(
-    pytester: pytest.Pytester, chat: ChatServer, again: bool
+    pytester: pytest.Pytester, chat: ChatServer, fault: Fault, again: bool
 ) -> None:
     """By the next run; what a server refuses for good is not put to it again."""
     pytester.makepyfile(SUITE)
-    fault = says([]) if again else status(400, "too long")
     chat.faults = (on("four", fault),)
     pytester.runpytest_inprocess(*chat.specs()).assert_outcomes(passed=4, errors=1)
     chat.faults = ()
