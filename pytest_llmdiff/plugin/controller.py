@@ -53,7 +53,7 @@ class Controller:
         # If its process died, nobody knows whether the test used the models: it may have.
         if not hasattr(report, "llmdiff") and report.when != DIED:
             if report.failed:
-                self.session.others.append(f"{report.nodeid}, which uses no models, failed")
+                self.session.failed_besides.append(report.nodeid)
             return
         config, rows = self.session.config, self.session.rows
         if config.getoption("dist", "no") == "each":
@@ -67,7 +67,7 @@ class Controller:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.session.others.append(f"{report.nodeid} could not be collected")
+            self.session.uncollected.append(report.nodeid)
 
     def interrupted(self, run: pytest.Session) -> bool:
         """Whether the run ends before its tests do, though pytest may not have noted it yet.

@@ -48,7 +48,8 @@ class Session:
         self.notes: list[str] = []  # more lines of the header
         self.left_out: list[str] = []  # which tests of suites, and why
         self.warnings: list[str] = []
-        self.others: list[str] = []  # what failed besides the tests with models
+        self.failed_besides: list[str] = []  # tests without models
+        self.uncollected: list[str] = []  # files that could not be collected
         self.unwritten: set[str] = set()  # outputs
         self.uncalibrated = False  # whether a test is lost to the baseline that the run wrote
         self.closing: list[str] = []  # last lines of the summary: what was written where

@@ -20,7 +20,6 @@ CAUSES = 5  # that are named
 WIDTH = 160  # columns of a cause
 WIRING = "wiring ("
 PASSED = 0  # pytest's exit code
-NO_MODELS = "uses no models"
 RED = ("regressed", "failed", "error")  # outcomes with which pytest alone never exits with 0
 ENDS: Mapping[int, str] = {
     2: "the run was interrupted, so that some tests have no result",
@@ -105,8 +104,7 @@ def _decision(facts: RunFacts, rows: Sequence[Row], numbers: Mapping[str, int]) 
         return "merge" if judged and not lacking and not red else "undecided"
     if numbers["regressed"] or numbers["failed"]:
         return "do not merge"
-    other = any(NO_MODELS in text for text in facts.others)
-    return "do not merge" if other and not _any_failed(rows) else "undecided"
+    return "do not merge" if facts.failed_besides and not _any_failed(rows) else "undecided"
 
 
 def _any_failed(rows: Iterable[Row]) -> bool:
@@ -157,9 +155,13 @@ def _causes(rows: Sequence[dict[str, Any]], facts: RunFacts) -> Iterator[Cause]:
 
 def _besides(facts: RunFacts) -> Iterator[Cause]:
     """What made the run fail besides the tests with models."""
-    if facts.others:
-        more = len(facts.others) - 1
-        yield Cause(text=_short(facts.others[0] + (f", and {more} more" if more else "")), tests=0)
+    for names, what in (
+        (facts.failed_besides, ", which uses no models, failed"),
+        (facts.uncollected, " could not be collected"),
+    ):
+        if names:
+            more = f", and {len(names) - 1} more" if names[1:] else ""
+            yield Cause(text=_short(f"{names[0]}{what}{more}"), tests=0)
     if facts.unwritten:
         yield Cause(text=f"not written: {', '.join(sorted(facts.unwritten))}", tests=0)
 

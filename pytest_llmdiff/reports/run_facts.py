@@ -17,8 +17,9 @@ class RunFacts:
     `skipped` counts the tests that needed models in a run without any. `chance` is how many
     verdicts noise alone would fail. `options` are those of a command that runs one test again.
     `exit_code` is pytest's, from before the reports are written. `part` says which options chose
-    only some of the tests; empty if none did. `others` is what failed besides the tests with
-    models, `unwritten` has the outputs that could not be written.
+    only some of the tests; empty if none did. `failed_besides` are the tests without models
+    that failed, `uncollected` the files that could not be collected, and `unwritten` the outputs
+    that could not be written.
     """
 
     settings: Settings
@@ -31,7 +32,8 @@ class RunFacts:
     options: str
     exit_code: int = 0
     part: str = ""
-    others: Sequence[str] = ()
+    failed_besides: Sequence[str] = ()
+    uncollected: Sequence[str] = ()
     unwritten: frozenset[str] = frozenset()
 
 

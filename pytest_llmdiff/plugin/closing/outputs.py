@@ -139,7 +139,8 @@ def facts_of(session: Session) -> RunFacts:
         options=session.rerun_options,
         exit_code=session.exit_code,
         part=_part_of(session.config),
-        others=tuple(session.others),
+        failed_besides=tuple(session.failed_besides),
+        uncollected=tuple(session.uncollected),
         unwritten=frozenset(session.unwritten),
     )
 
