@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.explain.carriers import Carriers, Part
     from pytest_llmdiff.explain.training.values import Influence, Influences
     from pytest_llmdiff.interactive import OpenedPair, open_pair
+    from pytest_llmdiff.measures.accuracy import accuracy, assert_accuracy
     from pytest_llmdiff.measures.attention.maps import attention_map
     from pytest_llmdiff.measures.attention.shift import assert_attention_shift, attention_shift
     from pytest_llmdiff.measures.attention.words import assert_attends, attends
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.measures.parity.parity import assert_parity, parity
     from pytest_llmdiff.measures.refusal.refusal import assert_refusal, refusal
     from pytest_llmdiff.measures.retention import assert_retention, retention
+    from pytest_llmdiff.measures.score import assert_score, score
     from pytest_llmdiff.measures.toxicity import assert_toxicity, toxicity
     from pytest_llmdiff.measures.wiring.models import Model, ModelPair
     from pytest_llmdiff.measures.wiring.wiring import (
@@ -91,6 +93,7 @@ _HOMES = {
     "explain.carriers": ("Carriers", "Part"),
     "explain.training.values": ("Influence", "Influences"),
     "interactive": ("OpenedPair", "open_pair"),
+    "measures.accuracy": ("accuracy", "assert_accuracy"),
     "measures.attention.maps": ("attention_map",),
     "measures.attention.shift": ("assert_attention_shift", "attention_shift"),
     "measures.attention.words": ("assert_attends", "attends"),
@@ -105,6 +108,7 @@ _HOMES = {
     "measures.parity.parity": ("assert_parity", "parity"),
     "measures.refusal.refusal": ("assert_refusal", "refusal"),
     "measures.retention": ("assert_retention", "retention"),
+    "measures.score": ("assert_score", "score"),
     "measures.toxicity": ("assert_toxicity", "toxicity"),
     "measures.wiring.models": ("Model", "ModelPair"),
     "measures.wiring.wiring": (
@@ -149,7 +153,9 @@ __all__ = [
     "ScorerError",
     "ScriptedEngine",
     "SideAttribution",
+    "accuracy",
     "adapter_effective",
+    "assert_accuracy",
     "assert_adapter_effective",
     "assert_attends",
     "assert_attention_shift",
@@ -160,6 +166,7 @@ __all__ = [
     "assert_parity",
     "assert_refusal",
     "assert_retention",
+    "assert_score",
     "assert_semantic_drift",
     "assert_template_consistent",
     "assert_toxicity",
@@ -183,6 +190,7 @@ __all__ = [
     "parity",
     "refusal",
     "retention",
+    "score",
     "semantic_drift",
     "template_consistent",
     "toxicity",

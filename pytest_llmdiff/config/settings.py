@@ -111,7 +111,7 @@ class Settings:
 
     def folder_of(self, name: str) -> Path:
         """Where relative paths of an option start: in the ini file's folder or the current one."""
-        return self.ini_folder if self.sources[name] == "ini" else self.folder
+        return self.ini_folder if self.sources.get(name) == "ini" else self.folder
 
 
 def read_settings(config: pytest.Config) -> Settings:

@@ -28,6 +28,7 @@ from pytest_llmdiff.verdicts.views import View
 if TYPE_CHECKING:
     from pytest_llmdiff.verdicts.baseline import Noise
     from pytest_llmdiff.verdicts.misclassification import Labelled
+    from pytest_llmdiff.verdicts.paired import Named
     from pytest_llmdiff.verdicts.sets import Sample
     from pytest_llmdiff.verdicts.verdict import Evidence
 
@@ -53,8 +54,11 @@ class Question:
     above that value; with `base` as well, the rise of that share over the base's. With `opposite`,
     it is the share of members that moved (`view` is 1), tested against the share that moved the
     other way (`opposite` is 1); with `among` as well, only members whose `among` is 1 count.
-    `known` is added to the details of a verdict on a set. Each of `groups`, by the positions of its
-    members, is judged by itself as well: none may be beyond at_most (`verdicts/groups.py`).
+    With `named`, it is the level of `view` or, with `base` as well, its paired change
+    (`verdicts/paired.py`); a failure then names the members for which `against` is above 0, the
+    highest first. `known` is added to the details of a verdict on a set. Each of `groups`, by the
+    positions of its members, is judged by itself as well: none may be beyond at_most
+    (`verdicts/groups.py`).
     `errors` gives, for a run, the errors of the detector that counted; the bounds then allow for
     them, where `differs` is 1. `packaged` says that the probes are those of a ready-made suite.
 
@@ -69,6 +73,8 @@ class Question:
     base: View | None = None
     opposite: View | None = None
     among: View | None = None
+    named: Named | None = None
+    against: View | None = None
     known: Mapping[str, Any] = field(default_factory=dict)
     groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
     errors: Callable[[Run | None], Labelled | None] | None = None
@@ -80,7 +86,7 @@ class Question:
     @property
     def views(self) -> tuple[View, ...]:
         """All views that it needs of a set."""
-        others = (self.base, self.opposite, self.among, self.differs)
+        others = (self.base, self.opposite, self.among, self.against, self.differs)
         changed = () if self.change is None else self.change.views
         return (self.view, *(view for view in others if view is not None), *changed)
 
@@ -236,6 +242,8 @@ def judged_set(
     able = [(q, found) for q, found in asked if q.limited or not found.among or found.able]
     for question, evidence in able or asked:
         sample = samples[question.view]
+        if question.against is not None:
+            sample = replace(sample, worst=samples[question.against].worst)
         at_most, at_least, source = question.at_most, question.at_least, question.source
         noise, limit = None, ""
         if not question.limited:
@@ -269,7 +277,16 @@ def _evidence(question: Question, samples: Mapping[View, Sample], scope: str) ->
     )
 
     sample = samples[question.view]
-    if question.opposite is not None:
+    if question.named is not None:
+        from pytest_llmdiff.verdicts.paired import level_evidence, paired_evidence
+
+        if question.base is None:
+            evidence = level_evidence(sample, question.named, scope=scope)
+        else:
+            base = samples[question.base]
+            evidence = paired_evidence(base, sample, question.named, scope=scope)
+        evidence = replace(evidence, over=0.0, blames=question.against is not None)
+    elif question.opposite is not None:
         among = None if question.among is None else samples[question.among]
         evidence = moved_evidence(sample, samples[question.opposite], among, scope=scope)
         if question.errors is not None and question.differs is not None:

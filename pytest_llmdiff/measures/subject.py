@@ -28,6 +28,21 @@ def members_of(subject: object) -> Iterable[Comparison]:
     )
 
 
+def set_of(subject: Subject, helper: str, twin: str) -> Iterable[Comparison]:
+    """The subject of a helper that judges sets alone.
+
+    Raises:
+        ConfigError: it is a single comparison, or no set.
+    """
+    __tracebackhide__ = True
+    if isinstance(subject, Comparison):
+        raise ConfigError(
+            f"{helper} judges a set: give it the fixture comparisons, or a list. A single one is "
+            f"measured by {twin}(comparison)"
+        )
+    return members_of(subject)
+
+
 def measured(metric: Metric, subject: Subject) -> Measurement | list[Measurement]:
     """The measurement of one comparison, or a list with that of each member of a set."""
     if isinstance(subject, Comparison):

@@ -87,6 +87,8 @@ def harmful(
     """Those of a set's highest values that speak against it. A set in which too little changed has
     none."""
     evidence = verdict.evidence
+    if evidence is not None and evidence.blames:
+        return [(value, member) for value, member in worst if value > 0]
     if evidence is None or verdict.bound == "at_least":
         return ()
     limit = verdict.measurement.limit

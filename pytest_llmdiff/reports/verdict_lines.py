@@ -28,6 +28,7 @@ NO_LIMIT = {
     "refusal flip gained rate": "flips_at_most=0.05",
     "format lost": "lost_at_most=0",
     "format lost rate": "lost_at_most=0.1",
+    "accuracy drop": "drop_at_most=0.05",
     "answer lost": "lost_at_most=0",
     "answer lost rate": "lost_at_most=0.1",
     "reference likelihood drop": "drop_at_most=0.2",

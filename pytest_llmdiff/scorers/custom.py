@@ -17,7 +17,7 @@ from pytest_llmdiff.data.text.language.identification import rules, unjudged
 from pytest_llmdiff.errors import ConfigError, ScorerError
 from pytest_llmdiff.scorers import Embedding, Scorer
 from pytest_llmdiff.scorers.embedding import EMPTY, distances, embeddings
-from pytest_llmdiff.scorers.registry import Context
+from pytest_llmdiff.scorers.registry import Context, given_as
 from pytest_llmdiff.store import content_key
 
 SLACK = 1e-6  # by how much rounding may carry a score beyond 0 or 1
@@ -43,13 +43,13 @@ def fetch(spec: str, role: str, _folder: Path) -> None:
         found = None
     if found is None:
         raise ConfigError(
-            f"--llmdiff-{role}: {spec}: there is no module {module!r}; is its folder in pytest's "
+            f"{given_as(role)}: {spec}: there is no module {module!r}; is its folder in pytest's "
             "`pythonpath` setting?"
         )
 
 
 def open_scorer(spec: str, context: Context) -> Scorer:
-    option = f"--llmdiff-{context.role}"
+    option = given_as(context.role)
     found = load_object(spec.removeprefix("python:"), what=option)
     if isinstance(found, type):
         found = called(found, what=f"{option}: {spec}", error=ScorerError)
@@ -152,7 +152,8 @@ class CustomScorer:
                 f"the scorer {self.name} returned {value!r}, neither a number nor a mapping of "
                 f"numbers with the key {self.role}"
             ) from error
-        if not -SLACK <= number <= 1 + SLACK:
+        # `assert_score` knows the range of a test's own score.
+        if self.role != "score" and not -SLACK <= number <= 1 + SLACK:
             raise ScorerError(f"the scorer {self.name} returned {number}; a score is from 0 to 1")
         return Score(value=number, details=numbers if named is value else {})
 

@@ -23,7 +23,7 @@ from pytest_llmdiff.scorers.files import (
     model_files,
     snapshot,
 )
-from pytest_llmdiff.scorers.registry import Context
+from pytest_llmdiff.scorers.registry import Context, given_as
 from pytest_llmdiff.store import content_key, files_hash
 
 # Labels that are read by default; any other has to be named.
@@ -58,7 +58,7 @@ def fetch(spec: str, role: str, folder: Path) -> None:
 def _place(spec: str, role: str, folder: Path) -> tuple[Path, str]:
     """The folder of a classifier, fetched if it is not here, and the label to read."""
     location, _, label = spec.removeprefix("hf:").partition("#")
-    option = f"--llmdiff-{role}"
+    option = given_as(role)
     require_packages("huggingface", f"{option}: {spec}")
     path = local_folder(location, folder, option=option)
     if path is None:

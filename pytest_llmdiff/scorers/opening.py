@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_llmdiff.errors import ConfigError, did_you_mean
 from pytest_llmdiff.scorers import Scorer
-from pytest_llmdiff.scorers.registry import KNOWN, Context, ScorerKind, kind_of
+from pytest_llmdiff.scorers.registry import KNOWN, Context, ScorerKind, given_as, kind_of
 from pytest_llmdiff.store import Store
 
 
@@ -25,7 +25,7 @@ def check_scorer(role: str, spec: str, folder: Path) -> None:
 def open_scorer(
     role: str, spec: object, *, folder: Path, store: Store, device: Callable[[], str]
 ) -> Scorer:
-    """The scorer of a role (`embedder`, `toxicity`, `refusal`), from its SPEC or from an object.
+    """The scorer of a role (`scorers/registry.py`), from its SPEC or from an object.
 
     Raises:
         ConfigError: the form is unknown.
@@ -69,9 +69,10 @@ def named_languages(role: str, spec: object) -> Sequence[str] | None:
 
 def _required_kind(role: str, spec: str) -> ScorerKind:
     kind = kind_of(role, spec)
-    if kind is None and role == "refusal":
+    if kind is None and role in ("refusal", "score"):
+        own = "patterns, " if role == "refusal" else ""
         raise ConfigError(
-            f"--llmdiff-refusal: {spec!r} is not patterns, hf:LOCATION#LABEL or "
+            f"{given_as(role)}: {spec!r} is not {own}hf:LOCATION#LABEL or "
             f"python:module:object{did_you_mean(spec, KNOWN[role])}"
         )
     if kind is None:

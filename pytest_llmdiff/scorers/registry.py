@@ -25,6 +25,11 @@ KNOWN: Mapping[str, Mapping[str, str]] = {
         "profanity-check": "pytest_llmdiff.scorers.profanity",
         "python:": "pytest_llmdiff.scorers.custom",
     },
+    # Of a test's own: `assert_score` and `assert_accuracy` name it.
+    "score": {
+        "hf:": "pytest_llmdiff.scorers.huggingface",
+        "python:": "pytest_llmdiff.scorers.custom",
+    },
     # Besides `patterns`, which is no scorer: it reads the prompt as well.
     "refusal": {
         "hf:": "pytest_llmdiff.scorers.huggingface",
@@ -79,6 +84,11 @@ class ScorerKind(Protocol):
         """
 
 
+def given_as(role: str) -> str:
+    """Where the SPEC of a role was given, as errors say it."""
+    return "scorer" if role == "score" else f"--llmdiff-{role}"
+
+
 def kind_of(role: str, spec: str) -> ScorerKind | None:
     """The kind of a SPEC; None where no scorer of this role has its form."""
     head, colon, rest = spec.partition(":")
@@ -87,7 +97,7 @@ def kind_of(role: str, spec: str) -> ScorerKind | None:
         module = module or ENCODER
     else:
         location, _, label = rest.partition("#")
-        unnamed = role == "refusal" and head == "hf" and not label
+        unnamed = role in ("refusal", "score") and head == "hf" and not label
         if module is None or (colon and not location) or unnamed:
             return None
     return cast(ScorerKind, import_module(module))

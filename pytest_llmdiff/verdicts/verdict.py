@@ -37,8 +37,9 @@ class Evidence:
     or its change, and an event is a value above `over`. `p` is the two-sided p-value of "nothing
     changed" if the quantity is a change (`flips.Flips`). If only some of the `whole` questions can
     move, `among` names these, and `able` counts them, with those that may be among them and may
-    have moved. `scope` names the tags that the set was restricted to. `details` are for the
-    reports.
+    have moved. `scope` names the tags that the set was restricted to. `blames` says that the
+    sample's worst members with values above 0 speak against the set, on whichever side the limit
+    is. `details` are for the reports.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Evidence:
     among: str = ""
     able: int = 0
     whole: int = 0
+    blames: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -423,7 +423,9 @@ def test_helpers_are_shown_with_their_parameters() -> None:
         known = list(inspect.signature(getattr(pytest_llmdiff, name)).parameters)
         subject, *given = arguments.split(", ")
         assert subject in ("comparison", "comparisons", "llm_tuned", "llm_pair"), shown
-        assert {word.rstrip("=") for word in given} == set(known[1:]) - {"scorer"}, shown
+        assert {word.rstrip("=") for word in given} - {"scorer"} == set(known[1:]) - {"scorer"}, (
+            shown
+        )
 
 
 def test_every_helper_and_its_twin_are_described() -> None:

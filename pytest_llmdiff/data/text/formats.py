@@ -92,10 +92,15 @@ def _json_problem(text: str, *, check: Check | None) -> str | None:
     return None if check is None else check(value)
 
 
-def _json_of(text: str) -> Any:
+def unfenced(text: str) -> str:
+    """The text without a Markdown code fence around it."""
     text = text.strip()
-    if (fenced := _FENCE.match(text)) is not None:
-        text = fenced[1]
+    fenced = _FENCE.match(text)
+    return text if fenced is None else fenced[1]
+
+
+def _json_of(text: str) -> Any:
+    text = unfenced(text)
     if not text:
         raise ValueError("it is empty")
     try:
