@@ -420,12 +420,11 @@ def test_the_page_of_helpers_lists_exactly_the_helpers() -> None:
 def test_helpers_are_shown_with_their_parameters() -> None:
     for shown in names(*HELPER_PAGE):
         name, _, arguments = shown.rstrip(")").partition("(")
-        known = list(inspect.signature(getattr(pytest_llmdiff, name)).parameters)
+        _, *known = inspect.signature(getattr(pytest_llmdiff, name)).parameters
         subject, *given = arguments.split(", ")
         assert subject in ("comparison", "comparisons", "llm_tuned", "llm_pair"), shown
-        assert {word.rstrip("=") for word in given} - {"scorer"} == set(known[1:]) - {"scorer"}, (
-            shown
-        )
+        named = {word.rstrip("=") for word in given}
+        assert named - {"scorer"} == set(known) - {"scorer"}, shown
 
 
 def test_every_helper_and_its_twin_are_described() -> None:
