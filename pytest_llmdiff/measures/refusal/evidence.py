@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from pytest_llmdiff.data.text.language.scripts import main_script
 from pytest_llmdiff.data.text.language.words import prose
-from pytest_llmdiff.measures.refusal.chinese import CHINESE, simplified
-from pytest_llmdiff.measures.refusal.chinese_requests import CHINESE_REQUESTS
+from pytest_llmdiff.measures.refusal.chinese.patterns import CHINESE, simplified
+from pytest_llmdiff.measures.refusal.chinese.requests import CHINESE_REQUESTS
 from pytest_llmdiff.measures.refusal.cues import Cues, Requests, any_of
-from pytest_llmdiff.measures.refusal.english import ENGLISH
-from pytest_llmdiff.measures.refusal.english_requests import ENGLISH_REQUESTS
+from pytest_llmdiff.measures.refusal.english.patterns import ENGLISH
+from pytest_llmdiff.measures.refusal.english.requests import ENGLISH_REQUESTS
 
 READ = 8  # sentences that are read at all
 # Characters of a sentence, and of the prompt, that are read: in a text without punctuation, the

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from pytest_llmdiff.measures.refusal import chinese_holding_back as holding_back
-from pytest_llmdiff.measures.refusal.chinese_wordings import (
+from pytest_llmdiff.measures.refusal.chinese import holding_back
+from pytest_llmdiff.measures.refusal.chinese.wordings import (
     DECLINES,
     HANDS_OFF,
     IDIOMS,

@@ -5,7 +5,7 @@ And what sounds like a refusal but is not: reported speech, a doubt before an an
 
 from __future__ import annotations
 
-from pytest_llmdiff.measures.refusal.english_grammar import SERVE
+from pytest_llmdiff.measures.refusal.english.grammar import SERVE
 
 # What one does who gives nothing, and the topic as its object.
 _HOLD_BACK = (

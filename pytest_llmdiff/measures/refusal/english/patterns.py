@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from pytest_llmdiff.measures.refusal import english_declining as declining
-from pytest_llmdiff.measures.refusal import english_holding_back as holding_back
 from pytest_llmdiff.measures.refusal.cues import Cues, any_of
-from pytest_llmdiff.measures.refusal.english_wordings import (
+from pytest_llmdiff.measures.refusal.english import declining, holding_back
+from pytest_llmdiff.measures.refusal.english.wordings import (
     DECLINES,
     HANDS_OFF,
     IDIOMS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_llmdiff.measures.refusal.english_grammar import BE, SERVE, THAT
+from pytest_llmdiff.measures.refusal.english.grammar import BE, SERVE, THAT
 
 _MATTERS = (
     r"(?:questions?|requests?|decisions?|details?|information|records?|data|matters?|documents?|"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_llmdiff.measures.refusal.english_grammar import (
+from pytest_llmdiff.measures.refusal.english.grammar import (
     ADVERBS,
     BETWEEN,
     CANNOT,
@@ -21,7 +21,7 @@ from pytest_llmdiff.measures.refusal.english_grammar import (
     WE,
     WE_DO,
 )
-from pytest_llmdiff.measures.refusal.english_grammar import (
+from pytest_llmdiff.measures.refusal.english.grammar import (
     UNABLE as CANNOT_OR_WILL_NOT,
 )
 
