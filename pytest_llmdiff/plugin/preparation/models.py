@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from pytest_llmdiff.config.settings import models_typed, require_apart, require_both, runs_tests
+from pytest_llmdiff.config.places import require_apart
+from pytest_llmdiff.config.settings import models_typed, require_both, runs_tests
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, MissingPackageError
 
 if TYPE_CHECKING:
