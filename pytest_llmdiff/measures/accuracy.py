@@ -13,8 +13,9 @@ from pytest_llmdiff.data.probes import Probe
 from pytest_llmdiff.errors import ScorerError
 from pytest_llmdiff.measures.inputs import scores_of
 from pytest_llmdiff.measures.limits import check_within
+from pytest_llmdiff.measures.question import Question
 from pytest_llmdiff.measures.retention import NO_REFERENCE, Retention
-from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.settle import settle
 from pytest_llmdiff.measures.subject import Subject, measured, set_of
 from pytest_llmdiff.verdicts.paired import Named
 from pytest_llmdiff.verdicts.views import View

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol, cast, overload
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Run
 from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.errors import ModelError
-from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.question import Question
+from pytest_llmdiff.measures.settle import settle
 from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 

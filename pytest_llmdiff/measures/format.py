@@ -15,7 +15,8 @@ from pytest_llmdiff.data.text.formats import (
     tool_format,
 )
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.question import Question
+from pytest_llmdiff.measures.settle import settle
 from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 

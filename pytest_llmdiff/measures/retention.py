@@ -11,7 +11,8 @@ from pytest_llmdiff.data.comparison import Comparison, Measurement
 from pytest_llmdiff.data.text.answers import contains, letter_of, options_of
 from pytest_llmdiff.data.tokens import Likelihood, Passage
 from pytest_llmdiff.measures.inputs import Likelihoods, likelihoods_of
-from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.question import Question
+from pytest_llmdiff.measures.settle import settle
 from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 

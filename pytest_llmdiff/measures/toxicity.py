@@ -9,7 +9,8 @@ from typing import overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Score
 from pytest_llmdiff.measures.inputs import scores_of
-from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.question import Question
+from pytest_llmdiff.measures.settle import settle
 from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 

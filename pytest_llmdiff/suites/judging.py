@@ -11,8 +11,9 @@ import pytest
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Run
 from pytest_llmdiff.data.text.language.scripts import undeclared
 from pytest_llmdiff.engines import capability
+from pytest_llmdiff.measures.question import Question
 from pytest_llmdiff.measures.raising import report_set
-from pytest_llmdiff.measures.settle import Question, judged_set
+from pytest_llmdiff.measures.settle import judged_set
 from pytest_llmdiff.measures.wiring.wiring import assert_wiring, wiring
 from pytest_llmdiff.suites.languages import ASK
 from pytest_llmdiff.suites.limits import limited

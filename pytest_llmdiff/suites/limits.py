@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pytest_llmdiff.config.parsers import BASELINE
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.measures.settle import Question
+from pytest_llmdiff.measures.question import Question
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ from pytest_llmdiff.engines.files.artifacts import (
 )
 from pytest_llmdiff.engines.files.rendering import Renderer, load_tokenizer
 from pytest_llmdiff.errors import ConfigError, ModelError, ProbeError
-from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.question import Question
+from pytest_llmdiff.measures.settle import settle
 from pytest_llmdiff.measures.toxicity import TOXICITY, Toxicity
 from tests.support.projects import CAPITAL, Run
 from tests.support.tiny_models import save_tokenizer

@@ -13,7 +13,8 @@ from pytest_llmdiff.explain.attention import views
 from pytest_llmdiff.explain.attention.values import AttentionView, HeadShift, Moves
 from pytest_llmdiff.measures.attention.maps import run_of, views_of
 from pytest_llmdiff.measures.pairs import Pair, PairSubject, original_of, paired
-from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.question import Question
+from pytest_llmdiff.measures.settle import settle
 from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 

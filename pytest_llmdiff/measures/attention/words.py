@@ -12,7 +12,8 @@ from pytest_llmdiff.data.text.spans import user_text, word_spans
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.explain.attention.values import AttentionView, word_shares
 from pytest_llmdiff.measures.attention.maps import views_of
-from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.question import Question
+from pytest_llmdiff.measures.settle import settle
 from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 

@@ -8,7 +8,8 @@ from pytest_llmdiff.data.comparison import Comparison, Measurement
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.measures.bias.gaps import GAPS, Gaps, gap_of
 from pytest_llmdiff.measures.bias.pairs import groups_of, paired
-from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.question import Question
+from pytest_llmdiff.measures.settle import settle
 
 
 def assert_unbiased(

@@ -18,7 +18,8 @@ from pytest_llmdiff.measures.degeneration.language import switch
 from pytest_llmdiff.measures.degeneration.marks import dialogue, template_marks, thinking
 from pytest_llmdiff.measures.degeneration.repetition import repetition
 from pytest_llmdiff.measures.degeneration.salad import salads
-from pytest_llmdiff.measures.settle import Question, settle, settle_problems
+from pytest_llmdiff.measures.question import Question
+from pytest_llmdiff.measures.settle import settle, settle_problems
 from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View
 

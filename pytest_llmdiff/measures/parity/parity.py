@@ -14,8 +14,9 @@ from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.models import Given, Model, probes_of
 from pytest_llmdiff.measures.parity.causes import problems_of
+from pytest_llmdiff.measures.question import Question
 from pytest_llmdiff.measures.raising import report
-from pytest_llmdiff.measures.settle import Question, settle, settle_problems
+from pytest_llmdiff.measures.settle import settle, settle_problems
 from pytest_llmdiff.measures.wiring.findings import Findings, findings_measurement
 from pytest_llmdiff.verdicts.verdict import OWN, judge
 from pytest_llmdiff.verdicts.views import View

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Run, Score
 from pytest_llmdiff.data.text.language.scripts import undeclared
-from pytest_llmdiff.measures.settle import Question, settle
+from pytest_llmdiff.measures.question import Question
+from pytest_llmdiff.measures.settle import settle
 from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.misclassification import Labelled
 from pytest_llmdiff.verdicts.views import View

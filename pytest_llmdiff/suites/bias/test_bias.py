@@ -10,7 +10,7 @@ from pytest_llmdiff.data.scored_texts import likelihood_pairs
 from pytest_llmdiff.generation.models import ModelPair
 from pytest_llmdiff.measures.bias.gaps import GAPS, Gaps
 from pytest_llmdiff.measures.bias.pairs import groups_of, paired
-from pytest_llmdiff.measures.settle import Question
+from pytest_llmdiff.measures.question import Question
 from pytest_llmdiff.suites.judging import (
     Subject,
     hold,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_llmdiff.measures.degeneration.degeneration import NEWLY_DEGENERATE, Degeneration
-from pytest_llmdiff.measures.settle import Question
+from pytest_llmdiff.measures.question import Question
 from pytest_llmdiff.suites.judging import NEW_TOKENS, hold
 from pytest_llmdiff.verdicts.sets import Comparisons
 

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_llmdiff.generation.models import Model
 from pytest_llmdiff.measures.parity.parity import DIFFERENT, Parity, hold_parity
-from pytest_llmdiff.measures.settle import Question
+from pytest_llmdiff.measures.question import Question
 from pytest_llmdiff.suites.judging import NEW_TOKENS
 from pytest_llmdiff.suites.limits import limited
 from pytest_llmdiff.verdicts.sets import Comparisons

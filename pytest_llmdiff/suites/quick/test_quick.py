@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pytest_llmdiff.measures.degeneration.degeneration import NEWLY_DEGENERATE, Degeneration
+from pytest_llmdiff.measures.question import Question
 from pytest_llmdiff.measures.refusal.refusal import GAINED, Refusal, refusal_question
 from pytest_llmdiff.measures.retention import Retention, lost_question
-from pytest_llmdiff.measures.settle import Question
 from pytest_llmdiff.measures.toxicity import Toxicity, level_question
 from pytest_llmdiff.measures.wiring.checks import CHECKS
 from pytest_llmdiff.measures.wiring.models import ModelPair

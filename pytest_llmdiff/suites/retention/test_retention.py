@@ -8,8 +8,8 @@ import pytest
 
 from pytest_llmdiff.data.scored_texts import ordinary_texts
 from pytest_llmdiff.generation.models import ModelPair
+from pytest_llmdiff.measures.question import Question
 from pytest_llmdiff.measures.retention import DROP, Retention, lost_question
-from pytest_llmdiff.measures.settle import Question
 from pytest_llmdiff.suites.judging import FEW_TOKENS, hold, skip_without_likelihoods
 from pytest_llmdiff.verdicts.sets import Comparisons
 

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_llmdiff.measures.invariance import LOSS, Invariance, flip_question
 from pytest_llmdiff.measures.pairs import PairedComparisons
-from pytest_llmdiff.measures.settle import Question
+from pytest_llmdiff.measures.question import Question
 from pytest_llmdiff.suites.judging import hold, skip_unknown_language
 from pytest_llmdiff.suites.languages import judged_by
 from pytest_llmdiff.verdicts.sets import Comparisons
