@@ -52,6 +52,12 @@ if TYPE_CHECKING:
     from pytest_llmdiff.measures.format import assert_format_kept, format_kept
     from pytest_llmdiff.measures.influence import carriers, influence
     from pytest_llmdiff.measures.invariance import assert_invariant, invariant
+    from pytest_llmdiff.measures.judged import (
+        assert_judged,
+        assert_preferred,
+        judged,
+        preferred,
+    )
     from pytest_llmdiff.measures.parity.parity import assert_parity, parity
     from pytest_llmdiff.measures.refusal.refusal import assert_refusal, refusal
     from pytest_llmdiff.measures.retention import assert_retention, retention
@@ -105,6 +111,7 @@ _HOMES = {
     "measures.format": ("assert_format_kept", "format_kept"),
     "measures.influence": ("carriers", "influence"),
     "measures.invariance": ("assert_invariant", "invariant"),
+    "measures.judged": ("assert_judged", "assert_preferred", "judged", "preferred"),
     "measures.parity.parity": ("assert_parity", "parity"),
     "measures.refusal.refusal": ("assert_refusal", "refusal"),
     "measures.retention": ("assert_retention", "retention"),
@@ -162,8 +169,10 @@ __all__ = [
     "assert_divergence",
     "assert_format_kept",
     "assert_invariant",
+    "assert_judged",
     "assert_not_degenerate",
     "assert_parity",
+    "assert_preferred",
     "assert_refusal",
     "assert_retention",
     "assert_score",
@@ -183,11 +192,13 @@ __all__ = [
     "format_kept",
     "influence",
     "invariant",
+    "judged",
     "likelihood_pairs",
     "not_degenerate",
     "open_pair",
     "ordinary_texts",
     "parity",
+    "preferred",
     "refusal",
     "retention",
     "score",

@@ -12,7 +12,7 @@ from pytest_llmdiff.config import parsers
 
 DEFAULT_EMBEDDER = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 # Options that only say where a run keeps and writes its files. They do not affect its results.
-PLACES = ("store", "record", "json", "html", "markdown", "export")
+PLACES = ("store", "record", "json", "html", "markdown", "export", "label")
 # Before 9.2, pytest takes one type alone: `settings.py` then reads numbers of native TOML itself.
 INI_TYPE: Any = str | int | float | bool if pytest.version_tuple >= (9, 2) else "string"
 MODELS = {
@@ -206,6 +206,29 @@ OPTIONS = (
         parse=parsers.text,
         allowed="patterns, hf:LOCATION#LABEL or python:module:object",
         help="refusal detector",
+    ),
+    Option(
+        name="judge",
+        default=None,
+        parse=parsers.text,
+        allowed="a model as for --llm-tuned, such as http://HOST/v1#MODEL",
+        help="the model that assert_judged and assert_preferred ask",
+    ),
+    Option(
+        name="labels",
+        default=None,
+        parse=parsers.text,
+        allowed="a JSONL file",
+        help="replies labelled by people, which measure the judge",
+        is_path=True,
+    ),
+    Option(
+        name="label",
+        default=None,
+        parse=parsers.text,
+        allowed="a JSONL file",
+        help="write a sample of the judged replies for people to label",
+        is_path=True,
     ),
     Option(
         name="store",

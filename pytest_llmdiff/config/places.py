@@ -13,7 +13,7 @@ import pytest
 from pytest_llmdiff.config.options import PLACES
 from pytest_llmdiff.errors import ConfigError
 
-WRITTEN = ("accepted", "record", "json", "html", "markdown", "calibrate")
+WRITTEN = ("accepted", "record", "json", "html", "markdown", "calibrate", "label")
 # What others write: the name of pytest's option, or that of a plugin, and its flag.
 WRITTEN_BESIDE = {
     "xmlpath": "--junitxml",
@@ -34,6 +34,10 @@ def check_places(values: Mapping[str, Any]) -> None:
         file = values[name]
         if file is not None and file.exists() and not file.is_file():
             raise ConfigError(f"--llmdiff-{name}: {file} is not a regular file; give another")
+    if (labels := values["label"]) is not None and labels.exists():
+        raise ConfigError(
+            f"--llmdiff-label: {labels} exists, and may have labels already; give another file"
+        )
     for name in ("export", "store"):
         folder: Path | None = values[name]
         if folder is not None and folder.exists() and not folder.is_dir():

@@ -58,6 +58,9 @@ class Settings:
     embedder: str
     toxicity: str
     refusal: str
+    judge: str | None
+    labels: Path | None
+    label: Path | None
     store: Path
     record: Path | None
     json: Path | None

@@ -14,7 +14,7 @@ from pytest_llmdiff.engines import Engine, capability
 from pytest_llmdiff.engines.context import Context
 from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.engines.registry import kind_of
-from pytest_llmdiff.engines.spec_checks import served_settings
+from pytest_llmdiff.engines.spec_checks import judge_settings, judge_spec, served_settings
 from pytest_llmdiff.store import Store, content_key
 
 if TYPE_CHECKING:
@@ -70,6 +70,12 @@ def open_served(pair: Pair, base: Spec, served: Spec, settings: Settings, store:
         notes=other.notes,
         place=pair.place,
     )
+
+
+def open_judge(settings: Settings, store: Store) -> Engine:
+    """The engine of `--llmdiff-judge`. No weights are loaded; hub files are fetched."""
+    spec, own = judge_spec(settings), judge_settings(settings)
+    return open_pair(spec, spec, own, store, role="judge").tuned
 
 
 def auto_device(settings: Settings, store: Store) -> str:

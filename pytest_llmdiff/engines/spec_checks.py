@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pytest_llmdiff.config.settings import Settings
-from pytest_llmdiff.config.specs import FILE_KINDS, Spec
+from pytest_llmdiff.config.specs import FILE_KINDS, Spec, parse_spec
 from pytest_llmdiff.engines.registry import kind_of
 from pytest_llmdiff.errors import ConfigError
 
@@ -48,6 +48,40 @@ def check_served(served: Spec, base: Spec, settings: Settings) -> None:
         ConfigError: the message says what would work.
     """
     _check(served, "--llm-served", base, served_settings(settings))
+
+
+def check_judge(settings: Settings) -> None:
+    """Refuse a judge that cannot work.
+
+    Raises:
+        ConfigError: the message says what would work.
+    """
+    spec = judge_spec(settings)
+    if spec.kind in ("adapter", "replay"):
+        what = "a PEFT adapter" if spec.kind == "adapter" else "a recording"
+        raise ConfigError(
+            f"--llmdiff-judge: {spec.text} is {what}; give a whole model, or a server"
+        )
+    kind_of(spec).check(spec, "--llmdiff-judge", spec, judge_settings(settings))
+
+
+def judge_spec(settings: Settings) -> Spec:
+    folder = settings.folder_of("judge")
+    return parse_spec(settings.judge or "", option="--llmdiff-judge", folder=folder)
+
+
+def judge_settings(settings: Settings) -> Settings:
+    """The settings of the judge, a model of its own: its own template, and a form of its answers
+    that a server keeps to if it can. One that refuses the parameter is asked without it."""
+    asked = settings.server_parameters.get("judge", {})
+    return replace(
+        settings,
+        template=None,
+        template_kwargs={},
+        tokenizer=None,
+        quantization="none",
+        server_parameters={"judge": {"response_format": {"type": "json_object"}, **asked}},
+    )
 
 
 def _check(spec: Spec, option: str, base: Spec, settings: Settings) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.data.comparison import Score
-from pytest_llmdiff.engines import capability
+from pytest_llmdiff.engines import Engine, capability
 from pytest_llmdiff.engines.opening import auto_device
-from pytest_llmdiff.errors import LLMDiffError, ScorerError, once_more
+from pytest_llmdiff.errors import ConfigError, LLMDiffError, ScorerError, once_more
 from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.locks import ModelLock
 from pytest_llmdiff.generation.rows import RowCache, UsedKeys
@@ -21,6 +21,7 @@ from pytest_llmdiff.store import Store, content_key, key_within, store_key
 
 if TYPE_CHECKING:
     from pytest_llmdiff.generation.embeddings import Vectors
+    from pytest_llmdiff.generation.judge import Form, Judge
 
 
 def score_to_json(score: Score) -> dict[str, Any]:
@@ -55,6 +56,7 @@ class Scoring:
         self._scores = RowCache(store, "score", score_from_json, used=used)
         self._generation = generation
         self._opened: dict[tuple[str, object], _Opened | LLMDiffError] = {}
+        self._judges: dict[tuple[str, Form], Judge] = {}
 
     def scores(
         self, role: str, spec: object | None, own: Inputs, around: Callable[[], Inputs]
@@ -127,6 +129,36 @@ class Scoring:
         """
         return self._open(role, getattr(self._settings, role)).fingerprint
 
+    def judge(self, rubric: str, form: Form) -> Judge:
+        """The run's judge for a rubric: the same object for the same one.
+
+        Raises:
+            ConfigError: no judge is given.
+        """
+        if self._settings.judge is None:
+            raise ConfigError("there is no judge: give --llmdiff-judge SPEC")
+        if (rubric, form) not in self._judges:
+            from pytest_llmdiff.generation.judge import Judge
+
+            self._judges[rubric, form] = Judge(
+                spec=self._settings.judge, rubric=rubric, form=form, open_engine=self._judging
+            )
+        return self._judges[rubric, form]
+
+    def _judging(self) -> Engine:
+        return self._judge_engine
+
+    @cached_property
+    def _judge_engine(self) -> Engine:
+        from pytest_llmdiff.engines.opening import open_judge
+
+        return open_judge(self._settings, self._store)
+
+    def close(self) -> None:
+        """Free the judge's memory."""
+        if "_judge_engine" in self.__dict__:
+            self._judge_engine.close()
+
     @cached_property
     def _recorded_score(self) -> Any:
         """Looks a score up in the recording, if the run replays one."""
@@ -162,9 +194,11 @@ class Scoring:
     def _recorded(self, spec: object, own: Inputs) -> list[Score] | None:
         """The scores in the recording, if the run replays one and it has all of them."""
         lookup = self._recorded_score
-        if lookup is None or not isinstance(spec, str):
+        # A judge has no SPEC of a scorer, but a name that says all that it depends on.
+        name = spec if isinstance(spec, str) else getattr(spec, "recorded_as", None)
+        if lookup is None or name is None:
             return None
-        rows = [lookup(spec, texts) for texts in own]
+        rows = [lookup(name, texts) for texts in own]
         if any(row is None for row in rows):
             return None
         return [score_from_json(row) for row in rows]

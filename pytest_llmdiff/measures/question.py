@@ -27,9 +27,10 @@ class Question:
     other way (`opposite` is 1); with `among` as well, only members whose `among` is 1 count.
     With `named`, it is the level of `view` or, with `base` as well, its paired change
     (`verdicts/paired.py`); a failure then names the members for which `against` is above 0, the
-    highest first. `known` is added to the details of a verdict on a set. Each of `groups`, by the
-    positions of its members, is judged by itself as well: none may be beyond at_most
-    (`verdicts/groups.py`).
+    highest first. `told` adds the mean of each of its views to the details of a verdict on a set,
+    and `corrected` corrects the evidence by what labels show of a judge. `known` is added to those
+    details. Each of `groups`, by the positions of its members, is judged by itself as well: none
+    may be beyond at_most (`verdicts/groups.py`).
     `errors` gives, for a run, the errors of the detector that counted; the bounds then allow for
     them, where `differs` is 1. `packaged` says that the probes are those of a ready-made suite.
 
@@ -46,6 +47,8 @@ class Question:
     among: View | None = None
     named: Named | None = None
     against: View | None = None
+    told: Mapping[str, View] = field(default_factory=dict)
+    corrected: Callable[[Evidence, Run | None], Evidence] | None = None
     known: Mapping[str, Any] = field(default_factory=dict)
     groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
     errors: Callable[[Run | None], Labelled | None] | None = None
@@ -57,7 +60,9 @@ class Question:
     @property
     def views(self) -> tuple[View, ...]:
         """All views that it needs of a set."""
-        others = (self.base, self.opposite, self.among, self.against, self.differs)
+        others = (
+            self.base, self.opposite, self.among, self.against, self.differs, *self.told.values(),
+        )  # fmt: skip
         changed = () if self.change is None else self.change.views
         return (self.view, *(view for view in others if view is not None), *changed)
 
@@ -77,16 +82,17 @@ def evidence_of(question: Question, samples: Mapping[View, Sample], scope: str) 
         rate_evidence,
         share_of,
     )
+    from pytest_llmdiff.verdicts.paired import level_evidence, mean_of, paired_evidence
 
     sample = samples[question.view]
     if question.named is not None:
-        from pytest_llmdiff.verdicts.paired import level_evidence, paired_evidence
-
         if question.base is None:
             evidence = level_evidence(sample, question.named, scope=scope)
         else:
             base = samples[question.base]
             evidence = paired_evidence(base, sample, question.named, scope=scope)
+        if question.corrected is not None:
+            evidence = question.corrected(evidence, sample.run)
         evidence = replace(evidence, over=0.0, blames=question.against is not None)
     elif question.opposite is not None:
         among = None if question.among is None else samples[question.among]
@@ -103,7 +109,8 @@ def evidence_of(question: Question, samples: Mapping[View, Sample], scope: str) 
     else:
         base = samples[question.base]
         evidence = change_evidence(base, sample, over=question.over, scope=scope)
-    details = {**evidence.details, **question.known}
+    told = {name: mean_of(samples[view]) for name, view in question.told.items()}
+    details = {**evidence.details, **told, **question.known}
     if sample.unanswered:
         details["notes"] = [
             f"{len(sample.unanswered)} of {len(sample.values)} probes of a set were not answered, "

@@ -10,6 +10,7 @@ from pytest_llmdiff.data.text.printing import counted, number, printable, shorte
 from pytest_llmdiff.reports.order import short
 from pytest_llmdiff.reports.outcomes import kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts
+from pytest_llmdiff.reports.verdict_cells import judge_text
 from pytest_llmdiff.verdicts.multiple_testing import Chance
 from pytest_llmdiff.verdicts.verdict import BY_ACCEPTANCE
 
@@ -24,6 +25,7 @@ def run_notes(facts: RunFacts) -> Iterator[str]:
     yield from facts.notes
     yield from _ties(rows)
     yield from _notes(rows)
+    yield from _judges(rows)
     yield from _scorer(facts)
     yield from _cut(rows)
     yield from _leaks(rows)
@@ -119,6 +121,14 @@ def _scorer(facts: RunFacts) -> Iterator[str]:
             "note: profanity-check sees English words, not meaning: it flags harmless sentences "
             "about minorities and misses polite hostility (docs/measures.md has figures)"
         )
+
+
+def _judges(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """How far the verdicts of judges can be trusted."""
+    told = {(verdict["name"], text) for row in rows for verdict in row["verdicts"]
+            if (text := judge_text(verdict["details"]))}  # fmt: skip
+    for name, text in sorted(told):
+        yield f"note: {printable(name)}: {printable(text)}"
 
 
 def _ties(rows: list[dict[str, Any]]) -> Iterator[str]:

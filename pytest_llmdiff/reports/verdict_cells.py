@@ -98,12 +98,31 @@ def balance_of(details: Mapping[str, Any], among: int) -> str:
     )
 
 
+def judge_text(details: Mapping[str, Any]) -> str:
+    """How far a judge's rate can be trusted; empty for what no judge decided."""
+    found = details.get("judge")
+    if not isinstance(found, Mapping):
+        return str(found or "")
+    shares = [percent(value[0]) if value[0] is not None else "an unknown share"
+              for value in (found["sensitivity"], found["specificity"])]  # fmt: skip
+    kappa = f", kappa {number(found['kappa'][0])}" if found["kappa"][0] is not None else ""
+    return (
+        f"corrected by {counted(found['labels'], 'label')}: the judge accepts {shares[0]} of what "
+        f"people accept, and rejects {shares[1]} of what they reject{kappa}"
+    )
+
+
 def besides_of(verdict: Mapping[str, Any]) -> str:
     """What else there is to say of a set: which outcomes moved, or which groups are not judged."""
     if not verdict["set"]:
         return ""
     details = verdict["details"]
-    return balance_of(details, verdict["set"]["judged"]) or small_groups_of(details)
+    texts = (
+        balance_of(details, verdict["set"]["judged"]),
+        small_groups_of(details),
+        judge_text(details),
+    )
+    return "; ".join(filter(None, texts))
 
 
 def brief_of(verdict: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from pytest_llmdiff.data.text.printing import counted, number, numbers_beside, printable
-from pytest_llmdiff.reports.verdict_cells import INTERVAL, balance_of, small_groups_of
+from pytest_llmdiff.reports.verdict_cells import INTERVAL, balance_of, judge_text, small_groups_of
 from pytest_llmdiff.verdicts.baseline import NO_BASELINE
 from pytest_llmdiff.verdicts.bounds.intervals import TAIL_UNITS
 from pytest_llmdiff.verdicts.verdict import Evidence, Verdict
@@ -30,6 +30,8 @@ NO_LIMIT = {
     "format lost rate": "lost_at_most=0.1",
     "accuracy drop": "drop_at_most=0.05",
     "answer lost": "lost_at_most=0",
+    "judged drop": "drop_at_most=0.05",
+    "preferred": "at_least=0.5",
     "answer lost rate": "lost_at_most=0.1",
     "reference likelihood drop": "drop_at_most=0.2",
     "text likelihood drop": "drop_at_most=0.2",
@@ -75,6 +77,8 @@ def _set_text(verdict: Verdict, evidence: Evidence) -> str:
     )
     if both := balance_of(m.details, estimate.n):
         text += f" ({both})"
+    if judged := judge_text(m.details):
+        text += f" ({judged})"
     if evidence.not_finite:
         return f"{text}; {counted(evidence.not_finite, 'value')} not finite, so no limit is kept"
     if verdict.outcome == "no limit":

@@ -46,6 +46,11 @@ def paired_evidence(base: Sample, tuned: Sample, named: Named, *, scope: str = "
     return replace(found, name=named.name, unit=named.unit, scope=scope, details=details)
 
 
+def mean_of(sample: Sample) -> float | None:
+    """The mean of the values that are known; None if there are none, or one is not finite."""
+    return _mean([value for value in sample.values if value is not None])
+
+
 def _binary(*samples: Sample) -> bool:
     return all(value in (None, 0.0, 1.0) for sample in samples for value in sample.values)
 
@@ -83,7 +88,7 @@ def _both_sides(base: Sample, tuned: Sample, named: Named) -> dict[str, Any]:
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    return fmean(values) if all(map(math.isfinite, values)) else None
+    return fmean(values) if values and all(map(math.isfinite, values)) else None
 
 
 def _pairs(base: Sample, tuned: Sample) -> list[tuple[float | None, float | None]]:

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_llmdiff.errors import ConfigError, close_to
 
 OPTION = "--llmdiff-server-parameters"
-SIDES = ("base", "tuned", "served")
+SIDES = ("base", "tuned", "served", "judge")
 # What a request asks, and the form of its answer.
 OURS = ("model", "messages", "prompt", "stream", "n")
 # Options that say what else a value would.

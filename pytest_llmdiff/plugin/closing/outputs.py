@@ -77,6 +77,10 @@ def _files(
         from pytest_llmdiff.reports.files.export import write_export
 
         yield "export", partial(write_export, rows, settings.export)
+    if settings.label is not None:
+        from pytest_llmdiff.reports.files.unlabelled import write_unlabelled
+
+        yield "label", partial(write_unlabelled, rows.values(), settings.label)
     if (markdown := settings.markdown) is not None:
         from pytest_llmdiff.reports.files.markdown import write_markdown
 

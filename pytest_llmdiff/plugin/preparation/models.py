@@ -65,7 +65,7 @@ class Checked(Protocol):
 
 def checked_specs(session: Checked) -> tuple[Spec, Spec]:
     from pytest_llmdiff.config.specs import FILE_KINDS, given_tokenizer, parse_spec
-    from pytest_llmdiff.engines.spec_checks import check_pair, check_served
+    from pytest_llmdiff.engines.spec_checks import check_judge, check_pair, check_served
     from pytest_llmdiff.scorers.opening import check_scorer
 
     settings = session.settings
@@ -90,6 +90,8 @@ def checked_specs(session: Checked) -> tuple[Spec, Spec]:
     check_scorer("toxicity", settings.toxicity, settings.folder_of("toxicity"))
     if settings.refusal != "patterns":
         check_scorer("refusal", settings.refusal, settings.folder_of("refusal"))
+    if settings.judge is not None:
+        check_judge(settings)
     if settings.template is not None:
         from pytest_llmdiff.engines.files.sources import given_template
 

@@ -1,0 +1,109 @@
+"""How a judge agrees with people, and evidence that is corrected by it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from pytest_llmdiff.data.comparison import Run, Side
+from pytest_llmdiff.data.files.label_file import LabelledReply, read_labels
+from pytest_llmdiff.measures.judged import JudgedRun, judge_of
+from pytest_llmdiff.verdicts.prediction_powered import Labels, corrected_change, corrected_rate
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.verdicts.estimates import Estimate
+    from pytest_llmdiff.verdicts.verdict import Evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The labels on each model's replies, with what the judge says of them. Labels that name no
+    model count for both. `unjudged` counts labelled replies that the judge could not judge."""
+
+    sides: Mapping[Side, Labels]
+    every: Labels
+    unjudged: int
+
+    def correct(self, evidence: Evidence, *, change: bool) -> Evidence:
+        """The evidence on the rate of tuned replies that meet the rubric; with `change`, on how far
+        the rate of those that do not meet it rose."""
+        tuned = self.sides["tuned"]
+        if change:
+            base, tuned = _failing(self.sides["base"]), _failing(tuned)
+
+            def corrected(estimate: Estimate) -> Estimate:
+                return corrected_change(estimate, base, tuned)
+        else:
+
+            def corrected(estimate: Estimate) -> Estimate:
+                return corrected_rate(estimate, tuned)
+
+        return replace(
+            evidence,
+            estimate=corrected(evidence.estimate),
+            highest=corrected(evidence.highest),
+            lowest=corrected(evidence.lowest),
+            details={**evidence.details, "judge": self.row()},
+        )
+
+    def row(self) -> dict[str, Any]:
+        kappa, interval = self.every.kappa
+        return {
+            "labels": len(self.every),
+            "unjudged": self.unjudged,
+            "sensitivity": _row(self.every.sensitivity),
+            "specificity": _row(self.every.specificity),
+            "kappa": [None, *interval] if math.isnan(kappa) else [kappa, *interval],
+        }
+
+
+def _row(estimate: Estimate) -> list[float | None]:
+    value = None if math.isnan(estimate.value) else estimate.value
+    return [value, estimate.low, estimate.high]
+
+
+def _failing(labels: Labels) -> Labels:
+    return replace(
+        labels,
+        judge=[not each for each in labels.judge],
+        people=[not each for each in labels.people],
+    )
+
+
+def measured_judge(run: Run | None, rubric: str) -> Measured | None:
+    """How the run's judge agrees with the labels for a rubric; None if there are none.
+
+    Raises:
+        ProbeFileError: the file of labels is faulty.
+        ConfigError: there is no judge.
+    """
+    if run is None or run.settings.labels is None:
+        return None
+    held = [label for label in read_labels(run.settings.labels) if label.rubric.strip() == rubric]
+    said = _judged(run, rubric, held)
+    known = [(label, value == 1) for label, value in zip(held, said, strict=True)
+             if value is not None]  # fmt: skip
+    sides: dict[Side, Labels] = {}
+    for side in ("base", "tuned"):
+        own = [each for each in known if each[0].side in (None, side)]
+        if not own:
+            return None
+        sides[side] = _labels(own)
+    return Measured(sides=sides, every=_labels(known), unjudged=len(held) - len(known))
+
+
+def _judged(run: Run, rubric: str, held: Sequence[LabelledReply]) -> list[float | None]:
+    judge = judge_of(run, rubric, "meets")
+    inputs: list[tuple[str, ...]] = [(label.prompt, label.reply) for label in held]
+    scores = cast("JudgedRun", run).scoring.scores("judge", judge, inputs, lambda: inputs)
+    return [score.value for score in scores]
+
+
+def _labels(known: Sequence[tuple[LabelledReply, bool]]) -> Labels:
+    return Labels(
+        judge=[said for _, said in known],
+        people=[label.label for label, _ in known],
+        clusters=[label.prompt for label, _ in known],
+    )
