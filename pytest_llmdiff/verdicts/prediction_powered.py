@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.verdicts.bounds.intervals import Bounds
@@ -45,7 +46,7 @@ class Labels:
     def __len__(self) -> int:
         return len(self.judge)
 
-    @property
+    @cached_property
     def rectifier(self) -> Estimate:
         """By how much the rate by people is above the judge's, on the same replies."""
         return change_estimate(self.judge, self.people, self.clusters)

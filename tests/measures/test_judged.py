@@ -136,6 +136,28 @@ def test_labels_correct_a_judge_that_is_too_kind(project: pytest.Pytester, run: 
     )
 
 
+def test_replies_to_label_are_a_sample_and_never_overwritten(
+    project: pytest.Pytester, run: Run
+) -> None:
+    sides = [(POLITE, f"No, sir {n}.") for n in range(150)]
+    call = 'assert_judged(comparisons, rubric="It is polite.", at_least=0.8)'
+    _, result = verdicts(project, run, sides, call, "--llmdiff-label=labels.jsonl")
+    result.stdout.fnmatch_lines(["labels: *labels.jsonl has 200 replies: write yes or no*"])
+    file = project.path / "labels.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [row["side"] for row in rows].count("base") == 100
+    assert {row["label"] for row in rows} == {""}
+    numbers = {int(row["reply"][8:-1]) for row in rows if row["side"] == "tuned"}
+    assert len(numbers) == 100
+    assert max(numbers) > 120, "not the first ones"
+    file.write_text("".join(json.dumps({**row, "label": "yes"}) + "\n" for row in rows))
+    models(project.path, sides)
+    again = run("--llmdiff-judge=python:polite:Judge", "--llmdiff-label=labels.jsonl")
+    again.stderr.fnmatch_lines(["*labels.jsonl exists, and may have labels already*"])
+    (found,), _ = verdicts(project, run, sides, call, "--llmdiff-labels=labels.jsonl")
+    assert found["details"]["judge"]["labels"] == 200
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
