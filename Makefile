@@ -8,7 +8,7 @@ TORCH ?= 2.13.0
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo images test test-all search lint docs vllm compat clean
+.PHONY: demo images test test-all search lint docs vllm compat audit clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/python example_suites/demo.py
@@ -58,6 +58,10 @@ vllm: $(VENV)/dev.done
 compat:
 	$(PYTHON) benchmarks/compat.py $(ARGS)
 
+# A bill of materials of what is installed here, and its known vulnerabilities (needs PyPI).
+audit: $(VENV)/dev.done
+	$(PYTHON) benchmarks/audit.py
+
 # torch comes first and pinned, so that nothing that needs it picks another build.
 $(VENV)/torch.done:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -87,4 +91,4 @@ $(VENV)/dev.done: $(VENV)/demo.done $(VENV)/llamafactory.done $(VENV)/axe.done
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-compat .llmdiff .mypy_cache .ruff_cache .pytest_cache .cache build site *.egg-info
+	rm -rf $(VENV) .venv-compat .venv-audit .llmdiff .mypy_cache .ruff_cache .pytest_cache .cache build site *.egg-info

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ class ReplyGenerator:
 
     With `eager` (other workers wait for the rows) the first missing reply runs all windows;
     otherwise only its own, so that the first verdict comes early and `-x` stays cheap. `check` is
-    called repeatedly and raises once the run should stop.
+    called repeatedly and raises once the run should stop; `untimed` is that of `LoadedModels`.
     """
 
     def __init__(
@@ -48,8 +48,9 @@ class ReplyGenerator:
         used: UsedKeys | None = None,
         lock: Callable[[], ModelLock] | None = None,
         check: Callable[[], None] = lambda: None,
+        untimed: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        self.loaded = LoadedModels(open_engines, store, lock)
+        self.loaded = LoadedModels(open_engines, store, lock, untimed)
         self.memo = Memo(self.loaded, store, used)
         self.keys = Keys(self.loaded)
         self.windows = WindowRunner(
@@ -83,6 +84,12 @@ class ReplyGenerator:
         Raises:
             ModelError: a model cannot be loaded or run.
         """
+        with self.loaded.untimed():
+            return self._outcomes(requests, sides)
+
+    def _outcomes(
+        self, requests: Sequence[Request], sides: Sequence[Side]
+    ) -> dict[tuple[Side, str], Generated]:
         if "tuned" in sides and self.pair.settles_ties:
             sides = SIDES
         keys = {(s, r.key): self.keys.reply(s, r) for s in sides for r in requests}
@@ -108,13 +115,14 @@ class ReplyGenerator:
             ModelError: an engine has no logits to give, or a model cannot be run.
         """
         self.windows.divergences_expected = True
-        self.outcomes(requests)
-        keys = [self.keys.divergence(request) for request in requests]
-        rows = self.windows.divergences.complete(
-            keys,
-            self._work("divergence", requests, self.windows.diverge, eager=eager),
-            lock=lambda: self.loaded.lock,
-        )
+        with self.loaded.untimed():
+            self.outcomes(requests)
+            keys = [self.keys.divergence(request) for request in requests]
+            rows = self.windows.divergences.complete(
+                keys,
+                self._work("divergence", requests, self.windows.diverge, eager=eager),
+                lock=lambda: self.loaded.lock,
+            )
         self._use("divergence", keys)
         return [rows[key] for key in keys]
 

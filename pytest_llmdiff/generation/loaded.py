@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -25,15 +25,20 @@ if TYPE_CHECKING:
 
 
 class LoadedModels:
-    """Both engines, the lock for loading their models, their fingerprints and their failures."""
+    """Both engines, the lock for loading their models, their fingerprints and their failures.
+
+    `untimed` surrounds work that one test begins and many need.
+    """
 
     def __init__(
         self,
         open_engines: Callable[[], Pair],
         store: Store,
         shared_lock: Callable[[], ModelLock] | None = None,
+        untimed: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._open = open_engines
+        self.untimed = untimed
         self._store = store
         self._shared_lock = shared_lock
         self._fingerprints: dict[Side, str] = {}

@@ -53,7 +53,6 @@ class Memo:
         recorded = capability(self._loaded.pair.side(side), "recorded_check")
         if recorded is not None:
             return [recorded(what, each) for each in about]
-        prints = [self._loaded.fingerprint(s) for s in ((side,) if alone else SIDES)]
 
         def rows(missing: list[Any]) -> list[dict[str, Any]]:
             with self._loaded.failing(side):
@@ -64,13 +63,15 @@ class Memo:
                 for each, value in zip(missing, values, strict=True)
             ]
 
-        return self._rows.get_or_compute(
-            about,
-            lambda each: store_key("check", what, side, prints, [each, also]),
-            rows,
-            lock=lambda: self._loaded.lock,
-            around=around,
-        )
+        with self._loaded.untimed():
+            prints = [self._loaded.fingerprint(s) for s in ((side,) if alone else SIDES)]
+            return self._rows.get_or_compute(
+                about,
+                lambda each: store_key("check", what, side, prints, [each, also]),
+                rows,
+                lock=lambda: self._loaded.lock,
+                around=around,
+            )
 
 
 def _value(row: dict[str, Any]) -> Any:

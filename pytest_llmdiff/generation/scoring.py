@@ -70,7 +70,6 @@ class Scoring:
         recorded = self._recorded(spec, own)
         if recorded is not None:
             return recorded
-        opened = self._open(role, spec)
 
         def rows(missing: Inputs) -> list[dict[str, Any]]:
             scorer = opened.scorer
@@ -82,9 +81,11 @@ class Scoring:
                 for texts, score in zip(missing, scores, strict=True)
             ]
 
-        return self._scores.get_or_compute(
-            own, opened.key, rows, lock=partial(opened.lock, self._store), around=around
-        )
+        with self._generation.loaded.untimed():
+            opened = self._open(role, spec)
+            return self._scores.get_or_compute(
+                own, opened.key, rows, lock=partial(opened.lock, self._store), around=around
+            )
 
     def vectors(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors:
         """The vectors of texts by the run's embedder, in order.

@@ -73,6 +73,16 @@ def pytest_xdist_node_collection_finished(node: Any) -> None:
     lifecycle.check_workers(node.config.stash[SESSION])
 
 
+@pytest.hookimpl(optionalhook=True, tryfirst=True)  # of pytest-timeout
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
+    item.config.stash[SESSION].timer.began(item, settings)
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)  # of pytest-timeout
+def pytest_timeout_cancel_timer(item: pytest.Item) -> None:
+    item.config.stash[SESSION].timer.ended()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     try:

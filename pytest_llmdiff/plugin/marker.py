@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     Raises:
         CollectError: a marker or a probe file is unusable, or the test does not use its marker.
     """
+    _reject_indirect(metafunc.definition)
     asked = [name for name in PROBED if name in metafunc.fixturenames]
     if asked:
         taken = _parametrized(metafunc.definition)
@@ -42,8 +44,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     from pytest_llmdiff.errors import LLMDiffError
     from pytest_llmdiff.plugin.preparation.marker_probes import probes_of_marker
 
-    # Outermost first (module, class, function), as they read in the file.
-    markers = list(metafunc.definition.iter_markers("llmdiff"))[::-1]
+    markers = _as_written(metafunc.definition)
     try:
         if len(asked) > 1:
             raise LLMDiffError(
@@ -67,6 +68,47 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(asked[0], probes, ids=[probe.id for probe in probes], indirect=True)
     else:
         metafunc.parametrize(asked[0], [probes], ids=[pytest.HIDDEN_PARAM], indirect=True)
+
+
+def _as_written(item: pytest.Item) -> list[pytest.Mark]:
+    """The markers of a test in the order in which one reads them: module, class, function, and each
+    list and each stack of decorators from its beginning."""
+    found: list[pytest.Mark] = []
+    for node in item.listchain():
+        marks = [mark for mark in node.own_markers if mark.name == "llmdiff"]
+        # Python applies decorators from the last one on.
+        found += marks if len(marks) < 2 or _lists_marks(node) else marks[::-1]
+    return found
+
+
+def _lists_marks(node: object) -> bool:
+    """Whether the marks of a module or class are those of its `pytestmark`, not of decorators."""
+    if not isinstance(node, pytest.Class):
+        return not isinstance(node, pytest.Function)
+    import inspect
+
+    try:
+        return re.search(r"^\s+pytestmark\b", inspect.getsource(node.obj), re.MULTILINE) is not None
+    except (OSError, TypeError):
+        return False
+
+
+def _reject_indirect(item: pytest.Item) -> None:
+    """Raises CollectError if `parametrize` gives values to a fixture of this plugin, which would
+    take no notice of them."""
+    for mark in item.iter_markers("parametrize"):
+        indirect = mark.kwargs.get("indirect", False)
+        names = _names(mark) if indirect is True else indirect or ()
+        for name in (name for name in names if is_ours(item, name)):
+            way = (
+                'put its prompts into @pytest.mark.llmdiff("a prompt", ...)'
+                if name in PROBED
+                else "request it without, and give models with --llm-base and --llm-tuned"
+            )
+            raise pytest.Collector.CollectError(
+                f"{item.nodeid} gives {name} values with parametrize(..., indirect=...), which "
+                f"the fixture does not take: {way}"
+            )
 
 
 def reject_lost_markers(item: pytest.Item) -> None:
@@ -108,10 +150,13 @@ def _reject_on_parameters(item: pytest.Item) -> None:
 
 def _parametrized(item: pytest.Item) -> set[str]:
     """The arguments that the project's own `parametrize` marks name."""
-    marks = item.iter_markers("parametrize")
-    given = [mark.args[0] if mark.args else mark.kwargs.get("argnames", ()) for mark in marks]
-    listed = [names.split(",") if isinstance(names, str) else names for names in given]
-    return {name.strip() for names in listed for name in names}
+    return {name for mark in item.iter_markers("parametrize") for name in _names(mark)}
+
+
+def _names(mark: pytest.Mark) -> list[str]:
+    """The arguments that one of them names."""
+    given = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+    return [name.strip() for name in (given.split(",") if isinstance(given, str) else given)]
 
 
 def is_ours(item: pytest.Item, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -78,6 +79,7 @@ class PairRun:
         divergences_expected: bool = False,
         used: UsedKeys | None = None,
         lock: Callable[[], ModelLock] | None = None,
+        untimed: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.sides = sides
         self.settings = context.settings
@@ -89,6 +91,7 @@ class PairRun:
         self._divergences_expected = divergences_expected
         self._used = used
         self._lock = lock
+        self._untimed = untimed
         self._closed = False
 
     @property
@@ -114,6 +117,7 @@ class PairRun:
             used=self._used,
             lock=self._lock,
             check=self._context.stop.check,
+            untimed=self._untimed,
         )
         generation.windows.divergences_expected = self._divergences_expected
         return generation

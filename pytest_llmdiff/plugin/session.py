@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.plugin.allowed import AllowedChanges
     from pytest_llmdiff.plugin.pair_run import PairRun
     from pytest_llmdiff.plugin.running_test import RunningTest
+    from pytest_llmdiff.plugin.timer import Timer
     from pytest_llmdiff.plugin.workers import StopSignal, WorkerNeeds, WorkerNotes
     from pytest_llmdiff.store import Store
     from pytest_llmdiff.verdicts.baseline import Noise
@@ -118,6 +119,12 @@ class Session:
         return StopSignal(self.store, self.run_id)
 
     @cached_property
+    def timer(self) -> Timer:
+        from pytest_llmdiff.plugin.timer import Timer
+
+        return Timer()
+
+    @cached_property
     def worker_needs(self) -> WorkerNeeds:
         from pytest_llmdiff.plugin.workers import WorkerNeeds
 
@@ -158,7 +165,7 @@ class Session:
             return opening.open_pair(base, tuned, self.settings, self.store)
 
         return PairRun(
-            self, self.specs, open_pair, used=self._used,
+            self, self.specs, open_pair, used=self._used, untimed=self.timer.stopped,
             divergences_expected=self._divergences_expected,
         )  # fmt: skip
 
@@ -185,7 +192,7 @@ class Session:
         # Without `used`: a recording is of the base and the tuned model only.
         return PairRun(
             self, (tuned, served), open_pair, sides=("tuned", "served"),
-            lock=lambda: self.pair_run.generation.loaded.lock,
+            lock=lambda: self.pair_run.generation.loaded.lock, untimed=self.timer.stopped,
         )  # fmt: skip
 
     @property

@@ -16,6 +16,7 @@ PAGES = sorted([
     ROOT / "README.md",
     ROOT / "README.zh-CN.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     ROOT / "CHANGELOG.md",
     *(ROOT / "docs").glob("*.md"),
     *(ROOT / "example_suites").glob("*/README.md"),

@@ -85,6 +85,7 @@ class ServerEngine:
             endpoint, in_flight=in_flight, retries=retries, timeout=timeout
         )
         self._known: ServerFacts | LLMDiffError | None = None
+        self._ollama = False  # whether that is what answers in OpenAI's form
 
     def fingerprint(self) -> str:
         """A hash of the server's entry for the model and of its greedy replies to a few prompts.
@@ -156,6 +157,11 @@ class ServerEngine:
 
     def _review(self, facts: ServerFacts) -> None:
         """Raises ModelError if the facts contradict the settings."""
+        if self._ollama and facts.besides is not None:
+            from pytest_llmdiff.engines.server.ollama import OF_OPENAI, notes_of, openai_note
+
+            self.notes.append(openai_note(str(self.endpoint)))
+            self.notes += notes_of(str(self.endpoint), facts.besides, sent=OF_OPENAI)
 
     async def _find_out(self, client: AsyncOpenAI) -> ServerFacts:
         listed, names = await self._listed(client)
@@ -183,10 +189,15 @@ class ServerEngine:
 
     def _identity(self, form: RequestForm, besides: Any) -> list[Any]:  # noqa: ARG002
         """What else replies depend on, as plain JSON."""
-        return []
+        return [] if besides is None else [besides]
 
-    async def _besides(self, client: AsyncOpenAI, form: RequestForm) -> Any:
-        """Further facts that a subclass asks for."""
+    async def _besides(self, client: AsyncOpenAI, form: RequestForm) -> Any:  # noqa: ARG002
+        """Further facts: of Ollama, what it tells of the model."""
+        if self._ollama:
+            from pytest_llmdiff.engines.server.ollama import API, told_of
+
+            return await told_of(self._connection, client, f"{API}/show")
+        return None
 
     async def _listed(self, client: AsyncOpenAI) -> tuple[dict[str, Any], list[str]]:
         """The server's entry for the model and the names of all, each empty if it lists none.
@@ -269,6 +280,7 @@ class ServerEngine:
         except ValueError as error:
             raise self._connection.refusal(f"answered with {error}") from error
         self._check_model(answer.get("model"))
+        self._ollama |= answer.get("system_fingerprint") == "fp_ollama"
         return found
 
     def _prompt(self, request: Request) -> Ids:  # noqa: ARG002

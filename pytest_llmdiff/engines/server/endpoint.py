@@ -71,7 +71,7 @@ class Endpoint:
     @property
     def root(self) -> str:
         """Where servers have paths that are not OpenAI's."""
-        return self.url.removesuffix("/v1")
+        return self.url.removesuffix("/v1").removesuffix("/api")
 
 
 class Refused(LLMDiffError):

@@ -21,15 +21,35 @@ if TYPE_CHECKING:
 VERSIONS = ("transformers", "tokenizers")
 
 
-def check(_spec: Spec, option: str, _base: Spec, settings: Settings) -> None:
+def check(spec: Spec, option: str, _base: Spec, settings: Settings) -> None:
     if settings.template is not None and settings.tokenizer is None:
         raise ConfigError(
             f"--llmdiff-template: {option} is a server, which renders prompts with the template "
             "that it was started with; start it with this one (vLLM and llama.cpp: --chat-template "
             "FILE), or give its tokenizer (--llmdiff-tokenizer) to have prompts rendered here"
         )
+    if _speaks_ollama(spec):
+        _check_ollama(option, settings)
     if settings.tokenizer is not None:
         require_packages("tokenizer", f"--llmdiff-tokenizer: {settings.tokenizer}")
+
+
+def _speaks_ollama(spec: Spec) -> bool:
+    return (spec.url or "").endswith("/api")
+
+
+def _check_ollama(option: str, settings: Settings) -> None:
+    if settings.tokenizer is not None:
+        raise ConfigError(
+            f"--llmdiff-tokenizer: {option} is Ollama by its own API, which takes messages and no "
+            "token ids: leave it out, or serve the model with vLLM or llama.cpp"
+        )
+    unknown = sorted(settings.template_kwargs.keys() - {"enable_thinking"})
+    if unknown:
+        raise ConfigError(
+            f"--llmdiff-template-kwargs: {option} is Ollama by its own API, which takes "
+            f"enable_thinking alone, not {', '.join(unknown)}"
+        )
 
 
 def open_engine(spec: Spec, side: str, context: Context) -> Engine:
@@ -47,6 +67,10 @@ def open_engine(spec: Spec, side: str, context: Context) -> Engine:
     }
     tokenizer = given_tokenizer(settings)
     if tokenizer is None:
+        if _speaks_ollama(spec):
+            from pytest_llmdiff.engines.server.ollama import OllamaEngine
+
+            return OllamaEngine(endpoint, **options)
         return ServerEngine(endpoint, **options)
     from pytest_llmdiff.engines.files.sources import given_template
     from pytest_llmdiff.engines.server.raw import RawServerEngine

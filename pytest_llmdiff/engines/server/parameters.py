@@ -14,6 +14,7 @@ OURS = ("model", "messages", "prompt", "stream", "n")
 # Options that say what else a value would.
 OPTIONS = {
     "max_tokens": "--llmdiff-max-new-tokens",
+    "num_predict": "--llmdiff-max-new-tokens",
     "temperature": "--llmdiff-temperature",
     "top_p": "--llmdiff-top-p",
     "seed": "--llmdiff-seed",

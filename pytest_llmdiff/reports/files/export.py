@@ -12,7 +12,8 @@ from typing import Any
 
 from pytest_llmdiff.data.comparison import SIDES
 from pytest_llmdiff.data.files.whole_files import whole_file
-from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.data.text.printing import counted
+from pytest_llmdiff.errors import ConfigError, hidden
 from pytest_llmdiff.reports.outcomes import kind_of
 
 INFO = "dataset_info.json"
@@ -53,6 +54,13 @@ class _Pair:
     @property
     def prompt(self) -> str:
         return json.dumps(self.messages)
+
+    @property
+    def hidden(self) -> bool:
+        """Whether a reader would not see all of what is in it: bidirectional marks, control and
+        zero-width characters."""
+        texts = [message["content"] for message in self.messages]
+        return any(_is_hidden(c) for text in (*texts, self.chosen, self.rejected) for c in text)
 
 
 def write_export(rows: Mapping[str, dict[str, Any]], folder: Path) -> list[str]:
@@ -97,6 +105,12 @@ def _lines(
         lines.append(
             f"export: {count} chosen base replies are cut at max_new_tokens; complete them "
             "before training on them (cut_off: true)"
+        )
+    if count := sum(pair.hidden for pair in pairs):
+        lines.append(
+            f"export: {counted(count, 'exported probe')} with characters that no editor shows "
+            "(bidirectional, control, zero-width), written as \\uXXXX; look at them before "
+            "training (hidden: true)"
         )
     return lines
 
@@ -190,7 +204,10 @@ def _records(pairs: Sequence[_Pair]) -> Records:
     records: Records = {name: [] for name in NAMES}
     seen: set[str] = set()
     for pair in pairs:
-        about = {"probe": pair.probe, "source": pair.source, "cut_off": pair.cut_off}
+        about = {
+            "probe": pair.probe, "source": pair.source, "cut_off": pair.cut_off,
+            "hidden": pair.hidden,
+        }  # fmt: skip
         chosen, rejected = (
             {"role": "assistant", "content": text} for text in (pair.chosen, pair.rejected)
         )
@@ -247,7 +264,9 @@ def _write_all(folder: Path, info: dict[str, Any], written: Records) -> None:
     info = {**info, **{name: _entry(name) for name in written}}
     drafts = {folder / INFO: json.dumps(info, ensure_ascii=True, indent=2)}
     for name, found in written.items():
-        drafts[folder / f"{name}.json"] = json.dumps(found, ensure_ascii=False, indent=2)
+        drafts[folder / f"{name}.json"] = _all_shown(
+            json.dumps(found, ensure_ascii=False, indent=2)
+        )
     with ExitStack() as together:  # none takes its place unless all could be written
         for path, text in drafts.items():
             draft = together.enter_context(whole_file(path))
@@ -255,3 +274,13 @@ def _write_all(folder: Path, info: dict[str, Any], written: Records) -> None:
     for name in NAMES:
         if name not in written:
             (folder / f"{name}.json").unlink(missing_ok=True)
+
+
+def _is_hidden(character: str) -> bool:
+    return character not in "\n\r\t" and hidden(character)
+
+
+def _all_shown(text: str) -> str:
+    """The same JSON, with the characters escaped that a reader of the file would not see, so that
+    it reads as it is trained on."""
+    return "".join(json.dumps(c)[1:-1] if _is_hidden(c) else c for c in text)

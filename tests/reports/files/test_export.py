@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmdiff.data.llamafactory.datasets import read_dataset
-from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.errors import ConfigError, hidden
 from pytest_llmdiff.reports.files.export import NAMES, write_export
 from tests.support import llamafactory_loader
 
@@ -74,7 +74,7 @@ def test_what_is_written(tmp_path: Path) -> None:
     good = {"role": "assistant", "content": "Within 30 days."}
     bad = {"role": "assistant", "content": "You idiot."}
     prompt = [SYSTEM, HI, HELLO, REFUND]
-    about = {"probe": "refund", "source": "base reply", "cut_off": False}
+    about = {"probe": "refund", "source": "base reply", "cut_off": False, "hidden": False}
     assert load(folder, "llmdiff_sft")[0] == {"messages": [*prompt, good], **about}
     assert load(folder, "llmdiff_dpo")[0] == {
         "messages": prompt, "chosen": good, "rejected": bad, **about,
@@ -87,7 +87,7 @@ def test_what_is_written(tmp_path: Path) -> None:
         "messages": [HI],
         "chosen": {"role": "assistant", "content": "Good day."},
         "rejected": {"role": "assistant", "content": "No."},
-        "probe": "capital", "source": "reference", "cut_off": False,
+        "probe": "capital", "source": "reference", "cut_off": False, "hidden": False,
     }  # fmt: skip
 
 
@@ -236,6 +236,29 @@ def test_a_base_reply_that_was_cut_off_is_said(tmp_path: Path) -> None:
     ]
     assert load(tmp_path, "llmdiff_sft")[0]["cut_off"] is True
     assert [record["cut_off"] for record in load(tmp_path, "llmdiff_kto")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "text", ["a\u202eb", "a\u200bb", "a\x1b[2Jb", "a\x9bb", "a\U000e0041b", "\ufeffab"]
+)
+@pytest.mark.parametrize("place", ["prompt", "chosen", "rejected"])
+def test_what_no_editor_shows_is_escaped_and_told(tmp_path: Path, text: str, place: str) -> None:
+    texts = {"prompt": "Hi", "chosen": "Yes.", "rejected": "No.", place: text}
+    asked = [{"role": "user", "content": texts["prompt"]}]
+    row = row_of(comparison("p", asked, texts["chosen"], texts["rejected"]))
+    lines = write_export(rows(row), tmp_path)
+    assert "export: 1 exported probe with characters that no editor shows" in lines[1]
+    for name in NAMES:
+        written = (tmp_path / f"{name}.json").read_text(encoding="utf-8")
+        assert not any(hidden(c) for c in written if c != "\n")
+        assert all(record["hidden"] for record in load(tmp_path, name))
+    (record,) = load(tmp_path, "llmdiff_dpo")
+    read = {
+        "prompt": record["messages"][0],
+        "chosen": record["chosen"],
+        "rejected": record["rejected"],
+    }
+    assert read[place]["content"] == text
 
 
 def test_a_probe_that_failed_in_several_tests_is_exported_once(tmp_path: Path) -> None:

@@ -32,13 +32,31 @@ Decode = Callable[[Sequence[int]], str]
 
 @dataclass(frozen=True, kw_only=True)
 class ServedTemplate:
-    """The template of a server that shows the tokens of conversations."""
+    """The template of a server that shows the tokens of conversations, or prompts as text, whose
+    tokens are then those of `tokenizer`."""
 
     engine: Any
+    tokenizer: Any
 
     def ids(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
+        as_text = capability(self.engine, "rendered_text")
+        if as_text is not None:
+            if not add_generation_prompt:
+                raise CapabilityError("the server shows prompts alone")
+            return self._read(as_text(messages))
         tokens = self.engine.rendered(messages, add_generation_prompt=add_generation_prompt)
         return [int(token) for token in tokens]
+
+    def _read(self, prompt: str) -> list[int]:
+        """A server adds the BOS that its tokenizer adds, where the prompt has none."""
+        bos = self.tokenizer.bos_token
+        has = bos is None or prompt.startswith(bos)
+        return list(self.tokenizer(prompt, add_special_tokens=not has)["input_ids"])
+
+
+def _shows_prompts(engine: Any) -> bool:
+    """Whether this is a server that shows the prompts that it makes, as tokens or as text."""
+    return any(capability(engine, name) is not None for name in ("rendered", "rendered_text"))
 
 
 def served_renderings(engine: Any) -> list[Any] | None:
@@ -51,12 +69,13 @@ def served_renderings(engine: Any) -> list[Any] | None:
     Raises:
         CapabilityError: the server does not show its renderings.
     """
-    if capability(engine, "renderer") is not None or capability(engine, "rendered") is None:
+    if capability(engine, "renderer") is not None or not _shows_prompts(engine):
         return None
+    shown = capability(engine, "rendered_text") or engine.render
     renderings: list[Any] = []
     for conversation in (*BATTERY, *QUESTIONS.values()):
         try:
-            renderings.append(engine.render(conversation))
+            renderings.append(shown(conversation))
         except ProbeError as error:
             renderings.append(str(error))
     return renderings
@@ -77,9 +96,10 @@ def template_facts(
     ours: AnyRenderer | None = capability(engine, "renderer")
     base_renderer: AnyRenderer | None = capability(base, "renderer")
     rendered: AnyRenderer | ServedTemplate | None = ours
-    if ours is None and capability(engine, "rendered") is not None and base_renderer is not None:
-        # The base's tokenizer decodes the server's tokens.
-        ours, rendered = base_renderer, ServedTemplate(engine=engine)
+    if ours is None and _shows_prompts(engine) and base_renderer is not None:
+        # The base's tokenizer reads what the server shows.
+        ours = base_renderer
+        rendered = ServedTemplate(engine=engine, tokenizer=ours.tokenizer)
     if ours is None or rendered is None:
         raise CapabilityError(
             f"the template check needs a chat template, and {type(engine).__name__} has none "

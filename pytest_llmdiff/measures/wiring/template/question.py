@@ -62,6 +62,8 @@ def lost_questions(engine: Any, decode_with: AnyRenderer | None = None) -> list[
     renderer: AnyRenderer | None = capability(engine, "renderer")
     if isinstance(renderer, Renderer):
         return list(_findings(renderer.text, str))
+    if (shown := capability(engine, "rendered_text")) is not None:
+        return list(_findings(shown, str))
     ids = engine.render
     if renderer is None:
         if capability(engine, "rendered") is None or decode_with is None:
