@@ -108,12 +108,21 @@ def worst_shown(verdict: Verdict, sample: Sample) -> Sequence[tuple[float, Compa
 
 
 def _causes(comparison: Comparison, explanation: Explanation) -> list[str]:
-    """The first line of each explanation, then the others: what the training did before what the
-    models do, and of each the costliest first, which tells most."""
+    """What the training did before what the models do; of both the first line of each explanation
+    and then the others, the costliest explanation first, which tells most."""
     kinds = load_kinds(explanation.kinds).items()
-    ordered = sorted(kinds, key=lambda item: (not item[1].of_training, item[1].most or 0))
-    told = [list(kind.lines(explanation.kinds[name], comparison)) for name, kind in ordered]
-    return [line for part in (slice(1), slice(1, None)) for lines in told for line in lines[part]]
+    told = [
+        (kind.of_training, list(kind.lines(explanation.kinds[name], comparison)))
+        for name, kind in sorted(kinds, key=lambda item: item[1].most or 0)
+    ]
+    return [
+        line
+        for training in (True, False)
+        for part in (slice(1), slice(1, None))
+        for of_training, lines in told
+        if of_training == training
+        for line in lines[part]
+    ]
 
 
 def _system(comparison: Comparison) -> list[str]:
