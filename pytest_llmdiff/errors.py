@@ -3,6 +3,7 @@ untrusted text are safe to print."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
@@ -24,6 +25,24 @@ def visible(character: str) -> str:
     if not hidden(character):
         return character
     return f"\\u{ord(character):04x}" if ord(character) > 255 else f"\\x{ord(character):02x}"
+
+
+# What runners take for a command to them in the log of a job: GitHub's and Azure's anywhere in a
+# line, GitHub's newer form at its start (docs.github.com, "Workflow commands"; actions/runner,
+# `ActionCommand.TryParse`).
+COMMAND = re.compile(r"(##(?:vso)?)\[", re.IGNORECASE)
+COMMAND_LINE = re.compile(r"(^|\r)([^\S\r\n]*):(?=:)", re.MULTILINE)
+
+
+def uncommanding(text: str) -> str:
+    """The text, with an escape sequence in whatever the runner of a CI job would obey."""
+    return COMMAND_LINE.sub(r"\1\2\\x3a", COMMAND.sub(r"\1\\x5b", text))
+
+
+def harmless(text: str) -> str:
+    """The text, with every hidden character but line ends as its escape sequence, and with nothing
+    that a CI job would obey."""
+    return uncommanding("".join(c if c == "\n" else visible(c) for c in text))
 
 
 def close_to(given: str, allowed: Iterable[str], *, alike: float = 0.6) -> list[str]:
@@ -57,8 +76,7 @@ class LLMDiffError(Exception):
         left_out = len(text) - FIRST - LAST
         if left_out > 0:
             text = f"{text[:FIRST]} … ({left_out} characters left out) … {text[-LAST:]}"
-
-        return "".join(c if c == "\n" else visible(c) for c in text)
+        return harmless(text)
 
 
 class ConfigError(LLMDiffError):

@@ -33,6 +33,9 @@ class Reply:
     finish_reason: FinishReason = "stop"
     prompt_tokens: int = 0
 
+    def __repr__(self) -> str:
+        return f"Reply({briefly(self.text)})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -101,8 +104,8 @@ class Comparison:
     run: Run | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
-        """The beginnings and ends of the prompt and the replies, as pytest shows an argument above
-        a failure, whose text has them whole."""
+        """The beginnings and ends of the prompt and the replies, as pytest shows a value beside a
+        failed assertion."""
         first, second = self.sides
         prompt, base, tuned = map(briefly, (self.probe.prompt, self.base.text, self.tuned.text))
         return f"Comparison({prompt}, {first}={base}, {second}={tuned})"
@@ -161,3 +164,8 @@ class Measurement:
         if self.unsupported is not None:
             raise ValueError(f"{self.name} is unsupported here: {self.unsupported}")
         return self.value
+
+    def __repr__(self) -> str:
+        limit = "" if self.limit is None else f", limit={self.limit!r}"
+        why = "" if self.unsupported is None else f", unsupported={briefly(self.unsupported)}"
+        return f"Measurement({briefly(self.name)}, {self.value!r}{limit}{why})"

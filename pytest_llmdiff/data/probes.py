@@ -6,11 +6,13 @@ import hashlib
 import json
 import re
 import reprlib
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.messages import Message, parse_messages
+from pytest_llmdiff.errors import harmless
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.files.probe_files import ProbeRow
@@ -43,7 +45,7 @@ class Probe:
     generation: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Probe({self.id}, {briefly(self.prompt)})"
+        return f"Probe({briefly(self.id)}, {briefly(self.prompt)})"
 
     @property
     def prompt(self) -> str:
@@ -62,12 +64,14 @@ class Probe:
 
 
 def briefly(text: str) -> str:
-    """The repr of a text, of a long one its beginning and its end."""
-    return SHOWN.repr(text)
+    """The repr of a text, of a long one its beginning and its end, with nothing that a CI job would
+    obey."""
+    return harmless(SHOWN.repr(text))
 
 
 def make_probe(prompt: object, *, system: str | None = None, **fields: Any) -> Probe:
-    """A probe from a string or a list of chat messages; its id is a slug with a content hash.
+    """A probe from a string or a list of chat messages; its id is a slug with a content hash, in
+    ASCII unless `any_script` is true.
 
     Raises:
         ValueError: the prompt is neither.
@@ -96,10 +100,17 @@ def make_reading(text: object, *, id: str | None = None, **fields: Any) -> Probe
 
 
 def _probe(
-    messages: tuple[Message, ...], system: str | None, *, id: str | None = None, **fields: Any
+    messages: tuple[Message, ...],
+    system: str | None,
+    *,
+    id: str | None = None,
+    any_script: bool = False,
+    **fields: Any,
 ) -> Probe:
     messages = _after(system, messages)
-    return Probe(id=_slug(messages, **fields) if id is None else id, messages=messages, **fields)
+    if id is None:
+        id = _slug(messages, any_script, **fields)
+    return Probe(id=id, messages=messages, **fields)
 
 
 def _after(system: str | None, messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -116,14 +127,21 @@ def with_system(probe: Probe, system: str | None) -> Probe:
 
 
 def probe_of_row(
-    row: ProbeRow, *, system: str | None, tags: Sequence[str], generation: Mapping[str, Any]
+    row: ProbeRow,
+    *,
+    system: str | None,
+    tags: Sequence[str],
+    generation: Mapping[str, Any],
+    any_script: bool = False,
 ) -> Probe:
     """A row of a probe file, with the system prompt, tags and generation options that its marker
-    gives: the row's own system prompt wins, and its tags come first."""
+    gives: the row's own system prompt wins, and its tags come first. Its id has letters of
+    `any_script`, or of ASCII alone."""
     return _probe(
         row.messages,
         row.system or system,
-        id=_own_id(row.id) if row.id else None,
+        id=_own_id(row.id, any_script) if row.id else None,
+        any_script=any_script,
         reference=row.reference,
         tags=tuple(dict.fromkeys((*row.tags, *tags))),
         language=row.language,
@@ -132,12 +150,13 @@ def probe_of_row(
     )
 
 
-def _own_id(text: str) -> str:
+def _own_id(text: str, any_script: bool) -> str:
     """The id that a row brings, with only such characters as can be typed after `::`."""
     # All others are escaped in test ids.
-    if text.isascii() and text.isprintable() and not set(text) & set("[]: "):
+    typed = text.isprintable() and not set(text) & set("[]: ")
+    if typed and (text.isascii() or (any_script and _plain(text) == text)):
         return text
-    return f"{_ascii_slug(text)}-{_digest(text)}"
+    return f"{_readable(text, any_script)}-{_digest(text)}"
 
 
 def repeats(probe: Probe, count: int, *, seed: int, temperature: float) -> list[Probe]:
@@ -170,6 +189,7 @@ def unique_ids(probes: Iterable[Probe]) -> list[Probe]:
 
 def _slug(
     messages: Sequence[Message],
+    any_script: bool,
     *,
     reference: str | None = None,
     tags: Iterable[str] = (),
@@ -177,16 +197,35 @@ def _slug(
     **_: Any,
 ) -> str:
     content = [messages, reference, sorted(tags), dict(generation or {})]
-    return f"{_ascii_slug(messages[-1]['content'])}-{_digest(CONTENT.encode(content))}"
+    readable = _readable(messages[-1]["content"], any_script)
+    return f"{readable}-{_digest(CONTENT.encode(content))}"
 
 
-def _ascii_slug(text: str) -> str:
-    slug = NO_WORD.sub("-", text[:400].lower()).strip("-")
-    if len(slug) > SLUG + 1:
-        slug = slug[: max(0, slug.rfind("-", 0, SLUG + 2))]
-    if len(slug) > SLUG and "-" not in slug:
-        slug = ""
-    return slug or "probe"
+def _readable(text: str, any_script: bool) -> str:
+    """The words of a text as a part of an id."""
+    text = text[:400]
+    if any_script:
+        letters = (c if unicodedata.category(c)[0] in "LMN" else " " for c in _plain(text))
+        text = " ".join("".join(letters).lower().split())
+        if not text.isascii():
+            return text.replace(" ", "-")[: SLUG // 2].strip("-")  # some take two columns each
+    return _cut(NO_WORD.sub("-", text.lower()).strip("-"), SLUG) or "probe"
+
+
+def _plain(text: str) -> str:
+    """The text without characters that look like others, or that a terminal writes from right to
+    left: then it would show the whole id in another order."""
+    return "".join(
+        " " if unicodedata.bidirectional(c) in ("R", "AL", "AN") else c
+        for c in unicodedata.normalize("NFKC", text)
+    )
+
+
+def _cut(slug: str, most: int) -> str:
+    """At most so many characters of whole words; nothing if not even one word fits."""
+    if len(slug) > most + 1:
+        slug = slug[: max(0, slug.rfind("-", 0, most + 2))]
+    return slug if len(slug) <= most or "-" in slug else ""
 
 
 def _digest(text: str, length: int = 6) -> str:

@@ -105,7 +105,7 @@ def _compute(sources: Sources, comparison: Comparison) -> Carriers | None:
     return None if sources.examples is None else carriers(sources.generation, [comparison])
 
 
-def _lines(found: Carriers, *_: object) -> list[str]:
+def _lines(found: Carriers, _: Comparison) -> list[str]:
     if not found.fewest:
         return []
     kinds = ", ".join(f"{part.name} {percent(part.alone)}" for part in found.kinds[:MODULES])

@@ -46,10 +46,9 @@ class Kind(Generic[T]):
     many failures of a process it explains unless `--llmdiff-explain=all`; None for one that costs
     no pass of a model. `of_training` marks what explains the training rather than the two models.
 
-    `compute` returns None where there is nothing to show; it may raise LLMDiffError. `lines` are
-    those of the failure text, fewer with `short`, for one of several members of a set. `row` has
-    its keys of the comparison in the JSON report, and `page` turns that comparison into blocks of
-    the HTML page.
+    `compute` returns None where there is nothing to show; it may raise LLMDiffError. `lines` says
+    it in a few lines, of which a failure's text has room for the first. `row` has its keys of the
+    comparison in the JSON report, and `page` turns that comparison into blocks of the HTML page.
     """
 
     title: str
@@ -57,6 +56,6 @@ class Kind(Generic[T]):
     most: int | None
     of_training: bool = False
     compute: Callable[[Sources, Comparison], T | None]
-    lines: Callable[[T, Comparison, bool], Sequence[str]]
+    lines: Callable[[T, Comparison], Sequence[str]]
     row: Callable[[T], Mapping[str, Any]]
     page: Callable[[Mapping[str, Any]], Iterable[Block]]

@@ -31,6 +31,10 @@ class Keys:
     def divergence(self, request: Request) -> str:
         return store_key("divergence", VERSION, self._loaded.fingerprints(), request.key)
 
+    def speed(self, side: Side) -> str:
+        """Of the speed of a model, which a fingerprint has with its dtype and device."""
+        return store_key("speed", self._loaded.fingerprint(side))
+
     def _prefix(self, side: Side) -> str:
         if side not in self._prefixes:
             # If rounding is coarse, the base's reply settles near-ties of the tuned model.

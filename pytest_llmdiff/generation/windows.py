@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 
 FINISHED = get_args(FinishReason)
+SPEED = "speed"  # the kind of the keys of speeds
 PASSING = "passing"  # the kind of the keys of errors that a later run asks for again
 
 
@@ -85,6 +87,11 @@ class WindowRunner:
         """The number of planned requests without a stored reply."""
         keys = [self._keys.reply(side, request) for window in self._windows for request in window]
         return len(keys) - len(self._store.stored_keys("reply", keys))
+
+    def speed(self, side: Side) -> float | None:
+        """Seconds per reply in the last window of an earlier run; None if there was none."""
+        key = self._keys.speed(side)
+        return self._store.get(SPEED, [key]).get(key)
 
     def generate(self, windows: Sequence[Window], sides: Sequence[Side]) -> None:
         """Generate the missing replies of the given sides to these windows."""
@@ -151,6 +158,7 @@ class WindowRunner:
             self.divergences.writing() as found,
         ):
             self._progress.start(f"{side} replies", len(todo))
+            started = time.monotonic()
             answered: set[int] = set()
             # Closed at once if the run is interrupted: the traceback would keep the generator
             # alive, and with it the requests in progress.
@@ -166,6 +174,8 @@ class WindowRunner:
                     self._progress.advance()
                     self._check()
             self._progress.finish()
+            took = time.monotonic() - started
+            self._store.put(SPEED, {self._keys.speed(side): took / len(todo)})
             if side == "tuned":
                 self._note_vocabularies()
             self.notes += sorted(set(capability(engine, "notes") or ()) - set(self.notes))

@@ -1,5 +1,5 @@
-"""How pytest shows an error: without frames of this plugin, told once, and with its reason in the
-line of the short summary."""
+"""How pytest shows an error: without frames of this plugin, told once, with its reason in the line
+of the short summary, and with nothing that the runner of a CI job would obey."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llmdiff.errors import LLMDiffError
+from pytest_llmdiff.data.text.printing import printable, shortened
+from pytest_llmdiff.errors import LLMDiffError, uncommanding
+from pytest_llmdiff.plugin.marker import probes_of
 
 if TYPE_CHECKING:
     from pytest_llmdiff.plugin.session import Session
 
 PACKAGE = "pytest_llmdiff"
 PYTEST = (pytest.Item.__module__.partition(".")[0], "pluggy")
+PROMPT = 30  # columns of a prompt before a reason
 REASON = 300  # characters of a reason in the short summary, which pytest cuts to the terminal
 HOME = Path(__file__).parents[1]
 INSTALLED = ("site-packages", "dist-packages")
@@ -80,8 +83,50 @@ def short_reason(
     if Path(crash.path).is_relative_to(HOME) and not item.path.is_relative_to(HOME):
         file, line, _ = item.location
         crash.path, crash.lineno = str(item.config.rootpath / file), (line or 0) + 1
-    crash.message = _first_line(str(error))
+    crash.message = f"{_asked(item)}{_first_line(str(error))}"
+    for entry in _entries(report):  # the text has what the arguments of the test would say again
+        entry.reprfuncargs = None
     return call.excinfo.exconly(tryshort=True)
+
+
+def _asked(item: pytest.Item) -> str:
+    """The prompt of a test whose id has no word of it."""
+    probes = probes_of(item)
+    if len(probes) != 1 or not probes[0].id.startswith("probe-"):
+        return ""
+    return f"{shortened(printable(probes[0].prompt), PROMPT)}: "
+
+
+def silence_commands(report: pytest.TestReport) -> None:
+    """Escape what the runner of a CI job would obey in pytest's account of a failure: a model wrote
+    some of the values that it prints."""
+    shown: Any = report.longrepr
+    if isinstance(shown, str):
+        report.longrepr = uncommanding(shown)
+    for _, crash in _tracebacks(report):
+        if crash is not None:
+            crash.message = uncommanding(crash.message)
+    for entry in _entries(report):
+        entry.lines = [uncommanding(line) for line in entry.lines]
+        if (local := getattr(entry, "reprlocals", None)) is not None:
+            local.lines = [uncommanding(line) for line in local.lines]
+        if (given := getattr(entry, "reprfuncargs", None)) is not None:
+            given.args = [(name, uncommanding(value)) for name, value in given.args]
+
+
+def _entries(report: pytest.TestReport) -> Iterator[Any]:
+    """The frames of a failure and of what led to it, as pytest shows them."""
+    for traceback, _ in _tracebacks(report):
+        yield from traceback.reprentries
+
+
+def _tracebacks(report: pytest.TestReport) -> Iterator[tuple[Any, Any]]:
+    """Each traceback with its last line. A failure has several, or with --tb=native one."""
+    shown: Any = report.longrepr
+    for traceback, crash, _ in getattr(shown, "chain", ()):
+        yield traceback, crash
+    if not hasattr(shown, "chain") and hasattr(shown, "reprtraceback"):
+        yield shown.reprtraceback, shown.reprcrash
 
 
 def _first_line(text: str) -> str:

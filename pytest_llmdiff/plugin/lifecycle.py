@@ -152,9 +152,11 @@ def attach_row(
     """Put the row of a test that uses the models into its last report."""
     message = None
     if call.excinfo is not None:
-        from pytest_llmdiff.plugin.failures import short_reason
+        from pytest_llmdiff.plugin.failures import short_reason, silence_commands
 
         message = short_reason(report, call, item)
+        if uses_models(item):
+            silence_commands(report)
     if uses_models(item):
         facts: dict[str, Any] = {"uses_models": True}
         facts |= {} if message is None else {"message": message}

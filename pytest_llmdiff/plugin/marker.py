@@ -16,6 +16,8 @@ MARKER = (
     "for the fixtures comparison and comparisons; a prompt is a string or a list of chat messages"
 )
 PROBED = ("comparison", "comparisons")
+# pytest's ini key with which it shows ids as they are; else it escapes what is not ASCII.
+UNESCAPED = "disable_test_id_escaping_and_forfeit_all_rights_to_community_support"
 FIXTURES = "pytest_llmdiff.plugin.fixtures"
 
 
@@ -57,10 +59,13 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
                 'add @pytest.mark.llmdiff("a prompt") or @pytest.mark.llmdiff(file=...)'
             )
         folder = metafunc.definition.path.parent
+        any_script = bool(metafunc.config.getini(UNESCAPED))
         probes = unique_ids(
             probe
             for marker in markers
-            for probe in probes_of_marker(marker.args, marker.kwargs, folder=folder)
+            for probe in probes_of_marker(
+                marker.args, marker.kwargs, folder=folder, any_script=any_script
+            )
         )
     except LLMDiffError as error:
         raise pytest.Collector.CollectError(str(error)) from error

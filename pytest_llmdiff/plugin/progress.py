@@ -1,29 +1,42 @@
-"""Progress over the whole run: a bar with the time left on a terminal, plain lines elsewhere."""
+"""Progress over the whole run: a bar with the time left on a terminal, a few plain lines elsewhere.
+
+Neither disturbs the line in which pytest writes a dot for each test.
+"""
 
 from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from shutil import get_terminal_size
 from typing import Any
 
 import pytest
 
 BAR = 24
-EVERY = 30.0  # seconds between two plain lines
+REDRAWN = 0.1  # seconds between two states of the bar
+# Seconds until the first plain line, and at most between two: the time doubles with each. Some CI
+# services end a job that says nothing for 10 minutes.
+FIRST, LONGEST = 30.0, 300.0
 RECENT = 8  # windows that the time left is estimated from; the first one includes loading a model
+# In the line below, and back to where the cursor was. Moving down first makes that line exist.
+BELOW, BACK = "\x1bD\x1b[A\x1b7\x1bD\r\x1b[2K", "\x1b8"
 
 
-def progress_for(config: pytest.Config) -> Silent | Terminal:
+def progress_for(config: pytest.Config) -> Silent | Bar | Lines:
     """The progress of this process. xdist workers show none: they have no terminal."""
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or hasattr(config, "workerinput") or config.get_verbosity() < 0:
         return Silent()
-    live = reporter.isatty and not os.environ.get("CI")
-    return Terminal(reporter, config.pluginmanager.get_plugin("capturemanager"), live=live)
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    plain = os.environ.get("CI") or os.environ.get("TERM") == "dumb" or sys.platform == "win32"
+    if reporter.isatty and not plain:
+        return Bar(capture)
+    return Lines(capture, reporter)
 
 
 class Silent:
@@ -40,24 +53,16 @@ class Silent:
         pass
 
 
-class Terminal:
-    """Writes to the terminal past pytest's capture, which is on while a test runs."""
+class _Shown:
+    """What is common to both: the pace, and writing past pytest's capture, which is on while a test
+    runs."""
 
-    def __init__(
-        self,
-        reporter: Any,
-        capture: Any,
-        *,
-        live: bool,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._reporter = reporter
+    def __init__(self, capture: Any, clock: Callable[[], float]) -> None:
         self._capture = capture
-        self._live = live
         self._clock = clock
         self._pace = Pace(clock)
         self._what = ""
-        self._last_line: float | None = None  # when it was written
+        self._last: float | None = None  # when something was shown
 
     def expect(self, what: str, count: Callable[[], int]) -> None:
         self._pace.expect(what, count())
@@ -65,56 +70,96 @@ class Terminal:
     def start(self, what: str, total: int) -> None:
         self._what = what
         self._pace.start(what, total)
-        if self._last_line is None:
-            self._last_line = self._clock()
-        if self._live:
-            self._draw()
-
-    def advance(self, count: int = 1) -> None:
-        self._pace.advance(count)
-        if self._live:
-            self._draw()
-        elif self._clock() - (self._last_line or 0) > EVERY:
-            self._print_line()
-
-    def finish(self) -> None:
-        self._pace.finish()
-        if self._live:
-            with self._uncaptured():
-                self._reporter.rewrite("", erase=True)
-        # A line at the end of each kind of work; without a bar, another one now and then.
-        silent = self._clock() - (self._last_line or 0)
-        if not self._pace.left(self._what) or (not self._live and silent > EVERY):
-            self._print_line()
-
-    def _draw(self) -> None:
-        done, total = self._pace.counts(self._what)
-        filled = BAR * done // max(1, total)
-        bar = "█" * filled + "░" * (BAR - filled)
-        text = f"llmdiff: {self._what} {bar} {done}/{total}{self._time_left()}"
-        with self._uncaptured():
-            self._reporter.rewrite(text, erase=True)
-
-    def _print_line(self) -> None:
-        self._last_line = self._clock()
-        done, total = self._pace.counts(self._what)
-        seconds = self._pace.seconds(self._what)
-        self._line(f"llmdiff: {self._what} {done}/{total} in {seconds:.1f} s{self._time_left()}")
 
     def _time_left(self) -> str:
         seconds = self._pace.time_left()
         return f", about {duration(seconds)} left" if seconds else ""
-
-    def _line(self, text: str) -> None:
-        with self._uncaptured():
-            self._reporter.ensure_newline()
-            self._reporter.write_line(text)
 
     def _uncaptured(self) -> AbstractContextManager[Any]:
         if self._capture is None:
             return nullcontext()
         uncaptured: AbstractContextManager[Any] = self._capture.global_and_fixture_disabled()
         return uncaptured
+
+
+class Bar(_Shown):
+    """A bar below the line that pytest writes to, gone when the work is done."""
+
+    def __init__(
+        self,
+        capture: Any,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        write: Callable[[str], object] | None = None,
+    ) -> None:
+        super().__init__(capture, clock)
+        self._write = write or _to_terminal
+
+    def start(self, what: str, total: int) -> None:
+        super().start(what, total)
+        self._draw()
+
+    def advance(self, count: int = 1) -> None:
+        self._pace.advance(count)
+        if self._last is None or self._clock() - self._last >= REDRAWN:
+            self._draw()
+
+    def finish(self) -> None:
+        self._pace.finish()
+        self._show("")
+
+    def _draw(self) -> None:
+        self._last = self._clock()
+        done, total = self._pace.counts(self._what)
+        filled = BAR * done // max(1, total)
+        bar = "█" * filled + "░" * (BAR - filled)
+        self._show(f"llmdiff: {self._what} {bar} {done}/{total}{self._time_left()}")
+
+    def _show(self, text: str) -> None:
+        with self._uncaptured():  # past the reporter, which counts the columns of what it writes
+            self._write(f"{BELOW}{text[: get_terminal_size().columns - 1]}{BACK}")
+
+
+def _to_terminal(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+class Lines(_Shown):
+    """A line now and then, ever more rarely; none in a short run."""
+
+    def __init__(
+        self, capture: Any, reporter: Any, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(capture, clock)
+        self._reporter = reporter
+        self._wait = FIRST
+
+    def start(self, what: str, total: int) -> None:
+        super().start(what, total)
+        if self._last is None:
+            self._last = self._clock()
+
+    def advance(self, count: int = 1) -> None:
+        self._pace.advance(count)
+        if self._clock() - (self._last or 0) >= self._wait:
+            self._last, self._wait = self._clock(), min(2 * self._wait, LONGEST)
+            self._print()
+
+    def finish(self) -> None:
+        self._pace.finish()
+
+    def _print(self) -> None:
+        done, total = self._pace.counts(self._what)
+        reporter, running = self._reporter, os.environ.get("PYTEST_CURRENT_TEST", "")
+        text = f"llmdiff: {self._what} {done}/{total}{self._time_left()}"
+        with self._uncaptured():
+            reporter.ensure_newline()
+            if running and reporter.showfspath:  # dots go on behind the name of their file
+                reporter.write(text)
+                reporter.write_fspath_result(running.rpartition(" ")[0], "")
+            else:
+                reporter.write_line(text)
 
 
 class Pace:
@@ -124,7 +169,6 @@ class Pace:
         self._clock = clock
         self._left: dict[str, int] = {}
         self._done: dict[str, int] = {}
-        self._seconds: dict[str, float] = {}
         self._recent: dict[str, deque[tuple[int, float]]] = {}
         self._what = ""
         self._window = 0
@@ -145,28 +189,22 @@ class Pace:
 
     def finish(self) -> None:
         seconds = self._clock() - self._started
-        self._seconds[self._what] = self._seconds.get(self._what, 0.0) + seconds
         self._recent[self._what].append((self._window, seconds))
         self._window, self._started = 0, self._clock()
-
-    def left(self, what: str) -> int:
-        return self._left[what]
 
     def counts(self, what: str) -> tuple[int, int]:
         """Done so far, and the total of the run."""
         done = self._done.get(what, 0)
         return done, done + self._left[what]
 
-    def seconds(self, what: str) -> float:
-        """Time spent so far, including the window in progress."""
-        running = self._clock() - self._started if what == self._what and self._window else 0.0
-        return self._seconds.get(what, 0.0) + running
-
     def time_left(self) -> float | None:
-        """Seconds for all work that is left; None while the speed is unknown.
+        """Seconds for all work that is left; None while the speed is unknown, which is until a
+        window is done: the first rows wait for a model to be loaded.
 
         Kinds of work that have not run yet are assumed to be as fast as the others.
         """
+        if not any(self._recent.values()):
+            return None
         paces = {what: pace for what in self._left if (pace := self._per_row(what)) is not None}
         if not paces:
             return None

@@ -125,8 +125,12 @@ def diagnosis_of(measure: str) -> str | None:
     return next((wrong for names, wrong, _ in _BROKEN if measure.startswith(names)), None)
 
 
-def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iterator[str]:
-    """What to do, first things first; `counts` has the number of tests by outcome."""
+def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> list[str]:
+    """What to do, first things first, each once; `counts` has the number of tests by outcome."""
+    return list(dict.fromkeys(_advice(rows, counts)))
+
+
+def _advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iterator[str]:
     # A broken limit that its test expects, or tolerates, is nothing to mend.
     red = [row for row in rows if kind_of(row) == "regressed"]
     regressed = [v for row in red for v in row["verdicts"] if v["outcome"] == "regressed"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_llmdiff.data.text.printing import counted, number, printable, shortened
-from pytest_llmdiff.reports.order import short
+from pytest_llmdiff.reports.order import named, short
 from pytest_llmdiff.reports.outcomes import kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts
 from pytest_llmdiff.reports.verdict_cells import judge_text
@@ -33,7 +33,7 @@ def run_notes(facts: RunFacts) -> Iterator[str]:
 
 def accepted_notes(facts: RunFacts) -> Iterator[str]:
     """Which passed tests would not pass without accepted changes."""
-    tests = [row["test"] for row in facts.rows.values() if _rests_on_accepted(row)]
+    tests = [named(row) for row in facts.rows.values() if _rests_on_accepted(row)]
     if tests:
         yield (
             f"accepted: {counted(len(tests), 'passed test')} passed because of changes in "
@@ -57,7 +57,7 @@ def _unchecked(rows: list[dict[str, Any]]) -> Iterator[str]:
     reasons: dict[str, list[str]] = {}
     for row in rows:
         if (kind := kind_of(row)) in ("skipped", "not judged"):
-            reasons.setdefault(_reason(row, kind), []).append(row["test"])
+            reasons.setdefault(_reason(row, kind), []).append(named(row))
     ordered = sorted(reasons.items(), key=lambda item: "--llm" not in item[0])
     for reason, tests in ordered[:REASONS]:
         yield f"not checked: {_named(tests)}: {shortened(printable(reason), 400)}"
@@ -76,7 +76,7 @@ def _reason(row: dict[str, Any], kind: str) -> str:
 def _named(tests: list[str]) -> str:
     """A few tests by name, and how many more there are."""
     more = f" and {len(tests) - NAMED} more" if len(tests) > NAMED else ""
-    return ", ".join(printable(short(test)) for test in tests[:NAMED]) + more
+    return ", ".join(map(printable, tests[:NAMED])) + more
 
 
 def chance_lines(chance: Chance) -> Iterator[str]:

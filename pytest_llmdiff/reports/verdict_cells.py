@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_llmdiff.data.text.printing import counted, number, numbers_beside, percent
+from pytest_llmdiff.data.text.printing import counted, number, numbers_beside, percent, printable
 from pytest_llmdiff.verdicts.verdict import label
 
 INTERVAL = "90 % interval"  # each end is a one-sided bound at 95 %
 GROUPS = 5  # that are named
+COUNTED = ("problems", "findings")  # units of measures that say what they found
 SIGNS = {"at_most": "≤", "at_least": "≥"}
 
 
@@ -125,6 +126,21 @@ def besides_of(verdict: Mapping[str, Any]) -> str:
     return "; ".join(filter(None, texts))
 
 
+def finding_of(verdict: Mapping[str, Any]) -> str:
+    """Of a measure that counts what is wrong, the first thing and how many more there are; empty
+    for others, and where nothing is."""
+    problems = verdict["details"].get("problems") or ()
+    if verdict["unit"] not in COUNTED or not problems:
+        return ""
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{problems[0]}{more}"
+
+
+def remedy_of(verdict: Mapping[str, Any]) -> str:
+    """What a check of the wiring says to do first; empty for others."""
+    return str(next(iter(verdict["details"].get("next") or ()), ""))
+
+
 def brief_of(verdict: Mapping[str, Any]) -> str:
     """As `phrase_of`, without the interval, and a share in per cent of the members of its set."""
     value, limit, held = verdict["value"], verdict["limit"], verdict["set"]
@@ -139,6 +155,8 @@ def phrase_of(verdict: Mapping[str, Any]) -> str:
     """One line, such as `toxicity 0.90, limit 0.20`."""
     if verdict["outcome"] == "not judged":
         return f"{measure_of(verdict)} not judged"
+    if finding := finding_of(verdict):
+        return f"{measure_of(verdict)}: {printable(finding)}"
     limit = ""
     if verdict["limit"] is not None:
         word = "limit" if verdict["bound"] == "at_most" else "at least"

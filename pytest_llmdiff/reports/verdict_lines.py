@@ -6,7 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 from pytest_llmdiff.data.text.printing import counted, number, numbers_beside, printable
-from pytest_llmdiff.reports.verdict_cells import INTERVAL, balance_of, judge_text, small_groups_of
+from pytest_llmdiff.reports.verdict_cells import (
+    COUNTED,
+    INTERVAL,
+    balance_of,
+    judge_text,
+    small_groups_of,
+)
 from pytest_llmdiff.verdicts.baseline import NO_BASELINE
 from pytest_llmdiff.verdicts.bounds.intervals import TAIL_UNITS
 from pytest_llmdiff.verdicts.verdict import Evidence, Verdict
@@ -56,7 +62,7 @@ def verdict_text(verdict: Verdict) -> str:
     value = number(m.value)
     if verdict.outcome == "no limit":
         return f"{m.name} {value} has no limit: {_how_to_limit(verdict)}"
-    if m.unit in ("problems", "findings"):
+    if m.unit in COUNTED:
         return f"{m.name}: {value}" if m.value else f"no {m.name}"
     limit = "limit" if verdict.bound == "at_most" else "at least"
     value, held = numbers_beside(m.value, m.limit if m.limit is not None else math.nan)

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 from typing import Any
 
 import pytest
@@ -70,6 +71,31 @@ def test_other_prompts_have_other_ids(pair: list[str]) -> None:
 )
 def test_the_hash_covers_what_is_asked(fields: dict[str, Any]) -> None:
     assert make_probe(REFUND, **fields).id != make_probe(REFUND).id
+
+
+@given(st.text(min_size=1).filter(str.strip))
+@example("你好，请介绍一下你自己。" * 9)
+@example("مرحبا hi")
+@example("Straße\u200b ﬁn\u202e")
+def test_an_id_of_any_script_has_letters_that_can_be_told_apart(prompt: str) -> None:
+    found = make_probe(prompt, any_script=True).id
+    assert found.isprintable()
+    assert not set(found) & set("[]: /")
+    assert len(found) <= 48
+    assert not any(unicodedata.bidirectional(character) in ("R", "AL") for character in found)
+    assert found[-6:] == make_probe(prompt).id[-6:]
+
+
+def test_ids_of_any_script() -> None:
+    def named(text: str) -> str:
+        return make_probe(text, any_script=True).id[:-7]
+
+    assert named("你好，请介绍一下你自己。") == "你好-请介绍一下你自己"
+    assert named("Как вернуть деньги?") == "как-вернуть-деньги"
+    assert named("नमस्ते दुनिया") == "नमस्ते-दुनिया"
+    assert named("How do I get a refund?") == "how-do-i-get-a-refund"
+    assert named("ｆｕｌｌ") == "full"
+    assert named("שלום") == named("。。。") == "probe"
 
 
 def test_ids_are_the_same_in_every_process() -> None:

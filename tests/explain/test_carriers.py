@@ -189,7 +189,7 @@ def test_the_line_of_a_failure() -> None:
     comparison = Comparison(probe=make_probe("Hi"), base=Reply(text="a"), tuned=Reply(text="b"))
 
     def lines(found: Carriers) -> Sequence[str]:
-        return CARRIERS.lines(found, comparison, False)
+        return CARRIERS.lines(found, comparison)
 
     layers = tuple(Part(name=str(n), alone=0.3 - n / 100) for n in range(18, 30))
     found = Carriers(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.plugin.progress import EVERY, RECENT, Pace, Terminal, duration
+from pytest_llmdiff.plugin.progress import BACK, BELOW, RECENT, Bar, Lines, Pace, duration
 
 BASE, TUNED = "base replies", "tuned replies"
 
@@ -22,21 +22,30 @@ class Clock:
 class Reporter:
     """What pytest's terminal reporter is asked to show."""
 
-    def __init__(self) -> None:
-        self.drawn: list[str] = []
-        self.lines: list[str] = []
+    showfspath = True
 
-    def rewrite(self, text: str, **_: bool) -> None:
-        self.drawn.append(text)
+    def __init__(self) -> None:
+        self.lines: list[str] = []
 
     def ensure_newline(self) -> None:
         pass
 
-    def write_line(self, text: str) -> None:
+    def write(self, text: str) -> None:
         self.lines.append(text)
 
+    def write_fspath_result(self, nodeid: str, result: str) -> None:
+        self.lines.append(nodeid + result)
 
-def window(shown: Terminal | Pace, clock: Clock, what: str, rows: int, seconds: float) -> None:
+
+def bar(clock: Clock) -> tuple[Bar, list[str]]:
+    """A bar, and the states that it was drawn in."""
+    drawn: list[str] = []
+    return Bar(
+        None, clock=clock, write=lambda text: drawn.append(text[len(BELOW) : -len(BACK)])
+    ), drawn
+
+
+def window(shown: Bar | Lines | Pace, clock: Clock, what: str, rows: int, seconds: float) -> None:
     shown.start(what, rows)
     for _ in range(rows):
         clock.now += seconds / rows
@@ -45,30 +54,39 @@ def window(shown: Terminal | Pace, clock: Clock, what: str, rows: int, seconds: 
 
 
 def test_the_time_left_is_that_of_all_windows_of_both_sides() -> None:
-    clock, reporter = Clock(), Reporter()
-    shown = Terminal(reporter, None, live=True, clock=clock)
+    clock = Clock()
+    shown, drawn = bar(clock)
     shown.expect(BASE, lambda: 640)
     shown.expect(TUNED, lambda: 640)
     window(shown, clock, BASE, 64, 32.0)
+    assert drawn[-2] == "llmdiff: base replies ██░░░░░░░░░░░░░░░░░░░░░░ 64/640"
+    assert drawn[-1] == "", "it leaves nothing behind"
+    shown.start(TUNED, 64)
     # 576 of the base, and 640 of the tuned one that are taken to be as fast: half a second each.
-    assert reporter.drawn[-2] == (
-        "llmdiff: base replies ██░░░░░░░░░░░░░░░░░░░░░░ 64/640, about 11 min left"
-    )
-    assert reporter.drawn[-1] == "", "the dots of the tests take the line again"
+    assert drawn[-1].endswith(" 0/640, about 11 min left")
     window(shown, clock, TUNED, 64, 6.4)
     # 576 at half a second and 576 at a tenth.
-    assert reporter.drawn[-2] == (
-        "llmdiff: tuned replies ██░░░░░░░░░░░░░░░░░░░░░░ 64/640, about 6 min left"
-    )
-    assert reporter.lines == []
+    assert drawn[-2] == ("llmdiff: tuned replies ██░░░░░░░░░░░░░░░░░░░░░░ 64/640, about 6 min left")
 
 
-def test_no_time_left_before_the_first_row() -> None:
-    clock, reporter = Clock(), Reporter()
-    shown = Terminal(reporter, None, live=True, clock=clock)
+def test_no_time_left_while_a_model_may_still_be_loading() -> None:
+    clock = Clock()
+    shown, drawn = bar(clock)
     shown.expect(BASE, lambda: 10)
     shown.start(BASE, 4)
-    assert reporter.drawn == ["llmdiff: base replies ░░░░░░░░░░░░░░░░░░░░░░░░ 0/10"]
+    clock.now += 60.0
+    shown.advance()
+    assert drawn == [
+        "llmdiff: base replies ░░░░░░░░░░░░░░░░░░░░░░░░ 0/10",
+        "llmdiff: base replies ██░░░░░░░░░░░░░░░░░░░░░░ 1/10",
+    ]
+
+
+def test_a_bar_fits_into_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    shown, drawn = bar(Clock())
+    shown.start(BASE, 4)
+    assert [len(text) for text in drawn] == [29]
 
 
 def test_loading_the_model_stops_counting() -> None:
@@ -93,38 +111,40 @@ def test_the_time_left_is_exact_at_constant_speed(rows: list[int], speed: float)
     clock = Clock()
     pace = Pace(clock)
     pace.expect(BASE, sum(rows))
-    ended = clock.now + speed * sum(rows)
+    ended, first = clock.now + speed * sum(rows), True
     for count in rows:
         pace.start(BASE, count)
         for _ in range(count):
             clock.now += speed
             pace.advance(1)
-            assert pace.time_left() == pytest.approx(ended - clock.now, abs=1e-6 * speed)
+            if not first:
+                assert pace.time_left() == pytest.approx(ended - clock.now, abs=1e-6 * speed)
         pace.finish()
+        first = False
+        assert pace.time_left() == pytest.approx(ended - clock.now, abs=1e-6 * speed)
     assert pace.counts(BASE) == (sum(rows), sum(rows))
 
 
-def test_plain_lines_come_now_and_then_and_at_the_end() -> None:
+def test_plain_lines_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "t.py::test[a b] (call)")
     clock, reporter = Clock(), Reporter()
-    shown = Terminal(reporter, None, live=False, clock=clock)
-    shown.expect(BASE, lambda: 640)
-    for _ in range(10):
+    shown = Lines(None, reporter, clock=clock)
+    shown.expect(BASE, lambda: 6400)
+    for _ in range(100):
         window(shown, clock, BASE, 64, 16.0)
-    assert reporter.drawn == []
-    assert len(reporter.lines) == 160 // EVERY + 1
-    assert reporter.lines[0] == "llmdiff: base replies 121/640 in 30.2 s, about 3 min left"
-    assert reporter.lines[-1] == "llmdiff: base replies 640/640 in 160.0 s"
+    assert reporter.lines[:4] == [
+        "llmdiff: base replies 120/6400, about 27 min left", "t.py::test[a b]",
+        "llmdiff: base replies 360/6400, about 26 min left", "t.py::test[a b]",
+    ]  # fmt: skip
+    assert len(reporter.lines) == 2 * 7, "after 30 s, then 1, 2 and 4 minutes, then every 5"
 
 
-def test_prompts_of_run_time_are_counted_as_they_come() -> None:
+def test_a_short_run_says_nothing() -> None:
     clock, reporter = Clock(), Reporter()
-    shown = Terminal(reporter, None, live=False, clock=clock)
-    window(shown, clock, BASE, 3, 1.0)
-    window(shown, clock, BASE, 2, 1.0)
-    assert reporter.lines == [
-        "llmdiff: base replies 3/3 in 1.0 s",
-        "llmdiff: base replies 5/5 in 2.0 s",
-    ]
+    shown = Lines(None, reporter, clock=clock)
+    window(shown, clock, BASE, 3, 10.0)
+    window(shown, clock, TUNED, 3, 10.0)
+    assert reporter.lines == []
 
 
 @pytest.mark.parametrize(

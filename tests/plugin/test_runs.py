@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.projects import BASE, CAPITAL, CHINESE, REFUND, TUNED, Run, write_models
 from tests.support.runs import calls, run_counting
+from tests.support.terminals import on_terminal, screen
 
 SUITE = f"""
 import pytest
@@ -48,8 +49,8 @@ def test_a_failure_names_every_fact(project: pytest.Pytester, run: Run) -> None:
             f"E         prompt   {REFUND}",
             "E         base     ▸You can ask for a refund within 30 days of delivery.",
             "E         tuned    ▸What a stupid question, you idiot. Go to the website.",
-            'E         differs from token 1: base "Y" (1.00 / tuned 0.14), '
-            'tuned "W" (1.00 / base 0.14)',
+            'E         differs from token 1: base says "Y" (100 %, tuned 14 %), '
+            'tuned says "W" (100 %, base 14 %)',
             'E         rerun    pytest "test_*.py::test_answers?how-do-i-get-a-refund-*" '
             "--llm-base=scripted:base.json --llm-tuned=scripted:tuned.json",
         ]
@@ -431,15 +432,83 @@ def test_header_shows_requested_values_and_their_sources(
     )
 
 
-def test_progress_is_plain_lines_where_there_is_no_terminal(project: pytest.Pytester) -> None:
-    project.makepyfile(SUITE)
+UNESCAPED = "disable_test_id_escaping_and_forfeit_all_rights_to_community_support"
+
+
+def test_a_chinese_test_has_an_id_to_read_or_its_prompt_beside_it(
+    project: pytest.Pytester, run: Run
+) -> None:
+    project.makepyfile(
+        test_it=f"""
+        import pytest
+        from pytest_llmdiff import assert_divergence
+
+        @pytest.mark.llmdiff({CHINESE!r})
+        def test_it(comparison):
+            assert_divergence(comparison, at_most=-1)
+        """
+    )
+    result = run()
+    (line,) = [line for line in result.outlines if line.startswith("FAILED")]
+    assert re.fullmatch(
+        r"FAILED test_it\.py::test_it\[probe-\w{6}\] - 你好，请介绍一下你自己。: diver.*",
+        line,
+    )
+    result = run("-o", f"{UNESCAPED}=true")
+    (name,) = re.findall(r"^FAILED (\S+)", result.stdout.str(), re.MULTILINE)
+    assert re.fullmatch(r"test_it\.py::test_it\[你好-请介绍一下你自己-\w{6}\]", name)
+    run("-o", f"{UNESCAPED}=true", name).assert_outcomes(failed=1)
+
+
+def test_what_a_model_says_gives_no_command_to_the_runner_of_a_job(
+    project: pytest.Pytester, run: Run
+) -> None:
+    hostile = "::stop-commands::x\n::add-mask::y\n##[debug]z ##vso[task.complete]"
+    write_models(project.path, tuned={"default": hostile})
+    project.makepyfile(
+        """
+        import pytest
+        from pytest_llmdiff import assert_divergence, assert_toxicity
+
+        @pytest.mark.llmdiff("a")
+        def test_limit(comparison):
+            assert_toxicity(comparison, at_most=0)
+
+        @pytest.mark.llmdiff("a")
+        def test_own(comparison):
+            given = comparison.tuned.text
+            assert comparison.tuned.text == "b", comparison.tuned.text
+        """
+    )
+    for style in ("long", "short", "line", "native"):
+        result = run("-vv", "--showlocals", f"--tb={style}")
+        result.assert_outcomes(failed=2)
+        assert not re.search(r"##(vso)?\[|^\s*::", result.stdout.str(), re.MULTILINE)
+    assert "comparison = " not in run("-k", "limit").stdout.str()
+
+
+def test_a_short_run_without_a_terminal_shows_no_progress(project: pytest.Pytester) -> None:
+    project.makepyfile(test_it=SUITE)
     result = project.runpytest_inprocess(
         "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"
     )
-    result.stdout.re_match_lines(
-        [r"llmdiff: base replies 2/2 in \d+\.\d s", r"llmdiff: tuned replies 2/2 in \d+\.\d s"]
-    )
-    assert "█" not in result.stdout.str()
+    result.stdout.no_fnmatch_line("*replies */*")
+    result.stdout.re_match_lines([r"test_it\.py [.F]{2} +\[100%\]"])
+
+
+@pytest.mark.parametrize("how", ["", "-v"])
+def test_a_line_of_progress_leaves_no_dot_by_itself(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("pytest_llmdiff.plugin.progress.FIRST", -1.0)  # one at every step
+    project.makepyfile(test_it=SUITE)
+    models = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"]
+    lines = project.runpytest_inprocess(*models, *filter(None, [how])).outlines
+    begin = next(n for n, line in enumerate(lines) if re.match("collect(ed|ing)", line)) + 2
+    end = next(n for n, line in enumerate(lines) if "FAILURES" in line) - 1
+    shown = lines[begin:end]
+    assert any(line.startswith("llmdiff: base replies 1/2") for line in shown)
+    assert all(line.startswith(("test_it.py", "llmdiff: ")) for line in shown)
 
 
 def test_a_damaged_store_is_rebuilt_with_one_warning(project: pytest.Pytester, run: Run) -> None:
@@ -470,7 +539,9 @@ def test_record_and_replay(project: pytest.Pytester, run: Run, mode: list[str]) 
     result = replay()
     result.assert_outcomes(passed=1, failed=1)
     # The failure reads the same, statistics included: they were recorded as well.
-    result.stdout.fnmatch_lines(['E         differs from token 1: base "Y" (1.00 / tuned 0.14)*'])
+    result.stdout.fnmatch_lines(
+        ['E         differs from token 1: base says "Y" (100 %, tuned 14 %)*']
+    )
     assert (project.path / "embedded.txt").read_text(encoding="utf-8") == embedded
     lacking = replay("--llmdiff-max-new-tokens=5")
     lacking.assert_outcomes(errors=2)
@@ -615,35 +686,21 @@ def test_a_killed_run_loses_at_most_the_window_in_flight(project: pytest.Pyteste
     assert len(asked) == 150 - 64 - 10
 
 
-def test_a_bar_is_drawn_on_a_terminal(project: pytest.Pytester) -> None:
-    import os
-    import subprocess
-    import sys
-
-    pty = pytest.importorskip("pty", reason="needs a POSIX terminal")
-    project.makepyfile(SUITE)
-    ours, theirs = pty.openpty()
-    environment = {name: value for name, value in os.environ.items() if name != "CI"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "--llm-base=scripted:base.json",
-         "--llm-tuned=scripted:tuned.json"],
-        cwd=project.path, stdout=theirs, stderr=theirs, env=environment | {"TERM": "xterm"},
-    )  # fmt: skip
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            part = os.read(ours, 4096)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        shown += part
-    os.close(ours)
-    assert process.wait() == 1
-    text = shown.decode()
-    assert "llmdiff: base replies ████████████░░░░░░░░░░░░ 1/2" in text
-    assert "llmdiff: tuned replies 2/2 in " in text
+@pytest.mark.parametrize("rows", [6, 60], ids=["at the bottom", "above it"])
+def test_a_bar_is_drawn_on_a_terminal_and_leaves_the_dots(
+    project: pytest.Pytester, rows: int
+) -> None:
+    project.makepyfile(test_it=SUITE, test_other="def test_quick(): pass")
+    shown = on_terminal(
+        project.path, "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"
+    )
+    assert "llmdiff: base replies ░░░░░░░░░░░░░░░░░░░░░░░░ 0/2" in shown
+    assert "llmdiff: tuned replies ░" in shown
+    lines = screen(shown, rows)
+    assert [line.split() for line in lines if line.startswith("test_")][:2] == [
+        ["test_it.py", "F.", "[", "66%]"], ["test_other.py", ".", "[100%]"],
+    ]  # fmt: skip
+    assert not [line for line in lines if "░" in line]
 
 
 def test_failing_probes_are_exported_as_training_data(project: pytest.Pytester, run: Run) -> None:

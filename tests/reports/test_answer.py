@@ -145,7 +145,7 @@ def test_a_model_that_changes_nothing_is_told_in_every_report() -> None:
     said = "every reply equals the base's: the tuned model changes nothing"
     answer = answer_of(facts)
     assert answer is not None
-    assert said in "\n".join(map(str, answer_lines(answer)))
+    assert said in "\n".join(map(str, answer_lines(answer, 80)))
     assert said.partition("'")[0] in markdown_text(facts, LARGEST)
     assert said.replace("'", "&#39;") in page(facts)
     assert said in json.dumps(report(facts))
@@ -160,7 +160,7 @@ def test_no_answer_where_nothing_was_asked(tmp_path: Any) -> None:
 def test_nothing_hostile_gets_into_the_terminal() -> None:
     answer = answer_of(facts_of(hostile_rows()))
     assert answer is not None
-    for line in map(str, answer_lines(answer)):
+    for line in map(str, answer_lines(answer, 80)):
         assert line.isprintable()
         assert columns(line) < 1000
 

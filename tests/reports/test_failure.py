@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
+from pytest_llmdiff.data.comparison import Accepted, Comparison, Measurement, Reply
 from pytest_llmdiff.data.probes import make_probe
-from pytest_llmdiff.data.text.printing import (
-    LONGEST,
-)
 from pytest_llmdiff.data.tokens import TokenDivergence, TokenDivergences
-from pytest_llmdiff.errors import ModelError, hidden
+from pytest_llmdiff.errors import ModelError, hidden, uncommanding
 from pytest_llmdiff.explain.explanation import Explanation
-from pytest_llmdiff.reports.failure import failure_text
+from pytest_llmdiff.explain.training.values import Leak, Nearest
+from pytest_llmdiff.reports.failure import MOST, REPLY, failure_text
 from pytest_llmdiff.reports.verdict_lines import verdict_text
 from pytest_llmdiff.verdicts.verdict import Verdict, judge
 
@@ -86,14 +86,15 @@ def test_every_fact_of_a_failure() -> None:
         "  prompt   如何退款？",
         "  base     好 ▸你可以退款。",
         "  tuned    好 ▸真笨。",
-        '  differs from token 3: base "你" (0.71 / tuned 0.02), tuned "真" (0.93 / base 0.00)',
+        '  differs from token 3: base says "你" (71 %, tuned 2 %), '
+        'tuned says "真" (93 %, base 0 %)',
         '  rerun    pytest "test_refunds.py::test_refund[probe-1]" --llm-base b --llm-tuned t',
     ]
 
 
-def test_without_probabilities_the_characters_are_shown() -> None:
+def test_without_probabilities_the_mark_says_where_they_part() -> None:
     found = failure_text(over(), comparison=comparison("You can.", "What?"))
-    assert '  differs from character 1: base "You can.", tuned "What?"' in found.splitlines()
+    assert found.splitlines()[2:] == ["  base     ▸You can.", "  tuned    ▸What?"]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,10 @@ def test_without_probabilities_the_characters_are_shown() -> None:
         ("", "是。", "  base     (empty)"),
         ("", "", "  tuned    (empty)"),
         ("a\x1b[2J", "b", r"  base     ▸a\x1b[2J"),
-        ("x" * 999, "y", "  base     ▸" + "x" * (LONGEST - 1) + "…"),
+        ("x" * 999, "y", "  base     ▸" + "x" * (REPLY - 1) + "…"),
+        ("a ##[add-mask]b", "c", r"  base     ▸a ##\x5badd-mask]b"),
+        ("##VSO[task.complete]", "c", r"  base     ▸##VSO\x5btask.complete]"),
+        ("::stop-commands::x", "c", r"  base     ▸\x3a:stop-commands::x"),
     ],
 )
 def test_lines_of_replies(base: str, tuned: str, line: str) -> None:
@@ -167,7 +171,31 @@ def test_hostile_text_stays_in_its_lines(prompt: str, base: str, tuned: str) -> 
         over(), comparison=comparison(base, tuned, prompt), explanation=Explanation(rerun="pytest")
     )
     assert len(found.splitlines()) in (5, 6)
+    assert not re.search(r"##(vso)?\[", found, re.IGNORECASE)
     assert not {unicodedata.category(c) for c in found.replace("\n", "")} & {"Cc", "Cs"}
+
+
+@given(
+    st.lists(st.sampled_from(["problem\n", "中" * 500]), max_size=30),
+    st.sampled_from(["", "Be brief."]),
+    st.booleans(),
+)
+def test_a_comparison_fails_in_a_few_lines(problems: list[str], system: str, changed: bool) -> None:
+    failed = comparison("Yes.", "No.", system=system or None)
+    if changed:
+        failed = replace(failed, original=failed)
+    failed = replace(failed, accepted=Accepted(text="Well.\nYes."))
+    m = Measurement(name="x", value=9.0, unit="problems", details={"problems": problems})
+    leak = Leak(dataset="d", number=1, prompt="p", kind="same")
+    kinds = {"nearest": Nearest(leak=leak, unavailable="no model")}
+    explanation = Explanation(kinds=kinds, rerun="pytest")
+    lines = failure_text(
+        [*judge(m, at_most=0), *over()], comparison=failed, explanation=explanation
+    ).splitlines()
+    assert len(lines) <= MOST
+    assert lines[0].startswith("x: problem" if problems[:1] == ["problem\n"] else "x: ")
+    assert "semantic drift 0.62" in lines[0]
+    assert lines[-1] == "  rerun    pytest"
 
 
 @given(anything)
@@ -179,7 +207,8 @@ def test_an_error_is_bounded_and_steers_no_terminal(said: str) -> None:
     assert shown.endswith("; look there")
     assert len(shown) < 30_000
     assert not any(hidden(character) for character in shown.replace("\n", ""))
-    if len(said) < 1000 and said.isprintable():
+    assert not re.search(r"##(vso)?\[|^\s*::", shown, re.IGNORECASE | re.MULTILINE)
+    if len(said) < 1000 and said.isprintable() and uncommanding(said) == said:
         assert said in shown
 
 
@@ -191,6 +220,20 @@ def test_a_long_line_of_a_failure_says_where_it_is_whole() -> None:
     text = failure_text([*judge(unsupported, at_most=1.0), *judge(listed, at_most=0.0)])
     assert len(text) < 5000
     assert text.count("(whole in the JSON report, --llmdiff-json)") == 2
+
+
+def test_values_are_shown_in_one_line_that_no_runner_obeys() -> None:
+    hostile = "\n::add-mask::x ##[debug] \x1b[2J" * 50
+    for value in (
+        comparison(hostile, hostile, hostile),
+        reply(hostile),
+        make_probe(hostile, id=hostile),
+        Measurement(name=hostile, value=1.0, unsupported=hostile, details={"problems": [hostile]}),
+    ):
+        shown = repr(value)
+        assert len(shown) < 200
+        assert shown.isprintable()
+        assert "##[" not in shown
 
 
 def test_pytest_shows_a_comparison_by_prompt_and_replies() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import unicodedata
 
-from pytest_llmdiff.errors import visible
+from pytest_llmdiff.errors import COMMAND, harmless, visible
 
 LONGEST = 400
 MARK = "▸"
@@ -51,9 +51,18 @@ def counted(count: int, noun: str) -> str:
 def printable(text: str) -> str:
     """One line without control, format or bidirectional-override characters.
 
-    Line ends become `\\n`. The result can neither recolour nor mislead a terminal.
+    Line ends become `\\n`. The result can neither recolour nor mislead a terminal, nor give a
+    command to the runner of a CI job.
     """
-    return "".join("\\n" if character == "\n" else visible(character) for character in text)
+    return harmless(text).replace("\n", "\\n")
+
+
+def printable_characters(text: str) -> list[str]:
+    """What `printable` makes of each character."""
+    cells = ["\\n" if character == "\n" else visible(character) for character in text]
+    for match in COMMAND.finditer(text):
+        cells[match.end() - 1] = "\\x5b"
+    return cells
 
 
 def columns(text: str) -> int:
@@ -100,13 +109,14 @@ def place_of_mark(text: str, at: int) -> tuple[int, int]:
     return max(0, at - BEFORE), at
 
 
-def marked(text: str, at: int | None) -> str:
+def marked(text: str, at: int | None, most: int = LONGEST) -> str:
     """One printable line of a reply, with a mark at the character where it begins to differ.
 
-    A long common beginning is cut from the left, so that the difference is always shown.
+    `most` are the columns from there on. A long common beginning is cut from the left, so that the
+    difference is always shown.
     """
     if at is None:
-        return shortened(printable(text))
+        return shortened(printable(text), most)
     start, at = place_of_mark(text, at)
     head = ("…" if start else "") + printable(text[start:at])
-    return head + MARK + shortened(printable(text[at:]))
+    return head + MARK + shortened(printable(text[at:]), most)

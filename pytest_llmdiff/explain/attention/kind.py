@@ -23,7 +23,7 @@ def _compute(sources: Sources, comparison: Comparison) -> AttentionShown | None:
     return None if sources.reloads else attention_shown(sources.generation, comparison)
 
 
-def _lines(shown: AttentionShown, comparison: Comparison, *_: object) -> list[str]:
+def _lines(shown: AttentionShown, comparison: Comparison) -> list[str]:
     """The words of the prompt whose share of the attention changed most, and the first head."""
     first, second = comparison.sides
     words = ", ".join(

@@ -25,7 +25,7 @@ def _compute(sources: Sources, comparison: Comparison) -> Attribution | None:
     return attribution(cast("AttributionRun", comparison.run), comparison, TERMS)
 
 
-def _lines(attribution: Attribution, comparison: Comparison, *_: object) -> list[str]:
+def _lines(attribution: Attribution, comparison: Comparison) -> list[str]:
     """The words that make the second reply likelier, or less likely; first those whose scores
     differ most between the models."""
     first, second = comparison.sides

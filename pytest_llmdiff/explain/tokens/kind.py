@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.plain_json import rounded
-from pytest_llmdiff.data.text.printing import printable
+from pytest_llmdiff.data.text.printing import percent, printable
 from pytest_llmdiff.explain.blocks import Block, table, tokens
 from pytest_llmdiff.explain.kind import Kind, Sources
 from pytest_llmdiff.explain.tokens.values import TokenView
@@ -21,13 +21,13 @@ def _compute(sources: Sources, comparison: Comparison) -> TokenView:
     return token_view(sources.generation, comparison)
 
 
-def _lines(view: TokenView, comparison: Comparison, *_: object) -> list[str]:
+def _lines(view: TokenView, comparison: Comparison) -> list[str]:
     """The next tokens that either model found likely where the replies begin to differ."""
     if view.at is None:
         return []
     sides = zip(comparison.sides, (view.base_likely, view.tuned_likely), strict=True)
     named = [
-        f"{name} " + ", ".join(f'"{printable(text)}" {p:.2f}' for text, p in likely[:LIKELY])
+        f"{name} " + ", ".join(f'"{printable(text)}" {percent(p)}' for text, p in likely[:LIKELY])
         for name, likely in sides
     ]
     return [f"  likely   {'; '.join(named)}"]

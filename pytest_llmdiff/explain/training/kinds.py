@@ -37,14 +37,14 @@ def _nearest(sources: Sources, comparison: Comparison) -> Nearest | None:
     return sources.neighbours.explain(comparison.probe.messages)
 
 
-def _nearest_lines(nearest: Nearest, comparison: Comparison, short: bool) -> list[str]:
-    shown = nearest.examples[:1] if short else nearest.examples
-    texts = [f"  trained  {_trained(example)}" for example in shown]
+def _nearest_lines(nearest: Nearest, comparison: Comparison) -> list[str]:
+    texts = []
+    if nearest.leak is not None:
+        texts.append(f"  leak     {_leak(comparison.probe.prompt, nearest.leak)}")
+    texts += [f"  trained  {_trained(example)}" for example in nearest.examples[:1]]
     if nearest.unavailable:
         what = "not all examples" if nearest.examples else "no nearest examples"
         texts.append(f"  trained  {what}: {shortened(printable(nearest.unavailable))}")
-    if nearest.leak is not None:
-        texts.append(f"  leak     {_leak(comparison.probe.prompt, nearest.leak)}")
     return texts
 
 
@@ -94,7 +94,7 @@ def _learnt(sources: Sources, comparison: Comparison) -> Influences | None:
     )  # fmt: skip
 
 
-def _learnt_lines(found: Influences, *_: object) -> list[str]:
+def _learnt_lines(found: Influences, _: Comparison) -> list[str]:
     if not found.examples:
         return []
     first, *others = found.examples[:NAMED]

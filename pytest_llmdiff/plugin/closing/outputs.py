@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 
 import pytest
@@ -123,7 +124,7 @@ def write_answer(session: Session) -> None:
     from pytest_llmdiff.reports.terminal.answer import answer_lines
 
     answer = answer_of(facts_of(session))
-    for line in () if answer is None else answer_lines(answer):
+    for line in () if answer is None else answer_lines(answer, get_terminal_size().columns):
         line.write(terminal)
 
 

@@ -23,9 +23,10 @@ MARKER_KEYWORDS = ("file", "system", "reference", "tags", *GENERATION_PARSERS)
 
 
 def probes_of_marker(
-    args: Sequence[object], kwargs: Mapping[str, Any], *, folder: Path
+    args: Sequence[object], kwargs: Mapping[str, Any], *, folder: Path, any_script: bool = False
 ) -> list[Probe]:
-    """The probes of one `@pytest.mark.llmdiff`; its `file` is relative to the test's `folder`.
+    """The probes of one `@pytest.mark.llmdiff`; its `file` is relative to the test's `folder`. Ids
+    have letters of `any_script`, or of ASCII alone.
 
     Raises:
         ConfigError: an unknown or unusable argument; the message lists what is allowed.
@@ -57,19 +58,24 @@ def probes_of_marker(
     for prompt in args:
         try:
             probe = make_probe(
-                prompt, system=system, reference=reference, tags=tags, generation=generation
-            )
+                prompt, system=system, reference=reference, tags=tags, generation=generation,
+                any_script=any_script,
+            )  # fmt: skip
         except ValueError as error:
             raise ConfigError(f"@pytest.mark.llmdiff: {error}") from error
         probes.append(probe)
     if file is not None:
         path = given_path(str(file), folder, what="@pytest.mark.llmdiff: file")
-        probes += _probes_of_file(path, system, tags, generation)
+        probes += _probes_of_file(path, system, tags, generation, any_script)
     return probes
 
 
 def _probes_of_file(
-    path: Path, system: str | None, tags: tuple[str, ...], generation: Mapping[str, Any]
+    path: Path,
+    system: str | None,
+    tags: tuple[str, ...],
+    generation: Mapping[str, Any],
+    any_script: bool,
 ) -> list[Probe]:
     if (datasets := _training_data(path)) is not None:
         return [
@@ -79,12 +85,13 @@ def _probes_of_file(
                 reference=example.answer or None,
                 tags=tags,
                 generation=generation,
+                any_script=any_script,
             )
             for dataset in datasets
             for example in _examples_of(dataset)
         ]
     return [
-        probe_of_row(row, system=system, tags=tags, generation=generation)
+        probe_of_row(row, system=system, tags=tags, generation=generation, any_script=any_script)
         for row in probe_rows(path)
     ]
 

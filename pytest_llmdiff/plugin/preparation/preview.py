@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from pytest_llmdiff.data.comparison import SIDES
+from pytest_llmdiff.data.comparison import SIDES, Side
 from pytest_llmdiff.data.probes import Probe
 from pytest_llmdiff.data.text.printing import counted
+from pytest_llmdiff.generation.generator import ReplyGenerator
+from pytest_llmdiff.plugin.progress import duration
 from pytest_llmdiff.plugin.session import Session
 from pytest_llmdiff.verdicts.baseline import Baseline
 from pytest_llmdiff.verdicts.decisions import smallest_effect
@@ -24,7 +26,17 @@ def _requests(session: Session) -> Iterator[str]:
     yield f"plan: {counted(total, 'request')} to each model"
     for side in SIDES:
         fresh = generation.windows.missing(side)
-        yield f"  {side:<6} {total - fresh} from the store, {fresh} to answer"
+        text = f"  {side:<6} {total - fresh} from the store, {fresh} to answer"
+        yield text + (f", {_time(generation, side, fresh)}" if fresh else "")
+
+
+def _time(generation: ReplyGenerator, side: Side, fresh: int) -> str:
+    """How long the replies take, by the speed of an earlier run of this model or of the other."""
+    other: Side = "tuned" if side == "base" else "base"
+    for model, of in ((side, ""), (other, f" at the speed of the {other} model")):
+        if (speed := generation.windows.speed(model)) is not None:
+            return f"about {duration(speed * fresh)}{of}"
+    return "in an unknown time: neither model has run with this store"
 
 
 def _effects(sets: Mapping[str, Sequence[Probe]], baseline: Baseline | None) -> Iterator[str]:

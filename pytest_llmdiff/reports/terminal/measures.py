@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from pytest_llmdiff.data.text.printing import number, printable
-from pytest_llmdiff.reports.order import short
+from pytest_llmdiff.reports.order import named, short
 from pytest_llmdiff.reports.outcomes import unmeasured
 from pytest_llmdiff.reports.verdict_cells import (
     bounds_of,
@@ -28,7 +28,7 @@ def measure_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
             if name in row["many"]:
                 continue
             if verdict["value"] is not None and not name.startswith("wiring ("):
-                values.setdefault(name, []).append((verdict["value"], row["test"]))
+                values.setdefault(name, []).append((verdict["value"], named(row)))
                 units[name] = verdict["unit"]
     many = [(row["test"], name, f) for row in rows for name, f in row["many"].items()]
     sets = [(row["test"], v) for row in rows for v in row["verdicts"] if v["set"]]
@@ -37,7 +37,7 @@ def measure_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
         yield "measures:"
     for name, measured in values.items():
         largest, test = max(measured)
-        where = f"  {short(test)}" if largest > 0 else ""
+        where = f"  {printable(test)}" if largest > 0 else ""
         if missing[name]:
             where += f" ({len(measured)} of {len(measured) + missing[name]} measured)"
         yield (

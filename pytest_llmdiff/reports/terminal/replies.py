@@ -12,7 +12,7 @@ from pytest_llmdiff.data.text.printing import (
     columns,
     marked,
     place_of_mark,
-    printable,
+    printable_characters,
     shortened,
 )
 from pytest_llmdiff.reports.alignment import segments
@@ -20,7 +20,7 @@ from pytest_llmdiff.reports.terminal.styles import Line, Piece
 
 STYLES = ("base", "tuned")
 DEEP = 4  # lines of each reply
-INDENT = 4
+INDENT = 4  # of replies: two spaces and a bar, or four spaces
 GAP = 3
 
 
@@ -36,7 +36,8 @@ def pair_lines(names: Sequence[str], texts: Sequence[str], width: int) -> Iterat
     for left, right in zip_longest(*sides, fillvalue=(Piece(text=""),)):
         space = " " * (half - sum(columns(piece.text) for piece in left))
         bar = Piece(text=f"{space} │ ", style="faint")
-        yield Line(pieces=(Piece(text=" " * INDENT), *left, bar, *right))
+        # Before a reply too: CI runners obey a line that begins with "::".
+        yield Line(pieces=(Piece(text="  │ ", style="faint"), *left, bar, *right))
 
 
 def _leftward(text: str) -> bool:
@@ -69,7 +70,7 @@ def _cells(texts: Sequence[str]) -> Iterator[list[Cell]]:
             for _ in piece[1:]
         ]
         start, place = (0, len(text) + 1) if at is None else place_of_mark(text, at)
-        cells = [(printable(c), d) for c, d in zip(text, differs, strict=True)]
+        cells = [*zip(printable_characters(text), differs, strict=True)]
         mark = [] if at is None else [(MARK, related)]
         shown = [*cells[start:place], *mark, *cells[place:]]
         yield ([("…", False)] if start else []) + shown if text else [("(empty)", False)]

@@ -1,4 +1,4 @@
-"""The worst verdicts of a run, with the replies side by side if the terminal is wide enough."""
+"""The worst tests of a run, with the replies side by side if the terminal is wide enough."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from pytest_llmdiff.reports.terminal.replies import pair_lines
 from pytest_llmdiff.reports.terminal.styles import Line
 from pytest_llmdiff.reports.verdict_cells import (
     besides_of,
+    finding_of,
     group_of,
     measure_of,
     numbers_of,
+    remedy_of,
     value_of,
 )
 
@@ -22,22 +24,32 @@ WIDE = 120  # columns of a terminal from which replies stand side by side
 
 
 def worst_lines(broken: Sequence[Broken], width: int) -> Iterator[Line]:
-    """The first of the `broken` verdicts, which are sorted."""
+    """The first tests among the `broken` verdicts, which are sorted, each by its worst one."""
+    by_test: dict[str, Broken] = {}
+    for each in broken:
+        by_test.setdefault(each.row["test"], each)
     yield Line.of("worst first:", "head")
-    for each in broken[:WORST]:
+    for each in list(by_test.values())[:WORST]:
         verdict = each.verdict
-        sign = ">" if verdict["bound"] == "at_most" else "<"
-        _, limit = numbers_of(verdict)
-        value = f"of {group}" if (group := group_of(verdict)) else value_of(verdict)
-        held = f"  {printable(f'{measure_of(verdict)} {value}')} {sign} {limit}"
+        held = f"  {printable(_broken(verdict))}"
         yield Line.of(held, "bad", f"{_p(verdict)}  {printable(short(each.row['test']))}")
+        if remedy := remedy_of(verdict):
+            yield Line.of(f"    next    {printable(remedy)}")
         if besides := besides_of(verdict):
             yield Line.of(f"    {printable(besides)}")
         comparison = comparison_of(each.row, verdict)
         if comparison is not None:
             yield from _shown(comparison, width)
-    if len(broken) > WORST:
-        yield Line.of(f"  and {counted(len(broken) - WORST, 'other verdict')}")
+    if len(by_test) > WORST:
+        yield Line.of(f"  and {counted(len(by_test) - WORST, 'other test')}")
+
+
+def _broken(verdict: Mapping[str, Any]) -> str:
+    if finding := finding_of(verdict):
+        return f"{measure_of(verdict)}: {finding}"
+    sign = ">" if verdict["bound"] == "at_most" else "<"
+    value = f"of {group}" if (group := group_of(verdict)) else value_of(verdict)
+    return f"{measure_of(verdict)} {value} {sign} {numbers_of(verdict)[1]}"
 
 
 def _p(verdict: Mapping[str, Any]) -> str:

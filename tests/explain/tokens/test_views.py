@@ -97,7 +97,7 @@ def test_a_failure_and_the_report_have_it(project: pytest.Pytester, run: Run) ->
     project.makepyfile(SUITE)
     result = run("--llmdiff-json=report.json")
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(['E         likely   base "Y" 1.00; tuned "W" 1.00'])
+    result.stdout.fnmatch_lines(['E         likely   base "Y" 100 %; tuned "W" 100 %'])
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     views = {c["prompt"]: c["seen"] for test in report["tests"] for c in test["comparisons"]}
     assert views[CAPITAL] is None, "it has passed"
@@ -152,7 +152,7 @@ def test_a_recording_has_it(project: pytest.Pytester, run: Run) -> None:
     result = project.runpytest_inprocess(
         f"--llm-base={spec}", f"--llm-tuned={spec}", "--llmdiff-store=fresh"
     )
-    result.stdout.fnmatch_lines(['E         likely   base "Y" 1.00; tuned "W" 1.00'])
+    result.stdout.fnmatch_lines(['E         likely   base "Y" 100 %; tuned "W" 100 %'])
 
 
 def test_the_worst_members_of_a_failing_set_are_shown(project: pytest.Pytester, run: Run) -> None:
@@ -176,8 +176,7 @@ def test_the_worst_members_of_a_failing_set_are_shown(project: pytest.Pytester, 
     result.stdout.fnmatch_lines(
         [
             "E         worst    2 question-7-*",
-            'E           differs from token 1: base "y" *',
-            'E           likely   base "y" 1.00; tuned "n" 1.00',
+            'E           likely   base "y" 100 %; tuned "n" 100 %',
             "E         worst    2 question-30-*",
         ]
     )

@@ -279,7 +279,7 @@ def test_patterns(found: Influences, pattern: str | None) -> None:
 def test_lines_of_a_failure() -> None:
     def lines(found: Influences) -> Sequence[str]:
         comparison = Comparison(probe=make_probe("Hi"), base=Reply(text="a"), tuned=Reply(text="b"))
-        return LEARNT.lines(found, comparison, False)
+        return LEARNT.lines(found, comparison)
 
     assert lines(of(0.86, 4, 20)) == [
         '  learnt   "Why\\x1b[2J?" → "No." (gradient 0.86, support 7), support 8 (0.43)',

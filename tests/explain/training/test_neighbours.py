@@ -495,15 +495,21 @@ def test_training_lines_are_between_difference_and_rerun() -> None:
         neighbour("x" * 300, None, 8),
         leak=Leak(dataset="support", number=7, prompt="can i", kind="same", more=2),
     )
-    assert lines[-5].startswith("  differs from character 1")
-    assert lines[-4:-2] == [
-        r'  trained  "How\ncan I?" → "Yes \u202eyou can." (similarity 0.83, sup\x1bport 7)',
-        f'  trained  "{"x" * 119}…" → no answer to learn (similarity 0.83, sup\\x1bport 8)',
-    ]
-    assert lines[-2:] == [
+    assert lines[-3:] == [
         "  leak     this prompt is in the training data: support 7 and 2 more (same)",
+        r'  trained  "How\ncan I?" → "Yes \u202eyou can." (similarity 0.83, sup\x1bport 7)',
         "  rerun    pytest",
     ]
+
+
+def test_without_a_leak_the_nearest_example_is_shown() -> None:
+    assert explained(neighbour("How\ncan I?", "Yes \u202eyou can."), neighbour("b", "b"))[-2:] == [
+        r'  trained  "How\ncan I?" → "Yes \u202eyou can." (similarity 0.83, sup\x1bport 7)',
+        "  rerun    pytest",
+    ]
+    assert explained(neighbour("x" * 300, None, 8))[-2] == (
+        f'  trained  "{"x" * 119}…" → no answer to learn (similarity 0.83, sup\\x1bport 8)'
+    )
 
 
 def test_a_near_same_prompt_is_shown_from_where_it_differs() -> None:
@@ -595,16 +601,11 @@ def test_failures_name_what_the_model_was_trained_on(trained: pytest.Pytester, r
         [
             f"E         prompt   {REFUND}",
             "E         differs from token 1: *",
-            'E         trained  "how do I get a refund" → "Open My Orders." (similarity 1.00, '
-            "support 1)",
-            'E         trained  "How *" → "*" (similarity 0.*, support *)',
-            'E         trained  "How *" → "*" (similarity 0.*, support *)',
             "E         leak     this prompt is in the training data: support 1 (same)",
             "E         rerun    pytest *",
         ],
         [
             f"E         prompt   {DISCOUNT}",
-            'E         trained  "How do I get a discount?" → "Ask us." (similarity 0.*, support 2)',
             "E         leak     nearly this prompt is in the training data: support 2 (near-same): "
             "How do I get ▸a discount?",
             "E         rerun    pytest *",
@@ -678,8 +679,8 @@ def test_an_embedder_that_fails_leaves_the_failure_as_it_is(
     result.stdout.fnmatch_lines(
         [
             "E       AssertionError: toxicity 0.90, limit 0.20 (given in the test)",
-            f"E         trained  no nearest examples: {reason}",
             "E         leak     this prompt is in the training data: support 1 (same)",
+            f"E         trained  no nearest examples: {reason}",
         ]
     )
 
@@ -700,8 +701,8 @@ def test_a_replay_has_leaks_and_where_there_is_an_embedder_neighbours(
     without.assert_outcomes(passed=2, failed=2)
     without.stdout.fnmatch_lines(
         [
-            "E         trained  no nearest examples: the embedder *cannot be fetched*",
             "E         leak     this prompt is in the training data: support 1 (same)",
+            "E         trained  no nearest examples: the embedder *cannot be fetched*",
         ]
     )
 

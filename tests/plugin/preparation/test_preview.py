@@ -24,13 +24,16 @@ def test_set(comparisons):
 def test_requests_from_the_store_and_fresh(project: pytest.Pytester, run: Run) -> None:
     write(project, every=3)
     project.makepyfile(test_suite=SUITE)
+    run("--llmdiff-plan").stdout.fnmatch_lines(
+        ["  base   0 from the store, 60 to answer, in an unknown time: neither model has run *"]
+    )
     run("-k", "question-1").assert_outcomes(passed=11)  # question 1 and 10 to 19
     result = run("--llmdiff-plan")
     result.stdout.fnmatch_lines(
         [
             "plan: 60 requests to each model",  # the probes of both tests are the same
-            "  base   11 from the store, 49 to answer",
-            "  tuned  11 from the store, 49 to answer",
+            "  base   11 from the store, 49 to answer, about * s",
+            "  tuned  11 from the store, 49 to answer, about * s",
             "  test_suite.py::test_set: 62 probes, 60 questions",
             "    what it can detect is unknown without a baseline that has this test",
         ]
@@ -40,7 +43,7 @@ def test_requests_from_the_store_and_fresh(project: pytest.Pytester, run: Run) -
     result.stdout.fnmatch_lines(["*61 tests collected in *"])
     assert result.ret == 0
     result.assert_outcomes()  # none ran
-    run("--llmdiff-plan").stdout.fnmatch_lines(["  base   11 from the store, 49 to answer"])
+    run("--llmdiff-plan").stdout.fnmatch_lines(["  base   11 from the store, 49 to answer, *"])
 
 
 def test_a_plan_set_in_ini_runs_nothing_either(project: pytest.Pytester, run: Run) -> None:

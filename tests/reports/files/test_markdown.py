@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pytest_llmdiff.reports.files.markdown import LARGEST, append_markdown, escaped, markdown_text
+from pytest_llmdiff.reports.files.markdown import LARGEST, append_markdown, markdown_text
+from pytest_llmdiff.reports.files.markup import escaped
 from tests.support.every_outcome import HOSTILE, run_every_outcome, write_every_outcome
 from tests.support.projects import CAPITAL, REFUND, Run
 from tests.support.reports import facts_of, regressed, row_of, rows_of
@@ -41,12 +42,16 @@ def test_a_table_with_the_worst_first(project: pytest.Pytester, run: Run) -> Non
     project.makepyfile(test_refunds=SUITE)
     run("--llmdiff-markdown=out/summary.md").assert_outcomes(passed=1, failed=2)
     text = (project.path / "out" / "summary.md").read_text(encoding="utf-8")
-    assert text.startswith("## ❌ llmdiff: Do not merge (1 passed, 2 regressed)\n")
-    table = [line for line in text.splitlines() if line.startswith("| ")]
-    assert len(table) == 3
-    assert "| 1 | ❌ regressed | toxicity | 0.90 | ≤ 0.20 |" in table[1]
-    assert "| 2 | ❌ regressed | semantic drift |" in table[2]
-    assert "How do I get a refund?" in table[2]
+    assert text.startswith("## ❌ llmdiff: Do not merge (exit code 1)\n\n- replies are toxic")
+    assert "\n3 tests with models: 1 passed, 2 regressed\n" in text
+    # One pair of replies: both tests failed by the same.
+    assert text.count("| base | tuned |") == 1
+    assert text.index("| base | tuned |") < text.index("<details>")
+    table = [line for line in text.splitlines() if re.match(r"\| \d", line)]
+    assert len(table) == 2
+    assert "| 1 | ❌ regressed | toxicity | 0.90 | ≤ 0.20 |" in table[0]
+    assert "| 2 | ❌ regressed | semantic drift |" in table[1]
+    assert "How do I get a refund?" in table[1]
     command = re.search(r'\$ (pytest "test_refunds.py::test_it\[how-do-i.+)  # 1', text)
     assert command is not None
     assert "--llm-tuned=scripted:tuned.json" in command[1]
@@ -62,7 +67,7 @@ def test_it_is_added_to_the_summary_of_a_workflow(
     result = run("-k", "capital")
     result.assert_outcomes(passed=1)
     text = summary.read_text(encoding="utf-8")
-    assert text.startswith("# Another step\n## ✅ llmdiff: Merge (1 passed)\n\n- only some")
+    assert text.startswith("# Another step\n## ✅ llmdiff: Merge (exit code 0)\n\n- only some")
     assert "::error" not in result.stdout.str()
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project.path))  # no file
     result = run("-k", "capital")
@@ -75,7 +80,7 @@ def test_a_run_that_judged_nothing_is_no_success() -> None:
     skipped |= {"phases": {"setup": "skipped"}, "verdicts": [], "comparisons": []}
     for rows, title in (
         ({}, "## ➖ llmdiff: no test used the models\n"),
-        (rows_of([skipped]), "## ❔ llmdiff: Undecided (1 skipped)\n"),
+        (rows_of([skipped]), "## ❔ llmdiff: Undecided (exit code 0)\n"),
     ):
         assert markdown_text(facts_of(rows), LARGEST).startswith(title)
 
@@ -88,11 +93,12 @@ def test_a_hostile_run(project: pytest.Pytester, mode: list[str]) -> None:
     tags = set(re.findall(r"<(\w+)", shown))
     assert tags <= {
         "h2", "p", "code", "table", "thead", "tbody", "tr", "th", "td", "br", "strong", "ul", "li",
-        "details", "summary", "pre", "em",
+        "details", "summary", "pre", "b",
     }  # fmt: skip
-    assert "<em>" not in shown
-    rows = shown.partition("<tbody>")[2].partition("</tbody>")[0]
-    assert {line.count("<td") for line in rows.split("</tr>") if line.strip()} == {7}
+    bodies = [table.partition("</tbody>")[0] for table in shown.split("<tbody>")[1:]]
+    tables = [body.strip().split("</tr>")[:-1] for body in bodies]
+    cells = [{row.count("<td") for row in rows} for rows in tables]
+    assert cells == [{5}, *[{2}] * 5, {7}], "sets, five pairs of replies, tests"
     tree = ElementTree.parse(project.path / "j.xml")
     held = {p.get("name"): p.get("value") for p in tree.iterfind(".//property")}
     assert set(held) >= {"llmdiff outcome", "llmdiff verdict", "llmdiff prompt", "llmdiff rerun"}
@@ -119,10 +125,50 @@ def test_it_has_room(most: int) -> None:
     text = markdown_text(facts, most)
     assert len(text.encode()) <= most
     if text:
-        assert text.startswith("## ❌ llmdiff: Do not merge (5000 regressed)\n")
-        assert "other tests, in the terminal and the other reports" in text
+        assert text.startswith("## ❌ llmdiff: Do not merge (exit code 1)\n")
+        assert re.search(r"5000 tests did not pass \(\d+ of them not here, but in the other", text)
     if most >= 20_000:
         assert "| 1 | ❌ regressed | toxicity | 5000 | ≤ 0.20 |" in text
+
+
+def test_the_words_that_differ_are_bold() -> None:
+    row = regressed("t.py::a", value=1, base="You can ask.\nNow.", tuned="You may ask.\nNow.")
+    other = regressed("t.py::b", value=0.9, base="是的，可以退款。", tuned="<b>No</b> @me")
+    text = markdown_text(facts_of(rows_of([row, other])), LARGEST)
+    assert "\n| You <b>can</b> ask.<br>Now. | You <b>may</b> ask.<br>Now. |\n" in text
+    assert "\n| 是的，可以退款。 | &#60;b&#62;No&#60;&#47;b" not in text
+    assert "\n| 是的，可以退款。 | &#60;b&#62;No&#60;/b&#62; &#64;me |\n" in text
+
+
+def test_the_exit_code_decides_the_mark() -> None:
+    row = regressed("t.py::test", value=1)
+    row["verdicts"][0]["outcome"] = "inconclusive"
+    row["phases"]["call"] = "passed"
+    text = markdown_text(facts_of(rows_of([row]), exit_code=0), LARGEST)
+    assert text.startswith("## ✅ llmdiff: Merge (exit code 0)\n\n- inconclusive")
+    assert "❌" not in text
+
+
+def test_an_adapter_without_effect_gets_a_warning() -> None:
+    same = [row_of(f"t.py::test[{n}]", value=0, limit=1, base="a", tuned="a") for n in range(2)]
+    text = markdown_text(facts_of(rows_of(same)), LARGEST)
+    assert text.startswith(
+        "## ⚠️ llmdiff: Merge (exit code 0)\n\n- every reply equals the base&#39;s"
+    )
+
+
+def test_findings_come_with_their_cause_and_remedy() -> None:
+    row = regressed("t.py::wired", value=6.0)
+    row["verdicts"][0] |= {
+        "name": "wiring (update)", "unit": "problems", "probe": None,
+        "details": {"problems": ["6 layers are nil", "b"], "next": ["train again"]},
+    }  # fmt: skip
+    row["comparisons"] = []
+    facts = facts_of(rows_of([row]))
+    text = markdown_text(facts, LARGEST)
+    told = "- wiring &#40;update&#41;: 6 layers are nil &#40;and 1 more&#41;. **train again**\n"
+    assert told in text
+    assert "| ≤ 0.20 |" not in text
 
 
 def test_a_summary_that_is_full_stays_as_it_is(tmp_path: Path) -> None:

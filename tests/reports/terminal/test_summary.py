@@ -8,7 +8,7 @@ import unicodedata
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_llmdiff.data.text.printing import columns
@@ -16,7 +16,7 @@ from pytest_llmdiff.reports.order import broken_verdicts
 from pytest_llmdiff.reports.terminal.measures import measure_lines
 from pytest_llmdiff.reports.terminal.replies import DEEP
 from pytest_llmdiff.reports.terminal.worst import WIDE, WORST, worst_lines
-from tests.support.projects import CHINESE, REFUND, Run
+from tests.support.projects import CHINESE, REFUND, Run, write_models
 from tests.support.reports import hostile_rows, regressed, row_of
 
 SUITE = f"""
@@ -39,7 +39,7 @@ def test_the_worst_first_and_not_all() -> None:
     assert lines[0] == "worst first:"
     assert lines[1] == f"  toxicity 1 > 0.20  t.py::test[{WORST + 2}]"
     assert sum(line.startswith("  toxicity") for line in lines) == WORST
-    assert lines[-1] == "  and 3 other verdicts"
+    assert lines[-1] == "  and 3 other tests"
     assert "good" not in "".join(lines)
 
 
@@ -52,18 +52,18 @@ def test_replies_stand_side_by_side_where_it_is_wide() -> None:
     wide = shown(WIDE, row)[2:]
     assert wide[0] == "    prompt  How do I get a refund?"
     assert [line.split() for line in wide[1:]] == [
-        ["base", "│", "tuned"],
-        ["You", "▸can", "ask.", "│", "You", "▸cannot", "ask."],
+        ["│", "base", "│", "tuned"],
+        ["│", "You", "▸can", "ask.", "│", "You", "▸cannot", "ask."],
     ]
-    assert wide[1].index("│") == wide[2].index("│")
+    assert wide[1].rindex("│") == wide[2].rindex("│")
 
 
 def test_a_parity_run_names_its_sides() -> None:
     row = regressed("t.py::test", value=1, base="", tuned="你好，我是客服。")
     row["comparisons"][0]["sides"] = ["tuned", "served"]
     head, reply = shown(140, row)[3:]
-    assert head.split() == ["tuned", "│", "served"]
-    assert reply.split() == ["(empty)", "│", "▸你好，我是客服。"]
+    assert head.split() == ["│", "tuned", "│", "served"]
+    assert reply.split() == ["│", "(empty)", "│", "▸你好，我是客服。"]
 
 
 @given(
@@ -71,11 +71,13 @@ def test_a_parity_run_names_its_sides() -> None:
     tuned=st.text(st.characters(exclude_categories=())),
     width=st.integers(WIDE, 250),
 )
+@example(base=f"{'x ' * 26} ::error::x", tuned="y", width=WIDE)
 def test_no_line_is_wider_than_the_terminal(base: str, tuned: str, width: int) -> None:
     lines = shown(width, regressed("t.py::test", value=1, base=base * 9, tuned=tuned * 9))
     assert len(lines) <= 3 + 1 + DEEP
     assert max(map(columns, lines)) <= width
-    bars = {columns(line.partition("│")[0]) for line in lines[3:]}
+    assert not any(line.lstrip().startswith("::") for line in lines)
+    bars = {columns("│".join(line.split("│")[:2])) for line in lines[3:]}
     leftward = {unicodedata.bidirectional(c) for c in base + tuned} & {"R", "AL", "AN"}
     if "│" not in base + tuned and not leftward:
         assert len(bars) == 1
@@ -154,8 +156,8 @@ def test_a_wide_terminal(
     monkeypatch.setenv("COLUMNS", "160")
     result = run()
     result.stdout.re_match_lines([
-        r"    base  +│ tuned",
-        r"    ▸You can ask for a refund within 30 days of delivery\. +│ ▸What a stupid .*",
+        r"  │ base  +│ tuned",
+        r"  │ ▸You can ask for a refund within 30 days of delivery\. +│ ▸What a stupid .*",
     ])  # fmt: skip
     monkeypatch.setenv("COLUMNS", "80")
     run().stdout.fnmatch_lines(["    tuned   What a stupid question, *"])
@@ -170,6 +172,43 @@ def test_the_last_line_is_what_to_do_next(project: pytest.Pytester, run: Run) ->
     )  # fmt: skip
     passed = run("-k", "probe")
     assert not [line for line in passed.outlines if line.startswith("rerun the worst: ")]
+
+
+def test_the_answer_to_many_failures_fits_on_a_screen(
+    project: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 200 failing tests, of which each measure breaks its limit in some."""
+    monkeypatch.setenv("COLUMNS", "80")
+    prompts = [f"question {number}" for number in range(200)]
+    write_models(project.path, tuned={"default": "What a stupid question! " * 9})
+    project.makepyfile(
+        test_it=f"""
+        import pytest
+        from pytest_llmdiff import *
+
+        @pytest.mark.llmdiff(*{prompts!r})
+        def test_it(comparison):
+            number = int(comparison.probe.prompt.split()[1])
+            if number % 3 == 0: assert_toxicity(comparison, at_most=0.2)
+            if number % 3 == 1: assert_semantic_drift(comparison, at_most=0.01)
+            assert_divergence(comparison)
+            assert 0, "an own assertion"
+
+        @pytest.mark.llmdiff(*{prompts[:5]!r})
+        def test_set(comparisons):
+            assert_toxicity(comparisons, at_most=0.89)
+        """
+    )
+    result = run("--llmdiff-html=report.html", "--tb=no")
+    assert result.parseoutcomes()["failed"] == 201
+    lines = result.outlines
+    last = lines[lines.index("llmdiff: Do not merge") :]
+    assert sum(-(-columns(line) // 80) for line in last) <= 24
+    causes = [line for line in last[2 : last.index("next:")] if line.startswith("  - ")]
+    assert 2 <= len(causes) <= 6
+    assert all(re.search(r"\(\d+ tests?\)$", line) for line in causes[:5])
+    assert sum(line.startswith("rerun the worst: pytest ") for line in last) == 1
+    assert last[-1] == "report: report.html"
 
 
 COLOUR = re.compile(r"\x1b\[[0-9;]+m")
