@@ -61,18 +61,20 @@ def also(answer: Answer) -> list[str]:
 
 
 def worst_pairs(tests: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """From the tests in order, the first pairs of replies that differ: each prompt once, and of
-    passed tests only if all of them passed."""
-    found: dict[str, dict[str, Any]] = {}
+    """From the tests in order, the first pairs of replies that differ: each prompt and each pair
+    once, and of passed tests only if all of them passed."""
     held = list(tests)
-    for test in [t for t in held if t["kind"] in OPEN] or held:
+    found: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for test in [test for test in held if test["kind"] in OPEN] or held:
         for probe in test.get("probes", ())[:1]:
-            if _differs(probe):
-                pair = {"test": test, "probe": probe, "verdicts": list(_of(test, probe))}
-                found.setdefault(probe["prompt"], pair)
+            marks = {probe["prompt"], "".join(probe.get("reply", ()))}
+            if _differs(probe) and not marks & seen:
+                seen |= marks
+                found.append({"test": test, "probe": probe, "verdicts": list(_of(test, probe))})
         if len(found) == PAIRS:
             break
-    return list(found.values())
+    return found
 
 
 def _differs(probe: Mapping[str, Any]) -> bool:

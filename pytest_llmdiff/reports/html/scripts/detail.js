@@ -63,7 +63,7 @@ function panel({ test, probe }) {
 function tabsOf(test, probe) {
   const blocks = probe ? list(probe, "folds") : [];
   const found = new Map([["replies", () => [
-    ...(probe ? [replies(probe)] : []),
+    ...(probe ? [replies(probe, list(test, "probes").length > 1)] : []),
     ...(test.verdicts ? [verdicts(test)] : []),
     ...(probe ? besides(probe) : []),
     ...[...blocks.filter((block) => !block.tab), ...list(test, "folds")].map(fold),
@@ -155,6 +155,16 @@ function walkTo(test) {
 function leave() {
   const place = places.get(state.get("open"));
   if (!place) return;
-  go({ open: "", tab: "" });
-  byId(place.test.id)?.firstChild.focus();
+  const row = byId(place.test.id);
+  steady(row, () => go({ open: "", tab: "" }));
+  row?.firstChild.focus({ preventScroll: true });
+}
+
+// What becomes narrower or wider keeps the place of an element on the screen.
+function steady(element, change) {
+  const before = element?.getBoundingClientRect().top;
+  change();
+  if (element?.isConnected && !narrow.matches) {
+    scrollBy({ top: element.getBoundingClientRect().top - before, behavior: "instant" });
+  }
 }

@@ -1,11 +1,12 @@
 // A probe: its prompt and both replies. A test: its verdicts, and the command that repeats it.
 
-function replies(probe) {
+// The prompt is left out where it is the heading.
+function replies(probe, withPrompt) {
   const names = probe.sides || ["base", "tuned"];
   const lang = probe.lang;
   const asked = make("div", { class: "asked" });
   for (const turn of list(probe, "before")) asked.append(make("div", {}, make("h3", {}, turn.role), text("p", turn.text, { lang })));
-  asked.append(make("div", {}, make("h3", {}, "prompt"), text("p", probe.prompt, { lang })));
+  if (withPrompt) asked.append(make("div", {}, make("h3", {}, "prompt"), text("p", probe.prompt, { lang })));
   const pieces = list(probe, "reply");
   const unlike = !pieces.some((piece) => piece[0] === "=");
   const reply = (sign, tag) => {
@@ -17,7 +18,7 @@ function replies(probe) {
   const column = (place, sign, tag) => make("div", {},
     make("h3", {}, names[place], make("span", { class: "about" }, list(probe, "about")[place] || "")),
     reply(sign, tag));
-  return make("div", { class: "probe" }, asked,
+  return make("div", { class: "probe" }, asked.children.length ? asked : null,
     make("div", { class: unlike ? "pair unlike" : "pair" }, column(0, "-", "del"), column(1, "+", "ins")));
 }
 

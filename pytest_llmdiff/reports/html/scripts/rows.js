@@ -37,7 +37,7 @@ function onPaper(test) {
     make("p", { class: "mono" }, test.test),
     test.reason ? text("p", test.reason, { class: "reason" }) : null,
     test.verdicts ? verdicts(test) : null,
-    ...list(test, "probes").map(replies),
+    ...list(test, "probes").map((probe) => replies(probe, true)),
     make("pre", {}, command(test)));
 }
 
