@@ -152,6 +152,12 @@ function walkTo(test) {
   if (inList) held.firstChild.focus({ preventScroll: true });
 }
 
+// Show a test or a probe, by its id.
+function open(id) {
+  go({ open: id });
+  byId("detail-head")?.focus({ preventScroll: true });
+}
+
 function leave() {
   const place = places.get(state.get("open"));
   if (!place) return;

@@ -115,8 +115,7 @@ document.addEventListener("click", (event) => {
   }
   const asked = new URLSearchParams(fragment.startsWith("t-") ? { open: fragment } : fragment);
   if (asked.has("open")) {
-    steady(link, () => go({ open: asked.get("open") }));
-    byId("detail-head")?.focus({ preventScroll: true });
+    steady(link, () => open(asked.get("open")));
     return;
   }
   const again = asked.has("kind") && asked.get("kind") === state.get("kind"); // a second click
