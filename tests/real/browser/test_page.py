@@ -15,7 +15,7 @@ from pytest_llmdiff.reports.html import write_html
 from pytest_llmdiff.reports.html.entries import link_of
 from tests.support import ROOT
 from tests.support.browser import AXE, CHROMIUM, Open, assert_accessible, titles, wider_than
-from tests.support.reports import facts_of, regressed, row_of, rows_of
+from tests.support.reports import facts_of, row_of, rows_of
 
 playwright = pytest.importorskip("playwright.sync_api")
 LIST = "#shown"
@@ -318,7 +318,7 @@ def test_a_passing_run_shows_the_replies_nearest_to_a_limit(
     ]  # fmt: skip
     write_html(facts_of({}), tmp_path / "empty.html")
     assert open_page(tmp_path / "empty.html").locator("h1").inner_text() == "NO TESTS"
-    undecided = facts_of(rows_of([regressed("t.py::x", value=None, verdicts=[])]), exit_code=2)
+    undecided = facts_of(rows_of([row_of("t.py::x", value=0.1, limit=0.2)]), exit_code=2)
     write_html(undecided, tmp_path / "undecided.html")
     page = open_page(tmp_path / "undecided.html")
     assert page.locator("h1").inner_text() == "UNDECIDED"
