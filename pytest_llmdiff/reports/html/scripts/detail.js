@@ -1,6 +1,7 @@
 // The open test beside the list: its replies and what explains them, on tabs.
 
 const MEMBERS = 20; // that are shown at once
+const LONGEST = 5000; // characters of a text of the raw data
 const TABS = {
   replies: "Replies", tokens: "Tokens", attention: "Attention", words: "Words", origin: "Origin", raw: "Raw",
 };
@@ -77,8 +78,11 @@ function tabsOf(test, probe) {
       make("section", { class: "block" }, make("h3", {}, block.title), ...FORMS[block.form](block))));
   }
   return found.set("raw", () => [
-    text("pre", JSON.stringify({ ...test, probes: probe && [probe] }, null, 2), { class: "raw", tabindex: "0" })]);
+    text("pre", JSON.stringify({ ...test, probes: probe && [probe] }, shortened, 2), { class: "raw", tabindex: "0" })]);
 }
+
+// The JSON report has the whole of it.
+const shortened = (_, held) => (typeof held === "string" && held.length > LONGEST ? `${held.slice(0, LONGEST)}…` : held);
 
 function tabList(names, chosen, probe) {
   const held = make("div", { role: "tablist", "aria-label": "About this test" }, ...names.map((name) => {
