@@ -5,7 +5,6 @@ Neither disturbs the line in which pytest writes a dot for each test.
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import time
@@ -16,6 +15,8 @@ from shutil import get_terminal_size
 from typing import Any
 
 import pytest
+
+from pytest_llmdiff.data.text.printing import duration
 
 BAR = 24
 REDRAWN = 0.1  # seconds between two states of the bar
@@ -217,11 +218,3 @@ class Pace:
             windows.append((self._window, self._clock() - self._started))
         rows = sum(count for count, _ in windows)
         return sum(seconds for _, seconds in windows) / rows if rows else None
-
-
-def duration(seconds: float) -> str:
-    """Rounded up, so as not to promise too much: `50 s`, `3 min`, `2 h 5 min`."""
-    if seconds < 60:
-        return f"{math.ceil(seconds)} s"
-    minutes = math.ceil(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

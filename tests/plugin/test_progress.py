@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.plugin.progress import BACK, BELOW, RECENT, Bar, Lines, Pace, duration
+from pytest_llmdiff.data.text.printing import duration
+from pytest_llmdiff.plugin.progress import BACK, BELOW, RECENT, Bar, Lines, Pace
 
 BASE, TUNED = "base replies", "tuned replies"
 

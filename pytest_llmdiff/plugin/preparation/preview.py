@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_llmdiff.data.comparison import SIDES, Side
 from pytest_llmdiff.data.probes import Probe
-from pytest_llmdiff.data.text.printing import counted
+from pytest_llmdiff.data.text.printing import counted, duration
 from pytest_llmdiff.generation.generator import ReplyGenerator
-from pytest_llmdiff.plugin.progress import duration
 from pytest_llmdiff.plugin.session import Session
 from pytest_llmdiff.verdicts.baseline import Baseline
 from pytest_llmdiff.verdicts.decisions import smallest_effect
