@@ -145,7 +145,7 @@ def test_a_view_is_the_mean_of_what_the_models_do(folder: Path, tmp_path: Path) 
     assert view.by_layer == pytest.approx(moved.mean((1, 2)).tolist(), abs=1e-5)
     assert view.by_token == pytest.approx(moved.mean((0, 1)).tolist(), abs=1e-5)
     at = divmod(int(moved.mean(-1).argmax()), moved.shape[1])
-    most = view.most_moved(1)[0]
+    most = view.most_moved()[0]
     assert (most.layer, most.head) == at
     assert most.value == pytest.approx(float(moved.mean(-1).max()), abs=1e-5)
     for side, mass in zip((ours, theirs), view.mass, strict=True):
@@ -220,12 +220,24 @@ def test_the_pass_says_what_the_model_says_and_leaves_it_as_it_was(
         assert torch.equal(after, usual)
 
 
-def test_maps_of_a_head_add_up(folder: Path, tmp_path: Path) -> None:
+def test_maps_of_a_head_add_up(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
 
     both = pair(folder, "base", "adapter", tmp_path)
-    asked = [(ASKED, REPLY, 1, 2), (ASKED, REPLY, 1, 4), (ASKED, REPLY, 2, 0)]
-    found, *outside = attention_maps(both, asked)
+    passes = []
+    attentions = both.tuned.attentions  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        both.tuned,
+        "attentions",
+        lambda *args, **named: passes.append(1) or attentions(*args, **named),
+    )
+    ((found, other_layer, *outside),) = attention_maps(
+        both, [(ASKED, REPLY, [(1, 2), (0, 3), (1, 4), (2, 0)])]
+    )
+    assert len(passes) == 1, "the model reads the text once for all heads"
+    assert other_layer["base"] != found["base"]
     for other, said in zip(outside, ("no head 4 in layer 1", "no head 0 in layer 2"), strict=True):
         assert other["unsupported"].startswith(said)
         assert "2 layers of 4 heads" in other["unsupported"]
@@ -250,7 +262,7 @@ def test_models_that_cannot_be_compared_say_why(more: Path, tmp_path: Path) -> N
     deeper, said = (pair(more, "base", name, tmp_path / name) for name in ("deep", "said"))
     (found,) = attention_views(deeper, [(ASKED, REPLY)])
     assert "different numbers of layers" in found["unsupported"]
-    (found,) = attention_maps(deeper, [(ASKED, REPLY, 2, 0)])
+    ((found,),) = attention_maps(deeper, [(ASKED, REPLY, [(2, 0)])])
     assert "no head 0 in layer 2" in found["unsupported"]
     (found,) = attention_views(said, [(ASKED, REPLY)])
     assert "to different tokens" in found["unsupported"]
