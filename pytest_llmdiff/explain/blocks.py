@@ -86,14 +86,17 @@ def _inline(text: str) -> str:
 def words(
     title: str,
     names: Sequence[str],
-    about: Sequence[str],
+    about: str,
     texts: Sequence[str],
     rows: Sequence[Mapping[str, Any]],
+    agreement: Sequence[Sequence[str]] = (),
 ) -> Block:
     """Scores of words by one or several methods: each of `rows` names its `method` and has the
-    scores under both models."""
-    return {"title": title, "form": "words", "names": list(names), "about": list(about),
-            "words": [_inline(text) for text in texts], "rows": list(rows)}  # fmt: skip
+    scores under both models. `agreement` has two methods, and how far they agree on the scores
+    under either model and on the change."""
+    return {"title": title, "form": "words", "names": list(names), "about": about,
+            "words": [_inline(text) for text in texts], "rows": list(rows),
+            "agreement": [list(map(_text, row)) for row in agreement]}  # fmt: skip
 
 
 def bars(

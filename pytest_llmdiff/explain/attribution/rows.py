@@ -52,18 +52,18 @@ def _side_row(side: SideAttribution) -> dict[str, Any]:
 def words_block(row: Mapping[str, Any], names: Sequence[str]) -> Block:
     """The words of a prompt with their scores, from plain JSON."""
     unit = f", in {row['unit']}" if row["unit"] else ""
-    about = [
-        f"How much each word adds to the {_meant(row['of'], names)}{unit}. A word is "
-        f"{shortened(printable(row['left_out']), SHORT)} to find out.",
-        *_agreement(row["agreement"], names),
-    ]
+    about = (
+        f"How much each word adds to the {_meant(row['of'], names)}{unit}. To find out, a word is "
+        f"{shortened(printable(row['left_out']), SHORT)}."
+    )
     # Scores that are not finite are null in JSON.
     rows = [
         {"method": each["method"], **{side: list(each[side]["scores"]) for side in SIDES}}
         for each in row["methods"]
     ]
     texts = [word[0] for word in row["words"]]
-    return words("Which words of the prompt matter", names, about, texts, rows)
+    agreement = list(_agreement(row["agreement"]))
+    return words("Which words of the prompt matter", names, about, texts, rows, agreement)
 
 
 def _meant(of: str, names: Sequence[str]) -> str:
@@ -74,16 +74,15 @@ def _meant(of: str, names: Sequence[str]) -> str:
     return of
 
 
-def _agreement(found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Iterator[str]:
-    meant = dict(zip(SIDES, names, strict=True))
-    by_pair: dict[tuple[str, ...], list[str]] = {}
+def _agreement(found: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
+    """For each two methods, on the scores under either model and on the change: the rank
+    correlation, and how many of the strongest words both have."""
+    by_pair: dict[tuple[str, ...], dict[str, str]] = {}
     for each in found:
         rank = each["rank_correlation"]
         shared = round(each["top"] * each["top_overlap"])
-        by_pair.setdefault(tuple(each["methods"]), []).append(
-            f"{meant.get(each['scores'], each['scores'])} "
-            f"{'undefined' if rank is None else number(rank)} "
-            f"({shared} of the {each['top']} strongest words shared)"
+        by_pair.setdefault(tuple(each["methods"]), {})[each["scores"]] = (
+            f"{'undefined' if rank is None else number(rank)}, {shared} of {each['top']}"
         )
     for pair, texts in by_pair.items():
-        yield f"Rank correlation of {' and '.join(pair)}: {', '.join(texts)}."
+        yield [" and ".join(pair), *(texts.get(scores, "") for scores in (*SIDES, "change"))]

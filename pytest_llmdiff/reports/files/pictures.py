@@ -76,8 +76,10 @@ def _figure(found: AttentionMap, cut: int, keys: Sequence[str], reply: Sequence[
     blue_orange = LinearSegmentedColormap.from_list("differences", DIFFERENCES)
     first, second = found.sides
     panels: list[tuple[str, Any, float]] = [
-        (first, "cividis", 0.0), (second, "cividis", 0.0), (f"{second} less {first}", blue_orange, -change)
-    ]  # fmt: skip
+        (first, "cividis", 0.0),
+        (second, "cividis", 0.0),
+        (f"{second} less {first}", blue_orange, -change),
+    ]
     for axes, rows, (title, colours, low) in zip(figure.subplots(1, 3), sides, panels, strict=True):
         high = change if low else most
         drawn = axes.imshow(rows, cmap=colours, vmin=low, vmax=high, aspect="equal")

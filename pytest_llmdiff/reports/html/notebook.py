@@ -51,10 +51,10 @@ def snippet(value: Any) -> str:
     from markupsafe import escape
 
     view = view_of(value)
+    looks = f"width: 100%; height: {view.height}px; border: 0; resize: vertical; overflow: auto"
     return (
-        f'<iframe sandbox="allow-scripts" title="{escape(view.title)}" srcdoc="{escape(page(view))}" '
-        f'style="width: 100%; height: {view.height}px; border: 0; resize: vertical; '
-        'overflow: auto"></iframe>'
+        f'<iframe sandbox="allow-scripts" title="{escape(view.title)}" style="{looks}" '
+        f'srcdoc="{escape(page(view))}"></iframe>'
     )
 
 

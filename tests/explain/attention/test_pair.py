@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -144,6 +146,13 @@ def test_a_view_is_the_mean_of_what_the_models_do(folder: Path, tmp_path: Path) 
     assert view.noise < 1e-9
     assert view.by_layer == pytest.approx(moved.mean((1, 2)).tolist(), abs=1e-5)
     assert view.by_token == pytest.approx(moved.mean((0, 1)).tolist(), abs=1e-5)
+    assert view.grid.moved == view.by_head
+    spreads = [torch.special.entr(side).sum(-1).mean(-1) / math.log(2) for side in (ours, theirs)]
+    assert view.spread is not None
+    for spread, wanted in zip(view.spread, spreads, strict=True):
+        assert torch.allclose(torch.tensor(spread), wanted.float(), atol=1e-4), "entropy in bits"
+    old = {key: value for key, value in found.items() if key != "spread"}
+    assert view_from_json(old).grid.spread is None, "a row of an earlier version"
     at = divmod(int(moved.mean(-1).argmax()), moved.shape[1])
     most = view.most_moved()[0]
     assert (most.layer, most.head) == at
@@ -226,13 +235,15 @@ def test_maps_of_a_head_add_up(
     import torch
 
     both = pair(folder, "base", "adapter", tmp_path)
-    passes = []
-    attentions = both.tuned.attentions  # type: ignore[attr-defined]
-    monkeypatch.setattr(
-        both.tuned,
-        "attentions",
-        lambda *args, **named: passes.append(1) or attentions(*args, **named),
-    )
+    passes: list[object] = []
+    engine: Any = both.tuned
+    attentions = engine.attentions
+
+    def counted(item: Continuation, layers: Any, **options: Any) -> Any:
+        passes.append(item)
+        return attentions(item, layers, **options)
+
+    monkeypatch.setattr(engine, "attentions", counted)
     ((found, other_layer, *outside),) = attention_maps(
         both, [(ASKED, REPLY, [(1, 2), (0, 3), (1, 4), (2, 0)])]
     )
@@ -241,7 +252,7 @@ def test_maps_of_a_head_add_up(
     for other, said in zip(outside, ("no head 4 in layer 1", "no head 0 in layer 2"), strict=True):
         assert other["unsupported"].startswith(said)
         assert "2 layers of 4 heads" in other["unsupported"]
-    engine: Any = both.base
+    engine = both.base
     layer = engine.attentions(
         Continuation(
             prompt_ids=tuple(engine.render(ASKED)),

@@ -178,7 +178,7 @@ function tokenMaps(block, found, folded) {
       on.rotate(-Math.PI / 2);
       on.font = group.sum ? "italic 11px system-ui, sans-serif" : "11px system-ui, sans-serif";
       on.fillStyle = group.sum ? ink.soft : ink.ink;
-      on.fillText(mark(group.name), 0, 0, top - 8);
+      on.fillText(group.sum ? group.name : mark(group.name), 0, 0, top - 8);
       on.restore();
     });
   };

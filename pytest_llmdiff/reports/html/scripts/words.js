@@ -15,7 +15,7 @@ FORMS.words = (block) => {
     return made;
   };
   return [
-    ...block.about.map((line) => make("p", { class: "hint" }, line)),
+    make("p", { class: "hint" }, block.about),
     scroll(block.title, make("table", { class: "scores" },
       make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "method"), make("th", { scope: "col" }, "model"),
         ...block.words.map((word) => text("th", word, { scope: "col" })))),
@@ -24,5 +24,12 @@ FORMS.words = (block) => {
         ...scores.map((score) => cell(method, score))))))),
     make("p", { class: "hint key-words" }, make("span", { class: "less" }, "less likely with the word"), " ",
       make("span", { class: "more" }, "likelier with it"), " The strongest score of a method has the full colour."),
+    ...(block.agreement.length ? [
+      make("h4", {}, "How far the methods agree: rank correlation (equal scores share a rank), and how many of the strongest words both name"),
+      scroll("How far the methods agree", make("table", {},
+        make("thead", {}, make("tr", {}, ...["methods", first, second, "change"].map((name) => make("th", { scope: "col" }, name)))),
+        make("tbody", {}, ...block.agreement.map(([pair, ...values]) => make("tr", {}, make("th", { scope: "row" }, pair),
+          ...values.map((value) => make("td", {}, value))))))),
+    ] : []),
   ];
 };
