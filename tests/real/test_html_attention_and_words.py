@@ -37,6 +37,10 @@ def browser() -> Iterator[Any]:
         found.close()
 
 
+def outside(url: str) -> list[str]:
+    return [] if url.startswith(("file:", "data:", "about:")) else [f"request: {url}"]
+
+
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Open]:
     """Opens a file; afterwards nothing was asked for, and nothing was said on the console."""
@@ -49,8 +53,7 @@ def open_page(browser: Any) -> Iterator[Open]:
         opened = contexts[-1].new_page()
         opened.on("console", lambda said: faults.append(f"console: {said.text}"))
         opened.on("pageerror", lambda error: faults.append(f"error: {error}"))
-        opened.on("request", lambda asked: None if asked.url.startswith(("file:", "data:", "about:"))
-                  else faults.append(f"request: {asked.url}"))  # fmt: skip
+        opened.on("request", lambda asked: faults.extend(outside(asked.url)))
         opened.goto(file.as_uri())
         return opened
 
@@ -91,13 +94,17 @@ def accessible(page: Any) -> None:
 def test_every_head_is_drawn_and_one_is_chosen(
     open_page: Open, tmp_path: Path, scheme: str
 ) -> None:
-    page = open_page(explained(tmp_path), color_scheme=scheme, viewport={"width": 1440, "height": 900})
+    page = open_page(
+        explained(tmp_path), color_scheme=scheme, viewport={"width": 1440, "height": 900}
+    )
     held = show(page, "Attention")
     grids = held.locator(".panels").first
     canvases = grids.locator(".panel > canvas")
     assert canvases.count() == 4
     assert all(canvas.evaluate(COLOURS) > 3 for canvas in canvases.all())
-    assert [each.evaluate(COLOURS) > 50 for each in grids.locator(".ramp canvas").all()] == [True] * 4
+    assert [each.evaluate(COLOURS) > 50 for each in grids.locator(".ramp canvas").all()] == [
+        True
+    ] * 4
     assert held.get_by_role("heading", name="Layer 3, head 1").count() == 1, "it moved most"
 
     grids.focus()
@@ -117,9 +124,8 @@ def test_every_head_is_drawn_and_one_is_chosen(
         "token of the reply", "refund", "before it", "refund", "0.5 → 0.75", "0.5 → 0.25",
     ]  # fmt: skip
     held.get_by_label("Show the tokens of the template").check()
-    assert "<s>" in held.locator(".head .fold summary").locator("..").evaluate(
-        "each => { each.open = true; each.dispatchEvent(new Event('toggle')); return each.innerText }"
-    )
+    held.locator(".head .fold summary").click()
+    assert held.locator(".head .numbers thead th").all_inner_texts()[1:] == ["<s>", "refund"]
 
     box = canvases.first.bounding_box()
     canvases.first.click(position={"x": box["width"] - 8, "y": 18 + 8})
@@ -130,11 +136,10 @@ def test_every_head_is_drawn_and_one_is_chosen(
 def test_drawings_follow_the_theme(open_page: Open, tmp_path: Path) -> None:
     page = open_page(explained(tmp_path), color_scheme="light")
     canvas = show(page, "Attention").locator(".panels").first.locator(".panel > canvas").last
-    place = [0.999, 0.6]  # a head that did not change
     light = canvas.evaluate(PIXEL, [0.5, 0.95])
     page.emulate_media(color_scheme="dark")
     dark = canvas.evaluate(PIXEL, [0.5, 0.95])
-    assert sum(light[:3]) > sum(dark[:3]), place
+    assert sum(light[:3]) > sum(dark[:3]), "a head that did not change"
 
 
 def test_words_are_coloured_by_their_scores(open_page: Open, tmp_path: Path) -> None:
@@ -175,7 +180,7 @@ def test_a_notebook_shows_values_and_nothing_gets_out_of_them(
     assert len(frames) == len(values)
     for frame in frames:
         frame.wait_for_load_state()
-        assert text in frame.locator("body").inner_text() or frame.locator("canvas").count()
+        assert "injected" in frame.locator("body").inner_text() or frame.locator("canvas").count()
         assert frame.locator("img").count() == 0
     (heads,) = [frame for frame in frames if frame.locator(".heads").count()]
     assert heads.locator(".panel > canvas").count() == 7, "four grids and three maps"

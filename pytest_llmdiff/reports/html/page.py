@@ -12,6 +12,7 @@ from pytest_llmdiff.data.text.printing import number
 from pytest_llmdiff.reports.answer import answer_of
 from pytest_llmdiff.reports.html.charts import HEIGHT, WIDTH, distributions, intervals
 from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags_of
+from pytest_llmdiff.reports.html.maps import leave_out_maps
 from pytest_llmdiff.reports.html.parts import embedded, part, policy, script, style, visible
 from pytest_llmdiff.reports.order import OPEN, URGENCY, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
@@ -41,6 +42,7 @@ def page(facts: RunFacts) -> str:
     )  # fmt: skip
     rows = worst_first(facts.rows.values())
     tests = entries(rows, {test: place for place, test in enumerate(facts.rows)})
+    leave_out_maps(tests)
     data = {"options": facts.options, "tests": tests}
     return environment.from_string(part("page.html")).render(
         policy=policy(scripts=[script()], styles=[style()]),
