@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections import deque
@@ -11,6 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
+
+from pytest_llmdiff.data.text.printing import duration
 
 BAR = 24
 EVERY = 30.0  # seconds between two plain lines
@@ -179,11 +180,3 @@ class Pace:
             windows.append((self._window, self._clock() - self._started))
         rows = sum(count for count, _ in windows)
         return sum(seconds for _, seconds in windows) / rows if rows else None
-
-
-def duration(seconds: float) -> str:
-    """Rounded up, so as not to promise too much: `50 s`, `3 min`, `2 h 5 min`."""
-    if seconds < 60:
-        return f"{math.ceil(seconds)} s"
-    minutes = math.ceil(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

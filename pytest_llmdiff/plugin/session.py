@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,7 @@ class Session:
         self.test: RunningTest | None = None
         self.rows: dict[str, dict[str, Any]] = {}
         self.skipped = 0
+        self.started = time.time()
         self.exit_code = 0
         self.notes: list[str] = []  # more lines of the header
         self.left_out: list[str] = []  # which tests of suites, and why

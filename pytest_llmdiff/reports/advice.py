@@ -130,8 +130,7 @@ def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iter
     # A broken limit that its test expects, or tolerates, is nothing to mend.
     red = [row for row in rows if kind_of(row) == "regressed"]
     regressed = [v for row in red for v in row["verdicts"] if v["outcome"] == "regressed"]
-    balanced = [v for v in regressed if v["set"] and v["details"].get("net", 1) <= 0]
-    broken = [v for v in regressed if v not in balanced]
+    broken = [v for v in regressed if not _balanced(v)]
     if all_same(rows):
         yield (
             "every reply equals the base's: is it the right adapter, and does it change anything? "
@@ -145,7 +144,7 @@ def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iter
         yield _ACCEPT
     if any(v["bound"] == "at_least" for v in broken):
         yield _TOO_LITTLE
-    if balanced:
+    if len(broken) < len(regressed):
         yield _BALANCED
     if counts["inconclusive"]:
         open_ = [
@@ -169,6 +168,24 @@ def advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Iter
             f"not judged, {counted(counts['not judged'], 'test')}: each says why"
             + (SCORERS if any(map(_lacks_a_scorer, rows)) else "")
         )
+
+
+def remedy_of(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    """What to do about verdicts that regressed for one reason, in the words of the advice; empty
+    where nothing is known."""
+    first = verdicts[0]
+    if all(map(_balanced, verdicts)):
+        return _BALANCED
+    if first["bound"] == "at_least":
+        return _TOO_LITTLE
+    for names, _, hint in _BROKEN:
+        if first["name"].startswith(names):
+            return f"{hint}: {_first_step(verdicts)}" if names == _WIRING else hint
+    return ""
+
+
+def _balanced(verdict: Mapping[str, Any]) -> bool:
+    return bool(verdict["set"]) and verdict["details"].get("net", 1) <= 0
 
 
 def _lacks_a_scorer(row: Mapping[str, Any]) -> bool:

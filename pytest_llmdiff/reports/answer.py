@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pytest_llmdiff.data.text.printing import counted, printable, shortened
-from pytest_llmdiff.reports.advice import DIAGNOSES, advice, all_same, diagnosis_of
+from pytest_llmdiff.reports.advice import DIAGNOSES, advice, all_same, diagnosis_of, remedy_of
 from pytest_llmdiff.reports.order import Broken, broken_verdicts, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
@@ -30,10 +30,17 @@ ENDS: Mapping[int, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """One reason for the decision, and the number of tests that it explains (0: of the run)."""
+    """One reason for the decision, and the number of tests that it explains (0: of the run).
+
+    `of` are the ids of those tests, `measure` the name of the measure whose limit is broken, and
+    `remedy` is what to do about it; each empty where there is none.
+    """
 
     text: str
     tests: int
+    of: tuple[str, ...] = ()
+    measure: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,25 +129,25 @@ def _causes(rows: Sequence[dict[str, Any]], facts: RunFacts) -> Iterator[Cause]:
         ("error", "there is no result because of an error"),
     ):
         if found := kinds.get(kind):
-            yield Cause(text=_because(text, found[0]["message"]), tests=len(found))
+            yield _of(found, _because(text, found[0]["message"]))
     if all_same(rows):
         yield Cause(text="every reply equals the base's: the tuned model changes nothing", tests=0)
     if found := kinds.get("inconclusive"):
         let = ""
         if green:
             let = f", let through by llmdiff_inconclusive = {facts.settings.inconclusive}"
-        yield Cause(text=f"inconclusive: too few probes to decide{let}", tests=len(found))
+        yield _of(found, f"inconclusive: too few probes to decide{let}")
     if found := kinds.get("not judged"):
-        yield Cause(text=_because("not judged", _unjudged(found)), tests=len(found))
+        yield _of(found, _because("not judged", _unjudged(found)))
     unchecked = [row for row in kinds.get("skipped", ()) if "--llm" in (row["skipped"] or "")]
     if green and unchecked:  # an option would let them be checked
-        yield Cause(text=_because("not checked", unchecked[0]["skipped"]), tests=len(unchecked))
+        yield _of(unchecked, _because("not checked", unchecked[0]["skipped"]))
     if green and facts.part:
         yield Cause(text=_short(f"only some of the tests ran: {facts.part}"), tests=0)
-    broken = sum(any(v["outcome"] == "regressed" for v in row["verdicts"])
-                 for kind in ("passed", "skipped") for row in kinds.get(kind, ()))  # fmt: skip
+    broken = [row for kind in ("passed", "skipped") for row in kinds.get(kind, ())
+              if any(v["outcome"] == "regressed" for v in row["verdicts"])]  # fmt: skip
     if broken:
-        yield Cause(text="a limit is broken, and the test passes or may fail", tests=broken)
+        yield _of(broken, "a limit is broken, and the test passes or may fail")
     yield from _besides(facts)
     if facts.exit_code in ENDS:
         yield Cause(text=ENDS[facts.exit_code], tests=0)
@@ -151,6 +158,11 @@ def _causes(rows: Sequence[dict[str, Any]], facts: RunFacts) -> Iterator[Cause]:
         yield Cause(text="exit code 0, although tests failed", tests=0)
     if green and not kinds.keys() - {"skipped", "not judged"}:
         yield Cause(text="nothing was judged", tests=0)
+
+
+def _of(rows: Sequence[Row], text: str, **about: str) -> Cause:
+    tests = tuple(dict.fromkeys(row["test"] for row in rows))
+    return Cause(text=text, tests=len(tests), of=tests, **about)
 
 
 def _besides(facts: RunFacts) -> Iterator[Cause]:
@@ -166,20 +178,21 @@ def _besides(facts: RunFacts) -> Iterator[Cause]:
         yield Cause(text=f"not written: {', '.join(sorted(facts.unwritten))}", tests=0)
 
 
-def _broken(rows: Iterable[dict[str, Any]]) -> Iterator[Cause]:
+def _broken(broken_rows: Iterable[dict[str, Any]]) -> Iterator[Cause]:
     """The limits that were broken, by what is wrong, in the order of the advice on them.
 
     What is wrong with the wiring comes first.
     """
     found: dict[str, list[Broken]] = {}
-    for broken in broken_verdicts(rows):
+    for broken in broken_verdicts(broken_rows):
         found.setdefault(_wrong(broken.verdict), []).append(broken)
     for wrong, held in sorted(found.items(), key=lambda item: _place(item[0])):
-        tests = len({broken.row["test"] for broken in held})
-        verdict = held[0].verdict
+        verdicts = [broken.verdict for broken in held]
+        verdict = verdicts[0]
         problems = verdict["details"].get("problems") or [brief_of(verdict)]
         text = problems[0] if wrong == WIRING else f"{wrong}: {problems[0]}"
-        yield Cause(text=_short(text), tests=tests)
+        rows, remedy = [broken.row for broken in held], remedy_of(verdicts)
+        yield _of(rows, _short(text), measure=verdict["name"], remedy=remedy)
 
 
 def _place(wrong: str) -> int:

@@ -19,7 +19,8 @@ class RunFacts:
     `exit_code` is pytest's, from before the reports are written. `part` says which options chose
     only some of the tests; empty if none did. `failed_besides` are the tests without models
     that failed, `uncollected` the files that could not be collected, and `unwritten` the outputs
-    that could not be written.
+    that could not be written. `started` is when the run began, in seconds since the epoch, and
+    `seconds` how long it took; `commit` is that of the tests. None and empty where unknown.
     """
 
     settings: Settings
@@ -35,6 +36,9 @@ class RunFacts:
     failed_besides: Sequence[str] = ()
     uncollected: Sequence[str] = ()
     unwritten: frozenset[str] = frozenset()
+    started: float | None = None
+    seconds: float = 0.0
+    commit: str = ""
 
 
 def rerun_of(row: Mapping[str, Any], facts: RunFacts) -> str:

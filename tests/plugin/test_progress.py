@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdiff.plugin.progress import EVERY, RECENT, Pace, Terminal, duration
+from pytest_llmdiff.data.text.printing import duration
+from pytest_llmdiff.plugin.progress import EVERY, RECENT, Pace, Terminal
 
 BASE, TUNED = "base replies", "tuned replies"
 

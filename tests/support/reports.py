@@ -90,6 +90,27 @@ def row_of(
     } | fields  # fmt: skip
 
 
+def set_of(
+    test: str, *, members: int, value: float, limit: float, low: float, high: float
+) -> dict[str, Any]:
+    """The row of a test of a set with a divergence, the last members of which are the worst."""
+    outcome = "passed" if high <= limit else "regressed" if low > limit else "inconclusive"
+    row = row_of(test, value=value, limit=value if outcome == "passed" else value - 1)
+    (comparison,), (verdict,) = row["comparisons"], row["verdicts"]
+    row["comparisons"] = [
+        {**comparison, "probe": f"p{n}", "prompt": f"member {n}"} for n in range(members)
+    ]
+    verdict |= {
+        "probe": None, "name": "divergence", "unit": "nats per token", "outcome": outcome,
+        "limit": limit,
+        "set": {"scope": "mean", "probes": "x", "low": low, "high": high, "judged": members,
+                "clusters": members, "method": "t", "spread": 0.1, "unsupported": 0,
+                "not_finite": 0, "decides": None,
+                "worst": [{"probe": f"p{members - 1 - n}", "value": 1 - n / 10} for n in range(3)]},
+    }  # fmt: skip
+    return row | {"compared": members}
+
+
 def looked(text: str) -> dict[str, Any]:
     """What a failure's row has of attention, one token of which is the given text."""
     return {

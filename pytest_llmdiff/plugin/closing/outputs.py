@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from pytest_llmdiff.config.settings import runs_tests
 from pytest_llmdiff.config.specs import Spec
 from pytest_llmdiff.errors import LLMDiffError, StoreError
+from pytest_llmdiff.plugin.closing.commit import commit_of
 from pytest_llmdiff.plugin.session import Session
 from pytest_llmdiff.plugin.workers import WorkerNotes
 from pytest_llmdiff.reports.run_facts import RunFacts
@@ -142,6 +144,9 @@ def facts_of(session: Session) -> RunFacts:
         failed_besides=tuple(session.failed_besides),
         uncollected=tuple(session.uncollected),
         unwritten=frozenset(session.unwritten),
+        started=session.started,
+        seconds=time.time() - session.started,
+        commit=commit_of(session.config.rootpath),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pytest_llmdiff.reports.alignment import segments
@@ -43,13 +44,22 @@ def tags_of(row: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(tag for c in row["comparisons"] for tag in c["tags"]))
 
 
-def entries(rows: Sequence[dict[str, Any]], order: Mapping[str, int]) -> list[dict[str, Any]]:
-    """The rows in their order; `order` has the index of each test in the run."""
+def entries(
+    rows: Sequence[dict[str, Any]],
+    order: Mapping[str, int],
+    causes: Mapping[str, Sequence[int]] = MappingProxyType({}),
+) -> list[dict[str, Any]]:
+    """The rows in their order; by test, `order` has the index in the run, and `causes` the numbers
+    of the causes that it is one of."""
     open_ = [row for row in rows if kind_of(row) in OPEN]
     others = [row for row in rows if kind_of(row) not in OPEN]
     room = {True: _room(open_), False: _room(others)}
     message = _share((len(row["message"] or "") for row in open_), MESSAGES, MESSAGE)
-    return [_entry(row, order[row["test"]], room[kind_of(row) in OPEN], message) for row in rows]
+    return [
+        _entry(row, order[row["test"]], room[kind_of(row) in OPEN], message)
+        | ({"causes": list(causes[row["test"]])} if row["test"] in causes else {})
+        for row in rows
+    ]
 
 
 def _room(rows: Iterable[Mapping[str, Any]]) -> int:
@@ -91,6 +101,7 @@ def _entry(row: dict[str, Any], place: int, room: int, message: int) -> dict[str
         "langs": list(dict.fromkeys(c["language"] for c in row["comparisons"] if c["language"])),
         "target": row["target"],
         "title": _title(row),
+        "reason": _reason(row, kind),
         "verdicts": [_verdict(v) for v in row["verdicts"]],
         "main": None if verdict is None else row["verdicts"].index(verdict),
         "left": row["compared"] - len(row["comparisons"]) or None,
@@ -103,6 +114,17 @@ def _entry(row: dict[str, Any], place: int, room: int, message: int) -> dict[str
         found["message"] = _cut(row["skipped"], LEAST)
     # What says nothing takes no room.
     return {key: value for key, value in found.items() if value not in ([], None, "")}
+
+
+def _reason(row: Mapping[str, Any], kind: str) -> str | None:
+    """Why there is no verdict, or why a test failed besides its verdicts: the first line of it."""
+    if kind in ("failed", "error"):
+        first = next(filter(str.strip, (row["message"] or "").splitlines()), "")
+        return _line(first.removeprefix("AssertionError: "))
+    if kind == "not judged":
+        reasons = (verdict["unsupported"] for verdict in row["verdicts"])
+        return _line(next(filter(None, reasons), "").removeprefix("not judged: "))
+    return _line(row["skipped"]) if row["skipped"] else None
 
 
 def _title(row: Mapping[str, Any]) -> str:

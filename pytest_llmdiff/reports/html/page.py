@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from statistics import median
 from typing import Any
 
 from pytest_llmdiff.config.options import PLACES
 from pytest_llmdiff.config.packages import installed_version
-from pytest_llmdiff.data.text.printing import number
+from pytest_llmdiff.data.text.printing import duration, number
 from pytest_llmdiff.reports.answer import answer_of
 from pytest_llmdiff.reports.html.charts import HEIGHT, WIDTH, distributions, intervals
 from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags_of
 from pytest_llmdiff.reports.html.maps import leave_out_maps
 from pytest_llmdiff.reports.html.parts import embedded, part, policy, script, style, visible
+from pytest_llmdiff.reports.html.why import also, causes_by_test, whys, worst_pairs
 from pytest_llmdiff.reports.order import OPEN, URGENCY, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts
@@ -23,6 +25,7 @@ PLAIN = 100  # tests without JavaScript
 SETS = 40
 GROUPS = 30
 MEASURES = 4  # columns of the table of groups
+COMMIT = 10  # digits
 
 
 def page(facts: RunFacts) -> str:
@@ -41,9 +44,17 @@ def page(facts: RunFacts) -> str:
         lstrip_blocks=True,
     )  # fmt: skip
     rows = worst_first(facts.rows.values())
-    tests = entries(rows, {test: place for place, test in enumerate(facts.rows)})
+    order = {test: place for place, test in enumerate(facts.rows)}
+    answer = answer_of(facts)
+    tests = entries(rows, order, {} if answer is None else causes_by_test(answer))
     leave_out_maps(tests)
-    data = {"options": facts.options, "tests": tests}
+    plots = distributions(rows)
+    causes = [] if answer is None else whys(answer, rows, plots)
+    data = {
+        "options": facts.options,
+        "causes": {str(why.number): why.cause.text for why in causes if why.cause.of},
+        "tests": tests,
+    }
     return environment.from_string(part("page.html")).render(
         policy=policy(scripts=[script()], styles=[style()]),
         script=Markup(script()),
@@ -54,14 +65,18 @@ def page(facts: RunFacts) -> str:
         kinds=_kinds(facts),
         total=len(rows),
         given=_given(facts),
-        answer=answer_of(facts),
+        answer=answer,
+        about=list(_about(facts)),
+        whys=causes,
+        also=[] if answer is None else also(answer),
+        pairs=[] if answer is None else worst_pairs(tests),
         notes=[
             *facts.warnings,
             *accepted_notes(facts),
             *run_notes(facts),
             *chance_lines(facts.chance),
         ],
-        distributions=distributions(rows),
+        distributions=plots,
         sets=intervals(list(_sets(rows))[:SETS]),
         groups=_groups(rows),
         plain=[test for test in tests if test["kind"] in OPEN][:PLAIN],
@@ -81,6 +96,19 @@ def _kinds(facts: RunFacts) -> list[dict[str, Any]]:
                           "x": round(start, 3), "width": round(share, 3)})  # fmt: skip
             start += share
     return kinds
+
+
+def _about(facts: RunFacts) -> Iterator[tuple[str, str]]:
+    """When, of which commit, how long and where a run was, as far as known."""
+    if facts.started is not None:
+        at = datetime.fromtimestamp(facts.started).astimezone()
+        yield "date", at.strftime("%Y-%m-%d %H:%M %Z")
+    if facts.commit:
+        yield "commit", facts.commit[:COMMIT]
+    if facts.seconds:
+        yield "took", duration(facts.seconds)
+    if device := facts.resolved.get("device"):
+        yield "on", device
 
 
 def _given(facts: RunFacts) -> list[tuple[str, str]]:

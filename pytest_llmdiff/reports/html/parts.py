@@ -16,9 +16,9 @@ from pytest_llmdiff.errors import hidden
 # In this order: what a file uses while it loads comes before it.
 SCRIPTS = (
     "elements", "blocks", "colours", "tokens", "attention", "words", "origin", "probe", "rows",
-    "filters", "keys", "theme", "start",
+    "filters", "detail", "keys", "theme", "start",
 )  # fmt: skip
-STYLES = ("page", "blocks", "attention", "words", "plots", "screens")
+STYLES = ("page", "panel", "blocks", "attention", "words", "plots", "screens")
 # Allows the page's own script and style, and nothing else: no requests either.
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src data:; "

@@ -1,36 +1,13 @@
-// A probe: its prompt, both replies, and what explains them.
+// A probe: its prompt and both replies. A test: its verdicts, and the command that repeats it.
 
-const MEMBERS = 20;
-
-function members(test, probes) {
-  const held = make("div", { class: "probe" });
-  const shown = (from, to) => probes.slice(from, to).map((found) => {
-    const values = list(test, "verdicts").filter((v) => v.probe === found.probe).map((v) => `${v.name} ${v.shown}`);
-    const member = make("details", { class: "member", id: found.id },
-      make("summary", {}, text("bdi", found.prompt, { lang: found.lang }), values.length ? ` (${values.join(", ")})` : ""));
-    member.addEventListener("toggle", () => {
-      if (member.open && member.children.length === 1) member.append(probe(found));
-    });
-    return member;
-  });
-  const left = test.left ? `; ${test.left.toLocaleString("en")} more are not in this file` : "";
-  held.append(make("h3", {}, `${probes.length} probes, the worst first${left}`));
-  held.append(...shown(0, MEMBERS));
-  if (probes.length > MEMBERS) {
-    const rest = make("button", { type: "button", class: "rest" }, `Show the other ${probes.length - MEMBERS}`);
-    rest.addEventListener("click", () => rest.replaceWith(...shown(MEMBERS, probes.length)));
-    held.append(make("p", {}, rest));
-  }
-  return held;
-}
-
-function probe(found) {
-  const names = found.sides || ["base", "tuned"];
-  const lang = found.lang;
+// The prompt is left out where it is the heading.
+function replies(probe, withPrompt) {
+  const names = probe.sides || ["base", "tuned"];
+  const lang = probe.lang;
   const asked = make("div", { class: "asked" });
-  for (const turn of list(found, "before")) asked.append(make("div", {}, make("h3", {}, turn.role), text("p", turn.text, { lang })));
-  asked.append(make("div", {}, make("h3", {}, "prompt"), text("p", found.prompt, { lang })));
-  const pieces = list(found, "reply");
+  for (const turn of list(probe, "before")) asked.append(make("div", {}, make("h3", {}, turn.role), text("p", turn.text, { lang })));
+  if (withPrompt) asked.append(make("div", {}, make("h3", {}, "prompt"), text("p", probe.prompt, { lang })));
+  const pieces = list(probe, "reply");
   const unlike = !pieces.some((piece) => piece[0] === "=");
   const reply = (sign, tag) => {
     const shown = pieces.filter((piece) => piece[0] === "=" || piece[0] === sign)
@@ -39,18 +16,60 @@ function probe(found) {
     return make("p", { class: "reply", dir: "auto", lang, tabindex: "0" }, ...shown);
   };
   const column = (place, sign, tag) => make("div", {},
-    make("h3", {}, names[place], make("span", { class: "about" }, list(found, "about")[place] || "")),
+    make("h3", {}, names[place], make("span", { class: "about" }, list(probe, "about")[place] || "")),
     reply(sign, tag));
-  const held = make("div", { class: "probe" }, asked,
+  return make("div", { class: "probe" }, asked.children.length ? asked : null,
     make("div", { class: unlike ? "pair unlike" : "pair" }, column(0, "-", "del"), column(1, "+", "ins")));
-  const more = [
-    ["The expected answer", found.reference], ["The reply that was accepted", found.accepted],
-    ...list(found, "reasoning").map((value, place) => [`Reasoning of ${names[place]}`, value]),
+}
+
+// What else was said: the expected answer, and reasoning.
+function besides(probe) {
+  const [base, tuned] = probe.sides || ["base", "tuned"];
+  const [first, second] = list(probe, "reasoning");
+  return [["The expected answer", probe.reference], ["The reply that was accepted", probe.accepted],
+    [`Reasoning of ${base}`, first], [`Reasoning of ${tuned}`, second]]
+    .filter(([, said]) => said)
+    .map(([title, said]) => make("details", { class: "fold" }, make("summary", {}, title),
+      text("pre", said, { lang: probe.lang, tabindex: "0" })));
+}
+
+function verdicts(test) {
+  const some = (name) => test.verdicts.some((verdict) => verdict[name] !== undefined);
+  const number = (value) => (value === undefined ? "" : String(Number(value.toPrecision(3))));
+  const columns = [
+    ["verdict", (v) => badge(v.outcome)],
+    ["measure", (v) => v.name],
+    ["value", (v) => (v.value === undefined ? v.shown : `${v.shown} ${v.unit || ""}`)],
+    ["limit", (v) => v.limit || "none"],
+    ...(some("interval") ? [["interval", (v) => v.interval || ""]] : []),
+    ...(some("balance") ? [["besides", (v) => v.balance || ""]] : []),
+    ...(some("noise") ? [["noise reaches", (v) => number(v.noise)]] : []),
+    ...(some("p") ? [["p, adjusted for the run", (v) => (v.p === undefined ? "" : `${number(v.p)}, ${number(v.adjusted)}`)]] : []),
+    ...(some("decides") ? [["questions to decide", (v) => v.decides === undefined ? "" : `about ${v.decides}`]] : []),
+    ["limit from", (v) => v.source || ""],
   ];
-  for (const [title, value] of more) {
-    if (value) held.append(make("details", { class: "fold" }, make("summary", {}, title), text("pre", value, { lang, tabindex: "0" })));
-  }
-  for (const block of list(found, "folds")) held.append(fold(block));
-  held.append(make("p", { class: "hint" }, make("a", { href: `#${found.id}` }, "Link to this probe")));
-  return held;
+  return scroll("Verdicts", make("table", {},
+    make("thead", {}, make("tr", {}, ...columns.map(([name]) => make("th", { scope: "col" }, name)))),
+    make("tbody", {}, ...test.verdicts.map((verdict) =>
+      make("tr", {}, ...columns.map(([, cell]) => make("td", {}, cell(verdict)))))),
+  ));
+}
+
+function again(test) {
+  const button = make("button", { type: "button" }, "Copy");
+  const shown = make("pre", { tabindex: "0" }, command(test));
+  button.setAttribute("aria-label", "Copy the command that runs this test again");
+  button.addEventListener("click", async () => {
+    let done = true;
+    try {
+      await navigator.clipboard.writeText(command(test));
+    } catch {
+      // A page opened from a disk may not use the clipboard API.
+      getSelection().selectAllChildren(shown);
+      done = document.execCommand("copy");
+    }
+    button.textContent = done ? "Copied" : "Select it";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+  return make("div", {}, make("h3", {}, "Run it again"), make("div", { class: "again" }, shown, button));
 }

@@ -2,65 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_llmdiff.reports.html import write_html
+from tests.support.browser import Open, assert_accessible, tab
 from tests.support.reports import attributed, facts_of, looked, regressed, rows_of
 from tests.support.values import everything
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-AXE = Path(sys.prefix) / "axe" / "node_modules" / "axe-core" / "axe.min.js"
-Open = Callable[..., Any]
 # What a canvas shows at a place, as a share of its size.
 PIXEL = """(canvas, [x, y]) => [...canvas.getContext("2d").getImageData(
     Math.floor(canvas.width * x), Math.floor(canvas.height * y), 1, 1).data]"""
 COLOURS = """canvas => new Set(Array.from(new Uint32Array(canvas.getContext("2d").getImageData(
     0, 0, canvas.width, canvas.height).data.buffer))).size"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium (chromium, chromium-browser, google-chrome) on the PATH")
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
-def outside(url: str) -> list[str]:
-    return [] if url.startswith(("file:", "data:", "about:")) else [f"request: {url}"]
-
-
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[Open]:
-    """Opens a file; afterwards nothing was asked for, and nothing was said on the console."""
-    faults: list[str] = []
-    contexts = []
-
-    def start(file: Path, **options: Any) -> Any:
-        contexts.append(browser.new_context(**options))
-        contexts[-1].set_default_timeout(20_000)
-        opened = contexts[-1].new_page()
-        opened.on("console", lambda said: faults.append(f"console: {said.text}"))
-        opened.on("pageerror", lambda error: faults.append(f"error: {error}"))
-        opened.on("request", lambda asked: faults.extend(outside(asked.url)))
-        opened.goto(file.as_uri())
-        return opened
-
-    yield start
-    for context in contexts:
-        context.close()
-    assert faults == []
 
 
 def explained(folder: Path, text: str = "refund") -> Path:
@@ -76,18 +32,10 @@ def explained(folder: Path, text: str = "refund") -> Path:
     return target
 
 
-def show(page: Any, tab: str) -> Any:
+def show(page: Any, name: str) -> Any:
     """Open the first test, and what it has on a tab."""
-    page.locator(".row").first.click()
-    page.get_by_role("tab", name=tab, exact=True).click()
-    return page.get_by_role("tabpanel")
-
-
-def accessible(page: Any) -> None:
-    if AXE.is_file():
-        page.evaluate(AXE.read_text(encoding="utf-8"))
-        found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
-        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+    page.locator(".row a").first.click()
+    return tab(page, name)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -130,7 +78,7 @@ def test_every_head_is_drawn_and_one_is_chosen(
     box = canvases.first.bounding_box()
     canvases.first.click(position={"x": box["width"] - 8, "y": 18 + 8})
     assert held.locator(".said").first.inner_text().startswith("Layer 3, head 0: moved 0.1 bits")
-    accessible(page)
+    assert_accessible(page)
 
 
 def test_drawings_follow_the_theme(open_page: Open, tmp_path: Path) -> None:
@@ -155,7 +103,7 @@ def test_words_are_coloured_by_their_scores(open_page: Open, tmp_path: Path) -> 
     agreement = held.locator("table").nth(1).locator("tbody").inner_text().split("\t")
     assert agreement == ["leave-one-out and shapley", "", "", "undefined, 1 of 1"]
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    accessible(page)
+    assert_accessible(page)
 
 
 def test_bars_have_the_length_of_their_values(open_page: Open, tmp_path: Path) -> None:
@@ -165,7 +113,7 @@ def test_bars_have_the_length_of_their_values(open_page: Open, tmp_path: Path) -
     long, short = (each.bounding_box()["width"] for each in table.locator(".push").all())
     assert short == pytest.approx(long / 2, rel=0.05)
     assert table.locator(".push.less").count() == 1, "it moves the other way"
-    accessible(page)
+    assert_accessible(page)
 
 
 def test_a_notebook_shows_values_and_nothing_gets_out_of_them(
