@@ -28,7 +28,7 @@ const differences = (most) => ({
 function inks() {
   const found = getComputedStyle(document.documentElement);
   const [paper, ink, soft, line] = ["--card", "--ink", "--soft", "--line"].map((name) => found.getPropertyValue(name).trim());
-  return { paper, ink, soft, line, dark: found.colorScheme === "dark" };
+  return { paper, ink, soft, line, dark: found.colorScheme === "dark" && !matchMedia("print").matches };
 }
 
 const drawings = new Set();

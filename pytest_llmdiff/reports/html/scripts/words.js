@@ -20,7 +20,7 @@ FORMS.words = (block) => {
       make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "method"), make("th", { scope: "col" }, "model"),
         ...block.words.map((word) => text("th", word, { scope: "col" })))),
       make("tbody", {}, ...lines.map(([method, model, of, scores], at) => make("tr", { class: at % 3 === 2 ? "last" : null },
-        make("th", { scope: "row" }, at % 3 ? "" : method), make("th", { scope: "row", class: of }, model),
+        at % 3 ? null : make("th", { scope: "row", rowspan: "3" }, method), make("th", { scope: "row", class: of }, model),
         ...scores.map((score) => cell(method, score))))))),
     make("p", { class: "hint key-words" }, make("span", { class: "less" }, "less likely with the word"), " ",
       make("span", { class: "more" }, "likelier with it"), " The strongest score of a method has the full colour."),
