@@ -37,7 +37,7 @@ def _lines(shown: AttentionShown, comparison: Comparison, *_: object) -> list[st
 
 
 def _row(shown: AttentionShown) -> dict[str, Any]:
-    first, *others = [map_row(each) for each in shown.maps] or [None]
+    maps = [map_row(each) for each in shown.maps]
     return {
         "attention": {
             "shift": shown.shift,
@@ -46,10 +46,10 @@ def _row(shown: AttentionShown) -> dict[str, Any]:
             "heads": [[head.layer, head.head, head.value] for head in shown.heads],
             "grid": grid_row(shown.grid),
             "words": [[w.word, round(w.base, 4), round(w.tuned, 4)] for w in shown.words],
-            "map": first,
+            "map": maps[0] if maps else None,
             # Of the same tokens.
             "more_maps": [{key: each[key] for key in ("layer", "head", *SIDES)}
-                          for each in others if each],
+                          for each in maps[1:]],
         }
     }  # fmt: skip
 

@@ -58,7 +58,7 @@ def snippet(value: Any) -> str:
     )
 
 
-def save(value: AttentionMap, path: Path) -> None:
+def save(value: Any, path: Path) -> None:
     """Write a page or a picture, by the file's ending.
 
     Raises:

@@ -191,7 +191,7 @@ def test_models_that_take_turns_in_memory_look_at_the_same(
         found.append(
             (
                 attention_views(both, [(ASKED, REPLY)]),
-                attention_maps(both, [(ASKED, REPLY, 1, 2)]),
+                attention_maps(both, [(ASKED, REPLY, [(1, 2)])]),
             )
         )
     assert found[0] == found[1]
