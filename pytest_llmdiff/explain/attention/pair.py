@@ -77,14 +77,19 @@ def attention_maps(
     layers, heads = base.attention_size()
     size = f"{layers} layers of {heads} heads, counted from 0"
     found: dict[tuple[int, Head], dict[str, Any]] = {}
+    wanted: dict[int, list[Head]] = {}
     for index, (_, _, places) in enumerate(asked):
         for layer, head in places:
+            known_head = 0 <= layer < layers and 0 <= head < heads
             why = f"layer {layer} has no attention"
-            if not (0 <= layer < layers and 0 <= head < heads):
+            if known_head:
+                wanted.setdefault(index, []).append((layer, head))
+            else:
                 why = f"no head {head} in layer {layer}: there are {size}"
             found[index, (layer, head)] = reasons.get(index) or {"unsupported": why}
+    items = {index: item for index, item in items.items() if index in wanted}
     for index, (ours,), theirs in _passes(
-        pair, items, layers=lambda index: {layer for layer, _ in asked[index][2]}
+        pair, items, layers=lambda index: {layer for layer, _ in wanted[index]}
     ):
         item = items[index]
         texts = {
@@ -93,10 +98,10 @@ def attention_maps(
         }
         unlike = not alike(ours, theirs)
         by_layer = {} if unlike else {a.layer: (a, b) for a, b in zip(ours, theirs, strict=True)}
-        for layer, head in asked[index][2]:
+        for layer, head in wanted[index]:
             if unlike:
                 found[index, (layer, head)] = {"unsupported": OTHER_HEADS}
-            elif layer in by_layer and 0 <= head < heads:
+            elif layer in by_layer:
                 base_rows, tuned_rows = (rounded(s.weighted()[head]) for s in by_layer[layer])
                 sides = {"base": base_rows, "tuned": tuned_rows}
                 found[index, (layer, head)] = texts | sides
