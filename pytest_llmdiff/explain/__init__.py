@@ -19,6 +19,7 @@ KINDS: Mapping[str, str] = {
     "seen": "tokens.kind:TOKENS",
     "attention": "attention.kind:ATTENTION",
     "words": "attribution.kind:WORD_BY_WORD",
+    "attributions": "attribution.kind:ASKED_FOR",
 }
 
 

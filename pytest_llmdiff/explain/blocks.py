@@ -1,13 +1,14 @@
 """The blocks that the HTML page shows of a test or a probe.
 
-A block has a title, and a form: lines, a table, tokens, words or a map of attention. The page has
-one function for each form (`reports/html/scripts`), and draws it whatever it is about.
+A block has a title, and a form: lines, a table, bars, tokens, words or heads. The page has one
+function for each form (`reports/html/scripts`), and draws it whatever it is about.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import string
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_llmdiff.data.text.printing import number, printable, shortened
@@ -15,7 +16,7 @@ from pytest_llmdiff.data.text.printing import number, printable, shortened
 Block = dict[str, Any]
 LONGEST = 2000  # columns of a line
 STEPS = 6  # of marking
-MAPPED, KEYS = 24, 96  # rows and columns of a map: nobody takes in more
+DIGITS, WHOLE = string.digits + string.ascii_letters + "-_", 64 * 64 - 1
 WIDEST = 24  # columns of a token beside a map
 STRONG = 3.0  # nats from which on a token is marked at full strength
 
@@ -50,25 +51,57 @@ def _token(text: str, kl: float | None, *logprobs: float | None) -> list[Any]:
     return [shown, heat, *(float(f"{x:.3g}") for x in (kl or 0.0, *chances))]
 
 
-def attention_map(
-    title: str, keys: Sequence[str], reply: Sequence[str], rows: Sequence[Sequence[float]]
+def heads(
+    title: str,
+    names: Sequence[str],
+    about: Sequence[str],
+    grid: Mapping[str, Any] | None,
+    tokens: Mapping[str, Any] | None,
+    maps: Sequence[Mapping[str, Any]],
 ) -> Block:
-    """The attention of one head: a row for each token of a reply, with a digit for each token in
-    `keys`; the higher the digit, the larger the share of the attention."""
-    digits = [
-        [_inline(token), "".join(str(round(STEPS * math.sqrt(share))) for share in shares[-KEYS:])]
-        for token, shares in zip(reply[:MAPPED], rows, strict=False)
+    """The attention of two models: a `grid` with numbers of all heads, and `maps` of some over the
+    same tokens, as in the JSON report. Each share takes two digits of 64, which the page reads."""
+    shown = None
+    if tokens is not None:
+        texts = {key: [_inline(token) for token in tokens[key]] for key in ("keys", "reply")}
+        shown = {**tokens, **texts}
+    packed = [
+        {**each, **{side: [_packed(row) for row in each[side]] for side in ("base", "tuned")}}
+        for each in maps
     ]
-    shown = [_inline(key) for key in keys[-KEYS:]]
-    return {"title": title, "form": "map", "keys": shown, "rows": digits}
+    return {"title": title, "form": "heads", "names": list(names), "about": list(about),
+            "grid": grid, "tokens": shown, "maps": packed}  # fmt: skip
+
+
+def _packed(shares: Sequence[float]) -> str:
+    """A number of 0 to 1 in steps of 1/4095, most significant digit first."""
+    steps = (round(WHOLE * min(max(share, 0.0), 1.0)) for share in shares)
+    return "".join(DIGITS[step // 64] + DIGITS[step % 64] for step in steps)
 
 
 def _inline(text: str) -> str:
     return shortened(printable(text).replace("\\n", "⏎"), WIDEST)
 
 
-def words(title: str, hint: str, pieces: Sequence[Sequence[Any]]) -> Block:
-    """A text in pieces. A marked piece has its text, the strength of the mark, whether its score is
-    negative, and the score; an unmarked one its text alone."""
-    shown = [[printable(text), *rest] for text, *rest in pieces]
-    return {"title": title, "form": "words", "hint": hint, "words": shown}
+def words(
+    title: str,
+    names: Sequence[str],
+    about: str,
+    texts: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    agreement: Sequence[Sequence[str]] = (),
+) -> Block:
+    """Scores of words by one or several methods: each of `rows` names its `method` and has the
+    scores under both models. `agreement` has two methods, and how far they agree on the scores
+    under either model and on the change."""
+    return {"title": title, "form": "words", "names": list(names), "about": about,
+            "words": [_inline(text) for text in texts], "rows": list(rows),
+            "agreement": [list(map(_text, row)) for row in agreement]}  # fmt: skip
+
+
+def bars(
+    title: str, about: str, head: Sequence[str], rows: Sequence[tuple[float | None, Sequence[Any]]]
+) -> Block:
+    """A bar for each row: its length, and the texts beside it, under `head`."""
+    held = [[value, *map(_text, texts)] for value, texts in rows]
+    return {"title": title, "form": "bars", "about": about, "head": list(head), "rows": held}

@@ -14,7 +14,7 @@ from pytest_llmdiff.engines.pair.divergence import rows_for
 from pytest_llmdiff.engines.pair.first_differences import about, asked, reply_tokens
 from pytest_llmdiff.engines.transformers.adapters.health import require_adapter
 from pytest_llmdiff.errors import ProbeError
-from pytest_llmdiff.explain.blocks import Block, lines, table
+from pytest_llmdiff.explain.blocks import Block, bars
 from pytest_llmdiff.explain.kind import Kind, Sources
 from pytest_llmdiff.generation.generator import ReplyGenerator
 
@@ -134,10 +134,17 @@ def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
     if not carried["layers"]:
         return
     layers = _layers(carried["fewest"], len(carried["layers"]))
-    yield lines("Where in the adapter", [f"{percent(carried['kept'])} of the change by {layers}"])
-    for title, key in (("Layers alone", "layers"), ("Kinds of modules alone", "kinds")):
-        shares = [(name, percent(share)) for name, share in carried[key]]
-        yield table(title, ("part", "share of the change"), shares)
+    for title, key in (
+        ("Layers of the adapter that make the change", "layers"),
+        ("Kinds of modules that make the change", "kinds"),
+    ):
+        about = (
+            "The share of the change that remains with this part of the adapter alone; parts work "
+            f"together, so shares need not add up. {percent(carried['kept'])} of the change is "
+            f"made by {layers}."
+        )
+        shares = [(share, (name, percent(share))) for name, share in carried[key]]
+        yield bars(title, about, ("alone", key.removesuffix("s"), "share of the change"), shares)
 
 
 CARRIERS = Kind(

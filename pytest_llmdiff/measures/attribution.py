@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from pytest_llmdiff.data.comparison import Comparison
+from pytest_llmdiff.data.comparison import Comparison, Run
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.explain.attribution.values import Attribution, Measure, Terms
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.generation.comparisons import Comparer
+    from pytest_llmdiff.generation.generator import ReplyGenerator
+    from pytest_llmdiff.generation.scoring import Scoring
+
+
+class AttributingRun(Run, Protocol):
+    """A run that answers changed prompts, and keeps what was found for its reports."""
+
+    @property
+    def generation(self) -> ReplyGenerator: ...
+    @property
+    def comparer(self) -> Comparer: ...
+    @property
+    def scoring(self) -> Scoring: ...
+    def attributed(self, comparison: Comparison, found: Attribution) -> None: ...
 
 
 def attribution(
@@ -55,5 +72,7 @@ def attribution(
         raise ConfigError("attribution needs replies, but this text was read, not answered")
     from pytest_llmdiff.explain.attribution import attribution as computing
 
-    run = cast("computing.AttributionRun", comparison.run)
-    return computing.attribution(run, comparison, terms)
+    run = cast("AttributingRun", comparison.run)
+    found = computing.attribution(run, comparison, terms)
+    run.attributed(comparison, found)
+    return found

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.data.comparison import Accepted, Comparison, Unanswered
     from pytest_llmdiff.data.probes import Probe
     from pytest_llmdiff.engines.pair.pair import Pair
+    from pytest_llmdiff.explain.attribution.values import Attribution
     from pytest_llmdiff.explain.explainer import Explainer
     from pytest_llmdiff.explain.explanation import Explanation
     from pytest_llmdiff.explain.training.known import KnownTraining
@@ -57,6 +58,7 @@ class RunContext(Protocol):
     def noise(self, measure: str, probes: str) -> Noise: ...
     def show(self, comparison: Comparison) -> None: ...
     def explained(self, comparison: Comparison, explanation: Explanation) -> None: ...
+    def attributed(self, comparison: Comparison, found: Attribution) -> None: ...
     def record(self, comparison: Any, verdict: Any, sample: Any | None = None) -> None: ...
     def rerun(self) -> str: ...
 
@@ -205,6 +207,9 @@ class PairRun:
 
     def rerun(self) -> str:
         return self._context.rerun()
+
+    def attributed(self, comparison: Comparison, found: Attribution) -> None:
+        self._context.attributed(comparison, found)
 
     def explain(self, comparison: Comparison) -> Explanation:
         """What a failure text shows beyond the comparison. The reports keep it as well."""

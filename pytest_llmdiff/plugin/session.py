@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.data.probes import Probe
     from pytest_llmdiff.engines.pair.pair import Pair
     from pytest_llmdiff.errors import LLMDiffError
+    from pytest_llmdiff.explain.attribution.values import Attribution
     from pytest_llmdiff.explain.explanation import Explanation
     from pytest_llmdiff.generation.plan import Plan
     from pytest_llmdiff.generation.rows import UsedKeys
@@ -231,6 +232,10 @@ class Session:
     def explained(self, comparison: Comparison, explanation: Explanation) -> None:
         if self.test is not None:
             self.test.explained(comparison, explanation)
+
+    def attributed(self, comparison: Comparison, found: Attribution) -> None:
+        if self.test is not None:
+            self.test.kept.attribute(comparison, found)
 
     def record(
         self, comparison: Comparison | None, verdict: Any, sample: Any | None = None

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.explain import load_kinds
 from pytest_llmdiff.reports.rows import add_explanation, comparison_row, verdict_row
 from pytest_llmdiff.verdicts.verdict import CALIBRATED, OWN, Evidence, Verdict
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.explain.attribution.values import Attribution
     from pytest_llmdiff.explain.explanation import Explanation
     from pytest_llmdiff.explain.training.values import Leak
     from pytest_llmdiff.verdicts.sets import Sample
@@ -39,6 +41,7 @@ class RowBuilder:
         self._compared = self._same = self._judged = 0
         self._shown: list[dict[str, Any]] = []
         self._explained: list[tuple[list[Message], Explanation]] = []
+        self._attributed: list[tuple[Comparison, Attribution]] = []
         self._worst: dict[str, list[tuple[float, float, int, _Judged]]] = {}
         # Eight bytes a value, for the median of all.
         self._values: dict[str, array[float]] = {}
@@ -63,6 +66,11 @@ class RowBuilder:
         """Keep what explains a comparison, for its row."""
         if len(self._explained) < KEPT:
             self._explained.append((list(comparison.probe.messages), explanation))
+
+    def attribute(self, comparison: Comparison, found: Attribution) -> None:
+        """Keep an attribution that the test asked for, for the row of its comparison."""
+        if len(self._attributed) < KEPT:
+            self._attributed.append((comparison, found))
 
     def judge(
         self, comparison: Comparison | None, verdict: Verdict, sample: Sample | None = None
@@ -139,6 +147,15 @@ class RowBuilder:
             for row in comparisons:
                 if row["messages"] == messages:
                     add_explanation(row, explanation)
+        for row in comparisons:
+            asked_for = [
+                found
+                for comparison, found in self._attributed
+                if row["messages"] == list(comparison.probe.messages)
+                and row["sides"] == list(comparison.sides)
+            ]
+            if asked_for:
+                row |= load_kinds({"attributions"})["attributions"].row(asked_for)
         return {
             "comparisons": comparisons,
             "compared": self._compared,

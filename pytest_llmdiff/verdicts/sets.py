@@ -17,6 +17,7 @@ from pytest_llmdiff.data.comparison import (
     Unanswered,
     against_accepted,
 )
+from pytest_llmdiff.data.notebook import Displayed
 from pytest_llmdiff.data.probes import Probe
 from pytest_llmdiff.errors import ConfigError, ProbeError
 from pytest_llmdiff.store import content_key
@@ -45,7 +46,7 @@ class SetRun(Run, Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparisons:
+class Comparisons(Displayed):
     """The comparisons of a test's probes. They are made lazily while iterating; a second iteration
     takes the replies from the store.
 

@@ -12,6 +12,7 @@ import pytest
 from pytest_llmdiff import ConfigError
 from pytest_llmdiff.engines.scripted import ScriptedEngine
 from tests.support.attention import view_of
+from tests.support.json_schema import faults
 from tests.support.projects import BASE, CAPITAL, REFUND, TUNED, Run, write_models
 
 SUITE = f"""
@@ -257,7 +258,40 @@ def test_a_failure_and_the_report_say_where_the_models_look(
     assert looked[REFUND]["heads"] == [[0, 0, 0.2]]
     assert looked[REFUND]["words"][0] == ["refund", 0.4, 0.1]
     assert looked[REFUND]["shift"] == 0.2
-    assert "".join(looked[REFUND]["map"]["reply"]) == BASE["replies"][REFUND][:48]
+    shown = looked[REFUND]["map"]
+    assert "".join(shown["reply"]) == BASE["replies"][REFUND][:48]
+    assert "".join(shown["keys"][slice(*shown["asked"])]) == REFUND
+    assert looked[REFUND]["grid"] == {"layers": [0], "moved": [[0.2]], "spread": None}
+    assert faults(report) == []
+
+
+def test_a_map_of_a_passing_test_is_drawn_and_the_head_is_found(
+    project: pytest.Pytester, run: Run
+) -> None:
+    looking(project)
+    project.makepyfile(
+        f"""
+        import pytest
+        from pytest_llmdiff import ConfigError, attention_map
+
+        @pytest.mark.llmdiff({REFUND!r})
+        def test_it(comparison):
+            found = attention_map(comparison)
+            assert (found.layer, found.head, found.sides) == (0, 0, ("base", "tuned"))
+            assert found.grid.moved == ((0.2,),)
+            assert "".join(found.keys[slice(*found.asked)]) == {REFUND!r}
+            assert found.prompt == found.asked[1]
+            assert found == attention_map(comparison, layer=0)
+            assert attention_map(comparison, layer=0, head=0).grid is None
+            found.save("head.html")
+            found.save("head.png")
+            with pytest.raises(ConfigError, match="head=1 without its layer"):
+                attention_map(comparison, head=1)
+        """
+    )
+    run().assert_outcomes(passed=1)
+    assert "which tokens it attends to" in (project.path / "head.html").read_text(encoding="utf-8")
+    assert (project.path / "head.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_many_failures_are_not_all_shown(project: pytest.Pytester) -> None:

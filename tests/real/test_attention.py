@@ -32,6 +32,9 @@ def test_it(comparison):
     told = attention_map(comparison, layer=int(most[0]), head=int(most[1]))
     assert all(abs(sum(row) - 1) < 1e-3 for side in (told.base, told.tuned) for row in side)
     assert max(abs(x) for row in told.difference for x in row) > 0.1
+    found = attention_map(comparison)
+    assert (found.layer, found.head) == (told.layer, told.head) == tuple(map(int, most))
+    found.save("head.png")
     assert_attends(comparison, "refund", at_least=0.2)
     assert_attention_shift(comparison, at_most=0.001)
 """
@@ -73,7 +76,14 @@ def test_its_failure_shows_heads_words_and_a_map(report: dict[str, Any]) -> None
     assert values == sorted(values, reverse=True)
     assert values[0] == pytest.approx(0.22, abs=0.02), "as the docs say"
     assert {word for word, _, _ in looked["words"]} <= {"how", "do", "i", "get", "a", "refund"}
+    assert len(looked["grid"]["moved"]) == 30
+    assert {len(row) for row in looked["grid"]["moved"]} == {9}
+    assert max(max(row) for row in looked["grid"]["moved"]) == pytest.approx(values[0], rel=1e-3)
+    assert all(len(side) == 30 for side in looked["grid"]["spread"])
+    maps = [[each["layer"], each["head"]] for each in [looked["map"], *looked["more_maps"]]]
+    assert maps == [head[:2] for head in looked["heads"][:4]]
     found = looked["map"]
+    assert "".join(found["keys"][slice(*found["asked"])]).strip() == "How do I get a refund?"
     assert [found["layer"], found["head"]] == looked["heads"][0][:2]
     assert "".join(found["keys"]).count("How do I get a refund?") == 1
     for side in ("base", "tuned"):

@@ -75,7 +75,7 @@ def row_of(
                 "sides": ["base", "tuned"], "base": {"text": base, **reply},
                 "tuned": {"text": tuned, **reply}, "margin": None, "near_tie": False,
                 "accepted": None, "leak": None, "nearest": None, "learnt": None, "carried": None,
-                "seen": None, "words": None, "attention": None,
+                "seen": None, "words": None, "attention": None, "attributions": None,
             }
         ],
         "verdicts": [
@@ -115,9 +115,26 @@ def looked(text: str) -> dict[str, Any]:
     """What a failure's row has of attention, one token of which is the given text."""
     return {
         "shift": 0.2, "noise": 1e-6, "heads": [[3, 1, 0.4], [0, 2, 0.3]],
-        "words": [[text, 0.4, 0.1]],
-        "map": {"layer": 3, "head": 1, "keys": ["<s>", text], "reply": [text],
-                "base": [[0.25, 0.75]], "tuned": [[1.0, 0.0]]},
+        "sink": [0.5, 0.4], "words": [[text, 0.4, 0.1]],
+        "grid": {"layers": [0, 3], "moved": [[0.1, 0.2, 0.3], [0.1, 0.4, 0.0]],
+                 "spread": [[[1.0, 2.0, 3.0], [1.0, 2.0, 0.5]],
+                            [[1.0, 1.5, 2.0], [1.0, 2.5, 0.5]]]},
+        "map": {"layer": 3, "head": 1, "keys": ["<s>", text], "reply": [text], "prompt": 2,
+                "asked": [1, 2], "base": [[0.25, 0.75]], "tuned": [[1.0, 0.0]]},
+        "more_maps": [{"layer": 0, "head": 2, "base": [[0.5, 0.5]], "tuned": [[0.25, 0.75]]}],
+    }  # fmt: skip
+
+
+def attributed(text: str) -> dict[str, Any]:
+    """What a test's row has of an attribution by two methods, of one word."""
+    side = {"scores": [0.5], "whole": -1.0, "without": -1.5, "errors": None}
+    return {
+        "of": "log-likelihood of the tuned reply", "unit": text, "left_out": text,
+        "segmented_by": text, "text": text, "words": [[text, 0, len(text)]],
+        "methods": [{"method": method, "base": side, "tuned": {**side, "scores": [None]}}
+                    for method in ("leave-one-out", "shapley")],
+        "agreement": [{"methods": ["leave-one-out", "shapley"], "scores": "change",
+                       "rank_correlation": None, "top": 1, "top_overlap": 1.0}],
     }  # fmt: skip
 
 
@@ -148,6 +165,7 @@ def hostile_rows() -> dict[str, dict[str, Any]]:
                       "segmented_by": text, "text": f" {text}.", "base": [-1.0, -2.0],
                       "tuned": [-1.0, None],
                       "scores": [[text, 1, 1 + len(text), 0.5, -1.5]]},
+            "attributions": [attributed(text)],
         }  # fmt: skip
         comparison["messages"] = [{"role": "system", "content": text}, *comparison["messages"]]
         comparison["tuned"]["reasoning"] = text

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ class AttentionTap:
         self._grams: dict[int, torch.Tensor] = {}
 
     def taken(
-        self, model: Any, item: Continuation, layers: range, *, again: bool = False
+        self, model: Any, item: Continuation, layers: Container[int], *, again: bool = False
     ) -> list[LayerAttention]:
         """Attention of the given layers, from a pass over one prompt and reply.
 

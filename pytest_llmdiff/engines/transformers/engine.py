@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
@@ -181,7 +181,7 @@ class TransformersEngine(FileEngine[Weights]):
         return AttentionTap()
 
     def attentions(
-        self, item: Continuation, layers: range, *, again: bool = False
+        self, item: Continuation, layers: Container[int], *, again: bool = False
     ) -> list[LayerAttention]:
         """Capability: the model's attention over a given reply, in some of its layers."""
         self.require_readable(item, self.embedding_rows())

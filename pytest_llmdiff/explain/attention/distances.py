@@ -20,6 +20,8 @@ class ShiftSums:
         self._unlike = False
         self._layers: list[int] = []
         self._by_head: list[torch.Tensor] = []  # of each layer, [heads, tokens]
+        # Of base and tuned model: of each layer, [heads].
+        self._spread: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
         self._sums: dict[str, Any] = {}
 
     def add(self, base: Attended, tuned: Attended, again: Attended) -> None:
@@ -31,6 +33,8 @@ class ShiftSums:
             before, after = ours.weighted(), theirs.weighted()
             self._layers.append(ours.layer)
             self._by_head.append(divergence_bits(before, after))
+            for spread, side in zip(self._spread, (before, after), strict=True):
+                spread.append(entropy_bits(side).mean(-1))
             plain = [ours.plain(), theirs.plain()]
             # Means over heads and tokens.
             for name, value in (
@@ -61,6 +65,7 @@ class ShiftSums:
             "noise": means["noise"][0],
             "layers": self._layers,
             "by_head": rounded(moved.mean(-1)),
+            "spread": [rounded(torch.stack(side)) for side in self._spread],
             "by_token": rounded(moved.mean((0, 1))),
             "entropy": means["entropy"],
             "sink": means["sink"],

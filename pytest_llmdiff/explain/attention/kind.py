@@ -1,22 +1,22 @@
-"""A failure by attention: the words that gained or lost most, the heads that moved, and a map."""
+"""A failure by attention: the words that gained or lost most, all heads, and maps of a few."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_llmdiff.data.comparison import Comparison
-from pytest_llmdiff.data.text.printing import number, printable, shortened
-from pytest_llmdiff.explain.attention.values import AttentionMap, AttentionShown
+from pytest_llmdiff.data.comparison import SIDES, Comparison
+from pytest_llmdiff.data.plain_json import rounded
+from pytest_llmdiff.data.text.printing import number, percent, printable, shortened
+from pytest_llmdiff.explain.attention.rows import WEIGHTED, grid_row, heads_block, map_row
+from pytest_llmdiff.explain.attention.values import AttentionShown
 from pytest_llmdiff.explain.attention.views import attention_shown
-from pytest_llmdiff.explain.blocks import Block, attention_map, table
+from pytest_llmdiff.explain.blocks import Block, table
 from pytest_llmdiff.explain.kind import Kind, Sources
 
 WORDS = 3  # in a line
 LONGEST = 24  # columns of one
 LEAST = 0.01  # change of a word's share of the attention below which a line leaves it out
-REPORTED = 48  # tokens of a reply in the map of the JSON report
-KEYS = 256  # the last tokens before each of them
 
 
 def _compute(sources: Sources, comparison: Comparison) -> AttentionShown | None:
@@ -37,51 +37,45 @@ def _lines(shown: AttentionShown, comparison: Comparison) -> list[str]:
 
 
 def _row(shown: AttentionShown) -> dict[str, Any]:
+    maps = [map_row(each) for each in shown.maps]
     return {
         "attention": {
             "shift": shown.shift,
             "noise": shown.noise,
+            "sink": [rounded(share) for share in shown.sink],
             "heads": [[head.layer, head.head, head.value] for head in shown.heads],
+            "grid": grid_row(shown.grid),
             "words": [[w.word, round(w.base, 4), round(w.tuned, 4)] for w in shown.words],
-            "map": None if shown.map is None else _map_row(shown.map),
+            "map": maps[0] if maps else None,
+            # Of the same tokens.
+            "more_maps": [{key: each[key] for key in ("layer", "head", *SIDES)}
+                          for each in maps[1:]],
         }
-    }
-
-
-def _map_row(shown: AttentionMap) -> dict[str, Any]:
-    """The end of the keys, where the user's text and the reply are."""
-    sides = {
-        side: [[round(share, 3) for share in row[-KEYS:]] for row in rows[:REPORTED]]
-        for side, rows in (("base", shown.base), ("tuned", shown.tuned))
-    }
-    return {
-        "layer": shown.layer,
-        "head": shown.head,
-        "keys": list(shown.keys[-KEYS:]),
-        "reply": list(shown.reply[:REPORTED]),
-        **sides,
-    }
+    }  # fmt: skip
 
 
 def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
-    attention, (first, second) = comparison["attention"], comparison["sides"]
+    attention, sides = comparison["attention"], comparison["sides"]
+    first, others = attention["map"], attention["more_maps"]
+    about = [
+        f"On average a head moved by {number(attention['shift'])} bits "
+        f"(rounding alone: {number(attention['noise'])}). "
+        f"The first token gets {percent(attention['sink'][0])} of {sides[0]}'s attention and "
+        f"{percent(attention['sink'][1])} of {sides[1]}'s: it takes what a head does not use.",
+        WEIGHTED,
+    ]
+    yield (
+        heads_block(
+            "What the models attend to", sides, about, attention["grid"], first, [first, *others]
+        )
+        if first
+        else heads_block("What the models attend to", sides, about, attention["grid"])
+    )
     if attention["words"]:
         yield table(
             "Words of the prompt whose share of the attention changed most",
-            ("word", first, second, "change"),
+            ("word", *sides, "change"),
             [(word, base, tuned, tuned - base) for word, base, tuned in attention["words"]],
-        )
-    yield table(
-        f"Heads that moved most (mean of all {number(attention['shift'])} bits)",
-        ("layer", "head", "bits"),
-        attention["heads"],
-    )
-    if (shown := attention["map"]) is None:
-        return
-    where = f"layer {shown['layer']}, head {shown['head']}"
-    for side, name in (("base", first), ("tuned", second)):
-        yield attention_map(
-            f"Attention of {name}: {where}", shown["keys"], shown["reply"], shown[side]
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ SILENT = "the base's reply has no tokens: there is no attention to compare"
 SAME = "the two prompts are the same tokens"
 
 Prompt = Sequence[Message]
+Head = tuple[int, int]  # its layer, and its number in it
 
 
 def attention_views(pair: Pair, asked: Sequence[tuple[Prompt, Ending]]) -> list[dict[str, Any]]:
@@ -60,38 +61,52 @@ def attention_views(pair: Pair, asked: Sequence[tuple[Prompt, Ending]]) -> list[
 
 
 def attention_maps(
-    pair: Pair, asked: Sequence[tuple[Prompt, Ending, int, int]]
-) -> list[dict[str, Any]]:
-    """An `AttentionMap` as plain JSON for each (prompt, base's reply, layer, head), or why there is
-    none.
+    pair: Pair, asked: Sequence[tuple[Prompt, Ending, Sequence[Head]]]
+) -> list[list[dict[str, Any]]]:
+    """`AttentionMap`s as plain JSON for each (prompt, base's reply, heads), in the order of the
+    heads; or why there is none. Each model reads a text once, however many heads are asked for.
 
     Raises:
         CapabilityError: an engine gives no attention.
     """
     known = capability(pair.tuned, "attention_map")
     if known is not None:
-        return [known(messages, reply.text) for messages, reply, _, _ in asked]
+        return [[known(messages, reply.text)] * len(heads) for messages, reply, heads in asked]
     base = _attending(pair)
-    items, results = _items(pair, [(messages, reply) for messages, reply, _, _ in asked])
+    items, reasons = _items(pair, [(messages, reply) for messages, reply, _ in asked])
     layers, heads = base.attention_size()
-    for index, (_, _, layer, head) in enumerate(asked):
-        if index in items and not (0 <= layer < layers and 0 <= head < heads):
-            del items[index]
-            size = f"{layers} layers of {heads} heads, counted from 0"
-            results[index] = {"unsupported": f"no head {head} in layer {layer}: there are {size}"}
-    for index, (ours,), theirs in _passes(pair, items, layer=lambda index: asked[index][2]):
-        item, head = items[index], asked[index][3]
-        if not ours or not alike(ours, theirs):
-            reason = OTHER_HEADS if ours else f"layer {asked[index][2]} has no attention"
-            results[index] = {"unsupported": reason}
-            continue
-        results[index] = {
+    size = f"{layers} layers of {heads} heads, counted from 0"
+    found: dict[tuple[int, Head], dict[str, Any]] = {}
+    wanted: dict[int, list[Head]] = {}
+    for index, (_, _, places) in enumerate(asked):
+        for layer, head in places:
+            known_head = 0 <= layer < layers and 0 <= head < heads
+            why = f"layer {layer} has no attention"
+            if known_head:
+                wanted.setdefault(index, []).append((layer, head))
+            else:
+                why = f"no head {head} in layer {layer}: there are {size}"
+            found[index, (layer, head)] = reasons.get(index) or {"unsupported": why}
+    items = {index: item for index, item in items.items() if index in wanted}
+    for index, (ours,), theirs in _passes(
+        pair, items, layers=lambda index: {layer for layer, _ in wanted[index]}
+    ):
+        item = items[index]
+        texts = {
             "keys": pieces(base, [*item.prompt_ids, *item.reply_ids[:-1]]),
             "reply": pieces(base, item.reply_ids),
-            "base": rounded(ours[0].weighted()[head]),
-            "tuned": rounded(theirs[0].weighted()[head]),
         }
-    return [results[index] for index in range(len(asked))]
+        unlike = not alike(ours, theirs)
+        by_layer = {} if unlike else {a.layer: (a, b) for a, b in zip(ours, theirs, strict=True)}
+        for layer, head in wanted[index]:
+            if unlike:
+                found[index, (layer, head)] = {"unsupported": OTHER_HEADS}
+            elif layer in by_layer:
+                base_rows, tuned_rows = (rounded(s.weighted()[head]) for s in by_layer[layer])
+                sides = {"base": base_rows, "tuned": tuned_rows}
+                found[index, (layer, head)] = texts | sides
+    return [[found[index, (layer, head)] for layer, head in places]
+            for index, (_, _, places) in enumerate(asked)]  # fmt: skip
 
 
 def attention_moves(
@@ -169,18 +184,16 @@ def _passes(
     items: dict[int, Continuation],
     *,
     again: bool = False,
-    layer: Callable[[int], int] | None = None,
+    layers: Callable[[int], set[int]] | None = None,
 ) -> Iterator[tuple[int, list[Attended], Attended]]:
     """Index, the base's attention (with `again`, also from a pass of another shape) and the tuned
-    model's, some layers at a time, or only one `layer`."""
+    model's, some layers at a time, or only certain `layers`."""
     base: Any = pair.base
     tuned: Any = pair.tuned
     shapes = (False, True) if again else (False,)
 
-    def parts(index: int) -> Iterator[range]:
-        if layer is None:
-            return _parts(base, items[index])
-        return iter([range(layer(index), layer(index) + 1)])
+    def parts(index: int) -> Iterator[Container[int]]:
+        return _parts(base, items[index]) if layers is None else iter([layers(index)])
 
     if pair.fits:
         for index, item in items.items():
@@ -189,7 +202,7 @@ def _passes(
                 yield index, ours, tuned.attentions(item, part)
         return
     with tempfile.TemporaryDirectory(prefix="llmdiff-") as folder:
-        held: list[tuple[int, range, list[Path]]] = []
+        held: list[tuple[int, Container[int], list[Path]]] = []
         for index, item in items.items():
             for part in parts(index):
                 files = [Path(folder) / f"{len(held)}-{shape}" for shape in shapes]

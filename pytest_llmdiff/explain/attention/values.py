@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_llmdiff.data.notebook import Saved
 from pytest_llmdiff.data.text.spans import tokens_in, user_span, word_spans
 from pytest_llmdiff.data.text.words import words_of
 
@@ -42,13 +43,32 @@ class Moves:
     most: HeadShift | None = None
 
 
+Grid = tuple[tuple[float, ...], ...]  # a row for each layer, a number for each head
+
+
 @dataclass(frozen=True, kw_only=True)
-class AttentionMap:
+class HeadGrid:
+    """Every head of two models, by layer (their numbers are in `layers`) and head.
+
+    `moved` is how far its attention moved: Jensen–Shannon divergence in bits, 0 to 1. `spread` is
+    over how many tokens it spreads, of base and of tuned model: entropy in bits; None where only
+    the former is known. All are of norm-weighted attention, means over the tokens of a reply.
+    """
+
+    layers: tuple[int, ...]
+    moved: Grid
+    spread: tuple[Grid, Grid] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionMap(Saved):
     """The attention of one head of both models over the same tokens.
 
     `base` and `tuned` have a row for each token of the base's `reply`: the share of each token in
     `keys` (the prompt's, then the reply's except the last) in what the head passes on where that
-    token is predicted. A row adds up to 1.
+    token is predicted. A row adds up to 1. `asked` are the first of the keys of the last user
+    message and the first one after it; None if the template changes that text. `grid` has all heads
+    if this one was chosen among them. `sides` names the models.
     """
 
     layer: int
@@ -57,6 +77,14 @@ class AttentionMap:
     reply: tuple[str, ...]
     base: tuple[tuple[float, ...], ...]
     tuned: tuple[tuple[float, ...], ...]
+    asked: tuple[int, int] | None = None
+    grid: HeadGrid | None = None
+    sides: tuple[str, str] = ("base", "tuned")
+
+    @property
+    def prompt(self) -> int:
+        """How many of the keys are tokens of the prompt."""
+        return len(self.keys) - len(self.reply) + 1
 
     @property
     def difference(self) -> tuple[tuple[float, ...], ...]:
@@ -75,7 +103,7 @@ class AttentionView:
     shape. `by_head` has it by layer (their numbers are in `layers`) and head, `by_token` by token
     of the reply. `entropy` (bits) and `sink`, the share of the first token, are means of the bare
     weights, base and tuned. `mass` is the weighted share of each token of the prompt, base and
-    tuned; `pieces` are the texts of these tokens.
+    tuned; `pieces` are the texts of these tokens. `spread` is that of a `HeadGrid`.
     """
 
     shift: float
@@ -88,32 +116,39 @@ class AttentionView:
     sink: tuple[float, float]
     pieces: tuple[str, ...]
     mass: tuple[tuple[float, ...], tuple[float, ...]]
+    spread: tuple[Grid, Grid] | None = None
+
+    @property
+    def grid(self) -> HeadGrid:
+        return HeadGrid(layers=self.layers, moved=self.by_head, spread=self.spread)
 
     @property
     def by_layer(self) -> tuple[float, ...]:
         return tuple(sum(heads) / len(heads) for heads in self.by_head)
 
-    def most_moved(self, count: int) -> list[HeadShift]:
-        """The heads that moved most; of equal ones the first first."""
+    def most_moved(self) -> list[HeadShift]:
+        """The heads, those that moved most first; of equal ones the first first."""
         heads = [
             HeadShift(layer=layer, head=head, value=value)
             for layer, values in zip(self.layers, self.by_head, strict=True)
             for head, value in enumerate(values)
         ]
-        return sorted(heads, key=lambda head: -head.value)[:count]
+        return sorted(heads, key=lambda head: -head.value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionShown:
     """What a failure shows of attention: how far it moved and the noise of rounding (bits), the
-    heads that moved most, the words of the user's text whose share changed most, and a map of the
-    first head, if available."""
+    share of the sink under base and tuned model, all heads, those that moved most, the words of the
+    user's text whose share changed most, and maps of the first heads, if available."""
 
     shift: float
     noise: float
+    sink: tuple[float, float]
+    grid: HeadGrid
     heads: tuple[HeadShift, ...]
     words: tuple[WordShare, ...]
-    map: AttentionMap | None
+    maps: tuple[AttentionMap, ...]
 
 
 def moves_from_json(row: Mapping[str, Any]) -> Moves:
@@ -131,13 +166,19 @@ def view_from_json(row: Mapping[str, Any]) -> AttentionView:
         plain=row["plain"],
         noise=row["noise"],
         layers=tuple(row["layers"]),
-        by_head=tuple(map(tuple, row["by_head"])),
+        by_head=_grid(row["by_head"]),
         by_token=tuple(row["by_token"]),
         entropy=tuple(row["entropy"]),
         sink=tuple(row["sink"]),
         pieces=tuple(row["pieces"]),
         mass=(tuple(base), tuple(tuned)),
+        # Rows of an earlier version have none.
+        spread=(_grid(spread[0]), _grid(spread[1])) if (spread := row.get("spread")) else None,
     )
+
+
+def _grid(rows: Sequence[Sequence[float]]) -> Grid:
+    return tuple(map(tuple, rows))
 
 
 def word_shares(view: AttentionView, content: str, words: Sequence[str]) -> WordShare | None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.text.spans import user_text
+from pytest_llmdiff.data.text.spans import tokens_in, user_span, user_text
 from pytest_llmdiff.engines.pair.first_differences import Ending, about, asked
 from pytest_llmdiff.errors import CapabilityError
 from pytest_llmdiff.explain.attention.values import (
     AttentionMap,
     AttentionShown,
     AttentionView,
+    HeadShift,
     Moves,
     moved_words,
     moves_from_json,
@@ -23,6 +25,7 @@ from pytest_llmdiff.generation.generator import ReplyGenerator
 
 PART = 32  # comparisons whose attention is written together: a killed run loses no more
 SHOWN = 5  # heads, and words
+MAPS = 4  # of the first heads: some 50 kB each in a report
 
 
 def attention_views(
@@ -82,9 +85,38 @@ def attention_moves(
 
 
 def attention_map(
-    generation: ReplyGenerator, comparison: Comparison, *, layer: int, head: int
+    generation: ReplyGenerator,
+    comparison: Comparison,
+    *,
+    layer: int | None = None,
+    head: int | None = None,
 ) -> AttentionMap:
-    """The attention of one head of both models, both counted from 0.
+    """The attention of one head of both models, both counted from 0; without `head` the one that
+    moved most, in this `layer` or in all.
+
+    Raises:
+        CapabilityError: an engine gives no attention, there is no such head, or which one moved
+            most is unknown.
+    """
+    if layer is not None and head is not None:
+        (found,) = attention_maps(generation, comparison, [(layer, head)])
+        return found
+    (view,) = attention_views(generation, [comparison])
+    if isinstance(view, str):
+        raise CapabilityError(f"no map of attention: {view}")
+    heads = [h for h in view.most_moved() if layer in (None, h.layer)]
+    if not heads:
+        raise CapabilityError(
+            f"no map of attention: no layer {layer}; there are {', '.join(map(str, view.layers))}"
+        )
+    (found,) = attention_maps(generation, comparison, [(heads[0].layer, heads[0].head)])
+    return replace(found, grid=view.grid)
+
+
+def attention_maps(
+    generation: ReplyGenerator, comparison: Comparison, heads: Sequence[tuple[int, int]]
+) -> list[AttentionMap]:
+    """The attention of some heads, by layer and number; each model reads the texts once.
 
     Raises:
         CapabilityError: an engine gives no attention, or there is no such head.
@@ -93,19 +125,39 @@ def attention_map(
     def compute(_: Any, todo: list[Any]) -> list[dict[str, Any]]:
         from pytest_llmdiff.explain.attention.pair import attention_maps
 
-        return attention_maps(generation.pair, [(*_asked(read), *place) for read, place in todo])
+        (found,) = attention_maps(
+            generation.pair, [(*_asked(read), [(layer, head) for _, (layer, head) in todo])]
+        )
+        return found
 
-    asked_for = [_about(comparison), [layer, head]]
-    (result,) = generation.memo.get_all("attention map", "base", [asked_for], compute)
+    read = _about(comparison)
+    asked_for = [[read, list(place)] for place in heads]
+    results = generation.memo.get_all("attention map", "base", asked_for, compute)
+    content = user_text(comparison.probe.messages)
+    return [
+        _map(result, place, content, comparison.sides)
+        for place, result in zip(heads, results, strict=True)
+    ]
+
+
+def _map(
+    result: dict[str, Any], place: tuple[int, int], content: str, sides: tuple[str, str]
+) -> AttentionMap:
     if "unsupported" in result:
         raise CapabilityError(f"no map of attention: {result['unsupported']}")
+    keys, reply = tuple(result["keys"]), tuple(result["reply"])
+    prompt = keys[: len(keys) - len(reply) + 1]
+    span = user_span(prompt, content)
+    tokens = tokens_in(prompt, [span]) if span else set()
     return AttentionMap(
-        layer=layer,
-        head=head,
-        keys=tuple(result["keys"]),
-        reply=tuple(result["reply"]),
+        layer=place[0],
+        head=place[1],
+        keys=keys,
+        reply=reply,
         base=tuple(map(tuple, result["base"])),
         tuned=tuple(map(tuple, result["tuned"])),
+        asked=(min(tokens), max(tokens) + 1) if tokens else None,
+        sides=sides,
     )
 
 
@@ -118,18 +170,29 @@ def attention_shown(generation: ReplyGenerator, comparison: Comparison) -> Atten
     (view,) = attention_views(generation, [comparison])
     if isinstance(view, str) or not view.shift > view.noise:
         return None
-    heads = view.most_moved(SHOWN)
-    try:
-        most = attention_map(generation, comparison, layer=heads[0].layer, head=heads[0].head)
-    except CapabilityError:  # recorded without it
-        most = None
+    heads = view.most_moved()
     return AttentionShown(
         shift=view.shift,
         noise=view.noise,
-        heads=tuple(heads),
+        sink=view.sink,
+        grid=view.grid,
+        heads=tuple(heads[:SHOWN]),
         words=tuple(moved_words(view, user_text(comparison.probe.messages), SHOWN)),
-        map=most,
+        maps=tuple(_first_maps(generation, comparison, heads[:MAPS])),
     )
+
+
+def _first_maps(
+    generation: ReplyGenerator, comparison: Comparison, heads: Sequence[HeadShift]
+) -> list[AttentionMap]:
+    """As many of them as there are: a recording of an earlier version has the first alone."""
+    for count in (len(heads), 1):
+        places = [(head.layer, head.head) for head in heads[:count]]
+        try:
+            return attention_maps(generation, comparison, places)
+        except CapabilityError:
+            continue
+    return []
 
 
 def _parts(generation: ReplyGenerator, items: Sequence[Any]) -> list[Sequence[Any]]:

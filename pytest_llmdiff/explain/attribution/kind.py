@@ -9,14 +9,15 @@ from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.plain_json import rounded
 from pytest_llmdiff.data.text.printing import printable, shortened
 from pytest_llmdiff.explain.attribution.attribution import AttributionRun, attribution
+from pytest_llmdiff.explain.attribution.rows import attribution_row, words_block
 from pytest_llmdiff.explain.attribution.values import Attribution, Terms
-from pytest_llmdiff.explain.blocks import STEPS, Block, table, words
+from pytest_llmdiff.explain.blocks import Block
 from pytest_llmdiff.explain.kind import Kind, Sources
 
 TERMS = Terms(most_words=40)  # each word costs a pass of both models
 WORDS = 3  # in a line
 LONGEST = 24  # columns of a word, or of several that were left out together
-LEAST = 0.05  # nats below which a line leaves a word out, and a mark is paler
+LEAST = 0.05  # nats below which a line leaves a word out
 
 
 def _compute(sources: Sources, comparison: Comparison) -> Attribution | None:
@@ -62,42 +63,32 @@ def _row(attribution: Attribution) -> dict[str, Any]:
 
 
 def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
-    """The message with its words marked, for each model, and a table of the scores."""
     row, names = comparison["words"], comparison["sides"]
-    # Scores that are not finite are null in JSON.
-    scores = [(*place, base or 0.0, tuned or 0.0) for *place, base, tuned in row["scores"]]
-    # At least what a line names, so that rounding alone leaves no marks.
-    most = max([LEAST, *(abs(x) for *_, base, tuned in scores for x in (base, tuned))])
-    for side, name in reversed(list(enumerate(names))):
-        yield words(
-            f"Words of the prompt, for {name}",
-            f"The stronger the mark, the likelier the word makes the {names[1]} reply for {name}; "
-            "an underlined word makes it less likely. Point at a word to see its score.",
-            list(_marked(row["text"], scores, side, most)),
-        )
-    yield table(
-        f"Words of the prompt: scores for the {names[1]} reply, by {row['method']}, in "
-        f"{row['unit']}",
-        ("word", names[0], names[1], "change"),
-        [(text, base, tuned, tuned - base) for text, _, _, base, tuned in scores],
-    )
-
-
-def _marked(
-    text: str, scores: Sequence[Sequence[Any]], side: int, most: float
-) -> Iterator[list[Any]]:
-    """The pieces of a text, the words among them marked by one model's scores."""
-    done = 0
-    for _, start, end, *both in scores:
-        if start > done:
-            yield [text[done:start]]
-        heat = round(STEPS * abs(both[side]) / most)
-        yield [text[start:end], heat, both[side] < 0, f"{both[side]:+.3g}"]
-        done = end
-    if text[done:]:
-        yield [text[done:]]
+    *places, base, tuned = zip(*row["scores"], strict=True)
+    sides = {"base": {"scores": base}, "tuned": {"scores": tuned}}
+    held = {**row, "words": list(zip(*places, strict=True)), "agreement": [],
+            "methods": [{"method": row["method"], **sides}]}  # fmt: skip
+    yield words_block(held, names)
 
 
 WORD_BY_WORD = Kind(
     title="word by word", tab="words", most=5, compute=_compute, lines=_lines, row=_row, page=_page
 )
+
+
+# What tests asked for by themselves: `pytest_llmdiff.attribution`. A failure computes none.
+
+
+def _asked_row(found: Sequence[Attribution]) -> dict[str, Any]:
+    return {"attributions": [attribution_row(each) for each in found]}
+
+
+def _asked_page(comparison: Mapping[str, Any]) -> Iterator[Block]:
+    for row in comparison["attributions"]:
+        yield words_block(row, comparison["sides"])
+
+
+ASKED_FOR = Kind(
+    title="as the test asked", tab="words", most=None,
+    compute=lambda *_: None, lines=lambda *_: [], row=_asked_row, page=_asked_page,
+)  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pytest_llmdiff.data.notebook import Displayed
 from pytest_llmdiff.data.text.words import Word
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.explain.attribution.agreement import Agreement, agreements
@@ -79,7 +80,7 @@ class MethodAttribution:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attribution:
+class Attribution(Displayed):
     """How much each word of the last user message matters.
 
     `of` is what was measured, in `unit`. `left_out` says whether words were removed, or what

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.plain_json import plain
 from pytest_llmdiff.data.text.differences import first_difference
 from pytest_llmdiff.data.text.printing import marked, number, printable, shortened
-from pytest_llmdiff.explain.blocks import Block, lines, table
+from pytest_llmdiff.explain.blocks import Block, bars
 from pytest_llmdiff.explain.kind import Kind, Sources
 from pytest_llmdiff.explain.training.influence import influences
 from pytest_llmdiff.explain.training.values import Influences, Leak, Nearest, Neighbour
@@ -74,15 +74,16 @@ def _nearest_row(nearest: Nearest) -> dict[str, Any]:
 
 
 def _nearest_page(comparison: Mapping[str, Any]) -> Iterator[Block]:
-    yield table(
-        "Nearest training examples",
+    yield bars(
+        "Training examples that ask a similar question",
+        "Similarity of meaning, 1 for the same (cosine of the embeddings of both prompts).",
         ("similarity", "example", "prompt", "answer to learn"),
-        [
-            (near["similarity"], f"{near['dataset']} {near['number']}", near["prompt"],
-             near["answer"])
-            for near in comparison["nearest"]
-        ],
-    )  # fmt: skip
+        [(near["similarity"], _told(near)) for near in comparison["nearest"]],
+    )
+
+
+def _told(example: Mapping[str, Any]) -> tuple[object, ...]:
+    return _place(example), example["prompt"], example["answer"]
 
 
 def _learnt(sources: Sources, comparison: Comparison) -> Influences | None:
@@ -120,15 +121,34 @@ def _learnt_page(comparison: Mapping[str, Any]) -> Iterator[Block]:
     learnt = comparison["learnt"]
     if not (examples := learnt["examples"]):
         return
-    yield table(
-        f"Training examples that push towards the reply ({learnt['judged']} of {learnt['known']} "
-        "checked)",
-        ("gradient", "example", "prompt", "answer to learn"),
-        [(e["score"], f"{e['dataset']} {e['number']}", e["prompt"], e["answer"]) for e in examples],
-    )
     score = examples[0]["score"]
-    if advice := _advice(learnt["pattern"], learnt["alike"], learnt["judged"], score):
-        yield lines("Data or training?", [advice])
+    advice = _advice(learnt["pattern"], learnt["alike"], learnt["judged"], score)
+    yield pushing_block(learnt, examples, advice)
+
+
+def pushing_block(
+    learnt: Mapping[str, Any], examples: Sequence[Mapping[str, Any]], advice: str = ""
+) -> Block:
+    """Examples by how much they push, from plain JSON."""
+    about = (
+        "How much learning the example makes this reply likelier: 1 the same way as the reply "
+        "itself, 0 not at all, below 0 less likely (cosine of the gradients). "
+        f"{learnt['judged']} of {learnt['known']} examples were checked."
+    )
+    return bars(
+        "Training examples that push towards this reply",
+        f"{about} {advice[:1].upper()}{advice[1:]}".strip(),
+        ("push", "example", "prompt", "answer to learn"),
+        [(example["score"], _told(example)) for example in examples],
+    )
+
+
+def influences_blocks(found: Influences) -> list[Block]:
+    """What a notebook shows of them."""
+    score = found.examples[0].score if found.examples else None
+    advice = _advice(found.pattern, found.alike, found.judged, score) if found.examples else ""
+    examples = [asdict(example) for example in found.examples[:REPORTED]]
+    return [pushing_block(vars(found), plain(examples), advice)]
 
 
 def _place(example: Mapping[str, Any]) -> str:

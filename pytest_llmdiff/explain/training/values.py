@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pytest_llmdiff.data.notebook import Displayed
+
 LeakKind = Literal["same", "near-same"]
 
 
@@ -90,7 +92,7 @@ class Influence:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Influences:
+class Influences(Displayed):
     """The training examples that push most towards a reply, the highest score first.
 
     Of the `known` examples with an answer, `judged` were scored; `unread` were too long, or the

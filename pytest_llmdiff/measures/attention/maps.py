@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 from pytest_llmdiff.data.comparison import Comparison, Run
-from pytest_llmdiff.errors import ModelError
+from pytest_llmdiff.errors import ConfigError, ModelError
 from pytest_llmdiff.explain.attention import views
 from pytest_llmdiff.explain.attention.values import AttentionMap, AttentionView
 
@@ -50,24 +50,32 @@ def views_of(comparisons: Sequence[Comparison]) -> list[AttentionView | str]:
 
 
 def attention_map(
-    comparison: Comparison, *, layer: int, head: int, original: Comparison | None = None
+    comparison: Comparison,
+    *,
+    layer: int | None = None,
+    head: int | None = None,
+    original: Comparison | None = None,
 ) -> AttentionMap:
     """The attention of one head of both models while they read the base reply.
 
     Weights are multiplied by the norm of what they pass on (Kobayashi et al. 2020, arXiv
-    2004.10102). Each token of the reply is a row, and each row sums to 1.
+    2004.10102). Each token of the reply is a row, and each row sums to 1. A notebook shows the
+    result as a picture, and its `save` writes one.
 
     Args:
         comparison: from a fixture.
-        layer: the layer, from 0.
-        head: the head, from 0.
+        layer: the layer, from 0; by default that of the head that moved most.
+        head: the head, from 0; by default the one that moved most, of the layer if that is given.
         original: the comparison of another form of the prompt. The models then read the base reply
             to that one, so that the maps of the two forms can be compared.
 
     Raises:
         CapabilityError: an engine does not report attention, the models do not read the same
             tokens, or there is no such head.
+        ConfigError: a head is given without its layer.
         ModelError: the comparison was made by hand.
     """
+    if layer is None and head is not None:
+        raise ConfigError(f"attention_map: got head={head} without its layer; give layer= as well")
     read = comparison if original is None else replace(comparison, base=original.base)
     return views.attention_map(run_of([comparison]).generation, read, layer=layer, head=head)

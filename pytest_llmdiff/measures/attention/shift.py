@@ -96,7 +96,7 @@ def _details(view: AttentionView) -> Mapping[str, Any]:
         "measured": view.shift,
         "noise": view.noise,
         "plain": view.plain,
-        "most_moved": _head_text(view.most_moved(1)[0]) if moved else None,
+        "most_moved": _head_text(view.most_moved()[0]) if moved else None,
         "base_entropy": view.entropy[0],
         "tuned_entropy": view.entropy[1],
         "base_sink": view.sink[0],

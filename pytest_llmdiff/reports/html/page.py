@@ -13,6 +13,7 @@ from pytest_llmdiff.data.text.printing import duration, number
 from pytest_llmdiff.reports.answer import answer_of
 from pytest_llmdiff.reports.html.charts import HEIGHT, WIDTH, distributions, intervals
 from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags_of
+from pytest_llmdiff.reports.html.maps import leave_out_maps
 from pytest_llmdiff.reports.html.parts import embedded, part, policy, script, style, visible
 from pytest_llmdiff.reports.html.why import also, causes_by_test, whys, worst_pairs
 from pytest_llmdiff.reports.order import OPEN, URGENCY, worst_first
@@ -46,6 +47,7 @@ def page(facts: RunFacts) -> str:
     order = {test: place for place, test in enumerate(facts.rows)}
     answer = answer_of(facts)
     tests = entries(rows, order, {} if answer is None else causes_by_test(answer))
+    leave_out_maps(tests)
     plots = distributions(rows)
     causes = [] if answer is None else whys(answer, rows, plots)
     data = {

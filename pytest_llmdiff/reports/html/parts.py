@@ -15,10 +15,10 @@ from pytest_llmdiff.errors import hidden
 
 # In this order: what a file uses while it loads comes before it.
 SCRIPTS = (
-    "elements", "blocks", "tokens", "attention", "words", "probe", "rows", "filters",
-    "detail", "keys", "theme", "start",
+    "elements", "blocks", "colours", "tokens", "attention", "words", "origin", "probe", "rows",
+    "filters", "detail", "keys", "theme", "start",
 )  # fmt: skip
-STYLES = ("page", "panel", "blocks", "plots", "screens")
+STYLES = ("page", "panel", "blocks", "attention", "words", "plots", "screens")
 # Allows the page's own script and style, and nothing else: no requests either.
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src data:; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -144,8 +145,15 @@ def test_a_view_is_the_mean_of_what_the_models_do(folder: Path, tmp_path: Path) 
     assert view.noise < 1e-9
     assert view.by_layer == pytest.approx(moved.mean((1, 2)).tolist(), abs=1e-5)
     assert view.by_token == pytest.approx(moved.mean((0, 1)).tolist(), abs=1e-5)
+    assert view.grid.moved == view.by_head
+    spreads = [torch.special.entr(side).sum(-1).mean(-1) / math.log(2) for side in (ours, theirs)]
+    assert view.spread is not None
+    for spread, wanted in zip(view.spread, spreads, strict=True):
+        assert torch.allclose(torch.tensor(spread), wanted.float(), atol=1e-4), "entropy in bits"
+    old = {key: value for key, value in found.items() if key != "spread"}
+    assert view_from_json(old).grid.spread is None, "a row of an earlier version"
     at = divmod(int(moved.mean(-1).argmax()), moved.shape[1])
-    most = view.most_moved(1)[0]
+    most = view.most_moved()[0]
     assert (most.layer, most.head) == at
     assert most.value == pytest.approx(float(moved.mean(-1).max()), abs=1e-5)
     for side, mass in zip((ours, theirs), view.mass, strict=True):
@@ -183,7 +191,7 @@ def test_models_that_take_turns_in_memory_look_at_the_same(
         found.append(
             (
                 attention_views(both, [(ASKED, REPLY)]),
-                attention_maps(both, [(ASKED, REPLY, 1, 2)]),
+                attention_maps(both, [(ASKED, REPLY, [(1, 2)])]),
             )
         )
     assert found[0] == found[1]
@@ -220,16 +228,30 @@ def test_the_pass_says_what_the_model_says_and_leaves_it_as_it_was(
         assert torch.equal(after, usual)
 
 
-def test_maps_of_a_head_add_up(folder: Path, tmp_path: Path) -> None:
+def test_maps_of_a_head_add_up(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
 
     both = pair(folder, "base", "adapter", tmp_path)
-    asked = [(ASKED, REPLY, 1, 2), (ASKED, REPLY, 1, 4), (ASKED, REPLY, 2, 0)]
-    found, *outside = attention_maps(both, asked)
+    passes: list[object] = []
+    engine: Any = both.tuned
+    attentions = engine.attentions
+
+    def counted(item: Continuation, layers: Any, **options: Any) -> Any:
+        passes.append(item)
+        return attentions(item, layers, **options)
+
+    monkeypatch.setattr(engine, "attentions", counted)
+    ((found, other_layer, *outside),) = attention_maps(
+        both, [(ASKED, REPLY, [(1, 2), (0, 3), (1, 4), (2, 0)])]
+    )
+    assert len(passes) == 1, "the model reads the text once for all heads"
+    assert other_layer["base"] != found["base"]
     for other, said in zip(outside, ("no head 4 in layer 1", "no head 0 in layer 2"), strict=True):
         assert other["unsupported"].startswith(said)
         assert "2 layers of 4 heads" in other["unsupported"]
-    engine: Any = both.base
+    engine = both.base
     layer = engine.attentions(
         Continuation(
             prompt_ids=tuple(engine.render(ASKED)),
@@ -250,7 +272,7 @@ def test_models_that_cannot_be_compared_say_why(more: Path, tmp_path: Path) -> N
     deeper, said = (pair(more, "base", name, tmp_path / name) for name in ("deep", "said"))
     (found,) = attention_views(deeper, [(ASKED, REPLY)])
     assert "different numbers of layers" in found["unsupported"]
-    (found,) = attention_maps(deeper, [(ASKED, REPLY, 2, 0)])
+    ((found,),) = attention_maps(deeper, [(ASKED, REPLY, [(2, 0)])])
     assert "no head 0 in layer 2" in found["unsupported"]
     (found,) = attention_views(said, [(ASKED, REPLY)])
     assert "to different tokens" in found["unsupported"]

@@ -27,6 +27,7 @@ from pytest_llmdiff.explain.attribution.values import (
 from tests.support.attribution import Lab
 from tests.support.engines import folder as folder
 from tests.support.engines import loaded
+from tests.support.json_schema import faults
 from tests.support.projects import Run
 
 PROMPT = "Is tea hot?"  # four words
@@ -317,7 +318,23 @@ def test_words(comparison):
 
 def test_a_test_can_ask_for_it(words_project: pytest.Pytester, mode: list[str]) -> None:
     words_project.makepyfile(SUITE)
-    with_words(words_project, mode, "--llmdiff-record=run.jsonl").assert_outcomes(passed=1)
+    files = ("--llmdiff-json=report.json", "--llmdiff-html=report.html")
+    result = with_words(words_project, mode, "--llmdiff-record=run.jsonl", *files)
+    result.assert_outcomes(passed=1)
+    report = json.loads((words_project.path / "report.json").read_text(encoding="utf-8"))
+    assert faults(report) == []
+    (row,) = report["tests"][0]["comparisons"]
+    assert row["words"] is None, "no failure was explained"
+    assert [each["of"] for each in row["attributions"]] == [
+        "log-likelihood of the tuned reply", "toxicity of the reply", "length",
+    ]  # fmt: skip
+    asked_for = row["attributions"][0]
+    assert [word[0] for word in asked_for["words"]] == ["a", "refund", ",", "not", "a", "voucher"]
+    assert [each["method"] for each in asked_for["methods"]] == ["leave-one-out", "shapley"]
+    assert asked_for["methods"][0]["tuned"]["scores"] == [0, 2.0, 0, -1.5, 0, 0]
+    assert len(asked_for["agreement"]) == 3
+    page = (words_project.path / "report.html").read_text(encoding="utf-8")
+    assert page.count("Which words of the prompt matter") == 3
     told = (words_project.path / "found.json").read_text(encoding="utf-8")
     found, agreement = json.loads(told)
     assert found["of"] == "log-likelihood of the tuned reply"
@@ -364,7 +381,7 @@ def test_a_failure_and_the_reports_have_it(words_project: pytest.Pytester, mode:
     assert (words["base"], words["tuned"]) == ([-8.75, -9.0], [-8.5, -9.0])
     assert words["text"] == "a refund, not a voucher"
     page = (words_project.path / "report.html").read_text(encoding="utf-8")
-    assert "Words of the prompt, for tuned" in page
+    assert "Which words of the prompt matter" in page
     replayed = words_project.runpytest_inprocess(
         "--llm-base=replay:run.jsonl", "--llm-tuned=replay:run.jsonl", "--llmdiff-store=fresh"
     )

@@ -26,7 +26,7 @@ def browser() -> Iterator[Any]:
 
 
 def outside(url: str) -> list[str]:
-    return [] if url.startswith(("file:", "data:")) else [f"request: {url}"]
+    return [] if url.startswith(("file:", "data:", "about:")) else [f"request: {url}"]
 
 
 @pytest.fixture

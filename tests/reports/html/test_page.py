@@ -16,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_llmdiff.reports.alignment import MOST, segments
+from pytest_llmdiff.reports.html import notebook
 from pytest_llmdiff.reports.html.charts import BINS, HEIGHT, WIDTH, distributions
 from pytest_llmdiff.reports.html.page import PLAIN, page
 from pytest_llmdiff.reports.html.parts import SCRIPTS, STYLES, embedded, visible
@@ -290,8 +291,8 @@ PARTS = [FOLDER / "page.html", *FOLDER.glob("scripts/*"), *FOLDER.glob("styles/*
 
 
 def test_every_script_and_style_is_on_the_page() -> None:
-    assert {file.stem for file in FOLDER.glob("scripts/*.js")} == set(SCRIPTS)
-    assert {file.stem for file in FOLDER.glob("styles/*.css")} == set(STYLES)
+    assert {file.stem for file in FOLDER.glob("scripts/*.js")} == {*SCRIPTS, *notebook.SCRIPTS}
+    assert {file.stem for file in FOLDER.glob("styles/*.css")} == {*STYLES, *notebook.STYLES}
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
