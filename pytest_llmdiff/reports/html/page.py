@@ -12,7 +12,15 @@ from pytest_llmdiff.data.text.printing import number
 from pytest_llmdiff.reports.answer import answer_of
 from pytest_llmdiff.reports.html.charts import HEIGHT, WIDTH, distributions, intervals
 from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags_of
-from pytest_llmdiff.reports.html.parts import embedded, part, policy, script, style, visible
+from pytest_llmdiff.reports.html.parts import (
+    charting,
+    embedded,
+    part,
+    policy,
+    script,
+    style,
+    visible,
+)
 from pytest_llmdiff.reports.order import OPEN, URGENCY, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts
@@ -41,9 +49,12 @@ def page(facts: RunFacts) -> str:
     )  # fmt: skip
     rows = worst_first(facts.rows.values())
     tests = entries(rows, {test: place for place, test in enumerate(facts.rows)})
-    data = {"options": facts.options, "tests": tests}
+    plots, sets = distributions(rows), intervals(list(_sets(rows))[:SETS])
+    charts = [charting()] if plots or sets else []
+    data = {"options": facts.options, "tests": tests, "sets": sets}
     return environment.from_string(part("page.html")).render(
-        policy=policy(scripts=[script()], styles=[style()]),
+        policy=policy(scripts=[*charts, script()], styles=[style()]),
+        charts=Markup("".join(charts)),
         script=Markup(script()),
         style=Markup(style()),
         data=Markup(embedded(data)),
@@ -59,8 +70,8 @@ def page(facts: RunFacts) -> str:
             *run_notes(facts),
             *chance_lines(facts.chance),
         ],
-        distributions=distributions(rows),
-        sets=intervals(list(_sets(rows))[:SETS]),
+        distributions=plots,
+        sets=sets,
         groups=_groups(rows),
         plain=[test for test in tests if test["kind"] in OPEN][:PLAIN],
         width=WIDTH,

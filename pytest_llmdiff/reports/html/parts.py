@@ -15,11 +15,12 @@ from pytest_llmdiff.errors import hidden
 
 # In this order: what a file uses while it loads comes before it.
 SCRIPTS = (
-    "elements", "blocks", "tokens", "attention", "words", "probe", "rows", "filters", "keys",
-    "theme", "start",
+    "elements", "blocks", "tokens", "attention", "words", "probe", "rows", "filters", "matrix",
+    "charts", "keys", "theme", "start",
 )  # fmt: skip
-STYLES = ("page", "blocks", "plots", "screens")
-# Allows the page's own script and style, and nothing else: no requests either.
+CHARTING = ("d3.min.js", "plot.umd.min.js")  # in `vendor`: the second uses the first
+STYLES = ("page", "scales", "blocks", "tokens", "matrix", "plots", "screens")
+# Allows the page's own scripts and style, and nothing else: no requests either.
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src data:; "
     "base-uri 'none'; form-action 'none'"
@@ -33,6 +34,12 @@ def script(names: Iterable[str] = SCRIPTS) -> str:
     """The files in one function, so that they share their names with each other alone."""
     parts = "\n".join(part(f"scripts/{name}.js") for name in names)
     return f'"use strict";\n(() => {{\n{parts}}})();\n'
+
+
+@cache
+def charting() -> str:
+    """The library that draws charts. It is about half a megabyte."""
+    return "\n".join(part(f"vendor/{name}") for name in CHARTING)
 
 
 @cache

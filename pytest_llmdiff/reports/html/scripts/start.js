@@ -17,4 +17,6 @@ addEventListener("hashchange", follow);
 byId("explorer").hidden = false;
 document.querySelector(".tools").hidden = false;
 apply();
+startMatrix();
+drawCharts();
 if (location.hash.length > 1) follow();
