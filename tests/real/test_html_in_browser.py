@@ -117,29 +117,6 @@ def test_the_worst_first_and_its_replies_side_by_side(open_page: Open, file: Pat
     assert page.locator("figure svg").first.is_visible()
 
 
-def test_token_by_token(open_page: Open, tmp_path: Path) -> None:
-    row = regressed("t.py::test[1]", value=0.9, base="You can", tuned="Why?\n")
-    row["comparisons"][0]["seen"] = {
-        "at": 0, "base_likely": [["You", 0.7]], "tuned_likely": [["Why", 0.9]],
-        "base": [["You", 6.0, -0.36, -3.9], [" can", 0.01, -0.1, -0.1]],
-        "tuned": [["Why", 6.0, -4.0, -0.1], ["?\n", 1.0, -0.7, -0.2]],
-    }  # fmt: skip
-    write_html(facts_of(rows_of([row])), tmp_path / "report.html")
-    page = open_page(tmp_path / "report.html")
-    page.locator(".row summary").first.click()
-    for title in ("Next tokens", "Reply of base,", "Reply of tuned,"):
-        page.locator(".fold > summary", has_text=title).click()
-    page.locator(".tokens").nth(1).wait_for()
-    assert page.locator(".tokens").all_inner_texts() == ["You can", "Why?⏎\n"]
-    first, second = page.locator(".tokens").first.locator("span").all()
-    assert first.get_attribute("title") == "KL 6 nats; probability base 0.698, tuned 0.0202"
-    colour = "element => getComputedStyle(element).backgroundColor"
-    assert first.evaluate(colour) != second.evaluate(colour)
-    assert page.locator(".fold", has_text="Next tokens").locator("td").all_inner_texts() == [
-        "You", "0.70", "Why", "0.90",
-    ]  # fmt: skip
-
-
 def test_where_the_models_look(open_page: Open, tmp_path: Path) -> None:
     row = regressed("t.py::test[1]", value=0.9)
     row["comparisons"][0]["attention"] = looked("refund\n")
@@ -322,7 +299,7 @@ def test_nothing_injected_runs(open_page: Open, hostile: Path) -> None:
         page.evaluate(OPEN_ALL)
         assert page.evaluate("window.injected") is None
         assert page.locator("img, iframe, object, embed, link[rel=stylesheet]").count() == 0
-        assert page.locator("script").count() == 2
+        assert page.locator("script").count() == 3
         assert "49" not in page.locator("#rows").inner_text()  # 7 * 7
         assert page.locator(".row[open]").count() == page.locator(".row").count() > 10
 

@@ -8,6 +8,8 @@ const RED = "var(--bad)";
 function chart(label, options) {
   const found = Plot.plot({ className: "chart", style: { background: "none" }, ...options });
   for (const style of found.querySelectorAll("style")) style.remove();
+  // One picture with one name: its parts are not announced.
+  for (const part of found.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");
   found.setAttribute("role", "img");
   found.setAttribute("aria-label", label);
   return found;

@@ -9,11 +9,11 @@ const chance = (p) => (p === null || p === undefined ? "?" : p > 0 && p < 0.005 
 // `of` is higher the stronger the mark, and up to `least` there is none; `tell` puts it into words.
 const COLOURINGS = {
   kl: { name: () => "KL divergence", of: (token) => token[1], least: 0.01, tell: (x) => `${digits(x)} nats`,
-    hint: ([a, b]) => `The darker a token, the further apart ${a} and ${b} are there.` },
+    hint: ([a, b]) => `The stronger the colour, the further apart ${a} and ${b} are at that token.` },
   base: { name: ([a]) => `probability under ${a}`, of: (token) => lessOf(0, token[2]), least: 0.05, tell: (x) => digits(Math.exp(-x)),
-    hint: ([a]) => `The darker a token, the less likely it is under ${a}.` },
+    hint: ([a]) => `The stronger the colour, the less likely the token is under ${a}.` },
   tuned: { name: ([, b]) => `probability under ${b}`, of: (token) => lessOf(0, token[3]), least: 0.05, tell: (x) => digits(Math.exp(-x)),
-    hint: ([, b]) => `The darker a token, the less likely it is under ${b}.` },
+    hint: ([, b]) => `The stronger the colour, the less likely the token is under ${b}.` },
   ratio: { name: ([a, b]) => `log ratio of ${b} to ${a}`, of: (token) => lessOf(token[3], token[2]), least: 0.1, tell: (x) => `${digits(x)} nats`,
     hint: ([a, b]) => `Blue: likelier under ${a}. Orange: likelier under ${b}.` },
 };
@@ -43,9 +43,10 @@ function markToken(element, name, value) {
   delete element.dataset.step;
   delete element.dataset.lean;
   if (value === null) return;
-  if (name === "ratio") element.dataset.lean = Math.sign(value) * stepOf(name, Math.abs(value));
-  // However few steps there are, the last one is the darkest.
-  else element.dataset.step = Math.round((stepOf(name, value) * TOKEN_STEPS) / scaleOf(name).ends.length);
+  // However few steps there are, the last one is the strongest.
+  const share = stepOf(name, Math.abs(value)) / scaleOf(name).ends.length;
+  if (name === "ratio") element.dataset.lean = Math.sign(value) * Math.round(3 * share);
+  else element.dataset.step = value > 0 ? Math.round(TOKEN_STEPS * share) : 0;
 }
 
 function tokenLegend(names) {
@@ -96,7 +97,7 @@ const seenBlocks = new WeakMap();
 function paintTokens(held) {
   const block = seenBlocks.get(held);
   held.querySelector("select").value = colouring;
-  held.querySelector(".legend").replaceChildren(...legend(block.names));
+  held.querySelector(".told").replaceChildren(...tokenLegend(block.names));
   held.querySelectorAll("[role=option]").forEach((element, n) => markToken(element, colouring, COLOURINGS[colouring].of(block.tokens[n])));
 }
 
@@ -120,7 +121,7 @@ FORMS.tokens = (block) => {
   const pieces = make("div", { class: "tokens", dir: "auto", role: "listbox", "aria-label": block.title, "aria-orientation": "horizontal" }, ...elements);
   const panel = make("div", { class: "nexts", "aria-live": "polite" });
   let chosen = 0;
-  const show = (n) => panel.replaceChildren(...candidates(block.tokens[n], names));
+  const show = (n) => panel.replaceChildren(...likelyTokens(block.tokens[n], names));
   const choose = (n, focus) => {
     elements[chosen].tabIndex = -1;
     elements[chosen].setAttribute("aria-selected", "false");
@@ -144,7 +145,7 @@ FORMS.tokens = (block) => {
     choose(Math.min(Math.max(next(), 0), last), true);
   });
   const held = make("div", { class: "seen" },
-    make("label", { class: "chosen" }, "Colour by ", select), make("div", { class: "legend" }), pieces, panel);
+    make("label", { class: "chosen" }, "Colour by ", select), make("div", { class: "told" }), pieces, panel);
   seenBlocks.set(held, block);
   select.addEventListener("change", () => {
     colouring = select.value;
