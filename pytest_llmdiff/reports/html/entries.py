@@ -147,11 +147,19 @@ def _verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
         "p": verdict["p"],
         "adjusted": verdict["adjusted"],
         "decides": verdict["set"] and verdict["set"]["decides"],
-        "worst": verdict["set"]
-        and [[each["probe"], _digits(each["value"])] for each in verdict["set"]["worst"]],
+        "members": _members(verdict["set"]),
         "probe": verdict["probe"],
     }
     return {key: value for key, value in found.items() if value not in (None, "", [])}
+
+
+def _members(held: Mapping[str, Any] | None) -> list[list[Any]] | None:
+    """The values of a set's members, as far as they are known. Reports of earlier versions have
+    those of the worst alone."""
+    if held is None:
+        return None
+    worst = [[each["probe"], each["value"]] for each in held["worst"]]
+    return [[probe, _digits(value)] for probe, value in [*held.get("members", []), *worst]]
 
 
 def _digits(value: float | None) -> float | None:

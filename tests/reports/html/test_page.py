@@ -70,6 +70,10 @@ def test_a_run_of_every_outcome(project: pytest.Pytester, mode: list[str]) -> No
         assert {probe["probe"] for probe in held.get("probes", [])} == probes
         assert len(held.get("probes", [])) == len(probes)
         assert f"pytest {held['target']} {data_of(text)['options']}" == test["rerun"]
+        for verdict in test["verdicts"]:
+            # What the matrix shows of a set.
+            if verdict["set"] and "test_set" in test["test"]:
+                assert {probe for probe, _ in verdict["set"]["members"]} == probes
     kinds = [test["kind"] for test in data_of(text)["tests"]]
     assert kinds == sorted(kinds, key=list(dict.fromkeys(kinds)).index)
     assert kinds[0] == "regressed"

@@ -47,7 +47,7 @@ function matrixOf(shown) {
     const single = new Map();
     const sets = [];
     for (const v of list(test, "verdicts")) {
-      if (v.interval) sets.push(v);
+      if (v.interval) sets.push([v, new Map(list(v, "members"))]);
       else if (v.probe !== undefined) single.set(v.probe, [...(single.get(v.probe) || []), v]);
     }
     for (const found of list(test, "probes")) {
@@ -63,9 +63,10 @@ function matrixOf(shown) {
         if (badness(cell) > badness(held.cells.get(measure))) held.cells.set(measure, cell);
       };
       for (const v of single.get(found.probe) || []) put(v.measure, cellOf(v, found.id));
-      for (const v of sets) {
-        const worst = list(v, "worst").find(([probe]) => probe === found.probe);
-        put(v.measure, worst ? { id: found.id, value: worst[1], shown: digits(worst[1]), outcome: v.outcome, set: true } : { id: found.id, set: true, outcome: v.outcome });
+      for (const [v, members] of sets) {
+        const value = members.get(found.probe);
+        const shown = value === undefined ? "set" : value === null ? "not judged" : digits(value);
+        put(v.measure, { id: found.id, set: true, value: value ?? undefined, shown, outcome: v.outcome });
       }
       if (test.kind === "passed" || test.kind === "skipped" || sets.length) continue;
       for (const measure of wanted.get(caseOf(test))) {
@@ -79,8 +80,7 @@ function matrixOf(shown) {
 function cellText(cell) {
   if (!cell) return ["", "not asked"];
   if (cell.missing) return ["–", "not measured: the test ended before it"];
-  if (cell.value === undefined) return cell.set ? ["set", `judged with its set: ${cell.outcome}`] : [cell.shown, cell.shown];
-  if (cell.set) return [cell.shown, "among the worst of a set, which is judged as a whole"];
+  if (cell.set) return [cell.shown, `a member of a set, which is judged as a whole: ${cell.outcome}`];
   return [cell.shown, `${cell.limit ? `limit ${cell.limit}` : "no limit"}: ${cell.outcome}`];
 }
 
@@ -123,7 +123,7 @@ function matrixLine(line, n) {
     const [shown, said] = cellText(cell);
     const found = make("td", { tabindex: at(column + 1), title: said, class: cell ? (cell.missing ? "missing" : cell.value === undefined || cell.times === null || cell.set ? "without" : css(cell.outcome)) : null }, shown);
     if (cell && cell.times !== null && cell.times !== undefined) found.dataset.step = stepOver(cell.times);
-    if (!shown || cell.missing) found.setAttribute("aria-label", said.split(":")[0]);
+    if (!shown || cell?.missing) found.setAttribute("aria-label", said.split(":")[0]);
     row.append(found);
   });
   return row;
