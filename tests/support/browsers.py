@@ -39,7 +39,7 @@ def open_file(browser: Any, file: Path, fragment: str = "", **options: Any) -> I
     page.on("console", lambda said: faults.append(f"console: {said.text}"))
     page.on("pageerror", lambda error: faults.append(f"error: {error}"))
     page.on("request", lambda asked: faults.extend(_outside(asked.url)))
-    page.goto(file.as_uri() + fragment)
+    page.goto(file.as_uri() + fragment, timeout=60_000)  # some pages are large
     yield page
     context.close()
     assert faults == []

@@ -49,7 +49,7 @@ def candidates(
 
 def likely(found: Sequence[Candidate], place: int) -> list[Candidate]:
     """The likeliest under the first (0) or the second model (1)."""
-    return sorted(found, key=lambda each: -each[1 + place])[:CANDIDATES]
+    return sorted(found, key=lambda each: -each[1:][place])[:CANDIDATES]
 
 
 def shown(found: Sequence[Candidate]) -> list[Candidate]:

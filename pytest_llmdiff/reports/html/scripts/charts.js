@@ -24,17 +24,16 @@ const limitMarks = (limits) => [
 function distributionChart(measure, shown, width, label) {
   const verdicts = shown.flatMap((test) => list(test, "verdicts")).filter((v) => v.measure === measure && !v.interval && v.value !== undefined);
   const limits = [...new Set(verdicts.map((v) => v.edge).filter((x) => x !== undefined))].sort((a, b) => b - a).slice(0, 3);
-  const noise = Math.max(...verdicts.map((v) => v.noise).filter((x) => x !== undefined));
+  const noise = d3.max(verdicts, (v) => v.noise);
   const paired = verdicts.some((v) => v.base !== undefined);
   const values = verdicts.flatMap((v) => [
     { value: v.value, side: "tuned", beyond: v.outcome === "regressed" },
     ...(v.base === undefined ? [] : [{ value: v.base, side: "base" }]),
   ]);
-  const known = [0, ...values.map((v) => v.value), ...limits];
-  const [low, high] = [Math.min(...known), Math.max(...known)];
+  const [low, high] = d3.extent([0, ...values.map((v) => v.value), ...limits]);
   const end = high > low ? high : low + 1;
   const colour = (v) => (v.beyond ? "var(--bad-bar)" : !paired ? "var(--bar)" : v.side === "base" ? "var(--base)" : "var(--tuned)");
-  const band = Number.isFinite(noise) && noise > low ? [Plot.rectX([0], { x1: low, x2: Math.min(noise, end), fill: "var(--noise)", insetTop: 0 })] : [];
+  const band = noise > low ? [Plot.rectX([0], { x1: low, x2: Math.min(noise, end), fill: "var(--noise)", insetTop: 0 })] : [];
   const sides = paired ? ["base", "tuned"] : ["tuned"];
   const shared = { width, marginTop: 18, marginRight: 12, x: { domain: [low, end], nice: true, label: null, ticks: 5 } };
   if (verdicts.length <= FEW) {
@@ -56,8 +55,8 @@ function distributionChart(measure, shown, width, label) {
 
 // The estimates of the sets of one measure, with their intervals.
 function setsChart(name, sets, width) {
-  const known = [0, ...sets.flatMap((set) => [set.at, set.low, set.high, set.edge])].filter((x) => x !== null && Number.isFinite(x));
-  const [low, high] = [Math.min(...known), Math.max(...known)];
+  const known = [0, ...sets.flatMap((set) => [set.at, set.low, set.high, set.edge])].filter((x) => x !== null);
+  const [low, high] = d3.extent(known);
   const end = high > low ? high : low + 1;
   const lines = sets.map((set, line) => ({ ...set, line, from: set.low ?? low, to: set.high ?? end }));
   const colour = (set) => ({ regressed: "var(--bad-bar)", passed: "var(--good-bar)" })[set.outcome] || "var(--warn-bar)";
