@@ -35,7 +35,7 @@ def seen(found: dict[str, Any], side: str, column: int) -> list[float]:
 def test_it_is_what_the_models_say(folder: Path, tmp_path: Path, tuned: str) -> None:
     import torch
 
-    both = pair(folder, "base", tuned, tmp_path)
+    both: Any = pair(folder, "base", tuned, tmp_path)
     asked = request("What is the capital of France?")
     ours, theirs = (replies(side, [asked])[0].reply for side in (both.base, both.tuned))
     assert ours is not None
