@@ -18,7 +18,12 @@ from tests.support.real_models import SUITE, run
 from tests.support.reports import facts_of, regressed, row_of, rows_of
 
 playwright = pytest.importorskip("playwright.sync_api")
-DRIFT: dict[str, Any] = {"name": "semantic drift", "unit": "cosine distance", "limit": 0.8, "noise": 0.1}
+DRIFT: dict[str, Any] = {
+    "name": "semantic drift",
+    "unit": "cosine distance",
+    "limit": 0.8,
+    "noise": 0.1,
+}
 
 
 @pytest.fixture(scope="module")
