@@ -6,7 +6,6 @@ function for each form (`reports/html/scripts`), and draws it whatever it is abo
 
 from __future__ import annotations
 
-import math
 import string
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +17,6 @@ LONGEST = 2000  # columns of a line
 STEPS = 6  # of marking
 DIGITS, WHOLE = string.digits + string.ascii_letters + "-_", 64 * 64 - 1
 WIDEST = 24  # columns of a token beside a map
-STRONG = 3.0  # nats from which on a token is marked at full strength
 
 
 def lines(title: str, texts: Sequence[object]) -> Block:
@@ -36,19 +34,23 @@ def _text(value: object) -> str:
     return shortened("none" if value is None else str(value), LONGEST)
 
 
-def tokens(title: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Block:
-    """The tokens of a reply, from rows of text, KL in nats, and log-probability under each of the
-    two models `names`."""
-    marked = [_token(*row) for row in rows]
-    return {"title": title, "form": "tokens", "names": list(names), "tokens": marked}
+def tokens(
+    title: str, names: Sequence[str], rows: Sequence[Sequence[Any]], at: int | None = None
+) -> Block:
+    """The tokens of a reply, from rows of text, KL in nats, log-probability under each of the two
+    models `names`, and, if known, the likely tokens there with both probabilities. The token `at`
+    is the first to differ from the other reply."""
+    shown = [_token(*row) for row in rows]
+    return {"title": title, "form": "tokens", "names": list(names), "tokens": shown, "at": at}
 
 
-def _token(text: str, kl: float | None, *logprobs: float | None) -> list[Any]:
-    heat = 0 if kl is None else round(STEPS * min(kl / STRONG, 1.0))
-    chances = [0.0 if x is None else math.exp(x) for x in logprobs]
+def _token(
+    text: str, kl: float | None, base: float | None, tuned: float | None,
+    candidates: Sequence[Sequence[Any]] = (),
+) -> list[Any]:  # fmt: skip
     # A line end is visible, and breaks the line.
     shown = printable(text).replace("\\n", "⏎\n")
-    return [shown, heat, *(float(f"{x:.3g}") for x in (kl or 0.0, *chances))]
+    return [shown, kl, base, tuned, [[_inline(name), *chances] for name, *chances in candidates]]
 
 
 def heads(

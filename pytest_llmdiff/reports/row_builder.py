@@ -161,7 +161,9 @@ class RowBuilder:
             "compared": self._compared,
             "same": self._same,
             "verdicts": [
-                verdict_row(judged.comparison, judged.verdict, judged.worst, judged.probes)
+                verdict_row(
+                    judged.comparison, judged.verdict, judged.worst, judged.probes, judged.members
+                )
                 for *_, judged in kept
             ],
             "many": {name: self._figures(name) for name in self._worst if self._many(name)},
@@ -229,6 +231,8 @@ class _Judged:
         # Not the sample itself, which holds every value of the set.
         self.worst = () if sample is None else sample.worst
         self.probes = None if sample is None else sample.digest
+        members = () if sample is None else zip(sample.names, sample.values, strict=False)
+        self.members = tuple(members)  # the first ones
 
 
 def _excess(verdict: Verdict) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.comparison import Comparison
-from pytest_llmdiff.data.plain_json import plain
+from pytest_llmdiff.data.plain_json import plain, rounded
 from pytest_llmdiff.explain import KINDS, load_kinds
 from pytest_llmdiff.verdicts.verdict import Verdict
 
@@ -61,6 +61,7 @@ def verdict_row(
     verdict: Verdict,
     worst: Sequence[tuple[float, Comparison]] = (),
     probes: str | None = None,
+    members: Sequence[tuple[str, float | None]] = (),
 ) -> dict[str, Any]:
     m = verdict.measurement
     return {
@@ -77,7 +78,7 @@ def verdict_row(
         "chance": plain(verdict.chance),
         "noise": plain(verdict.noise),
         "details": plain(dict(m.details)),
-        "set": _set_row(verdict, worst, probes),
+        "set": _set_row(verdict, worst, probes, members),
     }
 
 
@@ -97,9 +98,13 @@ def harmful(
 
 
 def _set_row(
-    verdict: Verdict, worst: Sequence[tuple[float, Comparison]], probes: str | None
+    verdict: Verdict,
+    worst: Sequence[tuple[float, Comparison]],
+    probes: str | None,
+    members: Sequence[tuple[str, float | None]],
 ) -> dict[str, Any] | None:
-    """The estimate behind the verdict on a set, and the set's worst members."""
+    """The estimate behind the verdict on a set, the set's worst members, and the values of
+    members."""
     evidence = verdict.evidence
     if evidence is None:
         return None
@@ -120,4 +125,5 @@ def _set_row(
             {"probe": member.probe.id, "value": plain(value)}
             for value, member in harmful(verdict, worst)
         ],
+        "members": [[probe, None if value is None else rounded(value)] for probe, value in members],
     }

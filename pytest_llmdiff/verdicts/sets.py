@@ -28,6 +28,7 @@ from pytest_llmdiff.verdicts.views import View
 Shown = Callable[[Comparison, Measurement], Comparison]
 
 STREAMED = 1024  # comparisons that are held in memory and measured together
+NAMED = 200  # members whose values are in the reports
 WORST = 20  # members of a set that are kept with their replies
 
 
@@ -99,7 +100,8 @@ class Sample:
     or None. `clusters` names the question of each member, since paraphrases of a question and
     repeats of a prompt are not independent evidence. `support` is the smallest and largest possible
     value, `unseen` the range of values that the sample may have missed. `worst` are the highest
-    values with their comparisons, highest first. `digest` identifies the probes, in any order.
+    values with their comparisons, highest first. `names` are the ids of the first members, for the
+    reports. `digest` identifies the probes, in any order.
     `run` is the run of the comparisons. `dense` is that of the view. `unanswered` has the reasons
     of the members that a model could not answer, which are among those that could not be judged.
     """
@@ -113,6 +115,7 @@ class Sample:
     unsupported: Mapping[str, int]
     worst: Sequence[tuple[float, Comparison]]
     digest: str
+    names: Sequence[str] = ()
     dense: bool = False
     least: Sequence[float | None] = ()
     unanswered: Sequence[str] = ()
@@ -138,6 +141,7 @@ def gather(
     found = [_SampleBuilder(view, shown) for view in views]
     clusters: list[str] = []
     digests: list[str] = []
+    names: list[str] = []
     run: Run | None = None
     rest = subject.members() if isinstance(subject, Comparisons) else iter(subject)
     unanswered: list[str] = []
@@ -145,6 +149,7 @@ def gather(
         run = members[0].run
         clusters += (member.probe.question for member in members)
         digests += (member.probe.digest for member in members)
+        names += (member.probe.id for member in members[: NAMED - len(names)])
         part = [member for member in members if not isinstance(member, Unanswered)]
         unanswered += (member.reason for member in members if isinstance(member, Unanswered))
         check_answered(metric, part)
@@ -165,7 +170,7 @@ def gather(
         raise ProbeError(unanswered[0])
     digest = digest_of(digests)
     samples = (builder.sample(clusters, digest, run) for builder in found)
-    return tuple(replace(sample, unanswered=unanswered) for sample in samples)
+    return tuple(replace(sample, unanswered=unanswered, names=names) for sample in samples)
 
 
 def _against_accepted(metric: Metric, part: Sequence[Comparison]) -> dict[int, Measurement]:

@@ -115,6 +115,7 @@ def token_divergences(
     used: int,
     text_of: TextOf,
     between: Callable[[], None] | None = None,
+    read: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
 ) -> Iterator[tuple[int, TokenDivergences]]:
     """Index and statistics of each pair.
 
@@ -122,8 +123,15 @@ def token_divergences(
     model's. `used` is the number of the base's rows before its padding. `rows` bounds the reply
     tokens whose logits are held at once. With `between`, the two models are not in memory together:
     the base's logits go to a temporary folder, `between` is called (to free the base), and then the
-    tuned model runs.
+    tuned model runs. `read` gets the index of each pair with the logits of both models `[tokens,
+    vocabulary]`, which are let go afterwards.
     """
+
+    def result(index: int, ours: torch.Tensor, theirs: torch.Tensor) -> TokenDivergences:
+        if read is not None:
+            read(index, ours, theirs)
+        return statistics(ours, theirs, pairs[index][0].reply_ids, used, text_of)
+
     # The engines batch in the same way, so they run each chunk as one batch.
     chunks = batches([after for _, after in pairs], rows=rows)
     if between is None:
@@ -131,8 +139,7 @@ def token_divergences(
             ours = dict(base.token_logits([pairs[i][0] for i in chunk], rows))
             for position, logits in tuned.token_logits([pairs[i][1] for i in chunk], rows):
                 index = chunk[position]
-                reply = pairs[index][0].reply_ids
-                yield index, statistics(ours.pop(position), logits, reply, used, text_of)
+                yield index, result(index, ours.pop(position), logits)
         return
     from safetensors.torch import load_file, save_file
 
@@ -146,9 +153,8 @@ def token_divergences(
             for position, logits in tuned.token_logits([pairs[i][1] for i in chunk], rows):
                 index = chunk[position]
                 file = Path(folder) / str(index)
-                theirs = load_file(file)["logits"].to(logits.device)
-                reply = pairs[index][0].reply_ids
-                yield index, statistics(theirs, logits, reply, used, text_of)
+                ours_again = load_file(file)["logits"].to(logits.device)
+                yield index, result(index, ours_again, logits)
                 file.unlink()
 
 

@@ -8,13 +8,14 @@ from typing import Any
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.plain_json import rounded
 from pytest_llmdiff.data.text.printing import percent, printable
-from pytest_llmdiff.explain.blocks import Block, table, tokens
+from pytest_llmdiff.explain.blocks import Block, tokens
 from pytest_llmdiff.explain.kind import Kind, Sources
-from pytest_llmdiff.explain.tokens.values import TokenView
+from pytest_llmdiff.explain.tokens.values import SeenToken, TokenView
 from pytest_llmdiff.explain.tokens.views import token_view
 
 LIKELY = 3  # next tokens of each model in a line
 REPORTED = 512  # tokens of a reply in the JSON report
+UNSEEN = 4  # columns of a token without candidates
 
 
 def _compute(sources: Sources, comparison: Comparison) -> TokenView:
@@ -36,10 +37,7 @@ def _lines(view: TokenView, comparison: Comparison) -> list[str]:
 def _row(view: TokenView) -> dict[str, Any]:
     """The numbers of each token, rounded: a reply has hundreds of tokens."""
     sides = {
-        side: [
-            [t.text, *map(rounded, (t.kl, t.base_logprob, t.tuned_logprob))]
-            for t in tokens[:REPORTED]
-        ]
+        side: [_token_row(token) for token in tokens[:REPORTED]]
         for side, tokens in (("base", view.base), ("tuned", view.tuned))
     }
     return {
@@ -52,20 +50,29 @@ def _row(view: TokenView) -> dict[str, Any]:
     }
 
 
+def _token_row(token: SeenToken) -> list[Any]:
+    row = [token.text, *map(rounded, (token.kl, token.base_logprob, token.tuned_logprob))]
+    if token.candidates:
+        row.append([[text, *map(rounded, chances)] for text, *chances in token.candidates])
+    return row
+
+
 def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
-    seen, (first, second) = comparison["seen"], comparison["sides"]
-    if seen["base_likely"]:
-        yield table(
-            f"Next tokens where the replies begin to differ (token {seen['at'] + 1})",
-            (first, "probability", second, "probability"),
-            [
-                (*ours, *theirs)
-                for ours, theirs in zip(seen["base_likely"], seen["tuned_likely"], strict=True)
-            ],
-        )
-    for side, name in (("base", first), ("tuned", second)):
-        if seen[side]:
-            yield tokens(f"Reply of {name}, token by token", (first, second), seen[side])
+    seen, names = comparison["seen"], comparison["sides"]
+    for side, name in zip(("base", "tuned"), names, strict=True):
+        if rows := [list(row) for row in seen[side]]:
+            _add_first_difference(rows, seen)
+            yield tokens(f"Reply of {name}, token by token", names, rows, seen["at"])
+
+
+def _add_first_difference(rows: list[list[Any]], seen: Mapping[str, Any]) -> None:
+    """The likely tokens at the first difference, where a report of an earlier version, or an engine
+    without weights, has those alone. A probability that is in one of the lists only is unknown."""
+    at = seen["at"]
+    if at is None or at >= len(rows) or len(rows[at]) > UNSEEN:
+        return
+    ours, theirs = dict(seen["base_likely"]), dict(seen["tuned_likely"])
+    rows[at].append([[text, ours.get(text), theirs.get(text)] for text in {**ours, **theirs}])
 
 
 TOKENS = Kind(

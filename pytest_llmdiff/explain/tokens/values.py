@@ -8,12 +8,17 @@ from dataclasses import dataclass
 @dataclass(frozen=True, kw_only=True)
 class SeenToken:
     """One token of a reply: what it adds to the text, KL(base‖tuned) in nats at its position, and
-    its log-probability (nats) under either model."""
+    its log-probability (nats) under either model.
+
+    `candidates` are the tokens that either model finds likely there, each with its probability
+    under both. They are empty in results of earlier versions.
+    """
 
     text: str
     kl: float
     base_logprob: float
     tuned_logprob: float
+    candidates: tuple[tuple[str, float, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.comparison import SIDES, Comparison
 from pytest_llmdiff.data.text.differences import first_difference
@@ -21,10 +22,12 @@ from pytest_llmdiff.engines.pair.vocabularies import (
 )
 from pytest_llmdiff.errors import CapabilityError
 from pytest_llmdiff.explain.pieces import pieces
+from pytest_llmdiff.explain.tokens.candidates import Candidate, candidates, likely, shown
 from pytest_llmdiff.explain.tokens.values import SeenToken, TokenView
 from pytest_llmdiff.generation.generator import ReplyGenerator
 
-CANDIDATES = 5  # next tokens of each model where the replies begin to differ
+if TYPE_CHECKING:
+    import torch
 
 
 def token_views(pair: Pair, asked: Sequence[Asked]) -> list[dict[str, Any]]:
@@ -55,68 +58,49 @@ def token_views(pair: Pair, asked: Sequence[Asked]) -> list[dict[str, Any]]:
          Continuation(prompt_ids=after, reply_ids=ids))
         for (before, after), both in zip(prompts, read, strict=True) for ids in both
     ]  # fmt: skip
+    used, name = used_rows(base), cache(text_of(base, tuned))
+    nexts: dict[int, list[list[Candidate]]] = {}  # by item, those of each token
+
+    def look(index: int, ours: torch.Tensor, theirs: torch.Tensor) -> None:
+        nexts[index] = candidates(ours, theirs, used, name)
+
     divergences: dict[int, TokenDivergences] = dict(
         token_divergences(
-            base, tuned, items, rows=rows, used=used_rows(base), text_of=text_of(base, tuned),
-            between=None if pair.fits else base.close,
+            base, tuned, items, rows=rows, used=used, text_of=name,
+            between=None if pair.fits else base.close, read=look,
         )
     )  # fmt: skip
-    differing = [first_difference(*both, cut=True) for both in replies]
-    likely = _likely(pair, prompts, replies, differing, rows)
-    return [
-        {
+    views = []
+    for number, own_other in enumerate(replies):
+        at = first_difference(*own_other, cut=True)
+        of_base, of_tuned = 2 * number, 2 * number + 1
+        # Up to there the replies are the same, and so are the next tokens after both.
+        known = [nexts[item][at : at + 1] for item in (of_base, of_tuned)] if at is not None else []
+        there = next((found[0] for found in known if found), None)
+        views.append({
             "at": at,
-            "likely": likely.get(index),
-            "base": _token_rows(base, read[index][0], divergences[2 * index]),
-            "tuned": _token_rows(tuned, read[index][1], divergences[2 * index + 1]),
-        }
-        for index, at in enumerate(differing)
-    ]
+            "likely": there and {
+                side: [[text, chances[place]] for text, *chances in likely(there, place)]
+                for place, side in enumerate(SIDES)
+            },
+            "base": _token_rows(base, read[number][0], divergences[of_base], nexts[of_base]),
+            "tuned": _token_rows(tuned, read[number][1], divergences[of_tuned], nexts[of_tuned]),
+        })  # fmt: skip
+    return views
 
 
-def _token_rows(engine: Any, ids: Sequence[int], divergences: TokenDivergences) -> list[list[Any]]:
-    """For each token its text, KL(base‖tuned), and its log-probability under either model."""
-    texts = pieces(engine, ids)
+def _token_rows(
+    engine: Any,
+    ids: Sequence[int],
+    divergences: TokenDivergences,
+    nexts: Sequence[Sequence[Candidate]],
+) -> list[list[Any]]:
+    """For each token its text, KL(base‖tuned), its log-probability under either model, and the
+    likely tokens there."""
     return [
-        [text, token.kl, token.base_logprob, token.tuned_logprob]
-        for text, token in zip(texts, divergences.tokens, strict=True)
+        [text, token.kl, token.base_logprob, token.tuned_logprob, shown(there)]
+        for text, token, there in zip(pieces(engine, ids), divergences.tokens, nexts, strict=True)
     ]
-
-
-def _likely(
-    pair: Pair,
-    prompts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]],
-    replies: Sequence[tuple[list[int], list[int]]],
-    differing: Sequence[int | None],
-    rows: int,
-) -> dict[int, dict[str, list[list[Any]]]]:
-    """Both models' likeliest next tokens where the replies begin to differ, with probabilities."""
-    places = [index for index, at in enumerate(differing) if at is not None]
-    found: dict[int, dict[str, list[list[Any]]]] = {index: {} for index in places}
-    # The tuned model first: if only one fits into memory, that is the one loaded now.
-    for side, engine in ((1, pair.tuned), (0, pair.base)):
-        items = [
-            Continuation(
-                prompt_ids=prompts[index][side],
-                reply_ids=tuple(replies[index][0][: (differing[index] or 0) + 1]),
-            )
-            for index in places
-        ]
-        for number, likely in _candidates(engine, items, rows):
-            found[places[number]][SIDES[side]] = likely
-        if side and not pair.fits:
-            engine.close()
-    return found
-
-
-def _candidates(
-    engine: Any, items: Sequence[Continuation], rows: int
-) -> Iterator[tuple[int, list[list[Any]]]]:
-    """For each item the likeliest tokens in place of its last one."""
-    for number, logits in engine.token_logits(items, rows) if items else ():
-        best = logits[-1].float().softmax(-1).topk(CANDIDATES)
-        tokens = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        yield number, [[engine.token_text(token), p] for token, p in tokens]
 
 
 def token_view(generation: ReplyGenerator, comparison: Comparison) -> TokenView:
@@ -134,10 +118,16 @@ def token_view(generation: ReplyGenerator, comparison: Comparison) -> TokenView:
     likely = result["likely"] or {}
     sides = {
         side: tuple(
-            SeenToken(text=text, kl=kl, base_logprob=base, tuned_logprob=tuned)
-            for text, kl, base, tuned in result[side]
+            SeenToken(
+                text=text,
+                kl=kl,
+                base_logprob=base,
+                tuned_logprob=tuned,
+                candidates=tuple((name, p, q) for name, p, q in (nexts[0] if nexts else ())),
+            )
+            for text, kl, base, tuned, *nexts in result[side]
         )
-        for side in ("base", "tuned")
+        for side in SIDES
     }
     return TokenView(
         base=sides["base"],

@@ -1,4 +1,8 @@
-"""The geometry of the page's plots. The template draws them."""
+"""What the page's charts show: the values of each measure, and the estimates of sets.
+
+The page draws both with the vendored library (`scripts/charts.js`). Without JavaScript there are a
+simple picture of each measure, whose geometry is made here, and the table of sets.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from pytest_llmdiff.reports.order import short
 from pytest_llmdiff.reports.outcomes import unmeasured
 from pytest_llmdiff.reports.verdict_cells import SIGNS, interval_of, limit_of, measure_of, value_of
 
-# Units of the drawings, which the page scales to its width.
+# Units of the simple picture, which the page scales to its width.
 WIDTH, HEIGHT = 320.0, 72.0
 BINS = 32
 LIMITS = 3  # lines in one plot
@@ -22,10 +26,7 @@ LIMITS = 3  # lines in one plot
 @dataclass(frozen=True, kw_only=True)
 class Bar:
     x: float
-    y: float
-    width: float
     height: float
-    beyond: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ class Distribution:
     high: str
     bars: Sequence[Bar]
     limits: Sequence[Mark]
-    noise: Mark | None
+    noise: str
 
     @property
     def counted(self) -> str:
@@ -65,26 +66,8 @@ class Distribution:
         """The plot in words, for screen readers."""
         parts = [f"{self.name}: {self.counted}, median {self.median}, largest {self.largest}"]
         parts += [f"limit {mark.text}" for mark in self.limits]
-        parts += [f"noise reaches {self.noise.text}"] if self.noise else []
+        parts += [f"noise reaches {self.noise}"] if self.noise else []
         return ", ".join(parts)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """The estimate of a set with its interval and its limit."""
-
-    name: str
-    test: str
-    link: str
-    outcome: str
-    value: str
-    limit: str
-    label: str
-    low: float
-    high: float
-    at: float | None
-    limit_x: float | None
-    noise_x: float | None
 
 
 def distributions(rows: Sequence[dict[str, Any]]) -> list[Distribution]:
@@ -109,14 +92,10 @@ def _distribution(name: str, verdicts: Sequence[Mapping[str, Any]], missing: int
         {(v["limit"], v["bound"]) for v in verdicts if v["limit"] is not None}, reverse=True
     )[:LIMITS]
     noise = max((v["noise"] for v in verdicts if v["noise"] is not None), default=None)
-    marks = [limit for limit, _ in limits] + ([] if noise is None else [noise])
+    marks = [limit for limit, _ in limits]
     low = min(0.0, *values, *marks)
     high = max([*values, *marks])
     end = low + ((high - low) or 1.0) * 1.02  # the largest value is inside
-
-    def place(value: float) -> float:
-        return float(round(WIDTH * (value - low) / (end - low), 2))
-
     return Distribution(
         name=name,
         unit=str(verdicts[0]["unit"]),
@@ -127,80 +106,49 @@ def _distribution(name: str, verdicts: Sequence[Mapping[str, Any]], missing: int
         largest=number(max(values)),
         low=number(low),
         high=number(high),
-        bars=_bars(verdicts, low, end),
+        bars=_bars(values, low, end),
         limits=[
-            Mark(x=place(limit), text=f"{SIGNS[bound]} {number(limit)}") for limit, bound in limits
+            Mark(
+                x=round(WIDTH * (limit - low) / (end - low), 2),
+                text=f"{SIGNS[bound]} {number(limit)}",
+            )
+            for limit, bound in limits
         ],
-        noise=None if noise is None else Mark(x=place(noise), text=number(noise)),
+        noise="" if noise is None else number(noise),
     )
 
 
-def _bars(verdicts: Sequence[Mapping[str, Any]], low: float, high: float) -> list[Bar]:
-    """Counts by value, with those that broke their limit on top. Heights are square roots, so that
-    a single value beside thousands is visible."""
-    kept, broken = [0] * BINS, [0] * BINS
-    for verdict in verdicts:
-        place = min(BINS - 1, int(BINS * (verdict["value"] - low) / (high - low)))
-        (broken if verdict["outcome"] == "regressed" else kept)[place] += 1
-    most = max(a + b for a, b in zip(kept, broken, strict=True))
-    width = WIDTH / BINS
-    bars = []
-    for place, (good, bad) in enumerate(zip(kept, broken, strict=True)):
-        if good + bad == 0:
-            continue
-        height = HEIGHT * math.sqrt((good + bad) / most)
-        top = height * bad / (good + bad)
-        for start, size, beyond in ((HEIGHT - height, top, True),
-                                    (HEIGHT - height + top, height - top, False)):  # fmt: skip
-            if size:
-                bars.append(
-                    Bar(
-                        x=round(place * width + 0.5, 2),
-                        y=round(start, 2),
-                        width=round(width - 1, 2),
-                        height=round(size, 2),
-                        beyond=beyond,
-                    )
-                )
-    return bars
+def _bars(values: Sequence[float], low: float, high: float) -> list[Bar]:
+    """Counts by value. Heights are square roots, so that a single value beside thousands is
+    visible."""
+    counts = [0] * BINS
+    for value in values:
+        counts[min(BINS - 1, int(BINS * (value - low) / (high - low)))] += 1
+    most = max(counts)
+    return [
+        Bar(x=round(place * WIDTH / BINS, 2), height=round(HEIGHT * math.sqrt(count / most), 2))
+        for place, count in enumerate(counts)
+        if count
+    ]
 
 
-def intervals(sets: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[Interval]:
-    """One line for each verdict on a set, from the test's name, the link to it, and the verdict.
-
-    All verdicts of a measure share a scale.
-    """
-    ends: dict[str, list[float]] = {}
-    for _, _, verdict in sets:
-        held = verdict["set"]
-        numbers = (verdict["value"], verdict["limit"], verdict["noise"], held["low"], held["high"])
-        ends.setdefault(verdict["name"], [0.0]).extend(n for n in numbers if n is not None)
-    return [_interval(test, link, v, ends[v["name"]]) for test, link, v in sets]
-
-
-def _interval(test: str, link: str, verdict: Mapping[str, Any], ends: Sequence[float]) -> Interval:
-    low, high = min(ends), max(ends)
-    span = (high - low) or 1.0
-
-    def place(value: float | None) -> float | None:
-        return None if value is None else round(4 + (WIDTH - 8) * (value - low) / span, 2)
-
-    held = verdict["set"]
-    at = place(verdict["value"])
-    start, end = place(held["low"]), place(held["high"])
-    limit = limit_of(verdict)
-    return Interval(
-        name=measure_of(verdict),
-        test=short(test),
-        link=link,
-        outcome=verdict["outcome"],
-        value=value_of(verdict),
-        limit=limit,
-        label=f"{value_of(verdict)}, {interval_of(verdict)}{', limit ' + limit if limit else ''}",
-        # An unknown end extends to the edge of the drawing.
-        low=start if start is not None else 0.0,
-        high=end if end is not None else WIDTH,
-        at=at,
-        limit_x=place(verdict["limit"]),
-        noise_x=place(verdict["noise"]),
-    )
+def intervals(sets: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """The estimate of each verdict on a set, with its ends and its limit as numbers and in words,
+    from the test's name, the link to it, and the verdict."""
+    return [
+        {
+            "name": measure_of(verdict),
+            "test": short(test),
+            "link": link,
+            "outcome": verdict["outcome"],
+            "value": value_of(verdict),
+            "limit": limit_of(verdict),
+            "interval": interval_of(verdict),
+            "at": verdict["value"],
+            "low": verdict["set"]["low"],
+            "high": verdict["set"]["high"],
+            "edge": verdict["limit"],
+            "noise": verdict["noise"],
+        }
+        for test, link, verdict in sets
+    ]

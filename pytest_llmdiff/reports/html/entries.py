@@ -155,7 +155,9 @@ def _verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
     found = {
         "name": measure_of(verdict),
         "measure": verdict["name"],
-        "value": verdict["value"],
+        "value": _digits(verdict["value"]),
+        "base": _base_of(verdict),
+        "edge": _digits(verdict["limit"]),
         "shown": value_of(verdict),
         "unit": verdict["unit"],
         "outcome": verdict["outcome"],
@@ -167,9 +169,31 @@ def _verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
         "p": verdict["p"],
         "adjusted": verdict["adjusted"],
         "decides": verdict["set"] and verdict["set"]["decides"],
+        "members": _members(verdict["set"]),
         "probe": verdict["probe"],
     }
-    return {key: value for key, value in found.items() if value not in (None, "")}
+    return {key: value for key, value in found.items() if value not in (None, "", [])}
+
+
+def _members(held: Mapping[str, Any] | None) -> list[list[Any]] | None:
+    """The values of a set's members, as far as they are known. Reports of earlier versions have
+    those of the worst alone."""
+    if held is None:
+        return None
+    worst = [[each["probe"], each["value"]] for each in held["worst"]]
+    return [[probe, _digits(value)] for probe, value in [*held.get("members", []), *worst]]
+
+
+def _digits(value: float | None) -> float | None:
+    """As many as a colour or a place in a chart needs: there are very many numbers."""
+    return None if value is None else float(f"{value:.5g}")
+
+
+def _base_of(verdict: Mapping[str, Any]) -> float | None:
+    """The same quantity of the base's reply, for measures of one reply."""
+    base, tuned = (verdict["details"].get(side) for side in ("base", "tuned"))
+    same = tuned is None or tuned == verdict["value"]
+    return _digits(base) if same and type(base) is float and verdict["set"] is None else None
 
 
 def _probe(row: Mapping[str, Any], comparison: Mapping[str, Any], room: int) -> dict[str, Any]:
@@ -181,6 +205,8 @@ def _probe(row: Mapping[str, Any], comparison: Mapping[str, Any], room: int) -> 
         "probe": comparison["probe"],
         "prompt": _cut(comparison["prompt"], room),
         "before": [{"role": m["role"], "text": _cut(m["content"], room)} for m in before],
+        # Those of a single probe are the test's.
+        "tags": comparison["tags"] if len(row["comparisons"]) > 1 else None,
         "lang": language if LANGUAGE.fullmatch(language) else None,
         "sides": None if comparison["sides"] == ["base", "tuned"] else comparison["sides"],
         "reply": segments(*texts),

@@ -14,7 +14,15 @@ from pytest_llmdiff.reports.answer import answer_of
 from pytest_llmdiff.reports.html.charts import HEIGHT, WIDTH, distributions, intervals
 from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags_of
 from pytest_llmdiff.reports.html.maps import leave_out_maps
-from pytest_llmdiff.reports.html.parts import embedded, part, policy, script, style, visible
+from pytest_llmdiff.reports.html.parts import (
+    charting,
+    embedded,
+    part,
+    policy,
+    script,
+    style,
+    visible,
+)
 from pytest_llmdiff.reports.html.why import also, causes_by_test, whys, worst_pairs
 from pytest_llmdiff.reports.order import OPEN, URGENCY, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
@@ -48,15 +56,18 @@ def page(facts: RunFacts) -> str:
     answer = answer_of(facts)
     tests = entries(rows, order, {} if answer is None else causes_by_test(answer))
     leave_out_maps(tests)
-    plots = distributions(rows)
+    plots, sets = distributions(rows), intervals(list(_sets(rows))[:SETS])
+    charts = [charting()] if plots or sets else []
     causes = [] if answer is None else whys(answer, rows, plots)
     data = {
         "options": facts.options,
         "causes": {str(why.number): why.cause.text for why in causes if why.cause.of},
         "tests": tests,
+        "sets": sets,
     }
     return environment.from_string(part("page.html")).render(
-        policy=policy(scripts=[script()], styles=[style()]),
+        policy=policy(scripts=[*charts, script()], styles=[style()]),
+        charts=Markup("".join(charts)),
         script=Markup(script()),
         style=Markup(style()),
         data=Markup(embedded(data)),
@@ -77,7 +88,7 @@ def page(facts: RunFacts) -> str:
             *chance_lines(facts.chance),
         ],
         distributions=plots,
-        sets=intervals(list(_sets(rows))[:SETS]),
+        sets=sets,
         groups=_groups(rows),
         plain=[test for test in tests if test["kind"] in OPEN][:PLAIN],
         width=WIDTH,

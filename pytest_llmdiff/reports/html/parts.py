@@ -16,10 +16,14 @@ from pytest_llmdiff.errors import hidden
 # In this order: what a file uses while it loads comes before it.
 SCRIPTS = (
     "elements", "blocks", "colours", "tokens", "attention", "words", "origin", "probe", "rows",
-    "filters", "detail", "keys", "theme", "start",
+    "filters", "matrix", "charts", "detail", "keys", "theme", "start",
 )  # fmt: skip
-STYLES = ("page", "panel", "blocks", "attention", "words", "plots", "screens")
-# Allows the page's own script and style, and nothing else: no requests either.
+CHARTING = ("d3.min.js", "plot.umd.min.js")  # in `vendor`: the second uses the first
+STYLES = (
+    "page", "panel", "scales", "blocks", "tokens", "attention", "words", "matrix", "plots",
+    "screens",
+)  # fmt: skip
+# Allows the page's own scripts and style, and nothing else: no requests either.
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src data:; "
     "base-uri 'none'; form-action 'none'"
@@ -33,6 +37,12 @@ def script(names: Iterable[str] = SCRIPTS) -> str:
     """The files in one function, so that they share their names with each other alone."""
     parts = "\n".join(part(f"scripts/{name}.js") for name in names)
     return f'"use strict";\n(() => {{\n{parts}}})();\n'
+
+
+@cache
+def charting() -> str:
+    """The library that draws charts. It is about half a megabyte."""
+    return "\n".join(part(f"vendor/{name}") for name in CHARTING)
 
 
 @cache

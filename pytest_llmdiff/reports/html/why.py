@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmdiff.reports.answer import Answer, Cause
-from pytest_llmdiff.reports.html.charts import Distribution, Interval, intervals
+from pytest_llmdiff.reports.html.charts import Distribution, intervals
 from pytest_llmdiff.reports.html.entries import link_of
 from pytest_llmdiff.reports.order import OPEN
 
@@ -21,7 +21,7 @@ class Why:
     number: int
     cause: Cause
     plot: Distribution | None
-    interval: Interval | None
+    interval: Mapping[str, Any] | None
 
 
 def whys(
@@ -39,7 +39,7 @@ def whys(
     return found
 
 
-def _interval(cause: Cause, row: Mapping[str, Any]) -> Interval | None:
+def _interval(cause: Cause, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
     sets = (v for v in row["verdicts"] if v["name"] == cause.measure and v["set"])
     verdict = next(sets, None)
     return None if verdict is None else intervals([(row["test"], link_of(row["test"]), verdict)])[0]

@@ -11,7 +11,8 @@ import pytest
 
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.engines.pair.first_differences import Ending
-from pytest_llmdiff.explain.tokens.views import CANDIDATES, token_views
+from pytest_llmdiff.explain.tokens.candidates import CANDIDATES, candidates, shown
+from pytest_llmdiff.explain.tokens.views import token_views
 from tests.support.engines import folder as folder
 from tests.support.engines import loaded, pair, replies, request
 from tests.support.projects import BASE, CAPITAL, REFUND, TUNED, Run, write_models
@@ -34,7 +35,7 @@ def seen(found: dict[str, Any], side: str, column: int) -> list[float]:
 def test_it_is_what_the_models_say(folder: Path, tmp_path: Path, tuned: str) -> None:
     import torch
 
-    both = pair(folder, "base", tuned, tmp_path)
+    both: Any = pair(folder, "base", tuned, tmp_path)
     asked = request("What is the capital of France?")
     ours, theirs = (replies(side, [asked])[0].reply for side in (both.base, both.tuned))
     assert ours is not None
@@ -64,6 +65,34 @@ def test_it_is_what_the_models_say(folder: Path, tmp_path: Path, tuned: str) -> 
                 assert [chance for _, chance in likely] == pytest.approx(
                     row[found["at"]].exp().topk(CANDIDATES).values.tolist(), abs=1e-4
                 )
+        for place, (_, _, _, _, nexts) in enumerate(found[side]):
+            # The reply's own token is among those of the model that said it: decoding is greedy.
+            name = (both.base if side == "base" else both.tuned).token_text(int(token[place, 0]))
+            chances = [float(x[place, token[place, 0]].exp()) for x in (p, q)]
+            same = [both_chances for text, *both_chances in nexts if text == name]
+            assert pytest.approx(chances, abs=1e-4) in same  # several tokens may have one text
+
+
+def test_candidates_of_vocabularies_of_other_sizes() -> None:
+    """A token that a model has not is impossible there, and padding is no candidate."""
+    import torch
+
+    base = torch.tensor([[0.5, 0.25, 0.25, 1.0]]).log()  # the last column is padding
+    tuned = torch.tensor([[0.1, 0.9, 0.0]]).log()
+    (found,) = candidates(base, tuned, 3, "abcd".__getitem__)
+    assert {text: pytest.approx(chances) for text, *chances in found} == {
+        "a": [0.5, 0.1], "b": [0.25, 0.9], "c": [0.25, 0.0],
+    }  # fmt: skip
+    grown = torch.tensor([[0.0, 0.1, 0.1, 0.8]]).log()
+    (found,) = candidates(base[:, :3], grown, 3, "abcd".__getitem__)
+    assert {text: chances for text, *chances in found}["d"] == pytest.approx([0.0, 0.8])
+    assert len(found) <= 2 * CANDIDATES
+
+
+def test_of_the_candidates_the_likely_ones_are_kept() -> None:
+    found = [("a", 0.6, 0.001), ("b", 0.001, 0.9), ("c", 0.004, 0.004), ("d", 0.1, 0.0)]
+    assert [text for text, *_ in shown(found)] == ["b", "a", "d"]
+    assert shown([("a", 0.001, 0.0005), ("b", 0.0005, 0.001)]) != []
 
 
 def test_replies_that_are_the_same_part_nowhere(folder: Path, tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def test_a_cause_has_the_values_behind_it() -> None:
     assert toxic.interval is None
     assert moved.plot is None
     assert moved.interval is not None
-    assert moved.interval.label == "0.50, 90 % interval 0.40 to 0.60 over 9, limit ≤ 0.20"
+    assert moved.interval["interval"] == "90 % interval 0.40 to 0.60 over 9"
+    assert (moved.interval["value"], moved.interval["limit"]) == ("0.50", "≤ 0.20")
 
 
 def test_a_cause_that_is_no_limit_has_no_values() -> None:

@@ -20,6 +20,8 @@ addEventListener("hashchange", follow);
 addEventListener("popstate", follow);
 byId("explorer").hidden = false;
 document.querySelector(".tools").hidden = false;
+startMatrix();
+drawCharts();
 show(stated() || new URLSearchParams());
 const opened = places.get(state.get("open"));
 if (opened && found.includes(opened.test)) rowOf(opened.test).scrollIntoView({ block: "center" });
