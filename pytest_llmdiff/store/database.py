@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from filelock import BaseFileLock
 
+FILE = "store.sqlite3"
 SCHEMA = 3
 # The signature comes before the value, which may fill many pages: a scan of signatures skips these.
 TABLE = (
@@ -28,11 +29,9 @@ T = TypeVar("T")
 class Database:
     """One table, and locks beside it. Safe across processes."""
 
-    NAME = "store.sqlite3"
-
     def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
         self.folder = folder
-        self.file = folder / self.NAME
+        self.file = folder / FILE
         self._warn = warn
         self._connection: sqlite3.Connection | None = None
         self._inode = 0

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.store.database import Database, ReadOnly
+from pytest_llmdiff.store.database import FILE, Database, ReadOnly
 from pytest_llmdiff.store.folders import is_read_only, temporary_folder, tracked_by_git
 from pytest_llmdiff.store.keys import content_key
 from pytest_llmdiff.store.signing import NAME, VARIABLE, Signer, signer_of_user
@@ -41,7 +41,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.warnings: list[str] = []
-        self._given = folder / Database.NAME
+        self._given = folder / FILE
         self._below: ReadOnly | None = None
         if is_read_only(self._given):
             with suppress(OSError):  # the first row that is written says what is wrong
@@ -171,7 +171,7 @@ class Store:
         if tracked_by_git(self._given):
             self._warn(
                 f"git tracks the store {self._given}, and with it all prompts and replies: "
-                f"git rm --cached {self._given.name}*"
+                f"git rm --cached --force {self._given}*"
             )
 
     def close(self) -> None:

@@ -106,7 +106,7 @@ def test_a_run_on_a_read_only_store(
     result.assert_outcomes(passed=2)
     result.stdout.no_fnmatch_line("*replies 2/2*")
     result.stdout.no_fnmatch_line("llmdiff: warning*")
-    assert (project.path / "run.jsonl").read_text(encoding="utf-8").count('"reply"') == 4
+    assert (project.path / "run.jsonl").read_text(encoding="utf-8").count('"kind": "reply"') == 4
     assert contents(project.path / ".llmdiff") == before
 
 
@@ -128,7 +128,7 @@ def test_a_store_that_git_tracks_is_told(project: pytest.Pytester, run: Run) -> 
     warnings = [line for line in result.outlines if line.startswith("llmdiff: warning:")]
     assert len(warnings) == 1
     assert warnings[0].startswith(f"llmdiff: warning: git tracks the store {file}")
-    git("rm", "--cached", ".llmdiff/store.sqlite3")
+    git("rm", "--cached", "--force", ".llmdiff/store.sqlite3")
     assert not tracked_by_git(file)
 
 
