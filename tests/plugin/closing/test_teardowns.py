@@ -15,7 +15,7 @@ def test_pytest_looks_only_at_teardowns_that_printed(project: pytest.Pytester, r
         @pytest.fixture(autouse=True)
         def each(request):
             yield
-            if "Hello" in request.node.nodeid:
+            if "hello" in request.node.nodeid:
                 print("said in the teardown")
 
         def seen(terminalreporter, when):
@@ -48,10 +48,10 @@ def test_pytest_looks_only_at_teardowns_that_printed(project: pytest.Pytester, r
     result.assert_outcomes(failed=3)
     result.stdout.fnmatch_lines(
         [
-            "while pytest prints: 1 reports without a letter",
             "*= FAILURES =*",
             "*Captured stdout teardown*",
             "said in the teardown",
+            "while pytest prints: 1 reports without a letter",
             "in a plugin's part: 6 reports without a letter",
         ]
     )
