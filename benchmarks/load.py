@@ -4,9 +4,9 @@
 
 Both sides run as many test cases, of which as many fail, in processes of their own and in turns.
 CPU time of the whole process is compared, which other people's load on the machine hardly
-changes. The plugin asks scripted models, measures a drift for each, explains and reports the failures, and
-writes its JSON report; pytest alone runs parametrized tests with the same ids and a failing
-`assert`.
+changes. The plugin asks scripted models, measures a drift for each, explains and reports the
+failures, and writes its JSON report; pytest alone runs parametrized tests with the same ids and a
+failing `assert`.
 """
 
 from __future__ import annotations
