@@ -124,7 +124,9 @@ class Database:
         old, new, kept = sqlite3.connect(damaged), self._open(), 0
         try:
             with suppress(sqlite3.DatabaseError), new:
-                for rows in readable_rows(old) if _version(old) == SCHEMA else ():
+                # A view of that name might never end.
+                own = _version(old) == SCHEMA and TABLE in _tables(old)
+                for rows in readable_rows(old) if own else ():
                     kept += len(rows)
                     new.executemany("INSERT OR IGNORE INTO rows VALUES (?, ?, ?, ?)", rows)
         finally:

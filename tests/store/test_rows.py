@@ -17,7 +17,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from pytest_llmdiff.engines.rows import divergences_from_json, generated_from_json
 from pytest_llmdiff.errors import StoreError
+from pytest_llmdiff.generation.rows import RowCache
+from pytest_llmdiff.generation.scoring import score_from_json
 from pytest_llmdiff.store import Store
 from pytest_llmdiff.store.database import SCHEMA
 
@@ -327,3 +330,88 @@ def test_a_damaged_row_is_not_there(store: Store, change: str) -> None:
     assert store.warnings == ["a damaged row is computed again"]
     store.put("fact", {"bad": [4]})
     assert store.get("fact", ["bad"]) == {"bad": [4]}
+
+
+@pytest.mark.parametrize(
+    ("decode", "row"),
+    [
+        (generated_from_json, None),
+        (generated_from_json, []),
+        (generated_from_json, {}),
+        (generated_from_json, "text"),
+        (generated_from_json, {"error": 5}),
+        (generated_from_json, {"reply": None, "prompt_ids": ""}),
+        (generated_from_json, {"reply": {"text": "x"}, "prompt_ids": ""}),
+        (generated_from_json, {"reply": {"text": 5, "token_ids": ""}, "prompt_ids": ""}),
+        (generated_from_json, {"reply": {"text": "x", "token_ids": "?"}, "prompt_ids": ""}),
+        (generated_from_json, {"reply": {"text": "x", "token_ids": "QQ=="}, "prompt_ids": "x"}),
+        (divergences_from_json, {"tokens": [[1]], "unsupported": None}),
+        (score_from_json, {"value": "0.1", "unsupported": None, "details": {}}),
+        (score_from_json, {"value": 0.1}),
+    ],
+)
+def test_a_signed_row_of_another_shape_is_computed_again(
+    store: Store, decode: Callable[[Any], Any], row: Any
+) -> None:
+    store.put("reply", {"a": row})
+    cache = RowCache(store, "reply", decode)
+    assert cache.get(["a"]) == {}
+    assert store.warnings == ["a damaged row is computed again"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER evil AFTER INSERT ON rows BEGIN DELETE FROM rows; END",
+        "CREATE TABLE more (a)",
+        "CREATE VIEW evil AS SELECT * FROM rows",
+    ],
+)
+def test_a_file_with_more_in_it_is_moved_aside(store: Store, statement: str) -> None:
+    store.put("fact", {"a": 1})
+    store.close()
+    connection = sqlite3.connect(store.file)
+    connection.execute(statement)
+    connection.close()
+    assert store.get("fact", ["a"]) == {"a": 1}, "its rows are kept: they are signed"
+    (warning,) = store.warnings
+    assert "it has other tables than a store" in warning
+
+
+@pytest.mark.parametrize("rest", [b"", None])
+def test_a_kill_at_its_birth(store: Store, rest: bytes | None) -> None:
+    """An empty file, or one that was switched to a log and has no table yet."""
+    store.folder.mkdir()
+    if rest is None:
+        connection = sqlite3.connect(store.file)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.close()
+    else:
+        store.file.write_bytes(rest)
+    store.put("fact", {"a": 1})
+    assert store.get("fact", ["a"]) == {"a": 1}
+    assert store.warnings == []
+
+
+def test_another_programs_database_is_moved_aside(store: Store) -> None:
+    store.folder.mkdir()
+    connection = sqlite3.connect(store.file)
+    connection.execute("CREATE TABLE rows (a)")
+    connection.close()
+    store.put("fact", {"a": 1})
+    assert store.get("fact", ["a"]) == {"a": 1}
+    assert len(store.warnings) == 1
+    assert "another program's database" in store.warnings[0]
+
+
+def test_the_layout_before_is_moved_aside_with_one_line(store: Store) -> None:
+    store.folder.mkdir()
+    connection = sqlite3.connect(store.file)
+    with connection:
+        connection.execute("CREATE TABLE rows (kind TEXT, key TEXT, value TEXT, crc INTEGER)")
+        connection.execute("INSERT INTO rows VALUES ('fact', 'a', '1', 0)")
+        connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    assert store.get("fact", ["a"]) == {}
+    (warning,) = store.warnings
+    assert "it has layout 2, not 3" in warning
