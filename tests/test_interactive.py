@@ -226,7 +226,7 @@ def test_everything_is_closed_at_the_end_of_the_with() -> None:
         refund = pair.compare(REFUND)
         rest = pair.compare_all(["One?", "Two?"])
         store: Any = refund.run.store  # type: ignore[union-attr]
-        assert store._connection is not None
+        assert store._database._connection is not None
     import engines  # type: ignore[import-not-found]
 
     assert engines.said == ["base answers", "tuned answers", "base is closed", "tuned is closed"]
@@ -238,7 +238,7 @@ def test_everything_is_closed_at_the_end_of_the_with() -> None:
             use()
     pair.close()
     assert len(engines.said) == 4
-    assert store._connection is None
+    assert store._database._connection is None
     assert refund.tuned.text == "tuned", "values outlive their models"
 
 

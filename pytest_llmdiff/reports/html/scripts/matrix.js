@@ -193,7 +193,7 @@ function matrixHead() {
 // Shows the probes of some tests.
 function showMatrix(shown) {
   Object.assign(matrix, matrixOf(shown));
-  byId("matrix").hidden = !matrix.columns.length;
+  byId("matrix").hidden = byId("to-matrix").hidden = !matrix.columns.length;
   if (!matrix.columns.includes(matrix.by)) matrix.by = null;
   arrange();
   const box = byId("matrix-box");
