@@ -102,7 +102,7 @@ def pytest_sessionfinish(session):
 # Parts of file names, and labels for the time spent in them.
 PLACES = {
     "pytest_llmdiff/engines/server": "server engine, JSON of replies",
-    "pytest_llmdiff/store.py": "store",
+    "pytest_llmdiff/store/": "store",
     "pytest_llmdiff/generation/rows.py": "store",
     "pytest_llmdiff/generation/generator.py": "replies to rows and back",
     "pytest_llmdiff/engines/rows.py": "replies to rows and back",

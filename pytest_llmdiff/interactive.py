@@ -84,6 +84,7 @@ def open_pair(
         used.specs = checked_specs(used)
     except LLMDiffError as error:
         raise in_keywords(error) from error
+    used.store.look_over()
     forget_passing(used.store)
     return OpenedPair(used)
 

@@ -27,6 +27,8 @@ settings.load_profile("steady")
 
 # Set before anything imports transformers: nothing may be looked up on a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# pytester gives each test a home of its own, and real models share a store among tests.
+os.environ["LLMDIFF_STORE_KEY"] = "the key of the tests' stores"
 # Runs inside the tests are not those that a workflow of GitHub is to tell of; and where CI is set,
 # pytest's summary repeats a failure's whole text.
 for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE", "CI", "BUILD_NUMBER"):

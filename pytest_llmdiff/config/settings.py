@@ -295,6 +295,8 @@ def _require_writable(values: Mapping[str, Any]) -> None:
         there = next(path for path in (target, *target.parents) if path.exists())
         if there != target and not there.is_dir():
             raise ConfigError(f"--llmdiff-{name}: {target} is impossible, since {there} is a file")
+        if name == "store" and any(target.glob("*.sqlite3")):
+            continue  # it is read, and new rows are kept elsewhere
         if not os.access(there, os.W_OK):
             raise ConfigError(f"--llmdiff-{name}: {there} is not writable; give another")
 

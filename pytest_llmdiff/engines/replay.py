@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import Spec, fetch
 from pytest_llmdiff.data.comparison import Reply
+from pytest_llmdiff.data.files.hashes import file_hash
 from pytest_llmdiff.data.files.strict_json import bounded_json
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.requests import Request
@@ -160,7 +161,7 @@ class ReplayEngine:
         return Recording(self.path)
 
     def fingerprint(self) -> str:
-        return content_key(["replay", self.side, self._store.file_hash(self.path)])
+        return content_key(["replay", self.side, file_hash(self._store, self.path)])
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Generated]]:
         for index, request in enumerate(requests):

@@ -32,14 +32,22 @@ def generated_to_json(generated: Generated) -> dict[str, Any]:
 
 
 def generated_from_json(row: Mapping[str, Any]) -> Generated:
-    if row.get("error") is not None:
-        return Generated(error=row["error"])
+    """The outcome in a row. Raises an error of some kind if the row has another shape."""
+    if (error := row.get("error")) is not None:
+        return Generated(error=_text(error))
     reply = dict(row["reply"], token_ids=unpacked(row["reply"]["token_ids"]))
+    _text(reply["text"])
     return Generated(
         reply=Reply(**reply),
         prompt_ids=unpacked(row["prompt_ids"]),
         **{name: row[name] for name in DRAFTED if name in row},
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a text is wanted, not {value!r}")
+    return value
 
 
 def packed(ids: Sequence[int]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.requests import Request
-from pytest_llmdiff.errors import LLMDiffError
+from pytest_llmdiff.errors import CapabilityError, LLMDiffError
 from pytest_llmdiff.explain import load_kinds
 from pytest_llmdiff.explain.explanation import Explanation
 from pytest_llmdiff.explain.kind import Kind, Sources
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pytest_llmdiff.explain.training.examples import TrainingExamples
     from pytest_llmdiff.explain.training.neighbours import Neighbours
 
+# Failures that are tried in a row before an engine is taken to have no means for a kind. Of a
+# recording, the first ones say whether it was made with that kind.
+TRIES = 20
 NOTED = 1.0  # seconds from which the summary says how long explaining took
 
 
@@ -42,6 +45,7 @@ class Explainer:
         self._explained: dict[str, int] = {}  # failures by kind
         self._seconds: dict[str, float] = {}
         self._over_budget: set[str] = set()
+        self._refused: dict[str, int] = {}  # by kind, since one was explained
 
     def explain(self, comparison: Comparison, request: Request) -> Explanation:
         """Every explanation that the models support and the budget allows."""
@@ -79,9 +83,14 @@ class Explainer:
         if not self._all and self._explained.get(name, 0) >= kind.most:
             self._over_budget.add(name)
             return None
+        if not self._all and self._refused.get(name, 0) >= TRIES:
+            return None
         started = time.monotonic()
         try:
             value = kind.compute(self._sources, comparison)
+        except CapabilityError:
+            self._refused[name] = self._refused.get(name, 0) + 1
+            value = None
         except (LLMDiffError, RuntimeError):
             # RuntimeError: torch raises it from a model's own code. The failure that is being
             # explained must not be lost over it.
@@ -91,4 +100,5 @@ class Explainer:
             self._seconds[name] = self._seconds.get(name, 0.0) + took
         if value is not None:
             self._explained[name] = self._explained.get(name, 0) + 1
+            self._refused[name] = 0
         return value

@@ -49,7 +49,8 @@ class ModelLock:
                 if not self.held and time.monotonic() - waiting > 1:
                     waiting = time.monotonic()
                     for kind in self._kinds():
-                        self._store.put(kind, {self._me: time.time()})
+                        # The time since the machine's start, which nobody sets back.
+                        self._store.put(kind, {self._me: time.monotonic()})
                 time.sleep(POLL)
         finally:
             if not self._keep:
@@ -61,9 +62,9 @@ class ModelLock:
     def wanted(self) -> bool:
         """Whether another process waits for this lock."""
         return any(
-            who != self._me and time.time() - since < STALE
+            who != self._me and 0 <= time.monotonic() - since < STALE
             for kind in self._kinds()
-            for who, since in self._store.get(kind, self._store.keys(kind)).items()
+            for who, since in self._store.get(kind, self._store.keys(kind), float).items()
         )
 
     def release(self) -> None:

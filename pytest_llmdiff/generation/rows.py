@@ -72,8 +72,8 @@ class RowCache(Generic[T]):
         query, so that a rerun reads a window at a time."""
         wanted, held = list(keys), self._held
         if any(key not in held for key in wanted):
-            rows = self._store.get(self._kind, (k for k in (*wanted, *near()) if k not in held))
-            held.update((key, self._decode(row)) for key, row in rows.items())
+            missing = (key for key in (*wanted, *near()) if key not in held)
+            held.update(self._store.get(self._kind, missing, self._decode))
         found = {key: held[key] for key in wanted if key in held}
         self._drop_oldest()
         return found

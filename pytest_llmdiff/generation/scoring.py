@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.config.settings import Settings
@@ -32,7 +33,10 @@ def score_to_json(score: Score) -> dict[str, Any]:
 
 
 def score_from_json(row: Mapping[str, Any]) -> Score:
-    return Score(value=row["value"], unsupported=row["unsupported"], details=row["details"])
+    value = row["value"]
+    if not isinstance(value, (int, float, NoneType)):
+        raise TypeError(f"a score is a number, not {value!r}")
+    return Score(value=value, unsupported=row["unsupported"], details=row["details"])
 
 
 Inputs = list[tuple[str, ...]]

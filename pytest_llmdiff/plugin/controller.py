@@ -30,6 +30,7 @@ class Controller:
 
         end_as_ctrl_c()
         with suppress(StoreError):  # the tests that need it say so
+            self.session.store.look_over()
             forget_passing(self.session.store)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest's own last lines

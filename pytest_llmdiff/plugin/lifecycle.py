@@ -57,8 +57,10 @@ def configure(config: pytest.Config) -> None:
     if session.specs is None:
         config.pluginmanager.register(SkipCounter(session), CONTROLLER)
         return
+    from pytest_llmdiff.plugin.closing.teardowns import SilentTeardowns
     from pytest_llmdiff.plugin.controller import Controller
 
+    config.pluginmanager.register(SilentTeardowns())
     config.pluginmanager.register(Controller(session), CONTROLLER)
 
 

@@ -286,7 +286,10 @@ class Session:
             self._used.flush()
 
     def release(self) -> None:
-        """Forget rows and replies; a comparison that something still holds keeps the run alive."""
+        """Close the store, so that all its rows are in one file, and forget rows and replies: a
+        comparison that something still holds keeps the run alive."""
+        if "store" in self.__dict__:
+            self.store.close()
         self.rows = {}
         for part in ("pair_run", "served_run", "plan"):
             self.__dict__.pop(part, None)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from pytest_llmdiff.config.packages import given_path, installed_version, require_packages
 from pytest_llmdiff.data.comparison import Score
+from pytest_llmdiff.data.files.hashes import files_hash
 from pytest_llmdiff.data.text.language.identification import rules
 from pytest_llmdiff.errors import ScorerError, did_you_mean
 from pytest_llmdiff.scorers import ENGLISH, Scorer
 from pytest_llmdiff.scorers.classifier import Classifier
 from pytest_llmdiff.scorers.files import model_files, offline, snapshot
 from pytest_llmdiff.scorers.registry import Context
-from pytest_llmdiff.store import content_key, files_hash
+from pytest_llmdiff.store import content_key
 
 # Detoxify's releases (its `detoxify.MODEL_URLS`) with the hub ids of their configurations. It is a
 # copy, because importing the package imports torch.

@@ -11,6 +11,7 @@ from typing import Any
 from pytest_llmdiff.config.options import DEFAULT_EMBEDDER
 from pytest_llmdiff.config.packages import installed_version, require_packages
 from pytest_llmdiff.data.comparison import Score
+from pytest_llmdiff.data.files.hashes import files_hash
 from pytest_llmdiff.data.text.language.identification import rules, unjudged
 from pytest_llmdiff.data.text.language.scripts import unreadable
 from pytest_llmdiff.data.training.model_card import languages_of, read_card
@@ -27,7 +28,7 @@ from pytest_llmdiff.scorers.files import (
     snapshot,
 )
 from pytest_llmdiff.scorers.registry import Context
-from pytest_llmdiff.store import content_key, files_hash
+from pytest_llmdiff.store import content_key
 
 # Of the default: 118 million parameters in float32, and its tokenizer.
 SIZES = {DEFAULT_EMBEDDER: "0.5 GB"}

@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_llmdiff.config.packages import given_path, installed_version, quiet, require_packages
 from pytest_llmdiff.data.comparison import Score
+from pytest_llmdiff.data.files.hashes import files_hash
 from pytest_llmdiff.data.text.language.identification import rules
 from pytest_llmdiff.data.training.files import read_object
 from pytest_llmdiff.data.training.model_card import languages_of, read_card
@@ -24,7 +25,7 @@ from pytest_llmdiff.scorers.files import (
     snapshot,
 )
 from pytest_llmdiff.scorers.registry import Context
-from pytest_llmdiff.store import content_key, files_hash
+from pytest_llmdiff.store import content_key
 
 # Labels that are read by default; any other has to be named.
 TOXIC = ("toxic", "toxicity")

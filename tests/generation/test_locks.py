@@ -125,11 +125,17 @@ def test_other_names_are_other_locks(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("who", "age", "wanted"),
-    [("1", 0.0, True), ("1", STALE - 5, True), ("1", STALE + 1, False), ("me", 0.0, False)],
+    [
+        ("1", 0.0, True),
+        ("1", STALE - 5, True),
+        ("1", STALE + 1, False),
+        ("1", -99, False),
+        ("me", 0.0, False),
+    ],
 )
 def test_who_wants_the_lock(store: Store, who: str, age: float, wanted: bool) -> None:
     who = str(os.getpid()) if who == "me" else who
-    store.put("waiting-models", {who: time.time() - age})
+    store.put("waiting-models", {who: time.monotonic() - age})
     assert ModelLock(store, "models").wanted() is wanted
     assert not ModelLock(store, "scorer").wanted()
 

@@ -26,11 +26,14 @@ class Watched(Store):
         self.now = 0.0
         self.cost = cost
 
-    def get(self, kind: str, keys: Iterable[str]) -> dict[str, Any]:
+    def get(
+        self, kind: str, keys: Iterable[str], decode: Callable[[Any], Any] | None = None
+    ) -> dict[str, Any]:
         assert kind == "reply"
+        assert decode is not None
         wanted = list(keys)
         self.asked.append(wanted)
-        return {key: self.rows[key] for key in wanted if key in self.rows}
+        return {key: decode(self.rows[key]) for key in wanted if key in self.rows}
 
     def put(self, kind: str, values: Any) -> None:
         assert kind == "reply"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pytest_llmdiff.config.packages import installed_version, quiet
+from pytest_llmdiff.data.files.hashes import file_hash
 from pytest_llmdiff.errors import ModelError
 from pytest_llmdiff.store import Store, content_key
 
@@ -22,7 +23,7 @@ T = TypeVar("T")
 # Packages that decide what a file expands to and how it is written.
 VERSIONS = ("transformers", "gguf", "tokenizers", "torch")
 LAYOUT = 1  # version of a cached folder's layout
-MANIFEST = "kept.json"
+KIND = "converted"
 # Smallest size of a shard, in bytes. A file stays mapped until the last of its weights has been
 # copied or packed, so that with twenty shards about a twentieth of the model is in memory twice.
 SHARD = 50_000_000
@@ -66,7 +67,7 @@ class Conversions:
         Raises:
             ModelError: the file cannot be expanded.
         """
-        hashed = self._store.file_hash(file)
+        hashed = file_hash(self._store, file)
         versions = [installed_version(name) for name in VERSIONS]
         key = content_key([LAYOUT, hashed, form.name, versions])
         kind = f"{hashed[:16]}-{form.name}"
@@ -90,15 +91,15 @@ class Conversions:
         return form.make()
 
     def _manifest(self, folder: Path) -> dict[str, Any] | None:
-        """The manifest of a complete folder, else None. It is written last, with the hashes of the
-        files."""
+        """The manifest of a complete folder, else None: a row of the store, which is written last,
+        with the hashes of the files."""
+        found: dict[str, Any] = self._store.get(KIND, [folder.name], dict).get(folder.name, {})
+        files: dict[str, str] = found.get("files", {})
         try:
-            found: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
-            files = dict(found["files"])
-            whole = all(self._store.file_hash(folder / name) == files[name] for name in files)
-        except (OSError, ValueError, KeyError, TypeError):
+            whole = all(file_hash(self._store, folder / name) == files[name] for name in files)
+        except OSError:
             return None
-        return found if whole else None
+        return found if found and whole else None
 
     def _made(self, file: Path, form: Form[T], folder: Path) -> T:
         made = form.make()
@@ -115,10 +116,11 @@ class Conversions:
             kept = form.load(folder)
             if form.digest(kept) != digest:
                 raise ValueError("what is read back differs from what was written")
-            self._finish(folder)
+            files = {part.name: file_hash(self._store, part) for part in folder.iterdir()}
         except (OSError, ModelError, *UNFIT) as error:
             self._give_up(file, form, folder, error)
             return form.make()
+        self._store.put(KIND, {folder.name: {"files": files}})
         if size := form.size(kept):
             self.notes.append(
                 f"{file.name}: expanded once and cached, {size_text(size)} in {folder}"
@@ -136,20 +138,12 @@ class Conversions:
             )
         form.save(made, folder)
 
-    def _finish(self, folder: Path, **more: str) -> None:
-        files = {part.name: self._store.file_hash(part) for part in folder.iterdir()}
-        begun = folder / f"{MANIFEST}.begun"
-        begun.write_text(json.dumps({"files": files, **more}), encoding="utf-8")
-        begun.replace(folder / MANIFEST)
-
     def _give_up(self, file: Path, form: Form[T], folder: Path, error: Exception) -> None:
-        """Remove the folder. If another try would fail in the same way, leave the reason there."""
+        """Remove the folder. If another try would fail in the same way, keep the reason."""
         self._not_kept(file, form, str(error))
         _remove([folder])
         if not isinstance(error, OSError):
-            with suppress(OSError):
-                folder.mkdir()
-                self._finish(folder, unfit=str(error))
+            self._store.put(KIND, {folder.name: {"unfit": str(error)}})
 
     def _not_kept(self, file: Path, form: Form[T], reason: str) -> None:
         self.notes.append(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import FILE_KINDS, Spec, fetch
+from pytest_llmdiff.data.files.hashes import files_hash
 from pytest_llmdiff.engines.files.artifacts import (
     has_tokenizer,
     tokenizer_files,
@@ -19,7 +20,7 @@ from pytest_llmdiff.engines.files.artifacts import (
 )
 from pytest_llmdiff.engines.files.chat_templates import chosen, has_chat_template, templates_in
 from pytest_llmdiff.errors import ModelError
-from pytest_llmdiff.store import Store, content_key, files_hash
+from pytest_llmdiff.store import Store, content_key
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.training.template_source import TemplateSource

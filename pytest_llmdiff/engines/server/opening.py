@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.config.packages import installed_version, require_packages
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import Spec, given_tokenizer
+from pytest_llmdiff.data.files.hashes import files_hash
 from pytest_llmdiff.engines import Engine
 from pytest_llmdiff.engines.context import Context
 from pytest_llmdiff.engines.files.artifacts import CONFIG_FILES, tokenizer_files
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.store import Store, content_key, files_hash
+from pytest_llmdiff.store import Store, content_key
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.training.template_source import TemplateSource

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_llmdiff.data.files.hashes import file_hash
 from pytest_llmdiff.data.llamafactory.examples import Example
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.prompts import asked as last_asked
@@ -106,4 +107,4 @@ class TrainingExamples:
                 "at='checkpoints': the training left no checkpoints beside its adapter (expected "
                 "checkpoint-*/adapter_model.safetensors); at='start' needs none"
             )
-        return rated, [[self.store.file_hash(file), rate] for file, rate in rated]
+        return rated, [[file_hash(self.store, file), rate] for file, rate in rated]

@@ -77,8 +77,8 @@ class Degeneration:
 
 def _recitals(run: DegenerationRun, comparisons: Sequence[Comparison]) -> list[Recital | None]:
     """The training answers that the tuned replies recite. A recording has them."""
+    from pytest_llmdiff.data.files.hashes import files_hash
     from pytest_llmdiff.explain.training.recitation import Recital
-    from pytest_llmdiff.store import files_hash
 
     memo, tuning = run.generation.memo, run.sides == SIDES
     data = run.trained.known_data if tuning else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmdiff.config.packages import package_path
-from pytest_llmdiff.engines.files.conversion import MANIFEST, Conversions, Form
+from pytest_llmdiff.engines.files.conversion import KIND, Conversions, Form
 from pytest_llmdiff.engines.files.rendering import load_tokenizer
 from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 from pytest_llmdiff.errors import ModelError
@@ -108,11 +110,6 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a bit": lambda folder: _flip(folder / "word.txt"),
     "cut short": lambda folder: os.truncate(folder / "word.txt", 2),
     "a file is gone": lambda folder: (folder / "word.txt").unlink(),
-    "no manifest": lambda folder: (folder / MANIFEST).unlink(),
-    "manifest is no JSON": lambda folder: (folder / MANIFEST).write_text("{"),
-    "manifest is other JSON": lambda folder: (folder / MANIFEST).write_text("[1]"),
-    "manifest names no files": lambda folder: (folder / MANIFEST).write_text("{}"),
-    "manifest is no text": lambda folder: (folder / MANIFEST).write_bytes(b"\xff"),
     "empty": _empty,
 }
 
@@ -129,6 +126,20 @@ def test_a_damaged_one_is_made_anew(
     assert words.done.count("made") == 2
 
 
+def test_what_somebody_else_put_there_is_not_used(words: Words, store: Store) -> None:
+    """A folder of the right name proves nothing: its row in the store is signed."""
+    Conversions(store).load(words.file, words.form())
+    (kept_folder(store) / "word.txt").write_text("WRONG")
+    connection = sqlite3.connect(store.file)
+    with connection:
+        made = {"files": {"word.txt": hashlib.sha256(b"WRONG").hexdigest()}}
+        query = "UPDATE rows SET value = ? WHERE kind = ?"
+        connection.execute(query, [json.dumps(made), KIND])
+    connection.close()
+    assert Conversions(store).load(words.file, words.form()) == "HELLO"
+    assert words.done.count("made") == 2
+
+
 def test_what_is_read_back_wrong_is_never_used(words: Words, store: Store) -> None:
     words.load = lambda _: "WRONG"
     first = Conversions(store)
@@ -138,7 +149,7 @@ def test_what_is_read_back_wrong_is_never_used(words: Words, store: Store) -> No
     later = Conversions(store)
     assert later.load(words.file, words.form()) == "HELLO"
     assert later.notes == first.notes, "and it is not tried again"
-    assert [part.name for part in kept_folder(store).iterdir()] == [MANIFEST]
+    assert not list((store.folder / "converted").iterdir())
 
 
 def test_what_cannot_be_written_is_made_each_time(words: Words, store: Store) -> None:
@@ -152,7 +163,7 @@ def test_what_cannot_be_written_is_made_each_time(words: Words, store: Store) ->
         assert conversions.load(words.file, words.form()) == "HELLO"
         assert "not cached: no such format" in conversions.notes[0]
     assert words.done == ["made", "made"]
-    assert [part.name for part in kept_folder(store).iterdir()] == [MANIFEST]
+    assert not list((store.folder / "converted").iterdir())
 
 
 def test_an_error_of_the_disk_is_tried_again_later(words: Words, store: Store) -> None:
@@ -384,7 +395,7 @@ def test_a_run_says_once_that_it_kept_a_file(
     assert len(said) == 1
     assert "0.3 MB in " in said[0]
     (kept,) = (pytester.path / ".llmdiff" / "converted").glob("*-weights-*")
-    assert "model.safetensors" in json.loads((kept / MANIFEST).read_text())["files"]
+    assert (kept / "model.safetensors").is_file()
     again = pytester.runpytest_inprocess(*models, *mode, "--llmdiff-max-new-tokens=5")
     again.assert_outcomes(passed=4)
     again.stdout.no_fnmatch_line("*expanded once*")

@@ -381,7 +381,7 @@ def test_a_damaged_row_is_embedded_anew(tmp_path: Path, monkeypatch: pytest.Monk
     import sqlite3
 
     with sqlite3.connect(tmp_path / "store" / "store.sqlite3") as connection:
-        connection.execute("UPDATE rows SET crc = 0 WHERE kind = 'embedding'")
+        connection.execute("UPDATE rows SET signature = x'00' WHERE kind = 'embedding'")
     connection.close()
     again = scoring(tmp_path, spec).vectors(["a", "b"])
     assert again.rows.tolist() == first.rows.tolist()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +17,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from pytest_llmdiff.engines.rows import divergences_from_json, generated_from_json
 from pytest_llmdiff.errors import StoreError
-from pytest_llmdiff.store import SCHEMA, Store, files_hash
+from pytest_llmdiff.generation.rows import RowCache
+from pytest_llmdiff.generation.scoring import score_from_json
+from pytest_llmdiff.store import Store
+from pytest_llmdiff.store.database import SCHEMA
 
 PROLOGUE = """
 import sys
@@ -251,7 +252,7 @@ def test_what_can_be_read_of_a_damaged_file_is_kept(store: Store, place: float) 
 
 
 @pytest.mark.parametrize(
-    "statement", ["DROP TABLE rows", "ALTER TABLE rows RENAME COLUMN crc TO sum"]
+    "statement", ["DROP TABLE rows", "ALTER TABLE rows RENAME COLUMN signature TO sum"]
 )
 def test_a_table_that_somebody_changed_is_moved_aside(store: Store, statement: str) -> None:
     store.put("fact", {"a": 1})
@@ -283,7 +284,7 @@ print(len(store.warnings))
 def test_what_cannot_be_written_is_no_damage(store: Store) -> None:
     """A value that is too long, or a thread that is another one, does not cost the whole store."""
     store.put("fact", {"old": 1})
-    store._open().setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1000)
+    store._database.run(lambda c: c.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1000))
     with pytest.raises(StoreError, match="too big"):
         store.put("fact", {"long": "x" * 5000})
     errors: list[BaseException] = []
@@ -315,7 +316,7 @@ def damage_row(store: Store, change: str) -> None:
     [
         "value = '[1, 9]'",
         "value = ''",
-        "crc = crc + 1",
+        "signature = substr(signature, 1, 10)",
         "value = CAST(x'5bff5d' AS TEXT)",
         "value = x'00'",
         "value = NULL",
@@ -331,173 +332,86 @@ def test_a_damaged_row_is_not_there(store: Store, change: str) -> None:
     assert store.get("fact", ["bad"]) == {"bad": [4]}
 
 
-# Hashes of files
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-@pytest.fixture
-def no_full_hash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LLMDIFF_FULL_HASH", raising=False)
-
-
-class Reads:
-    """Counts how often the bytes of a file are hashed."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count = 0
-        self._hash = hashlib.file_digest
-        monkeypatch.setattr(hashlib, "file_digest", self)
-
-    def __call__(self, *args: Any) -> Any:
-        self.count += 1
-        return self._hash(*args)
-
-
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch, no_full_hash: None) -> Reads:  # noqa: ARG001
-    return Reads(monkeypatch)
-
-
-def test_a_file_is_read_once(store: Store, tmp_path: Path, reads: Reads) -> None:
-    file = tmp_path / "model.safetensors"
-    file.write_bytes("权重".encode())
-    time.sleep(1.1)  # a younger file could change again within the clock's grain
-    expected = sha256("权重".encode())
-    assert [store.file_hash(file), store.file_hash(file)] == [expected, expected]
-    assert reads.count == 1
-    other = Store(store.folder)
-    assert other.file_hash(file) == expected
-    other.close()
-    assert reads.count == 1
-
-
-def test_changed_bytes_change_the_hash(store: Store, tmp_path: Path, reads: Reads) -> None:
-    file = tmp_path / "model.safetensors"
-    file.write_bytes(b"before")
-    before = file.stat()
-    time.sleep(1.1)
-    assert store.file_hash(file) == sha256(b"before")
-    file.write_bytes(b"after!")
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    after = file.stat()
-    assert (after.st_size, after.st_mtime_ns, after.st_ino) == (
-        before.st_size, before.st_mtime_ns, before.st_ino,
-    )  # fmt: skip
-    assert store.file_hash(file) == sha256(b"after!")
-    assert reads.count == 2
-
-
-def test_changes_in_quick_succession_are_seen(store: Store, tmp_path: Path, reads: Reads) -> None:
-    file = tmp_path / "adapter_model.safetensors"
-    for number in range(50):
-        data = b"%02d" % number
-        file.write_bytes(data)
-        os.utime(file, ns=(0, 0))
-        assert store.file_hash(file) == sha256(data)
-    assert reads.count == 50
-
-
-def test_another_file_at_the_same_path(store: Store, tmp_path: Path, reads: Reads) -> None:
-    file, other = tmp_path / "a.gguf", tmp_path / "b.gguf"
-    for path, data in ((file, b"before"), (other, b"after!")):
-        path.write_bytes(data)
-        os.utime(path, ns=(0, 0))
-    time.sleep(1.1)
-    assert store.file_hash(file) == sha256(b"before")
-    shutil.move(other, file)
-    assert store.file_hash(file) == sha256(b"after!")
-    assert reads.count == 2
-
-
-@pytest.fixture
-def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "hub"
-
-
-def hub_link(cache: Path, blob: str) -> Path:
-    """A file as in the Hugging Face cache: a link to a blob that is named by its hash."""
-    target = cache / "models--org--name" / "blobs" / blob
-    target.parent.mkdir(parents=True)
-    target.write_bytes(b"other bytes than the name says")
-    link = target.parents[1] / "snapshots" / "main" / "model.safetensors"
-    link.parent.mkdir(parents=True)
-    link.symlink_to(target)
-    return link
-
-
-BLOB = sha256(b"weights")
-
-
-def test_a_hub_file_is_known_by_its_blob(store: Store, hub_cache: Path, reads: Reads) -> None:
-    assert store.file_hash(hub_link(hub_cache, BLOB)) == BLOB
-    assert reads.count == 0
-
-
-@pytest.mark.parametrize("place", ["another cache", "another folder"])
-def test_a_name_is_no_hash_outside_of_the_cache(
-    store: Store, tmp_path: Path, hub_cache: Path, reads: Reads, place: str
+@pytest.mark.parametrize(
+    ("decode", "row"),
+    [
+        (generated_from_json, None),
+        (generated_from_json, []),
+        (generated_from_json, {}),
+        (generated_from_json, "text"),
+        (generated_from_json, {"error": 5}),
+        (generated_from_json, {"reply": None, "prompt_ids": ""}),
+        (generated_from_json, {"reply": {"text": "x"}, "prompt_ids": ""}),
+        (generated_from_json, {"reply": {"text": 5, "token_ids": ""}, "prompt_ids": ""}),
+        (generated_from_json, {"reply": {"text": "x", "token_ids": "?"}, "prompt_ids": ""}),
+        (generated_from_json, {"reply": {"text": "x", "token_ids": "QQ=="}, "prompt_ids": "x"}),
+        (divergences_from_json, {"tokens": [[1]], "unsupported": None}),
+        (score_from_json, {"value": "0.1", "unsupported": None, "details": {}}),
+        (score_from_json, {"value": 0.1}),
+    ],
+)
+def test_a_signed_row_of_another_shape_is_computed_again(
+    store: Store, decode: Callable[[Any], Any], row: Any
 ) -> None:
-    """Whoever sends an adapter may name its weights by the hash of others."""
-    if place == "another cache":
-        link = hub_link(tmp_path / "adapter", BLOB)
-    else:  # a link from outside into the cache
-        link = tmp_path / "model.safetensors"
-        link.symlink_to(hub_link(hub_cache, BLOB).resolve())
-    assert store.file_hash(link) == sha256(b"other bytes than the name says")
-    assert reads.count == 1
+    store.put("reply", {"a": row})
+    cache = RowCache(store, "reply", decode)
+    assert cache.get(["a"]) == {}
+    assert store.warnings == ["a damaged row is computed again"]
 
 
-@pytest.mark.parametrize("blob", [sha256(b"x")[:40], "z" * 64, "my-model-in-a-folder-that-happens"])
-def test_other_files_of_such_a_folder_are_read(
-    store: Store, hub_cache: Path, reads: Reads, blob: str
-) -> None:
-    link = hub_link(hub_cache, blob)
-    assert store.file_hash(link) == sha256(b"other bytes than the name says")
-    assert reads.count == 1
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER evil AFTER INSERT ON rows BEGIN DELETE FROM rows; END",
+        "CREATE TABLE more (a)",
+        "CREATE VIEW evil AS SELECT * FROM rows",
+    ],
+)
+def test_a_file_with_more_in_it_is_moved_aside(store: Store, statement: str) -> None:
+    store.put("fact", {"a": 1})
+    store.close()
+    connection = sqlite3.connect(store.file)
+    connection.execute(statement)
+    connection.close()
+    assert store.get("fact", ["a"]) == {"a": 1}, "its rows are kept: they are signed"
+    (warning,) = store.warnings
+    assert "it has other tables than a store" in warning
 
 
-def test_a_full_hash_reads_every_time(
-    store: Store, tmp_path: Path, reads: Reads, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "model.safetensors"
-    file.write_bytes(b"weights")
-    time.sleep(1.1)
-    monkeypatch.setenv("LLMDIFF_FULL_HASH", "1")
-    assert [store.file_hash(file), store.file_hash(file)] == [BLOB, BLOB]
-    assert reads.count == 2
+@pytest.mark.parametrize("rest", [b"", None])
+def test_a_kill_at_its_birth(store: Store, rest: bytes | None) -> None:
+    """An empty file, or one that was switched to a log and has no table yet."""
+    store.folder.mkdir()
+    if rest is None:
+        connection = sqlite3.connect(store.file)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.close()
+    else:
+        store.file.write_bytes(rest)
+    store.put("fact", {"a": 1})
+    assert store.get("fact", ["a"]) == {"a": 1}
+    assert store.warnings == []
 
 
-def test_a_full_hash_reads_hub_files_as_well(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LLMDIFF_FULL_HASH", "1")
-    link = hub_link(tmp_path, BLOB)
-    assert store.file_hash(link) == sha256(b"other bytes than the name says")
+def test_another_programs_database_is_moved_aside(store: Store) -> None:
+    store.folder.mkdir()
+    connection = sqlite3.connect(store.file)
+    connection.execute("CREATE TABLE rows (a)")
+    connection.close()
+    store.put("fact", {"a": 1})
+    assert store.get("fact", ["a"]) == {"a": 1}
+    assert len(store.warnings) == 1
+    assert "another program's database" in store.warnings[0]
 
 
-@pytest.mark.usefixtures("no_full_hash")
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have Unicode file names only")
-def test_a_file_name_that_is_not_utf8(store: Store, tmp_path: Path) -> None:
-    file = tmp_path / os.fsdecode(b"caf\xe9.gguf")
-    file.write_bytes(b"weights")
-    os.utime(file, ns=(0, 0))
-    time.sleep(1.1)
-    assert [store.file_hash(file), store.file_hash(file)] == [BLOB, BLOB]
-
-
-@pytest.mark.usefixtures("no_full_hash")
-def test_hashes_do_not_depend_on_the_folder(store: Store, tmp_path: Path) -> None:
-    found = []
-    for name in ("one", "二"):
-        folder = tmp_path / name
-        folder.mkdir()
-        files = [folder / "a.json", folder / "b.json"]
-        for file in files:
-            file.write_text(file.name, encoding="utf-8")
-        found.append(json.dumps(files_hash(store, files)))
-    assert found[0] == found[1]
-    assert files_hash(store, files[::-1]) != files_hash(store, files)
+def test_the_layout_before_is_moved_aside_with_one_line(store: Store) -> None:
+    store.folder.mkdir()
+    connection = sqlite3.connect(store.file)
+    with connection:
+        connection.execute("CREATE TABLE rows (kind TEXT, key TEXT, value TEXT, crc INTEGER)")
+        connection.execute("INSERT INTO rows VALUES ('fact', 'a', '1', 0)")
+        connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    assert store.get("fact", ["a"]) == {}
+    (warning,) = store.warnings
+    assert "it has layout 2, not 3" in warning
