@@ -21,7 +21,7 @@ from benchmarks.faults.project import (
 )
 from benchmarks.faults.tally import Tally
 
-Waits = Callable[[Project, Run, str], None]
+Moment = Callable[[Project, str], Callable[[], bool]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Reference:
     seconds: float
 
 
-def kills(tally: Tally, count: int, chance: random.Random, *mode: str) -> None:
+def kills(tally: Tally, count: int, chance: random.Random, mode: tuple[str, ...] = ()) -> None:
     with new_project() as project:
         project.warm_up()
         references = {name: _reference(project, name, mode) for name in COMMANDS}
@@ -67,9 +67,10 @@ def _kill(
     project.forget()
     project.file("generating").unlink(missing_ok=True)
     project.restore(reference.before)
-    run = project.start_warm(*COMMANDS[name], *mode)
     moment = chance.choice(list(MOMENTS))
-    MOMENTS[moment](project, run, name)
+    so = MOMENTS[moment](project, name)
+    run = project.start_warm(*COMMANDS[name], *mode)
+    _until(run, so)
     # Soon after what was waited for, or at any time of the run.
     pause = chance.random() * reference.seconds * (1.1 if moment == "any time" else 0.1)
     time.sleep(pause)
@@ -117,37 +118,32 @@ def _check_left(
             tally.add("wrong_verdicts", f"run.json left after {about}")
 
 
-# Moments
+# Moments: what to wait for. A time after it is waited on top.
 
 
-def _any_time(project: Project, run: Run, name: str) -> None:
-    """From its start on."""
+def _start(project: Project, name: str) -> Callable[[], bool]:  # noqa: ARG001
+    return lambda: True
 
 
-def _store(project: Project, run: Run, name: str) -> None:
-    _until(run, project.store.exists)
+def _store(project: Project, name: str) -> Callable[[], bool]:  # noqa: ARG001
+    return project.store.exists
 
 
-def _replies(project: Project, run: Run, name: str) -> None:
-    _until(run, project.file("generating").exists)
+def _reply(project: Project, name: str) -> Callable[[], bool]:  # noqa: ARG001
+    return project.file("generating").exists
 
 
-def _files(project: Project, run: Run, name: str) -> None:
+def _file(project: Project, name: str) -> Callable[[], bool]:
     first = project.file(OUTPUTS[name][0])
-    was = first.stat().st_ino
-    drafts = project.folder.glob
-
-    def written() -> bool:
-        return first.stat().st_ino != was or any(drafts(".llmdiff-*.part"))
-
-    _until(run, written)
+    was, drafts = first.stat().st_ino, project.folder.glob
+    return lambda: first.stat().st_ino != was or any(drafts(".llmdiff-*.part"))
 
 
-MOMENTS: Mapping[str, Waits] = {
-    "any time": _any_time,
+MOMENTS: Mapping[str, Moment] = {
+    "any time": _start,
     "the store's birth": _store,
-    "the first reply": _replies,
-    "the first file": _files,
+    "the first reply": _reply,
+    "the first file": _file,
 }
 
 

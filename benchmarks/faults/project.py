@@ -137,7 +137,7 @@ class Project:
             return subprocess.Popen(
                 [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args],
                 cwd=self.folder,
-                env=environment(),
+                env=own_environment(),
                 start_new_session=True,
                 **{"stdin": subprocess.DEVNULL, "stdout": said, "stderr": said} | options,
             )
@@ -154,7 +154,7 @@ class Project:
     def run(self, *args: str, **options: Any) -> Ended:
         return self.wait(self.start(*args, **options))
 
-    def start_warm(self, *args: str) -> Warm:
+    def start_warm(self, *args: str, environment: Mapping[str, str] | None = None) -> Warm:
         """A run in a fork of this process, which has imported what it needs (`warm_up`): importing
         takes longer than the run."""
         pid = os.fork()
@@ -169,7 +169,7 @@ class Project:
             os.dup2(said, 1)
             os.dup2(said, 2)
             os.environ.clear()
-            os.environ.update(environment())
+            os.environ.update(own_environment() | (environment or {}))
             code = int(pytest.main(["-q", "-p", "no:cacheprovider", *args]))
             Path("modules.txt").write_text("\n".join(sys.modules), encoding="utf-8")
         finally:
@@ -182,12 +182,17 @@ class Project:
         for command in COMMANDS.values():
             self.wait(self.start_warm(*command))
             for name in (self.folder / "modules.txt").read_text(encoding="utf-8").splitlines():
-                if name.partition(".")[0] not in ("models", "test_it", "test_unlimited", "__main__"):
+                if name.partition(".")[0] not in (
+                    "models",
+                    "test_it",
+                    "test_unlimited",
+                    "__main__",
+                ):
                     with suppress(ImportError):
                         importlib.import_module(name)
 
-    def run_warm(self, *args: str) -> Ended:
-        return self.wait(self.start_warm(*args))
+    def run_warm(self, *args: str, environment: Mapping[str, str] | None = None) -> Ended:
+        return self.wait(self.start_warm(*args, environment=environment))
 
     def restore(self, contents: Mapping[str, bytes | None]) -> None:
         for name, content in contents.items():
@@ -222,12 +227,17 @@ class Project:
 
     def not_whole(self, name: str) -> str | None:
         """Why a file that a run wrote is not a whole one, or None."""
-        text = self.file(name).read_text(encoding="utf-8", errors="replace")
-        try:
-            _parse(name, text)
-        except (ValueError, yaml.YAMLError) as error:
-            return f"{name}, {len(text)} characters: {error}"[:200]
-        return None
+        return fault_in(name, self.file(name).read_bytes())
+
+
+def fault_in(name: str, data: bytes) -> str | None:
+    """Why the content of a file of this name is not a whole one, or None."""
+    text = data.decode(errors="replace")
+    try:
+        _parse(name, text)
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        return f"{name}, {len(text)} characters: {error}"[:200]
+    return None
 
 
 def _parse(name: str, text: str) -> None:
@@ -249,7 +259,7 @@ def _parse(name: str, text: str) -> None:
         raise ValueError("the last line has no end")
 
 
-def environment() -> dict[str, str]:
+def own_environment() -> dict[str, str]:
     """Of a user: this package and no other plugins, no CI, no colours."""
     mine = ("PYTHON", "PYTEST", "GITHUB_", "LLMDIFF_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(mine)}

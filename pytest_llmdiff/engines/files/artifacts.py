@@ -25,6 +25,7 @@ TOKENIZER_FILES = (
     "spiece.model",
     "tekken.json",
 )
+MOST_TOKENS = 1 << 32  # ids are kept as 32-bit integers
 CONFIG_FILES = ("config.json", "generation_config.json", "adapter_config.json")
 
 
@@ -65,12 +66,21 @@ def generation_stop_ids(path: Path) -> tuple[int, ...]:
     """The stop ids of a folder's generation config, or of its config where there is none.
 
     None for a GGUF file, whose only stop id is its tokenizer's.
+
+    Raises:
+        ModelError: they are no token ids.
     """
     for name in ("generation_config.json", "config.json"):
         file = path / name
         found = _json(file).get("eos_token_id") if file.is_file() else None
-        if found is not None:
-            return tuple(found) if isinstance(found, list) else (int(found),)
+        if found is None:
+            continue
+        ids = found if isinstance(found, list) else [found]
+        if not all(type(each) is int and 0 <= each < MOST_TOKENS for each in ids):
+            raise ModelError(
+                f"{file}: eos_token_id is {found!r:.80}; expected a token id or a list of them"
+            )
+        return tuple(ids)
     return ()
 
 
