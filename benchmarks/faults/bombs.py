@@ -18,7 +18,9 @@ from typing import Any
 from benchmarks.faults.bounds import bounded
 from benchmarks.faults.mutations import CLEAR
 from benchmarks.faults.project import new_project
-from benchmarks.faults.readers import Reader, fill, readers, server_of
+from benchmarks.faults.reading.every import readers
+from benchmarks.faults.reading.reader import Reader, fill
+from benchmarks.faults.reading.servers import asked, server_of
 from benchmarks.faults.tally import Tally
 
 LONGEST = 2500  # characters of an error that somebody may still read
@@ -240,10 +242,8 @@ def _parquet(value: str, millions: int) -> bytes:
 
 def _of_servers() -> Iterator[Bomb]:
     def asking(headers: Mapping[str, str]) -> Callable[[Path], object]:
-        def read(folder: Path) -> object:
-            from benchmarks.faults.readers import asked
-
-            return asked(server_of(os.getpid(), headers), (folder / "body").read_bytes())
+        def read(folder: Path) -> None:
+            asked(server_of(os.getpid(), headers), (folder / "body").read_bytes())
 
         return read
 
@@ -258,5 +258,5 @@ def _of_servers() -> Iterator[Bomb]:
 
 
 def _with(name: str, reader: Reader, data: bytes, *, harmless: bool = False) -> Bomb:
-    files = dict(reader.files) | {reader.target: data}
+    files = {**reader.files, reader.target: data}
     return Bomb(name=name, reader=reader, files=files, harmless=harmless)

@@ -85,7 +85,7 @@ def _check(tally: Tally, project: Project, about: str, ended: Ended, reference: 
     finished = report is not None and project.verdicts() == reference
     if finished:
         # The signal came when all was done, and may still have ended the process.
-        if ended.code not in (reference[0], 2) and ended.code >= 0:
+        if ended.code is not None and ended.code >= 0 and ended.code not in (reference[0], 2):
             tally.add("wrong_verdicts", f"{about}: all done, and exit {ended.code}")
         return
     if ended.code in (0, 1, 5):

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from benchmarks.faults.project import (
     COMMANDS,
     OUTPUTS,
-    PATIENCE,
     Project,
     Run,
     Verdicts,
@@ -20,6 +19,7 @@ from benchmarks.faults.project import (
     new_project,
 )
 from benchmarks.faults.tally import Tally
+from benchmarks.faults.warm import PATIENCE
 
 Moment = Callable[[Project, str], Callable[[], bool]]
 

@@ -14,7 +14,8 @@ import pytest
 from benchmarks.faults.bounds import bounded
 from benchmarks.faults.mutating import mutated
 from benchmarks.faults.project import new_project
-from benchmarks.faults.readers import Reader, fill, readers
+from benchmarks.faults.reading.every import readers
+from benchmarks.faults.reading.reader import Reader, fill
 from benchmarks.faults.tally import Tally
 from pytest_llmdiff.errors import LLMDiffError
 
@@ -43,7 +44,7 @@ def _try(tally: Tally, reader: Reader, count: int, seed: int, folder: Path) -> N
         # The first one is the good file, whose reading loads what others need.
         chance = random.Random(seed + index)
         data = mutated(good, chance) if index else good
-        fill(folder / "tried", reader.files | {reader.target: data})
+        fill(folder / "tried", {**reader.files, reader.target: data})
         return read(reader, folder / "tried", must=not index)
 
     for outcome in bounded(work, count + 1):

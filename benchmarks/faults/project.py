@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.faults.warm import PATIENCE, Warm
 from tests.support import ROOT
 
 PROBES = 16
-PATIENCE = 300.0  # seconds until a run counts as hung; it takes 2 on a quiet machine
 MODELS = """
 import time
 from pathlib import Path
@@ -134,12 +134,13 @@ class Project:
     def start(self, *args: str, **options: Any) -> subprocess.Popen[bytes]:
         """A run as the leader of its own process group. What it says goes to `said.txt`."""
         with (self.folder / "said.txt").open("wb") as said:
+            ends: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": said, "stderr": said}
             return subprocess.Popen(
                 [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args],
                 cwd=self.folder,
                 env=own_environment(),
                 start_new_session=True,
-                **{"stdin": subprocess.DEVNULL, "stdout": said, "stderr": said} | options,
+                **ends | options,
             )
 
     def wait(self, run: Run) -> Ended:
@@ -169,7 +170,7 @@ class Project:
             os.dup2(said, 1)
             os.dup2(said, 2)
             os.environ.clear()
-            os.environ.update(own_environment() | (environment or {}))
+            os.environ.update({**own_environment(), **(environment or {})})
             code = int(pytest.main(["-q", "-p", "no:cacheprovider", *args]))
             Path("modules.txt").write_text("\n".join(sys.modules), encoding="utf-8")
         finally:
@@ -267,28 +268,6 @@ def own_environment() -> dict[str, str]:
         kept.pop(name, None)
     plugins = "-p no:anyio -p no:hypothesispytest"
     return kept | {"PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": plugins, "HF_HUB_OFFLINE": "1"}
-
-
-class Warm:
-    """A forked run, with the methods of `Popen` that are used here."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid, self.returncode = pid, None
-
-    def poll(self) -> int | None:
-        if self.returncode is None:
-            ended, status = os.waitpid(self.pid, os.WNOHANG)
-            if ended:
-                self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
-
-    def wait(self, timeout: float = PATIENCE) -> int:
-        until = time.monotonic() + timeout
-        while (code := self.poll()) is None:
-            if time.monotonic() > until:
-                raise subprocess.TimeoutExpired("pytest", timeout)
-            time.sleep(0.002)
-        return code
 
 
 Run = subprocess.Popen[bytes] | Warm
