@@ -25,6 +25,7 @@ CLEAR = (LLMDiffError, pytest.UsageError)
 def mutations(tally: Tally, count: int, chance: random.Random) -> None:
     """`count` inputs in all, as many for each reader."""
     with new_project() as project, tempfile.TemporaryDirectory() as folder:
+        project.warm_up()
         found = readers(_made(folder, "good"), project)
         each = max(1, count // len(found))
         for reader in found:

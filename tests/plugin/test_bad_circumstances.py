@@ -375,6 +375,16 @@ def test_a_configuration_that_is_no_object(tmp_path: Path) -> None:
         generation_stop_ids(tmp_path)
 
 
+def test_a_tokenizer_with_a_value_of_a_wrong_type(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    save_tokenizer(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) | {"model_max_length": "x"}
+    file.write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"the tokenizer of .* cannot be loaded"):
+        load_tokenizer(tmp_path)
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"model": 5}', ""])
 def test_a_damaged_tokenizer(tmp_path: Path, content: str) -> None:
     pytest.importorskip("transformers")

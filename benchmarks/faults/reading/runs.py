@@ -22,7 +22,7 @@ def of_runs(project: Project) -> Iterator[Reader]:
         ("calibrate", ("baseline.json",)),
         ("judge", ("run.json", "run.jsonl")),
     ):
-        project.run(*COMMANDS[command])
+        project.run_warm(*COMMANDS[command])
         written |= {name: project.file(name).read_bytes() for name in names}
     report = written["run.json"]
     yield single("recording", "run.jsonl", written["run.jsonl"], _replay)
