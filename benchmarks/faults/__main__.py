@@ -24,13 +24,13 @@ Kind = Callable[[Tally, int, random.Random], None]
 
 # Each kind: what tries it, how many faults in full, and how many in short.
 KINDS: Mapping[str, tuple[Kind, int, int]] = {
-    "kills": (kills, 200, 4),
+    "kills": (kills, 200, 3),
     "kills-n2": (partial(kills, mode=("-n2",)), 50, 1),
-    "damages": (damages, 52, 4),
-    "full-disks": (full_disks, 36, 3),
+    "damages": (damages, 52, 3),
+    "full-disks": (full_disks, 36, 2),
     "interruptions": (interruptions, 21, 2),
-    "mutations": (mutations, 20_000, 400),
-    "bombs": (bombs, 1000, 40),
+    "mutations": (mutations, 20_000, 100),
+    "bombs": (bombs, 1000, 20),
 }
 
 

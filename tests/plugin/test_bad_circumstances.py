@@ -360,6 +360,19 @@ def test_a_damaged_safetensors_header(tmp_path: Path, content: bytes) -> None:
         safetensors_header(file)
 
 
+@pytest.mark.parametrize(
+    "entry",
+    ["{}", '{"shape": [1]}', '{"dtype": 1, "shape": [1]}', '{"dtype": "F32", "shape": [-1]}',
+     '{"dtype": "F32", "shape": "x"}', f'{{"dtype": "F32", "shape": [{"9" * 400}]}}'],
+)  # fmt: skip
+def test_a_tensor_that_is_none(tmp_path: Path, entry: str) -> None:
+    text = f'{{"w": {entry}}}'.encode()
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(len(text).to_bytes(8, "little") + text)
+    with pytest.raises(ModelError, match=r"model\.safetensors is not a safetensors file"):
+        safetensors_header(file)
+
+
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF" + b"\3\0\0\0" + b"\xff" * 40])
 def test_a_damaged_gguf_file(tmp_path: Path, content: bytes) -> None:
     pytest.importorskip("gguf")

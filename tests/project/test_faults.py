@@ -1,4 +1,4 @@
-"""The benchmark of faults in short: none makes a verdict wrong, loses or halves a file, or hangs."""
+"""The benchmark of faults in short: no verdict is wrong, and nothing is lost, hangs or is cut."""
 
 from __future__ import annotations
 

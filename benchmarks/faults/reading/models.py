@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.faults.reading.llamafactory import TRAINED
 from benchmarks.faults.reading.reader import Reader, single
 
+HEADER = b'{"w": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}'
 ASKED = ({"role": "user", "content": "Where is my order?"},)
 
 
@@ -66,6 +67,7 @@ def of_models(folder: Path) -> Iterator[Reader]:
     named = {"chat_template": [{"name": "default", "template": "{{ messages }}"}]}
     yield Reader(name="processor_config.json", read=templates_in,
                  files={"processor_config.json": json.dumps(named).encode()})  # fmt: skip
+    yield single("safetensors, its header", "header.json", HEADER, _header)
     yield Reader(name="safetensors", files={"model.safetensors": _safetensors()},
                  read=parameter_count)  # fmt: skip
 
@@ -123,9 +125,16 @@ def _lora() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _safetensors() -> bytes:
-    header = json.dumps({"w": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}).encode()
+def _safetensors(header: bytes = HEADER) -> bytes:
     return len(header).to_bytes(8, "little") + header + b"\0" * 16
+
+
+def _header(file: Path) -> None:
+    from pytest_llmdiff.engines.files.artifacts import parameter_count
+
+    weights = file.with_name("model.safetensors")
+    weights.write_bytes(_safetensors(file.read_bytes()))
+    parameter_count(file.parent)
 
 
 def _gguf(path: Path) -> bytes:
