@@ -139,7 +139,7 @@ def _execute(file: Path, *statements: str) -> None:
         ((table,),) = connection.execute(query).fetchall()
         with connection:
             for statement in statements:
-                connection.execute(statement.format(table=table))
+                connection.execute(statement.replace("{table}", table))
 
 
 def _columns(file: Path) -> list[str]:

@@ -34,10 +34,12 @@ def of_runs(project: Project) -> Iterator[Reader]:
 
 
 def _replay(path: Path) -> None:
+    from pytest_llmdiff.config.specs import parse_spec
     from pytest_llmdiff.data.requests import Request, Sampling
     from pytest_llmdiff.engines.replay import ReplayEngine, check_recording
     from pytest_llmdiff.store import Store
 
+    parse_spec(f"replay:{path}", option="--llm-base", folder=path.parent)
     check_recording(path)
     question = ({"role": "user", "content": "Question 1: where is my order?"},)
     request = Request(question, Sampling(max_new_tokens=128))  # type: ignore[arg-type]
@@ -50,9 +52,11 @@ def _replay(path: Path) -> None:
 
 
 def _scripted(path: Path) -> None:
+    from pytest_llmdiff.config.specs import parse_spec
     from pytest_llmdiff.data.requests import Request, Sampling
     from pytest_llmdiff.engines.scripted import ScriptedEngine
 
+    parse_spec(f"scripted:{path}", option="--llm-base", folder=path.parent)
     engine = ScriptedEngine.from_file(path)
     request = Request(({"role": "user", "content": "Hi"},), Sampling(max_new_tokens=8))
     for _, generated in engine.generate([request]):
