@@ -40,11 +40,25 @@ class Bomb:
 
 
 def bombs(tally: Tally, count: int, chance: random.Random) -> None:
-    """All of them, or a few."""
+    """All but those of tokenizers, or a few."""
+    _set_off(tally, count, chance, _bombs)
+
+
+def tokenizers(tally: Tally, count: int, chance: random.Random) -> None:
+    """Those of tokenizers, which run in this process."""
+    _set_off(tally, count, chance, lambda known: _of_tokenizers(known["tokenizer.json"]))
+
+
+def _set_off(
+    tally: Tally,
+    count: int,
+    chance: random.Random,
+    kinds: Callable[[Mapping[str, Reader]], Iterator[Bomb]],
+) -> None:
     with new_project() as project, tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "good").mkdir()
         project.warm_up()
-        made = list(_bombs({r.name: r for r in readers(Path(folder) / "good", project)}))
+        made = list(kinds({r.name: r for r in readers(Path(folder) / "good", project)}))
         chosen = chance.sample(made, min(count, len(made)))
         by_reader: dict[int, list[Bomb]] = {}
         for bomb in chosen:
@@ -169,7 +183,6 @@ def _of_templates(known: Mapping[str, Reader]) -> Iterator[Bomb]:
         ("10^5 loops within another", "{% for a in [1] %}" * 3000),
     ):  # fmt: skip
         yield _with(f"chat template, {what}", known["chat_template.jinja"], text.encode())
-    yield from _of_tokenizers(known["tokenizer.json"])
 
 
 def _of_tokenizers(reader: Reader) -> Iterator[Bomb]:
