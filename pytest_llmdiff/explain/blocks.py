@@ -1,7 +1,7 @@
-"""The blocks that the HTML page folds below a test or a probe.
+"""The blocks that the HTML page shows of a test or a probe.
 
-A block has a title and, in one of five forms, lines, a table, tokens, words or a map of attention.
-The page draws each form, whatever it is about.
+A block has a title, and a form: lines, a table, tokens, words or a map of attention. The page has
+one function for each form (`reports/html/scripts`), and draws it whatever it is about.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ STRONG = 3.0  # nats from which on a token is marked at full strength
 
 
 def lines(title: str, texts: Sequence[object]) -> Block:
-    return {"title": title, "lines": [_text(text) for text in texts]}
+    return {"title": title, "form": "lines", "lines": [_text(text) for text in texts]}
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> Block:
-    return {"title": title, "head": list(head), "rows": [[_text(c) for c in row] for row in rows]}
+    cells = [[_text(cell) for cell in row] for row in rows]
+    return {"title": title, "form": "table", "head": list(head), "rows": cells}
 
 
 def _text(value: object) -> str:
@@ -37,7 +38,8 @@ def _text(value: object) -> str:
 def tokens(title: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Block:
     """The tokens of a reply, from rows of text, KL in nats, and log-probability under each of the
     two models `names`."""
-    return {"title": title, "names": list(names), "tokens": [_token(*row) for row in rows]}
+    marked = [_token(*row) for row in rows]
+    return {"title": title, "form": "tokens", "names": list(names), "tokens": marked}
 
 
 def _token(text: str, kl: float | None, *logprobs: float | None) -> list[Any]:
@@ -57,7 +59,8 @@ def attention_map(
         [_inline(token), "".join(str(round(STEPS * math.sqrt(share))) for share in shares[-KEYS:])]
         for token, shares in zip(reply[:MAPPED], rows, strict=False)
     ]
-    return {"title": title, "map": {"keys": [_inline(key) for key in keys[-KEYS:]], "rows": digits}}
+    shown = [_inline(key) for key in keys[-KEYS:]]
+    return {"title": title, "form": "map", "keys": shown, "rows": digits}
 
 
 def _inline(text: str) -> str:
@@ -67,4 +70,5 @@ def _inline(text: str) -> str:
 def words(title: str, hint: str, pieces: Sequence[Sequence[Any]]) -> Block:
     """A text in pieces. A marked piece has its text, the strength of the mark, whether its score is
     negative, and the score; an unmarked one its text alone."""
-    return {"title": title, "hint": hint, "words": [[printable(t), *rest] for t, *rest in pieces]}
+    shown = [[printable(text), *rest] for text, *rest in pieces]
+    return {"title": title, "form": "words", "hint": hint, "words": shown}

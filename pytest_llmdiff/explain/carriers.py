@@ -141,6 +141,6 @@ def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
 
 
 CARRIERS = Kind(
-    title="by layers", most=1, of_training=True,
+    title="by layers", tab="origin", most=1, of_training=True,
     compute=_compute, lines=_lines, row=_row, page=_page,
 )  # fmt: skip

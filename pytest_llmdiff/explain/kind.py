@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pytest_llmdiff.explain.blocks import Block
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.generation.generator import ReplyGenerator
 
 T = TypeVar("T")
+Tab = Literal["replies", "tokens", "attention", "words", "origin"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +42,9 @@ class Sources:
 class Kind(Generic[T]):
     """One kind of explanation.
 
-    `title` names it in the notes of a run. `most` is how many failures of a process it explains
-    unless `--llmdiff-explain=all`; None for one that costs no pass of a model. `of_training` marks
-    what explains the training rather than the two models.
+    `title` names it in the notes of a run, and `tab` is where the HTML page shows it. `most` is how
+    many failures of a process it explains unless `--llmdiff-explain=all`; None for one that costs
+    no pass of a model. `of_training` marks what explains the training rather than the two models.
 
     `compute` returns None where there is nothing to show; it may raise LLMDiffError. `lines` are
     those of the failure text, fewer with `short`, for one of several members of a set. `row` has
@@ -52,6 +53,7 @@ class Kind(Generic[T]):
     """
 
     title: str
+    tab: Tab
     most: int | None
     of_training: bool = False
     compute: Callable[[Sources, Comparison], T | None]

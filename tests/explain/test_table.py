@@ -92,5 +92,6 @@ def test_a_kind_goes_with_its_folder_and_its_line(
     assert row["prompt"] == REFUND
     assert set(KINDS) - set(row) == {"seen"}
     page = (project.path / "report.html").read_text(encoding="utf-8")
-    assert "What a stupid question" in page
-    assert "token by token" not in page
+    data = page.partition('id="data">')[2].partition("</script>")[0]
+    assert "What a stupid question" in data
+    assert "oken by token" not in data

@@ -86,5 +86,11 @@ def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
 
 
 ATTENTION = Kind(
-    title="with their attention", most=20, compute=_compute, lines=_lines, row=_row, page=_page
+    title="with their attention",
+    tab="attention",
+    most=20,
+    compute=_compute,
+    lines=_lines,
+    row=_row,
+    page=_page,
 )

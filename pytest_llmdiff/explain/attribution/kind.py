@@ -99,5 +99,5 @@ def _marked(
 
 
 WORD_BY_WORD = Kind(
-    title="word by word", most=5, compute=_compute, lines=_lines, row=_row, page=_page
+    title="word by word", tab="words", most=5, compute=_compute, lines=_lines, row=_row, page=_page
 )

@@ -68,4 +68,12 @@ def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
             yield tokens(f"Reply of {name}, token by token", (first, second), seen[side])
 
 
-TOKENS = Kind(title="token by token", most=50, compute=_compute, lines=_lines, row=_row, page=_page)
+TOKENS = Kind(
+    title="token by token",
+    tab="tokens",
+    most=50,
+    compute=_compute,
+    lines=_lines,
+    row=_row,
+    page=_page,
+)

@@ -136,10 +136,10 @@ def _place(example: Mapping[str, Any]) -> str:
 
 
 NEAREST = Kind(
-    title="by nearest examples", most=None, of_training=True,
+    title="by nearest examples", tab="origin", most=None, of_training=True,
     compute=_nearest, lines=_nearest_lines, row=_nearest_row, page=_nearest_page,
 )  # fmt: skip
 LEARNT = Kind(
-    title="by training examples", most=5, of_training=True,
+    title="by training examples", tab="origin", most=5, of_training=True,
     compute=_learnt, lines=_learnt_lines, row=_learnt_row, page=_learnt_page,
 )  # fmt: skip

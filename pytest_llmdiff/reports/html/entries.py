@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_llmdiff.errors import hidden
 from pytest_llmdiff.reports.alignment import segments
 from pytest_llmdiff.reports.html.folds import comparison_folds, row_folds
 from pytest_llmdiff.reports.order import OPEN, decisive, signed_excess
@@ -26,19 +25,7 @@ LEAST, LONGEST = 400, 20_000  # of one text
 # The same for failures as pytest shows them.
 MESSAGES, MESSAGE = 4_000_000, 8_000
 SUITE = re.compile(r"pytest_llmdiff/suites/(\w+)/")
-# All but ASCII, kana, Han and Hangul, which make up most texts and have no hidden characters.
-_DOUBTFUL = re.compile(r"[^\n\t -~\u3041-\u3096\u30a1-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-
-
-def visible(text: str) -> str:
-    """Replaces control, format and bidirectional characters, but line ends and tabs, by their
-    numbers."""
-    return _DOUBTFUL.sub(_numbered, text.replace("\r\n", "\n"))
-
-
-def _numbered(match: re.Match[str]) -> str:
-    return f"⟦U+{ord(match[0]):04X}⟧" if hidden(match[0]) else match[0]
 
 
 def link_of(test: str) -> str:

@@ -34,9 +34,9 @@ def row_folds(row: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def comparison_folds(comparison: Mapping[str, Any]) -> Iterator[Block]:
-    """What explains a probe's replies."""
+    """What explains a probe's replies. A block without a tab belongs to the replies."""
     for kind in load_kinds({name for name in KINDS if comparison[name]}).values():
-        yield from kind.page(comparison)
+        yield from (block | {"tab": kind.tab} for block in kind.page(comparison))
     if (leak := comparison["leak"]) is not None:
         prompt = "this prompt" if leak["kind"] == "same" else "nearly this prompt"
         where = f"{leak['dataset']} {leak['number']}"

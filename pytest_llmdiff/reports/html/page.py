@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
 from statistics import median
 from typing import Any
 
@@ -15,7 +11,8 @@ from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.data.text.printing import number
 from pytest_llmdiff.reports.answer import answer_of
 from pytest_llmdiff.reports.html.charts import HEIGHT, WIDTH, distributions, intervals
-from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags_of, visible
+from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags_of
+from pytest_llmdiff.reports.html.parts import embedded, part, policy, script, style, visible
 from pytest_llmdiff.reports.order import OPEN, URGENCY, worst_first
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts
@@ -25,11 +22,6 @@ PLAIN = 100  # tests without JavaScript
 SETS = 40
 GROUPS = 30
 MEASURES = 4  # columns of the table of groups
-# Allows the page's own script and style, and nothing else: no requests either.
-POLICY = (
-    "default-src 'none'; script-src '{script}'; style-src '{style}'; img-src data:; "
-    "base-uri 'none'; form-action 'none'"
-)
 
 
 def page(facts: RunFacts) -> str:
@@ -47,14 +39,13 @@ def page(facts: RunFacts) -> str:
         autoescape=True, undefined=StrictUndefined, finalize=shown, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    script, style = _part("report.js"), _part("report.css")
     rows = worst_first(facts.rows.values())
     tests = entries(rows, {test: place for place, test in enumerate(facts.rows)})
     data = {"options": facts.options, "tests": tests}
-    return environment.from_string(_part("report.html")).render(
-        policy=POLICY.format(script=_hash(script), style=_hash(style)),
-        script=Markup(script),
-        style=Markup(style),
+    return environment.from_string(part("page.html")).render(
+        policy=policy(scripts=[script()], styles=[style()]),
+        script=Markup(script()),
+        style=Markup(style()),
         data=Markup(embedded(data)),
         version=installed_version("pytest-llmdiff"),
         facts=facts,
@@ -75,33 +66,6 @@ def page(facts: RunFacts) -> str:
         width=WIDTH,
         height=HEIGHT,
     )
-
-
-def embedded(data: object) -> str:
-    """JSON that cannot close its element: without `<` and without hidden characters."""
-    text = json.dumps(_visible(data), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
-
-
-def _visible(value: Any) -> Any:
-    if isinstance(value, str):
-        return visible(value)
-    if isinstance(value, dict):
-        return {key: _visible(held) for key, held in value.items()}
-    if isinstance(value, list):
-        return [_visible(held) for held in value]
-    return value
-
-
-def _part(name: str) -> str:
-    return files("pytest_llmdiff.reports.html").joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"
 
 
 def _kinds(facts: RunFacts) -> list[dict[str, Any]]:

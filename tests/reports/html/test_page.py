@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff.reports.alignment import MOST, segments
 from pytest_llmdiff.reports.html.charts import BINS, HEIGHT, WIDTH, distributions
-from pytest_llmdiff.reports.html.entries import visible
-from pytest_llmdiff.reports.html.page import PLAIN, embedded, page
+from pytest_llmdiff.reports.html.page import PLAIN, page
+from pytest_llmdiff.reports.html.parts import SCRIPTS, STYLES, embedded, visible
 from tests.support import ROOT
 from tests.support.every_outcome import HOSTILE, run_every_outcome, write_every_outcome
 from tests.support.reports import facts_of, hostile_rows, regressed, row_of, rows_of
@@ -286,13 +286,18 @@ def test_tags_and_suites_are_groups() -> None:
 
 
 FOLDER = ROOT / "pytest_llmdiff" / "reports" / "html"
-PARTS = [FOLDER / name for name in ("report.html", "report.css", "report.js")]
+PARTS = [FOLDER / "page.html", *FOLDER.glob("scripts/*"), *FOLDER.glob("styles/*")]
+
+
+def test_every_script_and_style_is_on_the_page() -> None:
+    assert {file.stem for file in FOLDER.glob("scripts/*.js")} == set(SCRIPTS)
+    assert {file.stem for file in FOLDER.glob("styles/*.css")} == set(STYLES)
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 def test_the_page_files_are_in_the_package(part: Path) -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'"reports/html/*{part.suffix}"' in project
+    assert f'"{part.relative_to(ROOT / "pytest_llmdiff").with_stem("*").as_posix()}"' in project
     text = part.read_text(encoding="utf-8")
     assert "</script" not in text or part.suffix == ".html"
     assert "innerHTML" not in text
