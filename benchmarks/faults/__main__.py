@@ -29,8 +29,8 @@ KINDS: Mapping[str, tuple[Kind, int, int]] = {
     "damages": (damages, 52, 3),
     "full-disks": (full_disks, 36, 2),
     "interruptions": (interruptions, 21, 2),
-    "mutations": (mutations, 20_000, 100),
-    "bombs": (bombs, 1000, 20),
+    "mutations": (mutations, 20_000, 60),
+    "bombs": (bombs, 1000, 12),
     "tokenizers": (tokenizers, 3, 0),  # not withstood (docs/reliability.md)
 }
 

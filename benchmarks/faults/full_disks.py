@@ -40,11 +40,14 @@ def full_disks(tally: Tally, count: int, chance: random.Random) -> None:
         project.warm_up()
         for output in {each for outputs in OUTPUTS.values() for each in outputs}:
             project.file(output).unlink(missing_ok=True)
-        references = {name: _reference(project, name) for name in COMMANDS}
+        references: dict[str, Verdicts] = {}
         targets = [*TARGETS]
         for number in range(count):
             target = targets[number % len(targets)]
-            _fill(tally, project, target, references[TARGETS[target][0]], chance)
+            name = TARGETS[target][0]
+            if name not in references:
+                references[name] = _reference(project, name)
+            _fill(tally, project, target, references[name], chance)
 
 
 def _reference(project: Project, name: str) -> Verdicts:

@@ -36,9 +36,11 @@ class Reference:
 def kills(tally: Tally, count: int, chance: random.Random, mode: tuple[str, ...] = ()) -> None:
     with new_project() as project:
         project.warm_up()
-        references = {name: _reference(project, name, mode) for name in COMMANDS}
+        references: dict[str, Reference] = {}
         for _ in range(count):
             name = chance.choices([*COMMANDS], weights=[3, 1, 1])[0]
+            if name not in references:
+                references[name] = _reference(project, name, mode)
             _kill(tally, project, name, references[name], chance, mode)
 
 
