@@ -76,6 +76,9 @@ class ScriptedEngine:
             texts = [*data.get("replies", {}).values(), data.get("default", "")]
             if not all(isinstance(text, str | None) for text in texts):
                 raise TypeError("a reply is not text")
+            for name in ("divergences", "likelihoods"):
+                if not all(type(value) in (int, float) for value in data.get(name, {}).values()):
+                    raise TypeError(f"one of the {name} is not a number")
             return cls(
                 data.get("replies", {}),
                 default=data.get("default"),

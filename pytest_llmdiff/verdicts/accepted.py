@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.data.comparison import SIDES, Accepted, FinishReason
+from pytest_llmdiff.data.files.devices import refuse_device
 from pytest_llmdiff.data.files.whole_files import write_whole
 from pytest_llmdiff.errors import ConfigError
 
@@ -41,6 +42,7 @@ def read_accepted(path: Path) -> dict[str, Entry]:
     from pytest_llmdiff.data.files.bounded_yaml import load_yaml
 
     try:
+        refuse_device(path)
         found = load_yaml(path.read_text(encoding="utf-8")) or []
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"--llmdiff-accepted: {path} cannot be read: {error}") from error

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.data.files.devices import refuse_device
 from pytest_llmdiff.data.files.strict_json import unique_keys
 from pytest_llmdiff.data.files.whole_files import write_whole
 from pytest_llmdiff.data.text.printing import counted
@@ -26,6 +27,7 @@ def read_baseline(path: Path) -> Baseline:
         ConfigError: the file is missing, or is not a baseline of this schema.
     """
     try:
+        refuse_device(path)
         found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_keys)
     except OSError as error:
         raise ConfigError(

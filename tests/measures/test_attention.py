@@ -227,8 +227,11 @@ def test_what_rounding_can_do_is_no_shift() -> None:
     assert math.isnan(silent.value)
 
 
-def test_a_broken_script_says_what_is_expected(tmp_path: Path) -> None:
-    (tmp_path / "tuned.json").write_text('{"attention": 3}', encoding="utf-8")
+@pytest.mark.parametrize(
+    "script", ['{"attention": 3}', '{"divergences": {"x": "1"}}', '{"likelihoods": {"x": true}}']
+)
+def test_a_broken_script_says_what_is_expected(tmp_path: Path, script: str) -> None:
+    (tmp_path / "tuned.json").write_text(script, encoding="utf-8")
     with pytest.raises(ConfigError, match=r'"attention": \{PROMPT:'):
         ScriptedEngine.from_file(tmp_path / "tuned.json")
 

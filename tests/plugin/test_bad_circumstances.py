@@ -361,6 +361,19 @@ def test_a_damaged_safetensors_header(tmp_path: Path, content: bytes) -> None:
         safetensors_header(file)
 
 
+@pytest.mark.parametrize(
+    "entry",
+    ["{}", '{"shape": [1]}', '{"dtype": 1, "shape": [1]}', '{"dtype": "F32", "shape": [-1]}',
+     '{"dtype": "F32", "shape": "x"}', f'{{"dtype": "F32", "shape": [{"9" * 400}]}}'],
+)  # fmt: skip
+def test_a_tensor_that_is_none(tmp_path: Path, entry: str) -> None:
+    text = f'{{"w": {entry}}}'.encode()
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(len(text).to_bytes(8, "little") + text)
+    with pytest.raises(ModelError, match=r"model\.safetensors is not a safetensors file"):
+        safetensors_header(file)
+
+
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF" + b"\3\0\0\0" + b"\xff" * 40])
 def test_a_damaged_gguf_file(tmp_path: Path, content: bytes) -> None:
     pytest.importorskip("gguf")
@@ -374,6 +387,16 @@ def test_a_configuration_that_is_no_object(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[1]", encoding="utf-8")
     with pytest.raises(ModelError, match=r"config\.json is not a JSON object"):
         generation_stop_ids(tmp_path)
+
+
+def test_a_tokenizer_with_a_value_of_a_wrong_type(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    save_tokenizer(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) | {"model_max_length": "x"}
+    file.write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"the tokenizer of .* cannot be loaded"):
+        load_tokenizer(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"model": 5}', ""])

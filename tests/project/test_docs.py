@@ -193,6 +193,9 @@ def check_command(words: list[str]) -> None:
     name, *rest = words
     options = [word.partition("=")[0] for word in rest if word.startswith("-")]
     if name == "python" and rest[:1] == ["-m"]:
+        if rest[1].startswith("benchmarks."):
+            assert set(options) - {"-m"} <= help_of(rest[1], "--help"), rest
+            return
         assert rest[1] in ("pytest", "pip", "venv", "pytest_llmdiff"), rest
         if rest[1:3] == ["pytest_llmdiff", "check"]:
             check_command(["pytest", *rest[3:]])  # it passes options on

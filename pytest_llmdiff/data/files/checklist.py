@@ -17,6 +17,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.data.files.devices import refuse_device
 from pytest_llmdiff.data.files.formats import read_records
 from pytest_llmdiff.data.files.records import Kind, check_unique, file_error
 from pytest_llmdiff.data.files.strict_json import load_json
@@ -155,6 +156,7 @@ def _examples(path: Path) -> Iterator[Example]:
             yield _of_record(record.values, record.number)
         return
     try:
+        refuse_device(path)
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise file_error(f"{path}", f"cannot be read as text: {error}") from error
@@ -176,6 +178,7 @@ def _examples(path: Path) -> Iterator[Example]:
 def _is_question_pairs(path: Path) -> bool:
     # It is written without quoting, so that the reader of TSV files would refuse it.
     try:
+        refuse_device(path)
         with path.open(encoding="utf-8-sig") as file:
             return file.readline().rstrip("\r\n") == TSV_HEADER
     except (OSError, UnicodeDecodeError):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pytest_llmdiff.config.packages import require_packages
+from pytest_llmdiff.data.files.devices import refuse_device
 from pytest_llmdiff.data.files.records import Kind, Record, file_error
 from pytest_llmdiff.data.files.strict_json import load_json
 
@@ -31,6 +32,7 @@ def read_records(path: Path, kind: Kind) -> Iterator[Record]:
             raise file_error(
                 f"{path}", f"the file name ends in {path.suffix!r}; expected {_suffixes()}"
             )
+        refuse_device(path)
         data = path.read_bytes()
     except OSError as error:
         raise file_error(

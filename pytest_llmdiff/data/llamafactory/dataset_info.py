@@ -6,6 +6,7 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pytest_llmdiff.config.packages import given_path
 from pytest_llmdiff.data.files.records import INFO, file_error
 from pytest_llmdiff.data.files.strict_json import load_json
 from pytest_llmdiff.data.llamafactory.examples import COLUMNS, FORMATTINGS, TAGS, Layout
@@ -102,7 +103,7 @@ def entry_files(
     Raises:
         ProbeFileError: it names no file, or none that is supported.
     """
-    path = folder / _file_name(place, entry)
+    path = given_path(_file_name(place, entry), folder, what=place)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     if not files or not path.exists():
         raise file_error(place, f"there is no data at {path}; expected a file or a folder of files")
@@ -134,7 +135,8 @@ def described_layout(path: Path) -> tuple[str, Layout] | None:
             file_name = entry.get("file_name")
             if any(key in entry for key in ELSEWHERE) or not isinstance(file_name, str):
                 continue
-            if (folder / file_name).resolve() in (target, target.parent):
+            described = given_path(file_name, folder, what=f"{info}, entry {name!r}")
+            if described.resolve() in (target, target.parent):
                 found[name] = entry_layout(f"{info}, entry {name!r}", entry)
         if len({repr(layout) for layout in found.values()}) > 1:
             raise ConfigError(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.data.files.devices import refuse_device
 from pytest_llmdiff.data.llamafactory.registration import (
     check_thoughts,
     default_thought_words,
@@ -167,6 +168,7 @@ def read_templates(file: Path) -> FactoryTemplates:
 def _parse(file: Path) -> ast.Module:
     try:
         # As bytes, so that Python handles a byte-order mark or a coding line.
+        refuse_device(file)
         return ast.parse(file.read_bytes(), filename=str(file))
     except OSError as error:
         raise ConfigError(f"{file} cannot be read ({error.strerror})") from error

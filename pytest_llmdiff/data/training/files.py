@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.data.files.devices import refuse_device
 from pytest_llmdiff.data.files.strict_json import bounded_json
 from pytest_llmdiff.errors import ConfigError
 
@@ -17,6 +18,7 @@ def read_text(file: Path) -> str:
         ConfigError: it cannot be read, or is not UTF-8.
     """
     try:
+        refuse_device(file)
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1

@@ -238,7 +238,7 @@ def _examples(file: Path, rows: list[Row], steps: int | None) -> int | None:
         # ran after resuming. The examples per step are right in both cases.
         if steps and timed and abs(timed - steps) > 0.5 + seconds * 0.0005:
             examples *= steps / timed
-        return round(examples) or None
+        return (round(examples) or None) if math.isfinite(examples) else None
     return None
 
 

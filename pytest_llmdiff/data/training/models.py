@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pytest_llmdiff.config.packages import given_path
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import FORMS, HUB_ID, fetch, parse_spec
 from pytest_llmdiff.data.training.adapter_base import ADAPTER_CONFIG, named_base
@@ -134,7 +135,7 @@ def _located(named: str, file: Path, settings: Settings) -> str | None:
     It starts where the training was started: usually in a parent of the folder that was written.
     """
     tried: Iterator[Path] = (
-        start / Path(named).expanduser()
+        given_path(named, start, what=f"{file}")
         for start in (settings.folder, settings.ini_folder, *file.resolve().parents)
     )
     found = next((path for path in tried if path.exists()), None)

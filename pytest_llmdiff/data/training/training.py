@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pytest_llmdiff.config.packages import given_path
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import Spec, fetch
 from pytest_llmdiff.data.files.records import INFO
@@ -123,11 +124,11 @@ def find_train_data(training: Training, settings: Settings) -> TrainData:
     if config is None or not config.dataset:
         return TrainData(unknown="--llmdiff-train-data is not given")
     named = f"{', '.join(config.dataset)} of {Path(config.source).name}"
-    data_dir = Path(config.dataset_dir or "data").expanduser()
+    data_dir = config.dataset_dir or "data"
     # Paths in the settings are relative to the folder in which the training was started.
     beside = Path(config.source).resolve().parent
-    tried = [folder / data_dir for folder in (settings.folder, beside, beside.parent)]
-    for folder in tried:
+    for start in (settings.folder, beside, beside.parent):
+        folder = given_path(data_dir, start, what=f"{config.source}: dataset_dir")
         if not (folder / INFO).is_file():
             continue
         try:
@@ -138,7 +139,7 @@ def find_train_data(training: Training, settings: Settings) -> TrainData:
         except LLMDiffError as error:
             return TrainData(unknown=f"the data {named} cannot be read: {error}")
     return TrainData(
-        unknown=f"the data {named} is missing (no {data_dir / INFO} here or beside it); "
+        unknown=f"the data {named} is missing (no {Path(data_dir) / INFO} here or beside it); "
         "give it with --llmdiff-train-data"
     )
 
@@ -170,7 +171,7 @@ def _from_traces(traces: Traces, folder: Path, settings: Settings) -> Training:
     ):  # fmt: skip
         own = TemplateSource(
             name=traces.chat_template.name,
-            jinja=traces.chat_template.read_text(encoding="utf-8"),
+            jinja=read_text(traces.chat_template),
         )
         if traces.maker in ("trl", "unsloth", "axolotl"):
             # These trainers render with the tokenizer's template, and save that tokenizer.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from math import prod
 from pathlib import Path
@@ -25,6 +24,7 @@ TOKENIZER_FILES = (
     "spiece.model",
     "tekken.json",
 )
+MOST_TOKENS = 1 << 32  # ids are kept as 32-bit integers
 CONFIG_FILES = ("config.json", "generation_config.json", "adapter_config.json")
 
 
@@ -65,12 +65,21 @@ def generation_stop_ids(path: Path) -> tuple[int, ...]:
     """The stop ids of a folder's generation config, or of its config where there is none.
 
     None for a GGUF file, whose only stop id is its tokenizer's.
+
+    Raises:
+        ModelError: they are no token ids.
     """
     for name in ("generation_config.json", "config.json"):
         file = path / name
         found = _json(file).get("eos_token_id") if file.is_file() else None
-        if found is not None:
-            return tuple(found) if isinstance(found, list) else (int(found),)
+        if found is None:
+            continue
+        ids = found if isinstance(found, list) else [found]
+        if not all(type(each) is int and 0 <= each < MOST_TOKENS for each in ids):
+            raise ModelError(
+                f"{file}: eos_token_id is {found!r:.80}; expected a token id or a list of them"
+            )
+        return tuple(ids)
     return ()
 
 
@@ -123,14 +132,21 @@ def safetensors_header(file: Path) -> dict[str, Any]:
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > file.stat().st_size:
                 raise ValueError("its header is longer than the file")
-            header = json.loads(stream.read(length))
-            if not isinstance(header, dict) or not all(
-                isinstance(e, dict) for e in header.values()
-            ):
-                raise ValueError("its header is not an object of objects")
+            header = bounded_json(stream.read(length).decode())
+        if not isinstance(header, dict):
+            raise ValueError("its header is not an object")
+        for name, entry in header.items():
+            if not (isinstance(entry, dict) and (name == "__metadata__" or _is_tensor(entry))):
+                raise ValueError(f"its header says {entry!r:.80} of {name!r:.80}")
     except (struct.error, ValueError, RecursionError) as error:
         raise ModelError(f"{file} is not a safetensors file or is cut short: {error}") from error
     return dict(header)
+
+
+def _is_tensor(entry: dict[str, Any]) -> bool:
+    shape = entry.get("shape")
+    sized = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
+    return sized and isinstance(entry.get("dtype"), str)
 
 
 def _json(file: Path) -> dict[str, Any]:

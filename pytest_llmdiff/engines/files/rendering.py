@@ -216,9 +216,11 @@ def load_tokenizer(
         from transformers import AutoTokenizer
 
         try:
-            return AutoTokenizer.from_pretrained(
+            found = AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=trust_remote_code, **more
             )
+            found("", add_special_tokens=False)  # a value of a wrong type shows on first use
+            return found
         except Exception as error:  # the libraries below may raise anything
             raise ModelError(f"the tokenizer of {path} cannot be loaded: {error}") from error
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.config.options import PLACES
+from pytest_llmdiff.data.files.devices import refuse_device
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.reports.order import on_scale
 
@@ -82,6 +83,7 @@ def read_report(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, or is not a report of this schema.
     """
     try:
+        refuse_device(path)
         report = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror or error})") from error
@@ -104,7 +106,7 @@ def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> Chan
     """
     try:
         return _changes(before, after)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ConfigError(
             f"one of the reports is damaged: {type(error).__name__}: {error}"
         ) from error
@@ -166,14 +168,26 @@ def _moved(test: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> It
             continue
         yield Moved(
             test=test,
-            name=key[0],
-            unit=now["unit"],
-            before=was["value"],
-            after=now["value"],
-            limit_before=was["limit"],
-            limit_after=now["limit"],
+            name=_text(key[0]),
+            unit=_text(now["unit"]),
+            before=_number(was["value"]),
+            after=_number(now["value"]),
+            limit_before=_number(was["limit"]),
+            limit_after=_number(now["limit"]),
             bound=now["bound"],
         )
+
+
+def _number(value: Any) -> float | None:
+    if value is None or type(value) in (int, float):
+        return None if value is None else float(value)
+    raise ValueError(f"{value!r:.80} is not a number")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.80} is not a text")
+    return value
 
 
 def _values(test: Mapping[str, Any]) -> dict[tuple[Any, ...], Mapping[str, Any]]:

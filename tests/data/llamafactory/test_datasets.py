@@ -556,6 +556,15 @@ def test_a_broken_dataset_info(tmp_path: Path, text: str) -> None:
             read_dataset(path, name)
 
 
+@pytest.mark.parametrize("name", ["x" * 5000 + ".json", "~nobody-here/x.json", "a\0b.json"])
+def test_a_file_name_that_is_no_path(tmp_path: Path, name: str) -> None:
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"a": {"file_name": name}}))
+    (tmp_path / "data.json").write_text(json.dumps([A]))
+    for path, entry in ((tmp_path, "a"), (tmp_path / "data.json", None)):
+        with pytest.raises(ConfigError, match=r"entry 'a': .* cannot be used as a path"):
+            read_dataset(path, entry)
+
+
 # Probes
 
 

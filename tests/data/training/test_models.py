@@ -186,11 +186,15 @@ def test_a_training_yaml(project: pytest.Pytester) -> None:
         ("silent", "names no base: give it as --llm-base"),
         ("no.yaml", "no.yaml names no single model (do_train with output_dir"),
         ("lost.yaml", "lost.yaml names the folder saves/lost, which is not here"),
+        ("long", "cannot be used as a path (File name too long)"),
+        ("homeless", "cannot be used as a path (Could not determine home"),
     ],
 )
 def test_what_is_missing_is_told(project: pytest.Pytester, given: str, told: str) -> None:
     make(project.path / "gone", ADAPTER, base_model_name_or_path="nowhere/base-7b/x")
     make(project.path / "silent", ADAPTER)
+    make(project.path / "long", ADAPTER, base_model_name_or_path="x" * 5000)
+    make(project.path / "homeless", ADAPTER, base_model_name_or_path="~nobody-here/base")
     (project.path / "no.yaml").write_text("template: qwen\n", encoding="utf-8")
     (project.path / "lost.yaml").write_text(
         "do_train: true\nmodel_name_or_path: models/base\noutput_dir: saves/lost\n",

@@ -109,6 +109,14 @@ def test_stop_ids(
     assert generation_stop_ids(tmp_path) == ids
 
 
+@pytest.mark.parametrize("ids", ['"x"', "NaN", "1e400", "[1, null]", "-1", "4294967296", "{}"])
+def test_stop_ids_that_are_none(tmp_path: Path, ids: str) -> None:
+    file = tmp_path / "generation_config.json"
+    file.write_text(f'{{"eos_token_id": {ids}}}', encoding="utf-8")
+    with pytest.raises(ModelError, match=r"generation_config\.json: eos_token_id is .*expected"):
+        generation_stop_ids(tmp_path)
+
+
 # Headers
 
 

@@ -194,6 +194,21 @@ def test_files_that_are_no_reports(
         assert len(found.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("value", "x"), ("limit", True), ("limit", int("9" * 400)), ("unit", 5), ("name", None)],
+)
+def test_values_that_are_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: object
+) -> None:
+    for name, found in (("old", 0.1), ("new", 0.2)):
+        written = report({"x": "passed"}, x=found)
+        written["tests"][0]["verdicts"][0] |= {key: value} if name == "new" or key == "name" else {}
+        (tmp_path / f"{name}.json").write_text(json.dumps(written), encoding="utf-8")
+    assert main(["compare", str(tmp_path / "old.json"), str(tmp_path / "new.json")]) == 2
+    assert "one of the reports is damaged" in capsys.readouterr().err
+
+
 def test_a_run_before_without_tests_is_nothing_to_compare_with(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

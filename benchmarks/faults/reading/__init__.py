@@ -1,0 +1,1 @@
+"""All that reads what somebody else wrote, each with a good file that it reads."""
