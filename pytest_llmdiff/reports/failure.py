@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.text.differences import first_difference
 from pytest_llmdiff.data.text.printing import marked, number, printable, shortened
-from pytest_llmdiff.data.tokens import TokenDivergences
+from pytest_llmdiff.data.tokens import TokenDivergence
 from pytest_llmdiff.explain import load_kinds
 from pytest_llmdiff.explain.explanation import Explanation
 from pytest_llmdiff.reports.rows import harmful
@@ -35,7 +35,7 @@ def failure_text(
         lines += [f"  next     {printable(step)}" for step in details.get("next", ())]
     lines = list(dict.fromkeys(map(_bounded, lines)))
     if comparison is not None:
-        lines += _comparison_lines(comparison, explanation.divergences)
+        lines += _comparison_lines(comparison, explanation.differs)
         lines += _explained_lines(comparison, explanation, short=False)
     if explanation.rerun:
         lines.append(f"  rerun    {explanation.rerun}")
@@ -76,8 +76,8 @@ def _bounded(line: str) -> str:
 
 def _member_lines(comparison: Comparison, explanation: Explanation) -> list[str]:
     """One member of a set: shorter than a comparison that fails by itself."""
-    lines = _comparison_lines(comparison, explanation.divergences)
-    if explanation.divergences is None:
+    lines = _comparison_lines(comparison, explanation.differs)
+    if explanation.differs is None:
         del lines[-1]  # the marks in the replies show where they differ
     return lines + _explained_lines(comparison, explanation, short=True)
 
@@ -95,7 +95,7 @@ def worst_shown(verdict: Verdict, sample: Sample) -> Sequence[tuple[float, Compa
     return harmful(verdict, sample.worst)[:SHOWN]
 
 
-def _comparison_lines(comparison: Comparison, divergences: TokenDivergences | None) -> list[str]:
+def _comparison_lines(comparison: Comparison, differs: TokenDivergence | None) -> list[str]:
     lines = []
     if comparison.given is not None:
         before = [shortened(printable(m["content"])) for m in comparison.given.after]
@@ -109,7 +109,7 @@ def _comparison_lines(comparison: Comparison, divergences: TokenDivergences | No
     lines += _prompt_lines("prompt" if original is None else "changed", comparison)
     if comparison.accepted is not None:
         lines.append(f"  accepted {shortened(printable(comparison.accepted.text))}")
-    lines.append(f"  {_difference(comparison, divergences)}")
+    lines.append(f"  {_difference(comparison, differs)}")
     return lines
 
 
@@ -124,17 +124,14 @@ def _prompt_lines(title: str, comparison: Comparison) -> list[str]:
     ]
 
 
-def _difference(comparison: Comparison, divergences: TokenDivergences | None) -> str:
+def _difference(comparison: Comparison, t: TokenDivergence | None) -> str:
     base, tuned = comparison.base, comparison.tuned
     first, second = comparison.sides
     at = first_difference(base.text, tuned.text)
     if base.token_ids and base.token_ids == tuned.token_ids:
         return "the replies are the same, token for token"
     index = first_difference(base.token_ids, tuned.token_ids)
-    if index is None:
-        index = len(base.token_ids)
-    if divergences is not None and index < len(divergences.tokens):
-        t = divergences.tokens[index]
+    if t is not None and index is not None and index < len(base.token_ids):
         p = [
             f"{math.exp(x):.2f}"
             for x in (t.base_logprob, t.tuned_logprob,

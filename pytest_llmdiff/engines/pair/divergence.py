@@ -115,6 +115,7 @@ def token_divergences(
     used: int,
     text_of: TextOf,
     between: Callable[[], None] | None = None,
+    watch: Callable[[int, torch.Tensor, torch.Tensor], None] = lambda *_: None,
 ) -> Iterator[tuple[int, TokenDivergences]]:
     """Index and statistics of each pair.
 
@@ -122,7 +123,7 @@ def token_divergences(
     model's. `used` is the number of the base's rows before its padding. `rows` bounds the reply
     tokens whose logits are held at once. With `between`, the two models are not in memory together:
     the base's logits go to a temporary folder, `between` is called (to free the base), and then the
-    tuned model runs.
+    tuned model runs. `watch` gets the index and the logits of both, `[len(reply_ids), vocabulary]`.
     """
     # The engines batch in the same way, so they run each chunk as one batch.
     chunks = batches([after for _, after in pairs], rows=rows)
@@ -132,7 +133,9 @@ def token_divergences(
             for position, logits in tuned.token_logits([pairs[i][1] for i in chunk], rows):
                 index = chunk[position]
                 reply = pairs[index][0].reply_ids
-                yield index, statistics(ours.pop(position), logits, reply, used, text_of)
+                mine = ours.pop(position)
+                watch(index, mine, logits)
+                yield index, statistics(mine, logits, reply, used, text_of)
         return
     from safetensors.torch import load_file, save_file
 
@@ -148,6 +151,7 @@ def token_divergences(
                 file = Path(folder) / str(index)
                 theirs = load_file(file)["logits"].to(logits.device)
                 reply = pairs[index][0].reply_ids
+                watch(index, theirs, logits)
                 yield index, statistics(theirs, logits, reply, used, text_of)
                 file.unlink()
 

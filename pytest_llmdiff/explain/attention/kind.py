@@ -10,7 +10,7 @@ from pytest_llmdiff.data.text.printing import number, printable, shortened
 from pytest_llmdiff.explain.attention.values import AttentionMap, AttentionShown
 from pytest_llmdiff.explain.attention.views import attention_shown
 from pytest_llmdiff.explain.blocks import Block, attention_map, table
-from pytest_llmdiff.explain.kind import Kind, Sources
+from pytest_llmdiff.explain.kind import Budget, Kind, Sources
 
 WORDS = 3  # in a line
 LONGEST = 24  # columns of one
@@ -88,7 +88,7 @@ def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
 ATTENTION = Kind(
     title="with their attention",
     tab="attention",
-    most=20,
+    budget=Budget(least=1, per=40, most=20),
     compute=_compute,
     lines=_lines,
     row=_row,

@@ -11,7 +11,7 @@ from pytest_llmdiff.data.text.printing import printable, shortened
 from pytest_llmdiff.explain.attribution.attribution import AttributionRun, attribution
 from pytest_llmdiff.explain.attribution.values import Attribution, Terms
 from pytest_llmdiff.explain.blocks import STEPS, Block, table, words
-from pytest_llmdiff.explain.kind import Kind, Sources
+from pytest_llmdiff.explain.kind import Budget, Kind, Sources
 
 TERMS = Terms(most_words=40)  # each word costs a pass of both models
 WORDS = 3  # in a line
@@ -99,5 +99,11 @@ def _marked(
 
 
 WORD_BY_WORD = Kind(
-    title="word by word", tab="words", most=5, compute=_compute, lines=_lines, row=_row, page=_page
+    title="word by word",
+    tab="words",
+    budget=Budget(least=1, per=40, most=5),
+    compute=_compute,
+    lines=_lines,
+    row=_row,
+    page=_page,
 )

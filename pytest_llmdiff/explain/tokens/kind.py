@@ -9,7 +9,7 @@ from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.plain_json import rounded
 from pytest_llmdiff.data.text.printing import printable
 from pytest_llmdiff.explain.blocks import Block, table, tokens
-from pytest_llmdiff.explain.kind import Kind, Sources
+from pytest_llmdiff.explain.kind import Budget, Kind, Sources
 from pytest_llmdiff.explain.tokens.values import TokenView
 from pytest_llmdiff.explain.tokens.views import token_view
 
@@ -17,8 +17,8 @@ LIKELY = 3  # next tokens of each model in a line
 REPORTED = 512  # tokens of a reply in the JSON report
 
 
-def _compute(sources: Sources, comparison: Comparison) -> TokenView:
-    return token_view(sources.generation, comparison)
+def _compute(sources: Sources, comparison: Comparison) -> TokenView | None:
+    return None if sources.reloads else token_view(sources.generation, comparison)
 
 
 def _lines(view: TokenView, comparison: Comparison, *_: object) -> list[str]:
@@ -71,7 +71,8 @@ def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
 TOKENS = Kind(
     title="token by token",
     tab="tokens",
-    most=50,
+    budget=Budget(least=5, per=10, most=50),
+    brief=True,
     compute=_compute,
     lines=_lines,
     row=_row,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.data.comparison import SIDES, Comparison
+from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.text.differences import first_difference
-from pytest_llmdiff.data.tokens import TokenDivergences
+from pytest_llmdiff.data.tokens import TokenDivergence, TokenDivergences
 from pytest_llmdiff.engines import Continuation, capability, lacks_logits
 from pytest_llmdiff.engines.pair.divergence import rows_for, token_divergences
 from pytest_llmdiff.engines.pair.first_differences import Asked, about, asked, reply_tokens
@@ -23,6 +23,9 @@ from pytest_llmdiff.errors import CapabilityError
 from pytest_llmdiff.explain.pieces import pieces
 from pytest_llmdiff.explain.tokens.values import SeenToken, TokenView
 from pytest_llmdiff.generation.generator import ReplyGenerator
+
+if TYPE_CHECKING:
+    import torch
 
 CANDIDATES = 5  # next tokens of each model where the replies begin to differ
 
@@ -55,17 +58,29 @@ def token_views(pair: Pair, asked: Sequence[Asked]) -> list[dict[str, Any]]:
          Continuation(prompt_ids=after, reply_ids=ids))
         for (before, after), both in zip(prompts, read, strict=True) for ids in both
     ]  # fmt: skip
+    # A token that is not read by both has no place in the passes.
+    differing = [
+        at if at is None or at < len(read[index][0]) else None
+        for index, at in enumerate(first_difference(*both, cut=True) for both in replies)
+    ]
+    likely: dict[int, dict[str, list[list[Any]]]] = {}
+
+    def watch(item: int, ours: torch.Tensor, theirs: torch.Tensor) -> None:
+        index, of_tuned = divmod(item, 2)
+        at = differing[index]
+        if at is not None and not of_tuned:
+            likely[index] = {"base": _best(base, ours[at]), "tuned": _best(tuned, theirs[at])}
+
     divergences: dict[int, TokenDivergences] = dict(
         token_divergences(
             base, tuned, items, rows=rows, used=used_rows(base), text_of=text_of(base, tuned),
-            between=None if pair.fits else base.close,
+            between=None if pair.fits else base.close, watch=watch,
         )
     )  # fmt: skip
-    differing = [first_difference(*both, cut=True) for both in replies]
-    likely = _likely(pair, prompts, replies, differing, rows)
     return [
         {
             "at": at,
+            "differs": None if at is None else vars(divergences[2 * index].tokens[at]),
             "likely": likely.get(index),
             "base": _token_rows(base, read[index][0], divergences[2 * index]),
             "tuned": _token_rows(tuned, read[index][1], divergences[2 * index + 1]),
@@ -83,40 +98,11 @@ def _token_rows(engine: Any, ids: Sequence[int], divergences: TokenDivergences) 
     ]
 
 
-def _likely(
-    pair: Pair,
-    prompts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]],
-    replies: Sequence[tuple[list[int], list[int]]],
-    differing: Sequence[int | None],
-    rows: int,
-) -> dict[int, dict[str, list[list[Any]]]]:
-    """Both models' likeliest next tokens where the replies begin to differ, with probabilities."""
-    places = [index for index, at in enumerate(differing) if at is not None]
-    found: dict[int, dict[str, list[list[Any]]]] = {index: {} for index in places}
-    # The tuned model first: if only one fits into memory, that is the one loaded now.
-    for side, engine in ((1, pair.tuned), (0, pair.base)):
-        items = [
-            Continuation(
-                prompt_ids=prompts[index][side],
-                reply_ids=tuple(replies[index][0][: (differing[index] or 0) + 1]),
-            )
-            for index in places
-        ]
-        for number, likely in _candidates(engine, items, rows):
-            found[places[number]][SIDES[side]] = likely
-        if side and not pair.fits:
-            engine.close()
-    return found
-
-
-def _candidates(
-    engine: Any, items: Sequence[Continuation], rows: int
-) -> Iterator[tuple[int, list[list[Any]]]]:
-    """For each item the likeliest tokens in place of its last one."""
-    for number, logits in engine.token_logits(items, rows) if items else ():
-        best = logits[-1].float().softmax(-1).topk(CANDIDATES)
-        tokens = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        yield number, [[engine.token_text(token), p] for token, p in tokens]
+def _best(engine: Any, logits: torch.Tensor) -> list[list[Any]]:
+    """The likeliest next tokens, with their probabilities, from logits `[vocabulary]`."""
+    best = logits.float().softmax(-1).topk(CANDIDATES)
+    tokens = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    return [[engine.token_text(token), p] for token, p in tokens]
 
 
 def token_view(generation: ReplyGenerator, comparison: Comparison) -> TokenView:
@@ -139,10 +125,12 @@ def token_view(generation: ReplyGenerator, comparison: Comparison) -> TokenView:
         )
         for side in ("base", "tuned")
     }
+    differs = result.get("differs")  # scripted models have none, nor have older recordings
     return TokenView(
         base=sides["base"],
         tuned=sides["tuned"],
         at=result["at"],
+        differs=None if differs is None else TokenDivergence(**differs),
         base_likely=tuple((text, p) for text, p in likely.get("base", ())),
         tuned_likely=tuple((text, p) for text, p in likely.get("tuned", ())),
     )
