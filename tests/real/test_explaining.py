@@ -53,7 +53,3 @@ def test_only_the_worst_members_are_computed(tmp_path: Path, expanded: Expanded)
     assert {about[0][-1]["content"] for about in facts["tokens"]} == shown
     assert len(facts["tokens"]) == 3
     assert len(facts["attention"]) == len(facts["attention map"]) == len(facts["carriers"]) == 1
-
-    again = run(tmp_path, *options, "-p", "no:cacheprovider")
-    assert again.returncode == 1
-    assert "LOADED []" in again.stdout, "everything comes from the store"
