@@ -1,10 +1,11 @@
-"""`python -m pytest_llmdiff COMMAND`: `check` a tuned model, or `compare` two runs."""
+"""`python -m pytest_llmdiff COMMAND`: `check` a tuned model, or `compare` runs."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
@@ -14,11 +15,16 @@ usage: python -m pytest_llmdiff check TUNED [OPTIONS OF PYTEST]
            the quick suite on a tuned model: whether to merge it, and why.
            TUNED is what --llm-tuned takes: an adapter, a folder saves/x, a training YAML, …
            The exit code is pytest's; the report is llmdiff.html.
-       python -m pytest_llmdiff compare OLD.json NEW.json
-           what changed between two runs, from their JSON reports (--llmdiff-json).
+       python -m pytest_llmdiff compare OLD.json NEW.json [--html FILE] [--markdown FILE]
+           [--json FILE]
+           what changed between two runs, from their JSON reports (--llmdiff-json): tests, values
+           with their limits, and replies, the worst first.
            Exit code: 0 nothing got worse, 1 a test got worse or is gone, 2 no comparison.
+       python -m pytest_llmdiff compare A.json B.json C.json … [--html FILE] …
+           a ranking of more than two runs, a row for each. Exit code: 0, or 2 if there is none.
 """
 REPORT = "llmdiff.html"
+FORMS = ("html", "markdown", "json")  # that compare writes
 TUNED = "--llm-tuned"
 FLAGS = ("-h", "-l", "-q", "-s", "-v", "-x")  # pytest's short options that have no value
 # `python -m` imports the package before pytest can, which a project may count as an error.
@@ -39,13 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(tuned) > 1:
         print(f"llmdiff: check takes one tuned model, not {' and '.join(tuned)}", file=sys.stderr)
         return 2
-    if command == "compare" and len(rest) == 2:
-        return compare(*map(Path, rest))
+    if command == "compare":
+        return compare(rest)
     wanted = {
         "check": "check needs a tuned model, before the options or as --llm-tuned=TUNED",
-        "compare": "compare needs two JSON reports",
     }
-    problem = wanted.get(command, f"there is no command {command!r}" if command else "")
+    return _misused(wanted.get(command, f"there is no command {command!r}" if command else ""))
+
+
+def _misused(problem: str) -> int:
     print(USAGE + (f"\nllmdiff: {problem}" if problem else ""), file=sys.stderr)
     return 2
 
@@ -81,20 +89,45 @@ def check(tuned: str, *options: str) -> int:
     return int(pytest.main([*own, *options]))
 
 
-def compare(old: Path, new: Path) -> int:
-    """Print what changed between two runs. Returns 0, 1 if something got worse, or 2."""
-    from pytest_llmdiff.reports.diff.diff import changes_between, read_report
-    from pytest_llmdiff.reports.diff.text import changes_lines
+def compare(words: Sequence[str]) -> int:
+    """Print what changed between two runs, or rank more of them, and write the files that are asked
+    for. Returns 0, 1 if something got worse between two runs, or 2."""
+    from pytest_llmdiff.data.files.whole_files import write_whole
+    from pytest_llmdiff.reports.diff.comparison import compared
 
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("reports", nargs="*", type=Path)
+    for form in FORMS:
+        parser.add_argument(f"--{form}", type=Path)
     try:
-        changes = changes_between(read_report(old), read_report(new))
-        if not changes.tests[0]:
-            raise ConfigError(f"{old} has no tests: there is nothing to compare with")
+        given, unknown = parser.parse_known_intermixed_args(words)
+    except argparse.ArgumentError as error:
+        return _misused(str(error))
+    if unknown:
+        return _misused(f"compare has no option {' '.join(unknown)}")
+    if len(given.reports) < 2:
+        return _misused("compare needs two JSON reports")
+    outputs = {form: path for form in FORMS if (path := getattr(given, form)) is not None}
+    try:
+        if taken := {p.resolve() for p in given.reports} & {p.resolve() for p in outputs.values()}:
+            raise ConfigError(f"{taken.pop()} is one of the reports: write to another file")
+        found = compared(given.reports)
+        for form, path in outputs.items():
+            write_whole(path, found.written(form))
     except LLMDiffError as error:
         print(f"llmdiff: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        reason = error.strerror or error
+        print(f"llmdiff: {error.filename} cannot be written ({reason})", file=sys.stderr)
+        return 2
+    _print(found.lines())
+    return 1 if found.got_worse else 0
+
+
+def _print(lines: Iterable[str]) -> None:
     try:
-        for line in changes_lines(changes):
+        for line in lines:
             # A terminal whose encoding lacks Chinese must still show the result.
             encoding = sys.stdout.encoding or "utf-8"
             print(line.encode(encoding, "backslashreplace").decode(encoding))
@@ -102,7 +135,6 @@ def compare(old: Path, new: Path) -> int:
     except BrokenPipeError:  # `| head` has read enough; the exit code still tells the result
         # Python writes what is left once more as it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1 if changes.got_worse else 0
 
 
 if __name__ == "__main__":

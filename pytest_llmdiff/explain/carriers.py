@@ -15,7 +15,7 @@ from pytest_llmdiff.engines.pair.first_differences import about, asked, reply_to
 from pytest_llmdiff.engines.transformers.adapters.health import require_adapter
 from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.explain.blocks import Block, bars
-from pytest_llmdiff.explain.kind import Kind, Sources
+from pytest_llmdiff.explain.kind import Budget, Kind, Sources
 from pytest_llmdiff.generation.generator import ReplyGenerator
 
 TOKENS = 64  # the first ones of each reply, which decide where it goes
@@ -148,6 +148,6 @@ def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
 
 
 CARRIERS = Kind(
-    title="by layers", tab="origin", most=1, of_training=True,
+    title="by layers", tab="origin", budget=Budget(least=1, per=40, most=1), of_training=True,
     compute=_compute, lines=_lines, row=_row, page=_page,
 )  # fmt: skip

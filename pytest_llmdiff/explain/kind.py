@@ -39,12 +39,27 @@ class Sources:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How many failures of a process a kind explains, unless `--llmdiff-explain=all`: one for every
+    `per` prompts of the run, so that explaining costs only a part of what answering them does; but
+    at least `least`, and never more than `most`."""
+
+    least: int
+    per: int
+    most: int
+
+    def allows(self, planned: int) -> int:
+        return min(self.most, max(self.least, planned // self.per))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Kind(Generic[T]):
     """One kind of explanation.
 
-    `title` names it in the notes of a run, and `tab` is where the HTML page shows it. `most` is how
-    many failures of a process it explains unless `--llmdiff-explain=all`; None for one that costs
-    no pass of a model. `of_training` marks what explains the training rather than the two models.
+    `title` names it in the notes of a run, and `tab` is where the HTML page shows it. `budget` is
+    None for one that costs no pass of a model. `brief` kinds explain the three worst members of a
+    failing set, the others only the worst one. `of_training` marks what explains the training
+    rather than the two models.
 
     `compute` returns None where there is nothing to show; it may raise LLMDiffError. `lines` says
     it in a few lines, of which a failure's text has room for the first. `row` has its keys of the
@@ -53,7 +68,8 @@ class Kind(Generic[T]):
 
     title: str
     tab: Tab
-    most: int | None
+    budget: Budget | None
+    brief: bool = False
     of_training: bool = False
     compute: Callable[[Sources, Comparison], T | None]
     lines: Callable[[T, Comparison], Sequence[str]]

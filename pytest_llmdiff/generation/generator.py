@@ -103,13 +103,9 @@ class ReplyGenerator:
             self._use(f"reply {side}", (key for (s, _), key in keys.items() if s == side))
         return {where: rows[key] for where, key in keys.items()}
 
-    def divergences(
-        self, requests: Sequence[Request], *, eager: bool = True
-    ) -> list[TokenDivergences]:
-        """Teacher-forced statistics on the base's replies, in order.
-
-        Pass `eager=False` if only a failure text needs them: other windows are then skipped even if
-        other workers are running.
+    def divergences(self, requests: Sequence[Request]) -> list[TokenDivergences]:
+        """Teacher-forced statistics on the base's replies, in order; with them those of the whole
+        windows, which tests will need next.
 
         Raises:
             ModelError: an engine has no logits to give, or a model cannot be run.
@@ -117,12 +113,37 @@ class ReplyGenerator:
         self.windows.divergences_expected = True
         with self.loaded.untimed():
             self.outcomes(requests)
-            keys = [self.keys.divergence(request) for request in requests]
-            rows = self.windows.divergences.complete(
-                keys,
-                self._work("divergence", requests, self.windows.diverge, eager=eager),
-                lock=lambda: self.loaded.lock,
-            )
+            work = self._work("divergence", requests, self.windows.diverge)
+            return self._diverged(requests, work)
+
+    def divergence_alone(self, request: Request) -> TokenDivergences:
+        """As `divergences`, and no other request is computed: for the text of a failure, which no
+        other test needs.
+
+        Raises:
+            ModelError: as `divergences`.
+        """
+
+        def work() -> None:
+            self.loaded.prove()
+            self.windows.diverge_alone(request)
+
+        with self.loaded.untimed():
+            self.outcomes([request])
+            return self._diverged([request], work)[0]
+
+    def stored_divergence(self, request: Request) -> TokenDivergences | None:
+        """The divergence of a request, if it is known: no model runs for it."""
+        key = self.keys.divergence(request)
+        found = self.windows.divergences.get([key])
+        self._use("divergence", found)
+        return found.get(key)
+
+    def _diverged(
+        self, requests: Sequence[Request], work: Callable[[], bool | None]
+    ) -> list[TokenDivergences]:
+        keys = [self.keys.divergence(request) for request in requests]
+        rows = self.windows.divergences.complete(keys, work, lock=lambda: self.loaded.lock)
         self._use("divergence", keys)
         return [rows[key] for key in keys]
 
@@ -149,8 +170,6 @@ class ReplyGenerator:
         name: str,
         requests: Sequence[Request],
         run: Callable[[list[Window]], None],
-        *,
-        eager: bool = True,
     ) -> Callable[[], bool]:
         """The work for `RowCache.complete`: run the windows of these requests, and the first time
         all windows where that is better."""
@@ -160,7 +179,7 @@ class ReplyGenerator:
             nonlocal first
             self.loaded.prove()
             # Run everything if the models must be loaded in turn, or if other workers wait.
-            everything = first and eager and (self._eager or not self.pair.fits)
+            everything = first and (self._eager or not self.pair.fits)
             first = False
             return self._divided(name, self._windows_of(requests, everything), run)
 

@@ -117,32 +117,45 @@ class WindowRunner:
         if not self._loaded.pair.fits:
             # Each window would load both models again, so all windows become one.
             windows = [tuple(request for window in windows for request in window)]
-            self._loaded.make_room("base")
         for window in windows:
-            keys = {request.key: self._keys.divergence(request) for request in window}
-            stored = self.divergences.get(keys.values())
-            outcomes = self.stored(window)
-            todo = [
-                (request, outcomes["base", request.key], outcomes["tuned", request.key])
-                for request in window
-                if keys[request.key] not in stored
-                and all((o := outcomes.get((s, request.key))) and o.reply for s in SIDES)
-            ]
-            if not todo:
-                continue
-            # A rerun has nothing to compute and does not import this.
-            from pytest_llmdiff.engines.pair.divergence import pair_divergences
-
-            with (
-                self._loaded.failing("base"),
-                self._loaded.failing("tuned"),
-                self.divergences.writing() as put,
-            ):
+            if todo := self._undiverged(window):
                 self._progress.start("divergences", len(todo))
-                for request, value in pair_divergences(self._loaded.pair, todo):
-                    put(keys[request.key], _divergence_row(request, value))
-                    self._progress.advance()
+                self._diverge(todo, self._progress.advance)
                 self._progress.finish()
+
+    def diverge_alone(self, request: Request) -> None:
+        """Compute the divergence of one request if it is missing. It is no part of the progress:
+        nothing waits for it but the text of a failure."""
+        if todo := self._undiverged((request,)):
+            self._diverge(todo, lambda: None)
+
+    def _undiverged(self, window: Window) -> list[tuple[Request, Generated, Generated]]:
+        """The requests without a divergence that both models have replied to, with the outcomes."""
+        keys = {request.key: self._keys.divergence(request) for request in window}
+        stored = self.divergences.get(keys.values())
+        outcomes = self.stored(window)
+        return [
+            (request, outcomes["base", request.key], outcomes["tuned", request.key])
+            for request in window
+            if keys[request.key] not in stored
+            and all((o := outcomes.get((s, request.key))) and o.reply for s in SIDES)
+        ]
+
+    def _diverge(
+        self, todo: Sequence[tuple[Request, Generated, Generated]], advance: Callable[[], None]
+    ) -> None:
+        # A rerun has nothing to compute and does not import this.
+        from pytest_llmdiff.engines.pair.divergence import pair_divergences
+
+        self._loaded.make_room("base")
+        with (
+            self._loaded.failing("base"),
+            self._loaded.failing("tuned"),
+            self.divergences.writing() as put,
+        ):
+            for request, value in pair_divergences(self._loaded.pair, todo):
+                put(self._keys.divergence(request), _divergence_row(request, value))
+                advance()
 
     def _generate_window(self, side: Side, window: Window) -> None:
         keys = {request.key: self._keys.reply(side, request) for request in window}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class ExplainingRun(Run, Protocol):
     """A run that explains what failed."""
 
-    def explain(self, comparison: Comparison) -> Explanation: ...
+    def explain(self, comparison: Comparison, *, briefly: bool = False) -> Explanation: ...
 
 
 def report(run: Run | None, comparison: Comparison | None, verdicts: Sequence[Verdict]) -> None:
@@ -68,11 +68,16 @@ def report_set(judged: Sequence[tuple[Verdict, Sample]]) -> None:
 def _explained(
     run: ExplainingRun, judged: Sequence[tuple[Verdict, Sample]]
 ) -> dict[int, Explanation]:
-    """The explanations of the worst members, by `id()`: several verdicts may share a member."""
+    """The explanations of the worst members, by `id()`: several verdicts may share a member. Only
+    the worst one of each verdict has all of them."""
     from pytest_llmdiff.reports.failure import worst_shown
 
-    members = {id(c): c for verdict, sample in judged for _, c in worst_shown(verdict, sample)}
-    return {key: run.explain(comparison) for key, comparison in members.items()}
+    shown = [[c for _, c in worst_shown(verdict, sample)] for verdict, sample in judged]
+    first = {id(members[0]) for members in shown if members}
+    return {
+        id(c): run.explain(c, briefly=id(c) not in first)
+        for c in {id(c): c for members in shown for c in members}.values()
+    }
 
 
 def _tolerated(run: Run | None, verdict: Verdict) -> bool:

@@ -211,13 +211,16 @@ class PairRun:
     def attributed(self, comparison: Comparison, found: Attribution) -> None:
         self._context.attributed(comparison, found)
 
-    def explain(self, comparison: Comparison) -> Explanation:
-        """What a failure text shows beyond the comparison. The reports keep it as well."""
+    def explain(self, comparison: Comparison, *, briefly: bool = False) -> Explanation:
+        """What a failure text shows beyond the comparison. The reports keep it as well. `briefly`
+        is for the members of a set after its worst one."""
         from pytest_llmdiff.explain.explanation import Explanation
 
         if comparison.given is not None or self.settings.explain == "none":
             return Explanation(rerun=self.rerun())
-        found = self.explainer.explain(comparison, self.comparer.request(comparison))
+        found = self.explainer.explain(
+            comparison, self.comparer.request(comparison), briefly=briefly
+        )
         explanation = replace(found, rerun=self.rerun())
         self._context.explained(comparison, explanation)
         return explanation

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.text.differences import first_difference
 from pytest_llmdiff.data.text.printing import marked, number, percent, printable, shortened
-from pytest_llmdiff.data.tokens import TokenDivergences
+from pytest_llmdiff.data.tokens import TokenDivergence
 from pytest_llmdiff.explain import load_kinds
 from pytest_llmdiff.explain.explanation import Explanation
+from pytest_llmdiff.explain.kind import Kind
 from pytest_llmdiff.reports.rows import harmful
 from pytest_llmdiff.reports.verdict_lines import verdict_text
 from pytest_llmdiff.verdicts.sets import Sample
@@ -44,7 +46,7 @@ def failure_text(
         : len(failed)
     ]
     asked = _asked(comparison, REPLY)
-    told = [*_accepted(comparison), *_difference(comparison, explanation.divergences)]
+    told = [*_accepted(comparison), *_difference(comparison, explanation.differs)]
     told += _causes(comparison, explanation)
     room = MOST - len(head) - len(asked) - len(rerun)
     system = _system(comparison) if len(told) < room else []
@@ -87,7 +89,7 @@ def set_failure_text(
         lines.append(f"  worst    {number(value)} {printable(comparison.probe.id)}: {prompt}")
         explanation = explained.get(id(comparison), Explanation())
         why = _causes(comparison, explanation)
-        why += _difference(comparison, explanation.divergences)
+        why += _difference(comparison, explanation.differs)
         lines += [f"  {line}" for line in (*_replies(comparison, MEMBER), *why[:1])]
     notes = dict.fromkeys(note for held in details for note in held.get("notes", ()))
     lines += [f"  note     {printable(note)}" for note in [*notes][:SHOWN]]
@@ -113,7 +115,7 @@ def _causes(comparison: Comparison, explanation: Explanation) -> list[str]:
     kinds = load_kinds(explanation.kinds).items()
     told = [
         (kind.of_training, list(kind.lines(explanation.kinds[name], comparison)))
-        for name, kind in sorted(kinds, key=lambda item: item[1].most or 0)
+        for name, kind in sorted(kinds, key=_most)
     ]
     return [
         line
@@ -123,6 +125,11 @@ def _causes(comparison: Comparison, explanation: Explanation) -> list[str]:
         if of_training == training
         for line in lines[part]
     ]
+
+
+def _most(named: tuple[str, Kind[Any]]) -> int:
+    budget = named[1].budget
+    return 0 if budget is None else budget.most
 
 
 def _system(comparison: Comparison) -> list[str]:
@@ -170,7 +177,7 @@ def _accepted(comparison: Comparison) -> list[str]:
     return [f"  accepted {shortened(printable(comparison.accepted.text), REPLY)}"]
 
 
-def _difference(comparison: Comparison, divergences: TokenDivergences | None) -> list[str]:
+def _difference(comparison: Comparison, t: TokenDivergence | None) -> list[str]:
     """What the mark in the replies does not show: how sure both models were of the next token."""
     base, tuned = comparison.base, comparison.tuned
     first, second = comparison.sides
@@ -179,10 +186,7 @@ def _difference(comparison: Comparison, divergences: TokenDivergences | None) ->
     if base.token_ids and base.token_ids == tuned.token_ids:
         return ["  the replies are the same, token for token"]
     index = first_difference(base.token_ids, tuned.token_ids)
-    if index is None:
-        index = len(base.token_ids)
-    if divergences is not None and index < len(divergences.tokens):
-        t = divergences.tokens[index]
+    if t is not None and index is not None and index < len(base.token_ids):
         p = [
             percent(math.exp(x))
             for x in (t.base_logprob, t.tuned_logprob,

@@ -314,8 +314,8 @@ def test_many_failures_are_not_all_shown(project: pytest.Pytester) -> None:
     models = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"]
     result = project.runpytest_inprocess(*models, "--llmdiff-json=report.json")
     result.assert_outcomes(failed=22)
-    note = "explanations are limited to 20 with their attention; --llmdiff-explain=all*"
+    note = "explanations are limited to 1 with their attention; --llmdiff-explain=all*"
     result.stdout.fnmatch_lines([note])
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     looked = [c["attention"] for test in report["tests"] for c in test["comparisons"]]
-    assert sum(found is not None for found in looked) == 20
+    assert sum(found is not None for found in looked) == 1

@@ -241,3 +241,18 @@ def test_the_first_hour_is_typed_in_a_folder_of_its_own(
     assert first.startswith(f"| `{sys.executable} -c")
     assert "`, again |" in again
     assert all(line.split("|")[4].strip() == "0" for line in (first, again))  # exit codes
+
+
+def test_a_failing_run_is_set_beside_a_passing_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from benchmarks import failing
+
+    spent = {"passing": 10.0, "failing": 12.0, "unexplained": 8.0}
+    monkeypatch.setattr(failing, "seconds", spent.__getitem__)
+    monkeypatch.setattr(sys, "argv", ["failing", "--rounds=2", f"--json={tmp_path / 'found.json'}"])
+    failing.main()
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert found["rounds"] == [spent, spent]
+    assert found["failing_vs_passing"] == {"median": 1.2, "each": [1.2, 1.2]}
+    assert found["failing_vs_unexplained"]["median"] == 1.5

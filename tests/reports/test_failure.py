@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff.data.comparison import Accepted, Comparison, Measurement, Reply
 from pytest_llmdiff.data.probes import make_probe
-from pytest_llmdiff.data.tokens import TokenDivergence, TokenDivergences
+from pytest_llmdiff.data.tokens import TokenDivergence
 from pytest_llmdiff.errors import ModelError, hidden, uncommanding
 from pytest_llmdiff.explain.explanation import Explanation
 from pytest_llmdiff.explain.training.values import Leak, Nearest
@@ -76,7 +76,7 @@ def test_every_fact_of_a_failure() -> None:
         over(),
         comparison=comparison("好 你可以退款。", "好 真笨。", system="简短回答。"),
         explanation=Explanation(
-            divergences=TokenDivergences(tokens=(token("好", "好"),) * 2 + (token("你", "真"),)),
+            differs=token("你", "真"),
             rerun='pytest "test_refunds.py::test_refund[probe-1]" --llm-base b --llm-tuned t',
         ),
     )

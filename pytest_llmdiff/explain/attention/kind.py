@@ -12,7 +12,7 @@ from pytest_llmdiff.explain.attention.rows import WEIGHTED, grid_row, heads_bloc
 from pytest_llmdiff.explain.attention.values import AttentionShown
 from pytest_llmdiff.explain.attention.views import attention_shown
 from pytest_llmdiff.explain.blocks import Block, table
-from pytest_llmdiff.explain.kind import Kind, Sources
+from pytest_llmdiff.explain.kind import Budget, Kind, Sources
 
 WORDS = 3  # in a line
 LONGEST = 24  # columns of one
@@ -82,7 +82,7 @@ def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
 ATTENTION = Kind(
     title="with their attention",
     tab="attention",
-    most=20,
+    budget=Budget(least=1, per=40, most=20),
     compute=_compute,
     lines=_lines,
     row=_row,

@@ -12,7 +12,7 @@ from pytest_llmdiff.explain.attribution.attribution import AttributionRun, attri
 from pytest_llmdiff.explain.attribution.rows import attribution_row, words_block
 from pytest_llmdiff.explain.attribution.values import Attribution, Terms
 from pytest_llmdiff.explain.blocks import Block
-from pytest_llmdiff.explain.kind import Kind, Sources
+from pytest_llmdiff.explain.kind import Budget, Kind, Sources
 
 TERMS = Terms(most_words=40)  # each word costs a pass of both models
 WORDS = 3  # in a line
@@ -72,7 +72,13 @@ def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
 
 
 WORD_BY_WORD = Kind(
-    title="word by word", tab="words", most=5, compute=_compute, lines=_lines, row=_row, page=_page
+    title="word by word",
+    tab="words",
+    budget=Budget(least=1, per=40, most=5),
+    compute=_compute,
+    lines=_lines,
+    row=_row,
+    page=_page,
 )
 
 
@@ -89,6 +95,6 @@ def _asked_page(comparison: Mapping[str, Any]) -> Iterator[Block]:
 
 
 ASKED_FOR = Kind(
-    title="as the test asked", tab="words", most=None,
+    title="as the test asked", tab="words", budget=None,
     compute=lambda *_: None, lines=lambda *_: [], row=_asked_row, page=_asked_page,
 )  # fmt: skip

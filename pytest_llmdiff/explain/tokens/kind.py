@@ -9,7 +9,7 @@ from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.plain_json import rounded
 from pytest_llmdiff.data.text.printing import percent, printable
 from pytest_llmdiff.explain.blocks import Block, tokens
-from pytest_llmdiff.explain.kind import Kind, Sources
+from pytest_llmdiff.explain.kind import Budget, Kind, Sources
 from pytest_llmdiff.explain.tokens.values import SeenToken, TokenView
 from pytest_llmdiff.explain.tokens.views import token_view
 
@@ -18,8 +18,8 @@ REPORTED = 512  # tokens of a reply in the JSON report
 UNSEEN = 4  # columns of a token without candidates
 
 
-def _compute(sources: Sources, comparison: Comparison) -> TokenView:
-    return token_view(sources.generation, comparison)
+def _compute(sources: Sources, comparison: Comparison) -> TokenView | None:
+    return None if sources.reloads else token_view(sources.generation, comparison)
 
 
 def _lines(view: TokenView, comparison: Comparison) -> list[str]:
@@ -78,7 +78,8 @@ def _add_first_difference(rows: list[list[Any]], seen: Mapping[str, Any]) -> Non
 TOKENS = Kind(
     title="token by token",
     tab="tokens",
-    most=50,
+    budget=Budget(least=5, per=10, most=50),
+    brief=True,
     compute=_compute,
     lines=_lines,
     row=_row,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_llmdiff.data.tokens import TokenDivergence
+
 
 @dataclass(frozen=True, kw_only=True)
 class SeenToken:
@@ -25,12 +27,14 @@ class SeenToken:
 class TokenView:
     """Both replies token by token, each as both models see it.
 
-    `at` is the index of the first token that differs, or None. `base_likely` and `tuned_likely` are
-    each model's likeliest tokens there, with their probabilities.
+    `at` is the index of the first token that differs, or None, and `differs` how sure both models
+    were of it. `base_likely` and `tuned_likely` are each model's likeliest tokens there, with their
+    probabilities.
     """
 
     base: tuple[SeenToken, ...]
     tuned: tuple[SeenToken, ...]
     at: int | None = None
+    differs: TokenDivergence | None = None
     base_likely: tuple[tuple[str, float], ...] = ()
     tuned_likely: tuple[tuple[str, float], ...] = ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.comparison import SIDES, Comparison
 from pytest_llmdiff.data.text.differences import first_difference
-from pytest_llmdiff.data.tokens import TokenDivergences
+from pytest_llmdiff.data.tokens import TokenDivergence, TokenDivergences
 from pytest_llmdiff.engines import Continuation, capability, lacks_logits
 from pytest_llmdiff.engines.pair.divergence import rows_for, token_divergences
 from pytest_llmdiff.engines.pair.first_differences import Asked, about, asked, reply_tokens
@@ -77,8 +77,10 @@ def token_views(pair: Pair, asked: Sequence[Asked]) -> list[dict[str, Any]]:
         # Up to there the replies are the same, and so are the next tokens after both.
         known = [nexts[item][at : at + 1] for item in (of_base, of_tuned)] if at is not None else []
         there = next((found[0] for found in known if found), None)
+        of_differing = divergences[of_base].tokens[at : at + 1] if at is not None else ()
         views.append({
             "at": at,
+            "differs": vars(of_differing[0]) if of_differing else None,
             "likely": there and {
                 side: [[text, chances[place]] for text, *chances in likely(there, place)]
                 for place, side in enumerate(SIDES)
@@ -129,10 +131,12 @@ def token_view(generation: ReplyGenerator, comparison: Comparison) -> TokenView:
         )
         for side in SIDES
     }
+    differs = result.get("differs")  # scripted models have none, nor have older recordings
     return TokenView(
         base=sides["base"],
         tuned=sides["tuned"],
         at=result["at"],
+        differs=None if differs is None else TokenDivergence(**differs),
         base_likely=tuple((text, p) for text, p in likely.get("base", ())),
         tuned_likely=tuple((text, p) for text, p in likely.get("tuned", ())),
     )

@@ -11,7 +11,7 @@ from pytest_llmdiff.data.plain_json import plain
 from pytest_llmdiff.data.text.differences import first_difference
 from pytest_llmdiff.data.text.printing import marked, number, printable, shortened
 from pytest_llmdiff.explain.blocks import Block, bars
-from pytest_llmdiff.explain.kind import Kind, Sources
+from pytest_llmdiff.explain.kind import Budget, Kind, Sources
 from pytest_llmdiff.explain.training.influence import influences
 from pytest_llmdiff.explain.training.values import Influences, Leak, Nearest, Neighbour
 
@@ -156,10 +156,10 @@ def _place(example: Mapping[str, Any]) -> str:
 
 
 NEAREST = Kind(
-    title="by nearest examples", tab="origin", most=None, of_training=True,
+    title="by nearest examples", tab="origin", budget=None, brief=True, of_training=True,
     compute=_nearest, lines=_nearest_lines, row=_nearest_row, page=_nearest_page,
 )  # fmt: skip
 LEARNT = Kind(
-    title="by training examples", tab="origin", most=5, of_training=True,
-    compute=_learnt, lines=_learnt_lines, row=_learnt_row, page=_learnt_page,
+    title="by training examples", tab="origin", budget=Budget(least=2, per=100, most=5),
+    of_training=True, compute=_learnt, lines=_learnt_lines, row=_learnt_row, page=_learnt_page,
 )  # fmt: skip

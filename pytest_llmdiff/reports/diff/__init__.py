@@ -1,1 +1,1 @@
-"""What differs between two runs: `python -m pytest_llmdiff compare OLD NEW`."""
+"""What differs between runs, and which is best: `python -m pytest_llmdiff compare`."""

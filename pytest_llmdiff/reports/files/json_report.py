@@ -13,7 +13,7 @@ from pytest_llmdiff.data.files.whole_files import write_whole
 from pytest_llmdiff.data.plain_json import plain
 from pytest_llmdiff.errors import hidden
 from pytest_llmdiff.reports.answer import answer_of
-from pytest_llmdiff.reports.diff.diff import SCHEMA
+from pytest_llmdiff.reports.diff.reading import SCHEMA
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
 
@@ -62,8 +62,13 @@ def report(facts: RunFacts) -> dict[str, Any]:
 
 
 def write_json(facts: RunFacts, path: Path) -> None:
-    text = json.dumps(plain(report(facts)), ensure_ascii=False, indent=1, allow_nan=False)
-    write_whole(path, OTHER.sub(_escaped, text) + "\n")
+    write_whole(path, json_text(report(facts)))
+
+
+def json_text(value: Any) -> str:
+    """Strict JSON, with nothing in it that would steer a terminal."""
+    text = json.dumps(plain(value), ensure_ascii=False, indent=1, allow_nan=False)
+    return OTHER.sub(_escaped, text) + "\n"
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -13,7 +13,7 @@ from pytest_llmdiff.data.llamafactory.datasets import read_dataset
 from pytest_llmdiff.data.llamafactory.templates import read_templates
 from pytest_llmdiff.data.training.config import read_training_config
 from pytest_llmdiff.errors import LLMDiffError
-from pytest_llmdiff.reports.diff.diff import read_report
+from pytest_llmdiff.reports.diff.reading import read_report
 from pytest_llmdiff.verdicts.accepted import read_accepted
 from pytest_llmdiff.verdicts.baseline_file import read_baseline
 from tests.support.bounded import bounded

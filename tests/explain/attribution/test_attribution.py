@@ -416,10 +416,10 @@ def test_a_set_explains_its_worst_and_many_failures_are_not_all_shown(
         [
             "E *worst *",
             f"E         {LINE}",
-            "explanations are limited to *5 word by word; --llmdiff-explain=all*",
+            "explanations are limited to *1 word by word; --llmdiff-explain=all*",
         ]
     )
-    assert sum(line.endswith(LINE) for line in result.outlines) == 5
+    assert sum(line.endswith(LINE) for line in result.outlines) == 1
 
 
 def test_models_that_take_turns_in_memory_are_not_loaded_for_it(

@@ -167,11 +167,11 @@ def test_many_failures_are_not_all_shown(project: pytest.Pytester) -> None:
     models = ["--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json"]
     result = project.runpytest_inprocess(*models, "--llmdiff-json=report.json")
     result.assert_outcomes(failed=53)
-    told = "explanations are limited to 50 token by token; --llmdiff-explain=all*"
+    told = "explanations are limited to 5 token by token; --llmdiff-explain=all*"
     result.stdout.fnmatch_lines([told])
     report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
     views = [c["seen"] for test in report["tests"] for c in test["comparisons"]]
-    assert sum(view is not None for view in views) == 50
+    assert sum(view is not None for view in views) == 5
 
 
 def test_a_recording_has_it(project: pytest.Pytester, run: Run) -> None:

@@ -8,34 +8,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pytest_llmdiff.__main__ import main
-from pytest_llmdiff.reports.diff.diff import SEVERITY, changes_between
+from pytest_llmdiff.reports.diff.diff import changes_between
+from pytest_llmdiff.reports.diff.reading import SEVERITY
+from tests.support.json_reports import report
 from tests.support.projects import CAPITAL, REFUND, TUNED, Run, write_models
-
-
-def verdict(value: float | None, *, limit: float = 0.3, name: str = "drift") -> dict[str, Any]:
-    return {
-        "name": name, "value": value, "limit": limit, "bound": "at_most", "unit": "", "set": None,
-        "probe": "p",
-    }  # fmt: skip
-
-
-def report(tests: dict[str, str], **values: float | None) -> dict[str, Any]:
-    return {
-        "schema": "pytest-llmdiff/1", "version": "1", "base": "b", "tuned": "t", "resolved": {},
-        "settings": {n: {"value": v, "source": "ini"} for n, v in (("json", "x"), ("seed", 0))},
-        "tests": [
-            {
-                "test": test, "outcome": outcome, "comparisons": [],
-                "verdicts": [verdict(values[test])] if test in values else [],
-            }
-            for test, outcome in tests.items()
-        ],
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize("before", SEVERITY)

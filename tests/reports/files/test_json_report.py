@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from pytest_llmdiff.reports.diff.diff import SCHEMA, SEVERITY
+from pytest_llmdiff.reports.diff.reading import SCHEMA, SEVERITY
 from pytest_llmdiff.verdicts.baseline import CHANCE, LEAST
 from tests.support.every_outcome import run_every_outcome, write_every_outcome
 from tests.support.json_schema import WRITTEN, faults
