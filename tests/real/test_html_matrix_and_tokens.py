@@ -142,7 +142,7 @@ def test_token_by_token(browser: Any, file: Path) -> None:
         rows = first.locator(".candidates tbody tr")
         assert rows.locator("th").all_inner_texts() == ["Yes", "<b>No"]
         assert rows.nth(1).locator("td.n").all_inner_texts() == ["0.13", "0.75"]
-        widths = rows.nth(1).locator(".bar").evaluate_all("all => all.map((e) => e.offsetWidth)")
+        widths = rows.nth(1).locator(".chance").evaluate_all("all => all.map((e) => e.offsetWidth)")
         assert widths[1] > 4 * widths[0] > 0
         pieces.first.focus()
         page.keyboard.press("ArrowRight")

@@ -74,7 +74,7 @@ function likelyTokens(token, names) {
   const [said, kl, base, tuned, found] = token;
   const p = (logprob) => (logprob === null ? null : Math.exp(logprob));
   const bar = (side, value) => {
-    const drawn = make("span", { class: `bar ${side}` });
+    const drawn = make("span", { class: `chance ${side}` });
     drawn.style.inlineSize = `${100 * (value || 0)}%`;
     return drawn;
   };
