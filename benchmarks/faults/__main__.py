@@ -31,7 +31,7 @@ KINDS: Mapping[str, tuple[Kind, int, int]] = {
     "interruptions": (interruptions, 21, 2),
     "mutations": (mutations, 20_000, 60),
     "bombs": (bombs, 1000, 12),
-    "tokenizers": (tokenizers, 3, 0),  # not withstood (docs/reliability.md)
+    "tokenizers": (tokenizers, 1000, 4),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
@@ -26,6 +27,8 @@ from benchmarks.faults.tally import Tally
 LONGEST = 2500  # characters of an error that somebody may still read
 NUMBER = b"9" * 400
 DEEP = 100_000
+SEQUENCES = {"normalizer": "normalizers", "pre_tokenizer": "pretokenizers",
+             "post_processor": "processors", "decoder": "decoders"}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,26 +190,44 @@ def _of_templates(known: Mapping[str, Reader]) -> Iterator[Bomb]:
 
 def _of_tokenizers(reader: Reader) -> Iterator[Bomb]:
     told = json.loads(reader.files[reader.target])
-    for what, normalizer in (
-        ("replacements that double 40 times",
-         [{"type": "Replace", "pattern": {"String": c}, "content": c * 2} for c in "e" * 40]),
-        ("a pattern that backtracks",
-         [{"type": "Replace", "pattern": {"Regex": "(e|ee|eee)+$"}, "content": ""}]),
-        ("a prefix of 10^7", [{"type": "Prepend", "prepend": "x" * 10**7}]),
+    reader = replace(reader, read=_long_prompt)
+    doubled = [{"type": "Replace", "pattern": {"String": "e"}, "content": "ee"}] * 40
+    text = {"Sequence": {"id": "A", "type_id": 0}}
+    twice = {"type": "TemplateProcessing", "single": [text, text], "special_tokens": {},
+             "pair": [text, {"Sequence": {"id": "B", "type_id": 0}}]}  # fmt: skip
+    charsmap = base64.b64encode(bytes(4) + b"x" * 10**6 + b"\0").decode()
+    backtracking = [{"type": "Replace", "pattern": {"Regex": "(e|ee|eee)+$"}, "content": ""}]
+    for what, part, steps in (
+        ("replacements that double 40 times", "normalizer", doubled),
+        ("a prefix of 10^7", "normalizer", [{"type": "Prepend", "prepend": "x" * 10**7}]),
+        ("characters that become 10^6", "normalizer",
+         [{"type": "Precompiled", "precompiled_charsmap": charsmap}]),
+        ("bytes as characters 40 times", "normalizer", [{"type": "ByteLevel"}] * 40),
+        ("bytes as characters 40 times, in words", "pre_tokenizer", [told["pre_tokenizer"]] * 40),
+        ("a template that doubles 40 times", "post_processor", [twice] * 40),
+        ("replies that double 40 times", "decoder", doubled),
+        ("a pattern that backtracks", "normalizer", backtracking),
+        ("a pattern that backtracks, for replies", "decoder", backtracking),
     ):  # fmt: skip
-        changed = told | {"normalizer": {"type": "Sequence", "normalizers": normalizer}}
-        prompt = ({"role": "user", "content": "e" * 2000 + "!"},)
-        yield _with(f"tokenizer.json, {what}", replace(reader, read=_rendering(prompt)),
-                    json.dumps(changed).encode(), harmless=True)  # fmt: skip
+        changed = told | {part: {"type": "Sequence", SEQUENCES[part]: steps}}
+        yield _with(f"tokenizer.json, {what}", reader, json.dumps(changed).encode(),
+                    harmless=part == "normalizer" and steps is backtracking)  # fmt: skip
+    added = told["added_tokens"][0] | {"content": "x" * 10**7}
+    long = told | {"added_tokens": [*told["added_tokens"][1:], added]}
+    yield _with("tokenizer.json, a token of 10^7", reader, json.dumps(long).encode())
+    elsewhere = told | {"normalizer": {"type": "Sequence", "normalizers": doubled}}
+    config = json.loads(reader.files["tokenizer_config.json"])
+    config["fast_tokenizer_files"] = ["tokenizer.4.0.0.json"]
+    files = {"tokenizer_config.json": json.dumps(config).encode(),
+             "tokenizer.4.0.0.json": json.dumps(elsewhere).encode()}  # fmt: skip
+    yield Bomb(name="tokenizer.4.0.0.json, replacements that double 40 times", reader=reader,
+               files={**reader.files, **files})  # fmt: skip
 
 
-def _rendering(messages: Any) -> Callable[[Path], object]:
-    def read(folder: Path) -> object:
-        from pytest_llmdiff.engines.files.rendering import Renderer
+def _long_prompt(folder: Path) -> None:
+    from pytest_llmdiff.engines.files.rendering import Renderer
 
-        return len(Renderer(folder).ids(messages))
-
-    return read
+    Renderer(folder).ids(({"role": "user", "content": "e" * 2000 + "!"},))
 
 
 def _of_binary(known: Mapping[str, Reader]) -> Iterator[Bomb]:

@@ -11,6 +11,7 @@ from pytest_llmdiff.config.packages import given_path, installed_version, requir
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.files.hashes import files_hash
 from pytest_llmdiff.data.text.language.identification import rules
+from pytest_llmdiff.engines.files.bounded_tokenizer import bounded_tokenizer
 from pytest_llmdiff.errors import ScorerError, did_you_mean
 from pytest_llmdiff.scorers import ENGLISH, Scorer
 from pytest_llmdiff.scorers.classifier import Classifier
@@ -201,9 +202,7 @@ class DetoxifyScorer:
                 )
                 model = getattr(transformers, arch["model_name"])(config)
                 result = model.load_state_dict(held["state_dict"], strict=False)
-                tokenizer = transformers.AutoTokenizer.from_pretrained(
-                    self.config, local_files_only=True
-                )
+                tokenizer = bounded_tokenizer(Path(self.config), local_files_only=True)
             except Exception as error:
                 raise ScorerError(
                     f"{self.name}: {self.checkpoint} with the configuration in {self.config} "

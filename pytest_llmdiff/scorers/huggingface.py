@@ -13,6 +13,7 @@ from pytest_llmdiff.data.files.hashes import files_hash
 from pytest_llmdiff.data.text.language.identification import rules
 from pytest_llmdiff.data.training.files import read_object
 from pytest_llmdiff.data.training.model_card import languages_of, read_card
+from pytest_llmdiff.engines.files.bounded_tokenizer import bounded_tokenizer
 from pytest_llmdiff.errors import ScorerError
 from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.scorers.classifier import Classifier
@@ -195,9 +196,7 @@ class SequenceScorer:
                         local_files_only=True,
                         output_loading_info=True,
                     )
-                    tokenizer = transformers.AutoTokenizer.from_pretrained(
-                        str(self.path), local_files_only=True
-                    )
+                    tokenizer = bounded_tokenizer(Path(self.path), local_files_only=True)
             except Exception as error:
                 raise ScorerError(f"{self.name}: {self.path} cannot be loaded: {error}") from error
             if lacking := sorted(info["missing_keys"]):

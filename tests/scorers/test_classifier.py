@@ -172,6 +172,14 @@ def test_an_encoder_without_trained_classes_is_refused(open_it: Open, tmp_path: 
         open_it("hf:model").score([(CHINESE[0],)])
 
 
+def grow(folder: Path) -> None:
+    """A tokenizer that puts 1,000 characters before each text."""
+    file = folder / "tokenizer.json"
+    told = json.loads(file.read_text(encoding="utf-8"))
+    told["normalizer"] = {"type": "Prepend", "prepend": "x" * 1000}
+    file.write_text(json.dumps(told), encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -179,8 +187,9 @@ def test_an_encoder_without_trained_classes_is_refused(open_it: Open, tmp_path: 
         (lambda folder: (folder / "config.json").write_text("{"), "damaged JSON"),
         (lambda folder: (folder / "model.safetensors").unlink(), "cannot be loaded"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"no"), "cannot be loaded"),
+        (grow, r"cannot be loaded: tokenizer\.json: a text can become 1,001 times as long"),
     ],
-    ids=["nothing", "damaged", "weightless", "weights"],
+    ids=["nothing", "damaged", "weightless", "weights", "tokenizer"],
 )
 def test_what_cannot_be_loaded(
     open_it: Open, tmp_path: Path, spoil: Callable[[Path], Any], message: str

@@ -12,8 +12,9 @@ from pytest_llmdiff.data.llamafactory.rendering import encode, prepared, stop_id
 from pytest_llmdiff.data.llamafactory.templates import FactoryTemplate
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.text.differences import common_length
-from pytest_llmdiff.data.token_ids import token_ids
+from pytest_llmdiff.data.token_ids import panics_told, token_ids
 from pytest_llmdiff.data.training.template_source import TemplateSource
+from pytest_llmdiff.engines.files.bounded_tokenizer import bounded_tokenizer
 from pytest_llmdiff.engines.files.chat_templates import DEFAULT, by_name, chosen, templates_in
 from pytest_llmdiff.engines.files.conversion import Conversions, tokenizer_form
 from pytest_llmdiff.engines.files.gguf_header import check_gguf
@@ -213,14 +214,11 @@ def load_tokenizer(
     """
 
     def read(folder: Path, **more: Any) -> Any:
-        from transformers import AutoTokenizer
-
         try:
-            found = AutoTokenizer.from_pretrained(
-                folder, trust_remote_code=trust_remote_code, **more
-            )
-            found("", add_special_tokens=False)  # a value of a wrong type shows on first use
-            return found
+            with panics_told():
+                found = bounded_tokenizer(folder, trust_remote_code=trust_remote_code, **more)
+                found("", add_special_tokens=False)  # a value of a wrong type shows on first use
+                return found
         except Exception as error:  # the libraries below may raise anything
             raise ModelError(f"the tokenizer of {path} cannot be loaded: {error}") from error
 
