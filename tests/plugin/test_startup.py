@@ -46,6 +46,7 @@ def test_plain_pytest_loads_nothing_heavy(pytester: pytest.Pytester) -> None:
         "pytest_llmdiff.config.command_line",
         "pytest_llmdiff.config.options",
         "pytest_llmdiff.config.parsers",
+        "pytest_llmdiff.config.places",
         "pytest_llmdiff.config.settings",
         "pytest_llmdiff.errors",
         "pytest_llmdiff.plugin",
@@ -96,7 +97,7 @@ def test_exported_names() -> None:
 
 def test_every_helper_has_its_twin() -> None:
     helpers = [name for name in pytest_llmdiff.__all__ if name.startswith("assert_")]
-    assert len(helpers) == 15
+    assert len(helpers) == 19
     for name in helpers:
         assert name.removeprefix("assert_") in pytest_llmdiff.__all__
 

@@ -77,11 +77,11 @@ CASES: list[tuple[list[str], str]] = [
     ([BASE, TUNED, "--llmdiff-server-parameters=[1]"], "*server-parameters: '[[]1]' is not a*"),
     (
         [BASE, TUNED, '--llmdiff-server-parameters={"turned": {"top_p": null}}'],
-        "--llmdiff-server-parameters: 'turned' is none of the sides base, tuned, served;*",
+        "--llmdiff-server-parameters: 'turned' is none of the sides base, tuned, served, judge;*",
     ),
     (
         [BASE, TUNED, '--llmdiff-server-parameters={"base": {}, "top_p": null}'],
-        "--llmdiff-server-parameters: 'top_p' is none of the sides base, tuned, served;*",
+        "--llmdiff-server-parameters: 'top_p' is none of the sides base, tuned, served, judge;*",
     ),
     (
         [BASE, TUNED, '--llmdiff-server-parameters={"base": 3}'],

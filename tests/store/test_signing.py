@@ -211,10 +211,9 @@ def test_a_run_with_a_store_from_elsewhere(
 
     result = run()
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*base replies 2/2*", "*tuned replies 2/2*"])
     warnings = [line for line in result.outlines if line.startswith("llmdiff: warning:")]
     assert len(warnings) == 1
     assert "are signed with another key, on another machine or by somebody else" in warnings[0]
     result = run()
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.no_fnmatch_line("*replies 2/2*")
+    assert not any(line.startswith("llmdiff: warning:") for line in result.outlines)

@@ -329,7 +329,7 @@ def test_a_failure_shows_the_member_that_is_refused(
     suite(project, "refusal_at_most=0.1")
     result = run("--llmdiff-json=report.json")
     result.stdout.fnmatch_lines(
-        [f"E *worst    1 {refused}-0*", f"E *prompt   {refused} 0", "E *tuned *I'm sorry*"]
+        [f"E *worst    1 {refused}-0*: {refused} 0", "E *tuned *I'm sorry*"]
     )
     (found,) = verdicts(project)
     assert {worst["probe"].partition("-")[0] for worst in found["set"]["worst"]} == {refused}

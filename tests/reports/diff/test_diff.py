@@ -175,18 +175,25 @@ def test_files_that_are_no_reports(
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
-    [("value", "x"), ("limit", True), ("limit", int("9" * 400)), ("unit", 5), ("name", None)],
+    ("key", "value", "said"),
+    [
+        ("value", "x", "one of the reports is damaged"),
+        ("limit", True, "one of the reports is damaged"),
+        ("limit", int("9" * 400), "a number has 400 digits"),
+        ("unit", 5, "one of the reports is damaged"),
+        ("name", None, "one of the reports is damaged"),
+    ],
+    ids=["text", "truth", "endless", "unit", "name"],
 )
 def test_values_that_are_none(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: object
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: object, said: str
 ) -> None:
     for name, found in (("old", 0.1), ("new", 0.2)):
         written = report({"x": "passed"}, x=found)
         written["tests"][0]["verdicts"][0] |= {key: value} if name == "new" or key == "name" else {}
         (tmp_path / f"{name}.json").write_text(json.dumps(written), encoding="utf-8")
     assert main(["compare", str(tmp_path / "old.json"), str(tmp_path / "new.json")]) == 2
-    assert "one of the reports is damaged" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
 
 
 def test_a_run_before_without_tests_is_nothing_to_compare_with(
