@@ -42,7 +42,7 @@ def test_nothing_injected_runs(open_page: Open, hostile: Path) -> None:
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate("window.injected") is None
     assert page.locator("img, iframe, object, embed, link[rel=stylesheet]").count() == 0
-    assert page.locator("script").count() == 2
+    assert page.locator("script").count() == 3
 
 
 def test_a_hostile_link_is_no_more_than_a_search(open_page: Open, file: Path) -> None:
