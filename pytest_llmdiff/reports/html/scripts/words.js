@@ -9,7 +9,7 @@ FORMS.words = (block) => {
   // Methods differ in the size of their scores: each has a scale of its own.
   const most = new Map(block.rows.map((row) => [row.method, Math.max(1e-9, ...[...row.base, ...row.tuned].map((score) => Math.abs(score || 0)))]));
   const cell = (method, score) => {
-    const made = make("td", { class: score === null ? "n" : score < 0 ? "n less" : "n more" },
+    const made = make("td", { class: score === null ? "n" : score < 0 ? "n down" : "n up" },
       score === null ? "–" : (score > 0 ? "+" : "") + (Math.abs(score) < 0.005 ? "0" : brief(score)).replace("-", "−"));
     made.style.setProperty("--strength", `${Math.round(100 * Math.min(1, Math.abs(score || 0) / most.get(method)))}%`);
     return made;
@@ -22,8 +22,8 @@ FORMS.words = (block) => {
       make("tbody", {}, ...lines.map(([method, model, of, scores], at) => make("tr", { class: at % 3 === 2 ? "last" : null },
         at % 3 ? null : make("th", { scope: "row", rowspan: "3" }, method), make("th", { scope: "row", class: of }, model),
         ...scores.map((score) => cell(method, score))))))),
-    make("p", { class: "hint key-words" }, make("span", { class: "less" }, "less likely with the word"), " ",
-      make("span", { class: "more" }, "likelier with it"), " The strongest score of a method has the full colour."),
+    make("p", { class: "hint key-words" }, make("span", { class: "down" }, "less likely with the word"), " ",
+      make("span", { class: "up" }, "likelier with it"), " The strongest score of a method has the full colour."),
     ...(block.agreement.length ? [
       make("h4", {}, "How far the methods agree: rank correlation (equal scores share a rank), and how many of the strongest words both name"),
       scroll("How far the methods agree", make("table", {},
