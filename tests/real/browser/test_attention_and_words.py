@@ -66,11 +66,13 @@ def test_every_head_is_drawn_and_one_is_chosen(
     )
     held.locator(".head .fold summary").click()
     cells = held.locator(".head .numbers :is(th, td)")
+    cells.first.wait_for()  # a table is filled once it is open
     assert cells.all_inner_texts() == [
         "token of the reply", "refund", "before it", "refund", "0.5 → 0.75", "0.5 → 0.25",
     ]  # fmt: skip
     held.get_by_label("Show the tokens of the template").check()
     held.locator(".head .fold summary").click()
+    cells.first.wait_for()
     assert held.locator(".head .numbers thead th").all_inner_texts()[1:] == ["<s>", "refund"]
 
     box = canvases.first.bounding_box()
