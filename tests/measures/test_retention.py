@@ -19,6 +19,7 @@ from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.data.text.answers import contains, options_of
 from pytest_llmdiff.measures.retention import Retention, lost
 from tests.support.projects import Run, write_models
+from tests.support.runs import stored_replies
 
 RIGHT, WRONG = "It is Paris, of course.", "I do not know."
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -376,7 +377,7 @@ def test_texts_that_are_read(project: pytest.Pytester, run: Run, drop: float, pa
         result.stdout.fnmatch_lines(
             ["E *text likelihood drop of 70*", "E *worst *text-0-*: text 0"]
         )
-    assert "base replies" not in result.stdout.str(), "nothing is generated"
+    assert stored_replies(project.path) == 0, "nothing is generated"
 
 
 @pytest.mark.parametrize("text", ["''", "' '", "[]", "[{'role': 'user', 'content': 'Hi'}]", "3"])

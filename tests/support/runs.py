@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +24,13 @@ class Counting(ScriptedEngine):
 base = Counting({}, default="base")
 tuned = Counting({}, default="tuned")
 """
+
+
+def stored_replies(folder: Path) -> int:
+    """How many replies the store of a project holds."""
+    with closing(sqlite3.connect(folder / ".llmdiff" / "store.sqlite3")) as store:
+        (count,) = store.execute("SELECT count(*) FROM rows WHERE kind = 'reply'").fetchone()
+    return int(count)
 
 
 def calls(project: pytest.Pytester, side: str) -> list[list[str]]:
