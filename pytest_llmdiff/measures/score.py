@@ -153,6 +153,8 @@ def assert_score(
     levels = SHARE if over is not None else (low, high)
     span = levels[1] - levels[0]
     check_within({"over": over}, low, high)
+    if over is not None and over >= high:
+        raise ConfigError(f"over={over:g}: no score is above {high:g}; give a smaller one")
     check_within({"at_most": at_most, "at_least": at_least}, *levels)
     check_within({"rise_at_most": rise_at_most}, 0, span)
     check_within({"fall_at_most": fall_at_most}, 0, span)

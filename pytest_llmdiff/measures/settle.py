@@ -178,6 +178,7 @@ def judged_set(
         ConfigError: the set is empty.
     """
     from pytest_llmdiff.verdicts.groups import judge_groups
+    from pytest_llmdiff.verdicts.paired import differences
     from pytest_llmdiff.verdicts.sets import Comparisons, gather
 
     views = list(dict.fromkeys(view for question in questions for view in question.views))
@@ -190,6 +191,8 @@ def judged_set(
     able = [(q, found) for q, found in asked if q.limited or not found.among or found.able]
     for question, evidence in able or asked:
         sample = samples[question.view]
+        if question.named is not None and question.base is not None:
+            sample = differences(samples[question.base], sample)
         if question.against is not None:
             sample = replace(sample, worst=samples[question.against].worst)
         at_most, at_least, source = question.at_most, question.at_least, question.source

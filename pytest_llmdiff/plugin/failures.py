@@ -3,6 +3,7 @@ of the short summary, and with nothing that the runner of a CI job would obey.""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_llmdiff.data.text.printing import printable, shortened
-from pytest_llmdiff.errors import LLMDiffError, uncommanding
+from pytest_llmdiff.errors import LLMDiffError, harmless
 from pytest_llmdiff.plugin.marker import probes_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ PACKAGE = "pytest_llmdiff"
 PYTEST = (pytest.Item.__module__.partition(".")[0], "pluggy")
 PROMPT = 30  # columns of a prompt before a reason
 REASON = 300  # characters of a reason in the short summary, which pytest cuts to the terminal
+COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")  # of a word, as pytest marks it
 HOME = Path(__file__).parents[1]
 INSTALLED = ("site-packages", "dist-packages")
 
@@ -98,20 +100,30 @@ def _asked(item: pytest.Item) -> str:
 
 
 def silence_commands(report: pytest.TestReport) -> None:
-    """Escape what the runner of a CI job would obey in pytest's account of a failure: a model wrote
-    some of the values that it prints."""
+    """Escape what the runner of a CI job or a terminal would obey in pytest's account of a test: a
+    model wrote some of the values that it prints."""
     shown: Any = report.longrepr
     if isinstance(shown, str):
-        report.longrepr = uncommanding(shown)
+        report.longrepr = _tamed(shown)
+    elif isinstance(shown, tuple):  # of a skipped test: file, line and reason
+        report.longrepr = (*shown[:2], _tamed(shown[2]))
+    if (reason := getattr(report, "wasxfail", None)) is not None:
+        report.wasxfail = _tamed(reason)
     for _, crash in _tracebacks(report):
         if crash is not None:
-            crash.message = uncommanding(crash.message)
+            crash.message = _tamed(crash.message)
     for entry in _entries(report):
-        entry.lines = [uncommanding(line) for line in entry.lines]
+        entry.lines = [_tamed(line) for line in entry.lines]
         if (local := getattr(entry, "reprlocals", None)) is not None:
-            local.lines = [uncommanding(line) for line in local.lines]
+            local.lines = [_tamed(line) for line in local.lines]
         if (given := getattr(entry, "reprfuncargs", None)) is not None:
-            given.args = [(name, uncommanding(value)) for name, value in given.args]
+            given.args = [(name, _tamed(value)) for name, value in given.args]
+
+
+def _tamed(text: str) -> str:
+    """The text without hidden characters and commands, but with pytest's own colours."""
+    return "".join(part if COLOUR.fullmatch(part) else harmless(part)
+                   for part in COLOUR.split(text))  # fmt: skip
 
 
 def _entries(report: pytest.TestReport) -> Iterator[Any]:

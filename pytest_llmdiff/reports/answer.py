@@ -19,6 +19,8 @@ Row = Mapping[str, Any]
 CAUSES = 5  # that are named
 WIDTH = 160  # columns of a cause
 WIRING = "wiring ("
+# Measures of change, of which a test may want some.
+CHANGES = ("semantic drift", "divergence", "attention shift")
 PASSED = 0  # pytest's exit code
 RED = ("regressed", "failed", "error")  # outcomes with which pytest alone never exits with 0
 ENDS: Mapping[int, str] = {
@@ -129,7 +131,7 @@ def _causes(rows: Sequence[dict[str, Any]], facts: RunFacts) -> Iterator[Cause]:
         ("error", "there is no result because of an error"),
     ):
         if found := kinds.get(kind):
-            yield _of(found, _because(text, found[0]["message"]))
+            yield _of(found, _because(text, (found[0]["message"] or "").partition("\n")[0]))
     if all_same(rows):
         yield Cause(text="every reply equals the base's: the tuned model changes nothing", tests=0)
     if found := kinds.get("inconclusive"):
@@ -204,8 +206,10 @@ def _place(wrong: str) -> int:
 def _wrong(verdict: Row) -> str:
     if verdict["name"].startswith(WIRING):
         return WIRING
-    if verdict["bound"] == "at_least":
+    if verdict["bound"] == "at_least" and verdict["name"].startswith(CHANGES):
         return "less changed than was wanted"
+    if verdict["bound"] == "at_least":
+        return f"{printable(verdict['name'])} is too low"
     return diagnosis_of(verdict["name"]) or f"{printable(verdict['name'])} broke its limit"
 
 

@@ -91,10 +91,11 @@ def balance_of(details: Mapping[str, Any], among: int) -> str:
         return ""
     moved, back, net = details["moved"], details["opposite"], details["net"]
     noun, _, way = moved.rpartition(" ")
+    plural = noun if noun.endswith("s") else f"{noun}s"
     other = back.rpartition(" ")[2]
     difference = f"{abs(net)} {way if net > 0 else other}" if net else "0"
     return (
-        f"{noun + 's: ' if noun else ''}{details[moved]} of {among} {way}, {details[back]} others "
+        f"{plural + ': ' if noun else ''}{details[moved]} of {among} {way}, {details[back]} others "
         f"{other}: net {difference}"
     )
 

@@ -41,7 +41,7 @@ def paired_evidence(base: Sample, tuned: Sample, named: Named, *, scope: str = "
     if _binary(base, tuned):
         found = change_evidence(base, tuned, over=0)
     else:
-        found = mean_evidence(_differences(base, tuned))
+        found = mean_evidence(differences(base, tuned))
     details = _both_sides(base, tuned, named)
     return replace(found, name=named.name, unit=named.unit, scope=scope, details=details)
 
@@ -55,7 +55,7 @@ def _binary(*samples: Sample) -> bool:
     return all(value in (None, 0.0, 1.0) for sample in samples for value in sample.values)
 
 
-def _differences(base: Sample, tuned: Sample) -> Sample:
+def differences(base: Sample, tuned: Sample) -> Sample:
     """Tuned minus base. A member that lacks one of them could not be judged."""
     values = [None if b is None or t is None else t - b for b, t in _pairs(base, tuned)]
     reasons = {**base.unsupported, **tuned.unsupported}

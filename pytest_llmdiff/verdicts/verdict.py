@@ -113,7 +113,7 @@ def judge(
 ) -> list[Verdict]:
     """One verdict per given limit; a single "no limit" verdict if none is given.
 
-    NaN keeps no limit.
+    What is not finite keeps no limit.
     """
     limits = _limits(at_most, at_least)
     if measurement.unsupported is not None:
@@ -128,7 +128,8 @@ def judge(
     verdicts = []
     for bound, limit in limits:
         value = measurement.value
-        kept = value <= limit if bound == "at_most" else value >= limit
+        within = value <= limit if bound == "at_most" else value >= limit
+        kept = within and math.isfinite(value)
         verdicts.append(
             Verdict(
                 measurement=replace(measurement, limit=limit),

@@ -237,3 +237,33 @@ def test_without_a_judge(project: pytest.Pytester, run: Run) -> None:
         """
     )
     run().stdout.fnmatch_lines(["*there is no judge: give --llmdiff-judge SPEC*"])
+
+
+@pytest.mark.parametrize(
+    ("rubric", "side", "message"),
+    [
+        ("It is polite", "tuned", "no labelled reply has the rubric 'It is polite.'"),
+        ("It is polite.", "base", "no reply of the tuned model is labelled that the judge could*"),
+    ],
+)
+def test_labels_that_are_for_something_else_are_an_error_and_not_left_out(
+    project: pytest.Pytester, run: Run, rubric: str, side: str, message: str
+) -> None:
+    row = {"rubric": rubric, "prompt": "a", "reply": "No.", "side": side, "label": "no"}
+    (project.path / "labels.jsonl").write_text(json.dumps(row))
+    call = 'assert_judged(comparisons, rubric="It is polite.", at_least=0.5)'
+    models(project.path, [(POLITE, POLITE)] * 30)
+    project.makepyfile(
+        polite=JUDGE,
+        test_it=f"""
+        import pytest
+        from pytest_llmdiff import assert_judged
+
+        @pytest.mark.llmdiff(file="probes.jsonl")
+        def test_it(comparisons):
+            {call}
+        """,
+    )
+    result = run("--llmdiff-judge=python:polite:Judge", "--llmdiff-labels=labels.jsonl")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*{message}*"])

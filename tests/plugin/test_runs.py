@@ -487,6 +487,33 @@ def test_what_a_model_says_gives_no_command_to_the_runner_of_a_job(
     assert "comparison = " not in run("-k", "limit").stdout.str()
 
 
+def test_reasons_and_comparisons_of_text_steer_no_terminal_and_no_runner(
+    project: pytest.Pytester, run: Run
+) -> None:
+    hostile = "##[error] \u202e \x1b]0;title\x07 ##vso[task.complete]"
+    write_models(project.path, {"default": "a"}, {"default": hostile})
+    project.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.llmdiff("a", "b", "c", "d")
+        def test_it(comparison):
+            prompt, reply = comparison.probe.prompt, comparison.tuned.text
+            if prompt == "a":
+                pytest.skip(reply)
+            if prompt == "b":
+                pytest.xfail(reply)
+            if prompt == "c":
+                raise ValueError(reply)
+            assert reply == "b"
+        """
+    )
+    for style in ("long", "short", "native"):
+        result = run("-rA", "--showlocals", f"--tb={style}")
+        result.assert_outcomes(failed=2, skipped=1, xfailed=1)
+        assert not re.search("##(vso)?\\[|[\x1b\u202e\x07]", result.stdout.str())
+
+
 def test_a_short_run_without_a_terminal_shows_no_progress(project: pytest.Pytester) -> None:
     project.makepyfile(test_it=SUITE)
     result = project.runpytest_inprocess(

@@ -128,7 +128,7 @@ def _given(facts: RunFacts) -> list[tuple[str, str]]:
     given = [
         (name, f"{getattr(settings, name)} ({source})")
         for name, source in settings.sources.items()
-        if source != "default" and name not in PLACES
+        if source != "default" and name not in PLACES and getattr(settings, name) is not None
     ]
     return [*facts.resolved.items(), *given]
 

@@ -65,7 +65,7 @@ function setsChart(name, sets, width) {
     width, height: 36 + 34 * sets.length, marginLeft: 12, marginRight: 12, marginTop: 4, marginBottom: 26,
     x: { domain: [low, end], nice: true, label: null, ticks: 5 }, y: { domain: sets.map((_, line) => line), axis: null },
     marks: [
-      Plot.rect(lines.filter((set) => set.noise > low), { x1: low, x2: (set) => Math.min(set.noise, end), y: "line", fill: "var(--noise)", insetTop: 12 }),
+      Plot.rect(lines.filter((set) => set.noise !== null && set.noise > low), { x1: low, x2: (set) => Math.min(set.noise, end), y: "line", fill: "var(--noise)", insetTop: 12 }),
       Plot.text(lines, { x: low, y: "line", text: "test", textAnchor: "start", dy: -9, lineWidth: width / 12 - 3, textOverflow: "ellipsis-end", fill: "var(--soft)" }),
       Plot.link(lines, { x1: "from", x2: "to", y1: "line", y2: "line", stroke: colour, strokeWidth: 6, strokeLinecap: "butt", dy: 6 }),
       Plot.tickX(lines.filter((set) => set.edge !== null), { x: "edge", y: "line", stroke: RED, strokeWidth: 2, strokeDasharray: "4 3", insetTop: 12 }),

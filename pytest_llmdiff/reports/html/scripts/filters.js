@@ -91,7 +91,7 @@ function apply() {
   shown = 0;
   const count = (n) => n.toLocaleString("en");
   byId("shown").textContent = found.length === tests.length
-    ? `${count(tests.length)} tests` : `${count(found.length)} of ${count(tests.length)} tests`;
+    ? `${count(tests.length)} ${tests.length === 1 ? "test" : "tests"}` : `${count(found.length)} of ${count(tests.length)} tests`;
   byId("clear").hidden = !SHOWING.some((name) => state.get(name));
   for (const link of document.querySelectorAll(".count")) {
     if (link.dataset.kind === state.get("kind")) link.setAttribute("aria-current", "true");
