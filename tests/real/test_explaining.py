@@ -41,8 +41,7 @@ def test_only_the_worst_members_are_computed(tmp_path: Path, expanded: Expanded)
     (test,) = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["tests"]
     shown = {c["prompt"] for c in test["comparisons"] if c["seen"]}
     assert len(shown) == 3
-    assert test["message"].count("differs from token") == 3
-    assert test["message"].count('likely   base "') == 3
+    assert test["message"].count("  worst    ") == 3
 
     store = Store(tmp_path / "store")
     assert not list(store.keys("divergence"))  # the views of the tokens have what is shown of them
@@ -52,4 +51,5 @@ def test_only_the_worst_members_are_computed(tmp_path: Path, expanded: Expanded)
     store.close()
     assert {about[0][-1]["content"] for about in facts["tokens"]} == shown
     assert len(facts["tokens"]) == 3
-    assert len(facts["attention"]) == len(facts["attention map"]) == len(facts["carriers"]) == 1
+    assert len(facts["attention"]) == len(facts["carriers"]) == 1
+    assert len({json.dumps(about[0]) for about in facts["attention map"]}) == 1
