@@ -87,19 +87,20 @@ def answer_of(facts: RunFacts) -> Answer | None:
 
     It never contradicts the exit code: "merge" only if that is 0, and then never "do not merge".
     """
-    if not facts.rows or facts.settings.calibrating:
+    if facts.settings.calibrating or not (facts.rows or facts.cut_off):
         return None
     rows = list(facts.rows.values())
     numbers = counts(facts.rows)
     causes = list(_causes(rows, facts))
-    worst = worst_first(rows)[0]
+    worst = next(iter(worst_first(rows)), None)  # none if no test came to its end
+    failed = worst is not None and "failed" in worst["phases"].values()
     return Answer(
         decision=_decision(facts, rows, numbers),
         causes=tuple(causes[:CAUSES]),
         more=len(causes[CAUSES:]),
         next=tuple(advice(rows, numbers)),
         # What the settings let through failed nobody, and is no reason to run it again.
-        rerun=rerun_of(worst, facts) if "failed" in worst["phases"].values() else None,
+        rerun=rerun_of(worst, facts) if worst is not None and failed else None,
         report=_report(facts),
     )
 

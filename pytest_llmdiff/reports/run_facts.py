@@ -9,6 +9,8 @@ from typing import Any
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.verdicts.multiple_testing import Chance
 
+INTERRUPTED = 2  # pytest's exit code
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
@@ -39,6 +41,11 @@ class RunFacts:
     started: float | None = None
     seconds: float = 0.0
     commit: str = ""
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether a run with models was interrupted, perhaps before a test came to its end."""
+        return self.exit_code == INTERRUPTED and self.settings.has_models and not self.uncollected
 
 
 def rerun_of(row: Mapping[str, Any], facts: RunFacts) -> str:

@@ -397,3 +397,15 @@ def test_causes_are_in_the_order_of_the_advice() -> None:
     assert first.startswith("replies are toxic")
     assert second.startswith("replies are degenerate")
     assert third.startswith("behaviour moved")
+
+
+def test_a_run_that_was_cut_off_before_any_test_ended_is_undecided() -> None:
+    found = answer_of(facts_of({}, exit_code=2))
+    assert found is not None
+    assert found.decision == "undecided"
+    assert [cause.text for cause in found.causes] == [
+        "the run was interrupted, so that some tests have no result"
+    ]
+    assert found.rerun is None
+    assert answer_of(facts_of({}, exit_code=2, uncollected=["a.py"])) is None
+    assert answer_of(facts_of({}, exit_code=5)) is None

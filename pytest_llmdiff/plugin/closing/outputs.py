@@ -120,7 +120,7 @@ def _for_reviewers(session: Session) -> Iterator[str]:
 def write_answer(session: Session) -> None:
     """Print what the run comes to, after all else."""
     terminal: Any = session.config.pluginmanager.getplugin("terminalreporter")
-    if terminal is None or not session.rows:
+    if terminal is None or not (session.rows or session.specs is not None):
         return
     from pytest_llmdiff.reports.answer import answer_of
     from pytest_llmdiff.reports.terminal.answer import answer_lines
@@ -134,7 +134,8 @@ def facts_of(session: Session) -> RunFacts:
     """What the reports are made of."""
     adjust(session.rows.values())
     notes = _worker_notes(session)
-    own = [*session.store.warnings, *session.warnings] if session.rows else []
+    with_models = session.rows or session.specs is not None
+    own = [*session.store.warnings, *session.warnings] if with_models else []
     return RunFacts(
         settings=session.settings,
         rows=session.rows,
