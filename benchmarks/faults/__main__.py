@@ -28,7 +28,7 @@ KINDS: Mapping[str, tuple[Kind, int, int]] = {
     "kills-n2": (partial(kills, mode=("-n2",)), 50, 1),
     "damages": (damages, 52, 3),
     "full-disks": (full_disks, 36, 2),
-    "interruptions": (interruptions, 21, 2),
+    "interruptions": (interruptions, 21, 0),  # they depend on how fast the machine is
     "mutations": (mutations, 20_000, 60),
     "bombs": (bombs, 1000, 12),
     "tokenizers": (tokenizers, 1000, 4),
