@@ -62,10 +62,7 @@ def judge_of(run: Run | None, rubric: str, form: Form) -> Judge:
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """1 if the judge says that the tuned reply meets the rubric, else 0; `details` has the base's.
-
-    `named` is what reports call the rubric.
-    """
+    """1 if the tuned reply meets the rubric, by the judge, else 0; `details` has the base's."""
 
     rubric: str
 

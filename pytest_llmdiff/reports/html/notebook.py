@@ -25,7 +25,7 @@ from pytest_llmdiff.explain.training.kinds import influences_blocks
 from pytest_llmdiff.explain.training.values import Influences
 from pytest_llmdiff.reports.alignment import segments
 from pytest_llmdiff.reports.files.pictures import write_picture
-from pytest_llmdiff.reports.html.parts import embedded, part, policy, script, style, visible
+from pytest_llmdiff.reports.html.parts import embedded, part, policy, rendered, script, style
 from pytest_llmdiff.verdicts.sets import Comparisons
 
 SCRIPTS = ("elements", "blocks", "colours", "attention", "words", "origin", "notebook")
@@ -78,15 +78,11 @@ def save(value: Any, path: Path) -> None:
 
 def page(view: View) -> str:
     """A whole page that works offline."""
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        finalize=lambda x: visible(x) if type(x) is str else x,
-    )  # fmt: skip
     code, looks = script(SCRIPTS), style(STYLES)
-    return environment.from_string(part("notebook.html")).render(
+    return rendered(
+        part("notebook.html"),
         policy=Markup(policy(scripts=[code], styles=[looks])),
         script=Markup(code),
         style=Markup(looks),

@@ -19,9 +19,9 @@ from pytest_llmdiff.reports.html.parts import (
     embedded,
     part,
     policy,
+    rendered,
     script,
     style,
-    visible,
 )
 from pytest_llmdiff.reports.html.why import also, causes_by_test, whys, worst_pairs
 from pytest_llmdiff.reports.order import OPEN, URGENCY, worst_first
@@ -39,18 +39,8 @@ COMMIT = 10  # digits
 def page(facts: RunFacts) -> str:
     """The whole page. Model output is either escaped by the template, or data that the script sets
     as text."""
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    def shown(value: Any) -> Any:
-        return (
-            visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
-        )
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, finalize=shown, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
     rows = worst_first(facts.rows.values())
     order = {test: place for place, test in enumerate(facts.rows)}
     answer = answer_of(facts)
@@ -65,7 +55,8 @@ def page(facts: RunFacts) -> str:
         "tests": tests,
         "sets": sets,
     }
-    return environment.from_string(part("page.html")).render(
+    return rendered(
+        part("page.html"),
         policy=policy(scripts=[*charts, script()], styles=[style()]),
         charts=Markup("".join(charts)),
         script=Markup(script()),

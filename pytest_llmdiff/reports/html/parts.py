@@ -54,6 +54,22 @@ def part(name: str) -> str:
     return files("pytest_llmdiff.reports.html").joinpath(name).read_text(encoding="utf-8")
 
 
+def rendered(template: str, **values: Any) -> str:
+    """A page from its template: every text is escaped, and hidden characters are shown. Only what
+    is `Markup` stands as it is."""
+    from jinja2 import Environment, StrictUndefined
+
+    def shown(value: Any) -> Any:
+        plain = isinstance(value, str) and not hasattr(value, "__html__")
+        return visible(value) if plain else value
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, finalize=shown, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.from_string(template).render(values)
+
+
 def policy(*, scripts: Iterable[str], styles: Iterable[str]) -> str:
     """A content security policy under which only these texts run, by their hashes."""
     return POLICY.format(script=_hashes(scripts), style=_hashes(styles))
