@@ -49,8 +49,8 @@ def test_one_limit(value: float, bound: str, limit: float, outcome: str) -> None
 def test_both_limits(value: float, low: float, high: float) -> None:
     verdicts = judge(measured(value), at_most=high, at_least=low, source="the baseline")
     assert [(v.bound, v.passed) for v in verdicts] == [
-        ("at_most", value <= high),
-        ("at_least", value >= low),
+        ("at_most", math.isfinite(value) and value <= high),
+        ("at_least", math.isfinite(value) and value >= low),
     ]
     assert [v.measurement.limit for v in verdicts] == [high, low]
     assert {v.source for v in verdicts} == {"the baseline"}
