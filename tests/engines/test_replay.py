@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.engines.replay import ReplayEngine
+from pytest_llmdiff.engines.replay import KIND, VERSION, ReplayEngine
 from pytest_llmdiff.errors import LLMDiffError
 from pytest_llmdiff.store import Store
 
@@ -20,8 +20,8 @@ ROW = {"kind": "reply", "side": "base", "request": "key", "messages": ASKED, "pr
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        ({"messages": ...}, "line 1: it lacks 'messages'"),
-        ({"messages": "Hi"}, "line 1 is damaged"),
+        ({"messages": ...}, "line 2: it lacks 'messages'"),
+        ({"messages": "Hi"}, "line 2 is damaged"),
         ({"prompt_ids": ...}, "is damaged at 'Hi'"),
         ({"prompt_ids": 5}, "is damaged at 'Hi'"),
     ],
@@ -30,7 +30,9 @@ def test_a_reply_that_lacks_something_is_one_error(
     tmp_path: Path, damage: dict[str, Any], said: str
 ) -> None:
     row = {key: value for key, value in {**ROW, **damage}.items() if value is not ...}
-    (tmp_path / "run.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    rows = ({"kind": KIND, "version": VERSION}, row)
+    lines = "".join(json.dumps(each) + "\n" for each in rows)
+    (tmp_path / "run.jsonl").write_text(lines, encoding="utf-8")
     engine = ReplayEngine(tmp_path / "run.jsonl", "base", Store(tmp_path / "store"))
     with pytest.raises(LLMDiffError, match=said):
         engine.render(ASKED)
