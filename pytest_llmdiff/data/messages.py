@@ -12,7 +12,13 @@ from pytest_llmdiff.data.tools.definitions import parse_tools, with_tools
 ROLES = ("system", "user", "assistant", "tool")
 # What LLaMA-Factory's data and OpenAI's older API call the roles of calls and of their results.
 OTHER_ROLES = {"function_call": "assistant", "observation": "tool", "function": "tool"}
-OPTIONAL = ("tools", "tool_calls", "function_call", "tool_call_id", "name")
+CALLING = ("tool_calls", "function_call")
+ANSWERING = ("tool_call_id", "name")
+OPTIONAL = ("tools", *CALLING, *ANSWERING)
+OF_TOOLS = (
+    "the first message may also have 'tools', one of the assistant 'tool_calls', and one of a tool "
+    "'tool_call_id' and 'name'"
+)
 
 
 class Message(TypedDict):
@@ -75,18 +81,20 @@ def _parse_message(number: int, item: object) -> Message:
             "with 'role' and 'content'"
         )
     # Columns of a table have nulls where a message has nothing.
-    given = {key for key in item if key not in OPTIONAL or item[key] is not None}
+    given = {key for key in item if key not in OPTIONAL or item[key] not in (None, [], ())}
     calls = _calls(number, item)
-    if not {"role", "content"} - ({"content"} if calls else set()) <= given or (
-        given - {"role", "content", *OPTIONAL} or ("tools" in given and number > 1)
-    ):
+    role = item.get("role")
+    role = OTHER_ROLES.get(role, role) if isinstance(role, str) else role
+    known = {"role", "content", *(CALLING if calls else ())}
+    known |= {"tools"} if number == 1 else set()
+    known |= set(ANSWERING) if role == "tool" else set()
+    if not {"role", "content"} - ({"content"} if calls else set()) <= given or given - known:
         keys = ", ".join(repr(key) for key in item) or "none"
         raise ValueError(
-            f"message {number} has the keys {keys}; expected exactly 'role' and 'content', and "
-            "for calls of tools 'tool_calls', 'tool_call_id', 'name', or 'tools' in the first one"
+            f"message {number} has the keys {keys}; expected exactly 'role' and 'content'"
+            + (f" ({OF_TOOLS})" if given & {"tools", *CALLING, *ANSWERING[:1]} else "")
         )
-    role, content = item["role"], item.get("content")
-    role = OTHER_ROLES.get(role, role) if isinstance(role, str) else role
+    content = item.get("content")
     if role not in ROLES:
         raise ValueError(
             f"message {number} has the role {reprlib.repr(role)}; "
@@ -110,11 +118,11 @@ def _parse_message(number: int, item: object) -> Message:
         if role != "assistant":
             raise ValueError(f"message {number} ({role}) calls a tool; only an assistant does")
         message["tool_calls"] = calls
-    for key in ("tool_call_id", "name"):
-        if key in given and role == "tool":
+    for key in ANSWERING:
+        if key in given:
             if not is_whole(item[key]):
                 raise ValueError(f"message {number} has the {key} {reprlib.repr(item[key])}")
-            message[key] = str(item[key])
+            message[key] = str(item[key])  # type: ignore[literal-required]
     return message
 
 

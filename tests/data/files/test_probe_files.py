@@ -327,7 +327,7 @@ def test_json_tags_are_a_list_or_one_string(
 # What is refused, and where
 
 ENDINGS = "with one of the endings .jsonl, .ndjson, .json, .csv, .tsv, .parquet"
-ALL_COLUMNS = "prompt, messages, system, reference, id, tags, language, cluster"
+ALL_COLUMNS = "prompt, messages, system, reference, id, tags, language, cluster, tools"
 ONE_PROMPT = "expected exactly one of the columns 'prompt' and 'messages'"
 TAGS = "expected a tag or a list of tags, each a text without ';' and ','"
 BROKEN_ROW = (
