@@ -130,7 +130,16 @@ JSONS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(st.text(), inner, max_size=3), max_leaves=8,
 )  # fmt: skip
-MARKS = ("<tool_call>", "</tool_call>", "<function=", "<arg_key>", "[TOOL", "<|py", "<｜", "Action:")
+MARKS = (
+    "<tool_call>",
+    "</tool_call>",
+    "<function=",
+    "<arg_key>",
+    "[TOOL",
+    "<|py",
+    "<｜",
+    "Action:",
+)
 
 
 @given(st.dictionaries(st.text(), JSONS, max_size=3), st.sampled_from(["arguments", "parameters"]))
