@@ -12,6 +12,8 @@ from typing import Any
 from pytest_llmdiff.data.files.strict_json import LONGEST_NUMBER
 
 DEEPEST = 64  # levels of a call's arguments, and of a tool's definition
+MOST = 64  # calls of a reply that are read
+SHOWN = 2000  # characters of one that cannot be read
 # The names that forms have for the arguments of a call.
 ARGUMENTS = ("arguments", "parameters")
 
@@ -99,6 +101,19 @@ def call_of(value: object) -> ToolCall | None:
             opened = given
         given = opened if isinstance(opened, dict) else given
     return ToolCall(name=name, arguments=given)
+
+
+def readable_calls(items: Sequence[object]) -> tuple[ToolCall, ...]:
+    """The calls in what a server or a library made of a reply; what cannot be read is a call too,
+    without a name."""
+    found = []
+    for item in items[:MOST]:
+        try:
+            call = call_of(plain_copy(item))
+        except ValueError:
+            call = None
+        found.append(call or ToolCall(name="", arguments=str(item)[:SHOWN]))
+    return tuple(found)
 
 
 def parse_calls(value: object) -> tuple[ToolCall, ...]:

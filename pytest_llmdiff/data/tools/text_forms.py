@@ -21,10 +21,9 @@ from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 
 from pytest_llmdiff.data.text.formats import unfenced
-from pytest_llmdiff.data.tools.calls import ARGUMENTS, ToolCall, call_of, json_at, read_json
+from pytest_llmdiff.data.tools.calls import ARGUMENTS, MOST, ToolCall, call_of, json_at, read_json
 
 LONGEST = 1 << 18  # characters of a reply that are read
-MOST = 64  # calls of a reply
 NAME = re.compile(r"\s*([\w.-]{1,128})\s*")
 NAME_KEY = re.compile(r'"name"\s{0,9}:\s{0,9}"([^"\\]{1,128})"')
 ACTION = re.compile(r"Action:\s{0,99}([\w.-]{1,128})\s{0,99}Action Input:\s{0,99}")

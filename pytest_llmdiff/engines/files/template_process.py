@@ -19,7 +19,7 @@ from threading import Lock
 from typing import Any
 
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.tools.calls import ToolCall, call_of
+from pytest_llmdiff.data.tools.calls import ToolCall, readable_calls
 from pytest_llmdiff.errors import ProbeError
 
 SECONDS = 10.0
@@ -70,9 +70,7 @@ class TemplateProcess:
         answer = self._checked(json.dumps(template, sort_keys=True, default=str), asked)
         if "error" in answer:
             raise ProbeError(f"the response template does not fit this reply: {answer['error']}")
-        return tuple(
-            call_of(each) or ToolCall(name="", arguments=str(each)) for each in answer["calls"]
-        )
+        return readable_calls(answer["calls"])
 
     def _checked(self, template: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Raises ProbeError where a template broke the process."""

@@ -7,11 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_llmdiff.data.messages import Message
-from pytest_llmdiff.data.tools.calls import ToolCall, call_of
+from pytest_llmdiff.data.tools.calls import ToolCall, readable_calls
 from pytest_llmdiff.data.tools.definitions import tools_of, without_tools
-
-MOST = 64  # calls of a reply that are read
-SHOWN = 2000  # characters of one that cannot be read
 
 
 def openai_form(messages: Sequence[Message]) -> dict[str, Any]:
@@ -61,6 +58,4 @@ def calls_of_message(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
     items = [given] if isinstance(given, Mapping) else given
     if not isinstance(items, list):
         items = [items] if items else []
-    return tuple(
-        call_of(item) or ToolCall(name="", arguments=str(item)[:SHOWN]) for item in items[:MOST]
-    )
+    return readable_calls(items)

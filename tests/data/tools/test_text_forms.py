@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_llmdiff import ToolCall
-from pytest_llmdiff.data.tools.text_forms import MOST, calls_in, marked_calls
+from pytest_llmdiff.data.tools.calls import MOST
+from pytest_llmdiff.data.tools.text_forms import calls_in, marked_calls
 
 PARIS = {"city": "Paris", "days": 2}
 TIME: dict[str, Any] = {}
@@ -101,7 +102,8 @@ def test_a_marked_call_that_cannot_be_read_is_one(text: str, name: str) -> None:
 
 PIECES = [
     "<tool_call>", "</tool_call>", "<function=", "<parameter=", ">", "</function>", "<arg_key>",
-    "</arg_key>", "<arg_value>", "[TOOL_CALLS]", "[ARGS]", "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>",
+    "</arg_key>", "<arg_value>", "[TOOL_CALLS]",
+    "[ARGS]", "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>",
     "<｜tool▁call▁end｜>", "<|python_tag|>", "Action: ", "Action Input: ", '{"name": "', '"a"', ":",
     "[", "]", "{", "}", ",", ";", "\n", "weather", '"arguments"', "1e999", "-", "NaN", "\ud800",
     "```json\n",
@@ -131,15 +133,8 @@ JSONS = st.recursive(
     | st.dictionaries(st.text(), inner, max_size=3), max_leaves=8,
 )  # fmt: skip
 MARKS = (
-    "<tool_call>",
-    "</tool_call>",
-    "<function=",
-    "<arg_key>",
-    "[TOOL",
-    "<|py",
-    "<｜",
-    "Action:",
-)
+    "<tool_call>", "</tool_call>", "<function=", "<arg_key>", "[TOOL", "<|py", "<｜", "Action:",
+)  # fmt: skip
 
 
 @given(st.dictionaries(st.text(), JSONS, max_size=3), st.sampled_from(["arguments", "parameters"]))
