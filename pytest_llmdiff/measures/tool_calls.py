@@ -249,7 +249,7 @@ def assert_tool_calls(
     """
     __tracebackhide__ = True
     limits = {"at_least": at_least, "drop_at_most": drop_at_most, "lost_at_most": lost_at_most}
-    check_within(limits, 0, 1, beyond=("at_least",))
+    check_within(limits, 0, 1)
     told: dict[str, Any] = {"counted": COUNTS, "problems": True}
     questions = []
     if at_least is not None:

@@ -120,7 +120,7 @@ def test_what_cannot_be_judged() -> None:
         tool_calls(pair(PARIS, tools=bad))
     with pytest.raises(ConfigError, match="judges a set"):
         assert_tool_calls(pair(PARIS), at_least=1)
-    with pytest.raises(ConfigError, match="lost_at_most=2: give a number from 0 to 1"):
+    with pytest.raises(ConfigError, match="lost_at_most=2: give a number from 0 to less than 1"):
         assert_tool_calls([pair(PARIS)], lost_at_most=2)
 
 
