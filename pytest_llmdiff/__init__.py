@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ordinary_texts,
         winogender,
     )
+    from pytest_llmdiff.data.tools.calls import ToolCall
     from pytest_llmdiff.engines import Engine, Generated
     from pytest_llmdiff.engines.scripted import ScriptedEngine
     from pytest_llmdiff.errors import (
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.measures.refusal.refusal import assert_refusal, refusal
     from pytest_llmdiff.measures.retention import assert_retention, retention
     from pytest_llmdiff.measures.score import assert_score, score
+    from pytest_llmdiff.measures.tool_calls import assert_tool_calls, tool_calls
     from pytest_llmdiff.measures.toxicity import assert_toxicity, toxicity
     from pytest_llmdiff.measures.wiring.models import Model, ModelPair
     from pytest_llmdiff.measures.wiring.wiring import (
@@ -81,6 +83,7 @@ _HOMES = {
     "data.probes": ("Probe",),
     "data.requests": ("Request",),
     "data.scored_texts": ("bbq", "crows_pairs", "likelihood_pairs", "ordinary_texts", "winogender"),
+    "data.tools.calls": ("ToolCall",),
     "engines": ("Engine", "Generated"),
     "engines.scripted": ("ScriptedEngine",),
     "errors": (
@@ -116,6 +119,7 @@ _HOMES = {
     "measures.refusal.refusal": ("assert_refusal", "refusal"),
     "measures.retention": ("assert_retention", "retention"),
     "measures.score": ("assert_score", "score"),
+    "measures.tool_calls": ("assert_tool_calls", "tool_calls"),
     "measures.toxicity": ("assert_toxicity", "toxicity"),
     "measures.wiring.models": ("Model", "ModelPair"),
     "measures.wiring.wiring": (
@@ -160,6 +164,7 @@ __all__ = [
     "ScorerError",
     "ScriptedEngine",
     "SideAttribution",
+    "ToolCall",
     "accuracy",
     "adapter_effective",
     "assert_accuracy",
@@ -178,6 +183,7 @@ __all__ = [
     "assert_score",
     "assert_semantic_drift",
     "assert_template_consistent",
+    "assert_tool_calls",
     "assert_toxicity",
     "assert_unbiased",
     "assert_wiring",
@@ -204,6 +210,7 @@ __all__ = [
     "score",
     "semantic_drift",
     "template_consistent",
+    "tool_calls",
     "toxicity",
     "unbiased",
     "winogender",

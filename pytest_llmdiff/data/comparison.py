@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pytest_llmdiff.data.notebook import Displayed
 from pytest_llmdiff.data.probes import Probe, briefly
+from pytest_llmdiff.data.tools.calls import ToolCall
 
 if TYPE_CHECKING:
     from pytest_llmdiff.config.settings import Settings
@@ -26,6 +27,8 @@ class Reply:
     generated tokens, including the stop token if `finish_reason` is "stop"; it is empty if the
     engine does not report tokens. `finish_reason` is "length" if the reply was cut at
     `max_new_tokens`. `prompt_tokens` is the length of the rendered prompt in tokens, 0 if unknown.
+    `tool_calls` are the calls of tools in it, if the prompt offers any: as the server returns them,
+    or as they are read from its text.
     """
 
     text: str
@@ -33,6 +36,7 @@ class Reply:
     token_ids: tuple[int, ...] = ()
     finish_reason: FinishReason = "stop"
     prompt_tokens: int = 0
+    tool_calls: tuple[ToolCall, ...] = ()
 
     def __repr__(self) -> str:
         return f"Reply({briefly(self.text)})"

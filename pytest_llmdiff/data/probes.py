@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.messages import Message, parse_messages
+from pytest_llmdiff.data.tools.definitions import tools_of, with_tools
 from pytest_llmdiff.errors import harmless
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class Probe:
     """One prompt and what is known about it.
 
     `id` names it in test ids and reports. `messages` are the chat messages, of which the model
-    answers the last. `reference` is the right answer. `language` is a code such as "en", by which
+    answers the last, and the first has the tools that it is offered. `reference` is the right
+    answer. `language` is a code such as "en", by which
     scorers decide whether they can judge the replies. `cluster` names the question that several
     paraphrases share: they count as one piece of evidence. `generation` has the settings in which
     this probe differs from the run (`max_new_tokens`, `temperature`, `top_p`, `seed`).
@@ -53,6 +55,11 @@ class Probe:
         return self.messages[-1]["content"]
 
     @property
+    def tools(self) -> list[dict[str, Any]]:
+        """The tools that the model is offered, in the form of OpenAI's API."""
+        return tools_of(self.messages)
+
+    @property
     def digest(self) -> str:
         """A hash of the prompt and of its own generation settings."""
         return _digest(CONTENT.encode([self.messages, dict(self.generation)]), 12)
@@ -69,14 +76,20 @@ def briefly(text: str) -> str:
     return harmless(SHOWN.repr(text))
 
 
-def make_probe(prompt: object, *, system: str | None = None, **fields: Any) -> Probe:
+def make_probe(
+    prompt: object,
+    *,
+    system: str | None = None,
+    tools: Sequence[dict[str, Any]] = (),
+    **fields: Any,
+) -> Probe:
     """A probe from a string or a list of chat messages; its id is a slug with a content hash, in
-    ASCII unless `any_script` is true.
+    ASCII unless `any_script` is true. `tools` are offered if the messages have none of their own.
 
     Raises:
         ValueError: the prompt is neither.
     """
-    return _probe(parse_messages(prompt), system, **fields)
+    return _probe(_offering(parse_messages(prompt), tools), system, **fields)
 
 
 def make_reading(text: object, *, id: str | None = None, **fields: Any) -> Probe:
@@ -117,7 +130,15 @@ def _after(system: str | None, messages: tuple[Message, ...]) -> tuple[Message, 
     """The messages after a system prompt, unless they have their own."""
     if system is None or messages[0]["role"] == "system":
         return messages
-    return (Message(role="system", content=system), *messages)
+    head = Message(role="system", content=system)
+    return with_tools((head, *messages), tools_of(messages))
+
+
+def _offering(
+    messages: tuple[Message, ...], tools: Sequence[dict[str, Any]]
+) -> tuple[Message, ...]:
+    """The messages with these tools, unless they have their own."""
+    return messages if not tools or tools_of(messages) else with_tools(messages, tools)
 
 
 def with_system(probe: Probe, system: str | None) -> Probe:
@@ -132,13 +153,14 @@ def probe_of_row(
     system: str | None,
     tags: Sequence[str],
     generation: Mapping[str, Any],
+    tools: Sequence[dict[str, Any]] = (),
     any_script: bool = False,
 ) -> Probe:
-    """A row of a probe file, with the system prompt, tags and generation options that its marker
-    gives: the row's own system prompt wins, and its tags come first. Its id has letters of
-    `any_script`, or of ASCII alone."""
+    """A row of a probe file, with the system prompt, tags, tools and generation options that its
+    marker gives: the row's own system prompt and tools win, and its tags come first. Its id has
+    letters of `any_script`, or of ASCII alone."""
     return _probe(
-        row.messages,
+        _offering(row.messages, row.tools or tools),
         row.system or system,
         id=_own_id(row.id, any_script) if row.id else None,
         any_script=any_script,

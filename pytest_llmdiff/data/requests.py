@@ -8,6 +8,7 @@ from functools import cached_property
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.probes import Probe
+from pytest_llmdiff.data.tools.definitions import tools_of
 from pytest_llmdiff.store import content_key
 
 
@@ -38,7 +39,9 @@ class Request:
 
     @property
     def size(self) -> int:
-        return sum(len(message["content"]) for message in self.messages)
+        tools = tools_of(self.messages)
+        own = sum(len(message["content"]) for message in self.messages)
+        return own + (len(str(tools)) if tools else 0)
 
 
 def request_of(probe: Probe, settings: Settings) -> Request:

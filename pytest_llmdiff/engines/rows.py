@@ -9,6 +9,7 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.comparison import Reply
+from pytest_llmdiff.data.tools.calls import ToolCall, as_json
 from pytest_llmdiff.engines import Generated
 
 if TYPE_CHECKING:
@@ -23,12 +24,18 @@ def generated_to_json(generated: Generated) -> dict[str, Any]:
     if generated.reply is None:
         return {"error": generated.error}
     row: dict[str, Any] = {
-        # `asdict` would copy every token id.
-        "reply": {**vars(generated.reply), "token_ids": packed(generated.reply.token_ids)},
+        "reply": _reply_row(generated.reply),
         "prompt_ids": packed(generated.prompt_ids),
     }
     drafted = {name: getattr(generated, name) for name in DRAFTED}
     return row | {name: value for name, value in drafted.items() if value}
+
+
+def _reply_row(reply: Reply) -> dict[str, Any]:
+    # `asdict` would copy every token id. Rows of replies without calls are as they always were.
+    calls = [as_json(call) for call in reply.tool_calls]
+    row = {name: held for name, held in vars(reply).items() if name != "tool_calls"}
+    return {**row, "token_ids": packed(reply.token_ids)} | ({"tool_calls": calls} if calls else {})
 
 
 def generated_from_json(row: Mapping[str, Any]) -> Generated:
@@ -37,6 +44,10 @@ def generated_from_json(row: Mapping[str, Any]) -> Generated:
         return Generated(error=_text(error))
     reply = dict(row["reply"], token_ids=unpacked(row["reply"]["token_ids"]))
     _text(reply["text"])
+    calls = reply.pop("tool_calls", ())
+    reply["tool_calls"] = tuple(
+        ToolCall(name=_text(call["name"]), arguments=call["arguments"]) for call in calls
+    )
     return Generated(
         reply=Reply(**reply),
         prompt_ids=unpacked(row["prompt_ids"]),

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pytest_llmdiff.data.comparison import Side
-from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.tokens import Likelihood, Passage
 from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.generation.generator import ReplyGenerator
@@ -73,6 +72,4 @@ def _about(passage: Passage) -> list[Any]:
 
 def _passage(about: list[Any]) -> Passage:
     messages, text = about
-    return Passage(
-        text=text, after=tuple(Message(role=m["role"], content=m["content"]) for m in messages)
-    )
+    return Passage(text=text, after=tuple(messages))

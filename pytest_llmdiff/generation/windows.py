@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from pytest_llmdiff.data.comparison import SIDES, FinishReason, Reply, Side
 from pytest_llmdiff.data.requests import Request
+from pytest_llmdiff.data.tools.calls import ToolCall, as_json, plain_copy
 from pytest_llmdiff.engines import Generated, capability
 from pytest_llmdiff.engines.rows import (
     divergences_from_json,
@@ -24,6 +25,7 @@ from pytest_llmdiff.generation.keys import Keys
 from pytest_llmdiff.generation.loaded import LoadedModels
 from pytest_llmdiff.generation.plan import Window
 from pytest_llmdiff.generation.rows import RowCache
+from pytest_llmdiff.generation.tool_calls import with_calls
 from pytest_llmdiff.store import Store
 
 if TYPE_CHECKING:
@@ -176,7 +178,8 @@ class WindowRunner:
             # Closed at once if the run is interrupted: the traceback would keep the generator
             # alive, and with it the requests in progress.
             with closing(self._answers(side, todo)) as outcomes:
-                for index, generated, divergences in outcomes:
+                for index, outcome, divergences in outcomes:
+                    generated = with_calls(outcome, todo[index], engine)
                     put(keys[todo[index].key], _reply_row(side, todo[index], generated))
                     if generated.passing:
                         self._store.put(PASSING, {keys[todo[index].key]: True})
@@ -245,6 +248,7 @@ def _checked(outcome: object, count: int, side: Side) -> tuple[int, Generated]:
             and reply.finish_reason in FINISHED
             and type(reply.prompt_tokens) is int
             and all(map(_are_ids, (reply.token_ids, found.prompt_ids)))
+            and _are_calls(reply.tool_calls)
         ):
             return index, found
         case (int(index), Generated(reply=None, error=str()) as found) if 0 <= index < count:
@@ -252,7 +256,8 @@ def _checked(outcome: object, count: int, side: Side) -> tuple[int, Generated]:
     raise ModelError(
         f"the engine of the {side} returned {reprlib.repr(outcome)} for {count} requests; an "
         "outcome is the index of a request and a Generated, with a Reply that has a text, or with "
-        f"an error; token ids are plain integers, and finish_reason is {' or '.join(FINISHED)}"
+        f"an error; token ids are plain integers, finish_reason is {' or '.join(FINISHED)}, and "
+        "tool_calls are ToolCall with plain JSON"
     )
 
 
@@ -261,6 +266,16 @@ def _are_ids(ids: object) -> bool:
     if not isinstance(ids, (tuple, list)):
         return False
     return not ids or (set(map(type, ids)) == {int} and min(ids) >= 0 and max(ids) < 2**32)
+
+
+def _are_calls(calls: object) -> bool:
+    """Whether these are calls that the store can hold."""
+    if not isinstance(calls, (tuple, list)) or not all(isinstance(c, ToolCall) for c in calls):
+        return False
+    try:
+        return not calls or plain_copy(list(map(as_json, calls))) is not None
+    except ValueError:
+        return False
 
 
 def _reply_row(side: Side, request: Request, generated: Generated) -> dict[str, Any]:

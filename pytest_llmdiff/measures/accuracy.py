@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -13,15 +12,21 @@ from pytest_llmdiff.data.probes import Probe
 from pytest_llmdiff.errors import ScorerError
 from pytest_llmdiff.measures.inputs import scores_of
 from pytest_llmdiff.measures.limits import check_within
-from pytest_llmdiff.measures.question import Question
 from pytest_llmdiff.measures.retention import NO_REFERENCE, Retention
 from pytest_llmdiff.measures.settle import settle
+from pytest_llmdiff.measures.shares import shares
 from pytest_llmdiff.measures.subject import Subject, measured, set_of
-from pytest_llmdiff.verdicts.paired import Named
-from pytest_llmdiff.verdicts.views import View
 
 Correct = str | Callable[[str, Probe], bool | float]
-UNIT = "share of right answers"
+SHARES = shares(
+    "accuracy",
+    unit="share of right answers",
+    noun="answers",
+    base_right="base accuracy",
+    wrong="wrong answer",
+    base_wrong="wrong answer of the base",
+    lost="answer lost",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,22 +62,22 @@ class Accuracy:
                 )
             return float(found)
 
-        return _measurement(share(comparison.base), share(comparison.tuned))
+        return SHARES.measurement(share(comparison.base), share(comparison.tuned))
 
 
 def _retained(m: Measurement) -> Measurement:
     base, tuned, reason = (
         m.details[key] for key in ("base_right", "tuned_right", "answers_unsupported")
     )
-    return _unjudged(reason) if reason else _measurement(float(base), float(tuned))
+    return SHARES.unjudged(reason) if reason else SHARES.measurement(float(base), float(tuned))
 
 
 def _matching(right: Callable[[str, str], bool], comparison: Comparison) -> Measurement:
     reference = comparison.probe.reference
     if reference is None:
-        return _unjudged(NO_REFERENCE)
+        return SHARES.unjudged(NO_REFERENCE)
     sides = (comparison.base, comparison.tuned)
-    return _measurement(*(float(right(reply.text, reference)) for reply in sides))
+    return SHARES.measurement(*(float(right(reply.text, reference)) for reply in sides))
 
 
 def _scored(comparisons: Sequence[Comparison], spec: str) -> list[Measurement]:
@@ -80,57 +85,10 @@ def _scored(comparisons: Sequence[Comparison], spec: str) -> list[Measurement]:
     found = []
     for base, tuned in zip(scores[::2], scores[1::2], strict=True):
         if base.value is None or tuned.value is None:
-            found.append(_unjudged(base.unsupported or tuned.unsupported or "no score"))
+            found.append(SHARES.unjudged(base.unsupported or tuned.unsupported or "no score"))
         else:
-            found.append(_measurement(base.value, tuned.value))
+            found.append(SHARES.measurement(base.value, tuned.value))
     return found
-
-
-def _measurement(base: float, tuned: float) -> Measurement:
-    return Measurement(
-        name="accuracy", value=tuned, unit=UNIT, details={"base": base, "tuned": tuned}
-    )
-
-
-def _unjudged(reason: str) -> Measurement:
-    details = {"base": None, "tuned": None}
-    return Measurement(
-        name="accuracy", value=math.nan, unit=UNIT, unsupported=reason, details=details
-    )
-
-
-def base_side(m: Measurement) -> Measurement:
-    return _derived(m, "base accuracy", lambda base, _: base)
-
-
-def wrong(m: Measurement) -> Measurement:
-    return _derived(m, "wrong answer", lambda _, tuned: 1 - tuned)
-
-
-def base_wrong(m: Measurement) -> Measurement:
-    return _derived(m, "wrong answer of the base", lambda base, _: 1 - base)
-
-
-def lost(m: Measurement) -> Measurement:
-    """By how much the tuned reply is less right than the base's, 0 if it is not."""
-    return _derived(m, "answer lost", lambda base, tuned: max(0.0, base - tuned))
-
-
-def _derived(m: Measurement, name: str, of: Callable[[float, float], float]) -> Measurement:
-    base, tuned = m.details["base"], m.details["tuned"]
-    value = math.nan if m.unsupported else of(base, tuned)
-    return Measurement(
-        name=name, value=value, unit=m.unit, unsupported=m.unsupported, details=m.details
-    )
-
-
-SUPPORT = (0.0, 1.0)
-RIGHT, BASE_RIGHT = View(support=SUPPORT), View(support=SUPPORT, of=base_side)
-WRONG, BASE_WRONG = (View(support=SUPPORT, of=of) for of in (wrong, base_wrong))
-LOST = View(support=SUPPORT, of=lost)
-LEVEL = Named(name="accuracy", unit=UNIT)
-GAIN = Named(name="accuracy gain", unit=UNIT, moved="answers gained", opposite="answers lost")
-DROP = Named(name="accuracy drop", unit=UNIT, moved="answers lost", opposite="answers gained")
 
 
 def assert_accuracy(
@@ -166,15 +124,11 @@ def assert_accuracy(
     check_within({**wanted, "drop_at_most": drop_at_most}, 0, 1)
     questions = []
     if at_least is not None:
-        questions.append(Question(view=RIGHT, named=LEVEL, at_least=at_least, against=WRONG))
+        questions.append(SHARES.level(at_least))
     if drop_at_most is not None or (at_least is None and gain_at_least is None):
-        questions.append(
-            Question(view=WRONG, base=BASE_WRONG, named=DROP, at_most=drop_at_most, against=LOST)
-        )
+        questions.append(SHARES.drop(drop_at_most))
     if gain_at_least is not None:
-        questions.append(
-            Question(view=RIGHT, base=BASE_RIGHT, named=GAIN, at_least=gain_at_least, against=WRONG)
-        )
+        questions.append(SHARES.gain(gain_at_least))
     settle(set_of(subject, "assert_accuracy", "accuracy"), Accuracy(correct=correct), questions)
 
 

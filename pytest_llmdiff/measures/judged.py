@@ -14,6 +14,7 @@ from pytest_llmdiff.measures.inputs import scores_of
 from pytest_llmdiff.measures.limits import check_within
 from pytest_llmdiff.measures.question import Question
 from pytest_llmdiff.measures.settle import settle
+from pytest_llmdiff.measures.shares import shares
 from pytest_llmdiff.measures.subject import Subject, measured, set_of
 from pytest_llmdiff.verdicts.paired import Named
 from pytest_llmdiff.verdicts.views import View
@@ -149,17 +150,19 @@ def _view(name: str, of: Callable[[Measurement], float]) -> View:
     return View(support=(0.0, 1.0), of=view)
 
 
-MEETS = View(support=(0.0, 1.0))
-BASE_MEETS = _view("judged, the base", lambda m: float(m.details["base"]))
-FAILS = _view("rubric not met", lambda m: 1 - m.value)
-BASE_FAILS = _view("rubric not met by the base", lambda m: 1 - float(m.details["base"]))
-LOST = _view("rubric met by the base alone", lambda m: max(0.0, m.details["base"] - m.value))
+SHARES = shares(
+    "judged",
+    unit=UNIT,
+    noun="replies",
+    base_right="judged, the base",
+    wrong="rubric not met",
+    base_wrong="rubric not met by the base",
+    lost="rubric met by the base alone",
+)
 WINS = View(support=(0.0, 1.0))
 LOSSES = _view("base reply preferred", lambda m: 1 - m.value)
 FIRST = _view("first reply preferred",
               lambda m: (1 - m.details["base_first"] + m.details["tuned_first"]) / 2)  # fmt: skip
-LEVEL = Named(name="judged", unit=UNIT)
-DROP = Named(name="judged drop", unit=UNIT, moved="replies lost", opposite="replies gained")
 WON = Named(name="preferred", unit=UNIT)
 
 
@@ -192,15 +195,11 @@ def assert_judged(
     known = {"rubric": text}
     questions = []
     if at_least is not None:
-        questions.append(
-            Question(view=MEETS, named=LEVEL, at_least=at_least, against=FAILS, known=known,
-                     corrected=_corrected(text, change=False))
-        )  # fmt: skip
+        corrected = _corrected(text, change=False)
+        questions.append(SHARES.level(at_least, known=known, corrected=corrected))
     if drop_at_most is not None or at_least is None:
-        questions.append(
-            Question(view=FAILS, base=BASE_FAILS, named=DROP, at_most=drop_at_most, against=LOST,
-                     known=known, corrected=_corrected(text, change=True))
-        )  # fmt: skip
+        corrected = _corrected(text, change=True)
+        questions.append(SHARES.drop(drop_at_most, known=known, corrected=corrected))
     settle(set_of(subject, "assert_judged", "judged"), Judged(rubric=text), questions)
 
 

@@ -29,8 +29,10 @@ class Question:
     (`verdicts/paired.py`); a failure then names the members for which `against` is above 0, the
     highest first. `told` adds the mean of each of its views to the details of a verdict on a set,
     and `corrected` corrects the evidence by what labels show of a judge. `known` is added to those
-    details. Each of `groups`, by the positions of its members, is judged by itself as well: none
-    may be beyond at_most (`verdicts/groups.py`).
+    details. `counted` adds for how many members each of its views is 1, and with `problems` a
+    failure says what the metric finds wrong with the worst of them. Each of `groups`, by the
+    positions of its members, is judged by itself as well: none may be beyond at_most
+    (`verdicts/groups.py`).
     `errors` gives, for a run, the errors of the detector that counted; the bounds then allow for
     them, where `differs` is 1. `packaged` says that the probes are those of a ready-made suite.
 
@@ -50,6 +52,8 @@ class Question:
     told: Mapping[str, View] = field(default_factory=dict)
     corrected: Callable[[Evidence, Run | None], Evidence] | None = None
     known: Mapping[str, Any] = field(default_factory=dict)
+    counted: Mapping[str, View] = field(default_factory=dict)
+    problems: bool = False
     groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
     errors: Callable[[Run | None], Labelled | None] | None = None
     differs: View | None = None
@@ -62,6 +66,7 @@ class Question:
         """All views that it needs of a set."""
         others = (
             self.base, self.opposite, self.among, self.against, self.differs, *self.told.values(),
+            *self.counted.values(),
         )  # fmt: skip
         changed = () if self.change is None else self.change.views
         return (self.view, *(view for view in others if view is not None), *changed)
@@ -111,6 +116,9 @@ def evidence_of(question: Question, samples: Mapping[View, Sample], scope: str) 
         evidence = change_evidence(base, sample, over=question.over, scope=scope)
     told = {name: mean_of(samples[view]) for name, view in question.told.items()}
     details = {**evidence.details, **told, **question.known}
+    if question.counted:
+        counts = {name: samples[view].values.count(1.0) for name, view in question.counted.items()}
+        details["counts"] = {name: count for name, count in counts.items() if count}
     if sample.unanswered:
         details["notes"] = [
             f"{len(sample.unanswered)} of {len(sample.values)} probes of a set were not answered, "

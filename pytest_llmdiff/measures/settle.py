@@ -195,6 +195,9 @@ def judged_set(
             sample = differences(samples[question.base], sample)
         if question.against is not None:
             sample = replace(sample, worst=samples[question.against].worst)
+        if question.problems:
+            found = _problems(metric, sample)
+            evidence = replace(evidence, details={**evidence.details, "problems": found})
         at_most, at_least, source = question.at_most, question.at_least, question.source
         noise, limit = None, ""
         if not question.limited:
@@ -217,6 +220,16 @@ def judged_set(
     return judged
 
 
+def _problems(metric: Metric, sample: Sample) -> list[str]:
+    """What the metric finds wrong with the worst members, each with the name of its probe."""
+    bad = [comparison for value, comparison in sample.worst if value > 0]
+    return [
+        f"{comparison.probe.id}: {problem}"
+        for comparison in bad[:PROBLEMS]
+        for problem in metric.measure([comparison])[0].details.get("problems", ())
+    ]
+
+
 def _settle_problems_of_set(
     subject: Iterable[Comparison], metric: Metric, question: Question
 ) -> None:
@@ -224,13 +237,8 @@ def _settle_problems_of_set(
     from pytest_llmdiff.verdicts.sets import gather
 
     (sample,) = gather(metric, members_of(subject), [question.view])
-    bad = [comparison for value, comparison in sample.worst if value]
     count = sum(bool(value) for value in sample.values)
-    problems = [
-        f"{comparison.probe.id}: {problem}"
-        for comparison in bad[:PROBLEMS]
-        for problem in metric.measure([comparison])[0].details.get("problems", ())
-    ]
+    problems = _problems(metric, sample)
     if count > PROBLEMS:
         problems.append(f"and {count - PROBLEMS} more")
     details = {"problems": problems, "members": len(sample.values)}

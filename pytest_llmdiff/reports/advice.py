@@ -91,6 +91,12 @@ _BROKEN: Sequence[tuple[tuple[str, ...], str, str]] = (
         "calls into the training data, with answers that contain nothing else",
     ),
     (
+        ("tool call",),
+        "tools are called less well",
+        "tools are called less well: mix prompts with tools into the training data, with calls in "
+        "the form of the chat template and with prompts for which no call is due",
+    ),
+    (
         ("semantic drift", "divergence"),
         MOVED,
         "behaviour moved beyond its limit: read the replies; where the change is unwanted, mix "

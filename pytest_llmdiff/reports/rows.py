@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.plain_json import plain, rounded
+from pytest_llmdiff.data.tools.calls import as_json
 from pytest_llmdiff.explain import KINDS, load_kinds
 from pytest_llmdiff.verdicts.verdict import Verdict
 
@@ -39,6 +40,8 @@ def comparison_row(comparison: Comparison, leak: Leak | None = None) -> dict[str
             "tokens": len(reply.token_ids),
             "prompt_tokens": reply.prompt_tokens,
         }
+        if reply.tool_calls:
+            row[side]["tool_calls"] = plain([as_json(call) for call in reply.tool_calls])
     return {
         **row,
         "margin": plain(comparison.margin),

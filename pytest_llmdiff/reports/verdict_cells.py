@@ -100,6 +100,11 @@ def balance_of(details: Mapping[str, Any], among: int) -> str:
     )
 
 
+def counts_of(details: Mapping[str, Any]) -> str:
+    """How many members of a set have each fault; empty for measures that know no kinds of them."""
+    return ", ".join(f"{name}: {count}" for name, count in details.get("counts", {}).items())
+
+
 def judge_text(details: Mapping[str, Any]) -> str:
     """How far a judge's rate can be trusted; empty for what no judge decided."""
     found = details.get("judge")
@@ -121,6 +126,7 @@ def besides_of(verdict: Mapping[str, Any]) -> str:
     details = verdict["details"]
     texts = (
         balance_of(details, verdict["set"]["judged"]),
+        counts_of(details),
         small_groups_of(details),
         judge_text(details),
     )

@@ -35,11 +35,14 @@ import pytest
 import yaml
 
 import pytest_llmdiff
-from pytest_llmdiff import ScriptedEngine
+from pytest_llmdiff import Comparison, Reply, ScriptedEngine, ToolCall
 from pytest_llmdiff.config.options import OPTIONS
 from pytest_llmdiff.data.files.probe_files import COLUMNS, read_probe_file
+from pytest_llmdiff.data.probes import make_probe
+from pytest_llmdiff.data.tools.definitions import parse_tools
 from pytest_llmdiff.measures.wiring.adapter import adapter_measurement
 from pytest_llmdiff.measures.wiring.template.comparison import template_measurement
+from pytest_llmdiff.reports.rows import comparison_row
 from pytest_llmdiff.suites.limits import LIMITS
 from tests.support import ROOT, options_table
 from tests.support.pages import (
@@ -573,7 +576,12 @@ def real_report(project: pytest.Pytester) -> dict[str, Any]:
 
 
 # The keys below these differ from run to run: options, resolved values, measures.
-OPEN = ("settings.*", "resolved", "tests[].verdicts[].details", "tests[].many")
+OPEN = (
+    "settings.*", "resolved", "tests[].verdicts[].details", "tests[].many",
+    "tests[].comparisons[].messages[].tools", "tests[].comparisons[].messages[].tool_calls",
+    "tests[].comparisons[].base.tool_calls[].arguments",
+    "tests[].comparisons[].tuned.tool_calls[].arguments",
+)  # fmt: skip
 
 
 def key_paths(value: Any, path: str = "") -> Iterator[str]:
@@ -592,12 +600,25 @@ def key_paths(value: Any, path: str = "") -> Iterator[str]:
             yield from key_paths(held, path + "[]")
 
 
+def with_calls() -> Comparison:
+    """A comparison whose prompt and replies have all that tools bring with them."""
+    call = ToolCall(name="f")
+    turns = [
+        {"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [vars(call)]},
+        {"role": "tool", "content": "y", "name": "f"},
+    ]  # fmt: skip
+    probe = make_probe(turns, tools=parse_tools([{"name": "f"}]))
+    reply = Reply(text="", tool_calls=(call,))
+    return Comparison(probe=probe, base=reply, tuned=reply)
+
+
 def test_json_report_keys(real_report: dict[str, Any]) -> None:
     (row, *_) = (c for row in hostile_rows().values() for c in row["comparisons"])
     # Scripted models have no adapter and one head, and this run asks for no attribution.
     others = ("learnt", "carried", "attention", "attributions")
     of_others = {"tests": [{"comparisons": [{key: row[key] for key in others}]}]}
-    found = [*key_paths(real_report), *key_paths(of_others)]
+    of_tools = {"tests": [{"comparisons": [comparison_row(with_calls())]}]}
+    found = [*key_paths(real_report), *key_paths(of_others), *key_paths(of_tools)]
     written = {path for path in found if not path.endswith("[]")}
     assert set(names("docs/json-report.md", "## Keys")) == written
     assert set(real_report["settings"]) == {option.name for option in OPTIONS}

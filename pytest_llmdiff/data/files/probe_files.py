@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 import reprlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pytest_llmdiff.data.files.formats import read_records
 from pytest_llmdiff.data.files.records import EXAMPLES, INFO, TRAINED, Kind, Record, check_known
 from pytest_llmdiff.data.files.strict_json import load_json
 from pytest_llmdiff.data.messages import Message, parse_messages
+from pytest_llmdiff.data.tools.calls import as_json, parse_calls
+from pytest_llmdiff.data.tools.definitions import parse_tools
 from pytest_llmdiff.errors import ProbeFileError
 
-COLUMNS = ("prompt", "messages", "system", "reference", "id", "tags", "language", "cluster")
+COLUMNS = (
+    "prompt", "messages", "system", "reference", "id", "tags", "language", "cluster", "tools",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +35,7 @@ class ProbeRow:
     tags: tuple[str, ...]
     language: str | None
     cluster: str | None
+    tools: tuple[dict[str, Any], ...] = ()
 
 
 def is_probe_file(path: Path) -> bool:
@@ -101,6 +108,7 @@ def _parse_record(record: Record) -> ProbeRow:
     if record.cells:
         _open_cells(record)
     messages = _parse_prompt(record)
+    tools = _parse_tools(record)
     system = parse_text(record, "system")
     if system is not None and messages[0]["role"] == "system":
         raise record.error(
@@ -111,12 +119,32 @@ def _parse_record(record: Record) -> ProbeRow:
         line=record.number,
         messages=messages,
         system=system,
-        reference=parse_text(record, "reference"),
+        reference=_parse_reference(record),
         id=parse_id(record),
         tags=parse_tags(record),
         language=parse_text(record, "language"),
         cluster=parse_text(record, "cluster"),
+        tools=tools,
     )
+
+
+def _parse_tools(record: Record) -> tuple[dict[str, Any], ...]:
+    try:
+        return parse_tools(record.values.get("tools"))
+    except ValueError as error:
+        raise record.error(str(error), column="tools") from error
+
+
+def _parse_reference(record: Record) -> str | None:
+    """Text; beside tools also calls, as a JSON object or a list of them."""
+    value = record.values.get("reference")
+    if isinstance(value, (dict, list)) and record.values.get("tools") is not None:
+        try:
+            calls = parse_calls(value)
+        except ValueError as error:
+            raise record.error(str(error), column="reference") from error
+        return json.dumps([as_json(call) for call in calls], ensure_ascii=False)
+    return parse_text(record, "reference")
 
 
 def _parse_prompt(record: Record) -> tuple[Message, ...]:

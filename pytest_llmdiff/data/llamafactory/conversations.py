@@ -34,7 +34,8 @@ def parse_turns(record: Record, layout: Layout) -> Conversation:
         turns = turns[1:]
     if layout.formatting == "openai":
         aligned = _openai_turns(record, layout, turns)
-        system = _with_thinking_remark(system)
+        if not value_of(record, layout, "tools"):
+            system = _with_thinking_remark(system)
     else:
         roles = _roles(layout)
         aligned = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pytest_llmdiff.config.packages import given_path
 from pytest_llmdiff.data.files.records import INFO, file_error
@@ -71,7 +72,7 @@ def entry_layout(place: str, entry: Mapping[str, object]) -> Layout:
         raise file_error(
             place, f"got the split {entry['split']!r}; expected 'train', since files have no splits"
         )
-    given: dict[str, Mapping[str, str | None]] = {"columns": COLUMNS, "tags": TAGS}
+    given: dict[str, Any] = {"columns": COLUMNS, "tags": TAGS}
     for key, defaults in given.items():
         if key not in entry:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -42,8 +42,9 @@ PLAIN_FORMS = (
 class Dataset:
     """The examples of a data file or of an entry; `skipped` has the records left out, and why.
 
-    Records with media or tools are left out, since the models are only asked text here. All others
-    are read, although LLaMA-Factory samples them if an entry has `num_samples`.
+    Records with media are left out, since the models are only asked text here, and those with tools
+    unless they are read `offering` them, for probes. All others are read, although LLaMA-Factory
+    samples them if an entry has `num_samples`.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Dataset:
     skipped: tuple[str, ...]
 
 
-def read_training_data(value: str, folder: Path) -> tuple[Dataset, ...]:
+def read_training_data(value: str, folder: Path, *, offering: bool = False) -> tuple[Dataset, ...]:
     """The data that an option or a marker names: a data file, or `dataset_info.json#NAME[,NAME]`.
 
     The folder of the dataset_info.json may be given instead of the file. Paths are relative to
@@ -65,17 +66,17 @@ def read_training_data(value: str, folder: Path) -> tuple[Dataset, ...]:
     place, mark, names = value.rpartition("#")
     whole = given_path(value, folder, what="the training data")
     if not mark or whole.exists():
-        return (read_dataset(whole),)
+        return (read_dataset(whole, offering=offering),)
     described = given_path(place, folder, what="the training data")
     wanted = [name.strip() for name in names.split(",")]
     if not all(wanted):
         raise ConfigError(
             f"{value!r} names no data set after '#'; expected {INFO}#NAME or {INFO}#NAME,NAME"
         )
-    return tuple(read_dataset(described, name) for name in dict.fromkeys(wanted))
+    return tuple(read_dataset(described, name, offering=offering) for name in dict.fromkeys(wanted))
 
 
-def read_dataset(path: Path, name: str | None = None) -> Dataset:
+def read_dataset(path: Path, name: str | None = None, *, offering: bool = False) -> Dataset:
     """Reads a data file, or the entry `name` of a dataset_info.json (or of its folder).
 
     A data file is read as described by a dataset_info.json beside it or in the parent folder. If
@@ -91,7 +92,7 @@ def read_dataset(path: Path, name: str | None = None) -> Dataset:
             raise ConfigError(
                 f"{path}: no such file; expected a data file, {INFO}#NAME or FOLDER#NAME"
             )
-        return _read_described(path) or _read_plain(path)
+        return _read_described(path, offering) or _read_plain(path, offering)
     if info.name != INFO or not info.is_file():
         raise ConfigError(f"{path}: there is no {INFO}; expected {INFO}#NAME or FOLDER#NAME")
     entries = read_entries(info)
@@ -104,7 +105,7 @@ def read_dataset(path: Path, name: str | None = None) -> Dataset:
         raise ConfigError(
             f"{info}: {given}{hint}; expected #NAME with one of {', '.join(entries) or 'none'}"
         )
-    return _read_entry(info, name, entries[name])
+    return _read_entry(info, name, entries[name], offering)
 
 
 def training_data_of(path: Path) -> tuple[Dataset, ...] | None:
@@ -114,35 +115,37 @@ def training_data_of(path: Path) -> tuple[Dataset, ...] | None:
     have `instruction` or `conversations`.
     """
     if not path.exists() and "#" in path.name:
-        return read_training_data(f"{path}", Path())
+        return read_training_data(f"{path}", Path(), offering=True)
     if not path.is_file():
         return None
     if path.name == INFO:
-        return (read_dataset(path),)
-    if (described := _read_described(path)) is not None:
+        return (read_dataset(path, offering=True),)
+    if (described := _read_described(path, True)) is not None:
         return (described,)
     try:
         first = next(read_records(path, EXAMPLES))
     except ProbeFileError:
         return None  # the reader of probe files then says what is wrong
-    return (_read_plain(path),) if TRAINED & set(first.values) else None
+    return (_read_plain(path, True),) if TRAINED & set(first.values) else None
 
 
 # Entries
 
 
-def _read_entry(info: Path, name: str, entry: Mapping[str, object]) -> Dataset:
+def _read_entry(info: Path, name: str, entry: Mapping[str, object], offering: bool) -> Dataset:
     place = f"{info}, entry {name!r}"
     require_here(place, entry)
-    layout = entry_layout(place, entry)
+    layout = replace(entry_layout(place, entry), offering=offering)
     path, files = entry_files(place, info.parent, entry)
     return _gather(name, path, files, layout)
 
 
-def _read_described(path: Path) -> Dataset | None:
+def _read_described(path: Path, offering: bool) -> Dataset | None:
     """The data of a file as described by the nearest dataset_info.json that names it."""
     described = described_layout(path)
-    return None if described is None else _gather(described[0], path, [path], described[1])
+    if described is None:
+        return None
+    return _gather(described[0], path, [path], replace(described[1], offering=offering))
 
 
 # Records
@@ -196,7 +199,7 @@ def _check_needed(name: str, path: Path, records: Sequence[Record], layout: Layo
             )
 
 
-def _read_plain(path: Path) -> Dataset:
+def _read_plain(path: Path, offering: bool) -> Dataset:
     """A file that no dataset_info.json names, by the columns of its first record."""
     records = list(read_records(path, EXAMPLES))
     known = set(records[0].values)
@@ -204,8 +207,9 @@ def _read_plain(path: Path) -> Dataset:
         # Media and tools are mapped so that they are seen: LLaMA-Factory ignores them silently.
         columns = {**COLUMNS, **{column: column for column in (*MEDIA, "tools")}}
         layout = Layout(
-            formatting="alpaca" if "instruction" in known else "sharegpt", columns=columns
-        )
+            formatting="alpaca" if "instruction" in known else "sharegpt", columns=columns,
+            offering=offering,
+        )  # fmt: skip
         return _gather(path.stem, path, [path], layout, registered=False)
     if {"messages", "prompt"} & known:
         return _dataset(path.stem, path, [path], parse_chat, None)

@@ -50,11 +50,15 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The columns and tags of an example's parts, as given by an entry of dataset_info.json."""
+    """The columns and tags of an example's parts, as given by an entry of dataset_info.json.
+
+    With `offering`, examples with tools are read; else they are dropped.
+    """
 
     formatting: Formatting = "alpaca"
     ranking: bool = False
     columns: Mapping[str, str | None] = field(default_factory=lambda: COLUMNS)
+    offering: bool = False
     tags: Mapping[str, str | None] = field(default_factory=lambda: TAGS)
 
 

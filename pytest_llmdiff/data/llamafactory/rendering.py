@@ -152,6 +152,11 @@ def _pairs(
 
 
 def _turns(messages: Sequence[Message]) -> tuple[str, list[Message]]:
+    if any("tools" in message or "tool_calls" in message for message in messages):
+        raise ProbeError(
+            "a template of LLaMA-Factory is rendered here without tools and calls of them: give "
+            "the chat template that the model is served with, --llmdiff-template FILE.jinja"
+        )
     system = ""
     turns = list(messages)
     if turns and turns[0]["role"] == "system":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Sequence
+from typing import Any
 
 from pytest_llmdiff.data.files.records import Record
 from pytest_llmdiff.data.llamafactory.conversations import parse_turns
@@ -21,6 +22,7 @@ from pytest_llmdiff.data.llamafactory.examples import (
     value_of,
 )
 from pytest_llmdiff.data.messages import Message, parse_messages
+from pytest_llmdiff.data.tools.definitions import parse_tools, with_tools
 
 
 def parse_example(record: Record, number: int, layout: Layout) -> Example:
@@ -31,6 +33,7 @@ def parse_example(record: Record, number: int, layout: Layout) -> Example:
         ProbeFileError: LLaMA-Factory could not load the record.
     """
     drop_media_and_tools(record, layout)
+    tools = _tools(record, layout)
     conversation = (
         _alpaca(record, layout) if layout.formatting == "alpaca" else parse_turns(record, layout)
     )
@@ -40,20 +43,34 @@ def parse_example(record: Record, number: int, layout: Layout) -> Example:
     if len(conversation.prompt) % 2 != 1:
         raise Dropped("it has no prompt before its answer")
     messages = [
-        Message(role=(ASKS | ANSWERS)[turn["role"]], content=turn["content"])
+        Message(role=_role(turn["role"], layout), content=turn["content"])
         for turn in conversation.prompt
     ]
     if conversation.system:
         messages.insert(0, Message(role="system", content=conversation.system))
     answers = [response["content"] for response in conversation.responses]
     answer, rejected = _answers(record, layout, answers)
-    return Example(
-        number=number, messages=_checked(messages), answer=answer, rejected=rejected
-    )  # fmt: skip
+    checked = with_tools(_checked(messages), tools)
+    return Example(number=number, messages=checked, answer=answer, rejected=rejected)
+
+
+def _role(role: str, layout: Layout) -> str:
+    """The role of a turn. Where tools are read, calls are as well; else they are text."""
+    called = layout.offering and role == "function"
+    return "function_call" if called else (ASKS | ANSWERS)[role]
+
+
+def _tools(record: Record, layout: Layout) -> tuple[dict[str, Any], ...]:
+    if not layout.offering:
+        return ()
+    try:
+        return parse_tools(value_of(record, layout, "tools"))
+    except ValueError as error:
+        raise record.error(str(error), column=layout.columns.get("tools")) from error
 
 
 def drop_media_and_tools(record: Record, layout: Layout) -> None:
-    for name in (*MEDIA, "tools"):
+    for name in MEDIA if layout.offering else (*MEDIA, "tools"):
         value = value_of(record, layout, name)
         if value in (None, "", [], {}) or (
             isinstance(value, str) and value.strip() in ("", "[]", "{}", "null")

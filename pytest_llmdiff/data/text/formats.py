@@ -31,7 +31,7 @@ def json_format(schema: Mapping[str, Any] | None = None) -> Format:
         ConfigError: the schema is invalid.
         MissingPackageError: a schema is given, and the package jsonschema is missing.
     """
-    check = None if schema is None else _schema_check(schema, "schema=")
+    check = None if schema is None else schema_check(schema, "schema=")
     return partial(_json_problem, check=check)
 
 
@@ -78,7 +78,7 @@ def tool_format(tools: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Forma
         if not isinstance(name, str) or not name:
             raise ConfigError(f"tool={given!r}: a tool has a name, and parameters as a JSON schema")
         parameters = tool.get("parameters")
-        checks[name] = None if parameters is None else _schema_check(parameters, f"tool {name}")
+        checks[name] = None if parameters is None else schema_check(parameters, f"tool {name}")
     if not checks:
         raise ConfigError("tool=[]: give at least one tool")
     return partial(_tool_problem, checks=checks)
@@ -152,7 +152,13 @@ def _tool_problem(text: str, *, checks: Mapping[str, Check | None]) -> str | Non
     return None if problem is None else f"its arguments: {problem}"
 
 
-def _schema_check(schema: Mapping[str, Any], given: str) -> Check:
+def schema_check(schema: Mapping[str, Any], given: str) -> Check:
+    """Says what is wrong with a value by a JSON schema, which errors call `given`.
+
+    Raises:
+        ConfigError: this is not a JSON schema.
+        MissingPackageError: the package jsonschema is missing.
+    """
     require_packages("schema", "checking replies against a JSON schema")
     import jsonschema
     from referencing import Registry

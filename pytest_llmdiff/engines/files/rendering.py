@@ -13,6 +13,7 @@ from pytest_llmdiff.data.llamafactory.templates import FactoryTemplate
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.data.text.differences import common_length
 from pytest_llmdiff.data.token_ids import panics_told, token_ids
+from pytest_llmdiff.data.tools.definitions import tools_of, without_calls, without_tools
 from pytest_llmdiff.data.training.template_source import TemplateSource
 from pytest_llmdiff.engines.files.bounded_tokenizer import bounded_tokenizer
 from pytest_llmdiff.engines.files.chat_templates import DEFAULT, by_name, chosen, templates_in
@@ -85,12 +86,36 @@ class Renderer:
         """The rendered conversation as text.
 
         Raises:
-            ProbeError: the template refuses the conversation (for instance a system message).
+            ProbeError: the template refuses the conversation (for instance a system message), or
+                leaves out the tools that it offers or the calls of its earlier turns.
         """
+        text = self._text(messages, add_generation_prompt)
+        for part, without in (
+            ("tools", without_tools(messages)),
+            ("calls of tools", without_calls(messages)),
+        ):
+            if list(without) != list(messages) and self._same(text, without, add_generation_prompt):
+                raise ProbeError(
+                    f"the chat template leaves out the {part} of this conversation, so the model "
+                    "would not see them: give a template that shows them with --llmdiff-template "
+                    "FILE.jinja"
+                )
+        return text
+
+    def _same(self, text: str, messages: Sequence[Message], prompted: bool) -> bool:
+        try:
+            return text == self._text(messages, prompted)
+        except ProbeError:  # it wants what was left out
+            return False
+
+    def _text(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
         from transformers import PreTrainedTokenizerBase
 
         tokenizer, template = self.tokenizer, self.template
         variables = {"add_generation_prompt": add_generation_prompt, **self.kwargs}
+        if tools := tools_of(messages):
+            variables["tools"] = tools
+        messages = without_tools(messages)
         own = getattr(type(tokenizer), "apply_chat_template", None)
         if own is PreTrainedTokenizerBase.apply_chat_template:
             return template_process().render(

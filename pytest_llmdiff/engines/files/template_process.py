@@ -1,4 +1,5 @@
-"""Renders chat templates in a process of its own, with bounds of time and memory.
+"""Renders chat templates, and reads replies by them, in a process of its own, with bounds of time
+and memory.
 
 A template is a program of whoever published the model: it may loop without end, or ask for a text
 of 10^10 characters in one operation, which nothing within a process can stop.
@@ -18,6 +19,7 @@ from threading import Lock
 from typing import Any
 
 from pytest_llmdiff.data.messages import Message
+from pytest_llmdiff.data.tools.calls import ToolCall, readable_calls
 from pytest_llmdiff.errors import ProbeError
 
 SECONDS = 10.0
@@ -49,22 +51,41 @@ class TemplateProcess:
         Raises:
             ProbeError: the template refuses it, or is beyond a bound.
         """
-        asked = json.dumps(
-            {"messages": messages, "template": template, "variables": variables}, default=str
-        )
+        asked = {"messages": messages, "template": template, "variables": variables}
+        answer = self._checked(template, asked)
+        if "text" in answer:
+            return str(answer["text"])
+        raise ProbeError(f"the chat template refuses this conversation: {answer['error']}")
+
+    def calls(
+        self, text: str, template: Any, *, prefix: str, tools: Sequence[Mapping[str, Any]]
+    ) -> tuple[ToolCall, ...]:
+        """The calls of tools in a raw reply after the prompt `prefix`, by a tokenizer's
+        `response_template`, as `parse_response` of transformers reads them.
+
+        Raises:
+            ProbeError: the template does not fit the reply, or is beyond a bound.
+        """
+        asked = {"reply": text, "template": template, "prefix": prefix, "tools": tools}
+        answer = self._checked(json.dumps(template, sort_keys=True, default=str), asked)
+        if "error" in answer:
+            raise ProbeError(f"the response template does not fit this reply: {answer['error']}")
+        return readable_calls(answer["calls"])
+
+    def _checked(self, template: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises ProbeError where a template broke the process."""
+        line = json.dumps(asked, default=str)
         with self._lock:
             if template in self._broken:
                 raise ProbeError(self._broken[template])
-            answer = self._answer(asked)
+            answer = self._answer(line)
             if answer is None:
                 self._broken[template] = (
                     f"the chat template does not end within {self._seconds:g} seconds and 1 GB of "
                     "memory; it is tried once. Is it the one that the model was trained with?"
                 )
                 raise ProbeError(self._broken[template])
-        if "text" in answer:
-            return str(answer["text"])
-        raise ProbeError(f"the chat template refuses this conversation: {answer['error']}")
+        return answer
 
     def _answer(self, asked: str) -> dict[str, Any] | None:
         """None where the process ended."""
@@ -139,7 +160,7 @@ def serve(seconds: float) -> None:
             # Ends the process, even within one operation.
             faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
             try:
-                answer = {"text": _short(render(asked))}
+                answer = render(asked)
             except MemoryError:
                 answer = {"error": "it takes more than 1 GB of memory"}
             except RecursionError:
@@ -165,13 +186,18 @@ def _renderer() -> Any:
 
     tokenizer = Told()
 
-    def render(asked: Mapping[str, Any]) -> str:
-        return str(
-            tokenizer.apply_chat_template(
-                asked["messages"], chat_template=asked["template"], tokenize=False,
-                **asked["variables"],
-            )
+    def render(asked: Mapping[str, Any]) -> dict[str, Any]:
+        if "reply" in asked:
+            found = tokenizer.parse_response(
+                _short(asked["reply"]), schema=asked["template"], prefix=asked["prefix"],
+                tools=asked["tools"],
+            )  # fmt: skip
+            return {"calls": list(found.get("tool_calls") or ())}
+        text = tokenizer.apply_chat_template(
+            asked["messages"], chat_template=asked["template"], tokenize=False,
+            **asked["variables"],
         )  # fmt: skip
+        return {"text": _short(str(text))}
 
     return render
 

@@ -59,7 +59,7 @@ def asked(about: list[Any]) -> Asked:
     own, other = (
         Ending(text=text, token_ids=tuple(ids), ended=ended) for text, ids, ended in replies
     )
-    return tuple(Message(role=m["role"], content=m["content"]) for m in messages), own, other
+    return tuple(messages), own, other
 
 
 def first_differences(engine: Any, asked: Sequence[Asked], device: str) -> list[FirstDifference]:

@@ -25,6 +25,7 @@ from pytest_llmdiff.engines.server.endpoint import (
 )
 from pytest_llmdiff.engines.server.forms import FURTHER, RequestForm, may_mean
 from pytest_llmdiff.engines.server.parameters import changed
+from pytest_llmdiff.engines.server.tools import openai_form
 from pytest_llmdiff.errors import LLMDiffError, ModelError, ProbeError, once_more
 from pytest_llmdiff.store import content_key
 
@@ -290,7 +291,8 @@ class ServerEngine:
     def _sent(self, client: AsyncOpenAI, request: Request, form: RequestForm, prompt: Ids) -> Any:  # noqa: ARG002
         kwargs = self._template_kwargs
         further = {"chat_template_kwargs": kwargs} if kwargs else {}
-        body = {"messages": request.messages, **self._asked(request.sampling, form, further)}
+        conversation = openai_form(request.messages)
+        body = {**conversation, **self._asked(request.sampling, form, further)}
         return self._connection.post(client, "chat/completions", body)
 
     def _asked(

@@ -10,6 +10,7 @@ from typing import Any
 from pytest_llmdiff.data.comparison import FinishReason, Reply
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.engines.files.replies import split_reasoning
+from pytest_llmdiff.engines.server.tools import calls_of_message
 
 SHOWN = 80  # characters of an invalid answer in a message
 # What some servers send in place of a text, and then leave the text out.
@@ -59,6 +60,7 @@ def generated_of(answer: Any) -> Generated:
         token_ids=ids_of(choice.get("token_ids")),
         finish_reason=finish,
         prompt_tokens=_count(answer.get("usage"), "prompt_tokens"),
+        tool_calls=calls_of_message(message),
     )
     return Generated(reply=reply, prompt_ids=ids_of(answer.get("prompt_token_ids")))
 

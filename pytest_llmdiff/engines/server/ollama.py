@@ -19,6 +19,7 @@ from pytest_llmdiff.engines.server.chat import Ids, ServerEngine, ServerFacts
 from pytest_llmdiff.engines.server.completions import generated_of
 from pytest_llmdiff.engines.server.endpoint import Absent, Refused
 from pytest_llmdiff.engines.server.forms import RequestForm
+from pytest_llmdiff.engines.server.tools import ollama_form
 from pytest_llmdiff.errors import CapabilityError, LLMDiffError, ModelError, ProbeError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class OllamaEngine(ServerEngine):
             ProbeError: its template refuses the conversation.
         """
         body = {
-            "model": self.endpoint.model, "messages": [dict(message) for message in messages],
+            "model": self.endpoint.model, **ollama_form(messages),
             "stream": False, **self._thinking(), "options": {"num_predict": 1},
             "_debug_render_only": True,
         }  # fmt: skip
@@ -137,7 +138,7 @@ class OllamaEngine(ServerEngine):
         options = self._asked(request.sampling, form, {})
         beside = {name: options.pop(name) for name in BESIDE_OPTIONS if name in options}
         body = {
-            "model": self.endpoint.model, "messages": request.messages, "stream": False,
+            "model": self.endpoint.model, **ollama_form(request.messages), "stream": False,
             # A prompt that is too long is an error, and not one without its beginning.
             "truncate": False, "shift": False,
             **self._thinking(), **beside, "options": options,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.engines.server.completions import ids_of
 from pytest_llmdiff.engines.server.endpoint import Absent, Connection, Refused
+from pytest_llmdiff.engines.server.tools import openai_form
 from pytest_llmdiff.errors import CapabilityError, ProbeError
 
 if TYPE_CHECKING:
@@ -32,10 +33,7 @@ async def rendered_ids(
         CapabilityError: the server does not return them.
         ProbeError: its template refuses the conversation.
     """
-    body: dict[str, Any] = {
-        "messages": [dict(message) for message in messages],
-        "add_generation_prompt": add_generation_prompt,
-    }
+    body = {**openai_form(messages), "add_generation_prompt": add_generation_prompt}
     if template_kwargs:
         body["chat_template_kwargs"] = dict(template_kwargs)
     if add_generation_prompt:  # llama.cpp would continue an answer at the end

@@ -55,7 +55,7 @@ class Subject:
     def messages(self, text: str) -> tuple[Message, ...]:
         """The conversation with a different text in that message."""
         changed = list(self.comparison.probe.messages)
-        changed[self.place] = Message(role="user", content=text)
+        changed[self.place] = {**changed[self.place], "content": text}
         return tuple(changed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.config.packages import third_party_warnings_ignored
@@ -23,7 +23,7 @@ Spans = Sequence[tuple[int, int]]
 
 def word_gradients(
     engine: Any,
-    conversation: Sequence[Mapping[str, str]],
+    messages: Sequence[Message],
     place: int,
     spans: Spans,
     reply: str,
@@ -52,7 +52,6 @@ def word_gradients(
             f"{method} needs the weights in this process, and {type(engine).__name__} has none"
         )
     require_captum(f"the method {method}")
-    messages = [Message(role=m["role"], content=m["content"]) for m in conversation]
     prompt, answer = list(engine.render(messages)), list(engine.encode(reply))
     if not answer:
         raise ProbeError(f"a reply without tokens has no likelihood: {reply!r}")
@@ -77,8 +76,8 @@ def token_words(
     # The message begins where the prompt differs from that of a different message.
     other = "y" if content[lead] == "x" else "x"
     other = content[:lead] + other + content[lead + 1 :]
-    changed = [*messages[:place], Message(role=messages[place]["role"], content=other)]
-    changed += messages[place + 1 :]
+    changed = [*messages]
+    changed[place] = {**messages[place], "content": other}
     at = common_length(whole, "".join(pieces(engine, engine.render(changed))))
     if not whole.startswith(content.strip(), at):
         raise CapabilityError("the chat template changes the message: its tokens cannot be found")

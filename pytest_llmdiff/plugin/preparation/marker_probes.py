@@ -14,12 +14,13 @@ from pytest_llmdiff.config.packages import given_path
 from pytest_llmdiff.data.files.probe_files import is_probe_file, probe_rows
 from pytest_llmdiff.data.messages import is_whole
 from pytest_llmdiff.data.probes import Probe, make_probe, probe_of_row
+from pytest_llmdiff.data.tools.definitions import parse_tools
 from pytest_llmdiff.errors import ConfigError, ProbeFileError, did_you_mean
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.llamafactory.datasets import Dataset, Example
 
-MARKER_KEYWORDS = ("file", "system", "reference", "tags", *GENERATION_PARSERS)
+MARKER_KEYWORDS = ("file", "system", "reference", "tags", "tools", *GENERATION_PARSERS)
 
 
 def probes_of_marker(
@@ -53,47 +54,34 @@ def probes_of_marker(
         )
     if not args and file is None:
         raise ConfigError("@pytest.mark.llmdiff: give prompts, file=..., or both")
-    tags, generation = _tags(kwargs.get("tags")), _generation(kwargs)
+    shared: dict[str, Any] = {
+        "system": system,
+        "tags": _tags(kwargs.get("tags")),
+        "generation": _generation(kwargs),
+        "tools": _tools(kwargs.get("tools")),
+        "any_script": any_script,
+    }
     probes = []
     for prompt in args:
         try:
-            probe = make_probe(
-                prompt, system=system, reference=reference, tags=tags, generation=generation,
-                any_script=any_script,
-            )  # fmt: skip
+            probe = make_probe(prompt, reference=reference, **shared)
         except ValueError as error:
             raise ConfigError(f"@pytest.mark.llmdiff: {error}") from error
         probes.append(probe)
     if file is not None:
         path = given_path(str(file), folder, what="@pytest.mark.llmdiff: file")
-        probes += _probes_of_file(path, system, tags, generation, any_script)
+        probes += _probes_of_file(path, shared)
     return probes
 
 
-def _probes_of_file(
-    path: Path,
-    system: str | None,
-    tags: tuple[str, ...],
-    generation: Mapping[str, Any],
-    any_script: bool,
-) -> list[Probe]:
+def _probes_of_file(path: Path, shared: Mapping[str, Any]) -> list[Probe]:
     if (datasets := _training_data(path)) is not None:
         return [
-            make_probe(
-                example.messages,
-                system=system,
-                reference=example.answer or None,
-                tags=tags,
-                generation=generation,
-                any_script=any_script,
-            )
+            make_probe(example.messages, reference=example.answer or None, **shared)
             for dataset in datasets
             for example in _examples_of(dataset)
         ]
-    return [
-        probe_of_row(row, system=system, tags=tags, generation=generation, any_script=any_script)
-        for row in probe_rows(path)
-    ]
+    return [probe_of_row(row, **shared) for row in probe_rows(path)]
 
 
 def _training_data(path: Path) -> tuple[Dataset, ...] | None:
@@ -125,6 +113,13 @@ def _tags(value: object) -> tuple[str, ...]:
     if not isinstance(tags, (list, tuple)) or not all(map(is_whole, tags)):
         raise ConfigError(f"@pytest.mark.llmdiff: tags must be a list of strings, not {value!r}")
     return tuple(tags)
+
+
+def _tools(value: object) -> tuple[dict[str, Any], ...]:
+    try:
+        return parse_tools(value)
+    except ValueError as error:
+        raise ConfigError(f"@pytest.mark.llmdiff: tools: {error}") from error
 
 
 def _generation(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -327,7 +327,7 @@ def test_json_tags_are_a_list_or_one_string(
 # What is refused, and where
 
 ENDINGS = "with one of the endings .jsonl, .ndjson, .json, .csv, .tsv, .parquet"
-ALL_COLUMNS = "prompt, messages, system, reference, id, tags, language, cluster"
+ALL_COLUMNS = "prompt, messages, system, reference, id, tags, language, cluster, tools"
 ONE_PROMPT = "expected exactly one of the columns 'prompt' and 'messages'"
 TAGS = "expected a tag or a list of tags, each a text without ';' and ','"
 BROKEN_ROW = (
@@ -734,9 +734,14 @@ def probe_rows(draw: st.DrawFn) -> list[ProbeRow]:
                 tags=tuple(draw(st.lists(tags, max_size=3))),
                 language=draw(optional_texts),
                 cluster=draw(optional_texts),
+                tools=tuple(draw(st.lists(texts.map(tool), max_size=2, unique_by=str))),
             )
         )
     return rows
+
+
+def tool(name: str) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name}}
 
 
 def as_record(given: ProbeRow) -> dict[str, Any]:
@@ -744,6 +749,7 @@ def as_record(given: ProbeRow) -> dict[str, Any]:
     del record["line"]
     record["messages"] = list(given.messages)
     record["tags"] = list(given.tags)
+    record["tools"] = json.dumps(given.tools)
     record["prompt"] = None
     if len(given.messages) == 1 and given.messages[0]["role"] == "user":
         record |= {"prompt": given.messages[0]["content"], "messages": None}

@@ -126,7 +126,7 @@ def test_an_unknown_keyword_lists_the_allowed_ones(tmp_path: Path) -> None:
     assert str(caught.value) == (
         "@pytest.mark.llmdiff: unknown keyword max_tokens (did you mean max_new_tokens?), "
         "sytem (did you mean system?); allowed are "
-        "file, system, reference, tags, max_new_tokens, temperature, top_p, seed"
+        "file, system, reference, tags, tools, max_new_tokens, temperature, top_p, seed"
     )
 
 
