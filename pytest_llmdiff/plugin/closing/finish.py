@@ -45,7 +45,7 @@ def _finish(ended: pytest.Session) -> None:
     if ended.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and runs_tests(config):
         session.closing.append(
             "llmdiff: no test was run. Ready-made ones need no file: "
-            f"pytest --pyargs pytest_llmdiff.suites.quick {session.rerun_options}"
+            f"pytest --pyargs pytest_llmdiff.suites.quick {session.whole_options}"
         )
     if ended.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
         from pytest_llmdiff.reports.outcomes import end_unfinished

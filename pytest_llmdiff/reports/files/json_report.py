@@ -26,7 +26,7 @@ def report(facts: RunFacts) -> dict[str, Any]:
         "schema": SCHEMA,
         "version": installed_version("pytest-llmdiff"),
         "base": settings.base,
-        "tuned": settings.tuned,
+        "tuned": settings.tuned_text or None,
         "resolved": dict(facts.resolved),
         "settings": {
             option.name: {

@@ -112,7 +112,9 @@ def _head(facts: RunFacts, answer: Answer | None) -> Iterator[str]:
     if rows:
         outcomes = [f"{count} {name}" for name, count in counts(facts.rows).items() if count]
         yield from (f"{counted(len(rows), 'test')} with models: {', '.join(outcomes)}", "")
-    models = " → ".join(code(str(spec)) for spec in (facts.settings.base, facts.settings.tuned))
+    models = " → ".join(
+        code(str(spec)) for spec in (facts.settings.base, facts.settings.tuned_text)
+    )
     ran = ", ".join(f"{escaped(name)} {code(value)}" for name, value in facts.resolved.items())
     yield from (f"{models}{' on ' if ran else ''}{ran}", "")
     for note in accepted_notes(facts):

@@ -19,7 +19,7 @@ from pytest_llmdiff.reports.terminal.styles import Line, Piece
 
 def header_lines(settings: Settings, notes: Sequence[str]) -> list[str]:
     """The settings that are not defaults, and where each came from."""
-    lines = [f"llmdiff: base {settings.base}, tuned {settings.tuned}"]
+    lines = [f"llmdiff: base {settings.base}, tuned {settings.tuned_text}"]
     shown = []
     for option in OPTIONS:
         source = settings.sources[option.name]
