@@ -63,7 +63,8 @@ class Controller:
         else:
             add_report(rows, report)
             if report.when == DIED and self.session.models:  # nobody knows which one it was of
-                rows[report.nodeid]["target"] += f" {tuned_options(self.session.settings.several)}"
+                every = tuned_options(self.session.settings.several).strip()
+                rows[report.nodeid]["target"] += f" {every}"
         if report.when == "teardown" and config.getoption("xmlpath", None):
             from pytest_llmdiff.reports.files.junit import properties
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pytest_llmdiff.config.specs import Spec
     from pytest_llmdiff.data.comparison import Accepted, Comparison
     from pytest_llmdiff.data.probes import Probe
-    from pytest_llmdiff.engines.pair.pair import Pair
     from pytest_llmdiff.errors import LLMDiffError
     from pytest_llmdiff.explain.attribution.values import Attribution
     from pytest_llmdiff.explain.explanation import Explanation
@@ -61,7 +60,7 @@ class Session:
         self.uncalibrated = False  # whether a test is lost to the baseline that the run wrote
         self.closing: list[str] = []  # last lines of the summary: what was written where
         self.told: dict[int, str] = {}  # the first test of each error, by its hash
-        self._divergences_expected = False
+        self.divergences_expected = False
         self._plans: dict[str | None, Plan] = {}
         self._ran: list[str] = []  # notes on models that were run
         self._resolved: dict[str, str] = {}
@@ -108,7 +107,7 @@ class Session:
 
     def expect_divergences(self) -> None:
         """Compute divergences along with the replies, which is cheaper than later."""
-        self._divergences_expected = True
+        self.divergences_expected = True
 
     @cached_property
     def allowed(self) -> AllowedChanges:
@@ -150,7 +149,7 @@ class Session:
         return WorkerNotes(self.store, self.run_id)
 
     @cached_property
-    def _used(self) -> UsedKeys | None:
+    def used(self) -> UsedKeys | None:
         from pytest_llmdiff.generation.rows import UsedKeys
 
         recorded = self.settings.record is not None
@@ -177,26 +176,9 @@ class Session:
     @cached_property
     def pair_run(self) -> PairRun:
         """The base and the tuned model."""
-        from pytest_llmdiff.errors import ConfigError
-        from pytest_llmdiff.plugin.pair_run import PairRun
+        from pytest_llmdiff.plugin.session_pairs import tuned_pair
 
-        if self.specs is None:
-            raise ConfigError("no models were given")
-        base, tuned = self.specs
-
-        def open_pair() -> Pair:
-            from pytest_llmdiff.engines import opening
-
-            if self.settings.calibrating:
-                from pytest_llmdiff.engines.noise import open_noise
-
-                return open_noise(base, self.settings, self.store)
-            return opening.open_pair(base, tuned, self.settings, self.store)
-
-        return PairRun(
-            self, self.specs, open_pair, used=self._used, untimed=self.timer.stopped,
-            divergences_expected=self._divergences_expected,
-        )  # fmt: skip
+        return tuned_pair(self)
 
     @cached_property
     def served_run(self) -> PairRun:
@@ -205,24 +187,9 @@ class Session:
         Raises:
             ConfigError: no served model is given.
         """
-        from pytest_llmdiff.errors import ConfigError
-        from pytest_llmdiff.plugin.pair_run import PairRun
+        from pytest_llmdiff.plugin.session_pairs import served_pair
 
-        if self.specs is None or self.served is None:
-            raise ConfigError("no served model: give --llm-served SPEC")
-        (base, tuned), served = self.specs, self.served
-
-        def open_pair() -> Pair:
-            from pytest_llmdiff.engines.opening import open_served
-
-            pair = self.pair_run.generation.pair
-            return open_served(pair, base, served, self.settings, self.store)
-
-        # Without `used`: a recording is of the base and the tuned model only.
-        return PairRun(
-            self, (tuned, served), open_pair, sides=("tuned", "served"),
-            lock=lambda: self.pair_run.generation.loaded.lock, untimed=self.timer.stopped,
-        )  # fmt: skip
+        return served_pair(self)
 
     @property
     def _pairs(self) -> list[PairRun]:
@@ -278,13 +245,11 @@ class Session:
 
     def rerun_target(self, item: pytest.Item) -> str:
         """What runs one test again, followed by `rerun_options`."""
-        from pytest_llmdiff.reports.rerun import rerun_target, tuned_options
+        from pytest_llmdiff.reports.rerun import rerun_target
 
         model = self.model_of(item)
-        if model is None:
-            return rerun_target(self.config, item)
-        target = rerun_target(self.config, item, model.name)
-        return f"{target} {tuned_options([str(model.settings.tuned)])}"
+        alone = None if model is None else (model.name, str(model.settings.tuned))
+        return rerun_target(self.config, item, alone)
 
     @cached_property
     def rerun_options(self) -> str:
@@ -292,13 +257,6 @@ class Session:
         from pytest_llmdiff.reports.rerun import rerun_options
 
         return rerun_options(self.config, self.settings)
-
-    @property
-    def whole_options(self) -> str:
-        """What gives all models of the run, and its options."""
-        from pytest_llmdiff.reports.rerun import tuned_options
-
-        return f"{tuned_options(self.settings.several)} {self.rerun_options}".lstrip()
 
     # The end
 
@@ -338,8 +296,8 @@ class Session:
             notes=list(dict.fromkeys([*self.left_out, *self._ran])),
             warnings=[*self.store.warnings, *self.warnings], resolved=self._resolved,
         )  # fmt: skip
-        if self._used is not None:
-            self._used.flush()
+        if self.used is not None:
+            self.used.flush()
 
     def release(self) -> None:
         """Close the store, so that all its rows are in one file, and forget rows and replies: a

@@ -29,11 +29,24 @@ READ = re.compile(r'["$`\\!]')
 SUITES = "pytest_llmdiff.suites."
 
 
-def rerun_target(config: pytest.Config, item: pytest.Item, name: str = "") -> str:
+def rerun_target(
+    config: pytest.Config, item: pytest.Item, model: tuple[str, str] | None = None
+) -> str:
     """The quoted node id of one test, relative to the current directory instead of the root; that
-    of a ready-made one by its module. `name` is that of the one of several tuned models that it is
-    of: the id is that of a run with this model alone."""
-    _, _, inside = (without_name(item.nodeid, name) if name else item.nodeid).partition("::")
+    of a ready-made one by its module.
+
+    `model` has the name and the SPEC of the one of several tuned models that the test is of: the id
+    is that of a run with this model alone, and the option that gives it comes with it.
+    """
+    if model is None:
+        return _target(config, item, item.nodeid)
+    name, spec = model
+    given = tuned_options([spec]).strip()
+    return f"{_target(config, item, without_name(item.nodeid, name))} {given}"
+
+
+def _target(config: pytest.Config, item: pytest.Item, test: str) -> str:
+    _, _, inside = test.partition("::")
     module = getattr(item, "module", None)
     if module is not None and module.__name__.startswith(SUITES):
         return f'--pyargs "{module.__name__}::{inside}"'
@@ -50,8 +63,8 @@ def _path(path: Path, here: Path) -> str:
 
 
 def tuned_options(specs: Iterable[str]) -> str:
-    """The options that give these tuned models."""
-    return " ".join(f"{SEVERAL}={shlex.quote(spec)}" for spec in specs)
+    """The options that give these tuned models, each with a space after it."""
+    return "".join(f"{SEVERAL}={shlex.quote(spec)} " for spec in specs)
 
 
 def rerun_options(config: pytest.Config, settings: Settings) -> str:

@@ -17,7 +17,8 @@ from jsonschema import Draft202012Validator
 from pytest_llmdiff.__main__ import FORMS, main
 from pytest_llmdiff.errors import hidden
 from pytest_llmdiff.reports.diff.diff import changes_between
-from pytest_llmdiff.reports.diff.ranking import Ranking, ranking_of
+from pytest_llmdiff.reports.diff.ranked import Ranking
+from pytest_llmdiff.reports.diff.ranking import ranking_of
 from pytest_llmdiff.reports.diff.shifts import Shift
 from tests.support.every_outcome import HOSTILE
 from tests.support.json_reports import comparison, report, set_verdict, verdict, written
