@@ -13,6 +13,7 @@ Key = Any  # of one value: its test, its probe, and which repeat it is
 Values = Mapping[Key, float | None]
 # The least and the largest value of measures; those of others have no known end.
 SUPPORTS = {"toxicity": (0.0, 1.0), "toxicity rise": (-1.0, 1.0), "semantic drift": (0.0, 2.0)}
+UNSEEN = {"semantic drift": (0.0, 1.0)}  # of these, a sample misses none above (`views.View`)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +73,11 @@ def difference(
             [value > 0 for value in seconds], [value > 0 for value in firsts], clusters, error=error
         )
     else:
-        low, high = _support(measure, [*firsts, *seconds])
-        span = high - low
-        found = mean_estimate(differences, clusters, support=(-span, span), error=error)
+        support = _support(measure, [*firsts, *seconds])
+        whole, seen = (high - low for low, high in (support, UNSEEN.get(measure, support)))
+        found = mean_estimate(
+            differences, clusters, support=(-whole, whole), unseen=(-seen, seen), error=error
+        )
     return Difference(
         value=found.value, low=_finite(found.low), high=_finite(found.high), probes=found.n
     )
@@ -91,7 +94,10 @@ def mean_bounds(
     if {*numbers} <= {0.0, 1.0}:
         found = rate_estimate([value > 0 for value in numbers], clusters)
     else:
-        found = mean_estimate(numbers, clusters, support=_support(measure, numbers))
+        support = _support(measure, numbers)
+        found = mean_estimate(
+            numbers, clusters, support=support, unseen=UNSEEN.get(measure, support)
+        )
     return _finite(found.low), _finite(found.high)
 
 
