@@ -137,7 +137,9 @@ def run(project: pytest.Pytester, mode: list[str]) -> Run:
     """Run the project's tests with its models, in both modes."""
 
     def start(*args: str) -> pytest.RunResult:
-        models = ("--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json")
+        given = {arg.partition("=")[0] for arg in args}
+        ours = ("--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json")
+        models = [model for model in ours if model.partition("=")[0] not in given]
         return project.runpytest_inprocess(*models, *mode, *args)
 
     return start

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmdiff.config.options import MODELS, OPTIONS
+from pytest_llmdiff.config.options import MODELS, OPTIONS, SEVERAL
 
 ADDOPTS = "PYTEST_ADDOPTS"
 VALUED = frozenset([*MODELS, *(option.flag for option in OPTIONS if not option.is_flag)])
@@ -50,6 +50,22 @@ def in_addopts(config: pytest.Config, flag: str, value: str) -> bool:
 def in_environment(flag: str, value: str) -> bool:
     """Whether `PYTEST_ADDOPTS` gives an option this value."""
     return f"{flag}={value}" in joined(shlex.split(os.environ.get(ADDOPTS, "")))
+
+
+def given_models(config: pytest.Config, flag: str) -> list[str]:
+    """The SPECs of a model's option. Those of the command line replace those of `PYTEST_ADDOPTS`,
+    and these those of the ini file's `addopts`, as if the option were given once."""
+    given = config.getoption(flag)
+    if given is None or isinstance(given, str):
+        return [] if given is None else [given]
+    ini = _count(config.getini("addopts"))
+    both = ini + _count(shlex.split(os.environ.get(ADDOPTS, "")))
+    return list(given[both:] or given[ini:both] or given[:ini])
+
+
+def _count(words: Iterable[str]) -> int:
+    """How often the option that may be given several times is."""
+    return sum(word.startswith(f"{SEVERAL}=") for word in joined(words))
 
 
 def joined(words: Iterable[str]) -> list[str]:

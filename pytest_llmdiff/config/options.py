@@ -17,9 +17,11 @@ PLACES = ("store", "record", "json", "html", "markdown", "export", "label")
 INI_TYPE: Any = str | int | float | bool if pytest.version_tuple >= (9, 2) else "string"
 MODELS = {
     "--llm-base": "the model before tuning",
-    "--llm-tuned": "the model after tuning",
+    "--llm-tuned": "the model after tuning; given several times, or as a pattern of folders such "
+    "as saves/run/checkpoint-*, each test runs once for each model",
     "--llm-served": "the tuned model as it is served",
 }
+SEVERAL = "--llm-tuned"  # the one that may be given several times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -382,7 +384,8 @@ GENERATION_PARSERS: Mapping[str, Callable[[Any], Any]] = {
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("llmdiff", "llmdiff: compare a base model with its fine-tuned version")
     for flag, text in MODELS.items():
-        group.addoption(flag, metavar="SPEC", default=None, help=text)
+        action = "append" if flag == SEVERAL else "store"
+        group.addoption(flag, action=action, metavar="SPEC", default=None, help=text)
     for option in OPTIONS:
         shown = "auto" if option.name == "batch_size" else option.default
         # Where there is no default value, the help text says what happens without the option.

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.config.command_line import in_addopts, in_environment
-from pytest_llmdiff.config.options import MODELS, OPTIONS, Option
+from pytest_llmdiff.config.command_line import given_models, in_addopts, in_environment
+from pytest_llmdiff.config.options import MODELS, OPTIONS, SEVERAL, Option
 from pytest_llmdiff.config.places import (
     check_places,
     require_apart,
@@ -30,10 +30,15 @@ LISTING = (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The run's settings, checked. `sources` says where each comes from."""
+    """The run's settings, checked. `sources` says where each comes from.
+
+    Of several tuned models, `tuned` is the one that tests run with at the moment, and `several` has
+    all of them; it is empty where there is one.
+    """
 
     base: str | None
     tuned: str | None
+    several: tuple[str, ...] = ()
     served: str | None = None
     device: str
     dtype: str
@@ -88,6 +93,11 @@ class Settings:
         return self.base is not None and self.tuned is not None
 
     @property
+    def tuned_text(self) -> str:
+        """The SPEC of the tuned model, or of each of several."""
+        return ", ".join(self.several) or self.tuned or ""
+
+    @property
     def names_a_model(self) -> bool:
         return any(side is not None for side in (self.base, self.tuned, self.served))
 
@@ -124,15 +134,21 @@ def read_settings(config: pytest.Config) -> Settings:
     models: dict[str, str | None] = {}
     for flag in MODELS:
         name = flag.removeprefix("--llm-")
-        models[name] = config.getoption(flag)
+        given = given_models(config, flag)
+        models[name] = given[-1] if given else None
         sources[name] = _source(config, flag, models[name])
     for option in OPTIONS:
         values[option.name], sources[option.name] = _read(config, option, invocation)
     ini_folder = config.inipath.parent if config.inipath else invocation
     require_apart_from_others(config, values, invocation)
-    return checked_settings(
+    settings = checked_settings(
         models, values, sources, folder=invocation, ini_folder=ini_folder, runs=runs_tests(config)
     )
+    if not (tuned := given_models(config, SEVERAL)):
+        return settings
+    from pytest_llmdiff.config.tuned_models import with_all
+
+    return with_all(settings, tuned)
 
 
 def checked_settings(
@@ -196,12 +212,10 @@ def require_both(settings: Settings) -> None:
 def models_typed(config: pytest.Config) -> bool:
     """Whether the command line itself names a model: those in `addopts` and `PYTEST_ADDOPTS` are
     there in every run, also in those that use none."""
-    given = [(flag, config.getoption(flag)) for flag in MODELS]
     return any(
-        value is not None
-        and not in_addopts(config, flag, value)
-        and not in_environment(flag, value)
-        for flag, value in given
+        not in_addopts(config, flag, value) and not in_environment(flag, value)
+        for flag in MODELS
+        for value in given_models(config, flag)
     )
 
 

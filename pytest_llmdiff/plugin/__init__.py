@@ -16,11 +16,14 @@ from pytest_llmdiff.plugin.fixtures import (
     llm_pair,
     llm_served,
     llm_tuned,
+    tuned_of_test,
 )
 from pytest_llmdiff.plugin.marker import MARKER, parametrize, reject_lost_markers
 from pytest_llmdiff.plugin.session import RUN_ID, SESSION
 
-__all__ = ["comparison", "comparisons", "llm_base", "llm_pair", "llm_served", "llm_tuned"]
+__all__ = [
+    "comparison", "comparisons", "llm_base", "llm_pair", "llm_served", "llm_tuned", "tuned_of_test",
+]  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,6 +56,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    lifecycle.parametrize_models(metafunc)  # first, so that ids begin with the model's name
     parametrize(metafunc)
 
 

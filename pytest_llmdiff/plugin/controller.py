@@ -14,6 +14,7 @@ from pytest_llmdiff.plugin.closing.finish import close_run
 from pytest_llmdiff.plugin.closing.signals import end_as_ctrl_c, end_at_once
 from pytest_llmdiff.plugin.session import Session
 from pytest_llmdiff.reports.outcomes import DIED, add_report
+from pytest_llmdiff.reports.rerun import tuned_options
 
 
 class Controller:
@@ -61,6 +62,9 @@ class Controller:
             self._add_of_each(report)
         else:
             add_report(rows, report)
+            if report.when == DIED and self.session.models:  # nobody knows which one it was of
+                every = tuned_options(self.session.settings.several).strip()
+                rows[report.nodeid]["target"] += f" {every}"
         if report.when == "teardown" and config.getoption("xmlpath", None):
             from pytest_llmdiff.reports.files.junit import properties
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_llmdiff.config.settings import runs_tests
 from pytest_llmdiff.plugin.marker import is_ours
-from pytest_llmdiff.plugin.session import SESSION, Session
+from pytest_llmdiff.plugin.session import SESSION, TUNED, Session
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.comparison import Comparison
@@ -23,15 +24,30 @@ MODEL_FIXTURES = frozenset(
 NO_SERVED = "no served model: give --llm-served SPEC"
 
 
+@pytest.fixture(scope="session", name=TUNED)
+def tuned_of_test(request: pytest.FixtureRequest) -> None:
+    """Which of several tuned models a test is of (`Session.use`); where there is one, nothing."""
+    __tracebackhide__ = True
+    if request.config.stash[SESSION].models and not hasattr(request, "param"):
+        from pytest_llmdiff.errors import ConfigError
+
+        raise ConfigError(
+            "several tuned models are given, and a fixture of theirs is requested while the test "
+            "runs: make it an argument of the test function or of one of its fixtures (a "
+            "unittest.TestCase has none), so that the test can run once for each, or give one "
+            "--llm-tuned"
+        )
+
+
 @pytest.fixture
-def comparison(request: pytest.FixtureRequest) -> Comparison:
+def comparison(request: pytest.FixtureRequest, _llmdiff_tuned: None) -> Comparison:
     """Both models' replies to the probe of this test case (see `@pytest.mark.llmdiff`)."""
     (only,) = _session(request).pair_run.comparer.compare([_param(request)])
     return only
 
 
 @pytest.fixture
-def comparisons(request: pytest.FixtureRequest) -> Comparisons:
+def comparisons(request: pytest.FixtureRequest, _llmdiff_tuned: None) -> Comparisons:
     """Both models' replies to all probes of this test, made as they are read."""
     from pytest_llmdiff.verdicts.sets import Comparisons
 
@@ -39,7 +55,7 @@ def comparisons(request: pytest.FixtureRequest) -> Comparisons:
 
 
 @pytest.fixture(scope="session")
-def llm_base(request: pytest.FixtureRequest) -> Model:
+def llm_base(request: pytest.FixtureRequest, _llmdiff_tuned: None) -> Model:
     """The base model, for run-time prompts."""
     from pytest_llmdiff.measures.wiring.models import Model
 
@@ -47,7 +63,7 @@ def llm_base(request: pytest.FixtureRequest) -> Model:
 
 
 @pytest.fixture(scope="session")
-def llm_tuned(request: pytest.FixtureRequest) -> Model:
+def llm_tuned(request: pytest.FixtureRequest, _llmdiff_tuned: None) -> Model:
     """The tuned model, for run-time prompts."""
     from pytest_llmdiff.measures.wiring.models import Model
 
@@ -55,7 +71,7 @@ def llm_tuned(request: pytest.FixtureRequest) -> Model:
 
 
 @pytest.fixture(scope="session")
-def llm_served(request: pytest.FixtureRequest) -> Model:
+def llm_served(request: pytest.FixtureRequest, _llmdiff_tuned: None) -> Model:
     """The served form of the tuned model, for parity."""
     from pytest_llmdiff.measures.wiring.models import Model
 
@@ -66,7 +82,7 @@ def llm_served(request: pytest.FixtureRequest) -> Model:
 
 
 @pytest.fixture(scope="session")
-def llm_pair(request: pytest.FixtureRequest) -> ModelPair:
+def llm_pair(request: pytest.FixtureRequest, _llmdiff_tuned: None) -> ModelPair:
     """Both models, for run-time prompts."""
     from pytest_llmdiff.measures.wiring.models import ModelPair
 
@@ -98,7 +114,9 @@ def _session(request: pytest.FixtureRequest) -> Session:
     return session
 
 
-def uses_models(item: pytest.Item) -> bool:
-    """Whether a test requests any of the model fixtures."""
-    requested = MODEL_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+def uses_models(item: pytest.Item, names: Iterable[str] | None = None) -> bool:
+    """Whether a test requests any of the model fixtures; `names` are those that it requests, where
+    it is still collected."""
+    names = getattr(item, "fixturenames", ()) if names is None else names
+    requested = MODEL_FIXTURES.intersection(names)
     return any(is_ours(item, name) for name in requested)

@@ -14,7 +14,7 @@ from pytest_llmdiff.config.settings import only_plans, read_settings, runs_tests
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
 from pytest_llmdiff.plugin.fixtures import uses_models
 from pytest_llmdiff.plugin.marker import case_of
-from pytest_llmdiff.plugin.session import CONTROLLER, SESSION, Session
+from pytest_llmdiff.plugin.session import CONTROLLER, SESSION, TUNED, Session
 
 BRIEF_ERRORS = "llmdiff-errors"
 
@@ -109,6 +109,17 @@ def prepare(config: pytest.Config) -> int | None:
     return None
 
 
+def parametrize_models(metafunc: pytest.Metafunc) -> None:
+    """Give a test with fixtures of models one case for each of several tuned models.
+
+    The parameter is a session's, so that pytest runs all tests of one model before those of the
+    next.
+    """
+    names = [model.name for model in metafunc.config.stash[SESSION].models]
+    if names and uses_models(metafunc.definition, metafunc.fixturenames):
+        metafunc.parametrize(TUNED, names, ids=names, indirect=True, scope="session")
+
+
 @contextmanager
 def without_list(config: pytest.Config) -> Iterator[None]:
     """pytest lists the tests of a run that ends with their collection. One that plans shows its
@@ -169,11 +180,11 @@ def attach_row(
         if report.when == "call" and report.passed and kept is not None:
             tolerate_inconclusive(report, kept.inconclusive, session.settings.inconclusive)
         if report.when == "teardown":
-            from pytest_llmdiff.reports.rerun import rerun_target
-
             facts |= {} if kept is None else kept.row()
             facts["case"] = case_of(item)
-            facts["target"] = rerun_target(item.config, item)
+            facts["target"] = session.rerun_target(item)
+            model = session.model_of(item)
+            facts["tuned"] = None if model is None else model.settings.tuned
         # xdist serialises the attributes of a report; user_properties would all go into JUnit. As
         # JSON, since half of a surrogate pair, which a server may send, makes xdist crash.
         travels = hasattr(item.config, "workerinput")

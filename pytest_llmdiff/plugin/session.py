@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pytest_llmdiff.config.specs import Spec
     from pytest_llmdiff.data.comparison import Accepted, Comparison
     from pytest_llmdiff.data.probes import Probe
-    from pytest_llmdiff.engines.pair.pair import Pair
     from pytest_llmdiff.errors import LLMDiffError
     from pytest_llmdiff.explain.attribution.values import Attribution
     from pytest_llmdiff.explain.explanation import Explanation
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.generation.windows import Progress
     from pytest_llmdiff.plugin.allowed import AllowedChanges
     from pytest_llmdiff.plugin.pair_run import PairRun
+    from pytest_llmdiff.plugin.preparation.models import TunedModel
     from pytest_llmdiff.plugin.running_test import RunningTest
     from pytest_llmdiff.plugin.timer import Timer
     from pytest_llmdiff.plugin.workers import StopSignal, WorkerNeeds, WorkerNotes
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SESSION = pytest.StashKey["Session"]()
 CONTROLLER = "llmdiff-controller"  # what collects the reports of a run, as a plugin of pytest
 RUN_ID = "llmdiff_run_id"
+TUNED = "_llmdiff_tuned"  # the fixture whose parameter names one of several tuned models
 
 
 class Session:
@@ -42,6 +43,7 @@ class Session:
         self.config = config
         self.settings = settings
         self.specs: tuple[Spec, Spec] | None = None
+        self.models: tuple[TunedModel, ...] = ()  # where several tuned ones are given
         self.served: Spec | None = None
         self.unusable: LLMDiffError | None = None  # why the models that are given cannot be had
         self.test: RunningTest | None = None
@@ -58,7 +60,10 @@ class Session:
         self.uncalibrated = False  # whether a test is lost to the baseline that the run wrote
         self.closing: list[str] = []  # last lines of the summary: what was written where
         self.told: dict[int, str] = {}  # the first test of each error, by its hash
-        self._divergences_expected = False
+        self.divergences_expected = False
+        self._plans: dict[str | None, Plan] = {}
+        self._ran: list[str] = []  # notes on models that were run
+        self._resolved: dict[str, str] = {}
 
     @cached_property
     def run_id(self) -> str:
@@ -90,15 +95,19 @@ class Session:
         if probes:
             self.plan.expect(probes)
 
-    @cached_property
+    @property
     def plan(self) -> Plan:
+        """What is planned for the tuned model in use."""
         from pytest_llmdiff.generation.plan import Plan
 
-        return Plan(self.settings)
+        tuned = self.settings.tuned
+        if tuned not in self._plans:
+            self._plans[tuned] = Plan(self.settings)
+        return self._plans[tuned]
 
     def expect_divergences(self) -> None:
         """Compute divergences along with the replies, which is cheaper than later."""
-        self._divergences_expected = True
+        self.divergences_expected = True
 
     @cached_property
     def allowed(self) -> AllowedChanges:
@@ -140,7 +149,7 @@ class Session:
         return WorkerNotes(self.store, self.run_id)
 
     @cached_property
-    def _used(self) -> UsedKeys | None:
+    def used(self) -> UsedKeys | None:
         from pytest_llmdiff.generation.rows import UsedKeys
 
         recorded = self.settings.record is not None
@@ -148,29 +157,28 @@ class Session:
 
     # The models
 
+    def use(self, model: TunedModel) -> None:
+        """From now on, `pair_run` is that of another of several tuned models. The one before is
+        closed for good, so that only one is in memory, and its comparisons measure nothing more."""
+        if self.settings is model.settings:
+            return
+        self._keep_notes()
+        before = self.__dict__.pop("pair_run", None)
+        if before is not None:
+            self._close_with(before.close)
+        self.settings, self.specs = model.settings, model.specs
+
+    def model_of(self, item: pytest.Item) -> TunedModel | None:
+        """The one of several tuned models that a test is of; None where there are not several."""
+        name = getattr(getattr(item, "callspec", None), "params", {}).get(TUNED)
+        return next((model for model in self.models if model.name == name), None)
+
     @cached_property
     def pair_run(self) -> PairRun:
         """The base and the tuned model."""
-        from pytest_llmdiff.errors import ConfigError
-        from pytest_llmdiff.plugin.pair_run import PairRun
+        from pytest_llmdiff.plugin.session_pairs import tuned_pair
 
-        if self.specs is None:
-            raise ConfigError("no models were given")
-        base, tuned = self.specs
-
-        def open_pair() -> Pair:
-            from pytest_llmdiff.engines import opening
-
-            if self.settings.calibrating:
-                from pytest_llmdiff.engines.noise import open_noise
-
-                return open_noise(base, self.settings, self.store)
-            return opening.open_pair(base, tuned, self.settings, self.store)
-
-        return PairRun(
-            self, self.specs, open_pair, used=self._used, untimed=self.timer.stopped,
-            divergences_expected=self._divergences_expected,
-        )  # fmt: skip
+        return tuned_pair(self)
 
     @cached_property
     def served_run(self) -> PairRun:
@@ -179,24 +187,9 @@ class Session:
         Raises:
             ConfigError: no served model is given.
         """
-        from pytest_llmdiff.errors import ConfigError
-        from pytest_llmdiff.plugin.pair_run import PairRun
+        from pytest_llmdiff.plugin.session_pairs import served_pair
 
-        if self.specs is None or self.served is None:
-            raise ConfigError("no served model: give --llm-served SPEC")
-        (base, tuned), served = self.specs, self.served
-
-        def open_pair() -> Pair:
-            from pytest_llmdiff.engines.opening import open_served
-
-            pair = self.pair_run.generation.pair
-            return open_served(pair, base, served, self.settings, self.store)
-
-        # Without `used`: a recording is of the base and the tuned model only.
-        return PairRun(
-            self, (tuned, served), open_pair, sides=("tuned", "served"),
-            lock=lambda: self.pair_run.generation.loaded.lock, untimed=self.timer.stopped,
-        )  # fmt: skip
+        return served_pair(self)
 
     @property
     def _pairs(self) -> list[PairRun]:
@@ -207,6 +200,8 @@ class Session:
 
     def begin(self, item: pytest.Item) -> None:
         """A test begins, or is tried again."""
+        if (model := self.model_of(item)) is not None:
+            self.use(model)
         if self.specs is not None:
             from pytest_llmdiff.plugin.running_test import RunningTest
 
@@ -246,9 +241,15 @@ class Session:
     def rerun(self) -> str:
         if self.test is None:
             return ""
-        from pytest_llmdiff.reports.rerun import rerun_command
+        return f"pytest {self.rerun_target(self.test.item)} {self.rerun_options}"
 
-        return rerun_command(self.config, self.test.item, self.settings)
+    def rerun_target(self, item: pytest.Item) -> str:
+        """What runs one test again, followed by `rerun_options`."""
+        from pytest_llmdiff.reports.rerun import rerun_target
+
+        model = self.model_of(item)
+        alone = None if model is None else (model.name, str(model.settings.tuned))
+        return rerun_target(self.config, item, alone)
 
     @cached_property
     def rerun_options(self) -> str:
@@ -264,33 +265,39 @@ class Session:
 
         An error goes to the warnings: no test is at fault.
         """
+        for pair in self._pairs:
+            if pair.loaded is not None:
+                self._close_with(pair.loaded.close)
+
+    def _close_with(self, close: Callable[[], None]) -> None:
         from pytest_llmdiff.errors import ModelError
 
-        for pair in self._pairs:
-            try:
-                if pair.loaded is not None:
-                    pair.loaded.close()
-            except ModelError as error:
-                self.warnings.append(str(error))
+        try:
+            close()
+        except ModelError as error:
+            self.warnings.append(str(error))
+
+    def _keep_notes(self) -> None:
+        """Keep what the reports say about how the models were run."""
+        for pair in reversed(self._pairs):
+            if pair.loaded is not None and pair.loaded.opened:
+                self._ran += pair.notes
+                found = pair.loaded.resolved()
+                served = {f"served {key}": found[key] for key in ("dtype",) if key in found}
+                self._resolved |= found if pair.tuning else served
 
     def finish(self) -> None:
         """Free the models, and leave in the store what the controller needs from this process."""
-        if "pair_run" not in self.__dict__:
+        self._keep_notes()
+        if "pair_run" not in self.__dict__ and not self._ran and not self._resolved:
             return
-        notes, resolved = list(self.left_out), dict[str, str]()
-        for pair in reversed(self._pairs):
-            if pair.loaded is not None and pair.loaded.opened:
-                notes += pair.notes
-                found = pair.loaded.resolved()
-                served = {f"served {key}": found[key] for key in ("dtype",) if key in found}
-                resolved |= found if pair.tuning else served
         self._close()
         self.worker_notes.leave(
-            notes=list(dict.fromkeys(notes)), warnings=[*self.store.warnings, *self.warnings],
-            resolved=resolved,
+            notes=list(dict.fromkeys([*self.left_out, *self._ran])),
+            warnings=[*self.store.warnings, *self.warnings], resolved=self._resolved,
         )  # fmt: skip
-        if self._used is not None:
-            self._used.flush()
+        if self.used is not None:
+            self.used.flush()
 
     def release(self) -> None:
         """Close the store, so that all its rows are in one file, and forget rows and replies: a
@@ -298,5 +305,6 @@ class Session:
         if "store" in self.__dict__:
             self.store.close()
         self.rows = {}
-        for part in ("pair_run", "served_run", "plan"):
+        self._plans.clear()
+        for part in ("pair_run", "served_run"):
             self.__dict__.pop(part, None)

@@ -16,7 +16,7 @@ import pytest
 # model or scorer was unavailable).
 Kind = Literal["passed", "regressed", "inconclusive", "not judged", "failed", "error", "skipped"]
 DIED = "???"  # plugins report this phase for a test whose process died
-FACTS = ("verdicts", "comparisons", "compared", "same", "many", "noise", "case", "target")
+FACTS = ("verdicts", "comparisons", "compared", "same", "many", "noise", "case", "target", "tuned")
 KINDS: tuple[Kind, ...] = (
     "passed", "regressed", "inconclusive", "not judged", "failed", "error", "skipped",
 )  # fmt: skip
@@ -33,7 +33,7 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
         row = rows[report.nodeid] = {
             "test": report.nodeid, "phases": {}, "message": None, "skipped": None, "verdicts": [],
             "comparisons": [], "compared": 0, "same": 0, "many": {}, "noise": {}, "case": "",
-            "asserted": True, "target": shlex.quote(report.nodeid),
+            "asserted": True, "target": shlex.quote(report.nodeid), "tuned": None,
             "file": file.replace(os.sep, "/"),
             "line": None if line is None else line + 1,
         }  # fmt: skip

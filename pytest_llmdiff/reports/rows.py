@@ -123,6 +123,7 @@ def _set_row(
         "spread": plain(estimate.spread),
         "unsupported": evidence.missing,
         "not_finite": evidence.not_finite,
+        "over": plain(evidence.over) if evidence.rate else None,
         "decides": None if verdict.packaged else verdict.decides,
         "worst": [
             {"probe": member.probe.id, "value": plain(value)}

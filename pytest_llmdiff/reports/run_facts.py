@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_llmdiff.config.settings import Settings
@@ -21,7 +21,8 @@ class RunFacts:
     `exit_code` is pytest's, from before the reports are written. `part` says which options chose
     only some of the tests; empty if none did. `failed_besides` are the tests without models
     that failed, `uncollected` the files that could not be collected, and `unwritten` the outputs
-    that could not be written. `started` is when the run began, in seconds since the epoch, and
+    that could not be written. `models` has the SPEC of each of several tuned models by its name in
+    the ids of tests. `started` is when the run began, in seconds since the epoch, and
     `seconds` how long it took; `commit` is that of the tests. None and empty where unknown.
     """
 
@@ -41,6 +42,7 @@ class RunFacts:
     started: float | None = None
     seconds: float = 0.0
     commit: str = ""
+    models: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def cut_off(self) -> bool:

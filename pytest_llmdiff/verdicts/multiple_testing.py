@@ -26,13 +26,15 @@ class Chance:
 def chance_of(rows: Iterable[Mapping[str, Any]]) -> Chance:
     """Adds up the chances of the limits, each once: an upper bound (Bonferroni)."""
     judged = 0
-    chances: dict[tuple[str, str], float | None] = {}
+    chances: dict[tuple[str, str, str | None], float | None] = {}
     for row in rows:
         for verdict in row["verdicts"]:
             if verdict["noise"] is not None:
                 judged += 1
                 scope = verdict["set"]["scope"] if verdict["set"] else ""
-                chances[row["case"], label(verdict["name"], scope)] = verdict["chance"]
+                # Each of several tuned models is judged by the limit.
+                key = row["case"], label(verdict["name"], scope), row.get("tuned")
+                chances[key] = verdict["chance"]
     known = [chance for chance in chances.values() if chance is not None]
     return Chance(
         probability=min(1.0, sum(known)),

@@ -61,6 +61,7 @@ def row_of(
     message = f"AssertionError: toxicity {value}, limit {limit} (given in the test)"
     return {
         "test": test, "case": test.partition("[")[0], "asserted": True, "target": f'"{test}"',
+        "tuned": None,
         "file": test.partition("::")[0], "line": 1,
         "phases": {"setup": "passed", "call": "failed" if failed else "passed",
                    "teardown": "passed"},

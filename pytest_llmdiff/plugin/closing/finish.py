@@ -43,9 +43,12 @@ def _finish(ended: pytest.Session) -> None:
         ended.exitstatus = pytest.ExitCode.INTERRUPTED
     session.exit_code = int(ended.exitstatus)
     if ended.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and runs_tests(config):
+        from pytest_llmdiff.reports.rerun import tuned_options
+
         session.closing.append(
             "llmdiff: no test was run. Ready-made ones need no file: "
-            f"pytest --pyargs pytest_llmdiff.suites.quick {session.rerun_options}"
+            f"pytest --pyargs pytest_llmdiff.suites.quick {tuned_options(session.settings.several)}"
+            f"{session.rerun_options}"
         )
     if ended.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
         from pytest_llmdiff.reports.outcomes import end_unfinished

@@ -153,6 +153,7 @@ def facts_of(session: Session) -> RunFacts:
         started=session.started,
         seconds=time.time() - session.started,
         commit=commit_of(session.config.rootpath),
+        models={model.name: str(model.settings.tuned) for model in session.models},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from pytest_llmdiff.data.comparison import SIDES, Side
+from pytest_llmdiff.data.comparison import Side
 from pytest_llmdiff.data.probes import Probe
 from pytest_llmdiff.data.text.printing import counted, duration
 from pytest_llmdiff.generation.generator import ReplyGenerator
@@ -20,13 +20,20 @@ def preview_lines(session: Session, sets: Mapping[str, Sequence[Probe]]) -> list
 
 
 def _requests(session: Session) -> Iterator[str]:
+    yield f"plan: {counted(session.pair_run.generation.planned, 'request')} to each model"
+    yield from _side(session, "base")
+    for model in session.models:
+        session.use(model)
+        yield from _side(session, "tuned", f" ({model.name})")
+    if not session.models:
+        yield from _side(session, "tuned")
+
+
+def _side(session: Session, side: Side, which: str = "") -> Iterator[str]:
     generation = session.pair_run.generation
-    total = generation.planned
-    yield f"plan: {counted(total, 'request')} to each model"
-    for side in SIDES:
-        fresh = generation.windows.missing(side)
-        text = f"  {side:<6} {total - fresh} from the store, {fresh} to answer"
-        yield text + (f", {_time(generation, side, fresh)}" if fresh else "")
+    total, fresh = generation.planned, generation.windows.missing(side)
+    text = f"  {side:<6}{which} {total - fresh} from the store, {fresh} to answer"
+    yield text + (f", {_time(generation, side, fresh)}" if fresh else "")
 
 
 def _time(generation: ReplyGenerator, side: Side, fresh: int) -> str:

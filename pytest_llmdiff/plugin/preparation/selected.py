@@ -21,9 +21,13 @@ def plan_probes(session: Session, items: Sequence[pytest.Item]) -> None:
     """Plan the probes of the selected tests, in the order of the tests."""
     probed = [(item, probes) for item in items if (probes := probes_of(item))]
     for item, probes in probed:
+        if (model := session.model_of(item)) is not None:
+            session.use(model)
         if is_set(item):
             probes = [again for probe in probes for again in session.plan.repeats(probe)]
         session.expect(probes)
+    if session.models:
+        session.use(session.models[0])
     if any(map(asks_for_divergence, {getattr(item, "function", None) for item, _ in probed})):
         session.expect_divergences()
     if session.settings.plan and session.specs is not None:
@@ -40,7 +44,8 @@ def check_needs(session: Session, items: Sequence[pytest.Item]) -> None:
     """
     config = session.config
     using = [item for item in items if uses_models(item)] if runs_tests(config) else []
-    recorded = session.specs is not None and session.specs[1].kind == "replay"
+    pairs = [session.specs, *(model.specs for model in session.models)]
+    recorded = all(pair is not None and pair[1].kind == "replay" for pair in pairs)
     if not using or recorded:
         return
     from pytest_llmdiff.plugin.preparation.needs import MODELS, ROLES, needs_of, require

@@ -13,7 +13,8 @@ from pytest_llmdiff.reports.diff.forms.html import html_of
 from pytest_llmdiff.reports.diff.forms.markdown import markdown_of
 from pytest_llmdiff.reports.diff.forms.sections import Section, changes_sections, ranking_sections
 from pytest_llmdiff.reports.diff.forms.text import changes_lines, ranking_lines
-from pytest_llmdiff.reports.diff.ranking import Ranking, ranking_of
+from pytest_llmdiff.reports.diff.ranked import Ranking
+from pytest_llmdiff.reports.diff.ranking import ranking_of
 from pytest_llmdiff.reports.diff.reading import read_report
 
 
@@ -48,13 +49,19 @@ def compared(paths: Sequence[Path]) -> Compared:
     Raises:
         ConfigError: a file is no report, is damaged or given twice, or has no tests.
     """
+    reports = {str(path): read_report(path) for path in paths}
+    for name, report in reports.items():
+        if report.get("ranking") is not None:
+            raise ConfigError(
+                f"{name} is of several tuned models, and has their ranking; compare reports of "
+                "runs with one --llm-tuned each"
+            )
     if len(paths) == 2:
-        old, new = map(read_report, paths)
+        old, new = (reports[str(path)] for path in paths)
         changes = changes_between(old, new)
         if not changes.tests[0]:
             raise ConfigError(f"{paths[0]} has no tests: there is nothing to compare with")
         return Compared(facts=changes)
-    reports = {str(path): read_report(path) for path in paths}
     if len(reports) < len(paths):
         raise ConfigError("a report is given twice: a ranking needs different ones")
     ranking = ranking_of(reports)

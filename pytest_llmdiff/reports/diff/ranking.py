@@ -2,87 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
 from statistics import fmean
 from typing import Any
 
+from pytest_llmdiff.reports.diff.choice import choice_of
+from pytest_llmdiff.reports.diff.probed import Place, Probed, probed_of
+from pytest_llmdiff.reports.diff.ranked import Cell, Column, Gap, Ranking, Row
 from pytest_llmdiff.reports.diff.reading import (
     SEVERITY,
     checked,
     number_of,
-    severity,
     tests_of,
     text_of,
     verdicts_of,
 )
 from pytest_llmdiff.reports.order import on_scale
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """A measure of a test; `bound` is the side of its limit that values have to be on."""
-
-    name: str
-    test: str
-    unit: str
-    bound: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """A measure in one report.
-
-    `value` is that of the only verdict, or the mean over the `of` verdicts that have a number in
-    all reports; None where there is none. `low` and `high` are the ends of the only verdict's 90 %
-    interval. `limit` is that of all verdicts, None if they differ. Of `verdicts`, `regressed` broke
-    it.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    limit: float | None
-    of: int
-    verdicts: int
-    regressed: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A report. `place` counts from 1; reports that nothing tells apart share one. `outcomes` has
-    the number of tests by outcome; `missing` are tests that another report has. `cells` are in the
-    order of the columns, None where the report has no such verdict."""
-
-    place: int
-    report: str
-    base: str
-    tuned: str
-    decision: str | None
-    outcomes: Mapping[str, int]
-    missing: int
-    cells: tuple[Cell | None, ...]
-
-    @property
-    def red(self) -> int:
-        """Tests that regressed or failed."""
-        return sum(n for outcome, n in self.outcomes.items() if severity(outcome) == 3)
-
-    @property
-    def unknown(self) -> int:
-        """Tests that decided nothing, or are missing."""
-        return self.missing + sum(
-            n for outcome, n in self.outcomes.items() if 0 < severity(outcome) < 3
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ranking:
-    """The reports, the best first; `shared` is the number of tests that all of them have."""
-
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    shared: int
+from pytest_llmdiff.verdicts.differences import (
+    difference,
+    error_of_each,
+    mean_bounds,
+    unbeaten,
+)
 
 
 def ranking_of(reports: Mapping[str, Mapping[str, Any]]) -> Ranking:
@@ -95,7 +38,7 @@ def ranking_of(reports: Mapping[str, Mapping[str, Any]]) -> Ranking:
     return checked(lambda: _ranking(reports))
 
 
-Rows = dict[tuple[str, str | None], Mapping[str, Any]]  # verdicts of a column by test and probe
+Rows = dict[Place, Mapping[str, Any]]  # verdicts of a column
 
 
 def _ranking(reports: Mapping[str, Mapping[str, Any]]) -> Ranking:
@@ -103,10 +46,13 @@ def _ranking(reports: Mapping[str, Mapping[str, Any]]) -> Ranking:
     held = {name: _by_column(own) for name, own in tests.items()}
     columns = tuple(dict.fromkeys(column for own in held.values() for column in own))
     cells: dict[str, tuple[Cell | None, ...]] = dict.fromkeys(reports, ())
+    probed = {name: probed_of(own) for name, own in tests.items()}
     for column in columns:
         shared = _shared([own.get(column, {}) for own in held.values()])
         for name, own in held.items():
-            cell = _cell(own[column], shared) if column in own else None
+            cell = None
+            if column in own:
+                cell = _with_bounds(_cell(own[column], shared), probed[name], column, shared)
             cells[name] = (*cells[name], cell)
     every = set().union(*tests.values())
     rows = [
@@ -123,7 +69,67 @@ def _ranking(reports: Mapping[str, Mapping[str, Any]]) -> Ranking:
         for name, report in reports.items()
     ]
     common = set.intersection(*map(set, tests.values())) if tests else set()
-    return Ranking(columns=columns, rows=_placed(rows, columns), shared=len(common))
+    gaps = tuple(_gaps(columns, probed))
+    better = {(gap.better, gap.worse) for gap in gaps if gap.real}
+    front = unbeaten(list(reports), better)
+    placed = tuple(
+        replace(
+            row, front=row.report in front,
+            gain=_mean_level(row, columns, gain=True), harm=_mean_level(row, columns, gain=False),
+        )
+        for row in _placed(rows, columns)
+    )  # fmt: skip
+    keep, because = choice_of(placed, columns, gaps)
+    return Ranking(
+        columns=columns, rows=placed, shared=len(common), gaps=gaps, keep=keep, because=because
+    )
+
+
+def _gaps(columns: Sequence[Column], probed: Mapping[str, Probed]) -> Iterator[Gap]:
+    pairs = list(combinations(probed, 2))
+    error = error_of_each(len(columns) * len(pairs))
+    for place, column in enumerate(columns):
+        for one, other in pairs:
+            found = difference(
+                probed[one].values.get(column.key, {}),
+                probed[other].values.get(column.key, {}),
+                probed[one].questions,
+                measure=column.name,
+                error=error,
+            )
+            if found is None:
+                continue
+            above = found if found.value >= 0 else found.turned
+            first, second = (one, other) if found.value >= 0 else (other, one)
+            better, worse = (first, second) if column.gain else (second, first)
+            yield Gap(
+                column=place, better=better, worse=worse, value=above.value, low=above.low,
+                high=above.high, probes=above.probes,
+            )  # fmt: skip
+
+
+def _mean_level(row: Row, columns: Sequence[Column], *, gain: bool) -> float | None:
+    values = [
+        on_scale(cell.value, column.unit)
+        for cell, column in zip(row.cells, columns, strict=True)
+        if cell is not None and cell.value is not None and column.gain == gain
+    ]
+    return fmean(values) if values else None
+
+
+def _with_bounds(cell: Cell, probed: Probed, column: Column, shared: set[Place]) -> Cell:
+    """The cell of several verdicts with the interval of their mean."""
+    if cell.verdicts < 2 or cell.value is None:
+        return cell
+    held = {
+        key: value
+        for key, value in probed.values.get(column.key, {}).items()
+        if (key[0], key[1]) in shared
+    }
+    if len(held) < cell.of:
+        return cell
+    low, high = mean_bounds(held, probed.questions, column.name)
+    return replace(cell, low=low, high=high)
 
 
 def _by_column(tests: Mapping[str, Mapping[str, Any]]) -> dict[Column, Rows]:
@@ -137,13 +143,13 @@ def _by_column(tests: Mapping[str, Mapping[str, Any]]) -> dict[Column, Rows]:
     return columns
 
 
-def _shared(held: Sequence[Rows]) -> set[tuple[str, str | None]]:
+def _shared(held: Sequence[Rows]) -> set[Place]:
     """The verdicts that have a number in every report that has any."""
     known = [{key for key, v in rows.items() if v["value"] is not None} for rows in held if rows]
     return set.intersection(*known) if known else set()
 
 
-def _cell(rows: Rows, shared: set[tuple[str, str | None]]) -> Cell:
+def _cell(rows: Rows, shared: set[Place]) -> Cell:
     verdicts = list(rows.values())
     values = [rows[key]["value"] for key in shared]
     only = verdicts[0] if len(verdicts) == 1 else None

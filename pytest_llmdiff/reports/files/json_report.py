@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pytest_llmdiff.data.files.whole_files import write_whole
 from pytest_llmdiff.data.plain_json import plain
 from pytest_llmdiff.errors import hidden
 from pytest_llmdiff.reports.answer import answer_of
+from pytest_llmdiff.reports.diff.models import models_ranking
 from pytest_llmdiff.reports.diff.reading import SCHEMA
 from pytest_llmdiff.reports.outcomes import counts, kind_of
 from pytest_llmdiff.reports.run_facts import RunFacts, rerun_of
@@ -26,7 +28,7 @@ def report(facts: RunFacts) -> dict[str, Any]:
         "schema": SCHEMA,
         "version": installed_version("pytest-llmdiff"),
         "base": settings.base,
-        "tuned": settings.tuned,
+        "tuned": settings.tuned_text or None,
         "resolved": dict(facts.resolved),
         "settings": {
             option.name: {
@@ -40,12 +42,14 @@ def report(facts: RunFacts) -> dict[str, Any]:
         "exit_code": facts.exit_code,
         "answer": None if (answer := answer_of(facts)) is None else answer.row(),
         "summary": {name.replace(" ", "_"): count for name, count in counts(facts.rows).items()},
+        "ranking": None if (ranking := models_ranking(facts)) is None else asdict(ranking),
         "tests": [
             {
                 "test": row["test"],
                 "file": row["file"],
                 "line": row["line"],
                 "outcome": kind_of(row).replace(" ", "_"),
+                "tuned": row["tuned"],
                 "message": row["message"],
                 "rerun": rerun_of(row, facts),
                 "compared": row["compared"],

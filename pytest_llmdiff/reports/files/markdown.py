@@ -12,6 +12,9 @@ from pytest_llmdiff.data.files.whole_files import write_whole
 from pytest_llmdiff.data.text.printing import counted, printable, shortened
 from pytest_llmdiff.reports.advice import all_same
 from pytest_llmdiff.reports.answer import Answer, answer_of
+from pytest_llmdiff.reports.diff.forms.markdown import markdown_of
+from pytest_llmdiff.reports.diff.forms.sections import MODEL, ranking_sections
+from pytest_llmdiff.reports.diff.models import models_ranking
 from pytest_llmdiff.reports.files.markup import code, escaped, reply_pair
 from pytest_llmdiff.reports.order import (
     OPEN,
@@ -77,6 +80,7 @@ def _lines(facts: RunFacts, open_: Sequence[dict[str, Any]], shown: int) -> Iter
     answer = answer_of(facts)
     yield from _head(facts, answer)
     if shown or not open_:  # everything else has to fit as well
+        yield from _models(facts)
         yield from _sets(facts)
     broken = broken_verdicts(facts.rows.values())
     yield from _findings(broken[:shown])
@@ -112,11 +116,19 @@ def _head(facts: RunFacts, answer: Answer | None) -> Iterator[str]:
     if rows:
         outcomes = [f"{count} {name}" for name, count in counts(facts.rows).items() if count]
         yield from (f"{counted(len(rows), 'test')} with models: {', '.join(outcomes)}", "")
-    models = " → ".join(code(str(spec)) for spec in (facts.settings.base, facts.settings.tuned))
+    models = " → ".join(
+        code(str(spec)) for spec in (facts.settings.base, facts.settings.tuned_text)
+    )
     ran = ", ".join(f"{escaped(name)} {code(value)}" for name, value in facts.resolved.items())
     yield from (f"{models}{' on ' if ran else ''}{ran}", "")
     for note in accepted_notes(facts):
         yield from (escaped(shortened(note, 400)), "")
+
+
+def _models(facts: RunFacts) -> Iterator[str]:
+    """The ranking of several tuned models."""
+    if (ranking := models_ranking(facts)) is not None:
+        yield from markdown_of(ranking_sections(ranking, MODEL)).splitlines()
 
 
 def _sets(facts: RunFacts) -> Iterator[str]:

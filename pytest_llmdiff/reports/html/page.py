@@ -11,6 +11,8 @@ from pytest_llmdiff.config.options import PLACES
 from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.data.text.printing import duration, number
 from pytest_llmdiff.reports.answer import answer_of
+from pytest_llmdiff.reports.diff.forms.sections import MODEL, ranking_sections
+from pytest_llmdiff.reports.diff.models import models_ranking
 from pytest_llmdiff.reports.html.charts import HEIGHT, WIDTH, distributions, intervals
 from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags_of
 from pytest_llmdiff.reports.html.maps import leave_out_maps
@@ -42,7 +44,7 @@ def page(facts: RunFacts) -> str:
 
     rows = worst_first(facts.rows.values())
     order = {test: place for place, test in enumerate(facts.rows)}
-    answer = answer_of(facts)
+    answer, ranking = answer_of(facts), models_ranking(facts)
     tests = entries(rows, order, {} if answer is None else causes_by_test(answer))
     leave_out_maps(tests)
     plots, sets = distributions(rows), intervals(list(_sets(rows))[:SETS])
@@ -81,6 +83,7 @@ def page(facts: RunFacts) -> str:
         sets=sets,
         groups=_groups(rows),
         plain=[test for test in tests if test["kind"] in OPEN][:PLAIN],
+        models=() if ranking is None else list(ranking_sections(ranking, MODEL)),
         width=WIDTH,
         height=HEIGHT,
     )

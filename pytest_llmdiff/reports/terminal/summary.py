@@ -9,6 +9,7 @@ from typing import Any
 from pytest_llmdiff.config.options import OPTIONS, PLACES
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.data.text.printing import counted, printable, shortened
+from pytest_llmdiff.reports.diff.models import models_ranking
 from pytest_llmdiff.reports.order import OPEN, broken_verdicts
 from pytest_llmdiff.reports.outcomes import counts
 from pytest_llmdiff.reports.run_facts import RunFacts
@@ -19,7 +20,7 @@ from pytest_llmdiff.reports.terminal.styles import Line, Piece
 
 def header_lines(settings: Settings, notes: Sequence[str]) -> list[str]:
     """The settings that are not defaults, and where each came from."""
-    lines = [f"llmdiff: base {settings.base}, tuned {settings.tuned}"]
+    lines = [f"llmdiff: base {settings.base}, tuned {settings.tuned_text}"]
     shown = []
     for option in OPTIONS:
         source = settings.sources[option.name]
@@ -74,6 +75,13 @@ def summary_lines(facts: RunFacts, width: int) -> Iterator[Line]:
 
         yield from worst_lines(broken, width)
     yield from map(Line.of, chance_lines(facts.chance))
+    if (ranking := models_ranking(facts)) is not None:
+        from pytest_llmdiff.reports.diff.forms.sections import MODEL
+        from pytest_llmdiff.reports.diff.forms.text import ranking_lines
+
+        head, *lines = ranking_lines(ranking, MODEL)
+        yield Line.of(head, "head")
+        yield from map(Line.of, lines)
     for name in ("json", "html", "markdown", "record"):
         file = getattr(facts.settings, name)
         if file is not None:

@@ -17,7 +17,8 @@ from jsonschema import Draft202012Validator
 from pytest_llmdiff.__main__ import FORMS, main
 from pytest_llmdiff.errors import hidden
 from pytest_llmdiff.reports.diff.diff import changes_between
-from pytest_llmdiff.reports.diff.ranking import Ranking, ranking_of
+from pytest_llmdiff.reports.diff.ranked import Ranking
+from pytest_llmdiff.reports.diff.ranking import ranking_of
 from pytest_llmdiff.reports.diff.shifts import Shift
 from tests.support.every_outcome import HOSTILE
 from tests.support.json_reports import comparison, report, set_verdict, verdict, written
@@ -200,9 +201,13 @@ def test_a_ranking_in_every_form(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert lines[1].endswith("good.json (saves/1): 3 passed")
     assert lines[4] == "drift  t.py::test_a"
     assert lines[7].endswith("bad.json: 0.65 (mean of 2), limit 0.30, regressed in 2 of 2")
-    assert lines[-1].endswith("bad.json: 0.60 (0.55 to 0.65), limit 0.30")
+    assert lines[11].endswith("bad.json: 0.60 (0.55 to 0.65), limit 0.30")
+    # The sets' members are unknown, so that nothing is paired.
+    assert lines[12].startswith("no difference that these probes can show between ")
+    assert lines[12].endswith("fair.json, which keep every limit")
     found = checked(text["json"])
     assert [row["place"] for row in found["rows"]] == [1, 2, 3]
+    assert (found["keep"], found["because"]) == (None, lines[12])
     rows = re.findall(r"<tr>.*?</tr>", text["html"], re.DOTALL)
     assert len(rows) == 4
     assert "saves/1" in rows[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from pytest_llmdiff.reports.diff.diff import Changes
-from pytest_llmdiff.reports.diff.ranking import Ranking
+from pytest_llmdiff.reports.diff.ranked import Ranking
 from pytest_llmdiff.reports.files.json_report import json_text
 
 SCHEMA = "pytest-llmdiff-compare/1"

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from pytest_llmdiff.data.text.printing import number, printable, shortened
-from pytest_llmdiff.reports.diff.ranking import Cell, Column, Row
+from pytest_llmdiff.reports.diff.ranked import Cell, Column, Row
 from pytest_llmdiff.reports.diff.shifts import Shift
 from pytest_llmdiff.reports.order import short
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pytest_llmdiff.data.text.printing import counted, printable
 from pytest_llmdiff.reports.alignment import segments
+from pytest_llmdiff.reports.diff.choice import gap_text, keep_line
 from pytest_llmdiff.reports.diff.diff import Changed, Changes
 from pytest_llmdiff.reports.diff.forms.cells import (
     cell_text,
@@ -17,9 +18,10 @@ from pytest_llmdiff.reports.diff.forms.cells import (
     outcomes_text,
     setting_text,
 )
-from pytest_llmdiff.reports.diff.ranking import Ranking
+from pytest_llmdiff.reports.diff.ranked import Ranking
 from pytest_llmdiff.reports.diff.replies import ReplyChange
 
+MODEL = "tuned model"  # what a row is of where a run has several
 SHOWN = 200  # rows of a table; the JSON form has all
 REPLIES = 100
 
@@ -85,19 +87,34 @@ def changes_sections(changes: Changes) -> Iterator[Section]:
     )
 
 
-def ranking_sections(ranking: Ranking) -> Iterator[Section]:
-    title = f"{counted(len(ranking.rows), 'report')}, the best first"
-    yield Section(title=title, lines=(f"{counted(ranking.shared, 'test')} in all of them",))
+def ranking_sections(ranking: Ranking, what: str = "report") -> Iterator[Section]:
+    """The first one is the result; `what` is what each row is of."""
+    title = keep_line(ranking.keep, ranking.because) or "Ranking"
+    rows = f"{counted(len(ranking.rows), what)}, the best first"
+    shared = f"{counted(ranking.shared, 'test')} in all of them"
+    yield Section(title=title, lines=(f"{rows}; {shared}",))
     columns = ranking.columns
     yield from _table(
         "Ranking",
-        ("place", "report", "tuned model", "tests", *map(column_title, columns)),
+        (
+            "place", what, "SPEC" if what == MODEL else MODEL, "tests", "beaten",
+            *map(column_title, columns),
+        ),
         [
             (
                 str(row.place), row.report, row.tuned, outcomes_text(row),
+                "no" if row.front else "yes",
                 *(cell_text(c, column) for c, column in zip(row.cells, columns, strict=True)),
             )
             for row in ranking.rows
+        ],
+    )  # fmt: skip
+    yield from _table(
+        "Differences that are real",
+        ("better", "worse", "by how much"),
+        [
+            (gap.better, gap.worse, gap_text(gap, columns))
+            for gap in ranking.gaps if gap.real
         ],
     )  # fmt: skip
 

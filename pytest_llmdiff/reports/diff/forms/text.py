@@ -7,6 +7,7 @@ from statistics import median
 
 from pytest_llmdiff.data.text.differences import first_difference
 from pytest_llmdiff.data.text.printing import counted, marked, number, printable, shortened
+from pytest_llmdiff.reports.diff.choice import front_text, gap_text, keep_line
 from pytest_llmdiff.reports.diff.diff import Changed, Changes, Moved
 from pytest_llmdiff.reports.diff.forms.cells import (
     cell_text,
@@ -17,7 +18,7 @@ from pytest_llmdiff.reports.diff.forms.cells import (
     outcomes_text,
     setting_text,
 )
-from pytest_llmdiff.reports.diff.ranking import Ranking
+from pytest_llmdiff.reports.diff.ranked import Ranking
 from pytest_llmdiff.reports.diff.replies import ReplyChange
 
 SHOWN = 20  # tests of a kind, and measures
@@ -97,8 +98,9 @@ def _replies(changes: Sequence[ReplyChange]) -> Iterator[str]:
         yield f"  and {len(changes) - REPLIES} more (--html, --markdown and --json have more)"
 
 
-def ranking_lines(ranking: Ranking) -> Iterator[str]:
-    reports = counted(len(ranking.rows), "report")
+def ranking_lines(ranking: Ranking, what: str = "report") -> Iterator[str]:
+    """`what` is what each row is of."""
+    reports = counted(len(ranking.rows), what)
     yield f"{reports}, the best first; {counted(ranking.shared, 'test')} in all of them"
     for row in ranking.rows:
         yield f"  {row.place}. {printable(row.report)} ({printable(row.tuned)}): " + outcomes_text(
@@ -108,3 +110,18 @@ def ranking_lines(ranking: Ranking) -> Iterator[str]:
         yield column_title(column)
         for row in ranking.rows:
             yield f"  {printable(row.report)}: {cell_text(row.cells[place], column)}"
+    yield from found_lines(ranking)
+
+
+def found_lines(ranking: Ranking) -> Iterator[str]:
+    """Which differences are real, and what that comes to: the last line says what to keep."""
+    if real := [gap for gap in ranking.gaps if gap.real]:
+        yield "differences that are real:"
+    for gap in real[:SHOWN]:
+        yield f"  {printable(gap.better)}: {gap_text(gap, ranking.columns)}"
+    if len(real) > SHOWN:
+        yield f"  and {len(real) - SHOWN} more"
+    if real:
+        yield f"not beaten by any other: {front_text(ranking)}"
+    if line := keep_line(ranking.keep, ranking.because):
+        yield line

@@ -1,0 +1,42 @@
+"""The ranking of a run's own tuned models, as of reports with one model each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_llmdiff.config.tuned_models import without_name
+from pytest_llmdiff.reports.diff.ranked import Ranking
+from pytest_llmdiff.reports.diff.ranking import ranking_of
+from pytest_llmdiff.reports.outcomes import kind_of
+from pytest_llmdiff.reports.run_facts import RunFacts
+
+
+def models_ranking(facts: RunFacts) -> Ranking | None:
+    """The tuned models of a run, each under its name; None where there are not several."""
+    if not facts.models:
+        return None
+    # A test whose process died says nothing of its model but in its id. One name may begin another.
+    longest = sorted(facts.models, key=len, reverse=True)
+    tests: dict[str, list[dict[str, Any]]] = {name: [] for name in facts.models}
+    for row in facts.rows.values():
+        known = [name for name, tuned in facts.models.items() if tuned == row["tuned"]]
+        for name in known or longest:
+            alone = without_name(row["test"], name)
+            if alone != row["test"]:
+                tests[name].append(_test(row, alone))
+                break
+    return ranking_of(
+        {
+            name: {"base": facts.settings.base or "", "tuned": tuned, "tests": tests[name]}
+            for name, tuned in facts.models.items()
+        }
+    )
+
+
+def _test(row: Mapping[str, Any], test: str) -> dict[str, Any]:
+    """What ranking needs of a test, as in a JSON report."""
+    outcome = kind_of(row).replace(" ", "_")
+    return {"test": test, "outcome": outcome} | {
+        name: row[name] for name in ("verdicts", "comparisons", "many")
+    }
