@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 MARKER = (
     "llmdiff(*prompts, file=None, columns=None, system=None, reference=None, tags=None, "
-    "**generation): probes for the fixtures comparison and comparisons; a prompt is a string or a list of chat messages"
+    "**generation): probes for the fixtures comparison and comparisons; a prompt is a string or a "
+    "list of chat messages"
 )
 PROBED = ("comparison", "comparisons")
 # pytest's ini key with which it shows ids as they are; else it escapes what is not ASCII.

@@ -22,8 +22,7 @@ from pytest_llmdiff.data.files.records import EXAMPLES, Record, file_error
 from pytest_llmdiff.data.published.hub import hub_records
 from pytest_llmdiff.data.published.templates import FileTemplates
 from pytest_llmdiff.data.published.yaml_files import read_mapping, refuse_code
-from pytest_llmdiff.data.text.answers import options_of
-from pytest_llmdiff.errors import ProbeError, ProbeFileError
+from pytest_llmdiff.errors import ProbeError
 
 KINDS = ("multiple_choice", "generate_until")
 READ = ("doc_to_text", "doc_to_choice", "doc_to_target", "process_docs", "description")
@@ -99,19 +98,20 @@ def _questions(
         if kind == "multiple_choice":
             options = read.options(task.get("doc_to_choice"))
             letter = ascii_uppercase[read.right(task["doc_to_target"], options)]
-            values |= {"prompt": _asked(text, options, letter), "reference": letter}
+            values |= {"prompt": _asked(text, options), "reference": letter}
         else:
             values |= {"prompt": text, "reference": read.target(task["doc_to_target"])}
         yield Record(path=record.path, unit=record.unit, number=record.number, values=values)
 
 
-def _asked(text: str, options: Sequence[str], letter: str) -> str:
+def _asked(text: str, options: Sequence[str]) -> str:
     """The question with its options, unless it has them."""
-    lettered = [option.strip() for option in options] == list(ascii_uppercase[: len(options)])
-    if lettered and (options_of(text, letter) or "A" in text):
+    if [option.strip() for option in options] == list(ascii_uppercase[: len(options)]):
         return text
     question = text.rstrip().removesuffix("Answer:").rstrip()
-    lines = (f"{sign}. {option.strip()}" for sign, option in zip(ascii_uppercase, options))
+    lines = (
+        f"{sign}. {option.strip()}" for sign, option in zip(ascii_uppercase, options, strict=False)
+    )
     return "\n".join([question, *lines, ASKED])
 
 

@@ -7,9 +7,10 @@ assertions are no part of a probe.
 
 from __future__ import annotations
 
+import math
 import reprlib
 from collections.abc import Iterator, Mapping
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,12 @@ def _records(path: Path, config: Mapping[str, Any], templates: FileTemplates) ->
         if not isinstance(shared, Mapping) or not isinstance(own, Mapping):
             raise file_error(place, f"vars is {reprlib.repr(own)}; expected names with values")
         checks = [*_checks(place, test), *_checks(place, default)]
-        for prompt, values in product(prompts, _combined({**shared, **own})):
+        held = {**shared, **own}
+        many = math.prod(len(each) for each in held.values() if isinstance(each, list))
+        if number + many * len(prompts) > MOST:
+            raise file_error(place, f"there are more than {MOST:,} probes")
+        for prompt, values in product(prompts, _combined(held)):
             number += 1
-            if number > MOST:
-                raise file_error(place, f"there are more than {MOST:,} probes")
             for name, value in values.items():
                 refuse_code(path, f"test {at}, {name}", value)
                 _refuse_file(place, name, value)
@@ -78,6 +81,9 @@ def _records(path: Path, config: Mapping[str, Any], templates: FileTemplates) ->
                     "reference": reference,
                 },
             )
+
+    if not number:
+        raise file_error(f"{path}", "no test has values for its variables; expected some")
 
 
 def _list(path: Path, config: Mapping[str, Any], key: str) -> list[Any]:
@@ -115,7 +121,7 @@ def _prompt(path: Path, given: object) -> str:
 def _combined(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The values of each probe: one of each list."""
     lists = [each if isinstance(each, list) else [each] for each in values.values()]
-    yield from (dict(zip(values, chosen, strict=True)) for chosen in islice(product(*lists), MOST))
+    return (dict(zip(values, chosen, strict=True)) for chosen in product(*lists))
 
 
 def _refuse_file(place: str, name: str, value: object) -> None:

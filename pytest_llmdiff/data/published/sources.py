@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pytest_llmdiff.data.files.probe_files import ProbeRow, renamed, rows_of
-from pytest_llmdiff.data.files.records import Record, file_error
+from pytest_llmdiff.config.packages import given_path
+from pytest_llmdiff.data.files.formats import read_records
+from pytest_llmdiff.data.files.probe_files import COLUMNS, ProbeRow, renamed, rows_of
+from pytest_llmdiff.data.files.records import EXAMPLES, Record, file_error
 from pytest_llmdiff.errors import ProbeFileError
 
 HUB = "hf:"
+OUTPUTS = {"expected_output", "actual_output"}
 YAML = re.compile(r"(?P<path>.+\.ya?ml)(?:#(?P<split>.+))?", re.IGNORECASE)
 
 
@@ -32,11 +35,24 @@ def published_rows(
         return _of_hub(file, folder, columns)
     found = YAML.fullmatch(file)
     assert found is not None
-    return _of_yaml(folder / found["path"], found["split"], columns)
+    path = given_path(found["path"], folder, what="@pytest.mark.llmdiff: file")
+    return _of_yaml(path, found["split"], columns)
+
+
+def columns_of(path: Path) -> Mapping[str, str] | None:
+    """The columns of test cases or goldens that deepeval saved, by those of a probe; None for any
+    other file. Contexts, outputs and the rest are not read."""
+    try:
+        first = next(read_records(path, EXAMPLES)).values
+    except (ProbeFileError, StopIteration):  # who reads it then says what is wrong
+        return None
+    if "input" not in first or not OUTPUTS & set(first) or {"prompt", "messages"} & set(first):
+        return None
+    known = "expected_output" in first
+    return {"prompt": "input"} | ({"reference": "expected_output"} if known else {})
 
 
 def _of_hub(file: str, folder: Path, columns: Mapping[str, str] | None) -> Iterator[ProbeRow]:
-    from pytest_llmdiff.data.files.probe_files import COLUMNS
     from pytest_llmdiff.data.published.hub import hub_records
 
     if columns is not None:

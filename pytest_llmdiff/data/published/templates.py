@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from pytest_llmdiff.data.template_process import Render, TemplateProcess
@@ -31,9 +32,10 @@ def renderer() -> Render:
         undefined=StrictUndefined, keep_trailing_newline=True
     )
     environment.filters["regex_replace"] = _replaced
+    compiled = lru_cache(environment.from_string)
 
     def render(asked: Mapping[str, Any]) -> str:
-        return environment.from_string(asked["template"]).render(**asked["values"])
+        return compiled(asked["template"]).render(**asked["values"])
 
     return render
 

@@ -14,7 +14,7 @@ from pytest_llmdiff.config.packages import given_path
 from pytest_llmdiff.data.files.probe_files import COLUMNS, is_probe_file, probe_rows
 from pytest_llmdiff.data.messages import is_whole
 from pytest_llmdiff.data.probes import Probe, make_probe, probe_of_row
-from pytest_llmdiff.data.published.sources import is_published, published_rows
+from pytest_llmdiff.data.published.sources import columns_of, is_published, published_rows
 from pytest_llmdiff.errors import ConfigError, ProbeFileError, did_you_mean
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def _probes_of_file(
             for dataset in datasets
             for example in _examples_of(dataset)
         ]
-    return [probe_of_row(row, **common) for row in probe_rows(path, columns)]
+    named = columns_of(path) if columns is None else columns
+    return [probe_of_row(row, **common) for row in probe_rows(path, named)]
 
 
 def _columns(value: object) -> Mapping[str, str] | None:
