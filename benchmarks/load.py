@@ -6,7 +6,8 @@ Both sides run as many test cases, of which as many fail, in processes of their 
 CPU time of the whole process is compared, which other people's load on the machine hardly
 changes. The plugin asks scripted models, measures a drift for each, explains and reports the
 failures, and writes its JSON report; pytest alone runs parametrized tests with the same ids and a
-failing `assert`.
+failing `assert`, with tracebacks as by default and with `--tb=line`, where it looks through the
+reports of all tests for no failure.
 """
 
 from __future__ import annotations
@@ -97,22 +98,26 @@ def main() -> None:
     parser.add_argument("--failures", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
-    sides = (("test_ours.py", "--llmdiff-json=report.json", *MODELS), ("test_plain.py",))
+    sides = (
+        ("test_ours.py", "--llmdiff-json=report.json", *MODELS),
+        ("test_plain.py",),
+        ("test_plain.py", "--tb=line"),
+    )
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made) / "suite"
         folder.mkdir()
         write_suite(folder, options.probes, options.failures)
         found = [in_turns(folder, options.failures, sides) for _ in range(options.rounds)]
-    ratios = [ours / plain for ours, plain in found]
-    print("| round | plugin | pytest alone | ratio |\n|---|---|---|---|")
-    for number, (ours, plain) in enumerate(found, 1):
-        print(f"| {number} | {ours:.1f} s | {plain:.1f} s | {ours / plain:.3f} |")
+    print("| round | plugin | pytest alone | ratio | pytest --tb=line |\n|---|---|---|---|---|")
+    for number, (ours, plain, line) in enumerate(found, 1):
+        print(f"| {number} | {ours:.1f} s | {plain:.1f} s | {ours / plain:.3f} | {line:.1f} s |")
+    spent = [statistics.median(each) for each in zip(*found, strict=True)]
+    names = ("plugin_cpu_seconds", "pytest_cpu_seconds", "pytest_line_cpu_seconds")
     figures = {
         "probes": options.probes,
         "failures": options.failures,
-        "plugin_cpu_seconds": round(statistics.median(ours for ours, _ in found), 2),
-        "pytest_cpu_seconds": round(statistics.median(plain for _, plain in found), 2),
-        "load_vs_pytest": round(statistics.median(ratios), 3),
+        **{name: round(seconds, 2) for name, seconds in zip(names, spent, strict=True)},
+        "load_vs_pytest": round(statistics.median(ours / plain for ours, plain, _ in found), 3),
     }
     print(json.dumps(figures))
     if options.json:

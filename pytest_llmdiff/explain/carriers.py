@@ -134,17 +134,22 @@ def _page(comparison: Mapping[str, Any]) -> Iterator[Block]:
     if not carried["layers"]:
         return
     layers = _layers(carried["fewest"], len(carried["layers"]))
-    for title, key in (
-        ("Layers of the adapter that make the change", "layers"),
-        ("Kinds of modules that make the change", "kinds"),
+    for title, key, text in (
+        (
+            "Layers of the adapter that make the change",
+            "layers",
+            "How much of the change remains when only this layer of the adapter is on. Layers work "
+            f"together, so the shares need not add up: {percent(carried['kept'])} of the change is "
+            f"made by {layers}.",
+        ),
+        (
+            "Kinds of modules that make the change",
+            "kinds",
+            "The same for each kind of module, in all layers.",
+        ),
     ):
-        about = (
-            "The share of the change that remains with this part of the adapter alone; parts work "
-            f"together, so shares need not add up. {percent(carried['kept'])} of the change is "
-            f"made by {layers}."
-        )
-        shares = [(share, (name, percent(share))) for name, share in carried[key]]
-        yield bars(title, about, ("alone", key.removesuffix("s"), "share of the change"), shares)
+        shares = [(share, (name,)) for name, share in carried[key]]
+        yield bars(title, text, ("share of the change", key.removesuffix("s")), shares)
 
 
 CARRIERS = Kind(

@@ -163,7 +163,7 @@ def assert_accuracy(
     """
     __tracebackhide__ = True
     wanted = {"at_least": at_least, "gain_at_least": gain_at_least}
-    check_within({**wanted, "drop_at_most": drop_at_most}, 0, 1, beyond=wanted)
+    check_within({**wanted, "drop_at_most": drop_at_most}, 0, 1)
     questions = []
     if at_least is not None:
         questions.append(Question(view=RIGHT, named=LEVEL, at_least=at_least, against=WRONG))

@@ -187,7 +187,7 @@ def assert_judged(
         ConfigError: there is no judge, or the rubric or a limit makes no sense.
     """
     __tracebackhide__ = True
-    check_within({"at_least": at_least, "drop_at_most": drop_at_most}, 0, 1, beyond=("at_least",))
+    check_within({"at_least": at_least, "drop_at_most": drop_at_most}, 0, 1)
     text = rubric_of(rubric)
     known = {"rubric": text}
     questions = []
@@ -222,7 +222,7 @@ def assert_preferred(subject: Subject, *, rubric: Rubric, at_least: float | None
         ConfigError: there is no judge, or the rubric or the limit makes no sense.
     """
     __tracebackhide__ = True
-    check_within({"at_least": at_least}, 0, 1, beyond=("at_least",))
+    check_within({"at_least": at_least}, 0, 1)
     text = rubric_of(rubric)
     question = Question(
         view=WINS, named=WON, at_least=at_least, against=LOSSES, told={"first preferred": FIRST},

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from numbers import Real
 
 from pytest_llmdiff.errors import ConfigError
 
 
-def check_within(
-    limits: Mapping[str, object],
-    low: float,
-    high: float,
-    *,
-    beyond: Container[str] = (),
-) -> None:
+def check_within(limits: Mapping[str, object], low: float, high: float) -> None:
     """Check the limits that are given, by the name of their argument.
+
+    A limit that every value keeps is refused too: `…at_least` at the lowest value, `…at_most` at
+    the highest.
 
     Args:
         limits: None for one that is not given.
-        low: the smallest limit that makes sense; for those in `beyond`, only larger ones do, since
-            every value keeps this one.
-        high: the largest one.
+        low: the lowest value.
+        high: the highest one.
 
     Raises:
-        ConfigError: one of them is no number in that range.
+        ConfigError: one of them is no number in that range, or no value could break it.
     """
     __tracebackhide__ = True
     for name, limit in limits.items():
@@ -34,9 +30,10 @@ def check_within(
             continue
         value = float(limit) if type(limit) is not bool and isinstance(limit, Real) else math.nan
         kept = math.isfinite(value) and low <= value <= high
-        if not kept or (name in beyond and value == low):
-            above = "more than " if name in beyond else "from "
+        least, most = name.endswith("at_least"), name.endswith("at_most")
+        if not kept or (least and value == low) or (most and value == high):
+            above = "more than" if least else "from"
+            to = "and at most" if least else "to less than" if most else "to"
             raise ConfigError(
-                f"{name}={reprlib.repr(limit)}: give a number {above}{low:g} "
-                f"{'and at most' if name in beyond else 'to'} {high:g}"
+                f"{name}={reprlib.repr(limit)}: give a number {above} {low:g} {to} {high:g}"
             )

@@ -156,9 +156,8 @@ def assert_score(
     if over is not None and over >= high:
         raise ConfigError(f"over={over:g}: no score is above {high:g}; give a smaller one")
     check_within({"at_most": at_most, "at_least": at_least}, *levels)
-    check_within({"rise_at_most": rise_at_most}, 0, span)
-    check_within({"fall_at_most": fall_at_most}, 0, span)
-    check_within({"gain_at_least": gain_at_least}, 0, span, beyond=("gain_at_least",))
+    changes = {"rise_at_most": rise_at_most, "fall_at_most": fall_at_most}
+    check_within({**changes, "gain_at_least": gain_at_least}, 0, span)
     metric = Scored(scorer=scorer, name=name or _name_of(scorer), within=(low, high))
     limits = Limits(
         at_most=at_most, at_least=at_least, rise_at_most=rise_at_most, fall_at_most=fall_at_most,

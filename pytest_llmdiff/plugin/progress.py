@@ -24,6 +24,7 @@ REDRAWN = 0.1  # seconds between two states of the bar
 # services end a job that says nothing for 10 minutes.
 FIRST, LONGEST = 30.0, 300.0
 RECENT = 8  # windows that the time left is estimated from; the first one includes loading a model
+FEW = 4  # rows of a window that say too little about its speed
 # In the line below, and back to where the cursor was. Moving down first makes that line exist.
 BELOW, BACK = "\x1bD\x1b[A\x1b7\x1bD\r\x1b[2K", "\x1b8"
 
@@ -214,7 +215,7 @@ class Pace:
 
     def _per_row(self, what: str) -> float | None:
         windows = [*self._recent.get(what, ())]
-        if what == self._what and self._window:
+        if what == self._what and self._window >= FEW:
             windows.append((self._window, self._clock() - self._started))
         rows = sum(count for count, _ in windows)
         return sum(seconds for _, seconds in windows) / rows if rows else None

@@ -160,8 +160,8 @@ def _advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Ite
         more = "take"
         if needed:
             more = (
-                f"about {_range(needed)} {of} like theirs would decide 4 of 5 (choose the number "
-                "and look once: each further look can pass by chance), or"
+                f"about {_range(needed)} {of} like theirs would decide it in 4 of 5 cases (choose "
+                "the number once: each further look can pass by chance), or"
             )
         yield (
             f"inconclusive, {counted(counts['inconclusive'], 'test')}: {more} a wider limit; "

@@ -95,7 +95,8 @@ def accuracy_in_run(correct: str) -> None:
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
-        ({"drop_at_most": -0.1}, "drop_at_most=-0.1: give a number from 0 to 1"),
+        ({"drop_at_most": -0.1}, "drop_at_most=-0.1: give a number from 0 to less than 1"),
+        ({"drop_at_most": 1}, "drop_at_most=1: give a number from 0 to less than 1"),
         ({"gain_at_least": 0}, "gain_at_least=0: give a number more than 0 and at most 1"),
         ({"at_least": 80}, "at_least=80: give a number more than 0 and at most 1"),
         ({"at_least": True}, "at_least=True: give a number"),

@@ -64,8 +64,11 @@ def test_one_comparison(limits: dict[str, Any], fails: str | None) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"at_most": 1.5}, "at_most=1.5: give a number from 0 to 1"),
-        ({"fall_at_most": -0.1}, "fall_at_most=-0.1: give a number from 0 to 1"),
+        ({"at_most": 1.5}, "at_most=1.5: give a number from 0 to less than 1"),
+        ({"fall_at_most": -0.1}, "fall_at_most=-0.1: give a number from 0 to less than 1"),
+        ({"at_most": 1}, "at_most=1: give a number from 0 to less than 1"),
+        ({"at_least": 0}, "at_least=0: give a number more than 0 and at most 1"),
+        ({"rise_at_most": 1}, "rise_at_most=1: give a number from 0 to less than 1"),
         ({"gain_at_least": 0}, "gain_at_least=0: give a number more than 0"),
         ({"over": 0.5, "at_most": 0.1}, "over= counts the members of a set"),
         ({"over": 2}, "over=2: give a number from 0 to 1"),
@@ -80,18 +83,18 @@ def test_what_makes_no_sense(arguments: dict[str, Any], message: str) -> None:
 
 def test_a_score_out_of_its_range_is_an_error_and_none_is_not_judged() -> None:
     with pytest.raises(ScorerError, match=r"length returned 1.2 .* not from 0 to 1. Give within="):
-        assert_score(pair("a", "1" * 12), length, at_most=1)
+        assert_score(pair("a", "1" * 12), length, at_most=0.9)
     assert score(pair("a", "1" * 12), length, within=(0, 2)).value == 1.2
     with pytest.raises(ScorerError, match="returned nan"):
         score(pair("a", "b"), lambda texts: [math.nan for _ in texts])
     with pytest.raises(AssertionError, match="not judged"):
-        assert_score(pair("a", "b"), lambda texts: [None for _ in texts], at_most=1)
+        assert_score(pair("a", "b"), lambda texts: [None for _ in texts], at_most=0.9)
 
     def broken(_: list[str]) -> list[float]:
         raise RuntimeError("no such table")
 
     with pytest.raises(RuntimeError, match="no such table"):
-        assert_score(pair("a", "b"), broken, at_most=1)
+        assert_score(pair("a", "b"), broken, at_most=0.9)
 
 
 def test_a_language_that_the_scorer_does_not_know() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.explain.attention.values import AttentionMap
 
 WIDEST = 16  # columns of a token
-COLUMNS = 96  # the last keys; more are too narrow to read
+COLUMNS = 96  # tokens beside each other; more are too narrow to read
 CELL = 0.22  # inches
 # Blue where the base attends more, orange where the tuned model does.
 DIFFERENCES = ("#08306b", "#1f55a5", "#6f9fd8", "#bcd4ee", "#f7f6f3", "#fbd0a4", "#f09a4a",
@@ -33,6 +34,30 @@ NO_FONT = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """The keys from `start` to `stop`: one, or several whose shares are `summed`."""
+
+    name: str
+    start: int
+    stop: int
+    summed: bool = False
+
+
+def columns_of(found: AttentionMap) -> list[Column]:
+    """The tokens of the user's text, and what comes before, after and in the reply in sums; all
+    keys where it is not known which ones are the user's. Of too many, the last."""
+    first, last = found.asked or (0, len(found.keys))
+    first = max(first, last - COLUMNS)
+    sums = [("before it", 0, first), ("after it", last, found.prompt),
+            ("the reply", found.prompt, len(found.keys))]  # fmt: skip
+    return [
+        *(Column(name=_label(found.keys[at]), start=at, stop=at + 1) for at in range(first, last)),
+        *(Column(name=name, start=start, stop=stop, summed=True)
+          for name, start, stop in sums if start < stop and (found.asked or stop == first)),
+    ]  # fmt: skip
+
+
 def write_picture(found: AttentionMap, path: Path) -> None:
     """Both models' maps and their difference, side by side.
 
@@ -43,13 +68,10 @@ def write_picture(found: AttentionMap, path: Path) -> None:
     require_packages("pictures", "a PNG of a map of attention")
     from matplotlib import rc_context
 
-    cut = max(0, len(found.keys) - COLUMNS)
-    keys, reply = (
-        [_label(token) for token in tokens] for tokens in (found.keys[cut:], found.reply)
-    )
-    families = fonts_for("".join([*keys, *reply]))
+    columns, reply = columns_of(found), [_label(token) for token in found.reply]
+    families = fonts_for("".join([*(column.name for column in columns), *reply]))
     with rc_context({"font.family": families, "font.size": 8}):
-        figure = _figure(found, cut, keys, reply)
+        figure = _figure(found, columns, reply)
         held = io.BytesIO()
         figure.savefig(held, format="png", dpi=150, bbox_inches="tight")
     with whole_file(path) as draft:
@@ -60,17 +82,20 @@ def _label(token: str) -> str:
     return shortened(printable(token).replace(" ", "·"), WIDEST) or "…"
 
 
-def _figure(found: AttentionMap, cut: int, keys: Sequence[str], reply: Sequence[str]) -> Any:
+def _figure(found: AttentionMap, columns: Sequence[Column], reply: Sequence[str]) -> Any:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
-    size = (3 * (CELL * len(keys) + 1.6), CELL * len(reply) + 2.4)
+    size = (3 * (CELL * len(columns) + 1.6), CELL * len(reply) + 2.4)
     figure = Figure(figsize=size, layout="constrained")
-    sides = [[row[cut:] for row in rows] for rows in (found.base, found.tuned, found.difference)]
+    sides = [
+        [[sum(row[column.start : column.stop]) for column in columns] for row in rows]
+        for rows in (found.base, found.tuned, found.difference)
+    ]
     # The first token takes what a head does not use: it would leave the others without a colour.
-    inner = 1 if cut == 0 and len(keys) > 1 else 0
+    shown = [at for at, column in enumerate(columns) if not column.summed and column.start > 0]
     most, change = (
-        max([1e-6, *(abs(x) for rows in some for row in rows for x in row[inner:])])
+        max([1e-6, *(abs(row[at]) for rows in some for row in rows for at in shown)])
         for some in (sides[:2], sides[2:])
     )
     blue_orange = LinearSegmentedColormap.from_list("differences", DIFFERENCES)
@@ -84,7 +109,10 @@ def _figure(found: AttentionMap, cut: int, keys: Sequence[str], reply: Sequence[
         high = change if low else most
         drawn = axes.imshow(rows, cmap=colours, vmin=low, vmax=high, aspect="equal")
         axes.set_title(title, parse_math=False)
-        axes.set_xticks(range(len(keys)), keys, rotation=90, parse_math=False)
+        names = [column.name for column in columns]
+        axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
+        for tick, column in zip(axes.get_xticklabels(), columns, strict=True):
+            tick.set_style("italic" if column.summed else "normal")
         axes.set_yticks(range(len(reply)), reply, parse_math=False)
         axes.tick_params(length=0)
         figure.colorbar(

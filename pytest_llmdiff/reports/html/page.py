@@ -32,7 +32,6 @@ from pytest_llmdiff.reports.run_notes import accepted_notes, chance_lines, run_n
 PLAIN = 100  # tests without JavaScript
 SETS = 40
 GROUPS = 30
-MEASURES = 4  # columns of the table of groups
 COMMIT = 10  # digits
 
 
@@ -138,7 +137,7 @@ def _groups(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for verdict in row["verdicts"]:
             if verdict["set"] is None and verdict["probe"] is not None:
                 names[verdict["name"]] = names.get(verdict["name"], 0) + 1
-    measures = sorted(names, key=lambda name: -names[name])[:MEASURES]
+    measures = sorted(names, key=lambda name: -names[name])
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         for tag in tags_of(row):

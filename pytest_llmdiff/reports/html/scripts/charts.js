@@ -77,6 +77,7 @@ function setsChart(name, sets, width) {
 
 function drawCharts() {
   if (typeof Plot === "undefined") return;
+  byId("heights")?.remove(); // these charts have an axis, or no heights
   for (const figure of document.querySelectorAll("figure[data-measure]")) {
     const simple = figure.querySelector("svg");
     const drawn = distributionChart(figure.dataset.measure, tests, Math.max(240, figure.clientWidth - 34), simple.getAttribute("aria-label"));

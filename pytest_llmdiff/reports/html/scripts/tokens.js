@@ -65,7 +65,7 @@ function tokenLegend(names) {
     keys.unshift(...ends.map((end) => key(-beyond(end), `from −${tell(end)}`)).reverse());
   }
   return [
-    make("p", { class: "hint" }, `${hint(names)} Each colour has as many of the run's ${count.toLocaleString("en")} tokens, those that say nothing aside.`),
+    make("p", { class: "hint" }, `${hint(names)} The colours split the run's ${count.toLocaleString("en")} tokens into groups of the same size; where there is nothing to tell, there is none.`),
     make("ul", { class: "scale", "aria-label": "Colours" }, ...keys),
   ];
 }
