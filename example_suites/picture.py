@@ -20,12 +20,17 @@ WIDTH = 1000  # CSS pixels
 NARROW = 880  # for a panel
 SCALE = 1.5  # pixels of the file for each of them, for fine screens
 MARGIN = 12
-TABS = ("Tokens", "Attention")  # of the worst pair of replies
+TABS = ("Tokens", "Attention")
+# The first pair of replies with maps of attention.
+EXPLAINED = """() => JSON.parse(document.getElementById("data").textContent).tests
+  .flatMap((test) => test.probes || [])
+  .find((probe) => (probe.folds || []).some((fold) => fold.form === "heads"))?.id"""
 
 
 def take(report: Path, folder: Path, chromium: str) -> list[Path]:
-    """The page from its top to the worst pair of replies, its matrix, and tabs of that pair."""
-    taken = [folder / f"{name}.png" for name in ("report", "matrix", *map(str.lower, TABS))]
+    """The page from its top to the worst pair of replies, its matrix, and tabs of the first pair
+    that is explained in full."""
+    taken = [folder / f"{name}.png" for name in ("report", "matrix")]
     with sync_playwright() as playwright:
         # Without a sandbox, as root in a container; the page loads nothing and is our own.
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -46,10 +51,12 @@ def take(report: Path, folder: Path, chromium: str) -> list[Path]:
         page.locator("#matrix").screenshot(path=taken[1])
         # On a narrow screen the panel takes all of it.
         page.set_viewport_size({"width": NARROW, "height": 1000})
-        page.locator(".pairs .asked-line a").first.click()
-        for name, picture in zip(TABS, taken[2:], strict=True):
-            page.get_by_role("tab", name=name, exact=True).click()
-            page.get_by_role("tabpanel").screenshot(path=picture)
+        if explained := page.evaluate(EXPLAINED):
+            page.goto(f"{report.as_uri()}#open={explained}")
+            for name in TABS:
+                page.get_by_role("tab", name=name, exact=True).click()
+                taken.append(folder / f"{name.lower()}.png")
+                page.get_by_role("tabpanel").screenshot(path=taken[-1])
         browser.close()
     return taken
 

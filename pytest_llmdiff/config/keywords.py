@@ -17,8 +17,8 @@ from pytest_llmdiff.errors import ConfigError, LLMDiffError, once_more
 # Options that say how a run of tests repeats, judges, writes and ends.
 OF_TEST_RUNS = (
     "served_dtype", "served_quantization", "samples", "record", "json", "html", "markdown",
-    "export", "baseline", "calibrate", "margin", "suite_limits", "accept", "plan", "inconclusive",
-    "required",
+    "track", "export", "baseline", "calibrate", "margin", "suite_limits", "accept", "plan",
+    "inconclusive", "required",
 )  # fmt: skip
 FLAG = re.compile(r"--llm(?:diff)?-([a-z][a-z-]*[a-z])( (?=SPEC\b))?")
 

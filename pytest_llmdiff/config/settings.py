@@ -71,6 +71,7 @@ class Settings:
     json: Path | None
     html: Path | None
     markdown: Path | None
+    track: str | None
     export: Path | None
     explain: str
     inconclusive: str
@@ -180,6 +181,10 @@ def checked_settings(
     require_apart(values, {})
     if tuned is not None and runs:
         require_writable(values)
+        if (tracker := values["track"]) is not None:
+            from pytest_llmdiff.config.packages import require_packages
+
+            require_packages(tracker, f"--llmdiff-track={tracker}")
     return Settings(
         base=base,
         tuned=tuned,

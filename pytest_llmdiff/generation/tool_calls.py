@@ -43,11 +43,11 @@ def _of_tokens(
     raw = str(tokenizer.decode(list(reply.token_ids), skip_special_tokens=False))
     template = getattr(tokenizer, "response_template", None)
     if template is not None:
-        from pytest_llmdiff.engines.files.template_process import template_process
+        from pytest_llmdiff.engines.files.template_process import chat_templates
 
         prompt = str(tokenizer.decode(list(generated.prompt_ids), skip_special_tokens=False))
         try:
-            return template_process().calls(raw, template, prefix=prompt, tools=tools)
+            return chat_templates().calls(raw, template, prefix=prompt, tools=tools)
         except ProbeError:
             pass  # it is not for this reply, such as one that was cut
     if reply.reasoning is not None:  # what is only considered there is no call

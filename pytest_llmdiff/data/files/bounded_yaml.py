@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import yaml
@@ -14,15 +17,23 @@ DEEPEST = 100
 LONGEST_NUMBER = 100
 
 
-def load_yaml(text: str) -> Any:
-    """The value of a YAML text, as `yaml.safe_load`.
+@dataclass(frozen=True, kw_only=True)
+class Tagged:
+    """A text with a tag of the file's own, such as `!function module.name`."""
+
+    tag: str
+    text: str
+
+
+def load_yaml(text: str, *, tags: Sequence[str] = ()) -> Any:
+    """The value of a YAML text, as `yaml.safe_load`. A text with one of the `tags` is a `Tagged`.
 
     Raises:
         yaml.YAMLError: it is malformed or beyond a bound. Aliases count as often as they are used.
         ValueError: a date or a number in it is none.
     """
     _check_length(text)
-    return yaml.load(text, Loader=_Loader)
+    return yaml.load(text, Loader=_loader_of(tuple(tags)))
 
 
 def compose_yaml(text: str) -> Any:
@@ -87,6 +98,22 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
 
     def beyond(self, problem: str, place: yaml.Event | yaml.Node) -> yaml.MarkedYAMLError:
         return yaml.MarkedYAMLError(problem=problem, problem_mark=place.start_mark)
+
+
+@cache
+def _loader_of(tags: tuple[str, ...]) -> type[_Loader]:
+    class Loader(_Loader):
+        pass
+
+    for tag in tags:
+        Loader.add_constructor(tag, _tagged)
+    return Loader
+
+
+def _tagged(loader: _Loader, node: yaml.Node) -> Tagged:
+    if not isinstance(node, yaml.ScalarNode):
+        raise loader.beyond(f"{node.tag} stands before no text", node)
+    return Tagged(tag=node.tag, text=loader.construct_scalar(node))
 
 
 for _tag in ("int", "float"):

@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import re
 import reprlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pytest_llmdiff.data.files.formats import read_records
-from pytest_llmdiff.data.files.records import EXAMPLES, INFO, TRAINED, Kind, Record, check_known
+from pytest_llmdiff.data.files.records import (
+    EXAMPLES,
+    INFO,
+    TRAINED,
+    Kind,
+    Record,
+    check_known,
+    file_error,
+)
 from pytest_llmdiff.data.files.strict_json import load_json
 from pytest_llmdiff.data.messages import Message, parse_messages
 from pytest_llmdiff.data.tools.calls import as_json, parse_calls
@@ -63,10 +71,41 @@ def read_probe_file(path: Path) -> list[ProbeRow]:
     return list(probe_rows(path))
 
 
-def probe_rows(path: Path) -> Iterator[ProbeRow]:
-    """The probes of a file, one at a time; see `read_probe_file`."""
+def probe_rows(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[ProbeRow]:
+    """The probes of a file, one at a time; see `read_probe_file`. `columns` names the file's
+    columns by those of a probe, where they have other names; no others are read then."""
+    if columns is None:
+        return rows_of(read_records(path, _PROBES))
+    return rows_of(renamed(read_records(path, EXAMPLES), columns, place=f"{path}"))
+
+
+def renamed(
+    records: Iterable[Record], columns: Mapping[str, str], *, place: str
+) -> Iterator[Record]:
+    """Records with the columns of a probe, from those that `columns` names. A number becomes text.
+
+    Raises:
+        ProbeFileError: after the last record, where none had one of the columns.
+    """
+    seen: set[str] = set()
+    for record in records:
+        seen.update(record.values)
+        values = {ours: record.values.get(theirs) for ours, theirs in columns.items()}
+        numbers = (name for name, v in values.items() if isinstance(v, (int, float)))
+        values |= {name: str(values[name]) for name in list(numbers)}
+        yield replace(record, values=values)
+    for theirs in columns.values():
+        if theirs not in seen:
+            raise file_error(
+                f"{place}, column {reprlib.repr(theirs)}",
+                f"there is no such column; expected one of {', '.join(map(str, sorted(seen)))}",
+            )
+
+
+def rows_of(records: Iterable[Record]) -> Iterator[ProbeRow]:
+    """The probes of records; see `read_probe_file`."""
     place_of_id: dict[str, str] = {}
-    for record in read_records(path, _PROBES):
+    for record in records:
         row = _parse_record(record)
         if row.id is not None:
             if row.id in place_of_id:

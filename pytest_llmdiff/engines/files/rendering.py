@@ -19,7 +19,7 @@ from pytest_llmdiff.engines.files.bounded_tokenizer import bounded_tokenizer
 from pytest_llmdiff.engines.files.chat_templates import DEFAULT, by_name, chosen, templates_in
 from pytest_llmdiff.engines.files.conversion import Conversions, tokenizer_form
 from pytest_llmdiff.engines.files.gguf_header import check_gguf
-from pytest_llmdiff.engines.files.template_process import template_process
+from pytest_llmdiff.engines.files.template_process import chat_templates
 from pytest_llmdiff.errors import ModelError, ProbeError
 
 
@@ -118,7 +118,7 @@ class Renderer:
         messages = without_tools(messages)
         own = getattr(type(tokenizer), "apply_chat_template", None)
         if own is PreTrainedTokenizerBase.apply_chat_template:
-            return template_process().render(
+            return chat_templates().render(
                 messages, template, **tokenizer.special_tokens_map | variables
             )
         try:

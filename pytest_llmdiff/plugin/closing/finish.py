@@ -67,6 +67,7 @@ def close_run(session: Session, exit_code: int) -> None:
     from pytest_llmdiff.plugin.closing.outputs import (
         REPORTS,
         tell_reviewers,
+        tell_tracker,
         write_answer,
         write_outputs,
     )
@@ -77,6 +78,7 @@ def close_run(session: Session, exit_code: int) -> None:
             session.exit_code = exit_code
             write_outputs(session, session.specs, only=REPORTS)  # they said another
         tell_reviewers(session)
+        tell_tracker(session)
         write_answer(session)
 
 

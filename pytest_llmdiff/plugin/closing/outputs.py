@@ -100,6 +100,19 @@ def tell_reviewers(session: Session) -> None:
             terminal.write_line(line)
 
 
+def tell_tracker(session: Session) -> None:
+    """Send the run to an experiment tracker, once all else is written."""
+    name = session.settings.track
+    if name is None or not session.rows or not runs_tests(session.config):
+        return
+    from pytest_llmdiff.reports.trackers import track
+
+    terminal: Any = session.config.pluginmanager.getplugin("terminalreporter")
+    line = track(name, facts_of(session))
+    if terminal is not None:
+        terminal.write_line(line)
+
+
 def _for_reviewers(session: Session) -> Iterator[str]:
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary and session.rows:

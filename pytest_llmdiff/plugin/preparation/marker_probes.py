@@ -11,16 +11,19 @@ import pytest
 
 from pytest_llmdiff.config.options import GENERATION_PARSERS
 from pytest_llmdiff.config.packages import given_path
-from pytest_llmdiff.data.files.probe_files import is_probe_file, probe_rows
+from pytest_llmdiff.data.files.probe_files import COLUMNS, is_probe_file, probe_rows
 from pytest_llmdiff.data.messages import is_whole
 from pytest_llmdiff.data.probes import Probe, make_probe, probe_of_row
+from pytest_llmdiff.data.published.sources import columns_of, is_published, published_rows
 from pytest_llmdiff.data.tools.definitions import parse_tools
 from pytest_llmdiff.errors import ConfigError, ProbeFileError, did_you_mean
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.llamafactory.datasets import Dataset, Example
 
-MARKER_KEYWORDS = ("file", "system", "reference", "tags", "tools", *GENERATION_PARSERS)
+MARKER_KEYWORDS = (
+    "file", "columns", "system", "reference", "tags", "tools", *GENERATION_PARSERS
+)  # fmt: skip
 
 
 def probes_of_marker(
@@ -69,19 +72,44 @@ def probes_of_marker(
             raise ConfigError(f"@pytest.mark.llmdiff: {error}") from error
         probes.append(probe)
     if file is not None:
-        path = given_path(str(file), folder, what="@pytest.mark.llmdiff: file")
-        probes += _probes_of_file(path, shared)
+        columns = _columns(kwargs.get("columns"))
+        probes += _probes_of_file(str(file), folder, columns, shared)
+    elif "columns" in kwargs:
+        raise ConfigError("@pytest.mark.llmdiff: columns is for the columns of a file=...")
     return probes
 
 
-def _probes_of_file(path: Path, shared: Mapping[str, Any]) -> list[Probe]:
-    if (datasets := _training_data(path)) is not None:
+def _probes_of_file(
+    file: str, folder: Path, columns: Mapping[str, str] | None, common: Mapping[str, Any]
+) -> list[Probe]:
+    if is_published(file):
+        rows = published_rows(file, folder, columns)
+        return [probe_of_row(row, **common) for row in rows]
+    path = given_path(file, folder, what="@pytest.mark.llmdiff: file")
+    if columns is None and (datasets := _training_data(path)) is not None:
         return [
-            make_probe(example.messages, reference=example.answer or None, **shared)
+            make_probe(example.messages, reference=example.answer or None, **common)
             for dataset in datasets
             for example in _examples_of(dataset)
         ]
-    return [probe_of_row(row, **shared) for row in probe_rows(path)]
+    named = columns_of(path) if columns is None else columns
+    return [probe_of_row(row, **common) for row in probe_rows(path, named)]
+
+
+def _columns(value: object) -> Mapping[str, str] | None:
+    """The columns of a file by those of a probe."""
+    if value is None:
+        return None
+    named = isinstance(value, Mapping) and all(
+        name in COLUMNS and is_whole(column) for name, column in value.items()
+    )
+    if not named or not {"prompt", "messages"} & set(value):  # type: ignore[call-overload]
+        raise ConfigError(
+            f"@pytest.mark.llmdiff: columns is {value!r}; expected the file's column for 'prompt' "
+            f"or 'messages', and for others of {', '.join(COLUMNS)}, such as "
+            "{'prompt': 'question', 'reference': 'answer'}"
+        )
+    return dict(value)  # type: ignore[call-overload, no-any-return]
 
 
 def _training_data(path: Path) -> tuple[Dataset, ...] | None:

@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from pytest_llmdiff.data.comparison import Side
 from pytest_llmdiff.data.probes import Probe
 from pytest_llmdiff.data.text.printing import counted, duration
+from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.plugin.session import Session
-from pytest_llmdiff.verdicts.baseline import Baseline
-from pytest_llmdiff.verdicts.decisions import smallest_effect
+from pytest_llmdiff.reports.diff.last_run import LastRun, last_run
+from pytest_llmdiff.reports.terminal.plan import power_lines
+from pytest_llmdiff.verdicts.power import GUESSING, PlannedSet, Spread
+
+SUPPOSED = (0.05, 0.2, GUESSING)  # errors of a judge that nobody has measured
 
 
 def preview_lines(session: Session, sets: Mapping[str, Sequence[Probe]]) -> list[str]:
     """Lines for the summary; `sets` has the probes of each test over a whole set."""
-    return [*_requests(session), *_effects(sets, session.allowed.baseline)]
+    lines = [*_requests(session)]
+    last = LastRun()
+    try:
+        last = _last_run(session.settings.json)
+    except ConfigError as error:
+        lines.append(f"  the last run's report was not used: {error}")
+    for test, probes in sets.items():
+        lines += power_lines(_planned(session, last, test, probes))
+    return lines
+
+
+def _last_run(path: Path | None) -> LastRun:
+    """The last run, if it wrote a report to where this one will."""
+    return LastRun() if path is None or not path.exists() else last_run(path)
+
+
+def _planned(session: Session, last: LastRun, test: str, probes: Sequence[Probe]) -> PlannedSet:
+    baseline = session.allowed.baseline
+    measured = {} if baseline is None else baseline.tests.get(test, {})
+    spreads = {
+        name: Spread(value=noise.spread, questions=noise.questions, source="the baseline")
+        for name, noise in measured.items()
+        if noise.spread is not None
+    }
+    judge = session.settings.judge is not None
+    return PlannedSet(
+        test=test,
+        probes=len(probes),
+        questions=len({probe.question for probe in probes}),
+        spreads={**last.spreads.get(test, {}), **spreads},
+        judge_errors=last.judge_errors.get(test, SUPPOSED) if judge else (),
+    )
 
 
 def _requests(session: Session) -> Iterator[str]:
@@ -43,28 +78,3 @@ def _time(generation: ReplyGenerator, side: Side, fresh: int) -> str:
         if (speed := generation.windows.speed(model)) is not None:
             return f"about {duration(speed * fresh)}{of}"
     return "in an unknown time: neither model has run with this store"
-
-
-def _effects(sets: Mapping[str, Sequence[Probe]], baseline: Baseline | None) -> Iterator[str]:
-    for test, probes in sets.items():
-        questions = len({probe.question for probe in probes})
-        yield f"  {test}: {counted(len(probes), 'probe')}, {counted(questions, 'question')}"
-        measured = {} if baseline is None else baseline.tests.get(test, {})
-        known = False
-        for name, noise in measured.items():
-            if noise.spread is None or not noise.questions:
-                continue
-            known = True
-            yield f"    {name}: {_detects(noise.spread, noise.questions)}"
-        if not known:
-            yield "    what it can detect is unknown without a baseline that has this test"
-
-
-def _detects(spread: float, questions: int) -> str:
-    if spread == 0:
-        return "what it can detect is unknown: all values in the baseline are equal"
-    effect = smallest_effect(spread, questions)
-    if math.isinf(effect):
-        few = "1 question is" if questions == 1 else f"{questions} questions are"
-        return f"{few} too few to detect any rise"
-    return f"detects a rise of {effect:.2g} (with a power of 80 %)"

@@ -16,7 +16,7 @@ from pytest_llmdiff.data.requests import Sampling
 from pytest_llmdiff.data.tools.definitions import parse_tools, with_tools, without_tools
 from pytest_llmdiff.engines.files.rendering import Renderer
 from pytest_llmdiff.engines.files.replies import reply_of_tokens
-from pytest_llmdiff.engines.files.template_process import TemplateProcess
+from pytest_llmdiff.engines.files.template_process import ChatTemplates
 from pytest_llmdiff.errors import ProbeError
 from pytest_llmdiff.generation.tool_calls import with_calls
 from tests.support.tiny_models import CHATML, save_tokenizer
@@ -79,14 +79,14 @@ RESPONSE = {
 def test_calls_by_the_tokenizers_own_template() -> None:
     if not hasattr(PreTrainedTokenizerBase, "parse_response"):
         pytest.skip("this release of transformers reads no replies")
-    process = TemplateProcess()
+    process = ChatTemplates()
     said = f"Wait.<call>{json.dumps(CALL)}</call><call>{json.dumps(CALL)}</call>"
     found = process.calls(said, RESPONSE, prefix="[user]Sunny?[assistant]", tools=[])
     assert found == (ToolCall(**CALL),) * 2
     for reply, template in ((said, {"fields": 7}), (said, "x"), ("<call>{", RESPONSE)):
         with pytest.raises(ProbeError, match="the response template does not fit this reply"):
             process.calls(reply, template, prefix="", tools=[])
-    process._end()
+    process.close()
 
 
 def test_calls_among_special_tokens(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.engines.files.rendering import Renderer
-from pytest_llmdiff.engines.files.template_process import TemplateProcess, template_process
+from pytest_llmdiff.engines.files.template_process import ChatTemplates, chat_templates
 from pytest_llmdiff.errors import ProbeError
 from tests.support.tiny_models import save_tokenizer
 
@@ -23,10 +23,10 @@ LOOP = "{% for i in range(99999) %}{% for j in range(99999) %}{% for k in range(
 
 
 @pytest.fixture(scope="module")
-def process() -> Iterator[TemplateProcess]:
-    process = TemplateProcess()
+def process() -> Iterator[ChatTemplates]:
+    process = ChatTemplates()
     yield process
-    process._end()
+    process.close()
 
 
 @pytest.mark.parametrize(
@@ -42,12 +42,12 @@ def process() -> Iterator[TemplateProcess]:
     ],
 )
 def test_what_does_not_end_is_tried_once(template: str) -> None:
-    process = TemplateProcess(seconds=1)
+    process = ChatTemplates(seconds=1)
     for _ in range(30):  # 30 seconds, were each tried
         with pytest.raises(ProbeError, match=r"within 1 seconds .* it is tried once"):
             process.render(CHAT, template)
     assert process.render(CHAT, PLAIN, bos_token="<s>") == "<s>[system]be\nkind[user]你好 \ud7ff"
-    process._end()
+    process.close()
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_what_does_not_end_is_tried_once(template: str) -> None:
         pytest.param("{% if %}", "Expected an expression", id="a broken template"),
     ],
 )
-def test_what_is_refused(process: TemplateProcess, template: str, told: str) -> None:
+def test_what_is_refused(process: ChatTemplates, template: str, told: str) -> None:
     with pytest.raises(ProbeError, match=f"the chat template .*{told}"):
         process.render(CHAT, template)
     assert process.render(CHAT, PLAIN, bos_token="<s>") == "<s>[system]be\nkind[user]你好 \ud7ff"
 
 
 @pytest.mark.parametrize("more", [{}, {"add_generation_prompt": True, "deep": {"a": [1, None]}}])
-def test_it_renders_as_transformers_does(process: TemplateProcess, more: dict[str, object]) -> None:
+def test_it_renders_as_transformers_does(process: ChatTemplates, more: dict[str, object]) -> None:
     template = PLAIN + "{% if add_generation_prompt %}<a>{{ deep | tojson }}{% endif %}{{ tools }}"
 
     class Tokenizer(PreTrainedTokenizerBase):  # type: ignore[misc]
@@ -95,10 +95,10 @@ def test_it_renders_as_transformers_does(process: TemplateProcess, more: dict[st
 
 
 def test_one_process_serves_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert template_process() is template_process()
-    ours = template_process()
+    assert chat_templates() is chat_templates()
+    ours = chat_templates()
     monkeypatch.setattr(os, "getpid", lambda: -1)
-    assert template_process() is not ours
+    assert chat_templates() is not ours
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
@@ -109,7 +109,7 @@ def test_it_ends_with_the_process_that_asks() -> None:
         [
             sys.executable,
             "-c",
-            "from pytest_llmdiff.engines.files.template_process import template_process as t\n"
+            "from pytest_llmdiff.engines.files.template_process import chat_templates as t\n"
             "t().render([{'role': 'user', 'content': 'a'}], '{{ messages }}')\n"
             "print(t()._process.pid)\n",
         ],

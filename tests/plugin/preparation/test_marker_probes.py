@@ -126,7 +126,7 @@ def test_an_unknown_keyword_lists_the_allowed_ones(tmp_path: Path) -> None:
     assert str(caught.value) == (
         "@pytest.mark.llmdiff: unknown keyword max_tokens (did you mean max_new_tokens?), "
         "sytem (did you mean system?); allowed are "
-        "file, system, reference, tags, tools, max_new_tokens, temperature, top_p, seed"
+        "file, columns, system, reference, tags, tools, max_new_tokens, temperature, top_p, seed"
     )
 
 
@@ -179,3 +179,37 @@ def test_bad_generation_values(tmp_path: Path, name: str, value: object) -> None
     assert str(caught.value) == (
         f"@pytest.mark.llmdiff: {name}={value!r} is not allowed; see {flag} in `pytest --help`"
     )
+
+
+def test_columns_of_another_name(tmp_path: Path) -> None:
+    (tmp_path / "qa.csv").write_text("q,a,more\nOne?,1,x\nTwo?,2,y\n")
+    found = marker(tmp_path, file="qa.csv", columns={"prompt": "q", "reference": "a"})
+    assert [(probe.prompt, probe.reference) for probe in found] == [("One?", "1"), ("Two?", "2")]
+    with pytest.raises(ProbeFileError, match="'b': there is no such column; expected one of a, mo"):
+        marker(tmp_path, file="qa.csv", columns={"prompt": "q", "reference": "b"})
+
+
+@pytest.mark.parametrize("columns", [{"promt": "q"}, {"reference": "a"}, {"prompt": 1}, "q", {}])
+def test_columns_that_name_no_prompt(tmp_path: Path, columns: object) -> None:
+    with pytest.raises(
+        ConfigError, match=r"columns is .*; expected the file's column for 'prompt'"
+    ):
+        marker(tmp_path, file="qa.csv", columns=columns)
+
+
+def test_columns_without_a_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="columns is for the columns of a file"):
+        marker(tmp_path, "Hi", columns={"prompt": "q"})
+
+
+def test_the_test_cases_of_deepeval(tmp_path: Path) -> None:
+    rows = [
+        {"input": "Capital of France?", "actual_output": None, "expected_output": "Paris",
+         "context": ["x"], "name": None},
+        {"input": "And of Spain?", "actual_output": "M", "expected_output": None},
+    ]  # fmt: skip
+    (tmp_path / "test_cases.json").write_text(json.dumps(rows))
+    found = marker(tmp_path, file="test_cases.json")
+    assert [(probe.prompt, probe.reference) for probe in found] == [
+        ("Capital of France?", "Paris"), ("And of Spain?", None)
+    ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_llmdiff.verdicts.power import labels_needed
 from tests.support.projects import Run
 from tests.support.sets import write
 
@@ -34,8 +35,11 @@ def test_requests_from_the_store_and_fresh(project: pytest.Pytester, run: Run) -
             "plan: 60 requests to each model",  # the probes of both tests are the same
             "  base   11 from the store, 49 to answer, about * s",
             "  tuned  11 from the store, 49 to answer, about * s",
-            "  test_suite.py::test_set: 62 probes, 60 questions",
-            "    what it can detect is unknown without a baseline that has this test",
+            "  test_suite.py::test_set: 62 probes, 60 questions; it shows, with a power of 80 %:",
+            "    a rate, or a mean from 0 to 1: 0.16 beyond a limit at worst, 0.097 beyond *",
+            "    a change of a rate: 0.32 if every outcome flips, 0.07 if none moves the other way",
+            "    a mean without an end: 0.37 standard deviations",
+            "    if nothing happens: a rate below 0.049, a loss below 0.051",
         ]
     )
     result.stdout.no_fnmatch_line("*test_one: *")  # no set
@@ -96,7 +100,7 @@ class Noisy:
     project.runpytest_inprocess(*noisy, "--llmdiff-calibrate=b.json").assert_outcomes(passed=61)
     result = run("--llmdiff-plan", "--llmdiff-baseline=b.json")
     result.stdout.fnmatch_lines_random(
-        ["    semantic drift: detects a rise of 0.* (with a power of 80 %)"]
+        ["    semantic drift: a change of 0.*, by the spread of the baseline"]
     )
 
 
@@ -107,7 +111,46 @@ def test_a_baseline_without_noise_cannot_say_what_a_set_detects(
     project.makepyfile(test_suite=SUITE)
     run("--llmdiff-calibrate=b.json").assert_outcomes(passed=61)
     run("--llmdiff-plan", "--llmdiff-baseline=b.json").stdout.fnmatch_lines(
-        ["    semantic drift: what it can detect is unknown: all values in the baseline *"]
+        ["    semantic drift: unknown, since all values are equal, by the spread of the baseline"]
+    )
+
+
+def test_the_last_report_tells_what_the_next_run_can_show(
+    project: pytest.Pytester, run: Run
+) -> None:
+    write(project, every=3)
+    project.makepyfile(test_suite=SUITE)
+    run("--llmdiff-json=last.json").assert_outcomes(passed=61)
+    before = (project.path / "last.json").read_bytes()
+    run("--llmdiff-plan", "--llmdiff-json=last.json").stdout.fnmatch_lines(
+        ["    semantic drift: a change of 0.*, by the spread of the last run (last.json)"]
+    )
+    assert (project.path / "last.json").read_bytes() == before
+    (project.path / "last.json").write_text("{}", encoding="utf-8")
+    result = run("--llmdiff-plan", "--llmdiff-json=last.json")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["  the last run's report was not used: *last.json is not a rep*"])
+    result.stdout.no_fnmatch_line("    semantic drift: *")
+
+
+def test_how_many_labels_a_judge_needs(project: pytest.Pytester, run: Run) -> None:
+    write(project, every=3)
+    project.makepyfile(test_suite=SUITE)
+    (project.path / "probes.jsonl").write_text(
+        "".join(f'{{"prompt": "question {n}"}}\n' for n in range(300)), encoding="utf-8"
+    )
+    judged = "--llmdiff-judge=python:engines:Judge"
+    (project.path / "engines.py").write_text(
+        "class Judge:\n    fingerprint = generate = render = close = lambda *_: None",
+        encoding="utf-8",
+    )
+    run("--llmdiff-plan", judged).stdout.fnmatch_lines(
+        [
+            "    labels of each model for a judge that errs on 5% of the replies: * of ±0.1",
+            "    labels of each model for a judge that guesses: "
+            f"{labels_needed(0.05, 300, 0.5)} for an interval of ±0.05, "
+            f"{labels_needed(0.1, 300, 0.5)} for an interval of ±0.1",
+        ]
     )
 
 

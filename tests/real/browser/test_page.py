@@ -171,19 +171,19 @@ def test_paper_has_every_test_that_is_found_and_every_probe(open_page: Open, fil
 
 def test_the_picture_for_the_readme(file: Path, tmp_path: Path) -> None:
     """Of a report, from its top to the worst pair of replies."""
-    from example_suites.picture import PICTURE, SCALE, WIDTH
+    from example_suites.picture import PICTURES, SCALE, WIDTH
 
     if CHROMIUM is None:
         pytest.skip("there is no Chromium")
     # In a process of its own: this one may have another browser open.
-    taken = tmp_path / "report.png"
     code = (
         "import sys; from example_suites.picture import Path, take; "
-        "take(Path(sys.argv[1]), *sys.argv[2:])"
+        "take(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])"
     )
-    command = [sys.executable, "-c", code, str(file), str(taken), CHROMIUM]
+    command = [sys.executable, "-c", code, str(file), str(tmp_path), CHROMIUM]
     subprocess.run(command, cwd=ROOT, check=True)
-    for picture in (tmp_path / "report.png", PICTURE):
+    assert (tmp_path / "matrix.png").stat().st_size < 500_000
+    for picture in (tmp_path / "report.png", PICTURES / "report.png"):
         head = picture.read_bytes()[:24]
         assert head.startswith(b"\x89PNG")
         width, height = struct.unpack(">II", head[16:])

@@ -1,0 +1,1 @@
+"""Probes from where others publish them: data sets of the hub, and the files of other tools."""
