@@ -13,7 +13,7 @@ export HF_HUB_OFFLINE := 1
 demo: $(VENV)/demo.done
 	$(BIN)/python example_suites/demo.py
 
-# The picture in the README, of the demo's report. Needs a Chromium of the system.
+# The pictures in the README and the docs, of the demo's report. Needs a Chromium of the system.
 images: demo $(VENV)/dev.done
 	$(BIN)/python example_suites/picture.py
 

@@ -1,4 +1,4 @@
-"""Take the picture of the demo's report that the README shows.
+"""Take the pictures of the demo's report that the README and the docs show.
 
     make images
 
@@ -14,15 +14,18 @@ from playwright.sync_api import FloatRect, sync_playwright
 
 HERE = Path(__file__).resolve().parent
 REPORT = HERE / "support_bot" / ".llmdiff" / "rude.html"
-PICTURE = HERE.parent / "docs" / "images" / "report.png"
+PICTURES = HERE.parent / "docs" / "images"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 WIDTH = 1000  # CSS pixels
+NARROW = 880  # for a panel
 SCALE = 1.5  # pixels of the file for each of them, for fine screens
 MARGIN = 12
+TABS = ("Tokens", "Attention")  # of the worst pair of replies
 
 
-def take(report: Path, picture: Path, chromium: str) -> None:
-    """The page from its top to the worst pair of replies."""
+def take(report: Path, folder: Path, chromium: str) -> list[Path]:
+    """The page from its top to the worst pair of replies, its matrix, and tabs of that pair."""
+    taken = [folder / f"{name}.png" for name in ("report", "matrix", *map(str.lower, TABS))]
     with sync_playwright() as playwright:
         # Without a sandbox, as root in a container; the page loads nothing and is our own.
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -39,8 +42,16 @@ def take(report: Path, picture: Path, chromium: str) -> None:
             "width": WIDTH,
             "height": worst["y"] + worst["height"] + MARGIN,
         }
-        page.screenshot(path=picture, full_page=True, clip=clip)
+        page.screenshot(path=taken[0], full_page=True, clip=clip)
+        page.locator("#matrix").screenshot(path=taken[1])
+        # On a narrow screen the panel takes all of it.
+        page.set_viewport_size({"width": NARROW, "height": 1000})
+        page.locator(".pairs .asked-line a").first.click()
+        for name, picture in zip(TABS, taken[2:], strict=True):
+            page.get_by_role("tab", name=name, exact=True).click()
+            page.get_by_role("tabpanel").screenshot(path=picture)
         browser.close()
+    return taken
 
 
 def main() -> None:
@@ -49,9 +60,9 @@ def main() -> None:
         raise SystemExit(f"there is no Chromium on the PATH ({', '.join(CHROMIUM)})")
     if not REPORT.is_file():
         raise SystemExit(f"there is no {REPORT}: run make demo first")
-    PICTURE.parent.mkdir(exist_ok=True)
-    take(REPORT, PICTURE, chromium)
-    print(PICTURE.relative_to(HERE.parent))
+    PICTURES.mkdir(exist_ok=True)
+    for picture in take(REPORT, PICTURES, chromium):
+        print(picture.relative_to(HERE.parent))
 
 
 if __name__ == "__main__":

@@ -93,6 +93,8 @@ class Recording:
     def _add(self, row: dict[str, Any]) -> None:
         kind = row["kind"]
         if kind == "reply":
+            if not isinstance(row["messages"], list):
+                raise TypeError(f"messages are {row['messages']!r:.80}")
             known = self.replies.setdefault((row["side"], row["request"]), row)
             if known.get("reply") != row.get("reply"):
                 raise ConfigError(
@@ -172,14 +174,17 @@ class ReplayEngine:
                 try:
                     generated = generated_from_json(row)
                 except DAMAGED as error:
-                    raise self._damaged(request, error) from error
+                    raise self._damaged(request.messages, error) from error
                 yield index, generated
 
     def render(self, messages: Sequence[Message]) -> list[int]:
         wanted = [dict(message) for message in messages]
         for (side, _), row in self.recording.replies.items():
             if side == self.side and row["messages"] == wanted:
-                return list(unpacked(row["prompt_ids"]))
+                try:
+                    return list(unpacked(row["prompt_ids"]))
+                except DAMAGED as error:
+                    raise self._damaged(messages, error) from error
         raise ModelError(f"the recording {self.path} has no rendering of this conversation")
 
     def divergence(self, request: Request, base: Reply) -> TokenDivergences:  # noqa: ARG002
@@ -192,7 +197,7 @@ class ReplayEngine:
         try:
             return _divergences(value)
         except DAMAGED as error:
-            raise self._damaged(request, error) from error
+            raise self._damaged(request.messages, error) from error
 
     def recorded_score(self, scorer: str, inputs: Sequence[str]) -> dict[str, Any] | None:
         return self.recording.scores.get(content_key([scorer, list(inputs)]))
@@ -214,9 +219,9 @@ class ReplayEngine:
     def close(self) -> None:
         pass
 
-    def _damaged(self, request: Request, error: Exception) -> ModelError:
+    def _damaged(self, messages: Sequence[Message], error: Exception) -> ModelError:
         return ModelError(
-            f"the recording {self.path} is damaged at {request.messages[-1]['content']!r} "
+            f"the recording {self.path} is damaged at {messages[-1]['content']!r} "
             f"({error!r}): record it again with --llmdiff-record"
         )
 
@@ -226,5 +231,5 @@ class ReplayEngine:
         text = f"the recording {self.path} has no reply of the {self.side} to {prompt!r}"
         for (side, _), row in self.recording.replies.items():
             if side == self.side and row["messages"] == wanted:
-                return f"{text} with these settings; it was recorded with {row['sampling']}"
+                return f"{text} with these settings; it was recorded with {row.get('sampling')}"
         return f"{text}: record again with --llmdiff-record"
