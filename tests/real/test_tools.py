@@ -66,7 +66,7 @@ def test_with_a_template_that_shows_them(folder: Path) -> None:
     options = ["--llm-base", BASE, "--llm-tuned", BASE, "--llmdiff-template", "tools.jinja", "-s"]
     found = run(folder, *options, "--llmdiff-json", "report.json")
     assert found.returncode == 0, found.stdout
-    told = [line.split("|")[1:] for line in found.stdout.splitlines() if line.startswith("FAULT")]
+    told = [part.splitlines()[0].split("|") for part in found.stdout.split("FAULT|")[1:]]
     assert len(told) == 2
     assert all(fault in (*FAULTS, "None") for _, fault in told), told
     for comparison in rows(folder):
