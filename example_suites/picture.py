@@ -17,7 +17,7 @@ REPORT = HERE / "support_bot" / ".llmdiff" / "rude.html"
 PICTURES = HERE.parent / "docs" / "images"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 WIDTH = 1000  # CSS pixels
-NARROW = 880  # for a panel
+NARROW, TALL = 950, 2600  # for a panel that takes the page, and does not scroll
 SCALE = 1.5  # pixels of the file for each of them, for fine screens
 MARGIN = 12
 TABS = ("Tokens", "Attention")
@@ -50,7 +50,7 @@ def take(report: Path, folder: Path, chromium: str) -> list[Path]:
         page.screenshot(path=taken[0], full_page=True, clip=clip)
         page.locator("#matrix").screenshot(path=taken[1])
         # On a narrow screen the panel takes all of it.
-        page.set_viewport_size({"width": NARROW, "height": 1000})
+        page.set_viewport_size({"width": NARROW, "height": TALL})
         if explained := page.evaluate(EXPLAINED):
             page.goto(f"{report.as_uri()}#open={explained}")
             for name in TABS:
