@@ -13,8 +13,9 @@ from pytest_llmdiff.data.files.records import Record, file_error
 from pytest_llmdiff.errors import ProbeFileError
 
 FORM = "hf:ORG/NAME[/CONFIGURATION][@REVISION][#SPLIT] or hf:FOLDER[#SPLIT]"
+# No part begins with a dot: `datasets` would take `../..` for a folder, and read all that is in it.
 NAME = re.compile(
-    r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:/(?P<config>[\w.-]+))?(?:@(?P<revision>[^@#]+))?"
+    r"(?P<name>\w[\w.-]*(?:/\w[\w.-]*)?)(?:/(?P<config>\w[\w.-]*))?(?:@(?P<revision>[^@#]+))?"
 )
 SPLIT = re.compile(r"(?P<name>[\w.-]+)(?:\[(?P<first>\d*):(?P<end>\d*)\])?")
 SAVED = ("state.json", "dataset_dict.json")  # what `save_to_disk` leaves in a folder

@@ -101,8 +101,13 @@ def test_columns_that_are_not_there(tmp_path: Path, table: Any) -> None:
         read(tmp_path, "hf:saved", {"prompt": "text"})
     with pytest.raises(ProbeFileError, match="name the columns that are, such as columns="):
         probes_of_marker((), {"file": "hf:saved"}, folder=tmp_path)
-    with pytest.raises(ProbeFileError, match=r"hf:\.\./\.\./x: it cannot be loaded"):
-        read(tmp_path, "hf:../../x")
+
+
+@pytest.mark.parametrize("place", ["../../x", "./x", ".hidden/x", "org/..", "/nowhere"])
+def test_what_is_no_folder_here_is_not_looked_for_elsewhere(tmp_path: Path, place: str) -> None:
+    pytest.importorskip("datasets")
+    with pytest.raises(ProbeFileError, match="no folder, and not of the form"):
+        read(tmp_path, f"hf:{place}")
 
 
 def test_a_data_set_of_probes_needs_no_columns(tmp_path: Path, datasets: Any) -> None:
