@@ -118,6 +118,10 @@ _TOO_LITTLE = (
     "less changed than was wanted: is it the right adapter? If so, train longer, with a higher "
     "learning rate or with more examples of what is to change"
 )
+_WORSE = (
+    "the tuned model got worse where it was to get better: read the replies that it lost; then too "
+    "high a learning rate, too many epochs or faulty examples are likelier than too little training"
+)
 
 # Measures whose outcomes moved both ways, with no more of them to the worse than to the better.
 _BALANCED = (
@@ -152,8 +156,7 @@ def _advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Ite
             yield f"{hint}: {_first_step(regressed)}" if names == _WIRING else hint
     if wanted == {MOVED}:
         yield _ACCEPT
-    if any(v["bound"] == "at_least" for v in broken):
-        yield _TOO_LITTLE
+    yield from dict.fromkeys(_lacking(v) for v in broken if v["bound"] == "at_least")
     if len(broken) < len(regressed):
         yield _BALANCED
     if counts["inconclusive"]:
@@ -187,7 +190,7 @@ def remedy_of(verdicts: Sequence[Mapping[str, Any]]) -> str:
     if all(map(_balanced, verdicts)):
         return _BALANCED
     if first["bound"] == "at_least":
-        return _TOO_LITTLE
+        return _lacking(first)
     for names, _, hint in _BROKEN:
         if first["name"].startswith(names):
             return f"{hint}: {_first_step(verdicts)}" if names == _WIRING else hint
@@ -195,7 +198,15 @@ def remedy_of(verdicts: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _balanced(verdict: Mapping[str, Any]) -> bool:
-    return bool(verdict["set"]) and verdict["details"].get("net", 1) <= 0
+    """Whether a set has no more lost than gained. Of a gain that is too low, `net` counts those
+    gained."""
+    upper = verdict["bound"] != "at_least"
+    return upper and bool(verdict["set"]) and verdict["details"].get("net", 1) <= 0
+
+
+def _lacking(verdict: Mapping[str, Any]) -> str:
+    """What to do about a value that is below what was wanted."""
+    return _WORSE if verdict["details"].get("net", 0) < 0 else _TOO_LITTLE
 
 
 def _lacks_a_scorer(row: Mapping[str, Any]) -> bool:

@@ -13,12 +13,14 @@ DRIFT, KL = "semantic drift", "divergence"
 ACCEPT = "--llmdiff-accept"
 
 
-def told(*broken: tuple[str | None, str], bound: str = "at_most", in_set: bool = False) -> str:
+def told(
+    *broken: tuple[str | None, str], bound: str = "at_most", in_set: bool = False, net: int = 1
+) -> str:
     """The advice for broken limits, as pairs of a probe and a measure."""
     verdicts: list[dict[str, Any]] = [
         {
             "name": name, "probe": probe, "bound": bound, "outcome": "regressed",
-            "set": {"decides": None} if in_set else None, "details": {"net": 1},
+            "set": {"decides": None} if in_set else None, "details": {"net": net},
         }
         for probe, name in broken
     ]  # fmt: skip
@@ -44,6 +46,18 @@ def test_harm_cannot(harm: str, measure: str) -> None:
     assert ACCEPT not in told(("a", harm))
     assert ACCEPT not in told(("a", measure), ("a", harm)), "the reply that moved is the bad one"
     assert ACCEPT not in told(("a", measure), ("b", harm)), "one that nobody objected to may be too"
+
+
+def test_what_a_net_count_says_depends_on_the_bound() -> None:
+    """Of a drop, net counts what was lost; of a gain, what was gained."""
+    balanced, worse = "moved both ways", "got worse where it was to get better"
+    assert balanced in told((None, "accuracy drop"), in_set=True, net=0)
+    fewer = told((None, "accuracy gain"), bound="at_least", in_set=True, net=-10)
+    assert worse in fewer
+    assert balanced not in fewer
+    some = told((None, "accuracy gain"), bound="at_least", in_set=True, net=2)
+    assert worse not in some
+    assert "less changed than was wanted" in some
 
 
 def test_too_little_change_is_another_matter() -> None:

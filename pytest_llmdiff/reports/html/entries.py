@@ -48,15 +48,17 @@ def entries(
     rows: Sequence[dict[str, Any]],
     order: Mapping[str, int],
     causes: Mapping[str, Sequence[int]] = MappingProxyType({}),
+    models: Mapping[str, str] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """The rows in their order; by test, `order` has the index in the run, and `causes` the numbers
-    of the causes that it is one of."""
+    of the causes that it is one of. `models` names several tuned models by their SPECs."""
     open_ = [row for row in rows if kind_of(row) in OPEN]
     others = [row for row in rows if kind_of(row) not in OPEN]
     room = {True: _room(open_), False: _room(others)}
     message = _share((len(row["message"] or "") for row in open_), MESSAGES, MESSAGE)
     return [
         _entry(row, order[row["test"]], room[kind_of(row) in OPEN], message)
+        | ({"model": models[row["tuned"]]} if row.get("tuned") in models else {})
         | ({"causes": list(causes[row["test"]])} if row["test"] in causes else {})
         for row in rows
     ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_llmdiff.config.options import PLACES
 from pytest_llmdiff.config.packages import installed_version
+from pytest_llmdiff.config.tuned_models import names_of
 from pytest_llmdiff.data.text.printing import duration, number
 from pytest_llmdiff.reports.answer import answer_of
 from pytest_llmdiff.reports.diff.forms.sections import MODEL, ranking_sections
@@ -45,7 +46,10 @@ def page(facts: RunFacts) -> str:
     rows = worst_first(facts.rows.values())
     order = {test: place for place, test in enumerate(facts.rows)}
     answer, ranking = answer_of(facts), models_ranking(facts)
-    tests = entries(rows, order, {} if answer is None else causes_by_test(answer))
+    several = facts.settings.several
+    models = dict(zip(several, names_of(several), strict=True))
+    causes_of = {} if answer is None else causes_by_test(answer)
+    tests = entries(rows, order, causes_of, models)
     leave_out_maps(tests)
     plots, sets = distributions(rows), intervals(list(_sets(rows))[:SETS])
     charts = [charting()] if plots or sets else []
@@ -119,7 +123,7 @@ def _given(facts: RunFacts) -> list[tuple[str, str]]:
     """The device and the like that the run used, and the settings that are not defaults."""
     settings = facts.settings
     given = [
-        (name, f"{getattr(settings, name)} ({source})")
+        (name, f"{settings.tuned_text if name == 'tuned' else getattr(settings, name)} ({source})")
         for name, source in settings.sources.items()
         if source != "default" and name not in PLACES and getattr(settings, name) is not None
     ]

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_llmdiff.reports.html import write_html
-from tests.support.browser import accessibility_faults, open_file, tab
+from tests.support.browser import accessibility_faults, open_file, tab, wider_than
 from tests.support.expanded import BASE, Expanded
 from tests.support.real_models import SUITE, run
-from tests.support.reports import facts_of, regressed, row_of, rows_of
+from tests.support.reports import facts_of, regressed, row_of, rows_of, settings_of
 
 playwright = pytest.importorskip("playwright.sync_api")
 DRIFT: dict[str, Any] = {
@@ -120,6 +121,31 @@ def test_a_cell_leads_to_its_probe(browser: Any, file: Path) -> None:
         playwright.expect(page.locator("#detail")).to_contain_text(prompt)
         page.locator(".matrix td.missing").click()
         playwright.expect(page.locator("#detail-head")).to_have_text("first")
+
+
+def test_several_tuned_models_are_told_apart(browser: Any, tmp_path: Path) -> None:
+    models = ("saves/checkpoint-80", "saves/checkpoint-120")
+    rows = []
+    for number, model in enumerate(models):
+        row = probe_row(1, 0.1 + 0.8 * number, None, prompt="first")
+        name = f"t.py::test_both[{model.rpartition('/')[2]}-p1]"
+        rows.append(row | {"test": name, "tuned": model})
+    settings = replace(settings_of(), several=models)
+    write_html(facts_of(rows_of(rows), settings=settings), tmp_path / "report.html")
+    with open_file(
+        browser, tmp_path / "report.html", viewport={"width": 390, "height": 800}
+    ) as page:
+        assert page.locator(".row .where").all_inner_texts() == [
+            "checkpoint-120: test_both", "checkpoint-80: test_both",
+        ]  # fmt: skip
+        found = [line[:2] for line in cells(page)]
+        assert found == [["checkpoint-120: first", "0.90"], ["checkpoint-80: first", "0.10"]]
+        page.select_option("#group", "model")
+        assert [line[0] for line in cells(page)] == [
+            "checkpoint-120 1", "first", "checkpoint-80 1", "first",
+        ]  # fmt: skip
+        assert accessibility_faults(page) == []
+        assert wider_than(page, 390) == []
 
 
 def test_token_by_token(browser: Any, file: Path) -> None:

@@ -10,6 +10,7 @@ const MATRIX_GROUPS = {
   tag: (found) => (found.tags.length ? found.tags : ["without a tag"]),
   suite: (found) => [...found.suites],
   test: (found) => [...found.cases],
+  model: (found) => [found.model],
 };
 const caseOf = (test) => test.test.split("[")[0];
 
@@ -51,9 +52,9 @@ function matrixOf(shown) {
       else if (v.probe !== undefined) single.set(v.probe, [...(single.get(v.probe) || []), v]);
     }
     for (const found of list(test, "probes")) {
-      const key = `${found.probe}\n${found.prompt}`;
+      const key = `${test.model || ""}\n${found.probe}\n${found.prompt}`;
       if (!probes.has(key)) {
-        probes.set(key, { id: found.id, prompt: found.prompt, lang: found.lang, tags: list(test, "probes").length === 1 ? list(test, "tags") : list(found, "tags"), suites: new Set(), cases: new Set(), cells: new Map() });
+        probes.set(key, { id: found.id, model: test.model, prompt: found.prompt, lang: found.lang, tags: list(test, "probes").length === 1 ? list(test, "tags") : list(found, "tags"), suites: new Set(), cases: new Set(), cells: new Map() });
       }
       const held = probes.get(key);
       held.suites.add(test.suite);
@@ -117,7 +118,8 @@ function matrixLine(line, n) {
     row.append(make("th", { scope: "rowgroup", colspan: matrix.columns.length + 1, class: "group", tabindex: at(0) }, text("bdi", line.name), ` ${line.count.toLocaleString("en")}`));
     return row;
   }
-  row.append(text("th", line.prompt.slice(0, 200), { scope: "row", tabindex: at(0), lang: line.lang, title: line.prompt.slice(0, 600) }));
+  const asked = line.model && byId("group").value !== "model" ? `${line.model}: ${line.prompt}` : line.prompt;
+  row.append(text("th", asked.slice(0, 200), { scope: "row", tabindex: at(0), lang: line.lang, title: line.prompt.slice(0, 600) }));
   matrix.columns.forEach((measure, column) => {
     const cell = line.cells.get(measure);
     const [shown, said] = cellText(cell);
@@ -203,7 +205,7 @@ function showMatrix(shown) {
   wide.style.setProperty("--columns", matrix.columns.length);
   box.replaceChildren(wide);
   box.scrollTop = 0;
-  byId("matrix-count").textContent = `${matrix.probes.length.toLocaleString("en")} probes`;
+  byId("matrix-count").textContent = `${matrix.probes.length.toLocaleString("en")} ${matrix.probes.some((found) => found.model) ? "pairs of a probe and a tuned model" : "probes"}`;
   drawMatrix();
 }
 

@@ -5,7 +5,8 @@ let shown = 0; // of those that are found
 
 function row(test) {
   const main = test.main === undefined ? null : test.verdicts[test.main];
-  const where = test.test.split("::").slice(1).join("::").split("[")[0] || test.test;
+  const name = test.test.split("::").slice(1).join("::").split("[")[0] || test.test;
+  const where = test.model ? `${test.model}: ${name}` : name;
   const current = places.get(state.get("open"))?.test === test ? "true" : null;
   return make("li", { class: "row", id: test.id }, make("a", { href: `#open=${test.id}`, "aria-current": current },
     badge(test.kind),
