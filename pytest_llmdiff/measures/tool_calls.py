@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.data.probes import Probe
-from pytest_llmdiff.data.text.formats import Check, schema_check
+from pytest_llmdiff.data.text.formats import Check, schema_check, unfenced
 from pytest_llmdiff.data.tools.calls import ToolCall, parse_calls
 from pytest_llmdiff.data.tools.definitions import name_of
 from pytest_llmdiff.data.tools.text_forms import calls_in
@@ -30,6 +31,12 @@ NO_TOOLS = (
     "probe file"
 )
 NONE_DUE = ("none", "null", "[]")
+# What only a text that means a call has, so that one that is misspelt is not taken for words.
+MEANT = re.compile(
+    r'"name"\s{0,9}:|</?\s{0,9}tool_calls?|</?function\b|\[?/?TOOL_CALLS?\]|python_tag|'
+    r"Action Input|<arg_key|tool▁",
+    re.IGNORECASE,
+)
 SHOWN = 80  # characters of an argument
 # What can be wrong with a reply.
 FAULTS = (
@@ -82,7 +89,7 @@ class ToolCalls:
         probe = comparison.probe
         if not tools:
             return SHARES.unjudged(NO_TOOLS)
-        if self.expected == "reference" and probe.reference is None:
+        if self.expected == "reference" and not (probe.reference or "").strip():
             return SHARES.unjudged(NO_REFERENCE)
         due = _due(probe, self.expected, tools)
         base, tuned = (_fault(reply, due, tools) for reply in (comparison.base, comparison.tuned))
@@ -132,8 +139,8 @@ def _due(probe: Probe, expected: Expected, tools: Mapping[str, _Tool]) -> tuple[
             return ()
         if isinstance(given, str):
             due = calls_in(given, tools)
-            if not due and given.lstrip().startswith(("{", "[")):
-                due = parse_calls(given)
+            if not due:
+                due = _in_words(given, tools)
         else:
             due = parse_calls(given)
     except ValueError as error:
@@ -144,7 +151,31 @@ def _due(probe: Probe, expected: Expected, tools: Mapping[str, _Tool]) -> tuple[
                 f"{probe.id}: a call of {call.name!r} is expected, and the probe offers "
                 f"{', '.join(map(repr, tools))}"
             )
+        # No reply could be right: both models would be as bad, and no limit of a drop could break.
+        if (problem := _invalid(call, tools[call.name])) is not None:
+            raise ConfigError(
+                f"{probe.id}: what is expected is no call that {call.name} can take: {problem}"
+            )
     return due
+
+
+def _in_words(given: str, tools: Mapping[str, _Tool]) -> tuple[ToolCall, ...]:
+    """The calls of a text that has none in a form of models: as JSON, or none if it is words.
+
+    Raises:
+        ValueError: it is no answer in words either.
+    """
+    text = unfenced(given)
+    if text.startswith(("{", "[")):
+        return parse_calls(text)
+    named = "|".join(re.escape(name) for name in tools)
+    alone = text.strip("\"'`()<>. \n") in tools
+    if not text or alone or MEANT.search(text) or re.search(rf"\b({named})\s{{0,9}}[({{]", text):
+        raise ValueError(
+            f'{text[:SHOWN]!r} cannot be read as one, and is no answer in words; give {{"name": '
+            '"...", "arguments": {...}}, or "none"'
+        )
+    return ()
 
 
 def _fault(
@@ -157,7 +188,7 @@ def _fault(
         return (FAULTS[3], f"it calls {called}") if calls else None
     if not calls:
         return FAULTS[4], f"{wanted} is due"
-    if called != wanted:
+    if sorted(call.name for call in calls) != sorted(call.name for call in due):
         return FAULTS[0], f"it calls {called}, and {wanted} is due"
     for call in calls:
         if (problem := _invalid(call, tools[call.name])) is not None:

@@ -51,6 +51,7 @@ class Session:
         self.skipped = 0
         self.started = time.time()
         self.exit_code = 0
+        self.stopped = False  # before all selected tests had run
         self.notes: list[str] = []  # more lines of the header
         self.left_out: list[str] = []  # which tests of suites, and why
         self.warnings: list[str] = []

@@ -18,7 +18,8 @@ class RunFacts:
 
     `skipped` counts the tests that needed models in a run without any. `chance` is how many
     verdicts noise alone would fail. `options` are those of a command that runs one test again.
-    `exit_code` is pytest's, from before the reports are written. `part` says which options chose
+    `exit_code` is pytest's, from before the reports are written. `stopped` says that the run ended
+    before all of the chosen tests had run. `part` says which options chose
     only some of the tests; empty if none did. `failed_besides` are the tests without models
     that failed, `uncollected` the files that could not be collected, and `unwritten` the outputs
     that could not be written. `models` has the SPEC of each of several tuned models by its name in
@@ -35,6 +36,7 @@ class RunFacts:
     chance: Chance
     options: str
     exit_code: int = 0
+    stopped: bool = False
     part: str = ""
     failed_besides: Sequence[str] = ()
     uncollected: Sequence[str] = ()

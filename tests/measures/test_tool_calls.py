@@ -124,6 +124,45 @@ def test_what_cannot_be_judged() -> None:
         assert_tool_calls([pair(PARIS)], lost_at_most=2)
 
 
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "weather",
+        "`weather()`",
+        "weather(city='Paris')",
+        'weather\n{"city": "Paris"',
+        '```json\n{"name": "weather", "arguments": {"city": "Paris"}\n```',
+        'I call {"name": "weather", "arguments": {"city": "Paris"}}',
+        '<tool_cal>{"name": "weather", "arguments": {"city": "Paris"}}</tool_cal>',
+        '<tool_call>{"name": "weather", "arguments": {"city": "Paris"}</tool_call>',
+        '{"name": "weather", "argumnets": {"city": "Paris"}}',
+        '{"name": "time", "argumnets": {"zone": 1}}',
+        '{"name": "weather", "arguments": {"town": "Paris"}}',
+        '{"name": "weather", "arguments": {"city": 7}}',
+    ],
+)
+def test_a_misspelt_call_is_no_answer_in_words(reference: str) -> None:
+    with pytest.raises(ConfigError, match="what is expected is no call"):
+        tool_calls(pair("It is sunny.", reference))
+
+
+@pytest.mark.parametrize(
+    "reference", ["The weather is fine.", "I asked weather, and it says: 20 °C (warm).", "Nothing."]
+)
+def test_an_answer_in_words_may_name_a_tool(reference: str) -> None:
+    assert tool_calls(pair("It is sunny.", reference)).value == 1
+
+
+def test_tools_are_told_apart_by_their_whole_names() -> None:
+    long = "a" * 90
+    tools = parse_tools([{"name": long}, {"name": "b"}, {"name": "c"}])
+    due = json.dumps({"name": long, "arguments": {}})
+    assert tool_calls(pair(called((f"{long}x", {})), due, tools=tools)).value == 0
+    due = '[{"name": "b"}, {"name": "c"}]'
+    found = tool_calls(pair(called(("b, c", {})), due, tools=tools))
+    assert found.details["fault"] == "wrong tool"
+
+
 def test_without_jsonschema(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "jsonschema", None)
     with pytest.raises(MissingPackageError, match=r'pip install "pytest-llmdiff\[schema\]"'):

@@ -97,6 +97,21 @@ def test_all_tests_of_a_model_come_together_in_the_order_given(several: pytest.P
     assert ids[-1] == "test_without_models"
 
 
+@pytest.mark.usefixtures("several")
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["-k", "checkpoint-80"],
+         "of checkpoint-120 and checkpoint-9, no test passed or failed, *"),
+        (["-k", "each", "-x"], "the run ended before all tests of all models had run*"),
+    ],
+)  # fmt: skip
+def test_none_is_kept_where_not_all_ran(run: Run, args: list[str], said: str) -> None:
+    result = run(*ORDER[1:], ORDER[0], *args)
+    result.stdout.fnmatch_lines([said])
+    result.stdout.no_fnmatch_line("keep: *")
+
+
 def test_the_rerun_is_that_of_the_one_model(several: pytest.Pytester, run: Run) -> None:
     result = run(*ORDER)
     (line,) = {line for line in result.outlines if line.startswith("rerun the worst: ")}

@@ -131,13 +131,23 @@ def parse_calls(value: object) -> tuple[ToolCall, ...]:
     found = []
     for item in items:
         call = item if isinstance(item, ToolCall) else call_of(item)
-        if call is None or not isinstance(call.arguments, Mapping):
+        if call is None or _misspelt(item) or not isinstance(call.arguments, Mapping):
             raise ValueError(
                 f"{reprlib.repr(item)} is no call of a tool; expected "
                 '{"name": "...", "arguments": {...}}'
             )
         found.append(ToolCall(name=call.name, arguments=plain_copy(dict(call.arguments))))
     return tuple(found)
+
+
+def _misspelt(item: object) -> bool:
+    """Whether there is something in the place of arguments, under a name that is not known."""
+    inner = item.get("function", item) if isinstance(item, Mapping) else None
+    return (
+        isinstance(inner, Mapping)
+        and not any(key in inner for key in ARGUMENTS)
+        and bool(inner.keys() - {"name", "id", "type", "index"})
+    )
 
 
 def plain_copy(value: Any) -> Any:

@@ -39,7 +39,8 @@ def _finish(ended: pytest.Session) -> None:
         return
     good = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     controller: Any = config.pluginmanager.getplugin(CONTROLLER)
-    if ended.exitstatus in good and controller is not None and controller.interrupted(ended):
+    session.stopped = controller is not None and controller.interrupted(ended)
+    if ended.exitstatus in good and session.stopped:
         ended.exitstatus = pytest.ExitCode.INTERRUPTED
     session.exit_code = int(ended.exitstatus)
     if ended.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and runs_tests(config):

@@ -161,6 +161,7 @@ def facts_of(session: Session) -> RunFacts:
         exit_code=session.exit_code,
         part=_part_of(session.config),
         failed_besides=tuple(session.failed_besides),
+        stopped=session.stopped,
         uncollected=tuple(session.uncollected),
         unwritten=frozenset(session.unwritten),
         started=session.started,

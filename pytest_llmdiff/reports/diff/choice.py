@@ -13,21 +13,28 @@ REASONS = 2  # that are named
 
 
 def choice_of(
-    rows: Sequence[Row], columns: Sequence[Column], gaps: Iterable[Gap]
+    rows: Sequence[Row], columns: Sequence[Column], gaps: Iterable[Gap], *, whole: bool = True
 ) -> tuple[str | None, str]:
     """The report to keep and why; or None, and why not.
 
     Only those are kept whose tests were all decided and passed. Of these, what is not shown to be
-    better is not chosen.
+    better is not chosen. `whole` says that all tests were run.
     """
     if len(rows) < 2:
         return None, ""
+    if not whole:
+        return None, "the run ended before all tests of all models had run, so none is chosen"
+    idle = [row.report for row in rows if row.idle]
+    if idle:
+        return None, f"of {_listed(idle)}, no test passed or failed, so there is nothing to choose"
     sound = [row.report for row in rows if not row.red and not row.undecided and row.outcomes]
     if not sound:
         return None, f"none keeps every limit; {_closest(rows[0])}"
     if len(sound) == 1:
+        broke = all(row.broke for row in rows if row.report != sound[0])
         others = "the other does not" if len(rows) == 2 else "none of the others does"
-        return sound[0], f"it keeps every limit, and {others}"
+        unknown = f"of {'the other' if len(rows) == 2 else 'the others'} that is not shown"
+        return sound[0], f"it keeps every limit, and {others if broke else unknown}"
     real = [gap for gap in gaps if gap.real and gap.better in sound and gap.worse in sound]
     better = {(gap.better, gap.worse) for gap in real}
     left = unbeaten(sound, better)

@@ -30,7 +30,8 @@ def models_ranking(facts: RunFacts) -> Ranking | None:
         {
             name: {"base": facts.settings.base or "", "tuned": tuned, "tests": tests[name]}
             for name, tuned in facts.models.items()
-        }
+        },
+        whole=not (facts.stopped or facts.cut_off or facts.uncollected),
     )
 
 

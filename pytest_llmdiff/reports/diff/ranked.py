@@ -71,6 +71,16 @@ class Row:
         return sum(n for outcome, n in self.outcomes.items() if severity(outcome) == 3)
 
     @property
+    def broke(self) -> bool:
+        """Whether it broke a limit, or an assertion of a test's own."""
+        return bool(self.outcomes.get("regressed") or self.outcomes.get("failed"))
+
+    @property
+    def idle(self) -> bool:
+        """Whether none of its tests came to a result: they were not run, or all skipped."""
+        return not any(outcome != "skipped" for outcome in self.outcomes)
+
+    @property
     def unknown(self) -> int:
         """Tests that decided nothing, or are missing."""
         return self.missing + sum(

@@ -28,20 +28,21 @@ from pytest_llmdiff.verdicts.differences import (
 )
 
 
-def ranking_of(reports: Mapping[str, Mapping[str, Any]]) -> Ranking:
+def ranking_of(reports: Mapping[str, Mapping[str, Any]], *, whole: bool = True) -> Ranking:
     """Ranks reports, by name: fewest tests that regressed or failed, then fewest that are unknown,
-    then the lowest values, each on its measure's own scale (`on_scale`).
+    then the lowest values, each on its measure's own scale (`on_scale`). None is chosen of a run
+    that is not `whole`.
 
     Raises:
         ConfigError: one of the reports is damaged.
     """
-    return checked(lambda: _ranking(reports))
+    return checked(lambda: _ranking(reports, whole=whole))
 
 
 Rows = dict[Place, Mapping[str, Any]]  # verdicts of a column
 
 
-def _ranking(reports: Mapping[str, Mapping[str, Any]]) -> Ranking:
+def _ranking(reports: Mapping[str, Mapping[str, Any]], *, whole: bool) -> Ranking:
     tests = {name: tests_of(report) for name, report in reports.items()}
     held = {name: _by_column(own) for name, own in tests.items()}
     columns = tuple(dict.fromkeys(column for own in held.values() for column in own))
@@ -79,7 +80,7 @@ def _ranking(reports: Mapping[str, Mapping[str, Any]]) -> Ranking:
         )
         for row in _placed(rows, columns)
     )  # fmt: skip
-    keep, because = choice_of(placed, columns, gaps)
+    keep, because = choice_of(placed, columns, gaps, whole=whole)
     return Ranking(
         columns=columns, rows=placed, shared=len(common), gaps=gaps, keep=keep, because=because
     )

@@ -105,7 +105,8 @@ def test_what_did_not_pass_is_never_kept(outcome: str) -> None:
     assert "lower than c" in because
     assert keep(a=best, b=run(shifted(0.2))) == (
         "b",
-        "it keeps every limit, and the other does not",
+        "it keeps every limit, and "
+        + ("the other does not" if outcome == "regressed" else "of the other that is not shown"),
     )
     assert keep(a=best, b=best) == (
         None, "none keeps every limit; a is nearest, with 1 of 2 tests not passed"
@@ -115,6 +116,20 @@ def test_what_did_not_pass_is_never_kept(outcome: str) -> None:
 def test_a_test_that_is_missing_decided_nothing() -> None:
     whole = run(shifted(0.2), more=["t.py::test_more"])
     assert keep(a=run(DRIFT), b=whole)[0] == "b"
+
+
+@pytest.mark.parametrize("outcome", [None, "skipped"])
+def test_a_model_that_was_not_tested_is_no_reason_to_keep_another(outcome: str | None) -> None:
+    tests = {} if outcome is None else {"t.py::test_drift": outcome}
+    chosen, because = keep(a=run(DRIFT), b=report(tests))
+    assert chosen is None
+    assert because == "of b, no test passed or failed, so there is nothing to choose"
+
+
+def test_none_is_chosen_of_a_run_that_ended_early() -> None:
+    found = ranking_of({"a": run(DRIFT), "b": run(DRIFT, outcome="regressed")}, whole=False)
+    assert found.keep is None
+    assert found.because.startswith("the run ended before all tests of all models had run")
 
 
 def test_a_probe_that_one_model_was_not_judged_at_makes_the_set_incomparable() -> None:
