@@ -383,7 +383,7 @@ def test_it(comparison):
     [
         ("llmdiff(file='no.jsonl')", "*no.jsonl*"),
         ("llmdiff(file='bad.jsonl')", "*bad.jsonl, line 2, column *"),
-        ("llmdiff('x', colour=1)", "*unknown keyword colour; allowed are file, system,*"),
+        ("llmdiff('x', colour=1)", "*unknown keyword colour *allowed are file, columns, system,*"),
         ("llmdiff()", "*give prompts, file=..., or both*"),
         ("llmdiff(3)", "*@pytest.mark.llmdiff: *3*"),
         ("llmdiff('x', max_new_tokens=0)", "*max_new_tokens=0 is not allowed*"),

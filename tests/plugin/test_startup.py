@@ -97,7 +97,7 @@ def test_exported_names() -> None:
 
 def test_every_helper_has_its_twin() -> None:
     helpers = [name for name in pytest_llmdiff.__all__ if name.startswith("assert_")]
-    assert len(helpers) == 19
+    assert len(helpers) == 20
     for name in helpers:
         assert name.removeprefix("assert_") in pytest_llmdiff.__all__
 

@@ -9,11 +9,8 @@ from typing import Any
 
 from pytest_llmdiff.config.options import PLACES
 from pytest_llmdiff.config.packages import installed_version
-from pytest_llmdiff.config.tuned_models import names_of
 from pytest_llmdiff.data.text.printing import duration, number
 from pytest_llmdiff.reports.answer import answer_of
-from pytest_llmdiff.reports.diff.forms.sections import MODEL, ranking_sections
-from pytest_llmdiff.reports.diff.models import models_ranking
 from pytest_llmdiff.reports.html.charts import HEIGHT, WIDTH, distributions, intervals
 from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags_of
 from pytest_llmdiff.reports.html.maps import leave_out_maps
@@ -45,9 +42,8 @@ def page(facts: RunFacts) -> str:
 
     rows = worst_first(facts.rows.values())
     order = {test: place for place, test in enumerate(facts.rows)}
-    answer, ranking = answer_of(facts), models_ranking(facts)
-    several = facts.settings.several
-    models = dict(zip(several, names_of(several), strict=True))
+    answer = answer_of(facts)
+    models = {tuned: name for name, tuned in facts.models.items()}
     causes_of = {} if answer is None else causes_by_test(answer)
     tests = entries(rows, order, causes_of, models)
     leave_out_maps(tests)
@@ -87,7 +83,7 @@ def page(facts: RunFacts) -> str:
         sets=sets,
         groups=_groups(rows),
         plain=[test for test in tests if test["kind"] in OPEN][:PLAIN],
-        models=() if ranking is None else list(ranking_sections(ranking, MODEL)),
+        models=_ranking(facts) if facts.models else (),
         width=WIDTH,
         height=HEIGHT,
     )
@@ -104,6 +100,15 @@ def _kinds(facts: RunFacts) -> list[dict[str, Any]]:
                           "x": round(start, 3), "width": round(share, 3)})  # fmt: skip
             start += share
     return kinds
+
+
+def _ranking(facts: RunFacts) -> list[Any]:
+    """The sections of the ranking of several tuned models."""
+    from pytest_llmdiff.reports.diff.forms.sections import MODEL, ranking_sections
+    from pytest_llmdiff.reports.diff.models import models_ranking
+
+    ranking = models_ranking(facts)
+    return [] if ranking is None else list(ranking_sections(ranking, MODEL))
 
 
 def _about(facts: RunFacts) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,6 @@ from typing import Any
 from pytest_llmdiff.config.options import OPTIONS, PLACES
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.data.text.printing import counted, printable, shortened
-from pytest_llmdiff.reports.diff.models import models_ranking
 from pytest_llmdiff.reports.order import OPEN, broken_verdicts
 from pytest_llmdiff.reports.outcomes import counts
 from pytest_llmdiff.reports.run_facts import RunFacts
@@ -75,14 +74,20 @@ def summary_lines(facts: RunFacts, width: int) -> Iterator[Line]:
 
         yield from worst_lines(broken, width)
     yield from map(Line.of, chance_lines(facts.chance))
-    if (ranking := models_ranking(facts)) is not None:
-        from pytest_llmdiff.reports.diff.forms.sections import MODEL
-        from pytest_llmdiff.reports.diff.forms.text import ranking_lines
-
-        head, *lines = ranking_lines(ranking, MODEL)
-        yield Line.of(head, "head")
-        yield from map(Line.of, lines)
+    if facts.models:
+        yield from _ranking(facts)
     for name in ("json", "html", "markdown", "record"):
         file = getattr(facts.settings, name)
         if file is not None:
             yield Line.of(f"{name}: {file}")
+
+
+def _ranking(facts: RunFacts) -> Iterator[Line]:
+    from pytest_llmdiff.reports.diff.forms.sections import MODEL
+    from pytest_llmdiff.reports.diff.forms.text import ranking_lines
+    from pytest_llmdiff.reports.diff.models import models_ranking
+
+    if (ranking := models_ranking(facts)) is not None:
+        head, *lines = ranking_lines(ranking, MODEL)
+        yield Line.of(head, "head")
+        yield from map(Line.of, lines)

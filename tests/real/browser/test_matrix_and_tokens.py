@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from pytest_llmdiff.reports.html import write_html
 from tests.support.browser import accessibility_faults, open_file, tab, wider_than
 from tests.support.expanded import BASE, Expanded
 from tests.support.real_models import SUITE, run
-from tests.support.reports import facts_of, regressed, row_of, rows_of, settings_of
+from tests.support.reports import facts_of, regressed, row_of, rows_of
 
 playwright = pytest.importorskip("playwright.sync_api")
 DRIFT: dict[str, Any] = {
@@ -130,8 +129,10 @@ def test_several_tuned_models_are_told_apart(browser: Any, tmp_path: Path) -> No
         row = probe_row(1, 0.1 + 0.8 * number, None, prompt="first")
         name = f"t.py::test_both[{model.rpartition('/')[2]}-p1]"
         rows.append(row | {"test": name, "tuned": model})
-    settings = replace(settings_of(), several=models)
-    write_html(facts_of(rows_of(rows), settings=settings), tmp_path / "report.html")
+    write_html(
+        facts_of(rows_of(rows), models={name.rpartition("/")[2]: name for name in models}),
+        tmp_path / "report.html",
+    )
     with open_file(
         browser, tmp_path / "report.html", viewport={"width": 390, "height": 800}
     ) as page:
