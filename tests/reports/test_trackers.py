@@ -56,13 +56,17 @@ def test_the_numbers_of_a_report(suite: pytest.Pytester, run: Run) -> None:
 
 
 def test_a_tracker_that_fails_is_a_warning(
-    suite: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In this process alone: a worker of xdist would look for the real client."""
+
     def refuse(*_: object) -> None:
         raise SystemExit("no \x1b[31m server")
 
     monkeypatch.setattr(trackers, "TRACKERS", {"mlflow": refuse})
-    result = run("--llmdiff-track=mlflow", "--llmdiff-json=r.json", "-k", "test_set")
+    models = ("--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json")
+    options = ("--llmdiff-track=mlflow", "--llmdiff-json=r.json", "-k", "test_set")
+    result = suite.runpytest_inprocess(*models, *options)
     result.assert_outcomes(passed=1)
     assert result.ret == 0
     result.stdout.fnmatch_lines(["warning: nothing was sent to mlflow: SystemExit: no *server"])
