@@ -52,24 +52,22 @@ class Shares:
 
     def drop(self, at_most: float | None, **more: Any) -> Question:
         """By how much it is less than the base's, net of what was gained."""
-        named = Named(
-            name=f"{self.name} drop", unit=self.unit, moved=f"{self.noun} lost",
-            opposite=f"{self.noun} gained",
-        )  # fmt: skip
         return Question(
-            view=self.wrong, base=self.base_wrong, named=named, at_most=at_most,
-            against=self.lost, **more,
+            view=self.wrong, base=self.base_wrong, named=self._change("drop", "lost", "gained"),
+            at_most=at_most, against=self.lost, **more,
         )  # fmt: skip
 
     def gain(self, at_least: float, **more: Any) -> Question:
         """By how much it is more than the base's, net of what was lost."""
-        named = Named(
-            name=f"{self.name} gain", unit=self.unit, moved=f"{self.noun} gained",
-            opposite=f"{self.noun} lost",
-        )  # fmt: skip
         return Question(
-            view=self.right, base=self.base_right, named=named, at_least=at_least,
-            against=self.wrong, **more,
+            view=self.right, base=self.base_right, named=self._change("gain", "gained", "lost"),
+            at_least=at_least, against=self.wrong, **more,
+        )  # fmt: skip
+
+    def _change(self, what: str, moved: str, opposite: str) -> Named:
+        return Named(
+            name=f"{self.name} {what}", unit=self.unit, moved=f"{self.noun} {moved}",
+            opposite=f"{self.noun} {opposite}",
         )  # fmt: skip
 
 

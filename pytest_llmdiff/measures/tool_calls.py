@@ -138,9 +138,7 @@ def _due(probe: Probe, expected: Expected, tools: Mapping[str, _Tool]) -> tuple[
         if given is None or (isinstance(given, str) and given.strip().lower() in NONE_DUE):
             return ()
         if isinstance(given, str):
-            due = calls_in(given, tools)
-            if not due:
-                due = _in_words(given, tools)
+            due = calls_in(given, tools) or _in_words(given, tools)
         else:
             due = parse_calls(given)
     except ValueError as error:
