@@ -120,8 +120,8 @@ def assert_accuracy(
         ScorerError: `correct` cannot be used, or returned something else.
     """
     __tracebackhide__ = True
-    wanted = {"at_least": at_least, "gain_at_least": gain_at_least}
-    check_within({**wanted, "drop_at_most": drop_at_most}, 0, 1)
+    limits = {"at_least": at_least, "gain_at_least": gain_at_least, "drop_at_most": drop_at_most}
+    check_within(limits, 0, 1)
     questions = []
     if at_least is not None:
         questions.append(SHARES.level(at_least))

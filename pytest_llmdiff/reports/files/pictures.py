@@ -100,6 +100,7 @@ def _figure(found: AttentionMap, columns: Sequence[Column], reply: Sequence[str]
     )
     blue_orange = LinearSegmentedColormap.from_list("differences", DIFFERENCES)
     first, second = found.sides
+    names = [column.name for column in columns]
     panels: list[tuple[str, Any, float]] = [
         (first, "cividis", 0.0),
         (second, "cividis", 0.0),
@@ -109,7 +110,6 @@ def _figure(found: AttentionMap, columns: Sequence[Column], reply: Sequence[str]
         high = change if low else most
         drawn = axes.imshow(rows, cmap=colours, vmin=low, vmax=high, aspect="equal")
         axes.set_title(title, parse_math=False)
-        names = [column.name for column in columns]
         axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
         for tick, column in zip(axes.get_xticklabels(), columns, strict=True):
             tick.set_style("italic" if column.summed else "normal")
