@@ -156,6 +156,7 @@ def _advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Ite
             yield f"{hint}: {_first_step(regressed)}" if names == _WIRING else hint
     if wanted == {MOVED}:
         yield _ACCEPT
+    yield from _taught(red)
     yield from dict.fromkeys(_lacking(v) for v in broken if v["bound"] == "at_least")
     if len(broken) < len(regressed):
         yield _BALANCED
@@ -181,6 +182,15 @@ def _advice(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Ite
             f"not judged, {counted(counts['not judged'], 'test')}: each says why"
             + (SCORERS if any(map(_lacks_a_scorer, rows)) else "")
         )
+
+
+def _taught(red: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What to do where it is known which training examples taught a reply."""
+    found = [c["learnt"] for row in red for c in row["comparisons"] if c["learnt"]]
+    if found:  # only then: it loads a part of what explains
+        from pytest_llmdiff.explain.training.kinds import next_step
+
+        yield from filter(None, map(next_step, found))
 
 
 def remedy_of(verdicts: Sequence[Mapping[str, Any]]) -> str:

@@ -127,9 +127,9 @@ def _causes(comparison: Comparison, explanation: Explanation) -> list[str]:
     ]
 
 
-def _most(named: tuple[str, Kind[Any]]) -> int:
+def _most(named: tuple[str, Kind[Any]]) -> float:
     budget = named[1].budget
-    return 0 if budget is None else budget.most
+    return math.inf if budget is None else budget.most
 
 
 def _system(comparison: Comparison) -> list[str]:

@@ -60,7 +60,7 @@ def test_stacked_markers_add_up_as_one_reads_them(project: pytest.Pytester) -> N
     ],
 )
 def test_values_for_a_fixture_are_one_clear_line(
-    project: pytest.Pytester, run: Run, marks: str, name: str, arguments: str
+    project: pytest.Pytester, run: Run, mode: list[str], marks: str, name: str, arguments: str
 ) -> None:
     project.makepyfile(
         f"""
@@ -73,7 +73,8 @@ def test_values_for_a_fixture_are_one_clear_line(
         """
     )
     result = run()
-    assert result.ret == pytest.ExitCode.INTERRUPTED
+    # xdist counts a file that its workers cannot collect as a failure.
+    assert result.ret == pytest.ExitCode(1 if mode else 2)
     advice = "--llm-tuned" if name == "llm_tuned" else "@pytest.mark.llmdiff"
     result.stdout.fnmatch_lines([f"*test_it gives {name} values with parametrize*{advice}*"])
     assert "Traceback" not in result.stdout.str()

@@ -24,7 +24,8 @@ def told(
         }
         for probe, name in broken
     ]  # fmt: skip
-    failed = {"phases": {"call": "failed"}, "message": None, "compared": 1, "same": 0}
+    failed = {"phases": {"call": "failed"}, "message": None, "compared": 1, "same": 0,
+              "comparisons": []}  # fmt: skip
     rows = [{**failed, "verdicts": [verdict]} for verdict in verdicts]
     return "\n".join(advice(rows, Counter(regressed=len(rows))))
 

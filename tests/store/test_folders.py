@@ -23,6 +23,19 @@ def test_it(comparison):
     assert_semantic_drift(comparison, at_most=0.5)
 """
 
+# What the fixture `read_only` does to this process.
+READ_ONLY_FOR_WORKERS = """
+import os
+from pathlib import Path
+
+def pytest_configure(config):
+    if hasattr(config, "workerinput"):
+        given = os.access
+        os.access = lambda path, mode: given(path, mode) and not (
+            mode == os.W_OK and ".llmdiff" in Path(path).parts
+        )
+"""
+
 
 @pytest.fixture
 def read_only(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +46,9 @@ def read_only(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         return given(path, mode) and not (mode == os.W_OK and ".llmdiff" in Path(path).parts)
 
     monkeypatch.setattr("os.access", access)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("temporary")))
+    temporary = str(tmp_path_factory.mktemp("temporary"))
+    monkeypatch.setattr("tempfile.tempdir", temporary)
+    monkeypatch.setenv("TMPDIR", temporary)  # for the workers of a run
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -102,6 +117,7 @@ def test_a_run_on_a_read_only_store(
     run().assert_outcomes(passed=2)
     before = contents(project.path / ".llmdiff")
     request.getfixturevalue("read_only")
+    project.makeconftest(READ_ONLY_FOR_WORKERS)
     result = run("--llmdiff-record=run.jsonl", "--llmdiff-json=report.json")
     result.assert_outcomes(passed=2)
     result.stdout.no_fnmatch_line("llmdiff: warning*")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -102,14 +102,17 @@ def _learnt_lines(found: Influences, _: Comparison) -> list[str]:
     prompt, answer = (shortened(printable(t), SHORTER) for t in (first.prompt, first.answer))
     named = [f'"{prompt}" → "{answer}" (gradient {first.score:.2f}, {_place(vars(first))})']
     named += [f"{_place(vars(other))} ({other.score:.2f})" for other in others]
-    advice = _advice(found.pattern, found.alike, found.judged, first.score)
-    return [f"  learnt   {', '.join(named)}", *[f"  next     {advice}"] * bool(advice)]
+    return [f"  learnt   {', '.join(named)}"]
 
 
-def _advice(pattern: str | None, alike: int, judged: int, first: float | None) -> str:
-    """What to do next; empty where the scores show no clear pattern."""
-    text = "" if pattern is None else ADVICE[pattern]
-    return text.format(alike=alike, judged=judged, first=number(first))
+def next_step(learnt: Mapping[str, Any]) -> str:
+    """What to do next, from the row of the JSON report; empty where the scores show no clear
+    pattern."""
+    if learnt["pattern"] is None or not learnt["examples"]:
+        return ""
+    first = number(learnt["examples"][0]["score"])
+    text = ADVICE[learnt["pattern"]]
+    return text.format(alike=learnt["alike"], judged=learnt["judged"], first=first)
 
 
 def _learnt_row(found: Influences) -> dict[str, Any]:
@@ -118,18 +121,13 @@ def _learnt_row(found: Influences) -> dict[str, Any]:
 
 
 def _learnt_page(comparison: Mapping[str, Any]) -> Iterator[Block]:
-    learnt = comparison["learnt"]
-    if not (examples := learnt["examples"]):
-        return
-    score = examples[0]["score"]
-    advice = _advice(learnt["pattern"], learnt["alike"], learnt["judged"], score)
-    yield pushing_block(learnt, examples, advice)
+    if comparison["learnt"]["examples"]:
+        yield _pushing_block(comparison["learnt"])
 
 
-def pushing_block(
-    learnt: Mapping[str, Any], examples: Sequence[Mapping[str, Any]], advice: str = ""
-) -> Block:
-    """Examples by how much they push, from plain JSON."""
+def _pushing_block(learnt: Mapping[str, Any]) -> Block:
+    """Examples by how much they push, from the row of the JSON report."""
+    advice = next_step(learnt)
     about = (
         "How much learning the example makes this reply likelier: 1 the same way as the reply "
         "itself, 0 not at all, below 0 less likely (cosine of the gradients). "
@@ -139,16 +137,13 @@ def pushing_block(
         "Training examples that push towards this reply",
         f"{about} {advice[:1].upper()}{advice[1:]}".strip(),
         ("push", "example", "prompt", "answer to learn"),
-        [(example["score"], _told(example)) for example in examples],
+        [(example["score"], _told(example)) for example in learnt["examples"]],
     )
 
 
 def influences_blocks(found: Influences) -> list[Block]:
     """What a notebook shows of them."""
-    score = found.examples[0].score if found.examples else None
-    advice = _advice(found.pattern, found.alike, found.judged, score) if found.examples else ""
-    examples = [asdict(example) for example in found.examples[:REPORTED]]
-    return [pushing_block(vars(found), plain(examples), advice)]
+    return [_pushing_block(_learnt_row(found)["learnt"])]
 
 
 def _place(example: Mapping[str, Any]) -> str:

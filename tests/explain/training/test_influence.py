@@ -25,7 +25,7 @@ from pytest_llmdiff.errors import ConfigError, ProbeError, ScorerError
 from pytest_llmdiff.explain.training import gradients
 from pytest_llmdiff.explain.training.examples import TrainingExamples
 from pytest_llmdiff.explain.training.influence import LONGEST, influences
-from pytest_llmdiff.explain.training.kinds import LEARNT
+from pytest_llmdiff.explain.training.kinds import LEARNT, next_step
 from pytest_llmdiff.explain.training.values import At, Influence, Influences
 from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.plugin.progress import Silent
@@ -283,16 +283,24 @@ def test_lines_of_a_failure() -> None:
 
     assert lines(of(0.86, 4, 20)) == [
         '  learnt   "Why\\x1b[2J?" → "No." (gradient 0.86, support 7), support 8 (0.43)',
-        "  next     a few examples taught this reply (4 of 20 checked): read them and similar ones "
-        "before changing training parameters",
     ]
-    (_, advice) = lines(of(0.12, 4, 20))
+    assert lines(replace(of(0.4, 0, 0), examples=())) == []
+
+
+def test_the_next_step_follows_the_pattern() -> None:
+    def step(found: Influences) -> str:
+        return next_step(LEARNT.row(found)["learnt"])
+
+    assert step(of(0.86, 4, 20)) == (
+        "a few examples taught this reply (4 of 20 checked): read them and similar ones before "
+        "changing training parameters"
+    )
     assert (
         "none of the 20 examples checked pushes towards this reply (the highest score is 0.12)"
-        in advice
+        in step(of(0.12, 4, 20))
     )
-    assert len(lines(of(0.4, 4, 20))) == 1
-    assert lines(replace(of(0.4, 0, 0), examples=())) == []
+    assert step(of(0.4, 4, 20)) == ""
+    assert step(replace(of(0.4, 0, 0), examples=())) == ""
 
 
 # Errors
