@@ -258,7 +258,7 @@ def test_adapters_over_one_base_in_memory_are_as_if_they_were_alone(
     from pytest_llmdiff.engines.transformers.base_files import BaseFiles
 
     save_model(pytester.path / "base")
-    names = [f"adapter-{seed}" for seed in (1, 2, 3)]
+    names = [f"adapter-{seed}" for seed in (1, 2)]
     for seed, name in enumerate(names, 1):
         save_adapter(pytester.path / name, pytester.path / "base", seed=seed)
     pytester.makepyfile(test_adapters=OF_ADAPTERS)
@@ -288,4 +288,4 @@ def test_adapters_over_one_base_in_memory_are_as_if_they_were_alone(
     together = judged("together", *names)
     assert together == alone
     assert workers or len(loads) == 1
-    assert len({str(rows) for rows in together.values()}) == 3
+    assert len({str(rows) for rows in together.values()}) == 2
