@@ -289,3 +289,18 @@ def test_adapters_over_one_base_in_memory_are_as_if_they_were_alone(
     assert together == alone
     assert workers or len(loads) == 1
     assert len({str(rows) for rows in together.values()}) == 2
+
+
+def test_a_part_that_is_not_the_same_for_all_models_chooses_none(
+    several: pytest.Pytester, run: Run
+) -> None:
+    """Of checkpoint-120 one test failed, and `--lf` runs that one alone."""
+    result = run(*ORDER)
+    result.assert_outcomes(passed=15, failed=1)
+    result = run(*ORDER, "--lf")
+    result.stdout.no_fnmatch_line("keep: *")
+    assert several.path
+    result = run(*ORDER, "-k", "test_set or (test_pair and checkpoint-9)")
+    result.stdout.fnmatch_lines(["checkpoint-* lacks 2 of 3 tests that another has, so none*"])
+    result = run(*ORDER[:2], "-k", "test_set")
+    result.stdout.fnmatch_lines(["keep: checkpoint-9, because *"])
