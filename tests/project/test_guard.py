@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from benchmarks.guard import KEPT, conditions, grown
-from tests.support.projects import ROOT
+from tests.support import ROOT
 
 
 def test_growth_is_told_beyond_the_tolerance_only() -> None:
