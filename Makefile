@@ -23,7 +23,8 @@ images: demo $(VENV)/dev.done
 # Compiling once spares the tests' many processes a compilation each, where the environment forbids
 # Python to write bytecode. A worker keeps a whole file, so that its tests share their models;
 # tests/conftest.py sets the order.
-PYTEST := $(BIN)/python -m pytest -n2 --dist loadfile --no-loadscope-reorder
+# Two workers with two threads each would spin on two cores, and take nearly twice as long.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/dev.done
 	$(BIN)/python -m compileall -q pytest_llmdiff
