@@ -27,8 +27,8 @@ QUICK = ["lora", "dora", "module to save", "pissa"]
 
 def after(kept: Any, folder: Path, base: str, tuned: str, store: Path, **changes: Any) -> Pair:
     """A pair that may take the base of the one before."""
-    both = [parse_spec(text, option="--llm-base", folder=folder) for text in (base, tuned)]
-    return open_pair(*both, settings(folder, **changes), Store(store), kept=kept)
+    first, second = (parse_spec(t, option="--llm-base", folder=folder) for t in (base, tuned))
+    return open_pair(first, second, settings(folder, **changes), Store(store), kept=kept)
 
 
 def computed(both: Pair, store: Path) -> list[Any]:
