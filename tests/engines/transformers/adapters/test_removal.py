@@ -20,8 +20,8 @@ from tests.support.tiny_models import save_adapter, save_model
 REQUESTS = [request(prompt) for prompt in PROMPTS[:3]]
 # Replicated layers are of another base, and a fast PiSSA is another adapter at each load.
 KINDS = [name for name in ALL if name not in ("layers twice", "fast pissa")]
-# Something of these stays: PEFT puts trained modules in the place of the base's when it unloads, and
-# sets methods on the base when it generates with learnt prompts.
+# Something of these stays: PEFT leaves trained modules in place when it unloads, and sets a method
+# on the base when it generates with learnt prompts.
 STAYING = {"module to save", "prompt", "prefix"}
 QUICK = ["lora", "dora", "module to save", "pissa"]
 
