@@ -111,6 +111,25 @@ def test_a_base_that_is_not_as_it_was_is_loaded_again(
     assert both.base.weights._model is None
 
 
+@pytest.mark.filterwarnings("ignore")  # deprecations between PEFT and transformers
+def test_a_trained_copy_that_differs_in_one_row_is_not_taken_for_the_base(
+    llama: Path, tmp_path: Path
+) -> None:
+    """Training changes the embeddings of those tokens alone that its data have."""
+    import peft
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = peft.LoraConfig(target_modules=["q_proj"], modules_to_save=["embed_tokens"])
+    model: Any = peft.get_peft_model(AutoModelForCausalLM.from_pretrained(llama / "base"), config)
+    with torch.no_grad():  # a row that neither digests nor fixed logits read
+        model.get_input_embeddings().modules_to_save["default"].weight[79] += 1
+    model.save_pretrained(llama / "one-row")
+    both: Any = pair(llama, "base", "one-row", tmp_path / "a")
+    both.base.weights.load()
+    assert both.keep_base() is None
+
+
 def test_what_another_pair_cannot_use_is_freed(
     llama: Path, tmp_path: Path, loads: list[Path | None]
 ) -> None:
