@@ -80,7 +80,7 @@ def _ranking(reports: Mapping[str, Mapping[str, Any]], *, whole: bool) -> Rankin
         )
         for row in _placed(rows, columns)
     )  # fmt: skip
-    keep, because = choice_of(placed, columns, gaps, whole=whole)
+    keep, because = choice_of(placed, columns, gaps, tests=tests, whole=whole)
     return Ranking(
         columns=columns, rows=placed, shared=len(common), gaps=gaps, keep=keep, because=because
     )

@@ -129,6 +129,34 @@ def test_a_model_that_was_not_tested_is_no_reason_to_keep_another(outcome: str |
     assert because == "of b, no test passed or failed, so there is nothing to choose"
 
 
+def test_what_one_model_skipped_is_no_reason_to_keep_it() -> None:
+    whole = run(shifted(0.2), more=["t.py::test_more"])
+    part = run(DRIFT, more=["t.py::test_more"])
+    assert keep(a=whole, b=part)[0] == "b"
+    part["tests"][-1]["outcome"] = "skipped"
+    chosen, because = keep(a=whole, b=part)
+    assert chosen is None
+    assert because.startswith("b skipped t.py::test_more, which another did not, so none is chosen")
+    whole["tests"][-1]["outcome"] = "skipped"
+    assert keep(a=whole, b=part)[0] == "b", "skipped by all"
+
+
+def test_other_probes_or_limits_are_no_reason_to_keep_a_model() -> None:
+    one, other = run(DRIFT), run(shifted(0.2), outcome="regressed")
+    assert keep(a=one, b=other)[0] == "a"
+    one["tests"][0]["verdicts"][0]["set"]["probes"] = "1"
+    chosen, because = keep(a=one, b=other)
+    assert chosen is None
+    assert because.startswith("t.py::test_drift has other probes in a and b, so none is chosen")
+    one, loose = run(DRIFT), run(shifted(0.2))
+    loose["tests"][0]["verdicts"][0]["limit"] = 1.9
+    assert keep(a=one, b=loose)[0] == "a", "the difference is real, and both pass"
+    one["tests"][0]["outcome"] = "regressed"
+    chosen, because = keep(a=one, b=loose)
+    assert chosen is None
+    assert because.startswith("t.py::test_drift has other limits in a and b, so none is chosen")
+
+
 def test_none_is_chosen_of_a_run_that_ended_early() -> None:
     found = ranking_of({"a": run(DRIFT), "b": run(DRIFT, outcome="regressed")}, whole=False)
     assert found.keep is None
