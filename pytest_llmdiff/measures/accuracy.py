@@ -9,7 +9,7 @@ from typing import overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.data.probes import Probe
-from pytest_llmdiff.errors import ScorerError
+from pytest_llmdiff.errors import ConfigError, ScorerError, did_you_mean
 from pytest_llmdiff.measures.inputs import scores_of
 from pytest_llmdiff.measures.limits import check_within
 from pytest_llmdiff.measures.retention import NO_REFERENCE, Retention
@@ -48,6 +48,12 @@ class Accuracy:
 
         if self.correct in MATCHING:
             return [_matching(MATCHING[self.correct], comparison) for comparison in comparisons]
+        if ":" not in self.correct:
+            raise ConfigError(
+                f"correct={self.correct!r}: give {', '.join(MATCHING)}, a callable, "
+                "python:module:object or hf:LOCATION#LABEL"
+                f"{did_you_mean(self.correct.lower(), MATCHING)}"
+            )
         return _scored(comparisons, self.correct)
 
     def _by_callable(

@@ -82,6 +82,8 @@ def test_what_cannot_be_judged() -> None:
         accuracy(pair("42", "("), correct="regex")
     with pytest.raises(ConfigError, match="the reference 'a' is not JSON"):
         accuracy(pair("42", "a"), correct="json")
+    with pytest.raises(ConfigError, match=r"'containz': give .*did you mean contains\?"):
+        accuracy(pair("42"), correct="containz")
     with pytest.raises(ConfigError, match="'containz' is not hf:LOCATION#LABEL or python:"):
         accuracy_in_run("containz")
 

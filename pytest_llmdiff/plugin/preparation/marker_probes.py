@@ -46,7 +46,9 @@ def probes_of_marker(
     file, system, reference = (kwargs.get(name) for name in ("file", "system", "reference"))
     for name in ("system", "reference"):
         value = kwargs.get(name)
-        if value is not None and not (is_whole(value) and value.strip()):
+        if isinstance(value, str) and not value.strip():
+            raise ConfigError(f"@pytest.mark.llmdiff: {name} is blank ({value!r}): leave it out")
+        if value is not None and not is_whole(value):
             raise ConfigError(f"@pytest.mark.llmdiff: {name} must be a string, not {value!r}")
     if file is not None and not isinstance(file, (str, Path)):
         raise ConfigError(f"@pytest.mark.llmdiff: file must be a path, not {file!r}")

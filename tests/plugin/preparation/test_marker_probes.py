@@ -97,7 +97,7 @@ def test_a_single_tag_may_be_a_string(tmp_path: Path) -> None:
         ((5,), {}, "got 5; expected a string or a list of messages"),
         (([{"role": "bot", "content": "A"}],), {}, "message 1 has the role 'bot'"),
         ((), {"file": 3}, "file"),
-        (("A",), {"system": " "}, "system"),
+        (("A",), {"system": " "}, "system is blank (' '): leave it out"),
         (("A\ud800",), {}, "the prompt contains half a surrogate pair; expected whole characters"),
         (
             ([{"role": "user", "content": "\udfff"}],),
