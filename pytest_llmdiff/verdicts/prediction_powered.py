@@ -123,7 +123,8 @@ def _joined(
     terms = [(add.value, add.low, add.high)]
     if subtract is not None:
         terms.append((-subtract.value, -subtract.high, -subtract.low))
-    value = counted.value + sum(term[0] for term in terms)
+    correction = sum(term[0] for term in terms)
+    value = counted.value + correction
 
     def bounds(own: Bounds) -> Bounds:
         sides = [(counted.value, *own), *terms]
@@ -136,6 +137,7 @@ def _joined(
     return replace(
         counted,
         value=min(support[1], max(support[0], value)),
+        over_probes=min(max(counted.over_probes + correction, support[0]), support[1]),
         low=low,
         high=high,
         method=f"{counted.method}, {CORRECTED.format(n=labelled)}",

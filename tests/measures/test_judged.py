@@ -178,8 +178,8 @@ def test_faulty_labels(project: pytest.Pytester, run: Run, rows: str | None, mes
     call = 'assert_judged(comparisons, rubric="It is polite.", at_least=0.8)'
     write_suite(project, [(RUDE, POLITE)] * 20, call)
     result = run("--llmdiff-judge=python:polite:Judge", "--llmdiff-labels=labels.jsonl")
-    result.stdout.fnmatch_lines([f"*{message}*"])
-    assert result.ret != 0
+    result.stderr.fnmatch_lines([f"*{message}*"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR, "before the models are asked anything"
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def test_the_rate_is_corrected_by_what_the_labels_show(
     found = corrected_rate(plain, labels(pairs))
     wanted = plain.value + sum(p - j for j, p in pairs) / len(pairs)
     assert found.value == pytest.approx(min(1, max(0, wanted)))
+    assert found.over_probes == pytest.approx(found.value), "each question has one form"
     assert 0 <= found.low <= found.value + 1e-12
     assert found.value - 1e-12 <= found.high <= 1
     # What the labels leave open is never less than nothing.

@@ -145,6 +145,10 @@ def checked_specs(session: Checked) -> tuple[Spec, Spec]:
             check_scorer(role, name, settings.folder_of(role))
     if settings.judge is not None:
         check_judge(settings)
+    if settings.labels is not None:
+        from pytest_llmdiff.data.files.label_file import read_labels
+
+        read_labels(settings.labels)  # a fault is told before the models are asked anything
     if settings.template is not None:
         from pytest_llmdiff.engines.files.sources import given_template
 
