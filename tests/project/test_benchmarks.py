@@ -130,7 +130,7 @@ def test_on_a_gpu_wall_time_counts() -> None:
 def test_what_runs_on_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(environments, "FOLDER", tmp_path)
     assert "hardware" in selected(None)
-    assert "hardware" not in selected(None, "cuda:1")
+    assert "hardware" not in selected(None, "cuda")
     for name in ("vllm", "lm-eval", "llama-cpp"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "ready").touch()
@@ -146,9 +146,9 @@ def test_a_device_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     require("cpu")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SystemExit, match="torch finds no CUDA device here"):
+        require("cuda")
+    with pytest.raises(SystemExit, match="give cpu or cuda; CUDA_VISIBLE_DEVICES"):
         require("cuda:1")
-    with pytest.raises(SystemExit, match="give cpu, cuda or cuda:INDEX"):
-        require("tpu")
 
 
 def test_vllm_has_settings_of_its_own_on_a_gpu() -> None:
@@ -165,8 +165,8 @@ def test_vllm_has_settings_of_its_own_on_a_gpu() -> None:
 def test_the_plugin_runs_where_the_others_do() -> None:
     from benchmarks.through_plugin import hardware
 
-    given = hardware(inputs(device="cuda:1", dtype="bfloat16"))
-    assert given == ["--llmdiff-device=cuda:1", "--llmdiff-dtype=bfloat16"]
+    given = hardware(inputs(device="cuda", dtype="bfloat16"))
+    assert given == ["--llmdiff-device=cuda", "--llmdiff-dtype=bfloat16"]
     assert hardware(inputs()) == ["--llmdiff-device=cpu", "--llmdiff-dtype=float32"]
 
 
