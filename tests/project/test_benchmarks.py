@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks import environments
@@ -19,6 +20,7 @@ from benchmarks.inputs import ADAPTER, Inputs, prompts, scale_adapter
 from benchmarks.measuring import Clock, machine, measured, peak_mb
 from benchmarks.pairs import environment, limits, require, selected, table, time_on
 from benchmarks.ratios import agreement, medians, ratios
+from benchmarks.replicas.adapter_gguf import permuted, write_adapter
 from benchmarks.rivals import vllm_engine
 from benchmarks.sampling import Sampler
 from benchmarks.simulated_server import Load, completion
@@ -334,3 +336,21 @@ def test_a_failing_run_is_set_beside_a_passing_one(
     assert found["rounds"] == [spent, spent]
     assert found["failing_vs_passing"] == {"median": 1.2, "each": [1.2, 1.2]}
     assert found["failing_vs_unexplained"]["median"] == 1.5
+
+
+def test_rows_of_heads_are_in_llama_cpps_order() -> None:
+    """It rotates row 0 with 1, and 2 with 3, where transformers rotates 0 with 2, and 1 with 3."""
+    weight = np.arange(8.0)[:, None]
+    assert permuted(weight, {"attn_q": 2}, "attn_q")[:, 0].tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
+    assert permuted(weight, {"attn_q": 2}, "attn_v") is weight
+
+
+def test_an_adapter_is_written_as_llama_cpp_reads_it(tmp_path: Path) -> None:
+    from gguf import GGUFReader
+
+    write_adapter(ADAPTER, tmp_path / "adapter.gguf", heads=9, kv_heads=3)
+    reader = GGUFReader(tmp_path / "adapter.gguf")
+    names = {tensor.name for tensor in reader.tensors}
+    assert len(names) == 108
+    assert "blk.12.attn_q.weight.lora_a" in names
+    assert reader.fields["adapter.lora.alpha"].contents() == 16.0
