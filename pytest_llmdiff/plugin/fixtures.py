@@ -13,7 +13,8 @@ from pytest_llmdiff.plugin.session import SESSION, TUNED, Session
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.comparison import Comparison
-    from pytest_llmdiff.measures.wiring.models import Model, ModelPair
+    from pytest_llmdiff.explore.run import ExploringPair
+    from pytest_llmdiff.measures.wiring.models import Model
     from pytest_llmdiff.verdicts.sets import Comparisons
 
 NO_MODELS = "no models: give --llm-base SPEC --llm-tuned SPEC"
@@ -82,11 +83,11 @@ def llm_served(request: pytest.FixtureRequest, _llmdiff_tuned: None) -> Model:
 
 
 @pytest.fixture(scope="session")
-def llm_pair(request: pytest.FixtureRequest, _llmdiff_tuned: None) -> ModelPair:
+def llm_pair(request: pytest.FixtureRequest, _llmdiff_tuned: None) -> ExploringPair:
     """Both models, for run-time prompts."""
-    from pytest_llmdiff.measures.wiring.models import ModelPair
+    from pytest_llmdiff.explore.run import ExploringPair
 
-    return ModelPair(_session(request).pair_run)
+    return ExploringPair(_session(request).pair_run)
 
 
 def _param(request: pytest.FixtureRequest) -> Any:
