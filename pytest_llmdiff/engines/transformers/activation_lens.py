@@ -43,6 +43,7 @@ def activation_words(
     """
     import torch
 
+    weights.prove()  # whether the base runs on these weights shows when they are loaded
     ids = [list(text[:LAST]) for text in texts if len(text) >= LAST]
     if weights.adapter is None or weights.alone is not None or not ids or controls < 2:
         raise CapabilityError("it takes an adapter over the base, and texts")
