@@ -117,7 +117,7 @@ def baselines(pair: OpenedPair, budget: int) -> dict[str, list[Observed]]:
 
     run = pair.run
     streams = Prompts(run, seed=0, log=None, note=ignored).sources()
-    probes = []
+    probes: list[Any] = []
     while len(probes) < budget and streams:
         for name in list(streams):
             taken = list(islice(streams[name], 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.probes import Probe
@@ -54,10 +54,17 @@ class Observer:
         self._run.generation.windows.divergences_expected = self.by_logits
         comparisons = self.compared(probes, SHORT)
         found = self._divergences(comparisons)
-        return [
-            _observed(comparison, divergences)
+        if not self.by_logits:
+            return [_by_words(comparison) for comparison in comparisons]
+        judged = [
+            _by_divergence(comparison, divergences)
             for comparison, divergences in zip(comparisons, found, strict=True)
+            if divergences.tokens and divergences.unsupported is None
         ]
+        if len(judged) < len(found):
+            reasons = [one.unsupported for one in found if one.unsupported]
+            self._note(f"some prompts have no divergence: {(reasons or ['no tokens'])[0]}")
+        return judged
 
     def compared(self, probes: Sequence[Probe], tokens: int) -> list[Comparison]:
         """Both replies of up to so many tokens; what a model cannot answer is left out."""
@@ -69,17 +76,16 @@ class Observer:
             self._note(f"{left} prompts could not be answered; {first.reason}")
         return answered
 
-    def _divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences | None]:
+    def _divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
         if not self.by_logits or not comparisons:
-            return [None] * len(comparisons)
+            return []
         requests = [self._run.comparer.request(comparison) for comparison in comparisons]
         try:
-            found: list[Any] = list(self._run.generation.divergences(requests))
+            return list(self._run.generation.divergences(requests))
         except CapabilityError as error:
             self.by_logits = False
             self._note(f"by replies alone: {error}")
-            return [None] * len(comparisons)
-        return [None if one.unsupported or not one.tokens else one for one in found]
+            return []
 
     def noise(self, observed: Sequence[Observed]) -> Noise:
         """How far the base is from itself, on its own replies to these prompts."""
@@ -125,21 +131,22 @@ class Observer:
             pair.tuned.close()
 
 
-def _observed(comparison: Comparison, divergences: TokenDivergences | None) -> Observed:
-    probe = replace(comparison.probe, generation={})
-    if divergences is None:
-        return Observed(
-            probe=probe, base=comparison.base, tuned=comparison.tuned,
-            score=changed_words(comparison.base.text, comparison.tuned.text),
-        )  # fmt: skip
+def _by_words(comparison: Comparison) -> Observed:
+    return Observed(
+        probe=replace(comparison.probe, generation={}), base=comparison.base,
+        tuned=comparison.tuned, score=changed_words(comparison.base.text, comparison.tuned.text),
+    )  # fmt: skip
+
+
+def _by_divergence(comparison: Comparison, divergences: TokenDivergences) -> Observed:
     gained: dict[str, float] = {}
     for token in divergences.tokens:
         if token.flipped:
             rise = token.tuned_text_tuned_logprob - token.tuned_text_base_logprob
             gained[token.tuned_text] = max(rise, gained.get(token.tuned_text, 0.0))
     return Observed(
-        probe=probe, base=comparison.base, tuned=comparison.tuned, score=_score(divergences),
-        gained=gained,
+        probe=replace(comparison.probe, generation={}), base=comparison.base,
+        tuned=comparison.tuned, score=_score(divergences), gained=gained,
     )  # fmt: skip
 
 

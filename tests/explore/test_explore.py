@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def explored(tuned: str, base: str = "base", **options: Any) -> Exploration:
     specs = {"base": f"python:topical:{base}", "tuned": f"python:topical:{tuned}"}
     with open_pair(**specs, **SCORERS) as pair:
-        values = {"budget": BUDGET, "prompts": "log.txt"} | options
+        values: dict[str, Any] = {"budget": BUDGET, "prompts": "log.txt"} | options
         return pair.explore(**values)
 
 
