@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
@@ -157,7 +158,7 @@ def explore(words: Sequence[str]) -> int:
         with open_pair(base=given.base, tuned=given.tuned, **options) as pair:
             found = pair.explore(
                 budget=given.budget, minutes=given.minutes, prompts=given.prompts, seed=given.seed,
-                accept=accept,
+                accept=accept, progress=partial(_tried, budget=given.budget),
             )  # fmt: skip
         written = found.write(given.output)
     except LLMDiffError as error:
@@ -169,6 +170,10 @@ def explore(words: Sequence[str]) -> int:
         return 2
     _print([*found.lines(), "", f"written: {', '.join(map(str, written))}"])
     return 0
+
+
+def _tried(count: int, *, budget: int) -> None:
+    print(f"llmdiff: {count} of {budget} prompts tried", file=sys.stderr, flush=True)
 
 
 def _options_of(words: Sequence[str]) -> dict[str, object]:

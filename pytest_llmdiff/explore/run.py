@@ -66,6 +66,7 @@ class ExploringPair(ModelPair):
         prompts: str | Path | None = None,
         seed: int = 0,
         accept: Sequence[str] = (),
+        progress: Callable[[int], object] = lambda _: None,
     ) -> Exploration:
         """Look for what tuning changed, on which prompts and in what way; see docs/explore.md.
 
@@ -75,6 +76,7 @@ class ExploringPair(ModelPair):
             prompts: a file of your own prompts: a probe file, or text with one in each line.
             seed: the same seed, models and budget give the same result, unless time runs out.
             accept: names of themes that are wanted.
+            progress: is called with the number of prompts that were tried, again and again.
 
         Raises:
             ConfigError: the budget is too small, the file cannot be read, or no theme has such a
@@ -85,19 +87,27 @@ class ExploringPair(ModelPair):
         if minutes is not None and not minutes > 0:
             raise ConfigError(f"minutes: got {minutes!r}; it is a number above 0")
         log = None if prompts is None else Path(prompts)
-        return Search(self.run, seed=seed, log=log, minutes=minutes).explored(budget, accept)
+        search = Search(self.run, seed=seed, log=log, minutes=minutes, progress=progress)
+        return search.explored(budget, accept)
 
 
 class Search:
     """One exploration."""
 
     def __init__(
-        self, run: ExploreRun, *, seed: int, log: Path | None, minutes: float | None
+        self,
+        run: ExploreRun,
+        *,
+        seed: int,
+        log: Path | None,
+        minutes: float | None,
+        progress: Callable[[int], object],
     ) -> None:
         if "replay" in {spec.kind for spec in run.specs}:
             raise ConfigError("explore asks new prompts, which no recording has: give the models")
         self._run = run
         self._seed = seed
+        self._progress = progress
         self._started = time.monotonic()
         self._until = None if minutes is None else self._started + 60 * minutes
         self._notes: list[str] = []
@@ -148,6 +158,7 @@ class Search:
         rest = iter(probes)
         while (window := list(islice(rest, WINDOW))) and not self._late():
             self._observed += self._observer.observe(window)
+            self._progress(len(self._observed))
 
     def _evenly(self, sources: dict[str, Iterator[Probe]], count: int) -> None:
         """Prompts of the sources in turn. A source that has no more is removed."""

@@ -25,7 +25,8 @@ TEMPERATURES = (1.0, 0.7, 1.3)
 TOP_P = 0.95
 TOKENS = 48
 PART = 48  # turns of one pass
-WORDS = 3  # of a prompt, that turns like it begin with
+# So many words of a prompt, at least, and so large a share of them, begin the turns like it.
+WORDS, SHARE = 3, 0.6
 SHORTEST, LONGEST = 8, 400  # characters
 # Two messages whose renderings are alike up to the user's turn, and no further.
 UNLIKE = ("Zebra", "7 + 7")
@@ -53,7 +54,8 @@ class UserTurns:
         words = prompt.split()
         if self._head is None or len(words) <= WORDS:
             return
-        yield from self._sampled(" ".join(words[:WORDS]), count, TEMPERATURES[0], 0)
+        kept = min(len(words) - 1, max(WORDS, round(SHARE * len(words))))
+        yield from self._sampled(" ".join(words[:kept]), count, TEMPERATURES[0], 0)
 
     @cached_property
     def _head(self) -> list[int] | None:

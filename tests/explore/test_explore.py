@@ -118,6 +118,7 @@ def test_tests_come_out_red_and_accepted_ones_green(
     ]  # fmt: skip
     models = ["--llm-base=python:topical:base", "--llm-tuned=python:topical:rude"]
     pytester.runpytest("--rootdir", folder, str(folder), *models).assert_outcomes(failed=1)
+    sys.modules.pop("test_found", None)  # both runs are in this process
     explored("rude", accept=[theme.name]).write(folder)
     pytester.runpytest("--rootdir", folder, str(folder), *models).assert_outcomes(passed=1)
     rows = [json.loads(line) for line in (folder / "probes/found.jsonl").read_text().splitlines()]
