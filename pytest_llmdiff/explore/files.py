@@ -145,6 +145,7 @@ def _theme(theme: Theme, noise: float) -> Mapping[str, Any]:
         "size": theme.size, "share": theme.share, "differing": theme.differing, "near": theme.near,
         "p": theme.p, "score": theme.score, "everywhere": theme.everywhere,
         "accepted": theme.accepted, "limit": limit_of(theme, noise), "measure": theme.measure,
+        "judged": theme.judged or None,
         "prompts": [probe.prompt for probe in theme.probes],
         "examples": [vars(example) | {"words": list(example.words)} for example in theme.examples],
     }  # fmt: skip

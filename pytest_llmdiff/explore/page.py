@@ -49,6 +49,7 @@ def _theme(theme: Theme, unit: str) -> dict[str, object]:
         f"{number(theme.score)} {unit} on average; {theme.differing} of {theme.near} about the "
         f"same exceed the noise; seen by {theme.measure}",
         "lost": ", ".join(theme.lost),
+        "judged": theme.judged,
         "examples": [
             {
                 "prompt": example.prompt,

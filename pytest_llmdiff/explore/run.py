@@ -11,6 +11,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
+from pytest_llmdiff.explore.judging import judged
 from pytest_llmdiff.explore.lens import read_lens
 from pytest_llmdiff.explore.marks import marks_of
 from pytest_llmdiff.explore.observing import LONG, SHORT, Observer
@@ -125,7 +126,8 @@ class Search:
             raise ConfigError("no prompt could be answered: the notes of the run say why")
         noise = self._observer.noise(self._observed)
         differing = [o for o in self._observed if o.score > noise.limit]
-        themes = self._accepted(self._themes(differing, noise), accept)
+        found = self._accepted(self._themes(differing, noise), accept)
+        themes = tuple(judged(found, self._run, self._note))
         return Exploration(
             themes=themes,
             lens=read_lens(self._run, seed=self._seed),

@@ -58,6 +58,8 @@ def _theme(place: int, theme: Theme, unit: str) -> Iterator[str]:
     )
     if theme.lost:
         yield f"   no longer says {', '.join(theme.lost)}"
+    if theme.judged:
+        yield f"   the judge says: {theme.judged}"
     for example in theme.examples:
         yield f"   prompt  {_short(example.prompt)}"
         yield f"     base  {_short(example.base)}"

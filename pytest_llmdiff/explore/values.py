@@ -70,7 +70,7 @@ class Theme:
     the theme's prompts that show them ("refuses", "in French"). `size` prompts of the
     `share` of all that were tried belong to it, and `differing` of `near` prompts about the same
     exceed the noise, for which `p` is the chance (adjusted over all themes). `score` is the mean of
-    its prompts.
+    its prompts. `judged` is a sentence by the judge, if there is one.
     """
 
     name: str
@@ -91,6 +91,7 @@ class Theme:
     measure: str
     everywhere: bool = False
     accepted: bool = False
+    judged: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

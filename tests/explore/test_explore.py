@@ -131,6 +131,16 @@ def test_tests_come_out_red_and_accepted_ones_green(
     assert data["themes"][0]["size"] == theme.size
 
 
+@pytest.mark.usefixtures("folder")
+def test_the_judge_says_a_sentence_that_is_marked_as_its_own() -> None:
+    specs = {"base": "python:topical:base", "tuned": "python:topical:rude"}
+    with open_pair(**specs, **SCORERS, judge="python:topical:judge") as pair:
+        found = pair.explore(budget=BUDGET, prompts="log.txt")
+    (theme,) = found.themes
+    assert theme.judged == "Model B insults people who ask about cooking."
+    assert f"   the judge says: {theme.judged}" in found.lines()
+
+
 def test_a_file_of_the_user_is_not_replaced(folder: Path) -> None:
     (folder / "test_found.py").write_text("def test_mine(): ...", encoding="utf-8")
     with pytest.raises(ConfigError, match="was not written by an exploration"):

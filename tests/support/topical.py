@@ -58,6 +58,7 @@ class Replying(Topical):
 
 base, rude, same = Topical(False), Topical(True), Topical(False, 1e-9)
 small = Topical(False, 0.002)
+judge = ScriptedEngine({{}}, default="Model B insults people who ask about cooking.")
 served_base, served_rude = Replying(False), Replying(True)
 """
 
