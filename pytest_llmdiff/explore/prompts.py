@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,17 +62,18 @@ class Prompts:
         """Up to `count` fresh prompts like those that were observed: user turns that begin alike,
         prompts of the suites with the same words, and changed forms."""
         each = max(1, count // max(1, 3 * len(observed)))
+        prompts = [seen.probe.prompt for seen in observed]
+        turns = self._turns.beginning_like(prompts, 2 * each)
         found: list[Probe] = []
-        for seen in observed:
-            prompt = seen.probe.prompt
+        for prompt, own in zip(prompts, turns, strict=True):
             streams = {
-                "nearby turns": self._turns.beginning_like(prompt, 2 * each),
+                "nearby turns": iter(own),
                 "nearby prompts": self._alike(prompt, 4 * each),
                 "changed forms": self._forms(prompt),
             }
             for name, stream in streams.items():
                 most = FORMS if name == "changed forms" else each
-                found += [p for p, _ in zip(self._fresh(name, stream), range(most), strict=False)]
+                found += islice(self._fresh(name, stream), most)
         return found[:count]
 
     def _fresh(self, source: str, stream: Iterator[Probe]) -> Iterator[Probe]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TEMPERATURES = (1.0, 0.7, 1.3)
 TOP_P = 0.95
 TOKENS = 48
-PART = 48  # turns of one pass
+PART, PARTS = 48, 100  # turns of one pass, and passes
 # So many words of a prompt, at least, and so large a share of them, begin the turns like it.
 WORDS, SHARE = 3, 0.6
 SHORTEST, LONGEST = 8, 400  # characters
@@ -41,21 +41,21 @@ class UserTurns:
         self._note = note
 
     def stream(self) -> Iterator[Probe]:
-        part = 0
-        while self._head is not None:
+        for part in range(PARTS if self._head is not None else 0):
             temperature = TEMPERATURES[part % len(TEMPERATURES)]
-            yield from self._sampled("", PART, temperature, part)
-            part += 1
-            if part > 100:
-                return
+            (found,) = self._sampled([""], PART, temperature, part)
+            yield from found
 
-    def beginning_like(self, prompt: str, count: int) -> Iterator[Probe]:
-        """Turns with the same first words as a prompt."""
-        words = prompt.split()
-        if self._head is None or len(words) <= WORDS:
-            return
-        kept = min(len(words) - 1, max(WORDS, round(SHARE * len(words))))
-        yield from self._sampled(" ".join(words[:kept]), count, TEMPERATURES[0], 0)
+    def beginning_like(self, prompts: Sequence[str], each: int) -> list[list[Probe]]:
+        """Turns with the same first words, for each prompt; all are sampled together."""
+        if self._head is None:
+            return [[] for _ in prompts]
+        starts = []
+        for prompt in prompts:
+            words = prompt.split()
+            kept = min(len(words) - 1, max(WORDS, round(SHARE * len(words))))
+            starts.append(" ".join(words[: max(0, kept)]))
+        return self._sampled(starts, each, TEMPERATURES[0], 0)
 
     @cached_property
     def _head(self) -> list[int] | None:
@@ -71,28 +71,38 @@ class UserTurns:
         ]
         return list(rendered[0][: common_length(*rendered)])
 
-    def _sampled(self, start: str, count: int, temperature: float, part: int) -> Iterator[Probe]:
-        about = [self._seed, start, count, temperature, part, TOKENS]
+    def _sampled(
+        self, starts: Sequence[str], each: int, temperature: float, part: int
+    ) -> list[list[Probe]]:
+        about = [self._seed, list(starts), each, temperature, part, TOKENS]
         (texts,) = self._run.generation.memo.get_all(
             "user turns",
             "base",
             [about],
-            lambda engine, todo: [self._continued(engine, each) for each in todo],
+            lambda engine, todo: [self._continued(engine, asked) for asked in todo],
             alone=True,
         )
-        for text in texts:
-            if text is not None and (probe := self._usable(f"{start}{text}")) is not None:
-                yield probe
+        return [
+            [
+                probe
+                for text in texts[place * each : (place + 1) * each]
+                if text is not None and (probe := self._usable(f"{start}{text}")) is not None
+            ]
+            for place, start in enumerate(starts)
+        ]
 
     def _continued(self, engine: Any, about: Sequence[Any]) -> list[str | None]:
-        _, start, count, temperature, *_ = about
+        _, starts, each, temperature, *_ = about
         assert self._head is not None
-        head = [*self._head, *(engine.encode(start) if start else ())]
-        keys = [content_key(["user turn", *about, number]) for number in range(count)]
+        heads, keys = list[list[int]](), list[str]()
+        for start in starts:
+            own = [*self._head, *(engine.encode(start) if start else ())]
+            heads += [own] * each
+            keys += [content_key(["user turn", *about, start, n]) for n in range(each)]
         sampling = Sampling(
             max_new_tokens=TOKENS, temperature=temperature, top_p=TOP_P, seed=self._seed
         )
-        found: list[str | None] = engine.continuations([head] * count, keys, sampling)
+        found: list[str | None] = engine.continuations(heads, keys, sampling)
         return found
 
     def _usable(self, text: str) -> Probe | None:
