@@ -106,7 +106,9 @@ class Observer:
         from pytest_llmdiff.engines.pair.divergence import pair_divergences
 
         run = self._run
-        pair = open_noise(run.specs[0], run.settings, run.store)
+        # The base that is in memory already, beside itself in another form.
+        again = open_noise(run.specs[0], run.settings, run.store)
+        pair = replace(again, base=run.generation.pair.base)
         asked = [
             run.plan.asked_for(replace(o.probe, generation={"max_new_tokens": SHORT}))[1]
             for o in observed
@@ -121,11 +123,11 @@ class Observer:
                 found = [value for _, value in pair_divergences(pair, items)]
                 if known := [_score(one) for one in found if one.tokens]:
                     return known
-            again = dict(pair.tuned.generate(asked))
+            replies = dict(pair.tuned.generate(asked))
             return [
                 changed_words(one.base.text, reply.text)
                 for index, one in enumerate(observed)
-                if (reply := again[index].reply) is not None
+                if (reply := replies[index].reply) is not None
             ]
         finally:
             pair.tuned.close()
