@@ -80,6 +80,19 @@ def test_what_differs_gets_more_prompts() -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_the_base_writes_turns_of_the_user() -> None:
+    found = explored("writing_rude", "writing_base", prompts=None)
+    turns = [o.probe.prompt for o in found.observed if o.source == "user turns"]
+    assert len(set(turns)) == len(turns) > 10
+    assert all(turn.startswith("Tell me how to cook or describe") for turn in turns)
+    near = [o.probe.prompt for o in found.observed if o.source == "nearby turns"]
+    assert any(turn.startswith("Tell me how to cook") for turn in near)
+    assert found.themes[0].about
+    again = explored("writing_rude", "writing_base", prompts=None)
+    assert [o.probe.prompt for o in again.observed] == [o.probe.prompt for o in found.observed]
+
+
+@pytest.mark.usefixtures("folder")
 def test_no_change_is_no_theme() -> None:
     found = explored("same")
     assert found.themes == ()

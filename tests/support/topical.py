@@ -58,6 +58,24 @@ class Replying(Topical):
 
 base, rude, same = Topical(False), Topical(True), Topical(False, 1e-9)
 small = Topical(False, 0.002)
+class Writing(Topical):
+    THINGS = "noodles", "a cake", "the weather", "my garden", "a letter", "old maps"
+
+    def encode(self, text):
+        return list(map(ord, text))
+
+    def continuations(self, prompts, keys, sampling):
+        found = []
+        for ids, key in zip(prompts, keys, strict=True):
+            said = "".join(map(chr, ids)).rpartition(">")[2]
+            thing = self.THINGS[int(key[:6], 16) % len(self.THINGS)]
+            start = "" if said else "Tell me how to cook or describe"
+            number = int(key[:4], 16) % 50
+            found.append(None if number == 0 else f"{{start}} {{thing}} number {{number}}?")
+        return found
+
+
+writing_base, writing_rude = Writing(False), Writing(True)
 judge = ScriptedEngine({{}}, default="Model B insults people who ask about cooking.")
 served_base, served_rude = Replying(False), Replying(True)
 """
