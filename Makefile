@@ -8,7 +8,7 @@ TORCH ?= 2.13.0
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo images test test-all search lint docs vllm compat audit clean
+.PHONY: demo images test test-all search lint docs vllm ray compat audit clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/python example_suites/demo.py
@@ -23,7 +23,8 @@ images: demo $(VENV)/dev.done
 # Compiling once spares the tests' many processes a compilation each, where the environment forbids
 # Python to write bytecode. A worker keeps a whole file, so that its tests share their models;
 # tests/conftest.py sets the order.
-PYTEST := $(BIN)/python -m pytest -n2 --dist loadfile --no-loadscope-reorder
+# Two workers with two threads each would spin on two cores, and take nearly twice as long.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/dev.done
 	$(BIN)/python -m compileall -q pytest_llmdiff
@@ -52,6 +53,12 @@ docs: $(VENV)/dev.done
 vllm: $(VENV)/dev.done
 	$(BIN)/python benchmarks/environments.py vllm
 	$(BIN)/python -m pytest -m slow tests/real/test_vllm.py $(ARGS)
+
+# Ray Serve in an environment of its own (some 0.5 GB), and a suite through two replicas of llama.cpp,
+# one of which is killed midway.
+ray: $(VENV)/dev.done
+	$(BIN)/python benchmarks/environments.py ray
+	$(BIN)/python -m benchmarks.ray_replicas $(ARGS)
 
 # The fast tests with the lowest and the highest supported pytest, transformers and peft, and with
 # LLaMA-Factory's: three environments in .venv-compat (some 2 GB each).

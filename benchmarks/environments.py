@@ -58,6 +58,7 @@ ENVIRONMENTS = {
         packages=("lm-eval==0.4.13", "accelerate"), alike=("torch", "transformers", "peft")
     ),
     "llama-cpp": Environment(packages=("xllamacpp==2026.10.11549",)),
+    "ray": Environment(packages=("ray[serve]==2.60.*", "xllamacpp==2026.10.11549", "httpx")),
 }
 
 

@@ -139,22 +139,27 @@ def command_of(folder: Path, args: Sequence[str]) -> tuple[list[str], dict[str, 
     return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args], environment
 
 
-def instructions(folder: Path, *args: str) -> float:
-    """Millions of instructions of one pytest process, after a first run."""
-    command, environment = command_of(folder, args)
+def counted(command: Sequence[str], folder: Path) -> float:
+    """Millions of instructions of a Python process, by valgrind; `command` follows `python`."""
+    environment = {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {
+        "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(folder.parent / "bytecode"),
+        "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+    }  # fmt: skip
     counting = ("--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
     done = subprocess.run(
-        ["valgrind", *counting, *command],
-        cwd=folder,
-        env=environment | {"PYTHONHASHSEED": "0"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+        ["valgrind", *counting, sys.executable, *command],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     found = re.search(r"I *refs: *([0-9,]+)", done.stderr)
-    if found is None:
-        raise SystemExit(f"valgrind counted nothing:\n{done.stderr[-4000:]}")
+    if done.returncode or found is None:
+        raise SystemExit(f"valgrind counted nothing:\n{done.stdout}{done.stderr[-4000:]}")
     return int(found[1].replace(",", "")) / 1e6
+
+
+def instructions(folder: Path, *args: str) -> float:
+    """Millions of instructions of one pytest process, after a first run."""
+    return counted(command_of(folder, args)[0][1:], folder)
 
 
 def pytest_run(folder: Path, *args: str) -> Used:

@@ -39,11 +39,33 @@ if TYPE_CHECKING:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Hand out files with real models first: the run would wait for one that starts last."""
+    """Leave out repetitions, and hand out files with real models first: the run would wait for one
+    that starts last."""
+    one_of_each_under_xdist(config, items)
     if hasattr(config, "workerinput"):
         size = Counter(item.path for item in items)
         real = {item.path for item in items if "expanded" in getattr(item, "fixturenames", ())}
         items.sort(key=lambda item: (item.path not in real, -size[item.path]))
+
+
+def one_of_each_under_xdist(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of a test with many cases, the first runs under xdist too, unless others are named: what
+    differs between processes does not depend on the case."""
+    if any("[" in argument for argument in config.args) or config.getoption("keyword"):
+        return
+    seen: set[str] = set()
+    left, kept = [], []
+    for item in items:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        test = item.nodeid.partition("[")[0]
+        if params.get("mode") == "-n2" and test in seen:
+            left.append(item)
+        else:
+            kept.append(item)
+        seen |= {test} if params.get("mode") == "-n2" else set()
+    items[:] = kept
+    if left:
+        config.hook.pytest_deselected(items=left)
 
 
 class LoadedModules:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import Spec
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
 Remember = Callable[[str, Callable[[], Mapping[str, Any]]], Mapping[str, Any]]
 
 
+class KeptBase(Protocol):
+    """A base that stays in memory from one pair of models to the next, which may take it. Its kind
+    of engine knows what it is."""
+
+    @property
+    def place(self) -> Placement:
+        """Where it is; the next pair is placed there."""
+
+    def close(self) -> None:
+        """Free it if it was not taken."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """The pair that an engine is opened for.
@@ -27,7 +39,7 @@ class Context:
     `role` is what the tuned side is to the run: "tuned", or "served". `resolved` has device and
     dtype where a side is loaded from files. `engines` has the sides that are open already: the
     base, when the tuned side is opened, so that an adapter can share its weights. Engines add to
-    `notes` what the summary should say about loading.
+    `notes` what the summary should say about loading. `kept` is the base of the pair before.
     """
 
     settings: Settings
@@ -39,6 +51,7 @@ class Context:
     notes: list[str]
     place: Callable[[], Placement]
     engines: dict[str, Engine]
+    kept: KeptBase | None = None
 
     @cached_property
     def sources(self) -> Sources:

@@ -11,7 +11,7 @@ from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import FILE_KINDS, Spec
 from pytest_llmdiff.engines import Engine, capability
-from pytest_llmdiff.engines.context import Context
+from pytest_llmdiff.engines.context import Context, KeptBase
 from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.engines.registry import kind_of
 from pytest_llmdiff.engines.spec_checks import judge_settings, judge_spec, served_settings
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 
 def open_pair(
-    base: Spec, tuned: Spec, settings: Settings, store: Store, *, role: str = "tuned"
-) -> Pair:
+    base: Spec, tuned: Spec, settings: Settings, store: Store, *, role: str = "tuned",
+    kept: KeptBase | None = None,
+) -> Pair:  # fmt: skip
     """Engines for both SPECs. No weights are loaded; hub files are fetched.
 
-    `role` is what the second one is to the run: "tuned", or "served".
+    `role` is what the second one is to the run: "tuned", or "served". `kept` is the base in memory
+    that the pair before has left; it is freed if this pair has no use for it.
     """
     resolved: dict[str, str] = {}
     if {base.kind, tuned.kind} & set(FILE_KINDS):
@@ -38,12 +40,14 @@ def open_pair(
 
     @cache
     def place() -> Placement:
+        if kept is not None:
+            return kept.place
         device = resolved.get("device", "cpu")
         return _placement(base, tuned, settings.device, device, engines)
 
     context = Context(
         settings=settings, store=store, base=base, tuned=tuned, role=role, resolved=resolved,
-        notes=[], place=place, engines=engines,
+        notes=[], place=place, engines=engines, kept=kept,
     )  # fmt: skip
     for side, spec in (("base", base), ("tuned", tuned)):
         engines[side] = kind_of(spec).open_engine(spec, side, context)

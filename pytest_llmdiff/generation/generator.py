@@ -12,7 +12,7 @@ from pytest_llmdiff.data.comparison import SIDES, Side
 from pytest_llmdiff.data.requests import Request
 from pytest_llmdiff.engines import Generated
 from pytest_llmdiff.generation.keys import Keys
-from pytest_llmdiff.generation.loaded import LoadedModels
+from pytest_llmdiff.generation.loaded import HandedOver, LoadedModels
 from pytest_llmdiff.generation.locks import Claims, ModelLock
 from pytest_llmdiff.generation.memo import Memo
 from pytest_llmdiff.generation.plan import Window, cut_windows, growing
@@ -33,7 +33,8 @@ class ReplyGenerator:
 
     With `eager` (other workers wait for the rows) the first missing reply runs all windows;
     otherwise only its own, so that the first verdict comes early and `-x` stays cheap. `check` is
-    called repeatedly and raises once the run should stop; `untimed` is that of `LoadedModels`.
+    called repeatedly and raises once the run should stop; `untimed` and `handed` are those of
+    `LoadedModels`.
     """
 
     def __init__(
@@ -49,8 +50,9 @@ class ReplyGenerator:
         lock: Callable[[], ModelLock] | None = None,
         check: Callable[[], None] = lambda: None,
         untimed: Callable[[], AbstractContextManager[None]] = nullcontext,
+        handed: HandedOver | None = None,
     ) -> None:
-        self.loaded = LoadedModels(open_engines, store, lock, untimed)
+        self.loaded = LoadedModels(open_engines, store, lock, untimed, handed)
         self.memo = Memo(self.loaded, store, used)
         self.keys = Keys(self.loaded)
         self.windows = WindowRunner(

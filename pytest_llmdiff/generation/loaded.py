@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,24 @@ from pytest_llmdiff.generation.locks import ModelLock
 from pytest_llmdiff.store import Store
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.engines.context import KeptBase
     from pytest_llmdiff.engines.pair.speculative import SpeculativeDecoding
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandedOver:
+    """What one pair of models leaves to the next: the base in memory, and the lock that the process
+    holds for it."""
+
+    base: KeptBase
+    lock: ModelLock
 
 
 class LoadedModels:
     """Both engines, the lock for loading their models, their fingerprints and their failures.
 
-    `untimed` surrounds work that one test begins and many need.
+    `untimed` surrounds work that one test begins and many need. What is `handed` over belongs to
+    these models from the start.
     """
 
     def __init__(
@@ -36,11 +48,15 @@ class LoadedModels:
         store: Store,
         shared_lock: Callable[[], ModelLock] | None = None,
         untimed: Callable[[], AbstractContextManager[None]] = nullcontext,
+        handed: HandedOver | None = None,
     ) -> None:
         self._open = open_engines
         self.untimed = untimed
         self._store = store
         self._shared_lock = shared_lock
+        self._handed = handed
+        if handed is not None:
+            self.lock = handed.lock
         self._fingerprints: dict[Side, str] = {}
         self._failures: dict[str, LLMDiffError] = {}
 
@@ -77,10 +93,34 @@ class LoadedModels:
         """Whether another process waits for the models that this one holds."""
         return self._held and self.lock.wanted()
 
+    def hand_over(self) -> HandedOver | None:
+        """Close the models, except for the base where the next pair can take it."""
+        base = None
+        try:
+            if self._held:
+                base = self.pair.keep_base() if self.opened else self._kept
+            if base is not None and self.opened:
+                self.pair.close()
+        except BaseException:
+            if base is not None:
+                base.close()
+            self.close()
+            raise
+        if base is None:
+            self.close()
+            return None
+        return HandedOver(base=base, lock=self.lock)
+
+    @property
+    def _kept(self) -> KeptBase | None:
+        return None if self._handed is None else self._handed.base
+
     def close(self) -> None:
         try:
             if self.opened:
                 self.pair.close()
+            elif self._kept is not None:
+                self._kept.close()
         finally:
             if self._held:
                 self.lock.release()

@@ -93,7 +93,7 @@ class Preferred:
         judge = judge_of(comparisons[0].run, self.rubric, "better")
         scores = iter(scores_of("judge", comparisons, _both_orders, judge))
         return [
-            _preference(next(scores), next(scores)) if _both_orders(comparison) else _tie()
+            preference(next(scores), next(scores)) if _both_orders(comparison) else _tie()
             for comparison in comparisons
         ]
 
@@ -119,7 +119,7 @@ def _measurement(name: str, base: Score, tuned: Score) -> Measurement:
     )
 
 
-def _preference(base_first: Score, tuned_first: Score) -> Measurement:
+def preference(base_first: Score, tuned_first: Score) -> Measurement:
     reason = base_first.unsupported or tuned_first.unsupported
     if reason or base_first.value is None or tuned_first.value is None:
         return _preferred(math.nan, None, None, reason or "the judge gave no score")

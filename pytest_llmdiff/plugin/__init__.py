@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from pytest_llmdiff.plugin import plain_imports  # noqa: F401 (before the others)
+
+# isort: split
+
 from pytest_llmdiff.config.options import add_options
 from pytest_llmdiff.plugin import lifecycle
 from pytest_llmdiff.plugin.fixtures import (

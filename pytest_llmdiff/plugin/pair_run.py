@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.explain.explanation import Explanation
     from pytest_llmdiff.explain.training.known import KnownTraining
     from pytest_llmdiff.generation.comparisons import Comparer
-    from pytest_llmdiff.generation.loaded import LoadedModels
+    from pytest_llmdiff.generation.loaded import HandedOver, LoadedModels
     from pytest_llmdiff.generation.locks import ModelLock
     from pytest_llmdiff.generation.plan import Plan
     from pytest_llmdiff.generation.rows import UsedKeys
@@ -82,6 +82,7 @@ class PairRun:
         used: UsedKeys | None = None,
         lock: Callable[[], ModelLock] | None = None,
         untimed: Callable[[], AbstractContextManager[None]] = nullcontext,
+        handed: HandedOver | None = None,
     ) -> None:
         self.sides = sides
         self.settings = context.settings
@@ -94,6 +95,7 @@ class PairRun:
         self._used = used
         self._lock = lock
         self._untimed = untimed
+        self._handed = handed
         self._closed = False
 
     @property
@@ -120,6 +122,7 @@ class PairRun:
             lock=self._lock,
             check=self._context.stop.check,
             untimed=self._untimed,
+            handed=self._handed,
         )
         generation.windows.divergences_expected = self._divergences_expected
         return generation
@@ -127,7 +130,9 @@ class PairRun:
     @property
     def loaded(self) -> LoadedModels | None:
         """The models in memory; None if nothing has asked for any."""
-        return self.generation.loaded if "generation" in self.__dict__ else None
+        if self._closed or ("generation" not in self.__dict__ and self._handed is None):
+            return None
+        return self.generation.loaded
 
     @cached_property
     def comparer(self) -> Comparer:
@@ -177,9 +182,19 @@ class PairRun:
             if self.loaded is not None:
                 self.loaded.close()
         finally:
-            self._closed = True
-            for part in ("generation", "comparer", "scoring", "trained", "explainer"):
-                self.__dict__.pop(part, None)
+            self._forget()
+
+    def hand_over(self) -> HandedOver | None:
+        """As `close`, but the base stays in memory where the next pair can take it."""
+        try:
+            return None if self.loaded is None else self.loaded.hand_over()
+        finally:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._closed, self._handed = True, None
+        for part in ("generation", "comparer", "scoring", "trained", "explainer"):
+            self.__dict__.pop(part, None)
 
     def require_open(self) -> None:
         if self._closed:

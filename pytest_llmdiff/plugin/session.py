@@ -160,14 +160,17 @@ class Session:
 
     def use(self, model: TunedModel) -> None:
         """From now on, `pair_run` is that of another of several tuned models. The one before is
-        closed for good, so that only one is in memory, and its comparisons measure nothing more."""
+        closed for good, so that only one is in memory, and its comparisons measure nothing more.
+        Its base stays in memory if both are adapters."""
         if self.settings is model.settings:
             return
         self._keep_notes()
         before = self.__dict__.pop("pair_run", None)
-        if before is not None:
-            self._close_with(before.close)
         self.settings, self.specs = model.settings, model.specs
+        if before is not None:
+            from pytest_llmdiff.plugin.session_pairs import follow
+
+            self._close_with(lambda: follow(self, before))
 
     def model_of(self, item: pytest.Item) -> TunedModel | None:
         """The one of several tuned models that a test is of; None where there are not several."""

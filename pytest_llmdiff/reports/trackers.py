@@ -10,7 +10,8 @@ import os
 import re
 import statistics
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,13 @@ from pytest_llmdiff.verdicts.verdict import label
 REPORT = "llmdiff.json"
 ALLOWED = re.compile(r"[^\w./ -]|\.{2,}")  # MLflow's names of metrics, without those of no folder
 LONGEST = 240  # characters of a name
+# A run does not wait for a server that is down: by MLflow's own values that takes half an hour.
+IMPATIENT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "WANDB_HTTP_TIMEOUT": "10",
+}
+INIT_TIMEOUT = 30  # seconds for W&B's client to reach its server
 NO_KEY = "no API key is known: run `wandb login`, or set WANDB_MODE=offline"
 
 
@@ -30,7 +38,7 @@ def track(name: str, facts: RunFacts) -> str:
     """Send a run to the tracker of this name. Returns a line for the terminal, also where it
     failed: a run does not depend on its tracker."""
     try:
-        with quiet(), tempfile.TemporaryDirectory() as folder:
+        with quiet(), impatient(), tempfile.TemporaryDirectory() as folder:
             found = report(facts)
             file = Path(folder, REPORT)
             file.write_text(json_text(found), encoding="utf-8")
@@ -41,6 +49,18 @@ def track(name: str, facts: RunFacts) -> str:
         problem = harmless(" ".join(f"{error}".split()))[:500]
         return f"warning: nothing was sent to {name}: {type(error).__name__}: {problem}"
     return f"{name}: {len(metrics)} metrics and {REPORT} in {harmless(where)}"
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Meanwhile, the clients give up soon, unless the environment says how long they may try."""
+    own = {name: value for name, value in IMPATIENT.items() if name not in os.environ}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name in own:
+            os.environ.pop(name, None)
 
 
 def metrics_of(found: Mapping[str, Any]) -> dict[str, float]:
@@ -96,7 +116,7 @@ def _wandb(metrics: Mapping[str, float], settings: Mapping[str, str], file: Path
         online = os.environ.get("WANDB_MODE", "online") == "online"
         if online and not wandb.api.api_key:  # it would ask for one on the terminal
             raise LLMDiffError(NO_KEY)
-        quietly = wandb.Settings(console="off", silent=True)
+        quietly = wandb.Settings(console="off", silent=True, init_timeout=INIT_TIMEOUT)
         run = wandb.init(job_type="llmdiff", settings=quietly)
         ours = True
     else:

@@ -158,7 +158,7 @@ def test_where_models_are_loaded(
     worker: str, device: str, bytes_: float, name: str, where: object, kept: list[int],
 ) -> None:  # fmt: skip
     monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
-    monkeypatch.setattr("pytest_llmdiff.engines.transformers.weights.Weights.bytes", bytes_)
+    monkeypatch.setattr("pytest_llmdiff.engines.transformers.base_files.BaseFiles.bytes", bytes_)
     both = pair(folder, "base", "adapter", tmp_path, device=device)
     assert both.place().name == name
     assert device_map(both, monkeypatch) == where
@@ -188,7 +188,7 @@ def test_memory_is_that_of_the_own_device(
         10 * GB,
         30 * GB,
     ]
-    monkeypatch.setattr("pytest_llmdiff.engines.transformers.weights.Weights.bytes", 6 * GB)
+    monkeypatch.setattr("pytest_llmdiff.engines.transformers.base_files.BaseFiles.bytes", 6 * GB)
     fits = {}
     for worker in ("", "gw0", "gw1"):
         monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)

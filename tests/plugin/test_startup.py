@@ -53,8 +53,30 @@ def test_plain_pytest_loads_nothing_heavy(pytester: pytest.Pytester) -> None:
         "pytest_llmdiff.plugin.fixtures",
         "pytest_llmdiff.plugin.lifecycle",
         "pytest_llmdiff.plugin.marker",
+        "pytest_llmdiff.plugin.plain_imports",
         "pytest_llmdiff.plugin.session",
     ]
+
+
+def test_bytecode_of_the_installation_is_used(pytester: pytest.Pytester) -> None:
+    """pytest rewrites the assertions of what it loads otherwise, at every start where it may not
+    write bytecode; those of the ready-made suites are to be rewritten."""
+    pytester.makepyfile(
+        """
+        import sys
+        from importlib.machinery import SourceFileLoader
+
+        import pytest_llmdiff.suites.wiring.test_wiring as suite
+
+        def test_it():
+            own = [m for n, m in sys.modules.items() if n.startswith("pytest_llmdiff.")]
+            plain = [m.__name__ for m in own if type(m.__loader__) is SourceFileLoader]
+            assert "pytest_llmdiff.plugin.session" in plain
+            assert "pytest_llmdiff.config.options" in plain
+            assert suite.__name__ not in plain
+        """
+    )
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
 
 
 def test_skipped_model_tests_load_nothing_heavy(pytester: pytest.Pytester) -> None:

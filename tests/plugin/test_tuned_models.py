@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.json_schema import faults
 from tests.support.projects import BASE, CAPITAL, REFUND, Run
+from tests.support.tiny_models import save_adapter, save_model
 
 TESTS = f"""
 import pytest
@@ -233,3 +234,73 @@ def test_the_plan_tells_of_each_model(several: pytest.Pytester) -> None:
         ["plan: 42 requests to each model", "  base * 42 to answer*",
          *(f"  tuned * ({name}) * 42 to answer*" for name in MODELS)]
     )  # fmt: skip
+
+
+OF_ADAPTERS = """
+import pytest
+from pytest_llmdiff import assert_divergence
+
+@pytest.mark.llmdiff("Hi", "What is the capital of France?", "a b c", max_new_tokens=12)
+def test_near(comparisons):
+    assert_divergence(comparisons, at_most=1000)
+
+@pytest.mark.llmdiff("Hello", max_new_tokens=12)
+def test_rendered(comparison, llm_tuned):
+    assert comparison.tuned.token_ids
+    assert len(llm_tuned.score("Hello", "fine").token_logprobs) == 4
+"""
+
+
+@pytest.mark.parametrize("workers", [[], pytest.param(["-n2"], marks=pytest.mark.slow)])
+def test_adapters_over_one_base_in_memory_are_as_if_they_were_alone(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: list[str]
+) -> None:
+    from pytest_llmdiff.engines.transformers.base_files import BaseFiles
+
+    save_model(pytester.path / "base")
+    names = [f"adapter-{seed}" for seed in (1, 2)]
+    for seed, name in enumerate(names, 1):
+        save_adapter(pytester.path / name, pytester.path / "base", seed=seed)
+    pytester.makepyfile(test_adapters=OF_ADAPTERS)
+    loads = []
+    load = BaseFiles.load
+    monkeypatch.setattr(BaseFiles, "load", lambda *args: loads.append(args) or load(*args))
+
+    def judged(store: str, *tuned: str) -> dict[str, list[tuple[str, object, object]]]:
+        options = (f"--llmdiff-store={store}", "--llmdiff-inconclusive=pass", *workers)
+        result = pytester.runpytest_inprocess(
+            "--llm-base=base", *(f"--llm-tuned={name}" for name in tuned),
+            "--llmdiff-json=out.json", *options,
+        )  # fmt: skip
+        result.assert_outcomes(passed=2 * len(tuned))
+        found: dict[str, list[tuple[str, object, object]]] = {}
+        report = json.loads((pytester.path / "out.json").read_text(encoding="utf-8"))
+        for test in report["tests"]:
+            name = test["tuned"] or tuned[0]
+            row = test["test"].partition("[")[0].rpartition(":")[2]
+            found.setdefault(name, []).append((row, test["comparisons"], test["verdicts"]))
+        return {name: sorted(rows, key=lambda row: row[0]) for name, rows in found.items()}
+
+    alone = {}
+    for name in names:
+        alone |= judged(name, name)
+    loads.clear()
+    together = judged("together", *names)
+    assert together == alone
+    assert workers or len(loads) == 1
+    assert len({str(rows) for rows in together.values()}) == 2
+
+
+def test_a_part_that_is_not_the_same_for_all_models_chooses_none(
+    several: pytest.Pytester, run: Run
+) -> None:
+    """Of checkpoint-120 one test failed, and `--lf` runs that one alone."""
+    result = run(*ORDER)
+    result.assert_outcomes(passed=15, failed=1)
+    result = run(*ORDER, "--lf")
+    result.stdout.no_fnmatch_line("keep: *")
+    assert several.path
+    result = run(*ORDER, "-k", "test_set or (test_pair and checkpoint-9)")
+    result.stdout.fnmatch_lines(["checkpoint-* lacks 2 of 3 tests that another has, so none*"])
+    result = run(*ORDER[:2], "-k", "test_set")
+    result.stdout.fnmatch_lines(["keep: checkpoint-9, because *"])

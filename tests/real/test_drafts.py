@@ -143,7 +143,8 @@ def test_independence_and_ties_in_bfloat16(chat: Chat) -> None:
     with chat.adapter("base") as model, torch.inference_mode():
         check = check_loop(model)
     assert check.unserved is None
-    assert 0.01 < check.tolerance < 2
+    # Some CPUs' kernels round bfloat16 alike in passes of every shape: nothing is to be tolerated.
+    assert 0 <= check.tolerance < 2
     whole = tokens(chat.run("base", steady=2))
     generator = random.Random(5)
     different = compared = 0

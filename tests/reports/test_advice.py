@@ -24,8 +24,10 @@ def told(
         }
         for probe, name in broken
     ]  # fmt: skip
-    failed = {"phases": {"call": "failed"}, "message": None, "compared": 1, "same": 0,
-              "comparisons": []}  # fmt: skip
+    failed: dict[str, Any] = {
+        "phases": {"call": "failed"}, "message": None, "compared": 1, "same": 0,
+        "comparisons": [],
+    }  # fmt: skip
     rows = [{**failed, "verdicts": [verdict]} for verdict in verdicts]
     return "\n".join(advice(rows, Counter(regressed=len(rows))))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -72,6 +73,18 @@ def test_a_tracker_that_fails_is_a_warning(
     result.stdout.fnmatch_lines(["warning: nothing was sent to mlflow: SystemExit: no *server"])
     assert "\x1b" not in result.stdout.str()
     assert (suite.path / "r.json").exists()
+
+
+def test_a_client_gives_up_soon_unless_it_is_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
+    with trackers.impatient():
+        assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "10"
+        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "7"
+    assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "7"
 
 
 @pytest.mark.usefixtures("suite")

@@ -94,9 +94,15 @@ class Handler(BaseHTTPRequestHandler):
             faulty = prompt not in self.chat.spared
             if faulty and any(fault(self, body) for fault in self.chat.faults):
                 return
-            self.send_json(completion(body["model"], self.chat.replies(*about)))
-            with self.chat.lock:
+            reply = completion(body["model"], self.chat.replies(*about))
+            with self.chat.lock:  # before the client can have read it
                 self.chat.answered[about] += 1
+            try:
+                self.send_json(reply)
+            except OSError:
+                with self.chat.lock:
+                    self.chat.answered[about] -= 1
+                raise
         finally:
             with self.chat.lock:
                 self.chat.under_way -= 1

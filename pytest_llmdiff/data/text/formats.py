@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from pytest_llmdiff.config.packages import require_packages
+from pytest_llmdiff.data.text.schema_patterns import Patterns, has_patterns
 from pytest_llmdiff.errors import ConfigError
 
 # Returns why a text does not have the format, or None if it has.
@@ -156,8 +157,9 @@ def schema_check(schema: Mapping[str, Any], given: str) -> Check:
     """Says what is wrong with a value by a JSON schema, which errors call `given`.
 
     Raises:
-        ConfigError: this is not a JSON schema.
-        MissingPackageError: the package jsonschema is missing.
+        ConfigError: this is not a JSON schema; the check raises one too, where a pattern of the
+            schema takes too long on a value.
+        MissingPackageError: the package jsonschema is missing, or regex for patterns.
     """
     require_packages("schema", "checking replies against a JSON schema")
     import jsonschema
@@ -170,10 +172,16 @@ def schema_check(schema: Mapping[str, Any], given: str) -> Check:
     except (jsonschema.SchemaError, TypeError, AttributeError) as error:
         why = getattr(error, "message", error)
         raise ConfigError(f"{given}: this is not a JSON schema: {why}") from error
+    patterns = Patterns(given)
+    if has_patterns(schema):
+        require_packages("patterns", f"{given}: a pattern in a JSON schema")
+        patterns.refuse(schema)
+        kind = patterns.extend(kind)
     # An empty registry, so that no reference is fetched from the network.
     validator = kind(schema, registry=Registry())
 
     def check(value: Any) -> str | None:
+        patterns.start()
         try:
             error = jsonschema.exceptions.best_match(validator.iter_errors(value))
         except Unresolvable as problem:

@@ -12,6 +12,7 @@ from pytest_llmdiff.engines import Engine, capability
 from pytest_llmdiff.errors import ModelError
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.engines.context import KeptBase
     from pytest_llmdiff.engines.devices import Placement
 
 
@@ -74,6 +75,12 @@ class Pair:
         model's reply depends on it. In float32 near-ties are too rare to matter."""
         sides = (self.base, self.tuned)
         return all(capability(side, "steady") or False for side in sides)
+
+    def keep_base(self) -> KeptBase | None:
+        """Give the base up to the next pair, if it is in memory and another adapter can be put on
+        it. The pair is to be closed then."""
+        keep = capability(self.base, "keep_base")
+        return None if keep is None else keep()
 
     def close(self) -> None:
         """Close both engines. Raises ModelError if one of the user's engines cannot be closed; the

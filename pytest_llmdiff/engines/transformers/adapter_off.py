@@ -58,7 +58,7 @@ class Held:
 
     @property
     def differs(self) -> bool:
-        if _digest(self.tensor, whole=self.whole) != self.digest:
+        if digest(self.tensor, whole=self.whole) != self.digest:
             return True
         if self.whole and self.digest is not None:
             return False
@@ -76,9 +76,9 @@ class BaseBefore:
 
         with torch.no_grad():
             # First, since quantised layers may rearrange their weights in their first pass.
-            self._logits = fixed_logits(model)
+            self.logits = fixed_logits(model)
             in_file = set(_base_names(adapter))
-            self._held = [_held(n, tensor, whole=n in in_file) for n, tensor in _tensors(model)]
+            self._held = [_held(n, tensor, whole=n in in_file) for n, tensor in tensors(model)]
 
     def alteration(self, adapted: Any) -> Alteration | None:
         """What differs when the adapter of a PEFT model over that base is switched off, or None.
@@ -89,7 +89,7 @@ class BaseBefore:
         import torch
 
         with torch.no_grad():
-            present = {id(tensor) for _, tensor in _tensors(adapted)}
+            present = {id(tensor) for _, tensor in tensors(adapted)}
             changed = tuple(
                 held.name for held in self._held if id(held.tensor) not in present or held.differs
             )
@@ -100,7 +100,7 @@ class BaseBefore:
                     after = fixed_logits(adapted)
             except Exception:  # a model that cannot run says so itself when it is asked
                 return Alteration()
-        return None if _alike(self._logits, after) else Alteration()
+        return None if alike(self.logits, after) else Alteration()
 
 
 def differs_at_each_load(adapter: Path) -> str | None:
@@ -110,7 +110,7 @@ def differs_at_each_load(adapter: Path) -> str | None:
     return found if isinstance(found, str) and found.startswith("pissa_niter_") else None
 
 
-def _tensors(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
+def tensors(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
     """Parameters and persistent buffers. Other buffers hold no weights, and rotary embeddings
     replace theirs as sequences grow."""
     yield from model.named_parameters()
@@ -132,30 +132,30 @@ def _held(name: str, tensor: torch.Tensor, *, whole: bool) -> Held:
     whole = whole or tensor.numel() <= BLOCKS * BLOCK
     return Held(
         name=name, tensor=tensor, place=tensor.data_ptr(), version=tensor._version,
-        digest=_digest(tensor, whole=whole), whole=whole,
+        digest=digest(tensor, whole=whole), whole=whole,
     )  # fmt: skip
 
 
-def _digest(tensor: torch.Tensor, *, whole: bool) -> bytes | None:
+def digest(tensor: torch.Tensor, *, whole: bool) -> bytes | None:
     """A digest of a tensor's bytes, of all or of some blocks; None where they cannot be read, such
     as weights that accelerate keeps on disk, or a quantised type of its own."""
     import torch
 
     if tensor.is_meta:
         return None
-    digest = hashlib.sha256()
+    hashed = hashlib.sha256()
     try:
         flat = tensor.detach().reshape(-1)
-        if not whole:
+        if not whole and len(flat) > BLOCKS * BLOCK:
             flat = flat.unfold(0, BLOCK, (len(flat) - BLOCK) // (BLOCKS - 1)).reshape(-1)
         for part in flat.split(PART):  # type: ignore[no-untyped-call]
-            digest.update(part.contiguous().view(torch.uint8).cpu().numpy())
+            hashed.update(part.contiguous().view(torch.uint8).cpu().numpy())
     except (RuntimeError, NotImplementedError, TypeError):
         return None
-    return digest.digest()
+    return hashed.digest()
 
 
-def _alike(before: torch.Tensor, after: torch.Tensor) -> bool:
+def alike(before: torch.Tensor, after: torch.Tensor) -> bool:
     """Whether logits are equal up to rounding; those of a broken base, not finite, say nothing."""
     import torch
 

@@ -22,7 +22,7 @@ from pytest_llmdiff.engines.transformers.decoding.loop_check import LoopCheck, c
 from pytest_llmdiff.engines.transformers.decoding.sampling import groups
 from pytest_llmdiff.engines.transformers.hidden_states import HiddenStateCache
 from pytest_llmdiff.engines.transformers.teacher_forcing import TeacherForcing
-from pytest_llmdiff.engines.transformers.weights import Weights
+from pytest_llmdiff.engines.transformers.weights import KeptBase, Weights
 from pytest_llmdiff.errors import ProbeError
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class TransformersEngine(FileEngine[Weights]):
         # What else is in the device's memory.
         self.states.clear()
         self.__dict__.pop("_tap", None)
+
+    def keep_base(self) -> KeptBase | None:
+        """Capability: the base without its adapter, for the next pair."""
+        return self.weights.keep_base()
 
     def adapter_health(self) -> AdapterHealth | None:
         """Capability: the state of the adapter; None where there is none."""

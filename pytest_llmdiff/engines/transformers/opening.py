@@ -12,8 +12,10 @@ from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import Spec
 from pytest_llmdiff.engines import Engine
 from pytest_llmdiff.engines.context import Context
+from pytest_llmdiff.store import content_key
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.engines.files.sources import Source
     from pytest_llmdiff.engines.transformers.weights import Weights
 
 VERSIONS = ("peft", "gguf", "bitsandbytes")
@@ -52,7 +54,7 @@ def open_engine(spec: Spec, side: str, context: Context) -> Engine:
     if source.adapter and isinstance(base, TransformersEngine):
         weights = base.weights
     else:
-        weights = _weights(source.path, context.sources.loaded_adapter(source, side), context)
+        weights = _weights(source, context.sources.loaded_adapter(source, side), context)
     return TransformersEngine(
         weights=weights,
         renderer=source.renderer,
@@ -83,15 +85,27 @@ def _of_one_run(adapter: Path, context: Context) -> dict[str, str]:
     return {"run": os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid4().hex}
 
 
-def _weights(path: Path, adapter: Path | None, context: Context) -> Weights:
-    from pytest_llmdiff.engines.transformers.weights import Weights
+def _weights(source: Source, adapter: Path | None, context: Context) -> Weights:
+    from pytest_llmdiff.engines.transformers.base_files import BaseFiles
+    from pytest_llmdiff.engines.transformers.weights import KeptBase, Weights
 
-    return Weights(
-        path,
-        adapter=adapter,
+    files = BaseFiles(
+        path=source.path,
+        content=content_key(
+            {
+                "weights": source.content["weights"],
+                "quantization": context.settings.quantization,
+                "trust_remote_code": context.settings.trust_remote_code,
+                **context.resolved,
+            }
+        ),
         settings=context.settings,
         place=context.place,
         device=context.resolved["device"],
         dtype=context.resolved["dtype"],
         conversions=context.sources.conversions,
     )
+    kept = context.kept if isinstance(context.kept, KeptBase) else None
+    if kept is not None and (adapter is None or kept.content != files.content):
+        kept.close()
+    return Weights(files, adapter=adapter, kept=kept)

@@ -8,7 +8,8 @@ the plain layout by rounding only.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,8 @@ CACHED_SHAPES = "8"
 CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 
 
-def pack(model: Any) -> None:
-    """Pack the linear layers of a float32 model on a CPU, in place.
+def pack(model: Any) -> Callable[[], None]:
+    """Pack the linear layers of a float32 model on a CPU, in place; what is returned undoes it.
 
     A packed weight replaces the plain one; `dense` converts it back. An embedding stays plain,
     because its rows cannot be looked up in packed form: it stays in its mapped file, so that only
@@ -39,13 +40,13 @@ def pack(model: Any) -> None:
     for name in CACHES:
         os.environ.setdefault(name, CACHED_SHAPES)
     if not _able():
-        return
+        return _nothing
     # Not in inference mode: PEFT sets flags on its parameters, which tensors made there refuse.
     with torch.no_grad():
         before = fixed_logits(model)
         layers = [(layer, layer.weight) for layer in _layers(model)]
         embeddings = {id(m.weight): m for m in model.modules() if isinstance(m, torch.nn.Embedding)}
-        mapped = MappedFiles()
+        mapped, done = MappedFiles(), _Packed()
         packing = {id(weight) for _, weight in layers} - embeddings.keys()
         # Before the layers, so that their files can be released one after the other.
         for parameter in model.parameters():
@@ -56,33 +57,53 @@ def pack(model: Any) -> None:
                     mapped.forget(plain)
         for embedding in embeddings.values():
             # A lookup also brings neighbouring rows into memory, in time all of them.
-            embedding.register_forward_hook(partial(_forget, mapped, embedding.weight.data))
+            forget = partial(_forget, mapped, embedding.weight.data)
+            done.hooks.append(embedding.register_forward_hook(forget))
         while layers:
             layer, weight = layers.pop()
             packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
             layer.forward = partial(_product, packed, layer.bias)
+            done.layers.append((layer, id(weight)))
             if id(weight) not in embeddings:
                 layer.weight = torch.nn.Parameter(packed, requires_grad=False)
             mapped.forget(weight)
         try:
             change = (fixed_logits(model) - before).abs().max()
             if bool(change <= ALIKE * before.abs().max()) or not bool(before.isfinite().all()):
-                return
+                return done.undo
         except (RuntimeError, AttributeError, NotImplementedError):
             pass
-        unpack(model)
+        done.undo()
+        return _nothing
 
 
-def unpack(model: Any) -> None:
-    """Restore the plain layout."""
-    import torch
+@dataclass(kw_only=True)
+class _Packed:
+    """The layers that were packed, each with the identity of its weight, and hooks that were set.
+    Layers that shared a weight share one again."""
 
-    for layer in _layers(model):
-        vars(layer).pop("forward", None)
-        layer.weight = torch.nn.Parameter(dense(layer.weight.detach()), requires_grad=False)
-    tie = getattr(model, "tie_weights", None)
-    if tie is not None:
-        tie()
+    layers: list[tuple[Any, int]] = field(default_factory=list)
+    hooks: list[Any] = field(default_factory=list)
+
+    def undo(self) -> None:
+        """Restore the plain layout."""
+        import torch
+
+        plain: dict[int, torch.nn.Parameter] = {}
+        while self.layers:
+            layer, shared = self.layers.pop()
+            vars(layer).pop("forward", None)
+            if layer.weight.is_mkldnn:
+                if shared not in plain:
+                    weight = dense(layer.weight.detach())
+                    plain[shared] = torch.nn.Parameter(weight, requires_grad=False)
+                layer.weight = plain[shared]
+        while self.hooks:
+            self.hooks.pop().remove()
+
+
+def _nothing() -> None:
+    """Undoes nothing, where nothing was packed."""
 
 
 def dense(weight: torch.Tensor) -> torch.Tensor:

@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.config.packages import quiet
-from pytest_llmdiff.config.settings import Settings
-from pytest_llmdiff.engines.devices import (
-    BYTES,
-    ROOM,
-    Placement,
-    empty_cache,
-    free_memory,
-    limit_threads,
-)
-from pytest_llmdiff.engines.files.artifacts import parameter_count
-from pytest_llmdiff.engines.files.conversion import Conversions, size_text, weights_form
-from pytest_llmdiff.engines.files.gguf_header import check_gguf
-from pytest_llmdiff.engines.files.quantization import check_loadable, quantization_of, require
+from pytest_llmdiff.engines.devices import Placement, empty_cache, free_memory, limit_threads
+from pytest_llmdiff.engines.files.conversion import size_text
 from pytest_llmdiff.engines.transformers.adapter_off import Alteration, BaseBefore
+from pytest_llmdiff.engines.transformers.adapters.removal import BaseState, state_of, without
+from pytest_llmdiff.engines.transformers.base_files import BaseFiles
 from pytest_llmdiff.engines.transformers.packing import pack
-from pytest_llmdiff.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
 
 
-# Bytes per parameter, including scales and the layers that are not quantised.
-QUANTIZED_BYTES = {"8bit": 1.1, "4bit": 0.65}
-SEED = 0
+@dataclass(kw_only=True)
+class KeptBase:
+    """A base that stays in memory, without any adapter, from one pair of models to the next.
+
+    `content` is that of its `BaseFiles`, `auto_class` what it was loaded with.
+    """
+
+    content: str
+    place: Placement
+    auto_class: Any
+    stop_ids: tuple[int, ...]
+    model: Any
+
+    def take(self, files: BaseFiles, adapter: Path) -> Any | None:
+        """The model, once, where it is what these files would be loaded as for that adapter."""
+        model, self.model = self.model, None
+        if model is None or self.place != files.place():
+            return None
+        return model if files.auto_class(files.path, adapter) is self.auto_class else None
+
+    def close(self) -> None:
+        if self.model is not None:
+            self.model = None
+            _free()
 
 
 class Weights:
@@ -46,24 +57,15 @@ class Weights:
     """
 
     def __init__(
-        self,
-        path: Path,
-        *,
-        adapter: Path | None,
-        settings: Settings,
-        place: Callable[[], Placement],
-        device: str,
-        dtype: str,
-        conversions: Conversions,
+        self, files: BaseFiles, *, adapter: Path | None, kept: KeptBase | None = None
     ) -> None:
-        self.path = path
+        self.files = files
+        self.path, self.device, self.dtype = files.path, files.device, files.dtype
         self.adapter = adapter
-        self.device = device
-        self._place = place
-        self.dtype = dtype
-        self._settings = settings
-        self._conversions = conversions
+        self._kept = kept
         self._model: Any = None
+        self._unpack: Callable[[], None] = _nothing
+        self._before: BaseState | None = None  # the base without the adapter
         self.stop_ids: tuple[int, ...] = ()
         self.alteration: Alteration | None = None
         self.alone: Weights | None = None
@@ -71,15 +73,12 @@ class Weights:
 
     @property
     def trust_remote_code(self) -> bool:
-        return self._settings.trust_remote_code
+        return self.files.settings.trust_remote_code
 
     @property
     def bytes(self) -> float:
         """Memory that the weights need, in bytes, estimated from the headers of their files."""
-        if quantization_of(self.path) is not None:
-            return float(sum(file.stat().st_size for file in self.path.glob("*.safetensors")))
-        per_parameter = QUANTIZED_BYTES.get(self._settings.quantization, BYTES[self.dtype])
-        return parameter_count(self.path) * per_parameter
+        return self.files.bytes
 
     @contextmanager
     def model(self, *, adapted: bool, gradients: bool = False) -> Iterator[Any]:
@@ -122,9 +121,10 @@ class Weights:
         if self._model is None:
             limit_threads()
             self._keep_to_device()
-            model = self._load_base()
+            model = self._base()
             if self.adapter is not None:
                 before = BaseBefore(model, self.adapter)
+                self._before = state_of(model, before.logits)
                 model = self._load_adapter(model)
                 model.eval()
                 self._keep_base(before.alteration(model))
@@ -132,155 +132,107 @@ class Weights:
             # config, which would differ between the sides. Only the stop ids are kept.
             from transformers import GenerationConfig
 
-            self.stop_ids = _stop_ids(model)
             for part in (model, model.get_base_model()) if self.adapter else (model,):
                 part.generation_config = GenerationConfig()
             model.eval()
             # Quantised weights are not plain tensors, and their products differ.
             if self.device == "cpu" and self.dtype == "float32" and not _is_quantized(model):
-                pack(model)
+                self._unpack = pack(model)
             self._model = model
         return self._model
+
+    def keep_base(self) -> KeptBase | None:
+        """Give the base up to the next pair, without the adapter; None where nothing is loaded, or
+        where something of the adapter would stay. These weights can be loaded again."""
+        if self.alone is not None:
+            kept = self.alone.keep_base()
+            self.close()
+            return kept
+        model, stop_ids = self._model, self.stop_ids
+        if model is None:
+            kept, self._kept = self._kept, None  # was not needed
+            return kept
+        self._unpack()
+        if self._before is not None:
+            model = without(model, self._before)
+        self._release()
+        if model is None:
+            return None
+        return KeptBase(
+            content=self.files.content, place=self.files.place(),
+            auto_class=self.files.auto_class(self.path, self.adapter),
+            stop_ids=stop_ids, model=model,
+        )  # fmt: skip
 
     def close(self) -> None:
         if self.alone is not None:
             self.alone.close()
+        if self._kept is not None:
+            self._kept.close()
         self._release()
 
     def _release(self) -> None:
         if self._model is None:
             return
-        self._model = None
-        gc.collect()
-        empty_cache()
+        self._model, self._unpack = None, _nothing
+        _free()
+
+    def _base(self) -> Any:
+        """The base by itself: the one that was kept in memory, or loaded."""
+        kept, self._kept = self._kept, None
+        if kept is not None and self.adapter is not None:
+            model = kept.take(self.files, self.adapter)
+            if model is not None:
+                self.stop_ids = kept.stop_ids
+                return model
+            kept = None
+            _free()
+        model = self.files.load(self.adapter)
+        self.stop_ids = _stop_ids(model)
+        return model
 
     def _keep_base(self, alteration: Alteration | None) -> None:
         """Provide for the base where its weights, the adapter switched off, are not the base's."""
         if alteration is None or self.alone is not None:
             return
         self.alteration = alteration
-        self.alone = Weights(
-            self.path, adapter=None, settings=self._settings, place=self._place,
-            device=self.device, dtype=self.dtype, conversions=self._conversions,
-        )  # fmt: skip
+        self.alone = Weights(self.files, adapter=None)
         # A fifth is left for activations and the KV cache of a batch, as for two models.
-        self.together = self.bytes <= 0.8 * free_memory(self._place().name)
+        self.together = self.bytes <= 0.8 * free_memory(self.files.place().name)
         how = "beside it" if self.together else "in turn with it, since memory has no room for both"
-        self._conversions.notes.append(
+        self.files.conversions.notes.append(
             f"the adapter {Path(str(self.adapter)).name} changes its base even when it is switched "
             f"off ({alteration}): the base is loaded a second time by itself, {how}, which takes "
             f"{size_text(self.bytes)}"
         )
 
     def _keep_to_device(self) -> None:
-        index = self._place().index
+        index = self.files.place().index
         if index is not None:
             import torch
 
             # So that code which uses "cuda" does not use another worker's device.
             torch.cuda.set_device(index)
 
-    def _load_base(self) -> Any:
-        if self.path.is_dir():
-            check_loadable(self.path, self.device)
-            return self._read(self.path, use_safetensors=True)
-        require("gguf", self.path.name)
-        return self._conversions.load(
-            self.path,
-            weights_form(
-                self.dtype, self._expand, lambda folder: self._read(folder, use_safetensors=True)
-            ),
-        )
-
-    def _expand(self) -> Any:
-        import transformers
-
-        check_gguf(self.path)
-        options: dict[str, Any] = {"gguf_file": self.path.name}
-        # Newer transformers can compute on packed weights, but adapters need plain ones.
-        packed = getattr(transformers, "GgufConfig", None)
-        if packed is not None:
-            options["quantization_config"] = packed(dequantize=True)
-        return self._read(self.path.parent, **options)
-
-    def _read(self, folder: Path, **more: Any) -> Any:
-        options = dict(self._load_options())
-        try:
-            with quiet():
-                model, info = self._auto_class(folder).from_pretrained(
-                    folder, output_loading_info=True, **options, **more
-                )
-        except ModelError:
-            raise
-        except Exception as error:  # the libraries below may raise anything
-            raise ModelError(f"{self.path} cannot be loaded: {error}") from error
-        # transformers only warns of these, and initialises missing weights at random.
-        if missing := info["missing_keys"]:
-            raise ModelError(
-                f"{self.path} lacks weights that its configuration requires, and random ones would "
-                f"replace them: {_some(missing)}"
-            )
-        if surplus := info["unexpected_keys"]:
-            self._conversions.notes.append(
-                f"{self.path.name}: weights that do not belong to its configuration are not used: "
-                f"{_some(surplus)}"
-            )
-        return model
-
-    def _auto_class(self, folder: Path) -> Any:
-        """The class of transformers to load with; a GGUF file has text models only."""
-        from transformers import AutoConfig, AutoModelForCausalLM
-
-        from pytest_llmdiff.engines.transformers.adapters.model_class import model_class
-
-        if not self.path.is_dir():
-            return AutoModelForCausalLM
-        trust = self._settings.trust_remote_code
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
-        return model_class(config, self.adapter, trust_remote_code=trust)
-
     def _load_adapter(self, model: Any) -> Any:
         from pytest_llmdiff.engines.transformers.adapters.loading import load_adapter
 
-        return load_adapter(model, Path(str(self.adapter)), self.path, self._place().name)
-
-    def _load_options(self) -> Iterator[tuple[str, Any]]:
-        import torch
-
-        yield "dtype", getattr(torch, self.dtype)
-        yield "trust_remote_code", self._settings.trust_remote_code
-        if self.device != "cpu":
-            yield "device_map", self._device_map()
-        if self._settings.quantization != "none":
-            yield "quantization_config", self._quantization_config()
-
-    def _device_map(self) -> Any:
-        """One device if the model fits there, else accelerate spreads it."""
-        place = self._place()
-        if place.device == "cuda" and place.index is None:
-            return {"": 0} if self.bytes * ROOM <= free_memory("cuda:0") else "auto"
-        return {"": place.name}
-
-    def _quantization_config(self) -> Any:
-        import torch
-        from transformers import BitsAndBytesConfig
-
-        if self.path.is_file() or quantization_of(self.path) is not None:
-            raise ModelError(f"{self.path} is already quantised: leave --llmdiff-quantization out")
-        require("bitsandbytes", f"--llmdiff-quantization {self._settings.quantization}")
-        if self._settings.quantization == "8bit":
-            return BitsAndBytesConfig(load_in_8bit=True)
-        return BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_compute_dtype=getattr(torch, self.dtype),
-        )
+        return load_adapter(model, Path(str(self.adapter)), self.path, self.files.place().name)
 
 
 def input_device(model: Any) -> torch.device:
     """The device for token ids; with a device map, that of the first layer."""
     device: torch.device = model.get_input_embeddings().weight.device
     return device
+
+
+def _free() -> None:
+    gc.collect()
+    empty_cache()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _is_quantized(model: Any) -> bool:
@@ -292,9 +244,3 @@ def _stop_ids(model: Any) -> tuple[int, ...]:
     if found is None:
         return ()
     return tuple(int(i) for i in found) if isinstance(found, (list, tuple)) else (int(found),)
-
-
-def _some(names: Iterable[str]) -> str:
-    """How many names there are, and the first two."""
-    ordered = sorted(names)
-    return f"{len(ordered)}, such as {', '.join(ordered[:2])}"

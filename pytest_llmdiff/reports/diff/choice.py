@@ -17,7 +17,8 @@ def choice_of(
 ) -> tuple[str | None, str]:
     """The report to keep and why; or None, and why not.
 
-    Only those are kept whose tests were all decided and passed. Of these, what is not shown to be
+    Only those are kept whose tests were all decided and passed, and only where all have the same
+    tests. Of these, what is not shown to be
     better is not chosen. `whole` says that all tests were run.
     """
     if len(rows) < 2:
@@ -27,6 +28,12 @@ def choice_of(
     idle = [row.report for row in rows if row.idle]
     if idle:
         return None, f"of {_listed(idle)}, no test passed or failed, so there is nothing to choose"
+    if lacking := [row for row in rows if row.missing]:
+        tests = counted(lacking[0].missing + sum(lacking[0].outcomes.values()), "test")
+        return None, (
+            f"{printable(lacking[0].report)} lacks {lacking[0].missing} of {tests} that another "
+            "has, so none is chosen: run the same tests of all models"
+        )
     sound = [row.report for row in rows if not row.red and not row.undecided and row.outcomes]
     if not sound:
         return None, f"none keeps every limit; {_closest(rows[0])}"

@@ -35,6 +35,7 @@ _COLUMNS: Mapping[str, Sequence[str]] = {
 _TITLES = {"llmdiff_sft": "SFT", "llmdiff_dpo": "DPO", "llmdiff_kto": "KTO"}
 NAMES = tuple(_COLUMNS)
 BEYOND = "more than the reports keep of one test"
+TOOLS = "the probe offers tools or has calls of them, which this export does not write"
 SERVED = "the served model differs from the tuned one, which training cannot fix"
 
 Records = dict[str, list[dict[str, Any]]]
@@ -124,6 +125,9 @@ def _pairs(rows: Mapping[str, dict[str, Any]], left_out: Counter[str]) -> Iterat
         if kind_of(row) not in ("regressed", "failed"):
             continue
         for comparison in _failing(row, left_out):
+            if any(map(_of_tools, comparison["messages"])):
+                left_out[TOOLS] += 1
+                continue
             if tuple(comparison["sides"]) != SIDES:
                 left_out[SERVED] += 1
                 continue
@@ -159,6 +163,10 @@ def _failing(row: Mapping[str, Any], left_out: Counter[str]) -> Iterator[dict[st
         if beyond := row["compared"] - len(row["comparisons"]):
             left_out[BEYOND] += beyond
         yield from row["comparisons"]
+
+
+def _of_tools(message: Mapping[str, Any]) -> bool:
+    return message["role"] == "tool" or bool({"tools", "tool_calls"} & message.keys())
 
 
 def _pair(comparison: Mapping[str, Any]) -> _Pair:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llmdiff.engines.transformers.packing import dense, pack, unpack
+from pytest_llmdiff.engines.transformers.packing import dense, pack
 from tests.support.tiny_models import save_adapter, save_model
 
 if TYPE_CHECKING:
@@ -57,15 +57,16 @@ def test_the_numbers_are_those_of_the_plain_layout(folder: Path) -> None:
     adapted = logits(model)
     with model.disable_adapter():
         base = logits(model)
-    pack(model)
+    unpack = pack(model)
     # Two layers with four projections of attention and three of the perceptron, and the head.
     assert len(packed_layers(model)) == 2 * 7 + 1
     torch.testing.assert_close(logits(model), adapted, rtol=1e-4, atol=1e-4)
     with model.disable_adapter():
         torch.testing.assert_close(logits(model), base, rtol=1e-4, atol=1e-4)
     assert all(torch.equal(dense(p), plain[name]) for name, p in model.named_parameters())
-    unpack(model)
+    unpack()
     assert packed_layers(model) == []
+    assert not any(module._forward_hooks for module in model.modules())
     assert torch.equal(logits(model), adapted)
 
 
@@ -78,11 +79,14 @@ def test_a_shared_embedding_keeps_its_rows(folder: Path, tmp_path: Path) -> None
     LlamaForCausalLM(config).save_pretrained(tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
     before = logits(model)
-    pack(model)
+    unpack = pack(model)
     assert len(packed_layers(model)) == 2 * 7
     assert not model.get_input_embeddings().weight.is_mkldnn
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
     torch.testing.assert_close(logits(model), before, rtol=1e-4, atol=1e-4)
+    unpack()
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert torch.equal(logits(model), before)
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,10 @@ def test_what_did_not_pass_is_never_kept(outcome: str) -> None:
 
 def test_a_test_that_is_missing_decided_nothing() -> None:
     whole = run(shifted(0.2), more=["t.py::test_more"])
-    assert keep(a=run(DRIFT), b=whole)[0] == "b"
+    for a, b in ((run(DRIFT), whole), (whole, run(DRIFT))):
+        chosen, because = keep(a=a, b=b, c=run(shifted(0.6)))
+        assert chosen is None
+        assert "lacks 1 of " in because
 
 
 @pytest.mark.parametrize("outcome", [None, "skipped"])

@@ -326,6 +326,25 @@ def test_the_noise_of_float32_is_next_to_nothing(models: dict[str, Any]) -> None
     assert 0 <= check.tolerance < 1e-3
 
 
+def test_passes_that_round_otherwise_are_noticed(models: dict[str, Any]) -> None:
+    import torch
+
+    from pytest_llmdiff.engines.transformers.decoding.loop_check import check_loop
+
+    def rounded(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        rows = output.shape[:-1].numel()  # more in a pass than in a step
+        return output + 1e-6 * rows * torch.arange(output.shape[-1])
+
+    hook = models["base"].lm_head.register_forward_hook(rounded)
+    try:
+        with torch.inference_mode():
+            check = check_loop(models["base"])
+    finally:
+        hook.remove()
+    assert check.unserved is None
+    assert check.tolerance > 1e-3
+
+
 def test_a_row_s_memory_is_free_when_the_decoder_goes(models: dict[str, Any]) -> None:
     """Not when Python next looks for cycles: batches follow one another."""
     import torch

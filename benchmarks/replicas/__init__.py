@@ -1,0 +1,1 @@
+"""Replicas of llama.cpp's server behind one URL, by Ray Serve."""
