@@ -16,6 +16,7 @@ from pytest_llmdiff.verdicts.multiple_testing import adjusted
 
 # Prompts are grouped while their average likeness is above this (1 is equal).
 ALIKE = 0.22
+SAME = 0.4  # likeness of what two groups have in common, from which they are one
 FEWEST = 4  # prompts of a theme
 MOST = 8  # themes
 ERROR = 0.05  # share of themes that may be due to noise (false discovery rate)
@@ -65,7 +66,7 @@ def themes_of(
     """
     if len(changed) < FEWEST:
         return []
-    groups = [g for g in _groups(changed, vectors) if len(g) >= FEWEST]
+    groups = [g for g in _merged(_groups(changed, vectors), changed) if len(g) >= FEWEST]
     found = []
     differing = sum(one.score > noise.limit for one in observed)
     # Where few prompts differ at all, the theme is about those, however many of them it has.
@@ -120,6 +121,27 @@ def _groups(changed: Sequence[Changed], vectors: Any | None) -> list[list[int]]:
     return [[int(i) for i in np.flatnonzero(labels == label)] for label in sorted(set(labels))]
 
 
+def _merged(groups: Sequence[Sequence[int]], changed: Sequence[Changed]) -> list[list[int]]:
+    """The groups, where those whose replies changed in the same way are one, the largest first:
+    one change on prompts of many kinds is one theme."""
+    found: list[list[int]] = []
+    for group in sorted(groups, key=len, reverse=True):
+        own = _profile([changed[i] for i in group])
+        for other in found:
+            if cosine(own, _profile([changed[i] for i in other])) >= SAME:
+                other += group
+                break
+        else:
+            found.append(list(group))
+    return found
+
+
+def _profile(members: Sequence[Changed]) -> dict[str, float]:
+    """The shares of prompts of what many of the members' replies have gained."""
+    shares = _shares(m.gained | m.turned for m in members)
+    return {name: share for name, share in shares.items() if share >= COMMON / 2}
+
+
 def _theme(
     members: Sequence[Changed], observed: Sequence[Observed],
     noise: Noise, *, everywhere: bool,
@@ -151,7 +173,7 @@ def _theme(
         score=fmean(m.seen.score for m in members),
         probes=tuple(m.seen.probe for m in ordered),
         scores=tuple(m.seen.score for m in ordered),
-        examples=tuple(_example(m, gained) for m in ordered[:EXAMPLES]),
+        examples=tuple(_example(m, gained) for m in _unlike(ordered)),
         measure=measure_of(max(common, key=lambda mark: common[mark])) if common
         else "assert_divergence",
         everywhere=everywhere,
@@ -189,6 +211,18 @@ def _chance(differing: int, near: int, chance: float) -> float:
 
 def _typical(member: Changed, gained: Sequence[str], marks: Mapping[str, float]) -> float:
     return len(member.gained & set(gained)) + 2 * len(member.turned & marks.keys())
+
+
+def _unlike(ordered: Sequence[Changed]) -> list[Changed]:
+    """The first examples, without forms of a prompt that is among them; with those if need be."""
+    found: list[Changed] = []
+    for member in ordered:
+        own = bag(member.seen.probe.prompt)
+        others = (bag(other.seen.probe.prompt) for other in found)
+        if all(2 * len(own & other) <= len(own | other) for other in others):
+            found.append(member)
+    rest = [member for member in ordered if member not in found]
+    return [*found, *rest][:EXAMPLES]
 
 
 def _example(member: Changed, gained: Sequence[str]) -> Example:

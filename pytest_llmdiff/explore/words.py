@@ -11,6 +11,7 @@ from pytest_llmdiff.data.text.words import words_of
 
 SHORTEST = 3  # letters of a word in a script with spaces
 LONGEST = 24  # letters; longer runs are code or noise
+LEAST = 0.15  # share of the texts of a class that have a word which is distinctive of it
 # Words that say how a sentence is built, not what it is about.
 FUNCTION = frozenset((
     "the", "and", "for", "are", "but", "not", "you", "your", "with", "that", "this", "from",
@@ -60,7 +61,8 @@ def distinctive(
         here, there = ours[word] / len(inside), theirs[word] / texts
         return here * math.log(1 + average / (here + there)) * (here - there) / (here + there)
 
-    kept = [w for w, n in ours.items() if n >= 2 and n / len(inside) > 2 * theirs[w] / texts]
+    least = max(2.0, LEAST * len(inside))
+    kept = [w for w, n in ours.items() if n >= least and n / len(inside) > 2 * theirs[w] / texts]
     return sorted(kept, key=lambda word: (-value(word), word))[:most]
 
 
