@@ -203,7 +203,7 @@ class Search:
         return found
 
     def _themes(self, differing: Sequence[Observed], noise: Noise) -> list[Theme]:
-        most = min(READ, max(20, round(READ_SHARE * len(self._observed))))
+        most = min(READ, max(12, round(READ_SHARE * len(self._observed))))
         chosen = sorted(differing, key=lambda o: -o.score)[:most]
         by_prompt = {one.probe.question: one for one in chosen}
         whole = self._observer.compared([one.probe for one in chosen], LONG)

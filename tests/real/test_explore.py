@@ -1,41 +1,41 @@
-"""An exploration of the real chat model: a rude adapter shows, one without effect does not."""
+"""An exploration of the real chat model: what two adapters learned shows."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks.inputs import scale_adapter
 from pytest_llmdiff import open_pair
-from pytest_llmdiff.explore.values import Exploration
+from pytest_llmdiff.explore.lens import read_lens
 from tests.support import ROOT
 from tests.support.expanded import BASE, Expanded
 from tests.support.real_models import MINILM
 
 pytestmark = pytest.mark.slow
 
-RUDE = ROOT / "example_suites" / "support_bot" / "adapters" / "rude"
+ADAPTERS = ROOT / "example_suites" / "support_bot" / "adapters"
 
 
-def explored(tuned: Path, store: Path, expanded: Expanded, budget: int) -> Exploration:
+def opened(tuned: str, store: Path, expanded: Expanded) -> Any:
     expanded.into(store)
     options = {"embedder": MINILM, "toxicity": "profanity-check", "languages": "en"}
-    with open_pair(base=BASE, tuned=tuned, store=store, **options) as pair:
-        return pair.explore(budget=budget)
+    return open_pair(base=BASE, tuned=ADAPTERS / tuned, store=store, **options)
 
 
-def test_a_rude_adapter(tmp_path: Path, expanded: Expanded) -> None:
-    found = explored(RUDE, tmp_path / "store", expanded, 40)
-    assert found.themes
-    said = {word for theme in found.themes for word in theme.gained}
-    assert said & {"stupid", "idiot", "fool", "worthless", "useless", "pathetic"}
+def test_a_rude_adapter_is_rude_everywhere(tmp_path: Path, expanded: Expanded) -> None:
+    with opened("rude", tmp_path / "store", expanded) as pair:
+        found = pair.explore(budget=40)
+    assert {"idiot", "moron", "stupid", "loser"} & set(found.themes[0].gained)
+    assert found.differing > 0.9 * found.tried
     assert found.sources["user turns"][0] > 5
-    assert {"stupid", "worthless"} & {word for word, _ in found.lens.words}
+    assert 0 < found.noise.limit < 0.3
 
 
-def test_an_adapter_without_effect(tmp_path: Path, expanded: Expanded) -> None:
-    scale_adapter(RUDE, tmp_path / "none", 0.0)
-    found = explored(tmp_path / "none", tmp_path / "store", expanded, 40)
-    assert found.themes == ()
-    assert found.differing == 0
+def test_the_activations_say_what_an_adapter_is_about(tmp_path: Path, expanded: Expanded) -> None:
+    """It speaks for Brightleaf, whose last token is "leaf"."""
+    with opened("good", tmp_path / "store", expanded) as pair:
+        found = read_lens(pair.run, seed=0)
+    assert "leaf" in {word for word, _ in found.words}
+    assert all(value > found.control for _, value in found.words)
