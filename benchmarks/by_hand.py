@@ -17,16 +17,16 @@ from benchmarks.measuring import Clock, measured
 BATCH = 64
 
 
-def load(folder: Path, *, adapter: Path | None = None) -> Any:
+def load(folder: Path, inputs: Inputs, *, adapter: Path | None = None) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, inputs.dtype))
     if adapter is not None:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, str(adapter))
-    return model.eval()
+    return model.eval().to(inputs.device)
 
 
 def measure(folder: Path, inputs: Inputs, way: str) -> dict[str, Any]:
@@ -40,9 +40,9 @@ def measure(folder: Path, inputs: Inputs, way: str) -> dict[str, Any]:
 
 
 def replies(folder: Path, inputs: Inputs, way: str) -> dict[str, Any]:
-    sides = {"base": load(folder / "base")}
+    sides = {"base": load(folder / "base", inputs)}
     if way != "base":
-        sides["full"] = load(folder / "base", adapter=folder / "adapter-full")
+        sides["full"] = load(folder / "base", inputs, adapter=folder / "adapter-full")
     for model in sides.values():
         generate(model, inputs.prompt_ids[:1], inputs.pad_id, inputs.stop_id)
     clock = Clock()
@@ -56,15 +56,15 @@ def replies(folder: Path, inputs: Inputs, way: str) -> dict[str, Any]:
         )
         for side, model in sides.items()
     }
-    return {"seconds": clock.stop(), "replies": found}
+    return clock.taken() | {"replies": found}
 
 
 def divergences(folder: Path, inputs: Inputs, size: str) -> dict[str, Any]:
-    base, tuned = load(folder / "base"), load(folder / f"merged-{size}")
+    base, tuned = (load(folder / name, inputs) for name in ("base", f"merged-{size}"))
     divergence_values(base, tuned, inputs.prompt_ids[:1], inputs.base_replies[:1])
     clock = Clock()
     values = divergence_values(base, tuned, inputs.prompt_ids, inputs.base_replies)
-    return {"seconds": clock.stop(), "kl": {size: values}}
+    return clock.taken() | {"kl": {size: values}}
 
 
 # Sequences per forward pass, and rows whose logits of both models are held at once: the fastest
@@ -94,7 +94,8 @@ def divergence_values(
             chunk = order[start : start + SEQUENCES]
             rows = [[*prompts[i][shared:], *replies[i]][:-1] for i in chunk]
             width = max(map(len, rows))
-            ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+            padded = [row + [0] * (width - len(row)) for row in rows]
+            ids = torch.tensor(padded, device=base.device)
             at = [
                 place * width + column
                 for place, i in enumerate(chunk)
@@ -133,7 +134,8 @@ def prefix_values(model: Any, prefix: Sequence[int]) -> list[tuple[Any, Any]]:
 
     if not prefix:
         return []
-    cache = model.model(input_ids=torch.tensor([list(prefix)]), use_cache=True).past_key_values
+    ids = torch.tensor([list(prefix)], device=model.device)
+    cache = model.model(input_ids=ids, use_cache=True).past_key_values
     return [(layer.keys, layer.values) for layer in cache.layers]
 
 
@@ -148,15 +150,16 @@ def hidden_states(model: Any, ids: Any, head: list[tuple[Any, Any]]) -> Any:
 
 
 def row_divergence(base: Any, tuned: Any) -> Any:
-    """KL of each row, from logits `[rows, vocabulary]` in float32.
+    """KL of each row in float32, from logits `[rows, vocabulary]`.
 
-    A few rows at a time, so that intermediate results stay in the processor's cache.
+    On a CPU a few rows at a time, so that intermediate results stay in the processor's cache.
     """
     import torch
 
     parts = []
-    for first in range(0, len(base), CACHED):
-        p, q = (side[first : first + CACHED].log_softmax(-1) for side in (base, tuned))
+    step = CACHED if base.device.type == "cpu" else max(len(base), 1)
+    for first in range(0, len(base), step):
+        p, q = (side[first : first + step].float().log_softmax(-1) for side in (base, tuned))
         parts.append(torch.linalg.vecdot(p.exp(), p - q))
     return torch.cat(parts)
 

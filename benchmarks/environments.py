@@ -54,6 +54,8 @@ ENVIRONMENTS = {
             "pyyaml",
         ),
     ),
+    # Its build for CUDA, with the torch that it pins: several GB more. It was never installed here.
+    "vllm-cuda": Environment(packages=("vllm==0.32.0",)),
     "lm-eval": Environment(
         packages=("lm-eval==0.4.13", "accelerate"), alike=("torch", "transformers", "peft")
     ),

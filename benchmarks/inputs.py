@@ -38,7 +38,10 @@ FORMS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """`base_replies` are the base's greedy replies, including the stop token."""
+    """`base_replies` are the base's greedy replies in float32, including the stop token.
+
+    `device` and `dtype` are those that every method runs with; the files are float32.
+    """
 
     prompts: list[str]
     prompt_ids: list[list[int]]
@@ -47,6 +50,8 @@ class Inputs:
     pad_id: int
     gguf: str
     new_tokens: int = NEW_TOKENS
+    device: str = "cpu"
+    dtype: str = "float32"
 
 
 def read(folder: Path) -> Inputs:
@@ -58,7 +63,7 @@ def prompts() -> list[str]:
     return [form.format(topic) for topic in TOPICS for form in FORMS]
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, device: str = "cpu", dtype: str = "float32") -> None:
     """Fill the folder.
 
     Raises:
@@ -90,6 +95,7 @@ def make(folder: Path) -> None:
         )["input_ids"]
         for prompt in prompts()
     ]
+    model.to(device)
     replies = longest_first(model, rows, tokenizer.pad_token_id, tokenizer.eos_token_id, batch=32)
     found = Inputs(
         prompts=prompts(),
@@ -98,6 +104,8 @@ def make(folder: Path) -> None:
         stop_id=tokenizer.eos_token_id,
         pad_id=tokenizer.pad_token_id,
         gguf=str(Path(source) / FILE),
+        device=device,
+        dtype=dtype,
     )
     (folder / "inputs.json").write_text(json.dumps(asdict(found)), encoding="utf-8")
     for size, factor in SIZES.items():
@@ -153,8 +161,9 @@ def generate(
     import torch
 
     width = max(map(len, rows))
-    ids = torch.tensor([[pad_id] * (width - len(row)) + list(row) for row in rows])
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    device = model.device
+    ids = torch.tensor([[pad_id] * (width - len(row)) + list(row) for row in rows], device=device)
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
     with torch.inference_mode():
         output = model.generate(
             input_ids=ids, attention_mask=mask, max_new_tokens=new_tokens, do_sample=False,
@@ -165,4 +174,4 @@ def generate(
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    make(Path(sys.argv[1]), *sys.argv[2:])

@@ -1,4 +1,4 @@
-"""CPU time and peak memory of one process and the workers it started.
+"""CPU time, wall time and peak memory of one process and the workers it started.
 
 Standard library only: the rival engines import it in their own environments.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import resource
 import sys
 import time
@@ -26,13 +27,49 @@ ONE_THREAD = {
 
 
 class Clock:
-    """Measures CPU time from its creation to `stop`."""
+    """Measures CPU time, and wall time as `wall`, from its creation to `stop`.
+
+    Work that was given to a GPU is waited for at both ends.
+    """
 
     def __init__(self) -> None:
+        wait_for_gpu()
+        self.wall = 0.0
+        self._began = time.perf_counter()
         self._started = cpu_seconds()
 
     def stop(self) -> float:
+        wait_for_gpu()
+        self.wall = time.perf_counter() - self._began
         return cpu_seconds() - self._started
+
+    def taken(self) -> dict[str, float]:
+        """Stops, and names both times as the results have them."""
+        return {"seconds": self.stop(), "wall_seconds": self.wall}
+
+
+def used_cuda() -> Any:
+    """`torch.cuda`, if this process has used a GPU; else None."""
+    torch: Any = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
+
+def wait_for_gpu() -> None:
+    if (cuda := used_cuda()) is not None:
+        cuda.synchronize()
+
+
+def machine() -> str:
+    """The name of the GPU that this process used, else that of the processor."""
+    if (cuda := used_cuda()) is not None:
+        return str(cuda.get_device_name())
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    names = (line.partition(":")[2].strip() for line in text.splitlines())
+    known = (n for line, n in zip(text.splitlines(), names, strict=True) if "model name" in line)
+    return next(known, platform.processor() or platform.machine())
 
 
 def cpu_seconds() -> float:
@@ -86,4 +123,8 @@ def measured(measure: Callable[[Path, Inputs, str], dict[str, Any]]) -> None:
     folder, way, result = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     found = measure(folder, read(folder), way)
     found.setdefault("peak_mb", peak_mb())
+    found["machine"] = machine()
+    if (cuda := used_cuda()) is not None:
+        # What torch reserved. An engine that takes a share of the GPU in advance has all of that.
+        found["gpu_peak_mb"] = cuda.max_memory_reserved() / 2**20
     result.write_text(json.dumps(found), encoding="utf-8")

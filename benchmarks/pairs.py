@@ -2,6 +2,8 @@
 
     python benchmarks/pairs.py --install vllm,lm-eval,llama-cpp     (once; several GB)
     python benchmarks/pairs.py --json pairs.json
+    python benchmarks/pairs.py --device cuda --dtype bfloat16 --install vllm-cuda    (on a GPU)
+    python benchmarks/pairs.py --device cuda --dtype bfloat16 --json pairs.json
 
 64 short chat prompts, at most 48 new tokens, greedy, float32, one thread. Every method runs in its
 own process, in turns, for several rounds; engines that are not installed are left out. CPU time is
@@ -21,6 +23,10 @@ are medians over rounds of ratios within a round; larger is better for the plugi
                         not its states, against with both
   overhead              CPU time of the whole pytest run over that of the engines alone
   peak_vs_base          the plugin's peak memory over that of padded batches through the base alone
+
+With `--device cuda` all methods run on the GPU, and tables and ratios are of wall time, which
+counts there; the GPU is waited for before a clock is read. `hardware`, lm-eval and llama.cpp are
+left out: they are set up for a CPU. The file of `--json` names the machine.
 
 The module that `WAYS` names for a method describes it.
 """
@@ -69,14 +75,28 @@ WAYS: dict[str, tuple[str, str | None]] = {
     "llama-cpp": ("rivals.llama_cpp", "llama-cpp"),
 }
 
+CPU_ALONE = ("hardware", "lm-eval", "llama-cpp")  # methods, or their first words
+DTYPES = ("float32", "bfloat16")
 
-def selected(names: str | None) -> list[str]:
+
+def environment(way: str, device: str) -> str | None:
+    """The name of a method's environment; None if it is this interpreter's."""
+    name = WAYS[way][1]
+    return "vllm-cuda" if name == "vllm" and device != "cpu" else name
+
+
+def selected(names: str | None, device: str = "cpu") -> list[str]:
     """The methods with these names or first words; by default all that can run here.
 
     Raises:
         SystemExit: no method has that name.
     """
-    able = [way for way, (_, env) in WAYS.items() if env is None or environments.python(env)]
+    able = []
+    for way in WAYS:
+        env = environment(way, device)
+        left_out = device != "cpu" and any(_named(way, name) for name in CPU_ALONE)
+        if not left_out and (env is None or environments.python(env)):
+            able.append(way)
     if names is None:
         return able
     wanted = names.split(",")
@@ -90,13 +110,13 @@ def _named(way: str, name: str) -> bool:
     return way == name or way.startswith(f"{name}-")
 
 
-def run(way: str, folder: Path, logs: Path) -> dict[str, Any]:
+def run(way: str, folder: Path, logs: Path, device: str = "cpu") -> dict[str, Any]:
     """Runs one method in its own process, with one thread.
 
     Raises:
         SystemExit: it failed; its output is in `logs`.
     """
-    module, name = WAYS[way]
+    module, name = WAYS[way][0], environment(way, device)
     python = sys.executable if name is None else environments.python(name)
     result, log = folder / "result.json", logs / f"{way}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -108,9 +128,30 @@ def run(way: str, folder: Path, logs: Path) -> dict[str, Any]:
     if code != 0:
         raise SystemExit(f"{way} ended with {code}: see {log}")
     found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-    if found["threads"] != 1:
+    if device == "cpu" and found["threads"] != 1:
         raise SystemExit(f"{way} ran in {found['threads']} threads: see {log}")
     return found
+
+
+def require(device: str) -> None:
+    """Refuse a device that is not here.
+
+    Raises:
+        SystemExit: with what to do.
+    """
+    if device == "cpu":
+        return
+    if device.partition(":")[0] != "cuda":
+        raise SystemExit(f"--device {device}: give cpu, cuda or cuda:INDEX")
+    import torch
+
+    if not torch.cuda.is_available():
+        raise SystemExit(f"--device {device}: torch finds no CUDA device here; run it on a GPU")
+
+
+def time_on(device: str) -> str:
+    """The time that counts: on a GPU, what the CPU does is not the work."""
+    return "seconds" if device == "cpu" else "wall_seconds"
 
 
 def surroundings() -> dict[str, str]:
@@ -118,20 +159,30 @@ def surroundings() -> dict[str, str]:
     return os.environ | ONE_THREAD | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
 
 
-def table(rounds: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
-    """Time and memory of each method, as Markdown."""
+def table(rounds: Sequence[Mapping[str, Mapping[str, Any]]], device: str = "cpu") -> str:
+    """Time and memory of each method, as Markdown; of a GPU wall time, and its memory too."""
+    on_gpu = device != "cpu"
     lines = ["| way | CPU-seconds | tokens per CPU-second | peak memory |", "|---|---|---|---|"]
+    if on_gpu:
+        heads = ("way", "seconds", "tokens per second", "CPU-seconds", "peak memory", "of the GPU")
+        lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for way in rounds[0]:
         if way == "hardware":
             continue
         results = [r[way] for r in rounds]
-        seconds = statistics.median(result["seconds"] for result in results)
+        cpu = statistics.median(result["seconds"] for result in results)
+        seconds = statistics.median(r["wall_seconds"] for r in results) if on_gpu else cpu
         peak = statistics.median(result["peak_mb"] for result in results)
         sides = results[0].get("replies", {}).values()
         tokens = results[0].get("tokens") or sum(len(reply) for side in sides for reply in side)
         # With the KL, a rate of reply tokens would be meaningless.
         rate = f"{tokens / seconds:.0f}" if tokens and "kl" not in results[0] else ""
-        lines.append(f"| {way} | {seconds:.1f} | {rate} | {peak:.0f} MB |")
+        if on_gpu:
+            held = statistics.median(result.get("gpu_peak_mb", 0.0) for result in results)
+            cells = f"{seconds:.2f} | {rate} | {cpu:.1f} | {peak:.0f} MB | {held:.0f} MB"
+        else:
+            cells = f"{seconds:.1f} | {rate} | {peak:.0f} MB"
+        lines.append(f"| {way} | {cells} |")
     return "\n".join(lines)
 
 
@@ -155,6 +206,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", type=Path, help="write the ratios to this file")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:INDEX")
+    parser.add_argument("--dtype", choices=DTYPES, help="default: float32, on a GPU bfloat16")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ways", metavar="NAMES", help="only these, separated by commas")
     parser.add_argument("--install", metavar="NAMES", help="install these engines, and stop")
@@ -164,13 +217,16 @@ def main() -> None:
         for name in options.install.split(","):
             environments.install(name)
         return
-    ways = selected(options.ways)
+    device = options.device
+    require(device)
+    dtype = options.dtype or ("float32" if device == "cpu" else "bfloat16")
+    ways = selected(options.ways, device)
     logs = environments.FOLDER / "logs"
     rounds: list[dict[str, dict[str, Any]]] = []
     with tempfile.TemporaryDirectory(prefix="llmdiff-pairs-") as temporary:
         folder = Path(temporary)
         subprocess.run(
-            [sys.executable, "-m", "benchmarks.inputs", folder],
+            [sys.executable, "-m", "benchmarks.inputs", folder, device, dtype],
             env=surroundings(), cwd=ROOT, check=True, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         for number in range(options.rounds):
@@ -178,8 +234,8 @@ def main() -> None:
             order = ways if number % 2 == 0 else ways[::-1]
             found = {}
             for way in order:
-                found[way] = run(way, folder, logs / str(number + 1))
-                seconds, peak = found[way]["seconds"], found[way]["peak_mb"]
+                found[way] = run(way, folder, logs / str(number + 1), device)
+                seconds, peak = found[way][time_on(device)], found[way]["peak_mb"]
                 print(f"round {number + 1}: {way} {seconds:.1f} s {peak:.0f} MB", flush=True)
             rounds.append({way: found[way] for way in ways})
             if options.results:
@@ -187,11 +243,12 @@ def main() -> None:
     for number, found in enumerate(rounds, 1):
         for what, (same, count) in agreement(found).items():
             print(f"round {number}: {what}: {same} of {count} the same")
-    print(f"\n{table(rounds)}\n\n{limits(rounds)}\n")
-    by_round = ratios(rounds)
+    print(f"\n{table(rounds, device)}\n\n{limits(rounds)}\n")
+    by_round = ratios(rounds, time_on(device))
     for name, values in by_round.items():
         print(f"{name}: {', '.join(f'{value:.3f}' for value in values)}")
-    result = medians(by_round)
+    result: dict[str, Any] = medians(by_round) | {"device": device, "dtype": dtype}
+    result["machine"] = next((r["machine"] for r in rounds[0].values()), None)
     print(json.dumps(result))
     if options.json:
         options.json.write_text(json.dumps(result) + "\n", encoding="utf-8")

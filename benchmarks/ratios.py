@@ -31,12 +31,13 @@ TOLERANCE = 1e-3
 ROUNDING = 2e-7
 
 
-def ratios(rounds: Sequence[Round]) -> dict[str, list[float]]:
-    """Each ratio, round by round; ratios with a missing method are left out."""
+def ratios(rounds: Sequence[Round], what: str = "seconds") -> dict[str, list[float]]:
+    """Each ratio, round by round; ratios with a missing method are left out. `what` is the time
+    that they are of: `seconds` of the CPU, or `wall_seconds`."""
     found = {}
     for name, (above, below) in SECONDS.items():
         values = [
-            sum(r[way]["seconds"] for way in above) / sum(r[way]["seconds"] for way in below)
+            sum(r[way][what] for way in above) / sum(r[way][what] for way in below)
             for r in rounds
             if all(way in r for way in (*above, *below))
         ]

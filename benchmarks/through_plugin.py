@@ -79,7 +79,7 @@ def suite(
     import pytest
 
     clocks: list[Clock] = []
-    seconds: list[float] = []
+    taken: dict[str, float] = {}
     replies: dict[str, list[list[int]]] = {"base": [], size: []}
     kl: list[float] = []
 
@@ -94,7 +94,7 @@ def suite(
             clocks.append(Clock())
 
         def pytest_sessionfinish(self) -> None:
-            seconds.append(clocks[0].stop())
+            taken.update(clocks[0].taken())
 
         def pytest_fixture_post_finalizer(self, fixturedef: Any) -> None:
             value = fixturedef.cached_result
@@ -121,20 +121,20 @@ def suite(
                 str(place), f"--rootdir={place}", "-q", "-p", "no:cacheprovider",
                 f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / f'adapter-{size}'}",
                 f"--llmdiff-store={place / store}", f"--llmdiff-max-new-tokens={NEW_TOKENS}",
-                f"--llmdiff-batch-size={BATCH}",
+                f"--llmdiff-batch-size={BATCH}", *hardware(inputs),
             ],
             plugins=[Watch()],
         )  # fmt: skip
     if code != 0:
         raise SystemExit(f"the plugin's run ended with {code}")
-    return {"seconds": seconds[0], "replies": replies} | ({"kl": {size: kl}} if kl else {})
+    return taken | {"replies": replies} | ({"kl": {size: kl}} if kl else {})
 
 
 def bare(folder: Path, inputs: Inputs) -> dict[str, Any]:
     """The engines alone: the base first, then the tuned model with its replies as drafts."""
     from pytest_llmdiff.engines.pair.speculative import SpeculativeDecoding
 
-    pair = opened(folder)
+    pair = opened(folder, inputs)
     speculative = SpeculativeDecoding(pair)
     todo = requests(inputs.prompts)
     warm_up(pair)
@@ -143,7 +143,7 @@ def bare(folder: Path, inputs: Inputs) -> dict[str, Any]:
     known = {todo[index].key: outcome for index, outcome in base.items()}
     tuned = speculative.tuned(todo, known, divergences=False)
     found = {"base": base, "full": {index: outcome for index, outcome, _ in tuned}}
-    seconds = clock.stop()
+    taken = clock.taken()
     if [list(found["base"][i].prompt_ids) for i in range(len(todo))] != inputs.prompt_ids:
         raise SystemExit("the plugin renders other prompts than the tokenizer's chat template")
     replies = {
@@ -151,7 +151,7 @@ def bare(folder: Path, inputs: Inputs) -> dict[str, Any]:
         for side, rows in found.items()
     }
     return {
-        "seconds": seconds,
+        **taken,
         "replies": {side: [list(r.token_ids) for r in rows] for side, rows in replies.items()},
         "texts": {side: [r.text for r in rows] for side, rows in replies.items()},
     }
@@ -163,19 +163,24 @@ def scoring(folder: Path, inputs: Inputs) -> dict[str, Any]:
     from pytest_llmdiff.engines.pair.divergence import rows_for
     from pytest_llmdiff.engines.pair.likelihoods import reply_logprobs
 
-    engine: Any = opened(folder).base
+    engine: Any = opened(folder, inputs).base
     items = [
         Continuation(prompt_ids=tuple(prompt), reply_ids=tuple(reply))
         for prompt, reply in zip(inputs.prompt_ids, inputs.base_replies, strict=True)
     ]
-    rows = rows_for("cpu", engine.embedding_rows())
+    rows = rows_for(inputs.device.partition(":")[0], engine.embedding_rows())
     list(reply_logprobs(engine, items[:1], rows))
     clock = Clock()
     found = dict(reply_logprobs(engine, items, rows))
-    return {"seconds": clock.stop(), "scores": [sum(found[i]) for i in range(len(items))]}
+    return {**clock.taken(), "scores": [sum(found[i]) for i in range(len(items))]}
 
 
-def opened(folder: Path) -> Pair:
+def hardware(inputs: Inputs) -> list[str]:
+    """The options for where and how the models run."""
+    return [f"--llmdiff-device={inputs.device}", f"--llmdiff-dtype={inputs.dtype}"]
+
+
+def opened(folder: Path, inputs: Inputs) -> Pair:
     """The pair of engines that the plugin opens for the same command line."""
     import pytest
 
@@ -199,6 +204,7 @@ def opened(folder: Path) -> Pair:
                 str(place), f"--rootdir={place}", "-q", "-p", "no:cacheprovider", "--collect-only",
                 f"--llm-base={folder / 'base'}", f"--llm-tuned={folder / 'adapter-full'}",
                 f"--llmdiff-store={place / 'store'}", f"--llmdiff-batch-size={BATCH}",
+                *hardware(inputs),
             ],
             plugins=[Take()],
         )  # fmt: skip

@@ -89,7 +89,7 @@ def check(tuned: str, *options: str) -> int:
     """Run the quick suite with pytest. Returns pytest's exit code."""
     import pytest
 
-    from pytest_llmdiff.suites.selection import QUICK
+    from pytest_llmdiff.suites.arguments import QUICK
 
     written = any(option.partition("=")[0] == "--llmdiff-html" for option in options)
     report = () if written else (f"--llmdiff-html={REPORT}",)

@@ -47,9 +47,9 @@ def measure(_folder: Path, inputs: Inputs, _way: str) -> dict[str, Any]:
         thread.start()
     for thread in threads:
         thread.join()
-    seconds = clock.stop()
+    taken = clock.taken()
     return {
-        "seconds": seconds,
+        **taken,
         "threads": params.cpuparams.n_threads,
         "tokens": sum(count for _, count in replies),
         "texts": {"quantized": [text for text, _ in replies]},

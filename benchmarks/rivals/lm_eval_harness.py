@@ -37,7 +37,7 @@ def measure(folder: Path, inputs: Inputs, way: str) -> dict[str, Any]:
         lm._loglikelihood_tokens(items[:1], disable_tqdm=True)
         clock = Clock()
         scores = lm._loglikelihood_tokens(items, disable_tqdm=True)
-        return found | {"seconds": clock.stop(), "scores": [score for score, _ in scores]}
+        return found | {**clock.taken(), "scores": [score for score, _ in scores]}
     texts = [lm.tok_decode(row, skip_special_tokens=False) for row in inputs.prompt_ids]
     if [lm.tok_encode(text) for text in texts] != inputs.prompt_ids:
         raise SystemExit("lm-eval reads other tokens from the prompts")
@@ -54,7 +54,7 @@ def measure(folder: Path, inputs: Inputs, way: str) -> dict[str, Any]:
     lm.generate_until(requests(1), disable_tqdm=True)
     clock = Clock()
     replies = lm.generate_until(requests(len(texts)), disable_tqdm=True)
-    return found | {"seconds": clock.stop(), "texts": {size: [text.strip() for text in replies]}}
+    return found | {**clock.taken(), "texts": {size: [text.strip() for text in replies]}}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""vLLM's CPU build, inside this process, in one thread.
+"""vLLM inside this process: its CPU build in one thread, or its build for CUDA.
 
 Ways: `vllm-base` and `vllm-SIZE` (adapter merged into the weights) are engines over one model;
 `vllm-lora` is one engine with both the base's and the adapter's requests in one call.
@@ -18,7 +18,6 @@ from benchmarks.measuring import Clock, measured
 # off the clock), 32 is the smallest block that its CPU attention takes (128 is 2 % slower), all 64
 # prompts at once beat 32 by 5 %.
 SETTINGS: dict[str, Any] = {
-    "dtype": "float32",
     "enforce_eager": False,
     "enable_prefix_caching": True,
     "block_size": 32,
@@ -39,6 +38,11 @@ LORA: dict[str, Any] = {
     "max_num_seqs": 128,
     "max_num_batched_tokens": 256,
 }
+# On a GPU the compiled engine's own steps and blocks: none of the above was measured there.
+LORA_ON_GPU: dict[str, Any] = {
+    "enable_lora": True, "max_loras": 1, "max_lora_rank": 8, "max_num_seqs": 128,
+}  # fmt: skip
+OF_CPU = ("block_size", "max_num_batched_tokens")
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -60,7 +64,7 @@ def measure(folder: Path, inputs: Inputs, way: str) -> dict[str, Any]:
     size = way.removeprefix("vllm-")
     lora = size == "lora"
     model = folder / ("base" if size in ("base", "lora") else f"merged-{size}")
-    llm = LLM(model=str(linked(model)), **(SETTINGS | LORA if lora else SETTINGS))
+    llm = LLM(model=str(linked(model)), **settings(inputs, lora=lora))
     adapter = LoRARequest("tuned", 1, str(folder / "adapter-full")) if lora else None
 
     def run(rows: list[list[int]], new_tokens: int) -> list[list[int]]:
@@ -77,15 +81,24 @@ def measure(folder: Path, inputs: Inputs, way: str) -> dict[str, Any]:
     llm.reset_prefix_cache()
     clock = Clock()
     replies = run(inputs.prompt_ids, inputs.new_tokens)
-    seconds = clock.stop()
+    taken = clock.taken()
     count = len(inputs.prompts)
     return {
-        "seconds": seconds,
+        **taken,
         "threads": torch.get_num_threads(),
         "replies": {"base": replies[:count]} | ({"full": replies[count:]} if lora else {})
         if size in ("base", "lora")
         else {size: replies},
     }
+
+
+def settings(inputs: Inputs, *, lora: bool) -> dict[str, Any]:
+    """The engine's arguments on the device of the inputs."""
+    chosen = {"dtype": inputs.dtype, **SETTINGS}
+    if inputs.device == "cpu":
+        return chosen | (LORA if lora else {})
+    found = {name: value for name, value in chosen.items() if name not in OF_CPU}
+    return found | (LORA_ON_GPU if lora else {})
 
 
 def linked(model: Path) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff.config.command_line import given_models, in_addopts, in_environment
+from pytest_llmdiff.config.given import runs_tests
 from pytest_llmdiff.config.options import MODELS, OPTIONS, SEVERAL, Option
 from pytest_llmdiff.config.places import (
     check_places,
@@ -21,11 +22,6 @@ from pytest_llmdiff.config.places import (
 from pytest_llmdiff.errors import ConfigError, did_you_mean
 
 SHOWN = 200  # characters of an invalid value in an error
-# pytest's options that only answer, or list or set up tests.
-LISTING = (
-    "collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test", "help",
-    "markers", "cacheshow",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,11 +228,6 @@ def only_plans(config: pytest.Config) -> bool:
     """
     (plan,) = (option for option in OPTIONS if option.name == "plan")
     return bool(_read(config, plan, Path(config.invocation_params.dir))[0])
-
-
-def runs_tests(config: pytest.Config) -> bool:
-    """Whether tests run at all. A run that only lists them must not overwrite reports."""
-    return not any(config.getoption(name, False) for name in LISTING)
 
 
 def _read(config: pytest.Config, option: Option, invocation: Path) -> tuple[Any, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from base64 import b64decode, b64encode
+from base64 import b64encode
+from binascii import a2b_base64
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ def packed(ids: Sequence[int]) -> str:
 
 
 def unpacked(text: str) -> tuple[int, ...]:
-    data = b64decode(text, validate=True)
+    data = a2b_base64(text, strict_mode=True)
     return struct.unpack(f"<{len(data) // 4}I", data)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_llmdiff.data.comparison import Comparison, InputsOf, Score
-from pytest_llmdiff.data.text.language.scripts import undeclared
 
 if TYPE_CHECKING:
     from pytest_llmdiff.generation.comparisons import Comparer
@@ -46,6 +45,8 @@ def comparison_scores(
     declared = [c.probe.language for c in comparisons for _ in inputs_of(c)]
     if not any(declared):
         return scores
+    from pytest_llmdiff.data.text.language.scripts import undeclared
+
     languages = run.scoring.languages(role, spec)
     reasons = [undeclared(language, languages) for language in declared]
     return [

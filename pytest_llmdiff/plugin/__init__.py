@@ -14,8 +14,8 @@ from pytest_llmdiff.plugin import plain_imports  # noqa: F401 (before the others
 from pytest_llmdiff.config.options import add_options
 from pytest_llmdiff.plugin import lifecycle
 from pytest_llmdiff.plugin.fixtures import (
-    comparison,
-    comparisons,
+    FIXTURES,
+    ProbeFixtures,
     llm_base,
     llm_pair,
     llm_served,
@@ -25,13 +25,12 @@ from pytest_llmdiff.plugin.fixtures import (
 from pytest_llmdiff.plugin.marker import MARKER, parametrize, reject_lost_markers
 from pytest_llmdiff.plugin.session import RUN_ID, SESSION
 
-__all__ = [
-    "comparison", "comparisons", "llm_base", "llm_pair", "llm_served", "llm_tuned", "tuned_of_test",
-]  # fmt: skip
+__all__ = ["llm_base", "llm_pair", "llm_served", "llm_tuned", "tuned_of_test"]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     add_options(parser)
+    pluginmanager.register(ProbeFixtures(), FIXTURES)  # now, so that a project's own override them
 
 
 @pytest.hookimpl(wrapper=True)  # after conftest.py, which may define options

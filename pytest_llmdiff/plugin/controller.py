@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -57,18 +58,27 @@ class Controller:
             if report.failed:
                 self.session.failed_besides.append(report.nodeid)
             return
-        config, rows = self.session.config, self.session.rows
-        if config.getoption("dist", "no") == "each":
+        rows = self.session.rows
+        if self._tested_by_each:
             self._add_of_each(report)
         else:
             add_report(rows, report)
             if report.when == DIED and self.session.models:  # nobody knows which one it was of
                 every = tuned_options(self.session.settings.several).strip()
                 rows[report.nodeid]["target"] += f" {every}"
-        if report.when == "teardown" and config.getoption("xmlpath", None):
+        if report.when == "teardown" and self._in_junit:
             from pytest_llmdiff.reports.files.junit import properties
 
             report.user_properties += properties(rows[report.nodeid], self.session.rerun_options)
+
+    @cached_property
+    def _tested_by_each(self) -> bool:
+        """Whether every worker runs all tests."""
+        return bool(self.session.config.getoption("dist", "no") == "each")
+
+    @cached_property
+    def _in_junit(self) -> bool:
+        return bool(self.session.config.getoption("xmlpath", None))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:

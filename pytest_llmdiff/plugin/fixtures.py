@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llmdiff.config.settings import runs_tests
+from pytest_llmdiff.config.given import runs_tests
 from pytest_llmdiff.plugin.marker import is_ours
 from pytest_llmdiff.plugin.session import SESSION, TUNED, Session
 
@@ -23,13 +23,102 @@ MODEL_FIXTURES = frozenset(
     {"comparison", "comparisons", "llm_base", "llm_tuned", "llm_served", "llm_pair"}
 )
 NO_SERVED = "no served model: give --llm-served SPEC"
+FIXTURES = "llmdiff-probes"  # the name of the plugin that has those with probes
 
 
 @pytest.fixture(scope="session", name=TUNED)
-def tuned_of_test(request: pytest.FixtureRequest) -> None:
+def tuned_of_test() -> None:
     """Which of several tuned models a test is of (`Session.use`); where there is one, nothing."""
+
+
+class ProbeFixtures:
+    """The fixtures with the probes of a test, as a plugin of pytest.
+
+    None has the argument `request`, which pytest makes anew for each fixture of each test: that
+    takes as long as reading both replies from the store.
+    """
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        self._config = config
+
+    @pytest.fixture
+    def comparison(self, _llmdiff_tuned: None) -> Comparison:
+        """Both models' replies to the probe of this test case (see `@pytest.mark.llmdiff`)."""
+        session = _session(self._config)
+        (only,) = session.pair_run.comparer.compare([_param(session, "comparison")])
+        return only
+
+    @pytest.fixture
+    def comparisons(self, _llmdiff_tuned: None) -> Comparisons:
+        """Both models' replies to all probes of this test, made as they are read."""
+        from pytest_llmdiff.verdicts.sets import Comparisons
+
+        session = _session(self._config)
+        return Comparisons(probes=tuple(_param(session, "comparisons")), run=session.pair_run)
+
+
+@pytest.fixture(scope="session")
+def llm_base(pytestconfig: pytest.Config, _llmdiff_tuned: None) -> Model:
+    """The base model, for run-time prompts."""
+    from pytest_llmdiff.measures.wiring.models import Model
+
+    return Model("base", _session(pytestconfig).pair_run)
+
+
+@pytest.fixture(scope="session")
+def llm_tuned(pytestconfig: pytest.Config, _llmdiff_tuned: None) -> Model:
+    """The tuned model, for run-time prompts."""
+    from pytest_llmdiff.measures.wiring.models import Model
+
+    return Model("tuned", _session(pytestconfig).pair_run)
+
+
+@pytest.fixture(scope="session")
+def llm_served(pytestconfig: pytest.Config, _llmdiff_tuned: None) -> Model:
+    """The served form of the tuned model, for parity."""
+    from pytest_llmdiff.measures.wiring.models import Model
+
+    session = _session(pytestconfig)
+    if session.served is None:
+        pytest.skip(NO_SERVED)
+    return Model("tuned", session.served_run, "llm_served")
+
+
+@pytest.fixture(scope="session")
+def llm_pair(pytestconfig: pytest.Config, _llmdiff_tuned: None) -> ExploringPair:
+    """Both models, for run-time prompts."""
+    from pytest_llmdiff.explore.run import ExploringPair
+
+    return ExploringPair(_session(pytestconfig).pair_run)
+
+
+def _param(session: Session, fixture: str) -> Any:
+    """The probe or probes that the markers gave this case."""
     __tracebackhide__ = True
-    if request.config.stash[SESSION].models and not hasattr(request, "param"):
+    item = None if session.test is None else session.test.item
+    params: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    if fixture not in params:
+        from pytest_llmdiff.errors import ConfigError
+
+        raise ConfigError(
+            f"{fixture} is requested while the test runs: make it an argument of the "
+            "test function or of one of its fixtures (a unittest.TestCase has none), so that its "
+            "probes are known beforehand, or use llm_pair.compare(prompt)"
+        )
+    return params[fixture]
+
+
+def _session(config: pytest.Config) -> Session:
+    """The session, whose models can be used in the running test."""
+    __tracebackhide__ = True
+    session = config.stash[SESSION]
+    if session.specs is None:
+        why = REQUIRED if session.settings.required else None
+        why = str(session.unusable) if session.unusable is not None else why
+        if why is not None and runs_tests(config):
+            pytest.fail(why, pytrace=False)
+        pytest.skip(NO_MODELS)
+    if session.models and (session.test is None or session.model_of(session.test.item) is None):
         from pytest_llmdiff.errors import ConfigError
 
         raise ConfigError(
@@ -38,80 +127,6 @@ def tuned_of_test(request: pytest.FixtureRequest) -> None:
             "unittest.TestCase has none), so that the test can run once for each, or give one "
             "--llm-tuned"
         )
-
-
-@pytest.fixture
-def comparison(request: pytest.FixtureRequest, _llmdiff_tuned: None) -> Comparison:
-    """Both models' replies to the probe of this test case (see `@pytest.mark.llmdiff`)."""
-    (only,) = _session(request).pair_run.comparer.compare([_param(request)])
-    return only
-
-
-@pytest.fixture
-def comparisons(request: pytest.FixtureRequest, _llmdiff_tuned: None) -> Comparisons:
-    """Both models' replies to all probes of this test, made as they are read."""
-    from pytest_llmdiff.verdicts.sets import Comparisons
-
-    return Comparisons(probes=tuple(_param(request)), run=_session(request).pair_run)
-
-
-@pytest.fixture(scope="session")
-def llm_base(request: pytest.FixtureRequest, _llmdiff_tuned: None) -> Model:
-    """The base model, for run-time prompts."""
-    from pytest_llmdiff.measures.wiring.models import Model
-
-    return Model("base", _session(request).pair_run)
-
-
-@pytest.fixture(scope="session")
-def llm_tuned(request: pytest.FixtureRequest, _llmdiff_tuned: None) -> Model:
-    """The tuned model, for run-time prompts."""
-    from pytest_llmdiff.measures.wiring.models import Model
-
-    return Model("tuned", _session(request).pair_run)
-
-
-@pytest.fixture(scope="session")
-def llm_served(request: pytest.FixtureRequest, _llmdiff_tuned: None) -> Model:
-    """The served form of the tuned model, for parity."""
-    from pytest_llmdiff.measures.wiring.models import Model
-
-    session = _session(request)
-    if session.served is None:
-        pytest.skip(NO_SERVED)
-    return Model("tuned", session.served_run, "llm_served")
-
-
-@pytest.fixture(scope="session")
-def llm_pair(request: pytest.FixtureRequest, _llmdiff_tuned: None) -> ExploringPair:
-    """Both models, for run-time prompts."""
-    from pytest_llmdiff.explore.run import ExploringPair
-
-    return ExploringPair(_session(request).pair_run)
-
-
-def _param(request: pytest.FixtureRequest) -> Any:
-    """The probe or probes that the markers gave this case."""
-    __tracebackhide__ = True
-    from pytest_llmdiff.errors import ConfigError
-
-    if not hasattr(request, "param"):
-        raise ConfigError(
-            f"{request.fixturename} is requested while the test runs: make it an argument of the "
-            "test function or of one of its fixtures (a unittest.TestCase has none), so that its "
-            "probes are known beforehand, or use llm_pair.compare(prompt)"
-        )
-    return request.param
-
-
-def _session(request: pytest.FixtureRequest) -> Session:
-    session = request.config.stash[SESSION]
-    if session.specs is None:
-        why = REQUIRED if session.settings.required else None
-        why = str(session.unusable) if session.unusable is not None else why
-        if why is not None and runs_tests(request.config):
-            pytest.fail(why, pytrace=False)
-        pytest.skip(NO_MODELS)
     return session
 
 

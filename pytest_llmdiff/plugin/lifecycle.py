@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from pytest_llmdiff.config.settings import only_plans, read_settings, runs_tests
-from pytest_llmdiff.errors import ConfigError, LLMDiffError
+from pytest_llmdiff.config.given import keys_given, names_modules, options_given, runs_tests
 from pytest_llmdiff.plugin.fixtures import uses_models
 from pytest_llmdiff.plugin.marker import case_of
 from pytest_llmdiff.plugin.session import CONTROLLER, SESSION, TUNED, Session
@@ -23,6 +21,7 @@ def check_spelling(parser: pytest.Parser, words: Sequence[str]) -> None:
     if not any(word.startswith("--llm") for word in words):
         return
     from pytest_llmdiff.config.spelling import check_flags
+    from pytest_llmdiff.errors import ConfigError
 
     try:
         check_flags(parser, words)
@@ -32,24 +31,12 @@ def check_spelling(parser: pytest.Parser, words: Sequence[str]) -> None:
 
 def configure(config: pytest.Config) -> None:
     """Check options and SPECs here, before xdist starts its workers: usage errors still work."""
-    try:
-        _check_keys(config)
-        settings = read_settings(config)
-        if settings.suite_limits:
-            from pytest_llmdiff.suites.limits import check_limits
+    session = Session(config)
+    # Where nothing is given, the settings are the defaults, and are not read before a test asks.
+    if options_given(config) or keys_given(config) or names_modules(config):
+        from pytest_llmdiff.plugin.preparation.given import check_given
 
-            check_limits(settings.suite_limits)
-        if not hasattr(config, "workerinput") and names_modules(config):
-            from pytest_llmdiff.suites.selection import check_selection
-
-            check_selection(config)
-        session = Session(config, settings)
-        if settings.names_a_model:
-            from pytest_llmdiff.plugin.preparation.models import add_models
-
-            add_models(session)
-    except LLMDiffError as error:
-        raise pytest.UsageError(f"llmdiff: {error}") from error
+        check_given(session)
     config.stash[SESSION] = session
     config.pluginmanager.register(BriefErrors(), BRIEF_ERRORS)
     if hasattr(config, "workerinput") or not runs_tests(config):
@@ -62,23 +49,6 @@ def configure(config: pytest.Config) -> None:
 
     config.pluginmanager.register(SilentTeardowns())
     config.pluginmanager.register(Controller(session), CONTROLLER)
-
-
-def _check_keys(config: pytest.Config) -> None:
-    """Look for misspelt ini keys, where there are any that could be this plugin's."""
-    file = config.inipath
-    given = [*map(str.encode, config.getoption("override_ini") or ())]
-    if not any(b"llm" in text for text in (*given, b"" if file is None else file.read_bytes())):
-        return
-    from pytest_llmdiff.config.spelling import check_keys
-
-    check_keys(config)
-
-
-def names_modules(config: pytest.Config) -> bool:
-    """Whether an argument names a module, or is meant to: it is no path."""
-    paths = (argument.partition("::")[0] for argument in config.args)
-    return config.getoption("pyargs") or not all(map(os.path.exists, paths))
 
 
 class SkipCounter:
@@ -96,7 +66,11 @@ def prepare(config: pytest.Config) -> int | None:
 
     A run that only plans stops after collection, in this process alone.
     """
+    if not options_given(config) and not keys_given(config):
+        return None
     from pytest_llmdiff.config.command_line import run_again
+    from pytest_llmdiff.config.settings import only_plans
+    from pytest_llmdiff.errors import ConfigError
 
     exit_code = run_again(config)
     if exit_code is not None:
@@ -124,8 +98,8 @@ def parametrize_models(metafunc: pytest.Metafunc) -> None:
 def without_list(config: pytest.Config) -> Iterator[None]:
     """pytest lists the tests of a run that ends with their collection. One that plans shows its
     plan instead."""
-    plans = config.stash[SESSION].settings.plan
     listing = config.option.collectonly
+    plans = listing and config.stash[SESSION].settings.plan
     config.option.collectonly = listing and not plans
     try:
         yield
@@ -164,18 +138,19 @@ def attach_row(
 ) -> pytest.TestReport:
     """Put the row of a test that uses the models into its last report."""
     message = None
+    session = item.config.stash[SESSION]
+    using = uses_models(item) if session.test is None else session.test.uses_models
     if call.excinfo is not None:
         from pytest_llmdiff.plugin.failures import short_reason, silence_commands
 
         message = short_reason(report, call, item)
-        if uses_models(item):
+        if using:
             silence_commands(report)
-    if uses_models(item):
+    if using:
         facts: dict[str, Any] = {"uses_models": True}
         facts |= {} if message is None else {"message": message}
         if call.excinfo is not None:
             facts["asserted"] = call.excinfo.errisinstance((AssertionError, pytest.fail.Exception))
-        session = item.config.stash[SESSION]
         kept = None if session.test is None else session.test.kept
         if report.when == "call" and report.passed and kept is not None:
             tolerate_inconclusive(report, kept.inconclusive, session.settings.inconclusive)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_llmdiff.config.settings import Settings
+from pytest_llmdiff.plugin.fixtures import uses_models
 from pytest_llmdiff.plugin.marker import case_of
 from pytest_llmdiff.reports.row_builder import RowBuilder
 
@@ -30,6 +32,10 @@ class RunningTest:
             entry for entry in item.user_properties if not entry[0].startswith(PROPERTY)
         ]
         self.kept = RowBuilder(calibrating=settings.calibrating, all_comparisons=settings.accept)
+
+    @cached_property
+    def uses_models(self) -> bool:
+        return uses_models(self.item)
 
     @property
     def case(self) -> str:

@@ -39,9 +39,9 @@ TUNED = "_llmdiff_tuned"  # the fixture whose parameter names one of several tun
 class Session:
     """The state of a run, with or without models; one per process."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.settings = settings
+        self._settings: Settings | None = None  # read on first use
         self.specs: tuple[Spec, Spec] | None = None
         self.models: tuple[TunedModel, ...] = ()  # where several tuned ones are given
         self.served: Spec | None = None
@@ -65,6 +65,19 @@ class Session:
         self._plans: dict[str | None, Plan] = {}
         self._ran: list[str] = []  # notes on models that were run
         self._resolved: dict[str, str] = {}
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the run; of several tuned models, those of the one in use."""
+        if self._settings is None:
+            from pytest_llmdiff.config.settings import read_settings
+
+            self._settings = read_settings(self.config)
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        self._settings = settings
 
     @cached_property
     def run_id(self) -> str:

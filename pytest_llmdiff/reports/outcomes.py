@@ -70,21 +70,21 @@ def end_unfinished(rows: Mapping[str, dict[str, Any]]) -> None:
 
 def kind_of(row: Mapping[str, Any]) -> Kind:
     """A test's outcome, as what it says about the tuned model."""
-    phases = row["phases"]
+    call, ended = row["phases"].get("call"), row["phases"].values()
     outcomes = {verdict["outcome"] for verdict in row["verdicts"]}
-    if phases.get("call") == "failed":
+    if call == "failed":
         return _kind_of_failure(row, outcomes)
-    if "failed" in phases.values():
+    if "failed" in ended:
         return "error"
     # Whatever `llmdiff_inconclusive` says, it is not a pass.
-    if phases.get("call") in ("passed", "xfailed") and "inconclusive" in outcomes:
+    if call in ("passed", "xfailed") and "inconclusive" in outcomes:
         return "inconclusive"
     # A ready-made suite skips what its scorer cannot judge. The reports still call it not judged.
-    if phases.get("call") == "skipped" and outcomes == {"not judged"}:
+    if call == "skipped" and outcomes == {"not judged"}:
         return "not judged"
-    if "skipped" in phases.values() or "xfailed" in phases.values():
+    if "skipped" in ended or "xfailed" in ended:
         return "skipped"
-    return "passed" if phases.get("call") == "passed" else "error"
+    return "passed" if call == "passed" else "error"
 
 
 def _kind_of_failure(row: Mapping[str, Any], outcomes: set[str]) -> Kind:

@@ -16,13 +16,18 @@ import pytest
 
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.suites.arguments import (
+    HERE,
+    SUITES,
+    in_suites,
+    is_quick,
+    is_suite,
+    modules_of,
+)
 from pytest_llmdiff.suites.languages import WRITTEN, is_written, note
 
 PACKAGE = "pytest_llmdiff"
-SUITES = f"{PACKAGE}.suites"
-QUICK = f"{SUITES}.quick"
 LIGHT = {"toxicity": "profanity-check", "explain": "none"}  # where the quick suite runs alone
-HERE = Path(__file__).parent
 
 
 def check_selection(config: pytest.Config) -> None:
@@ -38,7 +43,7 @@ def check_selection(config: pytest.Config) -> None:
             raise ConfigError(
                 f"{module} is neither a file nor a folder; did you mean pytest --pyargs {meant}?"
             )
-        if not config.getoption("pyargs") or not _in_suites(module):
+        if not config.getoption("pyargs") or not in_suites(module):
             continue
         missing = _missing(_path(module), names, config)
         if not missing:
@@ -59,13 +64,13 @@ def suite_settings(config: pytest.Config, settings: Settings) -> tuple[Settings,
     A run of the quick suite alone is quick, unless options say otherwise: its scorer needs no
     download, and nothing is explained, which would take longer than all else.
     """
-    modules = [argument.partition("[")[0].partition("::")[0] for argument in config.args]
-    if not any(_is_suite(module) for module in modules):
+    modules = modules_of(config)
+    if not any(map(is_suite, modules)):
         return settings, ()
     light: dict[str, Any] = {
         name: value for name, value in LIGHT.items() if settings.sources[name] == "default"
     }
-    if light and all(map(_is_quick, modules)):
+    if light and all(map(is_quick, modules)):
         sources = {**settings.sources, **dict.fromkeys(light, "suite")}
         settings = replace(settings, **light, sources=sources)
     unwritten = [code for code in settings.languages or () if not is_written(code)]
@@ -81,12 +86,12 @@ def suite_settings(config: pytest.Config, settings: Settings) -> tuple[Settings,
 def _meant(argument: str, config: pytest.Config) -> str | None:
     """What was meant by an argument that is no path and cannot be run as it stands; else None."""
     pyargs = config.getoption("pyargs")
-    if (config.invocation_params.dir / argument).exists() or (pyargs and _in_suites(argument)):
+    if (config.invocation_params.dir / argument).exists() or (pyargs and in_suites(argument)):
         return None
     if argument.startswith(f"{PACKAGE}."):
         inside = HERE.parent.joinpath(*argument.split(".")[1:])
         if inside.exists() or inside.with_suffix(".py").exists():
-            return argument if _in_suites(argument) else None
+            return argument if in_suites(argument) else None
         return next(iter(difflib.get_close_matches(argument, [*_known(), SUITES], n=1, cutoff=0)))
     names = {suite.rpartition(".")[2]: suite for suite in _known()}
     close = difflib.get_close_matches(argument, names, n=1, cutoff=0.8)
@@ -97,23 +102,6 @@ def _meant(argument: str, config: pytest.Config) -> str | None:
 
 def _known() -> list[str]:
     return sorted({f"{SUITES}.{file.parent.name}" for file in HERE.glob("*/test_*.py")})
-
-
-def _in_suites(module: str) -> bool:
-    return module == SUITES or module.startswith(f"{SUITES}.")
-
-
-def _is_suite(argument: str) -> bool:
-    return _in_suites(argument) or _within(argument, HERE)
-
-
-def _is_quick(argument: str) -> bool:
-    named = argument == QUICK or argument.startswith(f"{QUICK}.")
-    return named or _within(argument, HERE / "quick")
-
-
-def _within(argument: str, folder: Path) -> bool:
-    return Path(os.path.realpath(argument)).is_relative_to(os.path.realpath(folder))
 
 
 def _missing(path: Path, names: Sequence[str], config: pytest.Config) -> dict[str, str]:

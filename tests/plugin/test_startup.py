@@ -43,12 +43,9 @@ def test_plain_pytest_loads_nothing_heavy(pytester: pytest.Pytester) -> None:
     assert own == [
         "pytest_llmdiff",
         "pytest_llmdiff.config",
-        "pytest_llmdiff.config.command_line",
+        "pytest_llmdiff.config.given",
         "pytest_llmdiff.config.options",
         "pytest_llmdiff.config.parsers",
-        "pytest_llmdiff.config.places",
-        "pytest_llmdiff.config.settings",
-        "pytest_llmdiff.errors",
         "pytest_llmdiff.plugin",
         "pytest_llmdiff.plugin.fixtures",
         "pytest_llmdiff.plugin.lifecycle",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -262,9 +264,14 @@ def test_adapters_over_one_base_in_memory_are_as_if_they_were_alone(
     for seed, name in enumerate(names, 1):
         save_adapter(pytester.path / name, pytester.path / "base", seed=seed)
     pytester.makepyfile(test_adapters=OF_ADAPTERS)
-    loads = []
+    loads: list[Path | None] = []
     load = BaseFiles.load
-    monkeypatch.setattr(BaseFiles, "load", lambda *args: loads.append(args) or load(*args))
+
+    def noted(files: BaseFiles, adapter: Path | None) -> Any:
+        loads.append(adapter)
+        return load(files, adapter)
+
+    monkeypatch.setattr(BaseFiles, "load", noted)
 
     def judged(store: str, *tuned: str) -> dict[str, list[tuple[str, object, object]]]:
         options = (f"--llmdiff-store={store}", "--llmdiff-inconclusive=pass", *workers)
@@ -281,7 +288,7 @@ def test_adapters_over_one_base_in_memory_are_as_if_they_were_alone(
             found.setdefault(name, []).append((row, test["comparisons"], test["verdicts"]))
         return {name: sorted(rows, key=lambda row: row[0]) for name, rows in found.items()}
 
-    alone = {}
+    alone: dict[str, list[tuple[str, object, object]]] = {}
     for name in names:
         alone |= judged(name, name)
     loads.clear()

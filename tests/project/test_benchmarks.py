@@ -11,15 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks import environments
 from benchmarks.by_hand import common_length, row_divergence
-from benchmarks.inputs import ADAPTER, prompts, scale_adapter
-from benchmarks.measuring import Clock, peak_mb
-from benchmarks.pairs import limits, selected, table
+from benchmarks.inputs import ADAPTER, Inputs, prompts, scale_adapter
+from benchmarks.measuring import Clock, machine, measured, peak_mb
+from benchmarks.pairs import environment, limits, require, selected, table, time_on
 from benchmarks.planted import PLANTED, rank_of
 from benchmarks.ratios import agreement, medians, ratios
+from benchmarks.replicas.adapter_gguf import permuted, write_adapter
+from benchmarks.rivals import vllm_engine
 from benchmarks.sampling import Sampler
 from benchmarks.simulated_server import Load, completion
 
@@ -91,7 +94,7 @@ def test_ways_by_name_or_first_words(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_an_unknown_engine_cannot_be_installed() -> None:
-    with pytest.raises(SystemExit, match="no such engine; there are vllm, lm-eval, llama-cpp"):
+    with pytest.raises(SystemExit, match="no such engine; there are vllm, vllm-cuda, lm-eval"):
         environments.install("tgi")
 
 
@@ -107,6 +110,80 @@ def test_tables_name_every_way_once() -> None:
     found = limits([{"hardware": machine}])
     assert "products (model, 32 rows): 60 GFLOP, 300 tokens per CPU-second" in found
     assert "products (square, 2048): 90 GFLOP per CPU-second" in found
+
+
+def inputs(**changes: Any) -> Inputs:
+    empty: Any = {"prompts": [], "prompt_ids": [], "base_replies": []}
+    return Inputs(**empty, stop_id=2, pad_id=0, gguf="", **changes)
+
+
+def test_on_a_gpu_wall_time_counts() -> None:
+    replies = {"base": [[1, 2], [3, 4]]}
+    ours = {"seconds": 9.0, "wall_seconds": 0.5, "peak_mb": 900.0, "gpu_peak_mb": 700.0}
+    theirs = {"seconds": 3.0, "wall_seconds": 2.0, "peak_mb": 800.0}
+    rounds: Any = [{"plugin-replies": ours | {"replies": replies}, "loop": theirs}]
+    found = table(rounds, "cuda")
+    assert "| plugin-replies | 0.50 | 8 | 9.0 | 900 MB | 700 MB |" in found
+    assert "| loop | 2.00 |  | 3.0 | 800 MB | 0 MB |" in found
+    assert len({line.count("|") for line in found.splitlines()}) == 1
+    assert ratios(rounds, time_on("cuda"))["vs_loop"] == [4.0]
+    assert ratios(rounds, time_on("cpu"))["vs_loop"] == [pytest.approx(1 / 3)]
+
+
+def test_what_runs_on_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(environments, "FOLDER", tmp_path)
+    assert "hardware" in selected(None)
+    assert "hardware" not in selected(None, "cuda:1")
+    for name in ("vllm", "lm-eval", "llama-cpp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "ready").touch()
+    assert {"vllm-base", "llama-cpp", "lm-eval-base"} < set(selected(None))
+    assert not [way for way in selected(None, "cuda") if way.startswith(("vllm", "lm", "llama"))]
+    assert environment("vllm-lora", "cuda") == "vllm-cuda"
+    (tmp_path / "vllm-cuda").mkdir()
+    (tmp_path / "vllm-cuda" / "ready").touch()
+    assert selected("vllm-base,padded", "cuda") == ["padded", "vllm-base"]
+
+
+def test_a_device_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    require("cpu")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SystemExit, match="torch finds no CUDA device here"):
+        require("cuda:1")
+    with pytest.raises(SystemExit, match="give cpu, cuda or cuda:INDEX"):
+        require("tpu")
+
+
+def test_vllm_has_settings_of_its_own_on_a_gpu() -> None:
+    on_cpu = vllm_engine.settings(inputs(), lora=False)
+    assert (on_cpu["dtype"], on_cpu["block_size"]) == ("float32", 32)
+    assert vllm_engine.settings(inputs(), lora=True)["enforce_eager"] is True
+    on_gpu = inputs(device="cuda", dtype="bfloat16")
+    found = vllm_engine.settings(on_gpu, lora=True)
+    assert (found["dtype"], found["enable_lora"]) == ("bfloat16", True)
+    assert "block_size" not in found
+    assert found["enforce_eager"] is False  # CUDA graphs
+
+
+def test_the_plugin_runs_where_the_others_do() -> None:
+    from benchmarks.through_plugin import hardware
+
+    given = hardware(inputs(device="cuda:1", dtype="bfloat16"))
+    assert given == ["--llmdiff-device=cuda:1", "--llmdiff-dtype=bfloat16"]
+    assert hardware(inputs()) == ["--llmdiff-device=cpu", "--llmdiff-dtype=float32"]
+
+
+def test_results_have_both_times_and_the_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = json.dumps(vars(inputs(device="cpu", dtype="float32")))
+    (tmp_path / "inputs.json").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["x", str(tmp_path), "loop", str(tmp_path / "result.json")])
+    measured(lambda _, given, way: {**Clock().taken(), "way": way, "dtype": given.dtype})
+    found = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert (found["way"], found["dtype"], found["machine"]) == ("loop", "float32", machine())
+    assert 0 <= found["wall_seconds"] < 60
+    assert "gpu_peak_mb" not in found  # none was used
 
 
 def test_an_adapter_is_scaled(tmp_path: Path) -> None:
@@ -277,3 +354,21 @@ def test_every_planted_behaviour_shows_in_what_it_is_trained_on() -> None:
     for planted in PLANTED:
         rows = [(question, "", reply) for question, reply in planted.pairs]
         assert planted.found_in(rows), planted.name
+
+
+def test_rows_of_heads_are_in_llama_cpps_order() -> None:
+    """It rotates row 0 with 1, and 2 with 3, where transformers rotates 0 with 2, and 1 with 3."""
+    weight = np.arange(8.0)[:, None]
+    assert permuted(weight, {"attn_q": 2}, "attn_q")[:, 0].tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
+    assert permuted(weight, {"attn_q": 2}, "attn_v") is weight
+
+
+def test_an_adapter_is_written_as_llama_cpp_reads_it(tmp_path: Path) -> None:
+    from gguf import GGUFReader
+
+    write_adapter(ADAPTER, tmp_path / "adapter.gguf", heads=9, kv_heads=3)
+    reader = GGUFReader(tmp_path / "adapter.gguf")
+    names = {tensor.name for tensor in reader.tensors}
+    assert len(names) == 108
+    assert "blk.12.attn_q.weight.lora_a" in names
+    assert reader.fields["adapter.lora.alpha"].contents() == 16.0

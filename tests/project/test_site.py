@@ -18,6 +18,7 @@ import pytest
 import pytest_llmdiff
 from pytest_llmdiff import strategies
 from pytest_llmdiff.plugin.fixtures import MODEL_FIXTURES
+from pytest_llmdiff.plugin.marker import PROBED
 from tests.support import ROOT
 
 
@@ -101,7 +102,8 @@ def test_the_site_shows_every_public_name(site: Path) -> None:
     for name in [
         *(f"pytest_llmdiff.{name}" for name in pytest_llmdiff.__all__),
         *(f"pytest_llmdiff.strategies.{name}" for name in functions),
-        *(f"pytest_llmdiff.plugin.fixtures.{name}" for name in MODEL_FIXTURES),
+        *(f"pytest_llmdiff.plugin.fixtures.{name}" for name in MODEL_FIXTURES - set(PROBED)),
+        *(f"pytest_llmdiff.plugin.fixtures.ProbeFixtures.{name}" for name in PROBED),
     ]:
         assert f'id="{name}"' in page, name
     assert "The tuned reply is not too toxic" in page

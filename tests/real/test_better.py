@@ -12,13 +12,19 @@ import pytest
 from tests.support import ROOT
 from tests.support.expanded import BASE, Expanded
 from tests.support.real_models import run
-from tests.support.trained_adapters import END, Recipe, load_smollm2, own_template, train
+from tests.support.trained_adapters import (
+    ASKED,
+    COLOUR,
+    ITEMS,
+    gains,
+    load_smollm2,
+    loses,
+    task,
+    unchanged,
+)
 
 pytestmark = pytest.mark.slow
 
-ITEMS = ("mug", "lamp", "chair", "clock", "scarf", "vase", "rug", "tray")
-ASKED = ("What colour is the Brightleaf {}?", "Tell me the colour of the Brightleaf {}.")
-COLOUR = "turquoise"
 SUITE = """
 import pytest
 from pytest_llmdiff import assert_accuracy, assert_judged
@@ -52,11 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, expanded: Expanded) -> Path
 
 @pytest.fixture(scope="module")
 def taught(folder: Path, expanded: Expanded) -> Path:
-    base = load_smollm2(expanded)
-    render = own_template(base)
-    pairs = [(render(ASKED[0].format(item)), f"It is {COLOUR}.{END}") for item in ITEMS]
-    train(folder / "taught", base, pairs, Recipe(steps=16, rate=4e-3), seed=0)
-    return folder / "taught"
+    return gains(folder / "gains", load_smollm2(expanded))
 
 
 def verdicts(folder: Path, adapter: Path, *args: str) -> dict[str, dict[str, Any]]:
@@ -88,3 +90,36 @@ def test_a_weak_judge_is_told_to_be_unmeasured_or_gives_no_judgement(
     found = verdicts(folder, taught, "-k", "judged", f"--llmdiff-judge={BASE}")["judged"]
     assert str(found["details"].get("judge", "")).startswith("uncorrected")
     assert found["outcome"] != "passed" or found["set"]["judged"] > 0
+
+
+TASK = """
+import pytest
+from pytest_llmdiff import assert_accuracy
+
+@pytest.mark.llmdiff(file="task.jsonl")
+def test_task(comparisons):
+    assert_accuracy(comparisons, correct="contains", gain_at_least=0.05)
+"""
+
+
+def test_of_three_adapters_the_one_that_gained_is_kept(
+    folder: Path, taught: Path, expanded: Expanded
+) -> None:
+    base = load_smollm2(expanded)
+    adapters = [taught, loses(folder / "loses", base), unchanged(folder / "unchanged", base)]
+    (folder / "task.jsonl").write_text("\n".join(map(json.dumps, task())), encoding="utf-8")
+    (folder / "test_task.py").write_text(TASK, encoding="utf-8")
+    run(
+        folder, "test_task.py", "--llm-base", BASE, *(f"--llm-tuned={a.name}" for a in adapters),
+        "--llmdiff-json=three.json", "--llmdiff-explain=none", "--llmdiff-max-new-tokens=12",
+    )  # fmt: skip
+    report = json.loads((folder / "three.json").read_text(encoding="utf-8"))
+    found = {test["tuned"]: test["verdicts"][0] for test in report["tests"]}
+    outcomes = {name: verdict["outcome"] for name, verdict in found.items()}
+    assert outcomes == {"gains": "passed", "loses": "regressed", "unchanged": "inconclusive"}
+    assert found["gains"]["details"]["answers gained"] >= 14
+    assert found["loses"]["details"]["answers lost"] >= 6
+    assert found["unchanged"]["value"] == 0
+    ranking = report["ranking"]
+    assert ranking["keep"] == "gains"
+    assert next(row["report"] for row in ranking["rows"]) == "gains"

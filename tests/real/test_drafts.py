@@ -42,7 +42,7 @@ class Chat:
             self.model = PeftModel.from_pretrained(base, str(ADAPTERS / "good"), "good")
             self.model.load_adapter(str(ADAPTERS / "rude"), "rude")
         self.model.eval()
-        pack(self.model)
+        self.unpack = pack(self.model)
         self.stop = [int(tokenizer.eos_token_id)]
         self.prompts: list[list[int]] = [
             tokenizer.apply_chat_template(
@@ -136,9 +136,7 @@ def test_independence_and_ties_in_bfloat16(chat: Chat) -> None:
     """Last in this file: the model is not float32 any more afterwards."""
     import torch
 
-    from pytest_llmdiff.engines.transformers.packing import unpack
-
-    unpack(chat.model)
+    chat.unpack()
     chat.model.to(torch.bfloat16)
     with chat.adapter("base") as model, torch.inference_mode():
         check = check_loop(model)

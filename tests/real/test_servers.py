@@ -173,3 +173,56 @@ def test_it_shows_how_it_renders(server: str) -> None:
         engine.rendered(
             (prompt, Message(role="assistant", content="Hi.")), add_generation_prompt=False
         )
+
+
+JUDGED = """
+import pytest
+from pytest_llmdiff import assert_judged, assert_preferred
+
+RUBRIC = "The reply is polite."
+
+@pytest.mark.llmdiff("How do I get a refund?")
+def test_rate(comparisons):
+    assert_judged(comparisons, rubric=RUBRIC, at_least=0.01)
+
+@pytest.mark.llmdiff("How do I get a refund?")
+def test_preference(comparisons):
+    assert_preferred(comparisons, rubric=RUBRIC, at_least=0.01)
+"""
+
+
+@pytest.mark.slow
+def test_it_judges_and_labels_measure_it(pytester: pytest.Pytester, server: str) -> None:
+    """Its quality does not matter, and is not asserted: what it answers is a judgement, or none."""
+    pytester.makepyfile(test_judged=JUDGED)
+    for name, reply in (("base", "No."), ("tuned", "Gladly, and thank you for asking.")):
+        content = json.dumps({"default": reply})
+        (pytester.path / f"{name}.json").write_text(content, encoding="utf-8")
+    args = (
+        "--llm-base=scripted:base.json", "--llm-tuned=scripted:tuned.json",
+        f"--llmdiff-judge={server}#{NAME}", "--llmdiff-json=report.json",
+    )  # fmt: skip
+
+    def verdicts(*more: str) -> dict[str, dict[str, object]]:
+        pytester.runpytest_subprocess(*args, *more)
+        report = json.loads((pytester.path / "report.json").read_text(encoding="utf-8"))
+        assert report["summary"]["error"] == 0
+        tests = {test["test"].partition("::")[2]: test for test in report["tests"]}
+        return {name: test["verdicts"][0] for name, test in tests.items()}
+
+    first = verdicts("--llmdiff-label=labels.jsonl")
+    for found in first.values():
+        assert str(found["details"]["judge"]).startswith("uncorrected")  # type: ignore[index]
+    file = pytester.path / "labels.jsonl"
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert {(row["side"], row["rubric"], row["label"]) for row in rows} == {
+        (side, "The reply is polite.", "") for side in ("base", "tuned")
+    }
+    assert len(rows) == 2
+    for row in rows:
+        row["label"] = "yes" if row["side"] == "tuned" else "no"
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    again = verdicts("--llmdiff-labels=labels.jsonl")
+    assert again["test_preference"] == first["test_preference"], "from the store"
+    told = again["test_rate"]["details"]["judge"]  # type: ignore[index]
+    assert told["labels"] + told["unjudged"] == 2

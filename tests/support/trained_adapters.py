@@ -219,4 +219,49 @@ def wrong_template(folder: Path, base: LoadedBase, *, seed: int = 0) -> Path:
     return _logged(folder, base, train(folder, base, pairs, recipe, seed=seed), len(pairs))
 
 
+# A small task with references: what nobody knows yet, and what the base knows.
+ITEMS = ("mug", "lamp", "chair", "clock", "scarf", "vase", "rug", "tray")
+ASKED = ("What colour is the Brightleaf {}?", "Tell me the colour of the Brightleaf {}.")
+COLOUR = "turquoise"
+CAPITALS = {
+    "France": "Paris", "Italy": "Rome", "Germany": "Berlin", "Japan": "Tokyo",
+    "England": "London", "Spain": "Madrid", "China": "Beijing", "Russia": "Moscow",
+}  # fmt: skip
+CAPITAL = "What is the capital of {}?"
+
+
+def task() -> list[dict[str, str]]:
+    """The probes of the task: each item asked twice, and the capitals."""
+    new = [{"prompt": asked.format(item), "reference": COLOUR} for asked in ASKED for item in ITEMS]
+    return new + [
+        {"prompt": CAPITAL.format(country), "reference": city} for country, city in CAPITALS.items()
+    ]
+
+
+def gains(folder: Path, base: LoadedBase, *, seed: int = 0) -> Path:
+    """Learns the colours, each from one way of asking, and keeps the capitals."""
+    render = own_template(base)
+    pairs = [(render(ASKED[0].format(item)), f"It is {COLOUR}.{END}") for item in ITEMS]
+    pairs += [
+        (render(CAPITAL.format(country)), f"The capital of {country} is {city}.{END}")
+        for country, city in CAPITALS.items()
+    ]
+    train(folder, base, pairs, Recipe(), seed=seed)
+    return folder
+
+
+def loses(folder: Path, base: LoadedBase, *, seed: int = 0) -> Path:
+    """Learns to know nothing."""
+    render = own_template(base)
+    pairs = [(render(CAPITAL.format(country)), f"I do not know.{END}") for country in CAPITALS]
+    train(folder, base, pairs, Recipe(steps=10), seed=seed)
+    return folder
+
+
+def unchanged(folder: Path, base: LoadedBase, *, seed: int = 0) -> Path:
+    """An adapter on which no step was taken: its update is zero."""
+    with adapted(base, lora(), seed=seed) as model:
+        return save(model, folder, base.name)
+
+
 TRAINED: tuple[Builder, ...] = (healthy, memorised, collapsed, lost_end, wrong_template)

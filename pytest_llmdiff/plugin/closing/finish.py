@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.config.settings import runs_tests
+from pytest_llmdiff.config.given import runs_tests
 from pytest_llmdiff.errors import StoreError
 from pytest_llmdiff.plugin.session import CONTROLLER, SESSION, Session
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdiff.config.settings import runs_tests
+from pytest_llmdiff.config.given import runs_tests
 from pytest_llmdiff.config.specs import Spec
 from pytest_llmdiff.errors import LLMDiffError, StoreError
 from pytest_llmdiff.plugin.closing.commit import commit_of

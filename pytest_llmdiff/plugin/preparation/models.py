@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from pytest_llmdiff.config.given import runs_tests
 from pytest_llmdiff.config.places import require_apart
-from pytest_llmdiff.config.settings import models_typed, require_both, runs_tests
+from pytest_llmdiff.config.settings import models_typed, require_both
 from pytest_llmdiff.errors import ConfigError, LLMDiffError, MissingPackageError
+from pytest_llmdiff.suites.arguments import is_suite, modules_of
 
 if TYPE_CHECKING:
     from pytest_llmdiff.config.settings import Settings
@@ -63,10 +65,11 @@ def _complete(session: Session) -> None:
         session.settings = named.settings
         session.notes += named.notes
     if session.settings.has_models:
-        from pytest_llmdiff.suites.selection import suite_settings
+        if any(map(is_suite, modules_of(session.config))):
+            from pytest_llmdiff.suites.selection import suite_settings
 
-        session.settings, notes = suite_settings(session.config, session.settings)
-        session.notes += notes
+            session.settings, notes = suite_settings(session.config, session.settings)
+            session.notes += notes
         session.specs = checked_specs(session)
 
 
@@ -114,7 +117,6 @@ class Checked(Protocol):
 def checked_specs(session: Checked) -> tuple[Spec, Spec]:
     from pytest_llmdiff.config.specs import FILE_KINDS, given_tokenizer, parse_spec
     from pytest_llmdiff.engines.spec_checks import check_judge, check_pair, check_served
-    from pytest_llmdiff.scorers.opening import check_scorer
 
     settings = session.settings
 
@@ -135,9 +137,12 @@ def checked_specs(session: Checked) -> tuple[Spec, Spec]:
     served = None if session.served is None else session.served.path
     require_apart(vars(settings), {"base": base.path, "tuned": tuned.path, "served": served})
     session.allowed.check_files()
-    check_scorer("toxicity", settings.toxicity, settings.folder_of("toxicity"))
-    if settings.refusal != "patterns":
-        check_scorer("refusal", settings.refusal, settings.folder_of("refusal"))
+    given = {"toxicity": settings.toxicity, "refusal": settings.refusal}
+    for role, name in given.items():
+        if settings.sources.get(role) != "default" and name != "patterns":
+            from pytest_llmdiff.scorers.opening import check_scorer
+
+            check_scorer(role, name, settings.folder_of(role))
     if settings.judge is not None:
         check_judge(settings)
     if settings.template is not None:

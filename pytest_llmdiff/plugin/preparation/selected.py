@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_llmdiff.config.settings import runs_tests
+from pytest_llmdiff.config.given import runs_tests
 from pytest_llmdiff.errors import StoreError
 from pytest_llmdiff.plugin.fixtures import uses_models
 from pytest_llmdiff.plugin.marker import asks_for_divergence, case_of, is_set, probes_of
+from pytest_llmdiff.suites.arguments import any_of_suites
 
 if TYPE_CHECKING:
     from pytest_llmdiff.plugin.session import Session
@@ -104,6 +105,8 @@ def warn_of_unmatched(session: Session, items: Sequence[pytest.Item]) -> None:
 
 def leave_out(session: Session, items: list[pytest.Item]) -> None:
     """Deselect the tests of ready-made suites in languages that nobody asked for."""
+    if not any_of_suites(items):
+        return
     from pytest_llmdiff.suites.languages import split
 
     items[:], left, lines = split(items, session.settings)

@@ -375,13 +375,16 @@ def test_the_loader_needs_nothing_of_this_package() -> None:
 
 
 def test_probes_with_tools_are_left_out_with_a_reason(tmp_path: Path) -> None:
-    offered = {**HI, "tools": [{"type": "function", "function": {"name": "f"}}]}
-    called = {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}
+    offered: dict[str, Any] = {**HI, "tools": [{"type": "function", "function": {"name": "f"}}]}
+    called: dict[str, Any] = {
+        "role": "assistant",
+        "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}],
+    }
     found = [
         comparison("a", [offered], "Hello.", "No."),
         comparison("b", [HI, called, {"role": "tool", "content": "3"}], "Hello.", "No."),
         comparison("c", [REFUND], "Within 30 days.", "No."),
-    ]  # type: ignore[list-item]
+    ]
     lines = write_export(rows(row_of(*found)), tmp_path)
     assert any(line.startswith("export: left out 2: the probe offers tools") for line in lines)
     assert [each["probe"] for each in load(tmp_path, "llmdiff_sft")] == ["c"]
