@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_llmdiff.errors import LLMDiffError
-from pytest_llmdiff.explore.run import ExploringPair
+from pytest_llmdiff.explore.run import ModelPair
 
 if TYPE_CHECKING:
     import os
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.verdicts.baseline import Noise
 
 
-class OpenedPair(ExploringPair):
+class OpenedPair(ModelPair):
     """Both models, as the fixture `llm_pair` gives them, until `close` or the end of the `with`.
 
     `notes` says where the models were found, and how they ran.

@@ -19,7 +19,8 @@ from pytest_llmdiff.explore.prompts import Prompts
 from pytest_llmdiff.explore.themes import Changed, themes_of
 from pytest_llmdiff.explore.values import Exploration, Noise, Observed, Theme
 from pytest_llmdiff.explore.words import bag
-from pytest_llmdiff.measures.wiring.models import ModelPair, WiringRun
+from pytest_llmdiff.measures.wiring import models
+from pytest_llmdiff.measures.wiring.models import WiringRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,7 @@ class ExploreRun(WiringRun, Protocol):
     def members(self) -> Callable[[Sequence[Probe]], Iterator[Comparison | Unanswered]]: ...
 
 
-class ExploringPair(ModelPair):
+class ModelPair(models.ModelPair):
     """Both models, which can also be searched for what nobody asked about."""
 
     run: ExploreRun

@@ -13,7 +13,7 @@ from pytest_llmdiff.plugin.session import SESSION, TUNED, Session
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.comparison import Comparison
-    from pytest_llmdiff.explore.run import ExploringPair
+    from pytest_llmdiff.explore.run import ModelPair
     from pytest_llmdiff.measures.wiring.models import Model
     from pytest_llmdiff.verdicts.sets import Comparisons
 
@@ -85,11 +85,11 @@ def llm_served(pytestconfig: pytest.Config, _llmdiff_tuned: None) -> Model:
 
 
 @pytest.fixture(scope="session")
-def llm_pair(pytestconfig: pytest.Config, _llmdiff_tuned: None) -> ExploringPair:
+def llm_pair(pytestconfig: pytest.Config, _llmdiff_tuned: None) -> ModelPair:
     """Both models, for run-time prompts."""
-    from pytest_llmdiff.explore.run import ExploringPair
+    from pytest_llmdiff.explore.run import ModelPair
 
-    return ExploringPair(_session(pytestconfig).pair_run)
+    return ModelPair(_session(pytestconfig).pair_run)
 
 
 def _param(session: Session, fixture: str) -> Any:
