@@ -39,7 +39,8 @@ def activation_words(
     average of the other controls.
 
     Raises:
-        CapabilityError: there is no LoRA adapter, or the model's final norm is not found.
+        CapabilityError: there is no LoRA adapter, it moves no activation, or the model's final norm
+            is not found.
     """
     import torch
 
@@ -52,7 +53,10 @@ def activation_words(
         pairs = _updates(model)
         if not pairs:
             raise CapabilityError("it takes a LoRA adapter: a random one of the same norm is made")
-    own = _read(weights, _states(weights, ids, adapted=True) - base)
+    moved = _states(weights, ids, adapted=True) - base
+    if not moved.any():
+        raise CapabilityError("the adapter moves no activation on neutral texts")
+    own = _read(weights, moved)
     found = []
     for number in range(controls):
         with _shuffled(pairs, seed + number):

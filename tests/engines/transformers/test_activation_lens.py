@@ -67,6 +67,12 @@ def test_without_an_adapter_it_cannot_be_told(folder: Path, tmp_path: Path) -> N
         lens(both.tuned)
 
 
+def test_an_adapter_that_changes_nothing_is_about_nothing(folder: Path, tmp_path: Path) -> None:
+    both: Any = pair(folder, "base", "noop", tmp_path)
+    with pytest.raises(CapabilityError, match="moves no activation"):
+        lens(both.tuned)
+
+
 def test_continuations_depend_on_their_keys_alone(folder: Path, tmp_path: Path) -> None:
     engine: Any = pair(folder, "base", "adapter", tmp_path).base
     sampling = Sampling(max_new_tokens=12, temperature=1.0, top_p=0.95, seed=3)
