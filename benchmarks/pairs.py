@@ -141,8 +141,10 @@ def require(device: str) -> None:
     """
     if device == "cpu":
         return
-    if device.partition(":")[0] != "cuda":
-        raise SystemExit(f"--device {device}: give cpu, cuda or cuda:INDEX")
+    if device != "cuda":
+        raise SystemExit(
+            f"--device {device}: give cpu or cuda; CUDA_VISIBLE_DEVICES says which of several"
+        )
     import torch
 
     if not torch.cuda.is_available():
@@ -206,7 +208,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", type=Path, help="write the ratios to this file")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:INDEX")
+    parser.add_argument(
+        "--device", default="cpu", help="cpu, or cuda: the first of CUDA_VISIBLE_DEVICES"
+    )
     parser.add_argument("--dtype", choices=DTYPES, help="default: float32, on a GPU bfloat16")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ways", metavar="NAMES", help="only these, separated by commas")

@@ -1,6 +1,7 @@
 """Time until a model is ready: GGUF files converted or kept, and imports in a thread.
 
     python benchmarks/startup.py --json startup.json
+    python benchmarks/startup.py --unused --rounds 15
 
 Loading, each in its own process, in turns, after torch and transformers are imported:
 
@@ -19,16 +20,22 @@ collected and torch, transformers, PEFT and the model's class are imported,
   beside   it, in a thread
 
 The ratios are medians over the rounds of ratios within a round.
+
+`--unused` measures something else: what the plugin adds to a run of one empty test that does not
+use it, against the same with `-p no:llmdiff`. Python may write no bytecode there; the package is a
+copy with the bytecode of an installation (`compiled`), or without any (`bare`).
 """
 
 from __future__ import annotations
 
 import argparse
+import compileall
 import gc
 import importlib
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -219,6 +226,60 @@ def measure(count: int) -> dict[str, Any]:
     }
 
 
+def installed(folder: Path, *, compiled: bool) -> Path:
+    """A copy of the package as an installation has it, with an empty test beside it."""
+    shutil.copytree(
+        ROOT / "pytest_llmdiff", folder / "pytest_llmdiff",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )  # fmt: skip
+    about = folder / "pytest_llmdiff-0.dist-info"
+    about.mkdir()
+    files = (file.relative_to(folder) for file in (folder / "pytest_llmdiff").rglob("*.py"))
+    for name, text in {
+        "METADATA": "Metadata-Version: 2.1\nName: pytest-llmdiff\nVersion: 0\n",
+        "entry_points.txt": "[pytest11]\nllmdiff = pytest_llmdiff.plugin\n",
+        "RECORD": "".join(f"{file},,\n" for file in files),
+    }.items():
+        (about / name).write_text(text, encoding="utf-8")
+    if compiled:
+        compileall.compile_dir(folder / "pytest_llmdiff", quiet=1)
+    (folder / "project").mkdir()
+    (folder / "project" / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    (folder / "project" / "test_it.py").write_text("def test_it(): pass\n", encoding="utf-8")
+    return folder
+
+
+def empty_run(folder: Path, *args: str) -> float:
+    """CPU seconds of pytest over one empty test."""
+    given = {name: value for name, value in os.environ.items() if name != "PYTHONPYCACHEPREFIX"}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args],
+        env=given | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(folder)},
+        cwd=folder / "project", check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def unused(rounds: int) -> dict[str, dict[str, float]]:
+    """Milliseconds that the plugin adds: the difference of medians, and of the least."""
+    found = {}
+    for way in ("compiled", "bare"):
+        with tempfile.TemporaryDirectory() as name:
+            folder = installed(Path(name), compiled=way == "compiled")
+            times: dict[str, list[float]] = {"with": [], "without": []}
+            for number in range(rounds):
+                for side in sorted(times, reverse=bool(number % 2)):
+                    args = () if side == "with" else ("-p", "no:llmdiff")
+                    times[side].append(empty_run(folder, *args))
+        found[way] = {
+            what: round(1000 * (of(times["with"]) - of(times["without"])), 1)
+            for what, of in (("median_ms", statistics.median), ("least_ms", min))
+        }
+    return found
+
+
 def say(what: str, found: object) -> None:
     print(what, json.dumps(found), file=sys.stderr, flush=True)
 
@@ -227,13 +288,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--unused", action="store_true", help="what the plugin adds where unused")
     parser.add_argument("--child", choices=LOADS, help=argparse.SUPPRESS)
     parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         print(json.dumps(child(options.child, options.store)))
         return
-    text = json.dumps(measure(options.rounds), indent=2)
+    found = unused(options.rounds) if options.unused else measure(options.rounds)
+    text = json.dumps(found, indent=2)
     print(text)
     if options.json is not None:
         options.json.write_text(text + "\n", encoding="utf-8")

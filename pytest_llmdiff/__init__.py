@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from pytest_llmdiff.explain.carriers import Carriers, Part
     from pytest_llmdiff.explain.training.values import Influence, Influences
+    from pytest_llmdiff.explore.run import ModelPair
     from pytest_llmdiff.interactive import OpenedPair, open_pair
     from pytest_llmdiff.measures.accuracy import accuracy, assert_accuracy
     from pytest_llmdiff.measures.attention.maps import attention_map
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.measures.score import assert_score, score
     from pytest_llmdiff.measures.tool_calls import assert_tool_calls, tool_calls
     from pytest_llmdiff.measures.toxicity import assert_toxicity, toxicity
-    from pytest_llmdiff.measures.wiring.models import Model, ModelPair
+    from pytest_llmdiff.measures.wiring.models import Model
     from pytest_llmdiff.measures.wiring.wiring import (
         adapter_effective,
         assert_adapter_effective,
@@ -121,7 +122,8 @@ _HOMES = {
     "measures.score": ("assert_score", "score"),
     "measures.tool_calls": ("assert_tool_calls", "tool_calls"),
     "measures.toxicity": ("assert_toxicity", "toxicity"),
-    "measures.wiring.models": ("Model", "ModelPair"),
+    "explore.run": ("ModelPair",),
+    "measures.wiring.models": ("Model",),
     "measures.wiring.wiring": (
         "adapter_effective",
         "assert_adapter_effective",

@@ -1,4 +1,4 @@
-"""`python -m pytest_llmdiff COMMAND`: `check` a tuned model, or `compare` runs."""
+"""`python -m pytest_llmdiff COMMAND`: `check` or `explore` a tuned model, or `compare` runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
@@ -15,6 +16,11 @@ usage: python -m pytest_llmdiff check TUNED [OPTIONS OF PYTEST]
            the quick suite on a tuned model: whether to merge it, and why.
            TUNED is what --llm-tuned takes: an adapter, a folder saves/x, a training YAML, …
            The exit code is pytest's; the report is llmdiff.html.
+       python -m pytest_llmdiff explore TUNED [--base BASE] [--budget 500 | --minutes 5]
+           [--prompts FILE] [--accept NAME,…] [--seed 0] [--output FOLDER] [--OPTION VALUE …]
+           what tuning changed, on which prompts and in what way, before there is any test: themes
+           with examples, probes/found.jsonl and test_found.py with a test for each. An OPTION is
+           one of open_pair, such as --embedder. Exit code: 0, or 2 if nothing could be explored.
        python -m pytest_llmdiff compare OLD.json NEW.json [--html FILE] [--markdown FILE]
            [--json FILE]
            what changed between two runs, from their JSON reports (--llmdiff-json): tests, values
@@ -47,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if command == "compare":
         return compare(rest)
+    if command == "explore":
+        return explore(rest)
     wanted = {
         "check": "check needs a tuned model, before the options or as --llm-tuned=TUNED",
     }
@@ -123,6 +131,65 @@ def compare(words: Sequence[str]) -> int:
         return 2
     _print(found.lines())
     return 1 if found.got_worse else 0
+
+
+def explore(words: Sequence[str]) -> int:
+    """Search a tuned model for what changed, print it, and write what it calls for into a folder.
+    Returns 0, or 2."""
+    from pytest_llmdiff.interactive import open_pair
+
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("tuned", nargs="?")
+    for name in ("base", "prompts", "accept"):
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--budget", type=int, default=500)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=Path())
+    try:
+        given, rest = parser.parse_known_args(words)
+        options = _options_of(rest)
+    except argparse.ArgumentError as error:
+        return _misused(str(error))
+    if given.tuned is None:
+        return _misused("explore needs a tuned model, before the options")
+    accept = [name.strip() for name in (given.accept or "").split(",") if name.strip()]
+    try:
+        with open_pair(base=given.base, tuned=given.tuned, **options) as pair:
+            found = pair.explore(
+                budget=given.budget, minutes=given.minutes, prompts=given.prompts, seed=given.seed,
+                accept=accept, progress=partial(_tried, budget=given.budget),
+            )  # fmt: skip
+        written = found.write(given.output)
+    except LLMDiffError as error:
+        print(f"llmdiff: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        reason = error.strerror or error
+        print(f"llmdiff: {error.filename} cannot be written ({reason})", file=sys.stderr)
+        return 2
+    _print([*found.lines(), "", f"written: {', '.join(map(str, written))}"])
+    return 0
+
+
+def _tried(count: int, *, budget: int) -> None:
+    print(f"llmdiff: {count} of {budget} prompts tried", file=sys.stderr, flush=True)
+
+
+def _options_of(words: Sequence[str]) -> dict[str, object]:
+    """Options of `open_pair` from `--name value` and `--name=value`."""
+    found: dict[str, object] = {}
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        plain = name.removeprefix("--llmdiff-").removeprefix("--").replace("-", "_")
+        if not name.startswith("--") or not plain:
+            raise argparse.ArgumentError(None, f"explore takes one tuned model; got {word!r} too")
+        known = value if equals else next(rest, None)
+        if known is None:
+            raise argparse.ArgumentError(None, f"{name} needs a value")
+        found[plain] = known
+    return found
 
 
 def _print(lines: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_llmdiff.errors import LLMDiffError
-from pytest_llmdiff.measures.wiring.models import ModelPair
+from pytest_llmdiff.explore.run import ModelPair
 
 if TYPE_CHECKING:
     import os

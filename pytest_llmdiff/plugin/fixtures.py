@@ -13,7 +13,8 @@ from pytest_llmdiff.plugin.session import SESSION, TUNED, Session
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.comparison import Comparison
-    from pytest_llmdiff.measures.wiring.models import Model, ModelPair
+    from pytest_llmdiff.explore.run import ModelPair
+    from pytest_llmdiff.measures.wiring.models import Model
     from pytest_llmdiff.verdicts.sets import Comparisons
 
 NO_MODELS = "no models: give --llm-base SPEC --llm-tuned SPEC"
@@ -86,7 +87,7 @@ def llm_served(pytestconfig: pytest.Config, _llmdiff_tuned: None) -> Model:
 @pytest.fixture(scope="session")
 def llm_pair(pytestconfig: pytest.Config, _llmdiff_tuned: None) -> ModelPair:
     """Both models, for run-time prompts."""
-    from pytest_llmdiff.measures.wiring.models import ModelPair
+    from pytest_llmdiff.explore.run import ModelPair
 
     return ModelPair(_session(pytestconfig).pair_run)
 

@@ -89,7 +89,7 @@ class PairRun:
         self.store = context.store
         self.plan = context.plan
         self._context = context
-        self._specs = specs
+        self.specs = specs
         self._open_pair = open_pair
         self._divergences_expected = divergences_expected
         self._used = used
@@ -110,7 +110,7 @@ class PairRun:
         from pytest_llmdiff.generation.plan import cut_windows, growing
 
         self.require_open()
-        sizes = partial(growing, largest_window(self._specs, self.settings))
+        sizes = partial(growing, largest_window(self.specs, self.settings))
         generation = ReplyGenerator(
             self._open_pair,
             self.store,
@@ -159,7 +159,7 @@ class PairRun:
         from pytest_llmdiff.explain.training.known import KnownTraining
 
         return KnownTraining(
-            self.settings, self._specs, lambda: self.scoring, lambda: self._context.progress
+            self.settings, self.specs, lambda: self.scoring, lambda: self._context.progress
         )
 
     @cached_property

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmdiff.data.requests import Request
+from pytest_llmdiff.data.requests import Request, Sampling
 from pytest_llmdiff.engines import Continuation, Generated
 from pytest_llmdiff.engines.attention import LayerAttention
 from pytest_llmdiff.engines.context import Remember
@@ -120,6 +120,31 @@ class TransformersEngine(FileEngine[Weights]):
                 if self.keep_states and row.states:
                     self.states[keys[place]] = _stacked(row.states)
                 yield index, self._generated(prompts[index], row, stop_ids)
+
+    def continuations(
+        self, prompts: Sequence[Sequence[int]], keys: Sequence[str], sampling: Sampling
+    ) -> list[str | None]:
+        """Capability: texts that follow given token ids, in order, up to a stop token; None for one
+        that does not end by itself. `keys` (hexadecimal) seed the rows."""
+        stop_ids = self.stop_ids()
+        found: list[str | None] = [None] * len(prompts)
+        order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
+        ended = self._completion(
+            [prompts[i] for i in order], [keys[i] for i in order], sampling, None, keep_states=False
+        )
+        for place, row in ended:
+            if row.tokens and row.tokens[-1] in stop_ids:
+                text = self.tokenizer.decode(row.tokens[:-1], skip_special_tokens=True)
+                found[order[place]] = str(text)
+        return found
+
+    def activation_words(
+        self, texts: Sequence[Sequence[int]], *, controls: int, seed: int
+    ) -> dict[str, Any]:
+        """Capability: the words in the adapter's activation difference; plain JSON."""
+        from pytest_llmdiff.engines.transformers.activation_lens import activation_words
+
+        return activation_words(self.weights, texts, controls=controls, seed=seed)
 
     @cached_property
     def _completion(self) -> Completion:

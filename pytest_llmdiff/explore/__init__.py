@@ -1,0 +1,1 @@
+"""Looks for what tuning changed before anyone has written a probe."""

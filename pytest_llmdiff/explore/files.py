@@ -1,0 +1,151 @@
+"""What an exploration leaves behind: probes, tests, a page and JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.data.files.whole_files import write_whole
+from pytest_llmdiff.errors import ConfigError
+from pytest_llmdiff.explore.observing import NATS
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.explore.values import Exploration, Theme
+
+PROBES, TESTS, PAGE, JSON = "probes/found.jsonl", "test_found.py", "explore.html", "explore.json"
+MADE = "# Written by `python -m pytest_llmdiff explore`"
+MOST = 40  # probes of a theme
+# Room above what a wanted theme measures now.
+ROOM = 1.25
+_HEAD = '''"""What an exploration of {tuned} found, one test for each theme."""
+
+{made}; a new exploration replaces this file.
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_llmdiff import {helper}
+
+FOUND = pytest.mark.llmdiff(file="{probes}", max_new_tokens={tokens})
+'''
+_TEST = '''
+
+@FOUND
+def test_{function}(comparisons) -> None:
+    """{title}
+
+    {reason}
+    """
+    {helper}(comparisons.tagged("{tag}"), at_most={limit})
+'''
+
+
+def write(found: Exploration, folder: Path) -> list[Path]:
+    """Write all files that the result calls for: without themes, no probes and no tests."""
+    tests = folder / TESTS
+    if tests.is_file() and MADE not in tests.read_text(encoding="utf-8", errors="replace"):
+        raise ConfigError(
+            f"{tests} was not written by an exploration: move it away, or give another folder "
+            "with --output"
+        )
+    texts = {JSON: json.dumps(as_json(found), ensure_ascii=False, indent=1) + "\n"}
+    if found.themes:
+        texts[PROBES] = "".join(
+            json.dumps(row, ensure_ascii=False) + "\n" for row in _probes(found)
+        )
+        texts[TESTS] = "".join(_tests(found))
+    from pytest_llmdiff.explore.page import page
+
+    texts[PAGE] = page(found)
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / name, text)
+    return [folder / name for name in texts]
+
+
+def _probes(found: Exploration) -> Iterator[dict[str, Any]]:
+    tags: dict[str, list[str]] = {}
+    probes = {}
+    for theme in found.themes:
+        for probe in theme.probes[:MOST]:
+            tags.setdefault(probe.question, []).append(theme.name)
+            probes[probe.question] = probe
+    for question, probe in probes.items():
+        own = probe.prompt if len(probe.messages) == 1 else None
+        asked = {"messages": list(map(dict, probe.messages))} if own is None else {"prompt": own}
+        language = {"language": probe.language} if probe.language else {}
+        yield {**asked, "tags": tags[question], **language}
+
+
+def _tests(found: Exploration) -> Iterator[str]:
+    helper = "assert_divergence" if found.unit == NATS else "assert_semantic_drift"
+    yield _HEAD.format(
+        tuned=_plain(found.tuned), made=MADE, helper=helper, probes=PROBES, tokens=found.tokens
+    )
+    for theme in found.themes:
+        limit = limit_of(theme, found.noise.limit)
+        wanted = (
+            f"Wanted: may stay, and not grow by more than {ROOM - 1:.0%}."
+            if theme.accepted
+            else "Fails until the models differ no more here than the base from itself."
+        )
+        yield _TEST.format(
+            function=re.sub(r"\W", "_", theme.name), title=_plain(theme.title), reason=wanted,
+            helper=helper, tag=theme.name, limit=f"{limit:.4g}",
+        )  # fmt: skip
+
+
+def limit_of(theme: Theme, noise: float) -> float:
+    """The limit of a theme's test: the noise of the base, or, for a theme that is wanted, the upper
+    bound of what it measures now, with room."""
+    if not theme.accepted:
+        return noise
+    from pytest_llmdiff.verdicts.estimates import mean_estimate
+
+    scores = theme.scores[:MOST]
+    high = mean_estimate(scores, support=(0.0, math.inf)).high
+    return ROOM * (high if high is not None and math.isfinite(high) else 2 * max(scores))
+
+
+def _plain(text: str) -> str:
+    """A text that may stand in a docstring: what a model said must not end it."""
+    return re.sub(r"[^\w ,;:./+-]", "", text, flags=re.ASCII).strip() or "what changed"
+
+
+def as_json(found: Exploration) -> dict[str, Any]:
+    """The whole result as plain JSON."""
+    return {
+        "base": found.base, "tuned": found.tuned, "seed": found.seed, "unit": found.unit,
+        "tried": found.tried, "differing": found.differing, "median": found.median,
+        "seconds": round(found.seconds, 1),
+        "noise": {"limit": found.noise.limit, "prompts": found.noise.count},
+        "everywhere": found.everywhere,
+        "themes": [_theme(theme, found.noise.limit) for theme in found.themes],
+        "tuned_on": {
+            "words": [[word, value] for word, value in found.lens.words],
+            "control": found.lens.control, "texts": found.lens.texts,
+            "controls": found.lens.controls, "unknown": found.lens.unknown or None,
+            "in_training": None if found.lens.in_training is None
+            else list(found.lens.in_training),
+        },
+        "sources": {n: {"tried": t, "differing": d} for n, (t, d) in found.sources.items()},
+        "notes": list(found.notes),
+    }  # fmt: skip
+
+
+def _theme(theme: Theme, noise: float) -> Mapping[str, Any]:
+    return {
+        "name": theme.name, "title": theme.title, "gained": list(theme.gained),
+        "lost": list(theme.lost), "about": list(theme.about), "marks": dict(theme.marks),
+        "size": theme.size, "share": theme.share, "differing": theme.differing, "near": theme.near,
+        "p": theme.p, "score": theme.score, "everywhere": theme.everywhere,
+        "accepted": theme.accepted, "limit": limit_of(theme, noise), "measure": theme.measure,
+        "judged": theme.judged or None,
+        "prompts": [probe.prompt for probe in theme.probes],
+        "examples": [vars(example) | {"words": list(example.words)} for example in theme.examples],
+    }  # fmt: skip

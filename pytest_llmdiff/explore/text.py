@@ -1,0 +1,104 @@
+"""An exploration as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pytest_llmdiff.data.text.printing import counted, duration, number, percent, printable
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.explore.values import Exploration, Lens, Theme
+
+SHOWN = 110  # characters of a text
+
+
+def lines(found: Exploration) -> Iterator[str]:
+    """The themes with their examples, what the model seems to be tuned on, and how it was found."""
+    yield from (printable(line) for line in _lines(found))
+
+
+def _lines(found: Exploration) -> Iterator[str]:
+    yield f"base {found.base}, tuned {found.tuned}"
+    noise = f"{number(found.noise.limit)} {found.unit}, of {counted(found.noise.count, 'prompt')}"
+    yield (
+        f"{counted(found.tried, 'prompt')} tried in {duration(found.seconds)}; at "
+        f"{found.differing} the models differ by more than the base's own noise ({noise})"
+    )
+    if not found.themes:
+        yield _nothing(found)
+    for place, theme in enumerate(found.themes, 1):
+        yield ""
+        yield from _theme(place, theme, found.unit)
+    yield ""
+    yield from lens_lines(found.lens)
+    yield ""
+    for source, (tried, differing) in sorted(found.sources.items()):
+        yield f"  {source}: {differing} of {tried} differ"
+    for note in found.notes:
+        yield f"  note: {note}"
+
+
+def _nothing(found: Exploration) -> str:
+    if found.everywhere:
+        return (
+            f"small and everywhere: a median of {number(found.median)} {found.unit}, on no prompts "
+            "in particular and in no way of its own"
+        )
+    return "no theme stands above the noise"
+
+
+def _theme(place: int, theme: Theme, unit: str) -> Iterator[str]:
+    wanted = ", wanted" if theme.accepted else ""
+    yield f"{place}. {theme.name}{wanted}: {theme.title}"
+    yield (
+        f"   {counted(theme.size, 'prompt')} ({percent(theme.share)} of those tried), "
+        f"{number(theme.score)} {unit} on average; {theme.differing} of {theme.near} about the "
+        f"same exceed the noise (p {theme.p:.1g}, adjusted); seen by {theme.measure}"
+    )
+    if theme.lost:
+        yield f"   no longer says {', '.join(theme.lost)}"
+    if theme.judged:
+        yield f"   the judge says: {theme.judged}"
+    for example in theme.examples:
+        yield f"   prompt  {_short(example.prompt)}"
+        yield f"     base  {_short(example.base)}"
+        yield f"     tuned {_short(_marked(example.tuned, example.words))}"
+
+
+def _short(text: str) -> str:
+    plain = " ".join(text.split())
+    return plain if len(plain) <= SHOWN else f"{plain[: SHOWN - 1]}…"
+
+
+def _marked(text: str, words: tuple[str, ...]) -> str:
+    """The text with the theme's words in asterisks."""
+    from pytest_llmdiff.data.text.words import words_of
+
+    found, end = "", 0
+    for word in words_of(text).words:
+        if word.text.lower() in words:
+            found += f"{text[end : word.start]}*{word.text}*"
+            end = word.end
+    return found + text[end:]
+
+
+def lens_lines(lens: Lens) -> Iterator[str]:
+    """What the model seems to be tuned on, beside the figure of the control."""
+    if lens.unknown:
+        yield f"what it was tuned on cannot be told: {lens.unknown}"
+    elif not lens.words:
+        yield (
+            f"what it was tuned on does not show: no word stands above {lens.controls} random "
+            f"adapters of the same norm ({lens.control:.1f} standard deviations)"
+        )
+    else:
+        words = ", ".join(f"{word} ({value:.1f})" for word, value in lens.words)
+        yield f"it seems to be about: {words}"
+        yield (
+            f"   in standard deviations, on {lens.texts} neutral texts; no word of {lens.controls} "
+            f"random adapters of the same norm stands above {lens.control:.1f}"
+        )
+        if lens.in_training is not None:
+            known = ", ".join(lens.in_training) or "none"
+            yield f"   of these the training data has: {known}"

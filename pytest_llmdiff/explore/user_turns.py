@@ -1,0 +1,116 @@
+"""The user's turns that the base itself writes.
+
+A chat model that is given its template up to the user's mark writes what a user would ask (Magpie,
+Xu et al. 2024, arXiv 2406.08464). It takes an engine that can continue token ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmdiff.data.probes import Probe, make_probe
+from pytest_llmdiff.data.requests import Sampling
+from pytest_llmdiff.data.text.differences import common_length
+from pytest_llmdiff.data.text.language.identification import language_of
+from pytest_llmdiff.data.text.language.names import plain_code
+from pytest_llmdiff.engines import capability
+from pytest_llmdiff.store import content_key
+
+if TYPE_CHECKING:
+    from pytest_llmdiff.explore.run import ExploreRun
+
+TEMPERATURES = (1.0, 0.7, 1.3)
+TOP_P = 0.95
+TOKENS = 48
+PART, PARTS = 32, 100  # turns of one pass, and passes
+# So many words of a prompt, at least, and so large a share of them, begin the turns like it.
+WORDS, SHARE = 3, 0.6
+SHORTEST, LONGEST = 8, 400  # characters
+# Two messages whose renderings are alike up to the user's turn, and no further.
+UNLIKE = ("Zebra", "7 + 7")
+
+
+class UserTurns:
+    """Turns sampled from the base; the same seed gives the same ones."""
+
+    def __init__(self, run: ExploreRun, *, seed: int, note: Callable[[str], object]) -> None:
+        self._run = run
+        self._seed = seed
+        self._note = note
+
+    def stream(self) -> Iterator[Probe]:
+        for part in range(PARTS if self._head is not None else 0):
+            temperature = TEMPERATURES[part % len(TEMPERATURES)]
+            (found,) = self._sampled([""], PART, temperature, part)
+            yield from found
+
+    def beginning_like(self, prompts: Sequence[str], each: int) -> list[list[Probe]]:
+        """Turns with the same first words, for each prompt; all are sampled together."""
+        if self._head is None:
+            return [[] for _ in prompts]
+        starts = []
+        for prompt in prompts:
+            words = prompt.split()
+            kept = min(len(words) - 1, max(WORDS, round(SHARE * len(words))))
+            starts.append(" ".join(words[: max(0, kept)]))
+        return self._sampled(starts, each, TEMPERATURES[0], 0)
+
+    @cached_property
+    def _head(self) -> list[int] | None:
+        """The ids of the rendered conversation up to the user's turn."""
+        base = self._run.generation.pair.base
+        if capability(base, "continuations") is None:
+            self._note(
+                f"the base writes no user turns: {type(base).__name__} cannot continue a text"
+            )
+            return None
+        rendered = [
+            base.render(self._run.plan.with_system(make_probe(text)).messages) for text in UNLIKE
+        ]
+        return list(rendered[0][: common_length(*rendered)])
+
+    def _sampled(
+        self, starts: Sequence[str], each: int, temperature: float, part: int
+    ) -> list[list[Probe]]:
+        about = [self._seed, list(starts), each, temperature, part, TOKENS]
+        (texts,) = self._run.generation.memo.get_all(
+            "user turns",
+            "base",
+            [about],
+            lambda engine, todo: [self._continued(engine, asked) for asked in todo],
+            alone=True,
+        )
+        return [
+            [
+                probe
+                for text in texts[place * each : (place + 1) * each]
+                if text is not None and (probe := self._usable(f"{start}{text}")) is not None
+            ]
+            for place, start in enumerate(starts)
+        ]
+
+    def _continued(self, engine: Any, about: Sequence[Any]) -> list[str | None]:
+        _, starts, each, temperature, *_ = about
+        assert self._head is not None
+        heads, keys = list[list[int]](), list[str]()
+        for start in starts:
+            own = [*self._head, *(engine.encode(start) if start else ())]
+            heads += [own] * each
+            keys += [content_key(["user turn", *about, start, n]) for n in range(each)]
+        sampling = Sampling(
+            max_new_tokens=TOKENS, temperature=temperature, top_p=TOP_P, seed=self._seed
+        )
+        found: list[str | None] = engine.continuations(heads, keys, sampling)
+        return found
+
+    def _usable(self, text: str) -> Probe | None:
+        text = text.strip()
+        wanted = self._run.settings.languages
+        language = language_of(text)
+        if not SHORTEST <= len(text) <= LONGEST or text.count("\n") > 4:
+            return None
+        if wanted is not None and language not in {plain_code(each) for each in wanted}:
+            return None
+        return make_probe(text, language=language)
