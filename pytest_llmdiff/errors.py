@@ -47,10 +47,11 @@ def harmless(text: str) -> str:
 
 def close_to(given: str, allowed: Iterable[str], *, alike: float = 0.6) -> list[str]:
     """The allowed word that a misspelt one is most like, if any is at least as much alike (0 to 1,
-    by `difflib`)."""
+    by `difflib`). None for a word that is allowed: something else is wrong with it."""
     import difflib
 
-    return difflib.get_close_matches(given, list(allowed), n=1, cutoff=alike)
+    words = list(allowed)
+    return [] if given in words else difflib.get_close_matches(given, words, n=1, cutoff=alike)
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:

