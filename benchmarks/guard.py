@@ -52,22 +52,30 @@ def measured() -> dict[str, float]:
     """Instructions of each, over those of empty tests."""
     with tempfile.TemporaryDirectory() as made:
         home = Path(made)
-        make_suite(home / "tests", TESTS)
-        make_suite(home / "prompts", PROMPTS)
+        for name, rows in (("tests", TESTS), ("warm", TESTS), ("prompts", PROMPTS)):
+            make_suite(home / name, rows)
+        (home / "tests" / "verdicts.py").write_text(VERDICTS, encoding="utf-8")
         suite, page = ("test_probes.py", *MODELS), "--llmdiff-html=report.html"
-        for args in ((*suite, page), ("test_parametrized.py",)):
-            pytest_run(home / "tests", *args)  # fills the store, and compiles
-        program = home / "verdicts.py"
-        program.write_text(VERDICTS, encoding="utf-8")
+        compared = ("test_compared.py", *MODELS)
+
+        def count(*command: str) -> float:
+            return counted(command, home / "tests")
+
+        # First without counting: all of it is compiled, and the store of the rerun filled.
+        for folder, args in (
+            ("tests", (*suite, page)), ("tests", ("test_parametrized.py",)), ("warm", compared),
+        ):  # fmt: skip
+            pytest_run(home / folder, *args)
+        count("verdicts.py", "judge")
         empty = instructions(home / "tests", "test_parametrized.py")
         rerun = instructions(home / "tests", *suite)
         found = {
             "rerun": rerun,
-            "windows": instructions(home / "prompts", "test_compared.py", *MODELS),
-            "verdicts": counted([str(program), "judge"], home) - counted([str(program)], home),
+            "windows": instructions(home / "prompts", *compared),
+            "verdicts": count("verdicts.py", "judge") - count("verdicts.py"),
             "page": instructions(home / "tests", *suite, page) - rerun,
         }
-    return {name: round(count / empty, 4) for name, count in found.items()}
+    return {name: round(value / empty, 4) for name, value in found.items()}
 
 
 def conditions() -> str:

@@ -97,6 +97,8 @@ def test_a_run_loads_the_reports_that_it_writes(project: pytest.Pytester) -> Non
     def reports(*args: str) -> set[str]:
         heavy, own = loaded(project, *models, *args)
         assert ("jinja2" in heavy) == ("--llmdiff-html=r.html" in args)
+        exploring = [name for name in own if name.startswith("pytest_llmdiff.explore.")]
+        assert exploring == ["pytest_llmdiff.explore.run"], "the search loads when it begins"
         return {part for name in own if "reports" in name for part in name.split(".")[2:]}
 
     assert not reports() & written

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -203,16 +204,14 @@ def test_it_judges_and_labels_measure_it(pytester: pytest.Pytester, server: str)
         f"--llmdiff-judge={server}#{NAME}", "--llmdiff-json=report.json",
     )  # fmt: skip
 
-    def verdicts(*more: str) -> dict[str, dict[str, object]]:
+    def tests(*more: str) -> dict[str, Any]:
         pytester.runpytest_subprocess(*args, *more)
         report = json.loads((pytester.path / "report.json").read_text(encoding="utf-8"))
-        assert report["summary"]["error"] == 0
-        tests = {test["test"].partition("::")[2]: test for test in report["tests"]}
-        return {name: test["verdicts"][0] for name, test in tests.items()}
+        return {test["test"].partition("::")[2]: test for test in report["tests"]}
 
-    first = verdicts("--llmdiff-label=labels.jsonl")
-    for found in first.values():
-        assert str(found["details"]["judge"]).startswith("uncorrected")  # type: ignore[index]
+    first = tests("--llmdiff-label=labels.jsonl")
+    for test in first.values():
+        assert test["verdicts"][0]["details"]["judge"].startswith("uncorrected")
     file = pytester.path / "labels.jsonl"
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     assert {(row["side"], row["rubric"], row["label"]) for row in rows} == {
@@ -222,7 +221,13 @@ def test_it_judges_and_labels_measure_it(pytester: pytest.Pytester, server: str)
     for row in rows:
         row["label"] = "yes" if row["side"] == "tuned" else "no"
     file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    again = verdicts("--llmdiff-labels=labels.jsonl")
-    assert again["test_preference"] == first["test_preference"], "from the store"
-    told = again["test_rate"]["details"]["judge"]  # type: ignore[index]
-    assert told["labels"] + told["unjudged"] == 2
+    again = tests("--llmdiff-labels=labels.jsonl")
+    assert again["test_preference"]["verdicts"] == first["test_preference"]["verdicts"], "stored"
+    rate = again["test_rate"]
+    # What so small a model answers differs by CPU. Without a judgement, labels measure nothing.
+    if first["test_rate"]["outcome"] == "not judged":
+        assert rate["outcome"] == "error"
+        assert "no reply of the tuned model is labelled that the judge could" in rate["message"]
+    else:
+        told = rate["verdicts"][0]["details"]["judge"]
+        assert told["labels"] + told["unjudged"] == 2
