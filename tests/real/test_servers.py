@@ -224,10 +224,12 @@ def test_it_judges_and_labels_measure_it(pytester: pytest.Pytester, server: str)
     again = tests("--llmdiff-labels=labels.jsonl")
     assert again["test_preference"]["verdicts"] == first["test_preference"]["verdicts"], "stored"
     rate = again["test_rate"]
-    # What so small a model answers differs by CPU. Without a judgement, labels measure nothing.
-    if first["test_rate"]["outcome"] == "not judged":
-        assert rate["outcome"] == "error"
-        assert "no reply of the tuned model is labelled that the judge could" in rate["message"]
+    # What so small a model answers differs from run to run: where it gives no judgement, the run
+    # says so, and labels measure nothing.
+    if rate["outcome"] in ("error", "not_judged"):
+        assert (
+            "the judge could judge" in rate["message"] or "could not be judged" in rate["message"]
+        )
     else:
         told = rate["verdicts"][0]["details"]["judge"]
         assert told["labels"] + told["unjudged"] == 2
