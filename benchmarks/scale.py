@@ -131,19 +131,22 @@ def make_suite(folder: Path, rows: int) -> None:
     subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
 
 
+def environment_of(folder: Path) -> dict[str, str]:
+    """Processes in a folder write bytecode beside it, and use it."""
+    kept = {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
+    bytecode = str(folder.parent / "bytecode")
+    return kept | {"PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": bytecode}
+
+
 def command_of(folder: Path, args: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """A pytest command and its environment."""
-    environment = {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONPATH"] = str(ROOT)
-    environment["PYTHONPYCACHEPREFIX"] = str(folder.parent / "bytecode")
-    return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args], environment
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args]
+    return command, environment_of(folder)
 
 
 def counted(command: Sequence[str], folder: Path) -> float:
     """Millions of instructions of a Python process, by valgrind; `command` follows `python`."""
-    environment = {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
-    environment |= {
-        "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(folder.parent / "bytecode"),
+    environment = environment_of(folder) | {
         "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
     }  # fmt: skip
     counting = ("--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")

@@ -122,13 +122,8 @@ def compare(words: Sequence[str]) -> int:
         found = compared(given.reports)
         for form, path in outputs.items():
             write_whole(path, found.written(form))
-    except LLMDiffError as error:
-        print(f"llmdiff: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        reason = error.strerror or error
-        print(f"llmdiff: {error.filename} cannot be written ({reason})", file=sys.stderr)
-        return 2
+    except (LLMDiffError, OSError) as error:
+        return _failed(error)
     _print(found.lines())
     return 1 if found.got_worse else 0
 
@@ -136,13 +131,14 @@ def compare(words: Sequence[str]) -> int:
 def explore(words: Sequence[str]) -> int:
     """Search a tuned model for what changed, print it, and write what it calls for into a folder.
     Returns 0, or 2."""
+    from pytest_llmdiff.explore.run import BUDGET
     from pytest_llmdiff.interactive import open_pair
 
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("tuned", nargs="?")
     for name in ("base", "prompts", "accept"):
         parser.add_argument(f"--{name}")
-    parser.add_argument("--budget", type=int, default=500)
+    parser.add_argument("--budget", type=int, default=BUDGET)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path())
@@ -161,15 +157,20 @@ def explore(words: Sequence[str]) -> int:
                 accept=accept, progress=partial(_tried, budget=given.budget),
             )  # fmt: skip
         written = found.write(given.output)
-    except LLMDiffError as error:
-        print(f"llmdiff: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        reason = error.strerror or error
-        print(f"llmdiff: {error.filename} cannot be written ({reason})", file=sys.stderr)
-        return 2
+    except (LLMDiffError, OSError) as error:
+        return _failed(error)
     _print([*found.lines(), "", f"written: {', '.join(map(str, written))}"])
     return 0
+
+
+def _failed(error: LLMDiffError | OSError) -> int:
+    """Say what went wrong; an OSError is of an output. Returns the exit code."""
+    if isinstance(error, OSError):
+        reason = error.strerror or error
+        print(f"llmdiff: {error.filename} cannot be written ({reason})", file=sys.stderr)
+    else:
+        print(f"llmdiff: {error}", file=sys.stderr)
+    return 2
 
 
 def _tried(count: int, *, budget: int) -> None:

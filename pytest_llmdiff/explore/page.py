@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_llmdiff.data.text.printing import counted, number, percent
-from pytest_llmdiff.data.text.words import words_of
-from pytest_llmdiff.explore.text import lens_lines
+from pytest_llmdiff.explore.text import lens_lines, pieces
 from pytest_llmdiff.reports.html.parts import part, policy, rendered, style
 
 if TYPE_CHECKING:
@@ -59,13 +58,3 @@ def _theme(theme: Theme, unit: str) -> dict[str, object]:
             for example in theme.examples
         ],
     }
-
-
-def pieces(text: str, words: tuple[str, ...]) -> list[tuple[bool, str]]:
-    """The text in pieces, each with whether it is one of the words."""
-    found, end = list[tuple[bool, str]](), 0
-    for word in words_of(text).words:
-        if word.text.lower() in words:
-            found += [(False, text[end : word.start]), (True, word.text)]
-            end = word.end
-    return [(marked, piece) for marked, piece in [*found, (False, text[end:])] if piece]

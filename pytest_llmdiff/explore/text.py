@@ -73,14 +73,19 @@ def _short(text: str) -> str:
 
 def _marked(text: str, words: tuple[str, ...]) -> str:
     """The text with the theme's words in asterisks."""
+    return "".join(f"*{part}*" if is_word else part for is_word, part in pieces(text, words))
+
+
+def pieces(text: str, words: tuple[str, ...]) -> list[tuple[bool, str]]:
+    """The text in pieces, each with whether it is one of the words."""
     from pytest_llmdiff.data.text.words import words_of
 
-    found, end = "", 0
+    found, end = list[tuple[bool, str]](), 0
     for word in words_of(text).words:
         if word.text.lower() in words:
-            found += f"{text[end : word.start]}*{word.text}*"
+            found += [(False, text[end : word.start]), (True, word.text)]
             end = word.end
-    return found + text[end:]
+    return [(is_word, piece) for is_word, piece in [*found, (False, text[end:])] if piece]
 
 
 def lens_lines(lens: Lens) -> Iterator[str]:

@@ -22,9 +22,8 @@ MOST = 8  # themes
 ERROR = 0.05  # share of themes that may be due to noise (false discovery rate)
 # Share of a theme's prompts that have its most common change.
 COMMON = 0.4
-EVERYWHERE = (
-    0.6  # share of all changed prompts, from which a theme is about no prompts in particular
-)
+# Share of all changed prompts, from which a theme is about no prompts in particular.
+EVERYWHERE = 0.6
 NAMED = 4  # words of a name
 EXAMPLES = 3
 MARKED = 2.0  # weight of a mark, in words that are as rare as most
