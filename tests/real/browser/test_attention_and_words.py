@@ -84,11 +84,12 @@ def test_every_head_is_drawn_and_one_is_chosen(
 def test_drawings_follow_the_theme(open_page: Open, tmp_path: Path) -> None:
     page = open_page(explained(tmp_path), color_scheme="light")
     canvas = show(page, "Attention").locator(".panels").first.locator(".panel > canvas").last
-    shown = "canvas => canvas.toDataURL()"
-    light = canvas.evaluate(shown)
+    light = canvas.evaluate("canvas => canvas.toDataURL()")
     page.emulate_media(color_scheme="dark")
-    dark = canvas.evaluate(shown)
-    assert light != dark
+    # The page hears of it with its next frame.
+    page.wait_for_function(
+        "([canvas, light]) => canvas.toDataURL() !== light", arg=[canvas.element_handle(), light]
+    )
 
 
 def test_words_are_coloured_by_their_scores(open_page: Open, tmp_path: Path) -> None:
