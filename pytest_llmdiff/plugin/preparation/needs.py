@@ -27,10 +27,12 @@ from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.errors import LLMDiffError, MissingPackageError, ScorerError
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.config.hub import Download
     from pytest_llmdiff.plugin.session import Session
 
 ROLES = ("toxicity", "embedder")
 MODELS = "models"  # that are given and unusable
+HUB = "hub"  # from which models are downloaded
 SCHEMA = "jsonschema"  # the package, of the extra `schema`
 PACKAGE = "pytest_llmdiff."
 SUITES = "pytest_llmdiff.suites."
@@ -77,17 +79,28 @@ def require(needs: Iterable[str], session: Session) -> None:
         UsageError: something is missing. The message has all of it, the choice that downloads
             nothing, and the one command that installs what can be installed.
     """
+    from pytest_llmdiff.plugin.preparation.downloads import of_models, of_scorer
+
     missing: dict[str, LLMDiffError] = {}
+    downloads: list[Download] = []
+    scorers: list[str] = []
     for need in sorted(needs):
         if need == MODELS:
             raise pytest.UsageError(f"llmdiff: {session.unusable}")
         try:
             if need == SCHEMA:
                 require_packages("schema", "checking replies against a JSON schema")
+            elif need == HUB:
+                downloads += of_models(session)
+            elif (download := of_scorer(need, session)) is not None:
+                downloads.append(download)
+                scorers.append(need)
             else:
                 _fetch(need, session)
         except LLMDiffError as error:
             missing[need] = error
+    if downloads and not missing:
+        missing = _bring(downloads, scorers, session)
     if missing:
         raise pytest.UsageError(f"llmdiff: {told(missing)}")
 
@@ -134,13 +147,29 @@ def _without_download(missing: Mapping[str, LLMDiffError]) -> dict[str, Choice]:
     }
 
 
+def _bring(
+    downloads: Sequence[Download], scorers: Sequence[str], session: Session
+) -> dict[str, LLMDiffError]:
+    """Download all of it, and look at these scorers. Returns what cannot be had."""
+    from pytest_llmdiff.plugin.preparation.downloads import bring
+
+    try:
+        bring(downloads, session)
+        for role in scorers:
+            _fetch(role, session)
+    except LLMDiffError as error:
+        return {"": error}
+    return {}
+
+
 def _fetch(role: str, session: Session) -> None:
     from pytest_llmdiff.scorers.opening import fetch, to_download
 
     settings = session.settings
     spec, folder = getattr(settings, role), settings.folder_of(role)
     reporter: Any = session.config.pluginmanager.getplugin("terminalreporter")
-    if (size := to_download(role, spec, folder)) and reporter is not None:
+    size = to_download(role, spec, folder)
+    if isinstance(size, str) and reporter is not None:
         other = WITHOUT_DOWNLOAD[role].spec
         reporter.write_line(
             f"llmdiff: fetching {spec} ({size}); --llmdiff-{role}={other} needs no download"
