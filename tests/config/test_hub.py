@@ -12,7 +12,7 @@ import pytest
 from pytest_llmdiff.config import hub
 from pytest_llmdiff.config.specs import Spec, fetch, parse_spec, repository
 from pytest_llmdiff.errors import ConfigError
-from tests.support.fake_hub import COMMIT, Hub, hub_of
+from tests.support.fake_hub import COMMIT, Hub, connect, hub_of
 
 WEIGHTS = bytes(range(256)) * 8_000  # 2 MB
 LOADED = {"config.json", "tokenizer.json", "model.safetensors", "additional_chat_templates/a.jinja"}
@@ -33,15 +33,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     (files / "model.safetensors").write_bytes(WEIGHTS)
     (files / "consolidated.00.safetensors").write_bytes(WEIGHTS)
     with hub_of(tmp_path / "served") as served:
-        # The hub's client has read its environment when it was imported.
-        constants = "huggingface_hub.constants."
-        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-        monkeypatch.setattr(constants + "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants + "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants + "ENDPOINT", served.url)
-        address = served.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants + "HUGGINGFACE_CO_URL_TEMPLATE", address)
-        monkeypatch.setattr(constants + "DOWNLOAD_CHUNK_SIZE", STEP)
+        connect(monkeypatch, served, tmp_path / "cache")
+        monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", STEP)
         monkeypatch.setattr(hub, "LARGE", 1_000_000)
         yield served
 

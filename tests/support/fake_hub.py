@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import pytest
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = 100_000  # bytes from which a file is one of Git LFS
 CHUNK = 1 << 16
@@ -52,6 +54,20 @@ def hub_of(root: Path) -> Iterator[Hub]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, server: Hub, cache: Path) -> None:
+    """Let this process and those that it starts use this hub and an empty cache."""
+    environment = {"HF_ENDPOINT": server.url, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "0"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    # The hub's client has read its environment when it was imported.
+    constants = "huggingface_hub.constants."
+    monkeypatch.setattr(constants + "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants + "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants + "ENDPOINT", server.url)
+    address = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants + "HUGGINGFACE_CO_URL_TEMPLATE", address)
 
 
 class Answers(BaseHTTPRequestHandler):

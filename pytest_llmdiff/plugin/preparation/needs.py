@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 ROLES = ("toxicity", "embedder")
 MODELS = "models"  # that are given and unusable
 HUB = "hub"  # from which models are downloaded
-SCHEMA = "jsonschema"  # the package, of the extra `schema`
+SCHEMA = "jsonschema"
+# Packages of the extra `schema`, as errors say what needs them.
+PACKAGES = {
+    SCHEMA: ("schema", "checking replies against a JSON schema"),
+    "regex": ("patterns", 'correct="regex"'),
+}
 PACKAGE = "pytest_llmdiff."
 SUITES = "pytest_llmdiff.suites."
 ENDS = (pytest.skip, pytest.importorskip, pytest.xfail)  # that may end a test where it calls them
@@ -88,8 +93,8 @@ def require(needs: Iterable[str], session: Session) -> None:
         if need == MODELS:
             raise pytest.UsageError(f"llmdiff: {session.unusable}")
         try:
-            if need == SCHEMA:
-                require_packages("schema", "checking replies against a JSON schema")
+            if need in PACKAGES:
+                require_packages(*PACKAGES[need])
             elif need == HUB:
                 downloads += of_models(session)
             elif (download := of_scorer(need, session)) is not None:
@@ -243,6 +248,10 @@ def _of_call(call: ast.Call, called: object) -> Iterator[str]:
         yield from ["toxicity"] if "toxicity" in _spelt(call) else []
     elif name == "assert_format_kept":
         yield from [SCHEMA] if "schema" in given else []
+    elif name in ("assert_accuracy", "accuracy"):
+        # The ways of `data/text/matching.py`, one of which needs a package of its own name.
+        named = (each.value for each in call.keywords if each.arg == "correct")
+        yield from (n.value for n in named if isinstance(n, ast.Constant) and n.value == "regex")
     elif name in HELPERS and not (name == "assert_invariant" and given == {"flips_at_most"}):
         yield HELPERS[name]
 
