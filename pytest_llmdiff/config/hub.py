@@ -180,38 +180,39 @@ def model_folder(repository: Repository, *, what: str) -> Path:
     """
     import huggingface_hub
 
+    reason = "HF_HUB_OFFLINE is set" if offline() else ""
     try:
         with quiet():
-            return local_folder(repository)
+            folder = local_folder(repository)
     except Exception as error:
-        # Some releases ask the hub for the list of a commit's files where all of them are here.
-        with suppress(OSError, ValueError):
-            return Path(
+        reason = reason or first_line(error)
+        try:
+            # Some releases ask the hub for the list of a commit's files where all of them are here.
+            folder = Path(
                 huggingface_hub.snapshot_download(**repository.selection(), local_files_only=True)
             )
-        raise ConfigError(f"{what} cannot be fetched: {first_line(error)}") from error
+        except (OSError, ValueError):
+            raise ConfigError(f"{what} cannot be fetched: {first_line(error)}") from error
+    if reason and any(name.endswith(".safetensors") for name in repository.files):
+        _require_weights(folder, what, reason)
+    return folder
 
 
-def require_whole(folder: Path, *, what: str) -> None:
-    """Check that the weights are here, and if they are several files, all of them. Without the hub,
-    what is left of a download that was cut off looks like a whole repository.
-
-    Raises:
-        ConfigError: some are not.
-    """
-    if (folder / "model.safetensors").is_file():
-        return
+def _require_weights(folder: Path, what: str, reason: str) -> None:
+    """Without the hub, what is left of a download that was cut off looks like a repository."""
     named = set[str]()
-    with suppress(OSError, ValueError, AttributeError):  # whatever loads it says what is damaged
-        index = json.loads((folder / SHARDS).read_text(encoding="utf-8"))
-        named = set(index.get("weight_map", {}).values())
+    if not (folder / "model.safetensors").is_file():
+        with suppress(OSError, ValueError, AttributeError):  # whatever loads it says what is wrong
+            index = json.loads((folder / SHARDS).read_text(encoding="utf-8"))
+            named = set(index.get("weight_map", {}).values())
     lacking = sorted(name for name in named if not (folder / name).is_file())
-    if offline() and not any(folder.glob("*.safetensors")):
+    if not any(folder.glob("*.safetensors")):
         lacking = ["its weights"]
     if lacking:
         raise ConfigError(
-            f"{what} is not here as a whole: {folder} lacks {', '.join(lacking)}. Run again with "
-            "the hub in reach (without HF_HUB_OFFLINE) to go on with the download"
+            f"{what} is not here as a whole: {folder} lacks {', '.join(lacking)}, and the hub "
+            f"cannot be asked ({reason}). Run again with the hub in reach to go on with the "
+            "download"
         )
 
 

@@ -280,7 +280,6 @@ def fetch(spec: Spec) -> Path:
     if (download := hub.to_download(wanted)) is not None:
         hub.fetch(download)
     path = hub.model_folder(wanted, what=spec.text)
-    hub.require_whole(path, what=spec.text)
     _require_safetensors(
         path, "adapter_model" if spec.kind == "adapter" else "*", spec.text, "hub model"
     )

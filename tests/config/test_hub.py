@@ -158,7 +158,9 @@ def test_offline_nothing_is_asked_and_what_lacks_is_named(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     server.asked.clear()
     assert nothing_pending(spec)
-    with pytest.raises(ConfigError, match=r"not here as a whole: .* lacks its weights\. Run again"):
+    with pytest.raises(
+        ConfigError, match=r"as a whole: .* lacks its weights, .*OFFLINE is set"
+    ):
         fetch(spec)
     folder = tmp_path / "cache" / "models--org--model" / "snapshots" / COMMIT
     shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
@@ -194,3 +196,20 @@ def test_pickled_weights_of_a_classifier_only_where_there_are_no_others(
         server.asked.clear()
         fetch_scorer("toxicity", spec, tmp_path)
         assert not server.asked
+
+
+def test_a_hub_that_is_out_of_reach_is_named(
+    spec: Spec, server: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("no route to the hub")
+
+    with monkeypatch.context() as without:
+        without.setattr("huggingface_hub.HfApi.list_repo_tree", refuse)
+        with pytest.raises(ConfigError, match=r"cannot be asked \(no route to the hub\)"):
+            fetch(spec)
+    assert (fetch(spec) / "model.safetensors").read_bytes() == WEIGHTS
+    server.asked.clear()
+    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_tree", refuse)
+    assert (fetch(spec) / "model.safetensors").read_bytes() == WEIGHTS
+    assert not server.asked

@@ -3,7 +3,7 @@ told, then its progress is shown. Under xdist the controller does it, once for a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.config import hub
@@ -66,8 +66,10 @@ def of_scorer(role: str, session: Session) -> hub.Download | None:
     return hub.to_download(wanted)
 
 
-def bring(downloads: Sequence[hub.Download], session: Session) -> None:
-    """Download all of it.
+def bring(
+    downloads: Sequence[hub.Download], session: Session, *, instead: Mapping[str, str]
+) -> None:
+    """Download all of it. `instead` has, by repository, what would need no download.
 
     Raises:
         ConfigError: the disk has no room for all of it, or it broke off.
@@ -75,8 +77,8 @@ def bring(downloads: Sequence[hub.Download], session: Session) -> None:
     hub.require_room(downloads)
     reporter: Any = session.config.pluginmanager.getplugin("terminalreporter")
     if reporter is not None:
-        for line in map(_announced, downloads):
-            reporter.write_line(line)
+        for download in downloads:
+            reporter.write_line(_announced(download, instead.get(download.repository.name)))
     progress = progress_for(session.config)
     megabytes = _Megabytes(progress, sum(each.size - each.begun for each in downloads))
     for download in downloads:
@@ -84,13 +86,13 @@ def bring(downloads: Sequence[hub.Download], session: Session) -> None:
     progress.finish()
 
 
-def _announced(download: hub.Download) -> str:
+def _announced(download: hub.Download, instead: str | None) -> str:
     count = len(download.sizes)
     text = f"llmdiff: downloading {download.repository.name}: {count} file{'s' * (count > 1)}, "
     text += hub.size_text(download.size)
     if download.begun:
         text += f", of which {hub.size_text(download.begun)} are here from an earlier run"
-    return text
+    return text + (f"; {instead} needs no download" if instead else "")
 
 
 class _Megabytes:

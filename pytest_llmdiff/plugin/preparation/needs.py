@@ -84,11 +84,11 @@ def require(needs: Iterable[str], session: Session) -> None:
         UsageError: something is missing. The message has all of it, the choice that downloads
             nothing, and the one command that installs what can be installed.
     """
-    from pytest_llmdiff.plugin.preparation.downloads import of_models, of_scorer
+    from pytest_llmdiff.plugin.preparation.downloads import bring, of_models, of_scorer
 
     missing: dict[str, LLMDiffError] = {}
     downloads: list[Download] = []
-    scorers: list[str] = []
+    scorers: dict[str, str] = {}  # by role, the repository
     for need in sorted(needs):
         if need == MODELS:
             raise pytest.UsageError(f"llmdiff: {session.unusable}")
@@ -99,13 +99,19 @@ def require(needs: Iterable[str], session: Session) -> None:
                 downloads += of_models(session)
             elif (download := of_scorer(need, session)) is not None:
                 downloads.append(download)
-                scorers.append(need)
+                scorers[need] = download.repository.name
             else:
                 _fetch(need, session)
         except LLMDiffError as error:
             missing[need] = error
     if downloads and not missing:
-        missing = _bring(downloads, scorers, session)
+        try:
+            instead = {name: WITHOUT_DOWNLOAD[role].spec for role, name in scorers.items()}
+            bring(downloads, session, instead=instead)
+            for role in scorers:
+                _fetch(role, session)
+        except LLMDiffError as error:
+            missing[""] = error
     if missing:
         raise pytest.UsageError(f"llmdiff: {told(missing)}")
 
@@ -150,21 +156,6 @@ def _without_download(missing: Mapping[str, LLMDiffError]) -> dict[str, Choice]:
         for role, error in missing.items()
         if role in WITHOUT_DOWNLOAD and isinstance(error, ScorerError)
     }
-
-
-def _bring(
-    downloads: Sequence[Download], scorers: Sequence[str], session: Session
-) -> dict[str, LLMDiffError]:
-    """Download all of it, and look at these scorers. Returns what cannot be had."""
-    from pytest_llmdiff.plugin.preparation.downloads import bring
-
-    try:
-        bring(downloads, session)
-        for role in scorers:
-            _fetch(role, session)
-    except LLMDiffError as error:
-        return {"": error}
-    return {}
 
 
 def _fetch(role: str, session: Session) -> None:
@@ -249,7 +240,6 @@ def _of_call(call: ast.Call, called: object) -> Iterator[str]:
     elif name == "assert_format_kept":
         yield from [SCHEMA] if "schema" in given else []
     elif name in ("assert_accuracy", "accuracy"):
-        # The ways of `data/text/matching.py`, one of which needs a package of its own name.
         named = (each.value for each in call.keywords if each.arg == "correct")
         yield from (n.value for n in named if isinstance(n, ast.Constant) and n.value == "regex")
     elif name in HELPERS and not (name == "assert_invariant" and given == {"flips_at_most"}):

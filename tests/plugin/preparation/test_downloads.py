@@ -63,7 +63,7 @@ def test_offline_what_is_not_here_is_one_error(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
         ["ERROR: llmdiff: nothing was generated: org/base is not here as a whole: *cache* lacks "
-         "its weights. Run again with the hub in reach (without HF_HUB_OFFLINE) to go on*"]
+         "its weights, and the hub cannot be asked (HF_HUB_OFFLINE is set). Run again *"]
     )  # fmt: skip
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
     assert not served.starts_of("model.safetensors")
