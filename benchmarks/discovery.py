@@ -5,7 +5,8 @@
 
 Writes one adapter over SmolLM2 for each behaviour of `benchmarks/planted.py` into FOLDER, if it is
 not there yet, explores each, and prints the place of the planted theme among all. The rule is in
-`Planted.found_in`. Beside it stand baselines with the same budget, spent evenly on all sources: its
+`Planted.found_in`. Beside it stand baselines with the same budget, spent evenly on all sources but
+the amplified turns: its
 prompts ranked by divergence, by embedding drift, and those of the suites alone by divergence. Three
 prompts in order count as a theme there. `--noise N` explores N models without a change of
 behaviour (adapters without effect or with a fiftieth of it, each with another seed), which should
@@ -111,12 +112,13 @@ def baselines(pair: OpenedPair, budget: int) -> dict[str, list[Observed]]:
     import numpy as np
 
     from pytest_llmdiff.explore.observing import Observer
-    from pytest_llmdiff.explore.prompts import Prompts
+    from pytest_llmdiff.explore.prompts import AMPLIFIED, Prompts
 
     def ignored(_: str) -> None: ...
 
     run = pair.run
     streams = Prompts(run, seed=0, log=None, note=ignored).sources()
+    del streams[AMPLIFIED]  # a baseline does not look at the tuned model for its prompts
     probes: list[Any] = []
     while len(probes) < budget and streams:
         for name in list(streams):
