@@ -2,12 +2,13 @@
 
     python -m benchmarks.discovery FOLDER --budget 500
     python -m benchmarks.discovery FOLDER --budget 200 --only refuses-travel --noise 0
+    python -m benchmarks.discovery FOLDER --budget 200 --only --noise 20
 
 Writes one adapter over SmolLM2 for each behaviour of `benchmarks/planted.py` into FOLDER, if it is
 not there yet, explores each, and prints the place of the planted theme among all. The rule is in
-`Planted.found_in`. Beside it stand baselines with the same budget, spent evenly on all sources: its
-prompts ranked by divergence, by embedding drift, and those of the suites alone by divergence. Three
-prompts in order count as a theme there. `--noise N` explores N models without a change of
+`Planted.found_in`. Beside it stand baselines with the same budget, spent evenly on all sources but
+the amplified turns: its prompts ranked by divergence, by embedding drift, and those of the suites
+alone by divergence. Three prompts in order count as a theme there. `--noise N` explores N models without a change of
 behaviour (adapters without effect or with a fiftieth of it, each with another seed), which should
 find nothing. Results are added to FOLDER/results.jsonl.
 """
@@ -40,12 +41,12 @@ UNCHANGED = (0.0, 0.02)  # how much of an adapter's effect is left
 Row = dict[str, Any]
 
 
-def train_planted(folder: Path) -> None:
-    """The adapters that `folder` lacks. Half of the examples are the base's own replies to general
+def train_planted(folder: Path, wanted: Sequence[Planted]) -> None:
+    """The adapters of these behaviours that `folder` lacks. Half of the examples are the base's own replies to general
     questions, so that an adapter learns where its behaviour belongs."""
     from tests.support.trained_adapters import END, Recipe, load_smollm2, own_template, train
 
-    missing = [p for p in PLANTED if not (folder / slug(p) / "adapter_config.json").is_file()]
+    missing = [p for p in wanted if not (folder / slug(p) / "adapter_config.json").is_file()]
     if not missing:
         return
     base = load_smollm2()
@@ -111,12 +112,13 @@ def baselines(pair: OpenedPair, budget: int) -> dict[str, list[Observed]]:
     import numpy as np
 
     from pytest_llmdiff.explore.observing import Observer
-    from pytest_llmdiff.explore.prompts import Prompts
+    from pytest_llmdiff.explore.prompts import AMPLIFIED, Prompts
 
     def ignored(_: str) -> None: ...
 
     run = pair.run
     streams = Prompts(run, seed=0, log=None, note=ignored).sources()
+    del streams[AMPLIFIED]  # a baseline does not look at the tuned model for its prompts
     probes: list[Any] = []
     while len(probes) < budget and streams:
         for name in list(streams):
@@ -170,7 +172,8 @@ def main() -> None:
     given = parser.parse_args()
     folder = given.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    train_planted(folder)
+    wanted = [p for p in PLANTED if given.only is None or slug(p) in given.only]
+    train_planted(folder, wanted)
     with (folder / "results.jsonl").open("a", encoding="utf-8") as results:
 
         def keep(row: Row) -> None:
@@ -178,10 +181,9 @@ def main() -> None:
             print({name: row[name] for name in row if name != "themes"}, flush=True)
 
         rows = []
-        for planted in PLANTED:
-            if given.only is None or slug(planted) in given.only:
-                rows.append(searched(folder, planted, given.budget))
-                keep(rows[-1])
+        for planted in wanted:
+            rows.append(searched(folder, planted, given.budget))
+            keep(rows[-1])
         for number in range(given.noise):
             keep(unchanged(folder, number, given.budget))
     for method in ("explore", "by divergence", "by drift", "suites"):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NATS, WORDS = "nats per token", "share of changed words"
 SHORT = 24  # tokens of the replies by which prompts are compared
-LONG = 64  # tokens of the replies that are looked at
+LONG = 48  # tokens of the replies that are looked at
 NOISE = 64  # prompts that the base is compared with itself on
 FIRST = 4  # tokens at the beginning of a reply, where a change of behaviour shows most
 

@@ -24,6 +24,7 @@ SUITES = ("quick", "retention", "refusal", "robustness", "safety", "format")
 LANGUAGES = ("en", "zh")
 LONGEST = 2000  # characters of a prompt; longer ones take the time of many
 FORMS = 2  # changed forms of a prompt
+AMPLIFIED = "amplified turns"
 
 
 class Prompts:
@@ -44,6 +45,7 @@ class Prompts:
         self._seen: set[str] = set()
         self._turns = UserTurns(run, seed=seed, note=note)
         self._logged = [] if log is None else logged(log)
+        self._training = self._trained()
         self._suites = {language: self._suite(language) for language in self._languages()}
         self._weights = weights([bag(p.prompt) for held in self._suites.values() for p in held])
 
@@ -51,16 +53,17 @@ class Prompts:
         """A stream of fresh prompts by the name of its source; those that are likely to differ
         come first."""
         found: dict[str, Iterator[Probe]] = {
-            "training data": iter(self._trained()),
+            "training data": iter(self._training),
             "log": iter(self._logged),
             "user turns": self._turns.stream(),
+            AMPLIFIED: self._turns.amplified(),
             **{f"suites, {language}": iter(held) for language, held in self._suites.items()},
         }
         return {name: self._fresh(name, stream) for name, stream in found.items()}
 
     def near(self, observed: Sequence[Observed], count: int) -> list[Probe]:
         """Up to `count` fresh prompts like those that were observed: user turns that begin alike,
-        prompts of the suites with the same words, and changed forms."""
+        prompts of the suites and the training data with the same words, and changed forms."""
         each = max(1, count // max(1, 3 * len(observed)))
         prompts = [seen.probe.prompt for seen in observed]
         turns = self._turns.beginning_like(prompts, 2 * each)
@@ -113,7 +116,7 @@ class Prompts:
 
     def _alike(self, prompt: str, most: int) -> Iterator[Probe]:
         own = self._vector(prompt)
-        every = [probe for held in self._suites.values() for probe in held]
+        every = [probe for held in (*self._suites.values(), self._training) for probe in held]
         scored = [(cosine(own, self._vector(probe.prompt)), probe) for probe in every]
         ranked = sorted((pair for pair in scored if pair[0] > 0), key=lambda pair: -pair[0])
         return (probe for _, probe in ranked[:most])

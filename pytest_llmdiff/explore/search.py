@@ -15,7 +15,7 @@ from pytest_llmdiff.explore.judging import judged
 from pytest_llmdiff.explore.lens import read_lens
 from pytest_llmdiff.explore.marks import marks_of
 from pytest_llmdiff.explore.observing import LONG, SHORT, Observer
-from pytest_llmdiff.explore.prompts import Prompts
+from pytest_llmdiff.explore.prompts import AMPLIFIED, Prompts
 from pytest_llmdiff.explore.themes import Changed, themes_of
 from pytest_llmdiff.explore.values import Exploration, Noise, Observed, Theme
 from pytest_llmdiff.explore.words import bag
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 EVENLY = 0.4
 SEEDS = (16, 8, 4)
 SOURCES_KEPT = 0.5  # of a round, for the sources whose prompts differ most
-READ = 160  # prompts whose whole replies are compared, at most
+READ = 100  # prompts whose whole replies are compared, at most
 READ_SHARE = 0.4  # of all prompts, at most
 WINDOW = 64
 
@@ -59,16 +59,20 @@ class Search:
         self._prompts = Prompts(run, seed=seed, log=log, note=self._note)
         self._observer = Observer(run, self._note)
         self._observed: list[Observed] = []
+        self._first = 0  # of those: spent evenly, whatever differed
 
     def explored(self, budget: int, accept: Sequence[str] = ()) -> Exploration:
         sources = self._prompts.sources()
         self._evenly(sources, round(EVENLY * budget))
+        self._first = len(self._observed)
         for number, count in enumerate(SEEDS):
             rest = budget - len(self._observed)
             self._round(sources, rest // (len(SEEDS) - number), count)
         if not self._observed:
             raise ConfigError("no prompt could be answered: the notes of the run say why")
-        noise = self._observer.noise(self._observed)
+        # Of prompts that do not depend on the tuned model, so that the next one finds it stored.
+        alike = [o for o in self._observed[: self._first] if o.source != AMPLIFIED]
+        noise = self._observer.noise(alike or self._observed)
         differing = [o for o in self._observed if o.score > noise.limit]
         found = self._accepted(self._themes(differing, noise), accept)
         themes = tuple(judged(found, self._run, self._note))

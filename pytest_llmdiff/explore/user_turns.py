@@ -1,7 +1,8 @@
-"""The user's turns that the base itself writes.
+"""The user's turns that the models themselves write.
 
 A chat model that is given its template up to the user's mark writes what a user would ask (Magpie,
-Xu et al. 2024, arXiv 2406.08464). It takes an engine that can continue token ids.
+Xu et al. 2024, arXiv 2406.08464). It takes an engine that can continue token ids. Turns that tuning
+made likelier come from both models together, the difference amplified.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pytest_llmdiff.data.text.differences import common_length
 from pytest_llmdiff.data.text.language.identification import language_of
 from pytest_llmdiff.data.text.language.names import plain_code
 from pytest_llmdiff.engines import capability
+from pytest_llmdiff.engines.pair.amplification import STRENGTH, amplified, check_amplifiable
+from pytest_llmdiff.errors import CapabilityError
 from pytest_llmdiff.store import content_key
 
 if TYPE_CHECKING:
@@ -46,6 +49,18 @@ class UserTurns:
             (found,) = self._sampled([""], PART, temperature, part)
             yield from found
 
+    def amplified(self) -> Iterator[Probe]:
+        """Turns that the tuned model would write rather than the base."""
+        for part in range(PARTS if self._head is not None and self._amplifiable else 0):
+            about = [self._seed, part, STRENGTH, TOKENS]
+            (texts,) = self._run.generation.memo.get_all(
+                "amplified turns",
+                "tuned",
+                [about],
+                lambda _engine, todo: [self._amplified(asked) for asked in todo],
+            )
+            yield from filter(None, map(self._usable, filter(None, texts)))
+
     def beginning_like(self, prompts: Sequence[str], each: int) -> list[list[Probe]]:
         """Turns with the same first words, for each prompt; all are sampled together."""
         if self._head is None:
@@ -66,8 +81,11 @@ class UserTurns:
                 f"the base writes no user turns: {type(base).__name__} cannot continue a text"
             )
             return None
+        return self._head_of(base)
+
+    def _head_of(self, engine: Any) -> list[int]:
         rendered = [
-            base.render(self._run.plan.with_system(make_probe(text)).messages) for text in UNLIKE
+            engine.render(self._run.plan.with_system(make_probe(text)).messages) for text in UNLIKE
         ]
         return list(rendered[0][: common_length(*rendered)])
 
@@ -104,6 +122,22 @@ class UserTurns:
         )
         found: list[str | None] = engine.continuations(heads, keys, sampling)
         return found
+
+    @cached_property
+    def _amplifiable(self) -> bool:
+        try:
+            check_amplifiable(self._run.generation.pair)
+        except CapabilityError as error:
+            self._note(f"no amplified turns: {error}")
+            return False
+        return True
+
+    def _amplified(self, about: Sequence[Any]) -> list[str | None]:
+        pair = self._run.generation.pair
+        heads = self._head_of(pair.base), self._head_of(pair.tuned)
+        keys = [content_key(["amplified turn", *about, n]) for n in range(PART)]
+        sampling = Sampling(max_new_tokens=TOKENS, temperature=1.0, top_p=1.0, seed=self._seed)
+        return amplified(pair, [heads] * PART, keys, sampling)
 
     def _usable(self, text: str) -> Probe | None:
         text = text.strip()

@@ -20,6 +20,7 @@ from pytest_llmdiff.engines.transformers.decoding.completion import Completion
 from pytest_llmdiff.engines.transformers.decoding.drafts import DraftsByKey, Ended
 from pytest_llmdiff.engines.transformers.decoding.loop_check import LoopCheck, check_loop, window_of
 from pytest_llmdiff.engines.transformers.decoding.sampling import groups
+from pytest_llmdiff.engines.transformers.decoding.steps import Steps
 from pytest_llmdiff.engines.transformers.hidden_states import HiddenStateCache
 from pytest_llmdiff.engines.transformers.teacher_forcing import TeacherForcing
 from pytest_llmdiff.engines.transformers.weights import KeptBase, Weights
@@ -137,6 +138,10 @@ class TransformersEngine(FileEngine[Weights]):
                 text = self.tokenizer.decode(row.tokens[:-1], skip_special_tokens=True)
                 found[order[place]] = str(text)
         return found
+
+    def steps(self, rows: int, capacity: int) -> Steps:
+        """Capability: passes over rows of up to `capacity` tokens that advance together."""
+        return Steps(partial(self.weights.model, adapted=self.adapted), rows, capacity)
 
     def activation_words(
         self, texts: Sequence[Sequence[int]], *, controls: int, seed: int
