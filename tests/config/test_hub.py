@@ -158,9 +158,7 @@ def test_offline_nothing_is_asked_and_what_lacks_is_named(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     server.asked.clear()
     assert nothing_pending(spec)
-    with pytest.raises(
-        ConfigError, match=r"as a whole: .* lacks its weights, .*OFFLINE is set"
-    ):
+    with pytest.raises(ConfigError, match=r"as a whole: .* lacks its weights, .*OFFLINE is set"):
         fetch(spec)
     folder = tmp_path / "cache" / "models--org--model" / "snapshots" / COMMIT
     shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}

@@ -58,16 +58,16 @@ def hub_of(root: Path) -> Iterator[Hub]:
 
 def connect(monkeypatch: pytest.MonkeyPatch, server: Hub, cache: Path) -> None:
     """Let this process and those that it starts use this hub and an empty cache."""
-    environment = {"HF_ENDPOINT": server.url, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "0"}
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    # The hub's client has read its environment when it was imported.
+    # The hub's client reads its environment when it is imported: first, that of all other tests.
     constants = "huggingface_hub.constants."
     monkeypatch.setattr(constants + "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants + "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants + "ENDPOINT", server.url)
     address = server.url + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants + "HUGGINGFACE_CO_URL_TEMPLATE", address)
+    environment = {"HF_ENDPOINT": server.url, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "0"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
 
 
 class Answers(BaseHTTPRequestHandler):
