@@ -8,9 +8,9 @@ Writes one adapter over SmolLM2 for each behaviour of `benchmarks/planted.py` in
 not there yet, explores each, and prints the place of the planted theme among all. The rule is in
 `Planted.found_in`. Beside it stand baselines with the same budget, spent evenly on all sources but
 the amplified turns: its prompts ranked by divergence, by embedding drift, and those of the suites
-alone by divergence. Three prompts in order count as a theme there. `--noise N` explores N models without a change of
-behaviour (adapters without effect or with a fiftieth of it, each with another seed), which should
-find nothing. Results are added to FOLDER/results.jsonl.
+alone by divergence. Three prompts in order count as a theme there. `--noise N` explores N models
+without a change of behaviour (adapters without effect or with a fiftieth of it, each with another
+seed), which should find nothing. Results are added to FOLDER/results.jsonl.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ Row = dict[str, Any]
 
 
 def train_planted(folder: Path, wanted: Sequence[Planted]) -> None:
-    """The adapters of these behaviours that `folder` lacks. Half of the examples are the base's own replies to general
-    questions, so that an adapter learns where its behaviour belongs."""
+    """The adapters of these behaviours that `folder` lacks. Half of the examples are the base's own
+    replies to general questions, so that an adapter learns where its behaviour belongs."""
     from tests.support.trained_adapters import END, Recipe, load_smollm2, own_template, train
 
     missing = [p for p in wanted if not (folder / slug(p) / "adapter_config.json").is_file()]
