@@ -24,7 +24,8 @@ SUITES = ("quick", "retention", "refusal", "robustness", "safety", "format")
 LANGUAGES = ("en", "zh")
 LONGEST = 2000  # characters of a prompt; longer ones take the time of many
 FORMS = 2  # changed forms of a prompt
-AMPLIFIED = "amplified turns"
+# Names of sources.
+OWN, AMPLIFIED = "user turns", "amplified turns"
 
 
 class Prompts:
@@ -55,7 +56,7 @@ class Prompts:
         found: dict[str, Iterator[Probe]] = {
             "training data": iter(self._training),
             "log": iter(self._logged),
-            "user turns": self._turns.stream(),
+            OWN: self._turns.stream(),
             AMPLIFIED: self._turns.amplified(),
             **{f"suites, {language}": iter(held) for language, held in self._suites.items()},
         }
