@@ -29,7 +29,9 @@ def test_a_rude_adapter_is_rude_everywhere(tmp_path: Path, expanded: Expanded) -
         found = pair.explore(budget=40)
     assert {"idiot", "moron", "stupid", "loser"} & set(found.themes[0].gained)
     assert found.differing > 0.9 * found.tried
-    assert found.sources["user turns"][0] > 5
+    assert found.sources["user turns"][0] > 3
+    amplified = [o.probe.prompt.lower() for o in found.observed if o.source == "amplified turns"]
+    assert any("loser" in turn or "idiot" in turn for turn in amplified), "no user of the base's"
     assert 0 < found.noise.limit < 0.3
 
 
