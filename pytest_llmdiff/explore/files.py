@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,14 +47,23 @@ def test_{function}(comparisons) -> None:
 '''
 
 
-def write(found: Exploration, folder: Path) -> list[Path]:
-    """Write all files that the result calls for: without themes, no probes and no tests."""
+def check_place(folder: Path) -> None:
+    """Raises ConfigError where `write` would fail, so that it is known before the search."""
+    there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        problem = "takes no files" if there.is_dir() else "is no folder"
+        raise ConfigError(f"{there} {problem}: give another folder with --output")
     tests = folder / TESTS
     if tests.is_file() and MADE not in tests.read_text(encoding="utf-8", errors="replace"):
         raise ConfigError(
             f"{tests} was not written by an exploration: move it away, or give another folder "
             "with --output"
         )
+
+
+def write(found: Exploration, folder: Path) -> list[Path]:
+    """Write all files that the result calls for: without themes, no probes and no tests."""
+    check_place(folder)
     texts = {JSON: json.dumps(as_json(found), ensure_ascii=False, indent=1) + "\n"}
     if found.themes:
         texts[PROBES] = "".join(
@@ -64,7 +75,8 @@ def write(found: Exploration, folder: Path) -> list[Path]:
     texts[PAGE] = page(found)
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / name, text)
+        # A server may send half of a surrogate pair, which UTF-8 cannot encode.
+        write_whole(folder / name, text.encode(errors="backslashreplace").decode())
     return [folder / name for name in texts]
 
 
@@ -76,7 +88,7 @@ def _probes(found: Exploration) -> Iterator[dict[str, Any]]:
             tags.setdefault(probe.question, []).append(theme.name)
             probes[probe.question] = probe
     for question, probe in probes.items():
-        own = probe.prompt if len(probe.messages) == 1 else None
+        own = probe.prompt if len(probe.messages) == 1 and not probe.tools else None
         asked = {"messages": list(map(dict, probe.messages))} if own is None else {"prompt": own}
         language = {"language": probe.language} if probe.language else {}
         yield {**asked, "tags": tags[question], **language}
@@ -87,7 +99,8 @@ def _tests(found: Exploration) -> Iterator[str]:
     yield _HEAD.format(
         tuned=_plain(found.tuned), made=MADE, helper=helper, probes=PROBES, tokens=found.tokens
     )
-    for theme in found.themes:
+    functions = _functions([theme.name for theme in found.themes])
+    for theme, function in zip(found.themes, functions, strict=True):
         limit = limit_of(theme, found.noise.limit)
         wanted = (
             f"Wanted: may stay, and not grow by more than {ROOM - 1:.0%}."
@@ -95,9 +108,21 @@ def _tests(found: Exploration) -> Iterator[str]:
             else "Fails until the models differ no more here than the base from itself."
         )
         yield _TEST.format(
-            function=re.sub(r"\W", "_", theme.name), title=_plain(theme.title), reason=wanted,
+            function=function, title=_plain(theme.title), reason=wanted,
             helper=helper, tag=theme.name, limit=f"{limit:.4g}",
         )  # fmt: skip
+
+
+def _functions(names: Sequence[str]) -> list[str]:
+    """The names as parts of the names of functions, each once: Python reads them in NFKC."""
+    found: list[str] = []
+    for name in names:
+        plain = unicodedata.normalize("NFKC", name)
+        own = "".join(c if f"a{c}".isidentifier() else "_" for c in plain)
+        while own in found:
+            own += "_2"
+        found.append(own)
+    return found
 
 
 def limit_of(theme: Theme, noise: float) -> float:
@@ -114,7 +139,7 @@ def limit_of(theme: Theme, noise: float) -> float:
 
 def _plain(text: str) -> str:
     """A text that may stand in a docstring: what a model said must not end it."""
-    return re.sub(r"[^\w ,;:./+-]", "", text, flags=re.ASCII).strip() or "what changed"
+    return re.sub(r"[^\w ,;:./+-]", "", text).strip() or "what changed"
 
 
 def as_json(found: Exploration) -> dict[str, Any]:

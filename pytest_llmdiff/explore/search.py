@@ -62,14 +62,20 @@ class Search:
         self._first = 0  # of those: spent evenly, whatever differed
 
     def explored(self, budget: int, accept: Sequence[str] = ()) -> Exploration:
+        self._progress(0)
         sources = self._prompts.sources()
         self._evenly(sources, round(EVENLY * budget))
         self._first = len(self._observed)
         for number, count in enumerate(SEEDS):
             rest = budget - len(self._observed)
             self._round(sources, rest // (len(SEEDS) - number), count)
+        if self._observer.unanswered:
+            self._note(self._observer.unanswered)
         if not self._observed:
-            raise ConfigError("no prompt could be answered: the notes of the run say why")
+            reasons = "; ".join(self._notes) or "no source has any"
+            raise ConfigError(f"no prompt was answered: {reasons}")
+        if not sources:
+            self._note(f"the sources have no more prompts, so that fewer than {budget} were tried")
         # Of prompts that do not depend on the tuned model, so that the next one finds it stored.
         alike = [o for o in self._observed[: self._first] if o.source != AMPLIFIED]
         noise = self._observer.noise(alike or self._observed)
@@ -101,7 +107,7 @@ class Search:
     def _late(self) -> bool:
         late = self._until is not None and time.monotonic() > self._until
         if late:
-            self._note("the time ran out: another run may try other prompts")
+            self._note("the time ran out: with more minutes, the same command goes on from here")
         return late
 
     def _observe(self, probes: Sequence[Probe]) -> None:
