@@ -35,14 +35,15 @@ def check_amplifiable(pair: Pair, prompts: Prompts, most: int) -> None:
     for side in sides:
         if capability(side, "steps") is None:
             raise CapabilityError(f"{type(side).__name__} cannot be sampled along another model")
-        if (reason := side.loop_check.unserved) is not None:
-            raise CapabilityError(reason)
     if (reason := unlike_tokenizers(pair.base, pair.tuned)) is not None:
         raise CapabilityError(reason)
-    if not pair.fits:
-        raise CapabilityError("both models do not fit in memory together")
     if not all(ids for both in prompts for ids in both):
         raise CapabilityError("there is nothing before the user's own text in a template")
+    if not pair.fits:  # before either is loaded by what follows
+        raise CapabilityError("both models do not fit in memory together")
+    for side in sides:
+        if (reason := side.loop_check.unserved) is not None:
+            raise CapabilityError(reason)
     longest = most + max(len(ids) for both in prompts for ids in both)
     room = min(min(side.context_length(), side.window or math.inf) for side in sides)
     if longest > room:
