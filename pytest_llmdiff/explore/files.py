@@ -16,7 +16,7 @@ from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.explore.observing import NATS
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.explore.values import Exploration, Theme
+    from pytest_llmdiff.explore.values import Exploration, Noise, Theme
 
 PROBES, TESTS, PAGE, JSON = "probes/found.jsonl", "test_found.py", "explore.html", "explore.json"
 MADE = "# Written by `python -m pytest_llmdiff explore`"
@@ -101,7 +101,7 @@ def _tests(found: Exploration) -> Iterator[str]:
     )
     functions = _functions([theme.name for theme in found.themes])
     for theme, function in zip(found.themes, functions, strict=True):
-        limit = limit_of(theme, found.noise.limit)
+        limit = limit_of(theme, found.noise)
         wanted = (
             f"Wanted: may stay, and not grow by more than {ROOM - 1:.0%}."
             if theme.accepted
@@ -125,14 +125,14 @@ def _functions(names: Sequence[str]) -> list[str]:
     return found
 
 
-def limit_of(theme: Theme, noise: float) -> float:
-    """The limit of a theme's test: the noise of the base, or, for a theme that is wanted, the upper
-    bound of what it measures now, with room."""
+def limit_of(theme: Theme, noise: Noise) -> float:
+    """The limit of a theme's test, in its measure: the noise of the base, or, for a theme that is
+    wanted, the upper bound of what it measures now, with room."""
     if not theme.accepted:
-        return noise
+        return noise.limit if noise.drift is None else noise.drift
     from pytest_llmdiff.verdicts.estimates import mean_estimate
 
-    scores = theme.scores[:MOST]
+    scores = (theme.drifts or theme.scores)[:MOST]
     high = mean_estimate(scores, support=(0.0, math.inf)).high
     return ROOM * (high if high is not None and math.isfinite(high) else 2 * max(scores))
 
@@ -150,7 +150,7 @@ def as_json(found: Exploration) -> dict[str, Any]:
         "seconds": round(found.seconds, 1),
         "noise": {"limit": found.noise.limit, "prompts": found.noise.count},
         "everywhere": found.everywhere,
-        "themes": [_theme(theme, found.noise.limit) for theme in found.themes],
+        "themes": [_theme(theme, found.noise) for theme in found.themes],
         "tuned_on": {
             "words": [[word, value] for word, value in found.lens.words],
             "control": found.lens.control, "texts": found.lens.texts,
@@ -163,7 +163,7 @@ def as_json(found: Exploration) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _theme(theme: Theme, noise: float) -> Mapping[str, Any]:
+def _theme(theme: Theme, noise: Noise) -> Mapping[str, Any]:
     return {
         "name": theme.name, "title": theme.title, "gained": list(theme.gained),
         "lost": list(theme.lost), "about": list(theme.about), "marks": dict(theme.marks),

@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.probes import Probe, briefly
@@ -14,7 +14,7 @@ from pytest_llmdiff.data.text.printing import counted
 from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.engines.pair.lower_bounds import SCORES
-from pytest_llmdiff.errors import CapabilityError, ModelError
+from pytest_llmdiff.errors import CapabilityError, LLMDiffError, ModelError
 from pytest_llmdiff.explore.values import Noise, Observed
 from pytest_llmdiff.verdicts.baseline import LEAST
 
@@ -112,16 +112,39 @@ class Observer:
         """How far the base is from itself, on its own replies to these prompts."""
         chosen = _spread(observed, NOISE)
         about = [[[o.probe.digest, len(o.base.text)] for o in chosen], self.by_logits]
-        (values,) = self._run.generation.memo.get_all(
-            "noise of prompts",
+        (found,) = self._run.generation.memo.get_all(
+            "noise of prompts" if self.by_logits else "replies again",
             "base",
             [about],
-            lambda _engine, _about: [self._noise_values(chosen)],
+            lambda _engine, _about: [self._again(chosen)],
             alone=True,
         )
-        return Noise(limit=max(values, default=0.0) + LEAST, count=len(values))
+        if self.by_logits:
+            return Noise(limit=max(found, default=0.0) + LEAST, count=len(found))
+        pairs = [
+            (one.base.text, text)
+            for one, text in zip(chosen, found, strict=True)
+            if text is not None
+        ]
+        values, drifts = [changed_words(*pair) for pair in pairs], self.drifts(pairs)
+        return Noise(
+            limit=max(values, default=0.0) + LEAST, count=len(values),
+            drift=max(drifts, default=0.0) + LEAST if drifts is not None else None,
+        )  # fmt: skip
 
-    def _noise_values(self, observed: Sequence[Observed]) -> list[float]:
+    def drifts(self, pairs: Sequence[tuple[str, str]]) -> list[float] | None:
+        """The semantic drift between two texts each, 0 to 2; None without an embedder."""
+        import numpy as np
+
+        texts = [text for pair in pairs for text in pair]
+        try:
+            rows = np.asarray(self._run.scoring.vectors(texts).rows, dtype=np.float64)
+        except LLMDiffError:
+            return None
+        return [float(value) for value in (1 - (rows[::2] * rows[1::2]).sum(axis=1)).clip(0, 2)]
+
+    def _again(self, observed: Sequence[Observed]) -> list[Any]:
+        """The scores of the base beside itself or, without logits, the replies it gives again."""
         from pytest_llmdiff.engines import Generated
         from pytest_llmdiff.engines.noise import open_noise
         from pytest_llmdiff.engines.pair.divergence import pair_divergences
@@ -142,14 +165,10 @@ class Observer:
                     own = Generated(reply=one.base, prompt_ids=ids)
                     items.append((request, own, own))
                 found = [value for _, value in pair_divergences(pair, items)]
-                if known := [_score(one) for one in found if one.tokens]:
-                    return known
+                return [_score(one) for one in found if one.tokens]
             replies = dict(pair.tuned.generate(asked))
-            return [
-                changed_words(one.base.text, reply.text)
-                for index, one in enumerate(observed)
-                if (reply := replies[index].reply) is not None
-            ]
+            answers = [replies[index].reply for index in range(len(asked))]
+            return [reply and reply.text for reply in answers]
         finally:
             pair.tuned.close()
 

@@ -80,7 +80,8 @@ class Search:
         alike = [o for o in self._observed[: self._first] if o.source != AMPLIFIED]
         noise = self._observer.noise(alike or self._observed)
         differing = [o for o in self._observed if o.score > noise.limit]
-        found = self._accepted(self._themes(differing, noise), accept)
+        named = self._with_drifts(self._themes(differing, noise), noise)
+        found = self._accepted(named, accept)
         themes = tuple(judged(found, self._run, self._note))
         return Exploration(
             themes=themes,
@@ -193,6 +194,17 @@ class Search:
         prompts, moved = rows[::3], rows[2::3] - rows[1::3]
         lengths = np.linalg.norm(moved, axis=1, keepdims=True)
         return prompts, moved / np.where(lengths > 0, lengths, 1)
+
+    def _with_drifts(self, themes: Sequence[Theme], noise: Noise) -> list[Theme]:
+        if noise.drift is None:
+            return list(themes)
+        by_prompt = {one.probe.question: one for one in self._observed}
+        found = []
+        for theme in themes:
+            members = [by_prompt[probe.question] for probe in theme.probes]
+            drifts = self._observer.drifts([(m.base.text, m.tuned.text) for m in members])
+            found.append(replace(theme, drifts=tuple(drifts or ())))
+        return found
 
     def _accepted(self, themes: Sequence[Theme], accept: Sequence[str]) -> tuple[Theme, ...]:
         names = [theme.name for theme in themes]

@@ -83,7 +83,9 @@ class UserTurns:
             return None
         head = self._head_of(base)
         if not head:
-            self._note("the base writes no user turns: its template begins with the user's own text")
+            self._note(
+                "the base writes no user turns: its template begins with the user's own text"
+            )
         return head or None
 
     def _head_of(self, engine: Any) -> list[int]:

@@ -20,5 +20,5 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
-    for name in ("topical", "scorers", "test_found"):
+    for name in ("topical", "scorers"):
         sys.modules.pop(name, None)

@@ -13,6 +13,7 @@ from pytest_llmdiff import ConfigError, open_pair
 from pytest_llmdiff.__main__ import main
 from tests.support.topical import BUDGET, COOKING, SCORERS, explored
 
+
 @pytest.mark.usefixtures("folder")
 def test_a_change_on_one_topic_is_a_theme() -> None:
     found = explored("rude")
@@ -103,6 +104,7 @@ def test_tests_come_out_red_and_accepted_ones_green(
         "explore.json", "found.jsonl", "test_found.py", "explore.html",
     ]  # fmt: skip
     models = ["--llm-base=python:topical:base", "--llm-tuned=python:topical:rude"]
+    sys.modules.pop("test_found", None)  # of other tests of this process
     pytester.runpytest("--rootdir", folder, str(folder), *models).assert_outcomes(failed=1)
     sys.modules.pop("test_found", None)  # both runs are in this process
     explored("rude", accept=[theme.name]).write(folder)

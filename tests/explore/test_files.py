@@ -13,6 +13,7 @@ import pytest
 from pytest_llmdiff import ConfigError
 from pytest_llmdiff.__main__ import main
 from pytest_llmdiff.data.files.probe_files import read_probe_file
+from pytest_llmdiff.explore.files import limit_of
 from pytest_llmdiff.explore.values import Exploration
 from tests.support.topical import SCORERS, explored
 
@@ -21,6 +22,11 @@ def functions(found: Exploration, folder: Path) -> list[str]:
     found.write(folder)
     tree = ast.parse((folder / "test_found.py").read_text(encoding="utf-8"))
     return [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+
+
+def ran(pytester: pytest.Pytester, folder: Path, models: list[str]) -> pytest.RunResult:
+    sys.modules.pop("test_found", None)  # all runs are in this process
+    return pytester.runpytest("--rootdir", folder, str(folder), *models)
 
 
 def test_hostile_replies_stay_text(
@@ -36,10 +42,27 @@ def test_hostile_replies_stay_text(
     assert "\ud800" in examples["themes"][0]["examples"][0]["tuned"]
     assert "\x1b" not in "\n".join(found.lines())
     models = ["--llm-base=python:topical:base", "--llm-tuned=python:topical:hostile"]
-    pytester.runpytest("--rootdir", folder, str(folder), *models).assert_outcomes(failed=1)
-    sys.modules.pop("test_found", None)  # both runs are in this process
+    ran(pytester, folder, models).assert_outcomes(failed=1)
     same = ["--llm-base=python:topical:base", "--llm-tuned=python:topical:base"]
-    pytester.runpytest("--rootdir", folder, str(folder), *same).assert_outcomes(passed=1)
+    ran(pytester, folder, same).assert_outcomes(passed=1)
+
+
+def test_tests_of_servers_go_by_the_drift(
+    folder: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    models = [
+        "--llm-base=python:topical:served_base", "--llm-tuned=python:topical:served_rude",
+        "--llmdiff-embedder=python:scorers:Letters",
+    ]  # fmt: skip
+    found = explored("served_rude", "served_base")
+    found.write(folder)
+    ran(pytester, folder, models).assert_outcomes(failed=1)
+    wanted = explored("served_rude", "served_base", accept=[found.themes[0].name])
+    (theme,) = wanted.themes
+    assert limit_of(theme, wanted.noise) < 2 * max(theme.drifts) < 0.9 < min(theme.scores)
+    wanted.write(folder)
+    ran(pytester, folder, models).assert_outcomes(passed=1)
 
 
 def test_a_theme_in_chinese_is_named_in_chinese(folder: Path) -> None:

@@ -28,5 +28,5 @@ def test_what_no_model_can_answer_is_one_error_with_its_reason() -> None:
 
 
 def test_no_time_at_all_is_one_error_with_its_reason() -> None:
-    with pytest.raises(ConfigError, match="no prompt was answered: .*the time ran out"):
+    with pytest.raises(ConfigError, match=r"no prompt was answered: .*the time ran out"):
         explored("rude", minutes=1e-9)

@@ -56,8 +56,8 @@ def amplified(
     keys: Sequence[str],
     sampling: Sampling,
 ) -> list[str | None]:
-    """Texts that follow prompts, up to a stop token of the tuned model; None for one that does not end by itself. `keys` (hexadecimal) seed
-    the rows.
+    """Texts that follow prompts, up to a stop token of the tuned model; None for one that does not
+    end by itself. `keys` (hexadecimal) seed the rows.
 
     Raises:
         CapabilityError: the models cannot be sampled together.
