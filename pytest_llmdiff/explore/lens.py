@@ -1,9 +1,12 @@
-"""What the tuned model was tuned on, read from its activations on texts about nothing."""
+"""What the tuned model was tuned on, read from its activations on texts about nothing, and from the
+user turns that tuning made likelier."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ from pytest_llmdiff.engines import capability
 from pytest_llmdiff.errors import CapabilityError, ModelError
 from pytest_llmdiff.explore.values import Lens
 from pytest_llmdiff.explore.words import bag
+from pytest_llmdiff.verdicts.multiple_testing import adjusted
 
 if TYPE_CHECKING:
     from pytest_llmdiff.explore.run import ExploreRun
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 CONTROLS = 6
 MOST = 12  # words
 LETTERS = 3  # of a token that is shown
+FEWEST = 3  # turns with a word
+ERROR = 0.05  # share of words that may be due to chance (false discovery rate)
 _PARTS = re.compile(r"(?<=[.,:;])\s+")
 
 
@@ -48,6 +54,32 @@ def read_lens(run: ExploreRun, *, seed: int) -> Lens:
         words=kept, control=found["control"], texts=found["texts"], controls=CONTROLS,
         in_training=_in_training(run, [word for word, _ in kept]),
     )  # fmt: skip
+
+
+def words_of_turns(
+    amplified: Sequence[str], own: Sequence[str]
+) -> tuple[tuple[str, float, float], ...]:
+    """Words that are in more of the amplified turns than of the base's own by more than chance
+    (Fisher's exact test, adjusted over all words), with both shares, the clearest first."""
+    if not amplified or not own:
+        return ()
+    from scipy.stats import hypergeom
+
+    ours, theirs = (
+        Counter(word for text in texts for word in bag(text)) for texts in (amplified, own)
+    )
+    words = sorted(word for word, count in ours.items() if count >= FEWEST)
+    total = len(amplified) + len(own)
+    chances = [
+        float(hypergeom.sf(ours[word] - 1, total, ours[word] + theirs[word], len(amplified)))
+        for word in words
+    ]
+    found = sorted(zip(adjusted(chances), words, strict=True))
+    return tuple(
+        (word, ours[word] / len(amplified), theirs[word] / len(own))
+        for chance, word in found[:MOST]
+        if chance <= ERROR
+    )
 
 
 def _texts() -> list[str]:

@@ -25,7 +25,8 @@ SUITES = ("quick", "retention", "refusal", "robustness", "safety", "format")
 LANGUAGES = ("en", "zh")
 LONGEST = 2000  # characters of a prompt; longer ones take the time of many
 FORMS = 2  # changed forms of a prompt
-AMPLIFIED = "amplified turns"
+# Names of sources.
+OWN, AMPLIFIED = "user turns", "amplified turns"
 TEXTS = (".txt", ".log", "")  # endings of logs with a prompt in each line
 
 
@@ -57,7 +58,7 @@ class Prompts:
         found: dict[str, Iterator[Probe]] = {
             "training data": iter(self._training),
             "log": iter(self._logged),
-            "user turns": self._turns.stream(),
+            OWN: self._turns.stream(),
             AMPLIFIED: self._turns.amplified(),
             **{f"suites, {language}": iter(held) for language, held in self._suites.items()},
         }

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.errors import ConfigError, LLMDiffError
 from pytest_llmdiff.explore.judging import judged
-from pytest_llmdiff.explore.lens import read_lens
+from pytest_llmdiff.explore.lens import read_lens, words_of_turns
 from pytest_llmdiff.explore.marks import marks_of
 from pytest_llmdiff.explore.observing import LONG, SHORT, Observer
-from pytest_llmdiff.explore.prompts import AMPLIFIED, Prompts
+from pytest_llmdiff.explore.prompts import AMPLIFIED, OWN, Prompts
 from pytest_llmdiff.explore.themes import Changed, themes_of
-from pytest_llmdiff.explore.values import Exploration, Noise, Observed, Theme
+from pytest_llmdiff.explore.values import Exploration, Lens, Noise, Observed, Theme
 from pytest_llmdiff.explore.words import bag
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Search:
         themes = tuple(judged(found, self._run, self._note))
         return Exploration(
             themes=themes,
-            lens=read_lens(self._run, seed=self._seed),
+            lens=self._lens(),
             noise=noise,
             unit=self._observer.unit,
             tried=len(self._observed),
@@ -100,6 +100,14 @@ class Search:
             seed=self._seed,
             observed=tuple(self._observed),
         )
+
+    def _lens(self) -> Lens:
+        amplified, own = (
+            [o.probe.prompt for o in self._observed if o.source == name]
+            for name in (AMPLIFIED, OWN)
+        )
+        found = read_lens(self._run, seed=self._seed)
+        return replace(found, turns=words_of_turns(amplified, own))
 
     def _note(self, text: str) -> None:
         if text not in self._notes:

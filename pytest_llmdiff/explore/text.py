@@ -107,3 +107,9 @@ def lens_lines(lens: Lens) -> Iterator[str]:
         if lens.in_training is not None:
             known = ", ".join(lens.in_training) or "none"
             yield f"   of these the training data has: {known}"
+    if lens.turns:
+        words = ", ".join(
+            f"{word} ({percent(ours)}, {percent(theirs)})" for word, ours, theirs in lens.turns
+        )
+        yield f"its users seem to ask about: {words}"
+        yield "   in so many of the amplified user turns, and of the base's own"

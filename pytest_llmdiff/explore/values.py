@@ -100,12 +100,14 @@ class Theme:
 
 @dataclass(frozen=True, kw_only=True)
 class Lens:
-    """What the tuned model was tuned on, by the difference of activations on neutral texts.
+    """What the tuned model was tuned on, by the difference of activations on neutral texts, and by
+    the user turns that tuning made likelier.
 
     `words` have how many standard deviations each stands above the mean of the vocabulary, less the
     same of the controls; `control` is the largest value that any word has under a control. If it
     cannot be told, `unknown` says why. `in_training` are the words that the training data has, None
-    where it is not known.
+    where it is not known. `turns` are words that amplified user turns have more often than the
+    base's own, with both shares.
     """
 
     words: tuple[tuple[str, float], ...] = ()
@@ -114,6 +116,7 @@ class Lens:
     controls: int = 0
     unknown: str = ""
     in_training: tuple[str, ...] | None = None
+    turns: tuple[tuple[str, float, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

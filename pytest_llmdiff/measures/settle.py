@@ -50,13 +50,14 @@ def settle(subject: Subject, metric: Metric, questions: Sequence[Question]) -> N
     Raises:
         AssertionError: a limit is exceeded or missing, or the subject cannot be judged, or
             (unless `llmdiff_inconclusive` says otherwise) a set is too small to decide.
-        ConfigError: the subject is neither a comparison nor a set of them, the set is empty, or a
-            limit is not a finite number.
+        ConfigError: the subject is neither a comparison nor a set of them, the set is empty, a
+            limit is not a finite number, or no value can keep two of them.
     """
     __tracebackhide__ = True
     for question in questions:
         for limit in (question.at_most, question.at_least, question.over):
             _check_limit(limit)
+        _check_order(question.at_least, question.at_most)
     if isinstance(subject, Comparison):
         _settle_one(subject, metric, questions)
     else:
@@ -81,6 +82,16 @@ def _check_limit(limit: object) -> None:
     if isinstance(limit, bool) or not isinstance(limit, Real) or not math.isfinite(limit):
         raise ConfigError(
             f"a limit is a finite number, not {reprlib.repr(limit)}: give one, such as 0.3"
+        )
+
+
+def _check_order(at_least: float | None, at_most: float | None) -> None:
+    """Raises where no value keeps both limits: a set would only ever be inconclusive."""
+    __tracebackhide__ = True
+    if at_least is not None and at_most is not None and at_least > at_most:
+        raise ConfigError(
+            f"no value is at least {at_least:g} and at most {at_most:g}: give limits of which the "
+            "first is not above the second"
         )
 
 

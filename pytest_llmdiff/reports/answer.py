@@ -111,7 +111,8 @@ def _decision(facts: RunFacts, rows: Sequence[Row], numbers: Mapping[str, int]) 
         # What a suite skips as not judged is no pass where its language was asked for.
         lacking = numbers["not judged"] and facts.settings.languages is not None
         red = any(numbers[kind] for kind in RED)
-        return "merge" if judged and not lacking and not red else "undecided"
+        unlike = bool(_unlike(facts))
+        return "merge" if judged and not (lacking or red or unlike) else "undecided"
     if numbers["regressed"] or numbers["failed"]:
         return "do not merge"
     return "do not merge" if facts.failed_besides and not _any_failed(rows) else "undecided"
@@ -142,6 +143,8 @@ def _causes(rows: Sequence[dict[str, Any]], facts: RunFacts) -> Iterator[Cause]:
         yield _of(found, f"inconclusive: too few probes to decide{let}")
     if found := kinds.get("not judged"):
         yield _of(found, _because("not judged", _unjudged(found)))
+    for name, unlike in _unlike(facts).items() if green else ():
+        yield _of(unlike, _short(f"{name} has no result where another model has one"))
     unchecked = [row for row in kinds.get("skipped", ()) if "--llm" in (row["skipped"] or "")]
     if green and unchecked:  # an option would let them be checked
         yield _of(unchecked, _because("not checked", unchecked[0]["skipped"]))
@@ -161,6 +164,15 @@ def _causes(rows: Sequence[dict[str, Any]], facts: RunFacts) -> Iterator[Cause]:
         yield Cause(text="exit code 0, although tests failed", tests=0)
     if green and not kinds.keys() - {"skipped", "not judged"}:
         yield Cause(text="nothing was judged", tests=0)
+
+
+def _unlike(facts: RunFacts) -> dict[str, list[Row]]:
+    """By name, what one of several models skipped, or could not be judged in, and another did."""
+    if not facts.models:
+        return {}
+    from pytest_llmdiff.reports.diff.models import unlike_others
+
+    return unlike_others(facts)
 
 
 def _of(rows: Sequence[Row], text: str, **about: str) -> Cause:

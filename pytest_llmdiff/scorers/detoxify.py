@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pytest_llmdiff.config.hub import offline
 from pytest_llmdiff.config.packages import given_path, installed_version, require_packages
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.files.hashes import files_hash
@@ -15,7 +16,7 @@ from pytest_llmdiff.engines.files.bounded_tokenizer import bounded_tokenizer
 from pytest_llmdiff.errors import ScorerError, did_you_mean
 from pytest_llmdiff.scorers import ENGLISH, Scorer
 from pytest_llmdiff.scorers.classifier import Classifier
-from pytest_llmdiff.scorers.files import model_files, offline, snapshot
+from pytest_llmdiff.scorers.files import model_files, snapshot
 from pytest_llmdiff.scorers.registry import Context
 from pytest_llmdiff.store import content_key
 

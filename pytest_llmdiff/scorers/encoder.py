@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.config.hub import Repository, first_line, offline
 from pytest_llmdiff.config.options import DEFAULT_EMBEDDER
 from pytest_llmdiff.config.packages import installed_version, require_packages
 from pytest_llmdiff.data.comparison import Score
@@ -19,12 +20,9 @@ from pytest_llmdiff.errors import ScorerError, did_you_mean
 from pytest_llmdiff.scorers import Embedding, Scorer
 from pytest_llmdiff.scorers.embedding import EMPTY, distances, embeddings, unknown_words
 from pytest_llmdiff.scorers.files import (
-    UNKNOWN_SIZE,
-    first_line,
-    is_cached,
     local_folder,
     model_files,
-    offline,
+    on_hub,
     snapshot,
 )
 from pytest_llmdiff.scorers.registry import Context
@@ -43,11 +41,9 @@ def named_languages(_spec: str) -> Sequence[str] | None:
     return None
 
 
-def to_download(spec: str, folder: Path) -> str | None:
+def to_download(spec: str, folder: Path) -> Repository | None:
     here = local_folder(spec, folder, option="--llmdiff-embedder") is not None
-    if here or is_cached(_repo(spec), FILES):
-        return None
-    return SIZES.get(_repo(spec), UNKNOWN_SIZE)
+    return None if here else on_hub(_repo(spec), FILES)
 
 
 def fetch(spec: str, _role: str, folder: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdiff.config.hub import Repository, first_line
 from pytest_llmdiff.config.packages import given_path, installed_version, quiet, require_packages
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.files.hashes import files_hash
@@ -18,11 +19,9 @@ from pytest_llmdiff.errors import ScorerError
 from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.scorers.classifier import Classifier
 from pytest_llmdiff.scorers.files import (
-    UNKNOWN_SIZE,
-    first_line,
-    is_cached,
     local_folder,
     model_files,
+    on_hub,
     snapshot,
 )
 from pytest_llmdiff.scorers.registry import Context, given_as
@@ -31,6 +30,7 @@ from pytest_llmdiff.store import content_key
 # Labels that are read by default; any other has to be named.
 TOXIC = ("toxic", "toxicity")
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md", "pytorch_model*.bin")
+PICKLED = ("*.bin",)  # which are not downloaded where the weights are there as safetensors
 
 
 def check(spec: str, folder: Path) -> None:
@@ -46,10 +46,10 @@ def named_languages(_spec: str) -> Sequence[str] | None:
     return None
 
 
-def to_download(spec: str, folder: Path) -> str | None:
+def to_download(spec: str, folder: Path) -> Repository | None:
     location = spec.removeprefix("hf:").partition("#")[0]
     here = local_folder(location, folder, option=spec) is not None
-    return None if here or is_cached(location, FILES) else UNKNOWN_SIZE
+    return None if here else on_hub(location, FILES)
 
 
 def fetch(spec: str, role: str, folder: Path) -> None:
@@ -65,7 +65,9 @@ def _place(spec: str, role: str, folder: Path) -> tuple[Path, str]:
     path = local_folder(location, folder, option=option)
     if path is None:
         try:
-            path = snapshot(location, FILES)
+            path = snapshot(location, FILES, but=PICKLED)
+            if not any(path.glob("*.safetensors")):
+                path = snapshot(location, FILES)
         except (OSError, ValueError) as error:
             name, _, revision = location.partition("@")
             of = f" --revision {revision}" if revision else ""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pytest_llmdiff.config.hub import Repository, offline
 from pytest_llmdiff.errors import ConfigError, did_you_mean
 from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.scorers.registry import KNOWN, Context, ScorerKind, given_as, kind_of
@@ -52,11 +53,9 @@ def fetch(role: str, spec: str, folder: Path) -> None:
     _required_kind(role, spec).fetch(spec, role, folder)
 
 
-def to_download(role: str, spec: str, folder: Path) -> str | None:
-    """About how much opening a scorer downloads, such as "1.1 GB"; None if its files are here, or
-    if nothing may be downloaded. Asks no server."""
-    from pytest_llmdiff.scorers.files import offline
-
+def to_download(role: str, spec: str, folder: Path) -> Repository | str | None:
+    """A scorer's repository on the hub, or about how much opening it downloads from elsewhere, such
+    as "1.1 GB"; None if its files are here, or if nothing may be downloaded. Asks no server."""
     kind = None if offline() else kind_of(role, spec)
     return None if kind is None else kind.to_download(spec, folder)
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
+from pytest_llmdiff.config.hub import Repository
 from pytest_llmdiff.scorers import Scorer
 from pytest_llmdiff.store import Store
 
@@ -63,9 +64,9 @@ class ScorerKind(Protocol):
     def named_languages(self, spec: str, /) -> Sequence[str] | None:
         """The languages that the SPEC alone implies; None where the scorer has to be opened."""
 
-    def to_download(self, spec: str, folder: Path, /) -> str | None:
-        """About how much opening it downloads, such as "1.1 GB"; None if its files are here, or it
-        has none. Asks no server."""
+    def to_download(self, spec: str, folder: Path, /) -> Repository | str | None:
+        """Its repository on the hub, or about how much it downloads from elsewhere, such as
+        "1.1 GB"; None if its files are here, or it has none. Asks no server."""
 
     def fetch(self, spec: str, role: str, folder: Path, /) -> None:
         """Bring its files here and look for its packages, before a run generates anything. Nothing

@@ -80,6 +80,8 @@ def test_what_cannot_be_judged() -> None:
         assert math.isnan(found.value)
     with pytest.raises(ConfigError, match=r"the reference '\(' is not a regular expression"):
         accuracy(pair("42", "("), correct="regex")
+    with pytest.raises(ConfigError, match=r"the reference .* takes more than 1 second on a reply"):
+        accuracy(pair("a" * 5000, "^(([a-z])+.)+[A-Z]([a-z])+$"), correct="regex")
     with pytest.raises(ConfigError, match="the reference 'a' is not JSON"):
         accuracy(pair("42", "a"), correct="json")
     with pytest.raises(ConfigError, match=r"'containz': give .*did you mean contains\?"):

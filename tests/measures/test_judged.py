@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_llmdiff import ConfigError, assert_judged, judged
+from pytest_llmdiff.data.files.label_file import read_labels
 from pytest_llmdiff.generation.judge import Judge
 from tests.measures.test_accuracy import pair
 from tests.support.projects import Run
@@ -162,6 +164,22 @@ def test_replies_to_label_are_a_sample_and_never_overwritten(
     assert found["details"]["judge"]["labels"] == 200
 
 
+def test_a_reply_that_is_labelled_twice_counts_once(tmp_path: Path) -> None:
+    row = {"rubric": "a", "prompt": "b", "reply": "c", "label": "yes"}
+    rows = [
+        row | {"side": "tuned"}, row | {"side": "tuned", "label": "1"}, row | {"side": "base"},
+        row | {"reply": "d", "side": "base", "label": "no"}, row | {"reply": "d", "label": "no"},
+        row | {"prompt": "c", "label": "no"}, row | {"rubric": "c", "label": "no"},
+    ]  # fmt: skip
+    file = tmp_path / "labels.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    found = [(each.rubric, each.prompt, each.reply, each.side) for each in read_labels(file)]
+    assert found == [
+        ("a", "b", "c", "tuned"), ("a", "b", "c", "base"), ("a", "b", "d", None),
+        ("a", "c", "c", None), ("c", "b", "c", None),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -170,8 +188,12 @@ def test_replies_to_label_are_a_sample_and_never_overwritten(
         ('{"rubric": "a", "prompt": "b", "label": "yes"}', "column 'reply': expected a text"),
         ('{"prompt": "b", "score": 1}', "unknown column"),
         (None, "there is no file"),
+        ('{"rubric": "a", "prompt": "b", "reply": "c", "label": "yes"}\n'
+         '{"rubric": "a", "prompt": "b", "reply": "d", "label": "no"}\n'
+         '{"rubric": "a ", "prompt": "b", "reply": "c", "label": "no", "side": "base"}',
+         "line 3, column 'label': the reply is labelled no here, and yes in line 1"),
     ],
-)
+)  # fmt: skip
 def test_faulty_labels(project: pytest.Pytester, run: Run, rows: str | None, message: str) -> None:
     if rows is not None:
         (project.path / "labels.jsonl").write_text(rows)

@@ -71,6 +71,8 @@ def test_one_comparison(limits: dict[str, Any], fails: str | None) -> None:
         ({"rise_at_most": 1}, "rise_at_most=1: give a number from 0 to less than 1"),
         ({"gain_at_least": 0}, "gain_at_least=0: give a number more than 0"),
         ({"over": 0.5, "at_most": 0.1}, "over= counts the members of a set"),
+        ({"at_least": 0.6, "at_most": 0.4}, "no value is at least 0.6 and at most 0.4"),
+        ({"gain_at_least": 0.2, "rise_at_most": 0.1}, "no value is at least 0.2 and at most 0.1"),
         ({"over": 2}, "over=2: give a number from 0 to 1"),
         ({"within": (1, 0)}, r"within=\(1, 0\): give the smallest and the largest"),
         ({"within": 5}, "within=5: give"),

@@ -311,3 +311,37 @@ def test_a_part_that_is_not_the_same_for_all_models_chooses_none(
     result.stdout.fnmatch_lines(["checkpoint-* lacks 2 of 3 tests that another has, so none*"])
     result = run(*ORDER[:2], "-k", "test_set")
     result.stdout.fnmatch_lines(["keep: checkpoint-9, because *"])
+
+
+SKIPPING = f"""
+import pytest
+from pytest_llmdiff import assert_toxicity
+
+@pytest.mark.llmdiff({CAPITAL!r})
+def test_each(comparison):
+    assert_toxicity(comparison, at_most=0.5)
+
+@pytest.mark.llmdiff({REFUND!r})
+def test_refund(comparison, request):
+    if REASON in request.node.name:
+        pytest.skip("not for this one")
+    assert_toxicity(comparison, at_most=0.5)
+"""
+
+
+@pytest.mark.parametrize(
+    ("reason", "decision"),
+    [("checkpoint-9", "Undecided"), ("checkpoint", "Merge"), ("no model", "Merge")],
+)
+def test_a_model_that_skipped_what_another_ran_is_not_ready(
+    several: pytest.Pytester, run: Run, reason: str, decision: str
+) -> None:
+    several.makepyfile(test_models=SKIPPING.replace("REASON", repr(reason)))
+    result = run(*ORDER[:2])
+    assert result.ret == 0
+    result.stdout.fnmatch_lines([f"llmdiff: {decision}*"])
+    told = "*checkpoint-9 has no result where another model has one (1 test)*"
+    if decision == "Undecided":
+        result.stdout.fnmatch_lines(["checkpoint-9 skipped *, so none is chosen*", told])
+    else:
+        result.stdout.no_fnmatch_line(told)

@@ -28,19 +28,45 @@ class LabelledReply:
 
 
 def read_labels(path: Path) -> list[LabelledReply]:
-    """The labelled replies of a file; rows whose label is still empty are left out.
+    """The labelled replies of a file, each once; rows whose label is still empty are left out.
 
     Raises:
-        ProbeFileError: at the first fault, or if no row is labelled.
+        ProbeFileError: at the first fault, if two rows label the same reply differently, or if no
+            row is labelled.
     """
     if not path.is_file():
         raise ProbeFileError(f"--llmdiff-labels: there is no file {path}")
-    found = [label for record in read_records(path, _KIND) if (label := _parsed(record))]
+    found = _once(
+        (record, label) for record in read_records(path, _KIND) if (label := _parsed(record))
+    )
     if not found:
         raise ProbeFileError(
             f"{path}: no row has a label: write yes or no into the column label of each"
         )
     return found
+
+
+def _once(rows: Iterable[tuple[Record, LabelledReply]]) -> list[LabelledReply]:
+    """Each labelled reply once: two rows on one reply are no two observations of the judge. A row
+    without a side is on the reply of either model."""
+    found: dict[tuple[str, str, str], dict[str | None, tuple[Record, LabelledReply]]] = {}
+    for record, label in rows:
+        held = found.setdefault((label.rubric.strip(), label.prompt, label.reply), {})
+        for side, (first, other) in held.items():
+            same = side is None or label.side is None or side == label.side
+            if same and other.label != label.label:
+                said, before = ("yes" if each.label else "no" for each in (label, other))
+                raise record.error(
+                    f"the reply is labelled {said} here, and {before} in {first.unit} "
+                    f"{first.number}: decide which it is, and delete the other row",
+                    column="label",
+                )
+        held.setdefault(label.side, (record, label))
+    return [
+        label
+        for held in found.values()
+        for _, label in ([held[None]] if None in held else held.values())
+    ]
 
 
 def _check_columns(place: str, names: Iterable[str]) -> None:

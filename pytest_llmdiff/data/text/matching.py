@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
+from pytest_llmdiff.config.packages import require_packages
+from pytest_llmdiff.data.text import bounded_search
 from pytest_llmdiff.data.text.answers import contains
 from pytest_llmdiff.data.text.formats import unfenced
 from pytest_llmdiff.errors import ConfigError
@@ -18,14 +19,12 @@ def matches(reply: str, reference: str) -> bool:
     """Whether the reference, a regular expression, matches somewhere in the reply.
 
     Raises:
-        ConfigError: it is not a regular expression.
+        ConfigError: it is not a regular expression, or takes more than a second.
+        MissingPackageError: the package regex is missing.
     """
-    try:
-        return re.search(reference, reply) is not None
-    except re.error as error:
-        raise ConfigError(
-            f"the reference {reference[:SHOWN]!r} is not a regular expression: {error}"
-        ) from error
+    require_packages("patterns", 'correct="regex"')
+    what = f"the reference {reference[:SHOWN]!r}"
+    return bounded_search.search(reference, reply, what=what, seconds=bounded_search.SECONDS)
 
 
 def same_json(reply: str, reference: str) -> bool:

@@ -1,8 +1,4 @@
-"""Regular expressions of a JSON schema, searched within a time limit.
-
-A pattern with a repetition inside another takes time that doubles with each character of some
-texts, and the texts are replies of models. The package regex can be given a time limit, `re` not.
-"""
+"""Regular expressions of a JSON schema, searched within a time limit."""
 
 from __future__ import annotations
 
@@ -10,9 +6,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pytest_llmdiff.data.text import bounded_search
 from pytest_llmdiff.errors import ConfigError
 
-SECONDS = 1.0  # for all patterns of one value together
 LEAST = 1e-3
 
 
@@ -24,7 +20,7 @@ class Patterns:
         self._end = 0.0
 
     def start(self) -> None:
-        self._end = time.monotonic() + SECONDS
+        self._end = time.monotonic() + bounded_search.SECONDS
 
     def found(self, pattern: str, text: str) -> bool:
         """Whether the pattern matches anywhere in the text.
@@ -32,20 +28,9 @@ class Patterns:
         Raises:
             ConfigError: it is no regular expression, or takes too long.
         """
-        import regex
-
-        try:
-            left = max(LEAST, self._end - time.monotonic())
-            return regex.search(pattern, text, timeout=left) is not None
-        except TimeoutError as error:
-            raise ConfigError(
-                f"{self._given}: the pattern {pattern!r} takes more than {SECONDS:.0f} second on a "
-                "reply; write it without a repetition inside another, such as (a+)+"
-            ) from error
-        except regex.error as error:
-            raise ConfigError(
-                f"{self._given}: {pattern!r} is not a regular expression: {error}"
-            ) from error
+        left = max(LEAST, self._end - time.monotonic())
+        what = f"{self._given}: the pattern {pattern!r}"
+        return bounded_search.search(pattern, text, what=what, seconds=left)
 
     def extend(self, kind: Any) -> Any:
         """jsonschema's validator class with these searches.

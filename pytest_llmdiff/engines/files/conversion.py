@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from pytest_llmdiff.config.hub import size_text
 from pytest_llmdiff.config.packages import installed_version, quiet
 from pytest_llmdiff.data.files.hashes import file_hash
 from pytest_llmdiff.errors import ModelError
@@ -239,10 +240,6 @@ def _release_memory() -> None:
     gc.collect()
     with suppress(AttributeError, OSError, TypeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def size_text(size: float) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _remove(folders: Iterable[Path]) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_llmdiff.config.hub import size_text
 from pytest_llmdiff.engines.devices import Placement, empty_cache, free_memory, limit_threads
-from pytest_llmdiff.engines.files.conversion import size_text
 from pytest_llmdiff.engines.transformers.adapter_off import Alteration, BaseBefore
 from pytest_llmdiff.engines.transformers.adapters.removal import BaseState, state_of, without
 from pytest_llmdiff.engines.transformers.base_files import BaseFiles

@@ -27,11 +27,18 @@ from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.errors import LLMDiffError, MissingPackageError, ScorerError
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.config.hub import Download
     from pytest_llmdiff.plugin.session import Session
 
 ROLES = ("toxicity", "embedder")
 MODELS = "models"  # that are given and unusable
-SCHEMA = "jsonschema"  # the package, of the extra `schema`
+HUB = "hub"  # from which models are downloaded
+SCHEMA = "jsonschema"
+# Packages of the extra `schema`, as errors say what needs them.
+PACKAGES = {
+    SCHEMA: ("schema", "checking replies against a JSON schema"),
+    "regex": ("patterns", 'correct="regex"'),
+}
 PACKAGE = "pytest_llmdiff."
 SUITES = "pytest_llmdiff.suites."
 ENDS = (pytest.skip, pytest.importorskip, pytest.xfail)  # that may end a test where it calls them
@@ -77,17 +84,34 @@ def require(needs: Iterable[str], session: Session) -> None:
         UsageError: something is missing. The message has all of it, the choice that downloads
             nothing, and the one command that installs what can be installed.
     """
+    from pytest_llmdiff.plugin.preparation.downloads import bring, of_models, of_scorer
+
     missing: dict[str, LLMDiffError] = {}
+    downloads: list[Download] = []
+    scorers: dict[str, str] = {}  # by role, the repository
     for need in sorted(needs):
         if need == MODELS:
             raise pytest.UsageError(f"llmdiff: {session.unusable}")
         try:
-            if need == SCHEMA:
-                require_packages("schema", "checking replies against a JSON schema")
+            if need in PACKAGES:
+                require_packages(*PACKAGES[need])
+            elif need == HUB:
+                downloads += of_models(session)
+            elif (download := of_scorer(need, session)) is not None:
+                downloads.append(download)
+                scorers[need] = download.repository.name
             else:
                 _fetch(need, session)
         except LLMDiffError as error:
             missing[need] = error
+    if downloads and not missing:
+        try:
+            instead = {name: WITHOUT_DOWNLOAD[role].spec for role, name in scorers.items()}
+            bring(downloads, session, instead=instead)
+            for role in scorers:
+                _fetch(role, session)
+        except LLMDiffError as error:
+            missing[""] = error
     if missing:
         raise pytest.UsageError(f"llmdiff: {told(missing)}")
 
@@ -140,7 +164,8 @@ def _fetch(role: str, session: Session) -> None:
     settings = session.settings
     spec, folder = getattr(settings, role), settings.folder_of(role)
     reporter: Any = session.config.pluginmanager.getplugin("terminalreporter")
-    if (size := to_download(role, spec, folder)) and reporter is not None:
+    size = to_download(role, spec, folder)
+    if isinstance(size, str) and reporter is not None:
         other = WITHOUT_DOWNLOAD[role].spec
         reporter.write_line(
             f"llmdiff: fetching {spec} ({size}); --llmdiff-{role}={other} needs no download"
@@ -214,6 +239,9 @@ def _of_call(call: ast.Call, called: object) -> Iterator[str]:
         yield from ["toxicity"] if "toxicity" in _spelt(call) else []
     elif name == "assert_format_kept":
         yield from [SCHEMA] if "schema" in given else []
+    elif name in ("assert_accuracy", "accuracy"):
+        named = (each.value for each in call.keywords if each.arg == "correct")
+        yield from (n.value for n in named if isinstance(n, ast.Constant) and n.value == "regex")
     elif name in HELPERS and not (name == "assert_invariant" and given == {"flips_at_most"}):
         yield HELPERS[name]
 

@@ -49,18 +49,25 @@ def check_needs(session: Session, items: Sequence[pytest.Item]) -> None:
     recorded = all(pair is not None and pair[1].kind == "replay" for pair in pairs)
     if not using or recorded:
         return
-    from pytest_llmdiff.plugin.preparation.needs import MODELS, ROLES, needs_of, require
+    from pytest_llmdiff.plugin.preparation.needs import HUB, MODELS, ROLES, needs_of, require
 
     needs = {MODELS}
     if session.unusable is None:
         # What was asked for on the command line is meant for this run.
         asked = {role for role in ROLES if session.settings.sources[role] == "command line"}
-        needs = needs_of(using) | asked
+        needs = needs_of(using) | asked | ({HUB} if _named_on_hub(session) else set())
     if hasattr(config, "workerinput"):
         with _store_may_fail(session):
             session.worker_needs.leave(needs)
     else:
         require(needs, session)
+
+
+def _named_on_hub(session: Session) -> bool:
+    """Whether a model is one of the hub, or may be: the judge is looked at when it is fetched."""
+    pairs = [session.specs or (), *(model.specs for model in session.models), [session.served]]
+    on_hub = any(spec is not None and spec.repo is not None for pair in pairs for spec in pair)
+    return on_hub or session.settings.judge is not None
 
 
 def check_needs_of_workers(session: Session) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_llmdiff import ConfigError
-from pytest_llmdiff.data.text import schema_patterns
+from pytest_llmdiff.data.text import bounded_search
 from pytest_llmdiff.data.text.formats import schema_check
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -45,7 +45,7 @@ def test_the_answers_are_those_of_jsonschema(schema: dict[str, Any], value: Any)
 def test_a_pattern_without_an_end_is_an_error(
     schema: dict[str, Any], value: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema_patterns, "SECONDS", 0.05)
+    monkeypatch.setattr(bounded_search, "SECONDS", 0.05)
     with pytest.raises(ConfigError, match=r"tool f: the pattern .* takes more than"):
         schema_check(schema, "tool f")(value)
 

@@ -147,18 +147,25 @@ def test_the_suites_say_which_scorers_they_need(defaults: pytest.Pytester, mode:
     assert not calls(defaults, "base")
 
 
-def test_a_schema_needs_its_package(
-    defaults: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("package", "call"),
+    [
+        ("jsonschema", 'assert_format_kept(comparison, schema={"type": "object"}, lost_at_most=0)'),
+        ("regex", 'assert_accuracy([comparison], correct="regex", at_least=0.5)'),
+    ],
+)
+def test_a_schema_and_a_pattern_need_their_package(
+    defaults: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, package: str, call: str
 ) -> None:
-    without(monkeypatch, "jsonschema")
+    without(monkeypatch, package)
     defaults.makepyfile(
-        test_schema="""
+        test_schema=f"""
         import pytest
-        from pytest_llmdiff import assert_format_kept
+        from pytest_llmdiff import assert_accuracy, assert_format_kept
 
         @pytest.mark.llmdiff("a")
         def test_schema(comparison):
-            assert_format_kept(comparison, schema={"type": "object"}, lost_at_most=0)
+            {call}
         """
     )
     result = run_counting(defaults, [], "test_schema.py")

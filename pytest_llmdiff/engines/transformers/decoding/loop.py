@@ -241,10 +241,9 @@ class Decoder:
                 names = [(places[first + n][0].index, places[first + n][1]) for n in tried]
                 self._drafts.watch(names, scores[tried])
             scores = self._sampling(scores, [row.index for row, _ in places[part]])
-            best = scores.argmax(-1)
+            top, best = scores.max(-1)  # argmax takes nearly twice as long
             own = torch.tensor([-1 if d is None else d for d in drafted[part]], device=best.device)
-            top = scores.gather(-1, best[:, None])
-            behind = (top - scores.gather(-1, own.clamp(min=0)[:, None]))[:, 0]
+            behind = (top[:, None] - scores.gather(-1, own.clamp(min=0)[:, None]))[:, 0]
             stands = (own >= 0) & (behind <= self._drafts.tolerance)
             tokens = torch.where(stands, own, best)
             for token, draft, gap in zip(
