@@ -132,7 +132,7 @@ def compare(words: Sequence[str]) -> int:
 def explore(words: Sequence[str]) -> int:
     """Search a tuned model for what changed, print it, and write what it calls for into a folder.
     Returns 0, or 2."""
-    from pytest_llmdiff.explore.files import check_place
+    from pytest_llmdiff.explore.files import TESTS, check_place
     from pytest_llmdiff.explore.run import BUDGET
     from pytest_llmdiff.interactive import open_pair
 
@@ -167,6 +167,10 @@ def explore(words: Sequence[str]) -> int:
         print("llmdiff: stopped; the same command goes on from here", file=sys.stderr)
         return STOPPED
     _print(["", f"written: {', '.join(map(str, written))}"])
+    if found.themes:
+        models = f"--llm-base={found.base} --llm-tuned={found.tuned}"
+        _print([f"next: pytest {given.output / TESTS} {models}, red until the change is gone; or"])
+        _print([f"say what is wanted: the same command with --accept {found.themes[0].name},…"])
     return 0
 
 
