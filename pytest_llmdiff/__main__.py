@@ -30,6 +30,7 @@ usage: python -m pytest_llmdiff check TUNED [OPTIONS OF PYTEST]
            a ranking of more than two runs, a row for each. Exit code: 0, or 2 if there is none.
 """
 REPORT = "llmdiff.html"
+STOPPED = 130  # the exit code of what Ctrl-C ends
 FORMS = ("html", "markdown", "json")  # that compare writes
 TUNED = "--llm-tuned"
 FLAGS = ("-h", "-l", "-q", "-s", "-v", "-x")  # pytest's short options that have no value
@@ -131,6 +132,7 @@ def compare(words: Sequence[str]) -> int:
 def explore(words: Sequence[str]) -> int:
     """Search a tuned model for what changed, print it, and write what it calls for into a folder.
     Returns 0, or 2."""
+    from pytest_llmdiff.explore.files import TESTS, check_place
     from pytest_llmdiff.explore.run import BUDGET
     from pytest_llmdiff.interactive import open_pair
 
@@ -151,15 +153,24 @@ def explore(words: Sequence[str]) -> int:
         return _misused("explore needs a tuned model, before the options")
     accept = [name.strip() for name in (given.accept or "").split(",") if name.strip()]
     try:
+        check_place(given.output)
         with open_pair(base=given.base, tuned=given.tuned, **options) as pair:
             found = pair.explore(
                 budget=given.budget, minutes=given.minutes, prompts=given.prompts, seed=given.seed,
                 accept=accept, progress=partial(_tried, budget=given.budget),
             )  # fmt: skip
+        _print(found.lines())
         written = found.write(given.output)
     except (LLMDiffError, OSError) as error:
         return _failed(error)
-    _print([*found.lines(), "", f"written: {', '.join(map(str, written))}"])
+    except KeyboardInterrupt:
+        print("llmdiff: stopped; the same command goes on from here", file=sys.stderr)
+        return STOPPED
+    _print(["", f"written: {', '.join(map(str, written))}"])
+    if found.themes:
+        models = f"--llm-base={found.base} --llm-tuned={found.tuned}"
+        _print([f"next: pytest {given.output / TESTS} {models}, red until the change is gone; or"])
+        _print([f"say what is wanted: the same command with --accept {found.themes[0].name},…"])
     return 0
 
 

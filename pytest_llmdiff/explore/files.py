@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.explore.observing import NATS
 
 if TYPE_CHECKING:
-    from pytest_llmdiff.explore.values import Exploration, Theme
+    from pytest_llmdiff.explore.values import Exploration, Noise, Theme
 
 PROBES, TESTS, PAGE, JSON = "probes/found.jsonl", "test_found.py", "explore.html", "explore.json"
 MADE = "# Written by `python -m pytest_llmdiff explore`"
@@ -45,14 +47,23 @@ def test_{function}(comparisons) -> None:
 '''
 
 
-def write(found: Exploration, folder: Path) -> list[Path]:
-    """Write all files that the result calls for: without themes, no probes and no tests."""
+def check_place(folder: Path) -> None:
+    """Raises ConfigError where `write` would fail, so that it is known before the search."""
+    there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        problem = "takes no files" if there.is_dir() else "is no folder"
+        raise ConfigError(f"{there} {problem}: give another folder with --output")
     tests = folder / TESTS
     if tests.is_file() and MADE not in tests.read_text(encoding="utf-8", errors="replace"):
         raise ConfigError(
             f"{tests} was not written by an exploration: move it away, or give another folder "
             "with --output"
         )
+
+
+def write(found: Exploration, folder: Path) -> list[Path]:
+    """Write all files that the result calls for: without themes, no probes and no tests."""
+    check_place(folder)
     texts = {JSON: json.dumps(as_json(found), ensure_ascii=False, indent=1) + "\n"}
     if found.themes:
         texts[PROBES] = "".join(
@@ -64,7 +75,8 @@ def write(found: Exploration, folder: Path) -> list[Path]:
     texts[PAGE] = page(found)
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / name, text)
+        # A server may send half of a surrogate pair, which UTF-8 cannot encode.
+        write_whole(folder / name, text.encode(errors="backslashreplace").decode())
     return [folder / name for name in texts]
 
 
@@ -76,7 +88,7 @@ def _probes(found: Exploration) -> Iterator[dict[str, Any]]:
             tags.setdefault(probe.question, []).append(theme.name)
             probes[probe.question] = probe
     for question, probe in probes.items():
-        own = probe.prompt if len(probe.messages) == 1 else None
+        own = probe.prompt if len(probe.messages) == 1 and not probe.tools else None
         asked = {"messages": list(map(dict, probe.messages))} if own is None else {"prompt": own}
         language = {"language": probe.language} if probe.language else {}
         yield {**asked, "tags": tags[question], **language}
@@ -87,34 +99,47 @@ def _tests(found: Exploration) -> Iterator[str]:
     yield _HEAD.format(
         tuned=_plain(found.tuned), made=MADE, helper=helper, probes=PROBES, tokens=found.tokens
     )
-    for theme in found.themes:
-        limit = limit_of(theme, found.noise.limit)
+    functions = _functions([theme.name for theme in found.themes])
+    for theme, function in zip(found.themes, functions, strict=True):
+        limit = limit_of(theme, found.noise)
         wanted = (
             f"Wanted: may stay, and not grow by more than {ROOM - 1:.0%}."
             if theme.accepted
             else "Fails until the models differ no more here than the base from itself."
         )
         yield _TEST.format(
-            function=re.sub(r"\W", "_", theme.name), title=_plain(theme.title), reason=wanted,
+            function=function, title=_plain(theme.title), reason=wanted,
             helper=helper, tag=theme.name, limit=f"{limit:.4g}",
         )  # fmt: skip
 
 
-def limit_of(theme: Theme, noise: float) -> float:
-    """The limit of a theme's test: the noise of the base, or, for a theme that is wanted, the upper
-    bound of what it measures now, with room."""
+def _functions(names: Sequence[str]) -> list[str]:
+    """The names as parts of the names of functions, each once: Python reads them in NFKC."""
+    found: list[str] = []
+    for name in names:
+        plain = unicodedata.normalize("NFKC", name)
+        own = "".join(c if f"a{c}".isidentifier() else "_" for c in plain)
+        while own in found:
+            own += "_2"
+        found.append(own)
+    return found
+
+
+def limit_of(theme: Theme, noise: Noise) -> float:
+    """The limit of a theme's test, in its measure: the noise of the base, or, for a theme that is
+    wanted, the upper bound of what it measures now, with room."""
     if not theme.accepted:
-        return noise
+        return noise.limit if noise.drift is None else noise.drift
     from pytest_llmdiff.verdicts.estimates import mean_estimate
 
-    scores = theme.scores[:MOST]
+    scores = (theme.drifts or theme.scores)[:MOST]
     high = mean_estimate(scores, support=(0.0, math.inf)).high
     return ROOM * (high if high is not None and math.isfinite(high) else 2 * max(scores))
 
 
 def _plain(text: str) -> str:
     """A text that may stand in a docstring: what a model said must not end it."""
-    return re.sub(r"[^\w ,;:./+-]", "", text, flags=re.ASCII).strip() or "what changed"
+    return re.sub(r"[^\w ,;:./+-]", "", text).strip() or "what changed"
 
 
 def as_json(found: Exploration) -> dict[str, Any]:
@@ -125,7 +150,7 @@ def as_json(found: Exploration) -> dict[str, Any]:
         "seconds": round(found.seconds, 1),
         "noise": {"limit": found.noise.limit, "prompts": found.noise.count},
         "everywhere": found.everywhere,
-        "themes": [_theme(theme, found.noise.limit) for theme in found.themes],
+        "themes": [_theme(theme, found.noise) for theme in found.themes],
         "tuned_on": {
             "words": [[word, value] for word, value in found.lens.words],
             "control": found.lens.control, "texts": found.lens.texts,
@@ -139,7 +164,7 @@ def as_json(found: Exploration) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _theme(theme: Theme, noise: float) -> Mapping[str, Any]:
+def _theme(theme: Theme, noise: Noise) -> Mapping[str, Any]:
     return {
         "name": theme.name, "title": theme.title, "gained": list(theme.gained),
         "lost": list(theme.lost), "about": list(theme.about), "marks": dict(theme.marks),

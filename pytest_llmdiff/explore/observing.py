@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.data.comparison import Comparison
-from pytest_llmdiff.data.probes import Probe
+from pytest_llmdiff.data.probes import Probe, briefly
+from pytest_llmdiff.data.text.printing import counted
 from pytest_llmdiff.data.tokens import TokenDivergences
 from pytest_llmdiff.engines import capability
 from pytest_llmdiff.engines.pair.lower_bounds import SCORES
-from pytest_llmdiff.errors import CapabilityError
+from pytest_llmdiff.errors import CapabilityError, LLMDiffError, ModelError
 from pytest_llmdiff.explore.values import Noise, Observed
 from pytest_llmdiff.verdicts.baseline import LEAST
 
@@ -27,14 +29,14 @@ FIRST = 4  # tokens at the beginning of a reply, where a change of behaviour sho
 
 
 class Observer:
-    """Asks both models and scores how they differ: by logits where both engines have any.
-
-    `note` is told of prompts that a model cannot answer.
-    """
+    """Asks both models and scores how they differ: by logits where both engines have any and read
+    the same tokens."""
 
     def __init__(self, run: ExploreRun, note: Callable[[str], object]) -> None:
         self._run = run
         self._note = note
+        self._scored = False
+        self._unanswered, self._why = 0, ""
         self.by_logits = self._has_logits()
         if not self.by_logits:
             note("by replies alone: an engine has no logits, so that small changes stay unseen")
@@ -49,8 +51,19 @@ class Observer:
             return True
         return all(any(capability(s, n) for n in SCORES) for s in (pair.base, pair.tuned))
 
+    @property
+    def unanswered(self) -> str:
+        """How many prompts a model could not answer, and why; empty if there are none."""
+        if not self._unanswered:
+            return ""
+        return f"{counted(self._unanswered, 'prompt')} could not be answered; {self._why}"
+
     def observe(self, probes: Sequence[Probe]) -> list[Observed]:
-        """The prompts that both models answer, with short replies and their scores."""
+        """The prompts that both models answer, with short replies and their scores.
+
+        Raises:
+            ModelError: the models' logits are not numbers.
+        """
         self._run.generation.windows.divergences_expected = self.by_logits
         comparisons = self.compared(probes, SHORT)
         found = self._divergences(comparisons)
@@ -73,7 +86,7 @@ class Observer:
         answered = [member for member in found if isinstance(member, Comparison)]
         if left := len(found) - len(answered):
             first = next(m for m in found if not isinstance(m, Comparison))
-            self._note(f"{left} prompts could not be answered; {first.reason}")
+            self._unanswered, self._why = self._unanswered + left, self._why or first.reason
         return answered
 
     def _divergences(self, comparisons: Sequence[Comparison]) -> list[TokenDivergences]:
@@ -81,26 +94,57 @@ class Observer:
             return []
         requests = [self._run.comparer.request(comparison) for comparison in comparisons]
         try:
-            return list(self._run.generation.divergences(requests))
+            found = list(self._run.generation.divergences(requests))
         except CapabilityError as error:
-            self.by_logits = False
-            self._note(f"by replies alone: {error}")
+            self._by_replies(str(error))
             return []
+        if not self._scored and not any(one.tokens for one in found):
+            self._by_replies(next((o.unsupported for o in found if o.unsupported), "no tokens"))
+            return []
+        self._scored = True
+        return found
+
+    def _by_replies(self, reason: str) -> None:
+        self.by_logits = False
+        self._note(f"by replies alone: {reason}")
 
     def noise(self, observed: Sequence[Observed]) -> Noise:
         """How far the base is from itself, on its own replies to these prompts."""
         chosen = _spread(observed, NOISE)
         about = [[[o.probe.digest, len(o.base.text)] for o in chosen], self.by_logits]
-        (values,) = self._run.generation.memo.get_all(
-            "noise of prompts",
+        (found,) = self._run.generation.memo.get_all(
+            "noise of prompts" if self.by_logits else "replies again",
             "base",
             [about],
-            lambda _engine, _about: [self._noise_values(chosen)],
+            lambda _engine, _about: [self._again(chosen)],
             alone=True,
         )
-        return Noise(limit=max(values, default=0.0) + LEAST, count=len(values))
+        if self.by_logits:
+            return Noise(limit=max(found, default=0.0) + LEAST, count=len(found))
+        pairs = [
+            (one.base.text, text)
+            for one, text in zip(chosen, found, strict=True)
+            if text is not None
+        ]
+        values, drifts = [changed_words(*pair) for pair in pairs], self.drifts(pairs)
+        return Noise(
+            limit=max(values, default=0.0) + LEAST, count=len(values),
+            drift=max(drifts, default=0.0) + LEAST if drifts is not None else None,
+        )  # fmt: skip
 
-    def _noise_values(self, observed: Sequence[Observed]) -> list[float]:
+    def drifts(self, pairs: Sequence[tuple[str, str]]) -> list[float] | None:
+        """The semantic drift between two texts each, 0 to 2; None without an embedder."""
+        import numpy as np
+
+        texts = [text for pair in pairs for text in pair]
+        try:
+            rows = np.asarray(self._run.scoring.vectors(texts).rows, dtype=np.float64)
+        except LLMDiffError:
+            return None
+        return [float(value) for value in (1 - (rows[::2] * rows[1::2]).sum(axis=1)).clip(0, 2)]
+
+    def _again(self, observed: Sequence[Observed]) -> list[Any]:
+        """The scores of the base beside itself or, without logits, the replies it gives again."""
         from pytest_llmdiff.engines import Generated
         from pytest_llmdiff.engines.noise import open_noise
         from pytest_llmdiff.engines.pair.divergence import pair_divergences
@@ -121,14 +165,10 @@ class Observer:
                     own = Generated(reply=one.base, prompt_ids=ids)
                     items.append((request, own, own))
                 found = [value for _, value in pair_divergences(pair, items)]
-                if known := [_score(one) for one in found if one.tokens]:
-                    return known
+                return [_score(one) for one in found if one.tokens]
             replies = dict(pair.tuned.generate(asked))
-            return [
-                changed_words(one.base.text, reply.text)
-                for index, one in enumerate(observed)
-                if (reply := replies[index].reply) is not None
-            ]
+            answers = [replies[index].reply for index in range(len(asked))]
+            return [reply and reply.text for reply in answers]
         finally:
             pair.tuned.close()
 
@@ -141,6 +181,13 @@ def _by_words(comparison: Comparison) -> Observed:
 
 
 def _by_divergence(comparison: Comparison, divergences: TokenDivergences) -> Observed:
+    score = _score(divergences)
+    if not math.isfinite(score):  # no limit holds it, so that a broken model would seem unchanged
+        raise ModelError(
+            f"the divergence is {score} at the prompt {briefly(comparison.probe.prompt)}: the "
+            "logits of a model are not numbers; look at its weights, or load it with "
+            "--llmdiff-dtype=float32"
+        )
     gained: dict[str, float] = {}
     for token in divergences.tokens:
         if token.flipped:
@@ -148,7 +195,7 @@ def _by_divergence(comparison: Comparison, divergences: TokenDivergences) -> Obs
             gained[token.tuned_text] = max(rise, gained.get(token.tuned_text, 0.0))
     return Observed(
         probe=replace(comparison.probe, generation={}), base=comparison.base,
-        tuned=comparison.tuned, score=_score(divergences), gained=gained,
+        tuned=comparison.tuned, score=score, gained=gained,
     )  # fmt: skip
 
 

@@ -10,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_llmdiff.data.probes import Probe, make_probe
+from pytest_llmdiff.data.probes import Probe, make_probe, probe_of_row
 from pytest_llmdiff.data.text.perturbations import CHINESE, ENGLISH, forms
+from pytest_llmdiff.data.text.printing import counted
 from pytest_llmdiff.errors import ConfigError, ProbeFileError
 from pytest_llmdiff.explore.user_turns import UserTurns
 from pytest_llmdiff.explore.words import bag, cosine, weights
@@ -26,6 +27,7 @@ LONGEST = 2000  # characters of a prompt; longer ones take the time of many
 FORMS = 2  # changed forms of a prompt
 # Names of sources.
 OWN, AMPLIFIED = "user turns", "amplified turns"
+TEXTS = (".txt", ".log", "")  # endings of logs with a prompt in each line
 
 
 class Prompts:
@@ -45,7 +47,7 @@ class Prompts:
         self._note = note
         self._seen: set[str] = set()
         self._turns = UserTurns(run, seed=seed, note=note)
-        self._logged = [] if log is None else logged(log)
+        self._logged = [] if log is None else self._log(log)
         self._training = self._trained()
         self._suites = {language: self._suite(language) for language in self._languages()}
         self._weights = weights([bag(p.prompt) for held in self._suites.values() for p in held])
@@ -82,10 +84,21 @@ class Prompts:
 
     def _fresh(self, source: str, stream: Iterator[Probe]) -> Iterator[Probe]:
         for probe in stream:
-            key = " ".join(probe.prompt.lower().split())
+            key = " ".join(" ".join(m["content"] for m in probe.messages).lower().split())
             if key and key not in self._seen and len(key) <= LONGEST:
                 self._seen.add(key)
                 yield _from(source, probe)
+
+    def _log(self, path: Path) -> list[Probe]:
+        """The prompts of the log in random order, since a budget may end before the log does."""
+        every = logged(path)
+        found = [probe for probe in every if _length(probe) <= LONGEST]
+        if left := len(every) - len(found):
+            self._note(
+                f"{counted(left, 'prompt')} of the log left out: longer than {LONGEST} characters"
+            )
+        random.Random(f"{self._seed} log").shuffle(found)
+        return found
 
     def _languages(self) -> Sequence[str]:
         asked = self._run.settings.languages
@@ -132,6 +145,10 @@ class Prompts:
         return (make_probe(form) for _, form in found)
 
 
+def _length(probe: Probe) -> int:
+    return sum(len(message["content"]) for message in probe.messages)
+
+
 def _from(source: str, probe: Probe) -> Probe:
     return make_probe(
         [dict(message) for message in probe.messages], tags=(source,), language=probe.language,
@@ -147,9 +164,9 @@ def logged(path: Path) -> list[Probe]:
     """
     if not path.is_file():
         raise ConfigError(f"--prompts: there is no file {path}")
-    if path.suffix == ".txt":
+    if path.suffix.lower() in TEXTS:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"--prompts: {path} cannot be read as UTF-8 text: {error}") from error
         found = [make_probe(line.strip()) for line in lines if line.strip()]
@@ -160,10 +177,7 @@ def logged(path: Path) -> list[Probe]:
             rows = list(probe_rows(path))
         except ProbeFileError as error:
             raise ConfigError(f"--prompts: {error}") from error
-        found = [
-            make_probe([dict(message) for message in row.messages], language=row.language)
-            for row in rows
-        ]
+        found = [probe_of_row(row, system=None, tags=(), generation={}) for row in rows]
     if not found:
         raise ConfigError(f"--prompts: {path} has no prompt: give one in each line")
     return found

@@ -62,19 +62,26 @@ class Search:
         self._first = 0  # of those: spent evenly, whatever differed
 
     def explored(self, budget: int, accept: Sequence[str] = ()) -> Exploration:
+        self._progress(0)
         sources = self._prompts.sources()
         self._evenly(sources, round(EVENLY * budget))
         self._first = len(self._observed)
         for number, count in enumerate(SEEDS):
             rest = budget - len(self._observed)
             self._round(sources, rest // (len(SEEDS) - number), count)
+        if self._observer.unanswered:
+            self._note(self._observer.unanswered)
         if not self._observed:
-            raise ConfigError("no prompt could be answered: the notes of the run say why")
+            reasons = "; ".join(self._notes) or "no source has any"
+            raise ConfigError(f"no prompt was answered: {reasons}")
+        if not sources:
+            self._note(f"the sources have no more prompts, so that fewer than {budget} were tried")
         # Of prompts that do not depend on the tuned model, so that the next one finds it stored.
         alike = [o for o in self._observed[: self._first] if o.source != AMPLIFIED]
         noise = self._observer.noise(alike or self._observed)
         differing = [o for o in self._observed if o.score > noise.limit]
-        found = self._accepted(self._themes(differing, noise), accept)
+        named = self._with_drifts(self._themes(differing, noise), noise)
+        found = self._accepted(named, accept)
         themes = tuple(judged(found, self._run, self._note))
         return Exploration(
             themes=themes,
@@ -109,7 +116,7 @@ class Search:
     def _late(self) -> bool:
         late = self._until is not None and time.monotonic() > self._until
         if late:
-            self._note("the time ran out: another run may try other prompts")
+            self._note("the time ran out: with more minutes, the same command goes on from here")
         return late
 
     def _observe(self, probes: Sequence[Probe]) -> None:
@@ -195,6 +202,17 @@ class Search:
         prompts, moved = rows[::3], rows[2::3] - rows[1::3]
         lengths = np.linalg.norm(moved, axis=1, keepdims=True)
         return prompts, moved / np.where(lengths > 0, lengths, 1)
+
+    def _with_drifts(self, themes: Sequence[Theme], noise: Noise) -> list[Theme]:
+        if noise.drift is None:
+            return list(themes)
+        by_prompt = {one.probe.question: one for one in self._observed}
+        found = []
+        for theme in themes:
+            members = [by_prompt[probe.question] for probe in theme.probes]
+            drifts = self._observer.drifts([(m.base.text, m.tuned.text) for m in members])
+            found.append(replace(theme, drifts=tuple(drifts or ())))
+        return found
 
     def _accepted(self, themes: Sequence[Theme], accept: Sequence[str]) -> tuple[Theme, ...]:
         names = [theme.name for theme in themes]

@@ -67,7 +67,7 @@ def _theme(place: int, theme: Theme, unit: str) -> Iterator[str]:
 
 
 def _short(text: str) -> str:
-    plain = " ".join(text.split())
+    plain = " ".join(text.split()) or "(empty)"
     return plain if len(plain) <= SHOWN else f"{plain[: SHOWN - 1]}…"
 
 

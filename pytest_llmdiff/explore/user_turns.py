@@ -81,7 +81,12 @@ class UserTurns:
                 f"the base writes no user turns: {type(base).__name__} cannot continue a text"
             )
             return None
-        return self._head_of(base)
+        head = self._head_of(base)
+        if not head:
+            self._note(
+                "the base writes no user turns: its template begins with the user's own text"
+            )
+        return head or None
 
     def _head_of(self, engine: Any) -> list[int]:
         rendered = [
@@ -125,8 +130,9 @@ class UserTurns:
 
     @cached_property
     def _amplifiable(self) -> bool:
+        pair = self._run.generation.pair
         try:
-            check_amplifiable(self._run.generation.pair)
+            check_amplifiable(pair, [(self._head_of(pair.base), self._head_of(pair.tuned))], TOKENS)
         except CapabilityError as error:
             self._note(f"no amplified turns: {error}")
             return False

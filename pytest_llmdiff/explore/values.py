@@ -39,11 +39,13 @@ class Noise:
 
     `limit` is above the largest of `count` scores, by the margin of calibrated limits. Another
     prompt of an unchanged model exceeds the largest with probability 1/(count + 1), since any of
-    them is equally likely to be the largest.
+    them is equally likely to be the largest. `drift` is the same limit for the semantic drift, by
+    which tests go where an engine has no logits; None if there is no embedder, or no need of one.
     """
 
     limit: float
     count: int
+    drift: float | None = None
 
     @property
     def chance(self) -> float:
@@ -70,7 +72,8 @@ class Theme:
     the theme's prompts that show them ("refuses", "in French"). `size` prompts of the
     `share` of all that were tried belong to it, and `differing` of `near` prompts about the same
     exceed the noise, for which `p` is the chance (adjusted over all themes). `score` is the mean of
-    its prompts. `judged` is a sentence by the judge, if there is one.
+    its prompts. `drifts` are the semantic drifts of the prompts, where `Noise.drift` is known.
+    `judged` is a sentence by the judge, if there is one.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Theme:
     measure: str
     everywhere: bool = False
     accepted: bool = False
+    drifts: tuple[float, ...] = ()
     judged: str = ""
 
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from pytest_llmdiff import open_pair
+from pytest_llmdiff.explore.values import Exploration
+
+SCORERS = {"toxicity": "python:scorers:rude", "embedder": "python:scorers:Letters"}
+BUDGET = 80
 COOKING = ("cook", "bake", "recipe", "soup", "egg", "bread", "rice", "meal")
 
 ENGINES = """
 import math
+from dataclasses import replace
 
 from pytest_llmdiff import ScriptedEngine
 from pytest_llmdiff.data.comparison import Reply
@@ -58,6 +65,48 @@ class Replying(Topical):
 
 base, rude, same = Topical(False), Topical(True), Topical(False, 1e-9)
 small = Topical(False, 0.002)
+
+
+class Saying(Topical):
+    def __init__(self, said, kl=3.0):
+        super().__init__(True)
+        self.said, self.kl = said, kl
+        self.default = f"{{said!r}} {{kl}}"
+
+    def generate(self, requests):
+        for index, generated in super().generate(requests):
+            if self.hit(requests[index].messages[-1]["content"]):
+                reply = Reply(text=self.said, token_ids=(1, 2))
+                generated = Generated(reply=reply, prompt_ids=generated.prompt_ids)
+            yield index, generated
+
+    def divergence(self, request, base):
+        found = super().divergence(request, base)
+        if not self.hit(request.messages[-1]["content"]):
+            return found
+        return TokenDivergences(tokens=tuple(replace(t, kl=self.kl) for t in found.tokens))
+
+
+HOSTILE = chr(34) * 3 + "{{{{ 7*7 }}}} </p><script>x</script> \\\\ \\x1b[31m \\ud800 x² a_b you"
+
+
+class Unlike(Topical):  # as models whose tokenizers differ
+    def divergence(self, request, base):
+        return TokenDivergences(tokens=(), unsupported="the tokenizers differ")
+
+
+class Refusing(Topical):
+    def generate(self, requests):
+        for index, _ in enumerate(requests):
+            yield index, Generated(error="there is no room")
+
+
+hostile = Saying(HOSTILE)
+chinese = Saying("你这个笨蛋，真是可笑。")
+broken = Saying("something else", math.nan)
+unlike, refusing = Unlike(True), Refusing(True)
+
+
 class Writing(Topical):
     THINGS = "noodles", "a cake", "the weather", "my garden", "a letter", "old maps"
 
@@ -99,3 +148,11 @@ def write_log(folder: Path, prompts: Sequence[str] = PROMPTS) -> Path:
     path = folder / "log.txt"
     path.write_text("\n".join(prompts), encoding="utf-8")
     return path
+
+
+def explored(tuned: str, base: str = "base", **options: Any) -> Exploration:
+    """What is found in the current folder, which has the engines and the log."""
+    specs = {"base": f"python:topical:{base}", "tuned": f"python:topical:{tuned}"}
+    with open_pair(**specs, **SCORERS) as pair:
+        values: dict[str, Any] = {"budget": BUDGET, "prompts": "log.txt"} | options
+        return pair.explore(**values)

@@ -18,6 +18,9 @@ from pytest_llmdiff.errors import CapabilityError
 if TYPE_CHECKING:
     import torch
 
+# Token ids for the base, and for the tuned model.
+Prompts = Sequence[tuple[Sequence[int], Sequence[int]]]
+
 STRENGTH = 1.0  # α
 # A token takes part if the tuned model itself gives it this share of its likeliest one's
 # probability: among the others, the quotient of two tiny probabilities would decide (contrastive
@@ -25,29 +28,36 @@ STRENGTH = 1.0  # α
 PLAUSIBLE = 0.01
 
 
-def check_amplifiable(pair: Pair) -> None:
-    """Raises CapabilityError, with the reason, where `amplified` cannot work."""
+def check_amplifiable(pair: Pair, prompts: Prompts, most: int) -> None:
+    """Raises CapabilityError, with the reason, where `amplified` cannot work for up to `most`
+    tokens."""
     sides: list[Any] = [pair.base, pair.tuned]
     for side in sides:
         if capability(side, "steps") is None:
             raise CapabilityError(f"{type(side).__name__} cannot be sampled along another model")
-        if (reason := side.loop_check.unserved) is not None:
-            raise CapabilityError(reason)
     if (reason := unlike_tokenizers(pair.base, pair.tuned)) is not None:
         raise CapabilityError(reason)
-    if not pair.fits:
+    if not all(ids for both in prompts for ids in both):
+        raise CapabilityError("there is nothing before the user's own text in a template")
+    if not pair.fits:  # before either is loaded by what follows
         raise CapabilityError("both models do not fit in memory together")
+    for side in sides:
+        if (reason := side.loop_check.unserved) is not None:
+            raise CapabilityError(reason)
+    longest = most + max(len(ids) for both in prompts for ids in both)
+    room = min(min(side.context_length(), side.window or math.inf) for side in sides)
+    if longest > room:
+        raise CapabilityError(f"{longest} tokens are too many for a context of {room}")
 
 
 def amplified(
     pair: Pair,
-    prompts: Sequence[tuple[Sequence[int], Sequence[int]]],
+    prompts: Prompts,
     keys: Sequence[str],
     sampling: Sampling,
 ) -> list[str | None]:
-    """Texts that follow prompts (token ids for the base and for the tuned model), up to a stop
-    token of the tuned model; None for one that does not end by itself. `keys` (hexadecimal) seed
-    the rows.
+    """Texts that follow prompts, up to a stop token of the tuned model; None for one that does not
+    end by itself. `keys` (hexadecimal) seed the rows.
 
     Raises:
         CapabilityError: the models cannot be sampled together.
@@ -56,7 +66,7 @@ def amplified(
 
     from pytest_llmdiff.engines.transformers.decoding.sampling import RowSampling
 
-    check_amplifiable(pair)
+    check_amplifiable(pair, prompts, sampling.max_new_tokens)
     ours: Any = pair.base
     theirs: Any = pair.tuned
     stops = set(theirs.stop_ids())

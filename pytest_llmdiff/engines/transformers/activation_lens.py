@@ -46,8 +46,10 @@ def activation_words(
 
     weights.prove()  # whether the base runs on these weights shows when they are loaded
     ids = [list(text[:LAST]) for text in texts if len(text) >= LAST]
-    if weights.adapter is None or weights.alone is not None or not ids or controls < 2:
-        raise CapabilityError("it takes an adapter over the base, and texts")
+    if not ids or controls < 2:
+        raise CapabilityError("it takes texts and controls")
+    if weights.adapter is None or weights.alone is not None:
+        raise CapabilityError("it is read from a LoRA adapter over the base, and there is none")
     base = _states(weights, ids, adapted=False)
     with weights.model(adapted=True) as model:
         pairs = _updates(model)

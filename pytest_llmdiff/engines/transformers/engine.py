@@ -126,10 +126,14 @@ class TransformersEngine(FileEngine[Weights]):
         self, prompts: Sequence[Sequence[int]], keys: Sequence[str], sampling: Sampling
     ) -> list[str | None]:
         """Capability: texts that follow given token ids, in order, up to a stop token; None for one
-        that does not end by itself. `keys` (hexadecimal) seed the rows."""
+        that does not end by itself, or has no room to. `keys` (hexadecimal) seed the rows."""
+        room = self.context_length() - sampling.max_new_tokens
         stop_ids = self.stop_ids()
         found: list[str | None] = [None] * len(prompts)
-        order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
+        fitting = [i for i, ids in enumerate(prompts) if 0 < len(ids) <= room]
+        if not fitting:
+            return found
+        order = sorted(fitting, key=lambda i: -len(prompts[i]))
         ended = self._completion(
             [prompts[i] for i in order], [keys[i] for i in order], sampling, None, keep_states=False
         )
