@@ -160,8 +160,9 @@ class ReplyGenerator:
 
     def _near(self, requests: Sequence[Request], sides: Sequence[Side]) -> list[str]:
         """Keys of the replies that tests will probably need next."""
-        windows = dict.fromkeys(self.window_requests(request) for request in requests)
-        return [self.keys.reply(s, r) for window in windows for s in sides for r in window]
+        # By identity: to hash a window is to hash each of its requests.
+        windows = {id(window): window for window in map(self.window_requests, requests)}
+        return [self.keys.reply(s, r) for window in windows.values() for s in sides for r in window]
 
     def _use(self, kind: str, keys: Iterable[str]) -> None:
         if self._used is not None:
