@@ -92,7 +92,7 @@ class ReplyGenerator:
     def _outcomes(
         self, requests: Sequence[Request], sides: Sequence[Side]
     ) -> dict[tuple[Side, str], Generated]:
-        if "tuned" in sides and self.pair.settles_ties:
+        if "base" not in sides and self.pair.settles_ties:
             sides = SIDES
         keys = {(s, r.key): self.keys.reply(s, r) for s in sides for r in requests}
         rows = self.windows.replies.complete(
@@ -101,8 +101,9 @@ class ReplyGenerator:
             lock=lambda: self.loaded.lock,
             near=lambda: self._near(requests, sides),
         )
-        for side in sides:
-            self._use(f"reply {side}", (key for (s, _), key in keys.items() if s == side))
+        if self._used is not None:
+            for side in sides:
+                self._used.add(f"reply {side}", [key for (s, _), key in keys.items() if s == side])
         return {where: rows[key] for where, key in keys.items()}
 
     def divergences(self, requests: Sequence[Request]) -> list[TokenDivergences]:

@@ -91,6 +91,8 @@ def parametrize_models(metafunc: pytest.Metafunc) -> None:
     """
     names = [model.name for model in metafunc.config.stash[SESSION].models]
     if names and uses_models(metafunc.definition, metafunc.fixturenames):
+        if TUNED not in metafunc.fixturenames:  # of `comparison` and `comparisons` alone
+            metafunc.fixturenames.append(TUNED)
         metafunc.parametrize(TUNED, names, ids=names, indirect=True, scope="session")
 
 

@@ -187,6 +187,8 @@ class Session:
 
     def model_of(self, item: pytest.Item) -> TunedModel | None:
         """The one of several tuned models that a test is of; None where there are not several."""
+        if not self.models:
+            return None
         name = getattr(getattr(item, "callspec", None), "params", {}).get(TUNED)
         return next((model for model in self.models if model.name == name), None)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import math
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +49,7 @@ class RowBuilder:
         self._needed: set[str] = set()
         self._failing: dict[str, list[str]] = {}
         self._temperatures: set[float | None] = set()
-        self._regressed: Counter[str] = Counter()
+        self._regressed: dict[str, int] = {}
 
     def show(self, comparison: Comparison, leak: Callable[[], Leak | None]) -> None:
         self._compared += 1
@@ -78,7 +77,8 @@ class RowBuilder:
         """Keep a verdict. False if its measure has too many to list single values."""
         name, value = verdict.measurement.name, verdict.measurement.value
         self._judged += 1
-        self._regressed[name] += verdict.outcome == "regressed"
+        regressed = verdict.outcome == "regressed"
+        self._regressed[name] = self._regressed.get(name, 0) + regressed
         values = self._values.setdefault(name, array("d"))
         values.append(value)
         if self._calibrating and (comparison is not None or sample is not None):
