@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.generation.windows import Progress
     from pytest_llmdiff.plugin.allowed import AllowedChanges
     from pytest_llmdiff.plugin.pair_run import PairRun
-    from pytest_llmdiff.plugin.preparation.models import TunedModel
+    from pytest_llmdiff.plugin.preparation.several import TunedModel
     from pytest_llmdiff.plugin.running_test import RunningTest
     from pytest_llmdiff.plugin.timer import Timer
     from pytest_llmdiff.plugin.workers import StopSignal, WorkerNeeds, WorkerNotes

@@ -132,7 +132,8 @@ def judge(
         kept = within and math.isfinite(value)
         verdicts.append(
             Verdict(
-                measurement=replace(measurement, limit=limit),
+                # As `replace`, which takes three times as long.
+                measurement=Measurement(**{**vars(measurement), "limit": limit}),
                 outcome="passed" if kept else "regressed",
                 bound=bound,
                 source=source,
