@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.generation.judge import Form, Judge
     from pytest_llmdiff.generation.scoring import Scoring
     from pytest_llmdiff.measures.labels import Measured
-    from pytest_llmdiff.verdicts.verdict import Evidence
+    from pytest_llmdiff.verdicts.set_verdicts import Evidence
 
 Rubric = str | Path
 UNIT = "share of replies"

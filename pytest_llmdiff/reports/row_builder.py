@@ -12,12 +12,13 @@ from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.explain import load_kinds
 from pytest_llmdiff.reports.rows import add_explanation, comparison_row, verdict_row
-from pytest_llmdiff.verdicts.verdict import CALIBRATED, OWN, Evidence, Verdict
+from pytest_llmdiff.verdicts.verdict import CALIBRATED, OWN, Verdict
 
 if TYPE_CHECKING:
     from pytest_llmdiff.explain.attribution.values import Attribution
     from pytest_llmdiff.explain.explanation import Explanation
     from pytest_llmdiff.explain.training.values import Leak
+    from pytest_llmdiff.verdicts.set_verdicts import Evidence
     from pytest_llmdiff.verdicts.sets import Sample
 
 KEPT = 200  # comparisons of a test, and verdicts of each of its measures
