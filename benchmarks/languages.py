@@ -19,7 +19,7 @@ from pathlib import Path
 # As a script, Python would search only this file's folder.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pytest_llmdiff.data.text.language.identification import unjudged
+from pytest_llmdiff.data.text.language.unjudged import unjudged
 
 
 def replies(path: Path) -> Iterator[str]:

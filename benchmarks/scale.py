@@ -31,7 +31,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,15 +144,18 @@ def command_of(folder: Path, args: Sequence[str]) -> tuple[list[str], dict[str, 
     return command, environment_of(folder)
 
 
-def counted(command: Sequence[str], folder: Path) -> float:
+def counted(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> float:
     """Millions of instructions of a Python process, by valgrind; `command` follows `python`."""
-    environment = environment_of(folder) | {
+    given = environment_of(folder) if environment is None else dict(environment)
+    fixed = given | {
         "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
     }  # fmt: skip
     counting = ("--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
     done = subprocess.run(
         ["valgrind", *counting, sys.executable, *command],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+        cwd=folder, env=fixed, capture_output=True, text=True, check=False,
     )  # fmt: skip
     found = re.search(r"I *refs: *([0-9,]+)", done.stderr)
     if done.returncode or found is None:

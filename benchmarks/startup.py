@@ -2,6 +2,7 @@
 
     python benchmarks/startup.py --json startup.json
     python benchmarks/startup.py --unused --rounds 15
+    python benchmarks/startup.py --unused --instructions
 
 Loading, each in its own process, in turns, after torch and transformers are imported:
 
@@ -23,7 +24,8 @@ The ratios are medians over the rounds of ratios within a round.
 
 `--unused` measures something else: what the plugin adds to a run of one empty test that does not
 use it, against the same with `-p no:llmdiff`. Python may write no bytecode there; the package is a
-copy with the bytecode of an installation (`compiled`), or without any (`bare`).
+copy with the bytecode of an installation (`compiled`), or without any (`bare`). With
+`--instructions` it is millions of instructions, counted by valgrind, and not milliseconds.
 """
 
 from __future__ import annotations
@@ -249,17 +251,41 @@ def installed(folder: Path, *, compiled: bool) -> Path:
     return folder
 
 
+EMPTY = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+
+def empty_environment(folder: Path) -> dict[str, str]:
+    given = {name: value for name, value in os.environ.items() if name != "PYTHONPYCACHEPREFIX"}
+    return given | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(folder)}
+
+
 def empty_run(folder: Path, *args: str) -> float:
     """CPU seconds of pytest over one empty test."""
-    given = {name: value for name, value in os.environ.items() if name != "PYTHONPYCACHEPREFIX"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args],
-        env=given | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(folder)},
+        [sys.executable, *EMPTY, *args], env=empty_environment(folder),
         cwd=folder / "project", check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def unused_instructions() -> dict[str, dict[str, float]]:
+    """Millions of instructions of pytest alone, and what the plugin adds."""
+    sys.path.insert(0, str(ROOT))
+    from benchmarks.scale import counted
+
+    found = {}
+    for way in ("compiled", "bare"):
+        with tempfile.TemporaryDirectory() as name:
+            folder = installed(Path(name), compiled=way == "compiled")
+            empty_run(folder)
+            ours, alone = (
+                counted((*EMPTY, *args), folder / "project", empty_environment(folder))
+                for args in ((), ("-p", "no:llmdiff"))
+            )
+        found[way] = {"alone": round(alone, 1), "added": round(ours - alone, 1)}
+    return found
 
 
 def unused(rounds: int) -> dict[str, dict[str, float]]:
@@ -289,13 +315,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--unused", action="store_true", help="what the plugin adds where unused")
+    parser.add_argument("--instructions", action="store_true", help="with --unused: count them")
     parser.add_argument("--child", choices=LOADS, help=argparse.SUPPRESS)
     parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         print(json.dumps(child(options.child, options.store)))
         return
-    found = unused(options.rounds) if options.unused else measure(options.rounds)
+    if options.unused:
+        found = unused_instructions() if options.instructions else unused(options.rounds)
+    else:
+        found = measure(options.rounds)
     text = json.dumps(found, indent=2)
     print(text)
     if options.json is not None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -24,8 +23,7 @@ MODELS = {
 SEVERAL = "--llm-tuned"  # the one that may be given several times
 
 
-@dataclass(frozen=True, kw_only=True)
-class Option:
+class Option(NamedTuple):  # at every start of pytest, a dataclass would take three times as long
     """One option. `parse` converts a string or a native TOML value, and raises if it is invalid."""
 
     name: str

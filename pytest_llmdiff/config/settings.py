@@ -24,7 +24,8 @@ from pytest_llmdiff.errors import ConfigError, did_you_mean
 SHOWN = 200  # characters of an invalid value in an error
 
 
-@dataclass(frozen=True, kw_only=True)
+# Nothing compares or prints it, and at each start Python would compile methods for so many fields.
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Settings:
     """The run's settings, checked. `sources` says where each comes from.
 

@@ -8,14 +8,14 @@ from typing import Any
 
 def plain(value: Any) -> Any:
     """A value as strict JSON: NaN and infinity, which JSON lacks, become null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int)):
+        return value
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
     return str(value)
 
 

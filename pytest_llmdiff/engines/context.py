@@ -32,7 +32,7 @@ class KeptBase(Protocol):
         """Free it if it was not taken."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Context:
     """The pair that an engine is opened for.
 

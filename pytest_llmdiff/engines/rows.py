@@ -43,12 +43,13 @@ def generated_from_json(row: Mapping[str, Any]) -> Generated:
     """The outcome in a row. Raises an error of some kind if the row has another shape."""
     if (error := row.get("error")) is not None:
         return Generated(error=_text(error))
-    reply = dict(row["reply"], token_ids=unpacked(row["reply"]["token_ids"]))
+    reply = {**row["reply"], "token_ids": unpacked(row["reply"]["token_ids"])}
     _text(reply["text"])
-    calls = reply.pop("tool_calls", ())
-    reply["tool_calls"] = tuple(
-        ToolCall(name=_text(call["name"]), arguments=call["arguments"]) for call in calls
-    )
+    if "tool_calls" in reply:
+        reply["tool_calls"] = tuple(
+            ToolCall(name=_text(call["name"]), arguments=call["arguments"])
+            for call in reply["tool_calls"]
+        )
     return Generated(
         reply=Reply(**reply),
         prompt_ids=unpacked(row["prompt_ids"]),

@@ -7,8 +7,10 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from pytest_llmdiff.data.comparison import SIDES, Comparison, Reply, Unanswered
+
 if TYPE_CHECKING:
-    from pytest_llmdiff.data.comparison import Accepted, Comparison, Reply, Run, Side, Unanswered
+    from pytest_llmdiff.data.comparison import Accepted, Run, Side
     from pytest_llmdiff.data.pools import Pool
     from pytest_llmdiff.data.probes import Probe
     from pytest_llmdiff.data.requests import Request
@@ -58,8 +60,6 @@ class Comparer:
         return [_answered(member) for member in self._compare(probes)]
 
     def _compare(self, probes: Sequence[Probe]) -> list[Comparison | Unanswered]:
-        from pytest_llmdiff.data.comparison import Comparison
-
         asked = [self._plan.asked_for(probe) for probe in probes]
         outcomes = self._generation.outcomes([request for _, request in asked])
         found = [
@@ -74,16 +74,12 @@ class Comparer:
         return found
 
     def _member(self, probe: Probe, base: Generated, tuned: Generated) -> Comparison | Unanswered:
-        from pytest_llmdiff.data.comparison import Unanswered
-
         for side, generated in zip(self._sides, (base, tuned), strict=True):
             if generated.reply is None:
                 return Unanswered(probe=probe, reason=_reason(generated, side), run=self._run)
         return self._comparison(probe, base, tuned)
 
     def _comparison(self, probe: Probe, base: Generated, tuned: Generated) -> Comparison:
-        from pytest_llmdiff.data.comparison import Comparison
-
         return Comparison(
             probe=probe,
             base=_reply(base, self._sides[0]),
@@ -150,8 +146,6 @@ class Comparer:
     def read(self, probes: Sequence[Probe]) -> list[Comparison]:
         """Comparisons for texts that both models read and do not answer: the last message of each
         probe."""
-        from pytest_llmdiff.data.comparison import Comparison, Reply
-
         silent = Reply(text="")
         asked = [self._plan.with_system(p) if len(p.messages) > 1 else p for p in probes]
         found = [Comparison(probe=p, base=silent, tuned=silent, run=self._run) for p in asked]
@@ -180,8 +174,6 @@ class Comparer:
         if request not in planned:
             known = self._together.get(request) == comparison
             return self._together if known else {request: comparison}
-        from pytest_llmdiff.data.comparison import SIDES
-
         window = self._generation.window_requests(request)
         outcomes = self._generation.windows.stored(window)
         found = {}
@@ -206,8 +198,6 @@ def _reason(generated: Generated, side: str) -> str:
 
 
 def _answered(member: Comparison | Unanswered) -> Comparison:
-    from pytest_llmdiff.data.comparison import Comparison
-
     if isinstance(member, Comparison):
         return member
     from pytest_llmdiff.errors import ProbeError

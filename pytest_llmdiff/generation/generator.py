@@ -92,7 +92,7 @@ class ReplyGenerator:
     def _outcomes(
         self, requests: Sequence[Request], sides: Sequence[Side]
     ) -> dict[tuple[Side, str], Generated]:
-        if "tuned" in sides and self.pair.settles_ties:
+        if "base" not in sides and self.pair.settles_ties:
             sides = SIDES
         keys = {(s, r.key): self.keys.reply(s, r) for s in sides for r in requests}
         rows = self.windows.replies.complete(
@@ -101,8 +101,9 @@ class ReplyGenerator:
             lock=lambda: self.loaded.lock,
             near=lambda: self._near(requests, sides),
         )
-        for side in sides:
-            self._use(f"reply {side}", (key for (s, _), key in keys.items() if s == side))
+        if self._used is not None:
+            for side in sides:
+                self._used.add(f"reply {side}", [key for (s, _), key in keys.items() if s == side])
         return {where: rows[key] for where, key in keys.items()}
 
     def divergences(self, requests: Sequence[Request]) -> list[TokenDivergences]:
@@ -160,8 +161,9 @@ class ReplyGenerator:
 
     def _near(self, requests: Sequence[Request], sides: Sequence[Side]) -> list[str]:
         """Keys of the replies that tests will probably need next."""
-        windows = dict.fromkeys(self.window_requests(request) for request in requests)
-        return [self.keys.reply(s, r) for window in windows for s in sides for r in window]
+        # By identity: to hash a window is to hash each of its requests.
+        windows = {id(window): window for window in map(self.window_requests, requests)}
+        return [self.keys.reply(s, r) for window in windows.values() for s in sides for r in window]
 
     def _use(self, kind: str, keys: Iterable[str]) -> None:
         if self._used is not None:

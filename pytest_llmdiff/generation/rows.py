@@ -71,9 +71,10 @@ class RowCache(Generic[T]):
         """The stored rows, by key. If one is not in memory, the rows of `near` are read in the same
         query, so that a rerun reads a window at a time."""
         wanted, held = list(keys), self._held
-        if any(key not in held for key in wanted):
-            missing = (key for key in (*wanted, *near()) if key not in held)
-            held.update(self._store.get(self._kind, missing, self._decode))
+        if all(map(held.__contains__, wanted)):
+            return {key: held[key] for key in wanted}
+        missing = (key for key in (*wanted, *near()) if key not in held)
+        held.update(self._store.get(self._kind, missing, self._decode))
         found = {key: held[key] for key in wanted if key in held}
         self._drop_oldest()
         return found

@@ -25,7 +25,6 @@ from pytest_llmdiff.generation.keys import Keys
 from pytest_llmdiff.generation.loaded import LoadedModels
 from pytest_llmdiff.generation.plan import Window
 from pytest_llmdiff.generation.rows import RowCache
-from pytest_llmdiff.generation.tool_calls import with_calls
 from pytest_llmdiff.store import Store
 
 if TYPE_CHECKING:
@@ -165,6 +164,9 @@ class WindowRunner:
         todo = [request for request in window if keys[request.key] not in stored]
         if not todo:
             return
+        # A rerun generates nothing and does not import this.
+        from pytest_llmdiff.generation.tool_calls import with_calls
+
         self._check()
         engine = self._loaded.pair.side(side)
         with (

@@ -10,9 +10,9 @@ from typing import overload
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Reply
 from pytest_llmdiff.data.probes import Probe
 from pytest_llmdiff.errors import ConfigError, ScorerError, did_you_mean
-from pytest_llmdiff.measures.inputs import scores_of
 from pytest_llmdiff.measures.limits import check_within
 from pytest_llmdiff.measures.retention import NO_REFERENCE, Retention
+from pytest_llmdiff.measures.scores import scores_of
 from pytest_llmdiff.measures.settle import settle
 from pytest_llmdiff.measures.shares import shares
 from pytest_llmdiff.measures.subject import Subject, measured, set_of

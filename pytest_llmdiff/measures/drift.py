@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement
-from pytest_llmdiff.measures.inputs import scores_of
 from pytest_llmdiff.measures.question import Question
+from pytest_llmdiff.measures.scores import scores_of
 from pytest_llmdiff.measures.settle import settle
 from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.views import View

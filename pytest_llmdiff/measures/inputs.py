@@ -1,42 +1,30 @@
-"""What measures get from their run: scores of texts, and likelihoods of given texts."""
+"""How likely both models of a run find given texts, for the measures that rest on it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from pytest_llmdiff.data.comparison import (
-    SIDES,
-    Comparison,
-    InputsOf,
-    PassagesOf,
-    Run,
-    Score,
-    Side,
-)
-from pytest_llmdiff.errors import CapabilityError, ScorerError
+from pytest_llmdiff.data.comparison import SIDES, Comparison, PassagesOf, Run, Side
+from pytest_llmdiff.errors import CapabilityError
 
 if TYPE_CHECKING:
     from pytest_llmdiff.data.tokens import Likelihood, Passage
     from pytest_llmdiff.generation.comparisons import Comparer
     from pytest_llmdiff.generation.generator import ReplyGenerator
-    from pytest_llmdiff.generation.scoring import Scoring
 
 NO_RUN = "a likelihood needs both models: take comparisons from a fixture"
 
 
 class InputsRun(Run, Protocol):
-    """A run that scores texts, and finds how likely its models find them."""
+    """A run that finds how likely its models find texts."""
 
     @property
     def generation(self) -> ReplyGenerator: ...
     @property
     def comparer(self) -> Comparer: ...
-    @property
-    def scoring(self) -> Scoring: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,39 +108,3 @@ def _both(base: list[Likelihood | str], tuned: list[Likelihood | str]) -> Likeli
 
 def _unsupported(count: int, reason: str) -> Likelihoods:
     return Likelihoods(unsupported=reason if count else None)
-
-
-def scores_of(
-    role: str, comparisons: Sequence[Comparison], inputs_of: InputsOf, scorer: object | None
-) -> list[Score]:
-    """The scores of all inputs of the comparisons, in order.
-
-    Args:
-        role: `embedder` or `toxicity`.
-        comparisons: all from one run, or all made by hand.
-        inputs_of: the inputs of a comparison, each one or more texts.
-        scorer: a scorer to use instead of the run's; required for comparisons made by hand.
-
-    Raises:
-        ScorerError: a comparison made by hand comes without a scorer, or the scorer is unavailable.
-    """
-    if not comparisons:
-        return []
-    run = comparisons[0].run
-    if run is not None:
-        from pytest_llmdiff.generation.comparison_scores import comparison_scores
-
-        return comparison_scores(cast("InputsRun", run), role, comparisons, inputs_of, scorer)
-    if scorer is None:
-        raise ScorerError(
-            f"this comparison was made by hand and has no {role}: give scorer= "
-            "(a name as in --llmdiff-" + role + ", or an object)"
-        )
-    from pytest_llmdiff.scorers.opening import open_scorer
-    from pytest_llmdiff.store import Store
-
-    # The store only caches file hashes, which are not needed here.
-    opened = open_scorer(
-        role, scorer, folder=Path(), store=Store(Path(".llmdiff")), device=lambda: "cpu"
-    )
-    return opened.score([texts for comparison in comparisons for texts in inputs_of(comparison)])

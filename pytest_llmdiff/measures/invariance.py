@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Score
-from pytest_llmdiff.measures.inputs import scores_of
 from pytest_llmdiff.measures.pairs import Pair, PairSubject, original_of, paired
 from pytest_llmdiff.measures.question import Question
 from pytest_llmdiff.measures.refusal.refusal import Refusal, unknown
+from pytest_llmdiff.measures.scores import scores_of
 from pytest_llmdiff.measures.settle import settle
 from pytest_llmdiff.measures.subject import measured
 from pytest_llmdiff.verdicts.views import View

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol, cast, overload
 
 from pytest_llmdiff.data.comparison import Comparison, Measurement, Run, Score
 from pytest_llmdiff.errors import ConfigError
-from pytest_llmdiff.measures.inputs import scores_of
 from pytest_llmdiff.measures.limits import check_within
 from pytest_llmdiff.measures.question import Question
+from pytest_llmdiff.measures.scores import scores_of
 from pytest_llmdiff.measures.settle import settle
 from pytest_llmdiff.measures.shares import shares
 from pytest_llmdiff.measures.subject import Subject, measured, set_of
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.generation.judge import Form, Judge
     from pytest_llmdiff.generation.scoring import Scoring
     from pytest_llmdiff.measures.labels import Measured
-    from pytest_llmdiff.verdicts.verdict import Evidence
+    from pytest_llmdiff.verdicts.set_verdicts import Evidence
 
 Rubric = str | Path
 UNIT = "share of replies"

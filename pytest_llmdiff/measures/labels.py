@@ -16,7 +16,7 @@ from pytest_llmdiff.verdicts.prediction_powered import Labels, corrected_change,
 
 if TYPE_CHECKING:
     from pytest_llmdiff.verdicts.estimates import Estimate
-    from pytest_llmdiff.verdicts.verdict import Evidence
+    from pytest_llmdiff.verdicts.set_verdicts import Evidence
 
 
 @dataclass(frozen=True, kw_only=True)

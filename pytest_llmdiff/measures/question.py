@@ -13,8 +13,8 @@ from pytest_llmdiff.verdicts.views import View
 if TYPE_CHECKING:
     from pytest_llmdiff.verdicts.misclassification import Labelled
     from pytest_llmdiff.verdicts.paired import Named
+    from pytest_llmdiff.verdicts.set_verdicts import Evidence
     from pytest_llmdiff.verdicts.sets import Sample
-    from pytest_llmdiff.verdicts.verdict import Evidence
 
 
 @dataclass(frozen=True, kw_only=True)

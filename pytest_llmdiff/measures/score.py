@@ -9,9 +9,9 @@ from typing import overload
 
 from pytest_llmdiff.data.comparison import SIDES, Comparison, Measurement, Score, Side
 from pytest_llmdiff.errors import ConfigError, ScorerError
-from pytest_llmdiff.measures.inputs import scores_of
 from pytest_llmdiff.measures.limits import check_within
 from pytest_llmdiff.measures.question import Question
+from pytest_llmdiff.measures.scores import scores_of
 from pytest_llmdiff.measures.settle import settle
 from pytest_llmdiff.measures.subject import Subject, measured
 from pytest_llmdiff.verdicts.paired import Named

@@ -15,15 +15,7 @@ from pytest_llmdiff.measures.question import Question, evidence_of
 from pytest_llmdiff.measures.raising import report, report_set
 from pytest_llmdiff.measures.subject import Subject, members_of
 from pytest_llmdiff.verdicts.metric import Metric, check_answered
-from pytest_llmdiff.verdicts.verdict import (
-    BY_ACCEPTANCE,
-    CALIBRATED,
-    GIVEN,
-    OWN,
-    Verdict,
-    judge,
-    judge_set,
-)
+from pytest_llmdiff.verdicts.verdict import BY_ACCEPTANCE, CALIBRATED, GIVEN, OWN, Verdict, judge
 from pytest_llmdiff.verdicts.views import View
 
 if TYPE_CHECKING:
@@ -190,6 +182,7 @@ def judged_set(
     """
     from pytest_llmdiff.verdicts.groups import judge_groups
     from pytest_llmdiff.verdicts.paired import differences
+    from pytest_llmdiff.verdicts.set_verdicts import judge_set
     from pytest_llmdiff.verdicts.sets import Comparisons, gather
 
     views = list(dict.fromkeys(view for question in questions for view in question.views))

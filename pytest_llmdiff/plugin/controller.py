@@ -51,10 +51,11 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)  # before the properties go into a JUnit file
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when in ("teardown", DIED):
+        when = report.when
+        if when in ("teardown", DIED):
             self._finished.add(report.nodeid)
         # If its process died, nobody knows whether the test used the models: it may have.
-        if not hasattr(report, "llmdiff") and report.when != DIED:
+        if not hasattr(report, "llmdiff") and when != DIED:
             if report.failed:
                 self.session.failed_besides.append(report.nodeid)
             return
@@ -63,10 +64,10 @@ class Controller:
             self._add_of_each(report)
         else:
             add_report(rows, report)
-            if report.when == DIED and self.session.models:  # nobody knows which one it was of
+            if when == DIED and self.session.models:  # nobody knows which one it was of
                 every = tuned_options(self.session.settings.several).strip()
                 rows[report.nodeid]["target"] += f" {every}"
-        if report.when == "teardown" and self._in_junit:
+        if when == "teardown" and self._in_junit:
             from pytest_llmdiff.reports.files.junit import properties
 
             report.user_properties += properties(rows[report.nodeid], self.session.rerun_options)

@@ -35,21 +35,23 @@ class ProbeFixtures:
     """The fixtures with the probes of a test, as a plugin of pytest.
 
     None has the argument `request`, which pytest makes anew for each fixture of each test: that
-    takes as long as reading both replies from the store.
+    takes as long as reading both replies from the store. Nor do they need the fixture of the tuned
+    model, as those below do, which live as long as a session: when a test begins, `Session.begin`
+    has seen to its model.
     """
 
     def pytest_configure(self, config: pytest.Config) -> None:
         self._config = config
 
     @pytest.fixture
-    def comparison(self, _llmdiff_tuned: None) -> Comparison:
+    def comparison(self) -> Comparison:
         """Both models' replies to the probe of this test case (see `@pytest.mark.llmdiff`)."""
         session = _session(self._config)
         (only,) = session.pair_run.comparer.compare([_param(session, "comparison")])
         return only
 
     @pytest.fixture
-    def comparisons(self, _llmdiff_tuned: None) -> Comparisons:
+    def comparisons(self) -> Comparisons:
         """Both models' replies to all probes of this test, made as they are read."""
         from pytest_llmdiff.verdicts.sets import Comparisons
 

@@ -91,6 +91,8 @@ def parametrize_models(metafunc: pytest.Metafunc) -> None:
     """
     names = [model.name for model in metafunc.config.stash[SESSION].models]
     if names and uses_models(metafunc.definition, metafunc.fixturenames):
+        if TUNED not in metafunc.fixturenames:  # of `comparison` and `comparisons` alone
+            metafunc.fixturenames.append(TUNED)
         metafunc.parametrize(TUNED, names, ids=names, indirect=True, scope="session")
 
 
@@ -139,7 +141,8 @@ def attach_row(
     """Put the row of a test that uses the models into its last report."""
     message = None
     session = item.config.stash[SESSION]
-    using = uses_models(item) if session.test is None else session.test.uses_models
+    test = session.test
+    using = uses_models(item) if test is None else test.uses_models
     if call.excinfo is not None:
         from pytest_llmdiff.plugin.failures import short_reason, silence_commands
 
@@ -147,14 +150,14 @@ def attach_row(
         if using:
             silence_commands(report)
     if using:
-        facts: dict[str, Any] = {"uses_models": True}
-        facts |= {} if message is None else {"message": message}
+        facts: dict[str, Any] = {} if message is None else {"message": message}
         if call.excinfo is not None:
             facts["asserted"] = call.excinfo.errisinstance((AssertionError, pytest.fail.Exception))
-        kept = None if session.test is None else session.test.kept
-        if report.when == "call" and report.passed and kept is not None:
+        kept = None if test is None else test.kept
+        when = report.when
+        if when == "call" and report.passed and kept is not None:
             tolerate_inconclusive(report, kept.inconclusive, session.settings.inconclusive)
-        if report.when == "teardown":
+        if when == "teardown":
             facts |= {} if kept is None else kept.row()
             facts["case"] = case_of(item)
             facts["target"] = session.rerun_target(item)

@@ -124,7 +124,9 @@ def reject_lost_markers(item: pytest.Item) -> None:
     Raises:
         ConfigError: there is one; no model would ever see its prompts.
     """
-    _reject_on_parameters(item)
+    if (case := getattr(item, "callspec", None)) is not None:  # which a `TestCase` never has
+        _reject_on_parameters(item, case.marks)
+        return
     group = item.getparent(pytest.Class)
     marks = [*item.own_markers, *(group.own_markers if group is not None else ())]
     if group is None or all(mark.name != "llmdiff" for mark in marks):
@@ -140,8 +142,7 @@ def reject_lost_markers(item: pytest.Item) -> None:
         )
 
 
-def _reject_on_parameters(item: pytest.Item) -> None:
-    marks = getattr(getattr(item, "callspec", None), "marks", ())
+def _reject_on_parameters(item: pytest.Item, marks: Sequence[pytest.Mark]) -> None:
     lost = next((mark for mark in marks if mark.name == "llmdiff"), None)
     if lost is not None:
         from pytest_llmdiff.errors import ConfigError

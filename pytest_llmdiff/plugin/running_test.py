@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,11 +30,8 @@ class RunningTest:
         item.user_properties[:] = [
             entry for entry in item.user_properties if not entry[0].startswith(PROPERTY)
         ]
+        self.uses_models = uses_models(item)
         self.kept = RowBuilder(calibrating=settings.calibrating, all_comparisons=settings.accept)
-
-    @cached_property
-    def uses_models(self) -> bool:
-        return uses_models(self.item)
 
     @property
     def case(self) -> str:

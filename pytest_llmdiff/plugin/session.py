@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_llmdiff.generation.windows import Progress
     from pytest_llmdiff.plugin.allowed import AllowedChanges
     from pytest_llmdiff.plugin.pair_run import PairRun
-    from pytest_llmdiff.plugin.preparation.models import TunedModel
+    from pytest_llmdiff.plugin.preparation.several import TunedModel
     from pytest_llmdiff.plugin.running_test import RunningTest
     from pytest_llmdiff.plugin.timer import Timer
     from pytest_llmdiff.plugin.workers import StopSignal, WorkerNeeds, WorkerNotes
@@ -187,6 +187,8 @@ class Session:
 
     def model_of(self, item: pytest.Item) -> TunedModel | None:
         """The one of several tuned models that a test is of; None where there are not several."""
+        if not self.models:
+            return None
         name = getattr(getattr(item, "callspec", None), "params", {}).get(TUNED)
         return next((model for model in self.models if model.name == name), None)
 

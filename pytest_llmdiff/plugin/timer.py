@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -29,13 +29,12 @@ class Timer:
     def ended(self) -> None:
         self._set = None
 
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
+    def stopped(self) -> AbstractContextManager[None]:
         """The timer stands still, and then goes on with the time that was left."""
-        if self._set is None:
-            yield
-            return
-        item, settings, since = self._set
+        return nullcontext() if self._set is None else self._stopped(*self._set)
+
+    @contextmanager
+    def _stopped(self, item: pytest.Item, settings: Any, since: float) -> Iterator[None]:
         left = max(LEAST, settings.timeout - (self._clock() - since))
         item.config.hook.pytest_timeout_cancel_timer(item=item)
         try:

@@ -92,7 +92,7 @@ def answer_of(facts: RunFacts) -> Answer | None:
     rows = list(facts.rows.values())
     numbers = counts(facts.rows)
     causes = list(_causes(rows, facts))
-    worst = next(iter(worst_first(rows)), None)  # none if no test came to its end
+    worst = worst_first(rows)[0] if _any_failed(rows) else None
     failed = worst is not None and "failed" in worst["phases"].values()
     return Answer(
         decision=_decision(facts, rows, numbers),

@@ -27,13 +27,13 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
     facts = getattr(report, "llmdiff", {})
     if isinstance(facts, str):  # from another process
         facts = json.loads(facts)
-    row = rows.get(report.nodeid)
+    row = rows.get(test := report.nodeid)
     if row is None:
         file, line, _ = report.location
-        row = rows[report.nodeid] = {
-            "test": report.nodeid, "phases": {}, "message": None, "skipped": None, "verdicts": [],
+        row = rows[test] = {
+            "test": test, "phases": {}, "message": None, "skipped": None, "verdicts": [],
             "comparisons": [], "compared": 0, "same": 0, "many": {}, "noise": {}, "case": "",
-            "asserted": True, "target": shlex.quote(report.nodeid), "tuned": None,
+            "asserted": True, "target": shlex.quote(test), "tuned": None,
             "file": file.replace(os.sep, "/"),
             "line": None if line is None else line + 1,
         }  # fmt: skip
@@ -58,7 +58,7 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
     elif hasattr(report, "wasxfail"):
         row["skipped"] = f"expected to fail: {report.wasxfail}"
     if "case" in facts:  # only the last phase has them
-        row.update((name, facts[name]) for name in FACTS if name in facts)
+        row |= {name: facts[name] for name in FACTS if name in facts}
 
 
 def end_unfinished(rows: Mapping[str, dict[str, Any]]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import math
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +12,13 @@ from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.data.messages import Message
 from pytest_llmdiff.explain import load_kinds
 from pytest_llmdiff.reports.rows import add_explanation, comparison_row, verdict_row
-from pytest_llmdiff.verdicts.verdict import CALIBRATED, OWN, Evidence, Verdict
+from pytest_llmdiff.verdicts.verdict import CALIBRATED, OWN, Verdict
 
 if TYPE_CHECKING:
     from pytest_llmdiff.explain.attribution.values import Attribution
     from pytest_llmdiff.explain.explanation import Explanation
     from pytest_llmdiff.explain.training.values import Leak
+    from pytest_llmdiff.verdicts.set_verdicts import Evidence
     from pytest_llmdiff.verdicts.sets import Sample
 
 KEPT = 200  # comparisons of a test, and verdicts of each of its measures
@@ -50,7 +50,7 @@ class RowBuilder:
         self._needed: set[str] = set()
         self._failing: dict[str, list[str]] = {}
         self._temperatures: set[float | None] = set()
-        self._regressed: Counter[str] = Counter()
+        self._regressed: dict[str, int] = {}
 
     def show(self, comparison: Comparison, leak: Callable[[], Leak | None]) -> None:
         self._compared += 1
@@ -78,7 +78,8 @@ class RowBuilder:
         """Keep a verdict. False if its measure has too many to list single values."""
         name, value = verdict.measurement.name, verdict.measurement.value
         self._judged += 1
-        self._regressed[name] += verdict.outcome == "regressed"
+        regressed = verdict.outcome == "regressed"
+        self._regressed[name] = self._regressed.get(name, 0) + regressed
         values = self._values.setdefault(name, array("d"))
         values.append(value)
         if self._calibrating and (comparison is not None or sample is not None):

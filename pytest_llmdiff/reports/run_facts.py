@@ -12,7 +12,7 @@ from pytest_llmdiff.verdicts.multiple_testing import Chance
 INTERRUPTED = 2  # pytest's exit code
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RunFacts:
     """A finished run: its settings, the `resolved` values of `auto`, and one row per test.
 

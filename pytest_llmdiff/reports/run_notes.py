@@ -43,12 +43,12 @@ def accepted_notes(facts: RunFacts) -> Iterator[str]:
 
 def _rests_on_accepted(row: dict[str, Any]) -> bool:
     """Whether a test passed with an accepted reply in place of the base's."""
-    if kind_of(row) != "passed":
-        return False
-    of_sets = any(verdict["set"] for verdict in row["verdicts"])
-    return any((v["source"] or "").endswith(BY_ACCEPTANCE) for v in row["verdicts"]) or (
-        of_sets and any(comparison["accepted"] is not None for comparison in row["comparisons"])
+    accepted = any(comparison["accepted"] is not None for comparison in row["comparisons"])
+    rests = any(
+        (v["source"] or "").endswith(BY_ACCEPTANCE) or (accepted and v["set"])
+        for v in row["verdicts"]
     )
+    return rests and kind_of(row) == "passed"
 
 
 def _unchecked(rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -56,6 +56,8 @@ def _unchecked(rows: list[dict[str, Any]]) -> Iterator[str]:
     option to give."""
     reasons: dict[str, list[str]] = {}
     for row in rows:
+        if set(row["phases"].values()) == {"passed"}:
+            continue
         if (kind := kind_of(row)) in ("skipped", "not judged"):
             reasons.setdefault(_reason(row, kind), []).append(named(row))
     ordered = sorted(reasons.items(), key=lambda item: "--llm" not in item[0])
@@ -146,14 +148,15 @@ def _ties(rows: list[dict[str, Any]]) -> Iterator[str]:
 def _cut(rows: list[dict[str, Any]]) -> Iterator[str]:
     """How much of a test with very many prompts the reports leave out."""
     for row in rows:
-        test, shown = short(row["test"]), len(row["comparisons"])
+        shown = len(row["comparisons"])
         if row["compared"] > shown:
+            test = short(row["test"])
             yield f"note: {test} compared {row['compared']} times; the reports hold {shown} of them"
         for name, figures in row["many"].items():
             kept = sum(verdict["name"] == name for verdict in row["verdicts"])
             yield (
-                f"note: {test} has {figures['count']} values of {name}; the reports hold the "
-                f"{kept} worst"
+                f"note: {short(row['test'])} has {figures['count']} values of {name}; the reports "
+                f"hold the {kept} worst"
             )
 
 

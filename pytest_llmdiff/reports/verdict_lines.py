@@ -15,7 +15,8 @@ from pytest_llmdiff.reports.verdict_cells import (
 )
 from pytest_llmdiff.verdicts.baseline import NO_BASELINE
 from pytest_llmdiff.verdicts.bounds.intervals import TAIL_UNITS
-from pytest_llmdiff.verdicts.verdict import Evidence, Verdict
+from pytest_llmdiff.verdicts.set_verdicts import Evidence
+from pytest_llmdiff.verdicts.verdict import Verdict
 
 if TYPE_CHECKING:
     from pytest_llmdiff.verdicts.estimates import Estimate

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmdiff.data.comparison import Score
-from pytest_llmdiff.data.text.language.identification import unjudged
+from pytest_llmdiff.data.text.language.unjudged import unjudged
 from pytest_llmdiff.scorers.embedding import unknown_words
 
 BATCH = 32

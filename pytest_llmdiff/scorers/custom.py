@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_llmdiff.config.packages import called, load_object
 from pytest_llmdiff.data.comparison import Score
-from pytest_llmdiff.data.text.language.identification import rules, unjudged
+from pytest_llmdiff.data.text.language.unjudged import rules, unjudged
 from pytest_llmdiff.errors import ConfigError, ScorerError
 from pytest_llmdiff.scorers import Embedding, Scorer
 from pytest_llmdiff.scorers.embedding import EMPTY, distances, embeddings

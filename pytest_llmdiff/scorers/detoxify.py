@@ -11,7 +11,7 @@ from pytest_llmdiff.config.hub import offline
 from pytest_llmdiff.config.packages import given_path, installed_version, require_packages
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.files.hashes import files_hash
-from pytest_llmdiff.data.text.language.identification import rules
+from pytest_llmdiff.data.text.language.unjudged import rules
 from pytest_llmdiff.engines.files.bounded_tokenizer import bounded_tokenizer
 from pytest_llmdiff.errors import ScorerError, did_you_mean
 from pytest_llmdiff.scorers import ENGLISH, Scorer

@@ -13,8 +13,8 @@ from pytest_llmdiff.config.options import DEFAULT_EMBEDDER
 from pytest_llmdiff.config.packages import installed_version, require_packages
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.files.hashes import files_hash
-from pytest_llmdiff.data.text.language.identification import rules, unjudged
 from pytest_llmdiff.data.text.language.scripts import unreadable
+from pytest_llmdiff.data.text.language.unjudged import rules, unjudged
 from pytest_llmdiff.data.training.model_card import languages_of, read_card
 from pytest_llmdiff.errors import ScorerError, did_you_mean
 from pytest_llmdiff.scorers import Embedding, Scorer

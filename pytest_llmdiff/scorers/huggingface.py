@@ -11,7 +11,7 @@ from pytest_llmdiff.config.hub import Repository, first_line
 from pytest_llmdiff.config.packages import given_path, installed_version, quiet, require_packages
 from pytest_llmdiff.data.comparison import Score
 from pytest_llmdiff.data.files.hashes import files_hash
-from pytest_llmdiff.data.text.language.identification import rules
+from pytest_llmdiff.data.text.language.unjudged import rules
 from pytest_llmdiff.data.training.files import read_object
 from pytest_llmdiff.data.training.model_card import languages_of, read_card
 from pytest_llmdiff.engines.files.bounded_tokenizer import bounded_tokenizer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_llmdiff.config.packages import installed_version, require_packages
 from pytest_llmdiff.data.comparison import Score
-from pytest_llmdiff.data.text.language.identification import rules, unjudged
+from pytest_llmdiff.data.text.language.unjudged import rules, unjudged
 from pytest_llmdiff.scorers import ENGLISH, Scorer
 from pytest_llmdiff.scorers.registry import Context
 from pytest_llmdiff.store import content_key

@@ -28,6 +28,7 @@ MISSHAPEN = (ValueError, TypeError, LookupError, AttributeError, struct.error)
 DAMAGED = "a damaged row is computed again"
 SIGNED = f"substr(signature, 1, {NAME}) = ?"  # with the run's own key
 Row = tuple[str, str, bytes, str | bytes]
+DECODER = json.JSONDecoder()  # `json.loads` looks at its arguments first, which counts here
 
 
 class Store:
@@ -58,7 +59,7 @@ class Store:
         found = dict[str, Any]()
         for key, value in self.blobs(kind, keys).items():
             try:
-                row = json.loads(value.decode())
+                row = DECODER.decode(value.decode())
                 found[key] = row if decode is None else decode(row)
             except MISSHAPEN:
                 self._warn(DAMAGED)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import secrets
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -81,6 +80,8 @@ def _kept_key(folder: Path) -> bytes:
     file = folder / "store.key"
     if (key := _read(file)) is not None:
         return key
+    import secrets
+
     from filelock import FileLock
 
     # Processes that begin together must end up with one key.

@@ -18,8 +18,9 @@ from pytest_llmdiff.measures.wiring.wiring import assert_wiring, wiring
 from pytest_llmdiff.suites.languages import ASK
 from pytest_llmdiff.suites.limits import limited
 from pytest_llmdiff.verdicts.metric import Metric
+from pytest_llmdiff.verdicts.set_verdicts import too_few
 from pytest_llmdiff.verdicts.sets import Comparisons
-from pytest_llmdiff.verdicts.verdict import Verdict, too_few
+from pytest_llmdiff.verdicts.verdict import Verdict
 
 if TYPE_CHECKING:
     from pytest_llmdiff.generation.generator import ReplyGenerator

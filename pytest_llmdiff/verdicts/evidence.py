@@ -20,8 +20,8 @@ from pytest_llmdiff.verdicts.estimates import (
     rate_estimate,
 )
 from pytest_llmdiff.verdicts.flips import Flips, flips
+from pytest_llmdiff.verdicts.set_verdicts import Evidence
 from pytest_llmdiff.verdicts.sets import Sample
-from pytest_llmdiff.verdicts.verdict import Evidence
 
 T = TypeVar("T")
 # `unseen` of a dense sample: a change moves every value, so that the sample misses no rare ones. An

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pytest_llmdiff.verdicts.bounds import bounded_means
 from pytest_llmdiff.verdicts.bounds.intervals import ERROR, Bounds
-from pytest_llmdiff.verdicts.verdict import Evidence
+from pytest_llmdiff.verdicts.set_verdicts import Evidence
 
 if TYPE_CHECKING:
     from pytest_llmdiff.verdicts.estimates import Estimate

@@ -9,8 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from pytest_llmdiff.verdicts.evidence import change_evidence, mean_evidence, rate_evidence
+from pytest_llmdiff.verdicts.set_verdicts import Evidence
 from pytest_llmdiff.verdicts.sets import Sample
-from pytest_llmdiff.verdicts.verdict import Evidence
 
 
 @dataclass(frozen=True, kw_only=True)

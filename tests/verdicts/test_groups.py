@@ -11,8 +11,9 @@ import pytest
 
 from pytest_llmdiff.verdicts.evidence import mean_evidence
 from pytest_llmdiff.verdicts.groups import judge_groups
+from pytest_llmdiff.verdicts.set_verdicts import judge_set
 from pytest_llmdiff.verdicts.sets import Sample
-from pytest_llmdiff.verdicts.verdict import Verdict, judge_set
+from pytest_llmdiff.verdicts.verdict import Verdict
 
 LIMIT = 0.15
 

@@ -9,7 +9,7 @@ import pytest
 from pytest_llmdiff.verdicts.decisions import deciding_size
 from pytest_llmdiff.verdicts.estimates import rate_estimate
 from pytest_llmdiff.verdicts.misclassification import UNKNOWN, Labelled, widened
-from pytest_llmdiff.verdicts.verdict import Evidence
+from pytest_llmdiff.verdicts.set_verdicts import Evidence
 
 KNOWN = Labelled(found=900, events=1000, left=950, others=1000)
 BLIND = Labelled(found=600, events=1000, left=1000, others=1000)

@@ -20,8 +20,8 @@ from pytest_llmdiff.reports.rows import verdict_row
 from pytest_llmdiff.reports.verdict_cells import interval_of
 from pytest_llmdiff.reports.verdict_lines import verdict_text
 from pytest_llmdiff.verdicts.evidence import change_evidence, mean_evidence, rate_evidence
+from pytest_llmdiff.verdicts.set_verdicts import Evidence, judge_set
 from pytest_llmdiff.verdicts.sets import WORST, Comparisons, Sample, digest_of, gather
-from pytest_llmdiff.verdicts.verdict import Evidence, judge_set
 from pytest_llmdiff.verdicts.views import View
 from tests.support.projects import Run
 from tests.support.sets import COUNT, SAME, write

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 from pytest_llmdiff.data.comparison import Comparison, Measurement
 from pytest_llmdiff.measures.bias.pairs import Member, member_of
 from pytest_llmdiff.measures.divergence import Divergence
-from pytest_llmdiff.measures.inputs import likelihoods_of, scores_of
+from pytest_llmdiff.measures.inputs import likelihoods_of
 from pytest_llmdiff.measures.refusal.refusal import Refusal, unknown
+from pytest_llmdiff.measures.scores import scores_of
 from pytest_llmdiff.verdicts.views import View
 
 # What is compared between the two members of a pair, and its unit.

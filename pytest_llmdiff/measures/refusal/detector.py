@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pytest_llmdiff.data.text.language.identification import unjudged
 from pytest_llmdiff.data.text.language.names import is_about_languages, named_in
 from pytest_llmdiff.data.text.language.scripts import unreadable
+from pytest_llmdiff.data.text.language.unjudged import unjudged
 from pytest_llmdiff.measures.refusal.evidence import (
     SHORT,
     Asked,

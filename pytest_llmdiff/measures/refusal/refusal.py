@@ -49,7 +49,7 @@ class Refusal:
         if run is None or run.settings.refusal == "patterns":
             judged = [_by_patterns(comparison) for comparison in comparisons]
             return [_measurement(c, *j, PATTERNS) for c, j in zip(comparisons, judged, strict=True)]
-        from pytest_llmdiff.measures.inputs import scores_of
+        from pytest_llmdiff.measures.scores import scores_of
 
         scores = scores_of("refusal", comparisons, _texts, None)
         judged = list(zip(map(_by_score, scores[::2]), map(_by_score, scores[1::2]), strict=True))

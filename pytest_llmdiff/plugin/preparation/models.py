@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_llmdiff.config.given import runs_tests
@@ -18,16 +17,6 @@ if TYPE_CHECKING:
     from pytest_llmdiff.plugin.session import Session
 
 
-@dataclass(frozen=True, kw_only=True)
-class TunedModel:
-    """One of several tuned models of a run, by its name in the ids of tests, with the settings and
-    the SPECs of the base and itself."""
-
-    name: str
-    settings: Settings
-    specs: tuple[Spec, Spec]
-
-
 def add_models(session: Session) -> None:
     """Give a session the models of its settings.
 
@@ -40,10 +29,12 @@ def add_models(session: Session) -> None:
     try:
         require_both(session.settings)
         if session.settings.several:
-            session.models = _all_models(session)
+            from pytest_llmdiff.plugin.preparation.several import all_models
+
+            session.models = all_models(session)
             session.use(session.models[0])
         else:
-            _complete(session)
+            complete(session)
     except LLMDiffError as error:
         if isinstance(error, MissingPackageError):
             from pytest_llmdiff.plugin.preparation.needs import with_scorers
@@ -56,8 +47,12 @@ def add_models(session: Session) -> None:
         session.models = ()
 
 
-def _complete(session: Session) -> None:
-    """Find the base if it is not given, and check both models."""
+def complete(session: Session) -> None:
+    """Find the base if it is not given, and check both models.
+
+    Raises:
+        LLMDiffError: they are unusable.
+    """
     if session.settings.is_incomplete:
         from pytest_llmdiff.data.training.models import named_models
 
@@ -71,33 +66,6 @@ def _complete(session: Session) -> None:
             session.settings, notes = suite_settings(session.config, session.settings)
             session.notes += notes
         session.specs = checked_specs(session)
-
-
-def _all_models(session: Session) -> tuple[TunedModel, ...]:
-    """Each of several tuned models, checked.
-
-    Raises:
-        ConfigError: they are of different bases.
-    """
-    from pytest_llmdiff.config.tuned_models import names_of
-
-    given, found = session.settings, list[TunedModel]()
-    for name, tuned in zip(names_of(given.several), given.several, strict=True):
-        session.settings = replace(given, tuned=tuned)
-        _complete(session)
-        assert session.specs is not None
-        found.append(TunedModel(name=name, settings=session.settings, specs=session.specs))
-    session.notes = list(dict.fromkeys(session.notes))
-    session.warnings = list(dict.fromkeys(session.warnings))
-    bases = {replace(model.specs[0], text="", note=""): model for model in found}
-    if len(bases) > 1:
-        one, other, *_ = bases.values()
-        raise ConfigError(
-            f"--llm-tuned: {one.settings.tuned} is of the base {one.settings.base}, and "
-            f"{other.settings.tuned} of {other.settings.base}; tuned models can be compared over "
-            "one base: give it as --llm-base, or run them one by one"
-        )
-    return tuple(found)
 
 
 class Checked(Protocol):

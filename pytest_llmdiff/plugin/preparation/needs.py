@@ -10,9 +10,8 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -53,8 +52,7 @@ HELPERS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
+class Choice(NamedTuple):
     """A scorer that downloads nothing; `kind` names its packages (`config/packages.py`)."""
 
     spec: str
@@ -70,10 +68,9 @@ WITHOUT_DOWNLOAD = {
 def needs_of(items: Iterable[pytest.Item]) -> set[str]:
     """The roles of scorers, and the packages, that the code of these tests asks for."""
     reading = _Reading()
-    for item in items:
-        test = _inner(getattr(item, "function", None))
-        if test is not None and _runs(item):
-            reading.read(test)
+    tests = {id(test): test for test in map(_test_of, filter(_runs, items))}  # once each
+    for test in filter(None, map(_inner, tests.values())):
+        reading.read(test)
     return reading.found
 
 
@@ -173,13 +170,17 @@ def _fetch(role: str, session: Session) -> None:
     fetch(role, spec, folder)
 
 
+def _test_of(item: pytest.Item) -> object:
+    return getattr(item, "function", None)
+
+
 def _runs(item: pytest.Item) -> bool:
     """Whether no marker can keep a test from running. A condition that is not yet a boolean can."""
     return not any(
         (mark.name != "xfail" or mark.kwargs.get("run") is False)
         and (not (conditions := _conditions(mark)) or any(one is not False for one in conditions))
-        for name in ("skip", "skipif", "xfail")
-        for mark in item.iter_markers(name)
+        for mark in item.iter_markers()
+        if mark.name in ("skip", "skipif", "xfail")
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from statistics import median
 from typing import Any
 
 from pytest_llmdiff.data.text.printing import number, printable
@@ -20,7 +19,7 @@ from pytest_llmdiff.reports.verdict_cells import (
 
 def measure_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Median and largest value of every measure, and the estimate of every set."""
-    values: dict[str, list[tuple[float, str]]] = {}
+    values: dict[str, list[tuple[float, dict[str, Any]]]] = {}
     units: dict[str, str] = {}
     for row in rows:
         # A value with two limits has two verdicts, and counts once.
@@ -28,7 +27,7 @@ def measure_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
             if name in row["many"]:
                 continue
             if verdict["value"] is not None and not name.startswith("wiring ("):
-                values.setdefault(name, []).append((verdict["value"], named(row)))
+                values.setdefault(name, []).append((verdict["value"], row))
                 units[name] = verdict["unit"]
     many = [(row["test"], name, f) for row in rows for name, f in row["many"].items()]
     sets = [(row["test"], v) for row in rows for v in row["verdicts"] if v["set"]]
@@ -36,12 +35,13 @@ def measure_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
     if values or many or sets:
         yield "measures:"
     for name, measured in values.items():
-        largest, test = max(measured)
+        largest = max(value for value, _ in measured)
+        test = max(named(row) for value, row in measured if value == largest)
         where = f"  {printable(test)}" if largest > 0 else ""
         if missing[name]:
             where += f" ({len(measured)} of {len(measured) + missing[name]} measured)"
         yield (
-            f"  {name:<16} median {number(median(v for v, _ in measured)):>7}   "
+            f"  {name:<16} median {number(_median([v for v, _ in measured])):>7}   "
             f"largest {number(largest):>7} {units[name]}{where}"
         )
     for test, name, figures in many:
@@ -52,6 +52,12 @@ def measure_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
         )
     for test, verdict in sets:
         yield f"  {printable(_set_line(verdict))}  {short(test)}"
+
+
+def _median(values: list[float]) -> float:
+    """Without `statistics`, whose import would take longer than the rest of the summary."""
+    ordered, middle = sorted(values), len(values) // 2
+    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 def _set_line(verdict: dict[str, Any]) -> str:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-from pytest_llmdiff.config.packages import installed_version
 from pytest_llmdiff.data.text.language.names import NAMES, name_of, plain_code, with_neighbours
-from pytest_llmdiff.data.text.language.scripts import unreadable
 from pytest_llmdiff.data.text.language.words import prose
 
 # The identifier knows further languages, but takes odd English for some of them.
@@ -44,7 +42,6 @@ ENGLISH = frozenset((
 ADDRESS = re.compile(r"https?://\S+|(?<!\S)\S+@\S+|\bwww\.\S+")
 SENTENCE = re.compile(r"(?<=[.!?…])[\"'”’»)\]]*\s+|(?<=[。！？])|\n+")
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-RULES = 1  # rises where the same text may be judged otherwise than before; part of scores' keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,26 +56,6 @@ class Foreign:
     @property
     def name(self) -> str:
         return name_of(self.language) if self.sure else "another language"
-
-
-def rules() -> list[object]:
-    """What decides how texts are judged here, for the keys of stored results."""
-    return [RULES, installed_version("py3langid")]
-
-
-def unjudged(text: str, languages: Sequence[str]) -> str | None:
-    """Why a scorer of these languages (codes such as "en") cannot judge a text, or None: because of
-    its script, or of a sentence that is clearly in another language."""
-    if (reason := unreadable(text, languages)) is not None:
-        return reason
-    found = foreign(text, languages)
-    if found is None:
-        return None
-    shown = found.text if len(found.text) <= 60 else found.text[:60] + "…"
-    return (
-        f"{shown!r} is in {found.name}, and the scorer only knows "
-        f"{', '.join(map(name_of, map(plain_code, languages)))}"
-    )
 
 
 def foreign(text: str, languages: Iterable[str]) -> Foreign | None:

@@ -12,9 +12,9 @@ from pytest_llmdiff.data.text.language.identification import (
     language_of,
     languages_of,
     sentences,
-    unjudged,
 )
 from pytest_llmdiff.data.text.language.names import is_about_languages, name_of, named_in
+from pytest_llmdiff.data.text.language.unjudged import unjudged
 
 LISTED = Path(__file__).parents[3] / "support" / "data" / "languages.tsv"
 DETOXIFY = ("en", "fr", "es", "it", "pt", "tr", "ru")
