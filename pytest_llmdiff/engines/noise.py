@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.config.settings import Settings
 from pytest_llmdiff.config.specs import Spec
@@ -16,9 +16,13 @@ from pytest_llmdiff.engines.pair.pair import Pair
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.store import Store, content_key
 
+if TYPE_CHECKING:
+    from pytest_llmdiff.engines.transformers.weights import Weights
+
 # Primes, and unlike any usual batch size, so that few prompts share a batch with the same others.
 OTHER_BATCHES = (7, 5)
 OTHER_SEED = 1_000_003
+FULL = "float32"
 
 
 def check_noise(base: Spec) -> None:
@@ -30,21 +34,32 @@ def check_noise(base: Spec) -> None:
         )
 
 
-def open_noise(base: Spec, settings: Settings, store: Store) -> Pair:
+def open_noise(base: Spec, settings: Settings, store: Store, *, quick: bool = False) -> Pair:
     """The base, and in the tuned model's place the base again, in batches of another size. Weights
-    from files also have another dtype, and sampled replies another seed."""
+    from files also have another dtype, and sampled replies another seed.
+
+    With `quick`, float32 weights on a CPU are rounded to bfloat16 instead, and computed with as
+    they were: where it has no instructions for bfloat16, a CPU takes ten times as long with it.
+    """
     first = open_pair(base, base, settings, store)
     size = next(size for size in OTHER_BATCHES if size != settings.batch_size)
-    changed = replace(settings, batch_size=size, dtype=other_dtype(first.resolved, settings.dtype))
-    second = open_pair(base, base, changed, store)
+    rounded = (
+        quick and first.resolved.get("device") == "cpu" and first.resolved.get("dtype") == FULL
+    )
+    dtype = settings.dtype if rounded else other_dtype(first.resolved, settings.dtype)
+    second = open_pair(base, base, replace(settings, batch_size=size, dtype=dtype), store)
     again: Engine = second.base
     changes = f"in batches of {size}"
     if "dtype" in second.resolved:
         from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 
-        changes += f" and in {second.resolved['dtype']}"
+        changes += " and " + (
+            "with its weights rounded to bfloat16" if rounded else f"in {second.resolved['dtype']}"
+        )
         if isinstance(again, TransformersEngine):
-            again = replace(again, identity=content_key(["again", again.identity]))
+            again = replace(again, identity=content_key(["again", rounded, again.identity]))
+            if rounded:
+                again = replace(again, weights=_rounded(again.weights))
     if settings.temperature > 0:
         changes += " and from other seeds"
     if settings.temperature > 0 or again is second.base:
@@ -53,14 +68,21 @@ def open_noise(base: Spec, settings: Settings, store: Store) -> Pair:
     return replace(first, tuned=again, notes=notes)
 
 
+def _rounded(weights: Weights) -> Weights:
+    from pytest_llmdiff.engines.transformers.weights import Weights
+
+    content = content_key(["rounded", weights.files.content])
+    return Weights(replace(weights.files, content=content, rounded=True), adapter=weights.adapter)
+
+
 def other_dtype(resolved: Mapping[str, str], requested: str) -> str:
     """A dtype that changes replies by rounding only, and takes no more memory on a GPU."""
     used, device = resolved.get("dtype"), resolved.get("device", "cpu")
     if used is None:
         return requested
-    if used in ("float32", "float16"):
+    if used in (FULL, "float16"):
         return "bfloat16"
-    return "float16" if device.startswith("cuda") else "float32"
+    return "float16" if device.startswith("cuda") else FULL
 
 
 class Repeated:

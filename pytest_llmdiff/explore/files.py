@@ -16,6 +16,7 @@ from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.explore.observing import NATS
 
 if TYPE_CHECKING:
+    from pytest_llmdiff.data.probes import Probe
     from pytest_llmdiff.explore.values import Exploration, Noise, Theme
 
 PROBES, TESTS, PAGE, JSON = "probes/found.jsonl", "test_found.py", "explore.html", "explore.json"
@@ -84,7 +85,7 @@ def _probes(found: Exploration) -> Iterator[dict[str, Any]]:
     tags: dict[str, list[str]] = {}
     probes = {}
     for theme in found.themes:
-        for probe in theme.probes[:MOST]:
+        for probe, _ in _tested(theme):
             tags.setdefault(probe.question, []).append(theme.name)
             probes[probe.question] = probe
     for question, probe in probes.items():
@@ -92,6 +93,17 @@ def _probes(found: Exploration) -> Iterator[dict[str, Any]]:
         asked = {"messages": list(map(dict, probe.messages))} if own is None else {"prompt": own}
         language = {"language": probe.language} if probe.language else {}
         yield {**asked, "tags": tags[question], **language}
+
+
+def _tested(theme: Theme) -> Sequence[tuple[Probe, float]]:
+    """The probes of a theme's test, with what its measure says now: those that it can judge, or all
+    if there are none."""
+    read = [
+        (probe, drift)
+        for probe, drift in zip(theme.probes, theme.drifts, strict=False)
+        if drift is not None
+    ]
+    return (read or list(zip(theme.probes, theme.scores, strict=False)))[:MOST]
 
 
 def _tests(found: Exploration) -> Iterator[str]:
@@ -132,7 +144,7 @@ def limit_of(theme: Theme, noise: Noise) -> float:
         return noise.limit if noise.drift is None else noise.drift
     from pytest_llmdiff.verdicts.estimates import mean_estimate
 
-    scores = (theme.drifts or theme.scores)[:MOST]
+    scores = [score for _, score in _tested(theme)]
     high = mean_estimate(scores, support=(0.0, math.inf)).high
     return ROOM * (high if high is not None and math.isfinite(high) else 2 * max(scores))
 

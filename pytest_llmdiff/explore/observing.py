@@ -113,7 +113,7 @@ class Observer:
         chosen = _spread(observed, NOISE)
         about = [[[o.probe.digest, len(o.base.text)] for o in chosen], self.by_logits]
         (found,) = self._run.generation.memo.get_all(
-            "noise of prompts" if self.by_logits else "replies again",
+            "noise of rounding" if self.by_logits else "replies again",
             "base",
             [about],
             lambda _engine, _about: [self._again(chosen)],
@@ -126,22 +126,28 @@ class Observer:
             for one, text in zip(chosen, found, strict=True)
             if text is not None
         ]
-        values, drifts = [changed_words(*pair) for pair in pairs], self.drifts(pairs)
+        values = [changed_words(*pair) for pair in pairs]
+        drifts = [drift for drift in self.drifts(pairs) or () if drift is not None]
         return Noise(
             limit=max(values, default=0.0) + LEAST, count=len(values),
-            drift=max(drifts, default=0.0) + LEAST if drifts is not None else None,
+            drift=max(drifts) + LEAST if drifts else None,
         )  # fmt: skip
 
-    def drifts(self, pairs: Sequence[tuple[str, str]]) -> list[float] | None:
-        """The semantic drift between two texts each, 0 to 2; None without an embedder."""
+    def drifts(self, pairs: Sequence[tuple[str, str]]) -> list[float | None] | None:
+        """The semantic drift, 0 to 2, between two texts each, None where the embedder does not read
+        them; None without an embedder."""
         import numpy as np
 
-        texts = [text for pair in pairs for text in pair]
         try:
-            rows = np.asarray(self._run.scoring.vectors(texts).rows, dtype=np.float64)
+            found = self._run.scoring.vectors([text for pair in pairs for text in pair])
         except LLMDiffError:
             return None
-        return [float(value) for value in (1 - (rows[::2] * rows[1::2]).sum(axis=1)).clip(0, 2)]
+        rows, unread = np.asarray(found.rows, dtype=np.float64), found.unsupported
+        values = (1 - (rows[::2] * rows[1::2]).sum(axis=1)).clip(0, 2).tolist()
+        return [
+            None if ours or theirs else value
+            for value, ours, theirs in zip(values, unread[::2], unread[1::2], strict=True)
+        ]
 
     def _again(self, observed: Sequence[Observed]) -> list[Any]:
         """The scores of the base beside itself or, without logits, the replies it gives again."""
@@ -151,7 +157,7 @@ class Observer:
 
         run = self._run
         # The base that is in memory already, beside itself in another form.
-        again = open_noise(run.specs[0], run.settings, run.store)
+        again = open_noise(run.specs[0], run.settings, run.store, quick=True)
         pair = replace(again, base=run.generation.pair.base)
         asked = [
             run.plan.asked_for(replace(o.probe, generation={"max_new_tokens": SHORT}))[1]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TEMPERATURES = (1.0, 0.7, 1.3)
 TOP_P = 0.95
 TOKENS = 48
-PART, PARTS = 32, 100  # turns of one pass, and passes
+PART, PARTS = 64, 50  # turns of one pass, and passes
 # So many words of a prompt, at least, and so large a share of them, begin the turns like it.
 WORDS, SHARE = 3, 0.6
 SHORTEST, LONGEST = 8, 400  # characters

@@ -72,7 +72,8 @@ class Theme:
     the theme's prompts that show them ("refuses", "in French"). `size` prompts of the
     `share` of all that were tried belong to it, and `differing` of `near` prompts about the same
     exceed the noise, for which `p` is the chance (adjusted over all themes). `score` is the mean of
-    its prompts. `drifts` are the semantic drifts of the prompts, where `Noise.drift` is known.
+    its prompts. `drifts` are the semantic drifts of the prompts, where `Noise.drift` is known, and
+    None where the embedder does not read a reply.
     `judged` is a sentence by the judge, if there is one.
     """
 
@@ -94,7 +95,7 @@ class Theme:
     measure: str
     everywhere: bool = False
     accepted: bool = False
-    drifts: tuple[float, ...] = ()
+    drifts: tuple[float | None, ...] = ()
     judged: str = ""
 
 

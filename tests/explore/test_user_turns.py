@@ -75,7 +75,7 @@ def test_a_template_that_begins_with_the_users_text_is_told(models: Path, tmp_pa
     found = Turns(models, tmp_path / "store", "other", template=template)
     assert (found.plain, found.amplified) == ([], [])
     assert found.notes == [
-        "the base writes no user turns: its template begins with the user's text"
+        "the base writes no user turns: its template begins with the user's own text"
     ]
 
 

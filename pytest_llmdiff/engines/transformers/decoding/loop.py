@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # New rows join when this share of the batch is free: one at a time, each would take a forward pass
 # for itself.
 FREE_SHARE = 0.25
+# Tokens of padding in one pass over prompts, of which the longest come first: another pass costs
+# about as much.
+PADDING = 64
 # Rows of logits `[rows, vocabulary]` that are computed at once from the hidden states of drafts:
 # enough for an efficient matrix product on a CPU.
 ROWS = 64
@@ -123,13 +126,16 @@ class Decoder:
         """Prefill waiting prompts together with their drafts, and let them join the batch."""
         count = 1 if self._steady else count
         start = len(self._rows)
-        room, logits = PASS_TOKENS, ROWS
+        room, logits, lengths = PASS_TOKENS, ROWS, list[int]()
         for _ in range(count):
             index = self._waiting[0]
             draft = len(self._drafts.replies[index])
-            room -= len(self._prompts[index]) - self._prefix.size + draft
+            lengths.append(len(self._prompts[index]) - self._prefix.size + draft)
+            room -= lengths[-1]
             logits -= draft + 1
-            if (room < 0 or (logits < 0 and not self._plain)) and len(self._rows) > start:
+            padding = len(lengths) * max(lengths) - sum(lengths)
+            full = room < 0 or padding > PADDING or (logits < 0 and not self._plain)
+            if full and len(self._rows) > start:
                 break
             self._waiting.popleft()
             prompt = list(self._prompts[index])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmdiff.engines.transformers.decoding.forward import Forward
 from pytest_llmdiff.engines.transformers.decoding.kv_cache import KVCache
+from pytest_llmdiff.engines.transformers.decoding.prefix_cache import PrefixCache
 
 if TYPE_CHECKING:
     import torch
@@ -25,9 +26,15 @@ class Steps:
 
     def __call__(self, feeds: Sequence[Sequence[int]]) -> torch.Tensor:
         """The logits `[rows, vocabulary]` of what follows, once each row has taken its tokens."""
-        wanted = [(row, len(feed) - 1) for row, feed in enumerate(feeds)]
         with self._opened() as model:
-            _, logits = Forward(model)(self._cache, 0, feeds, self._lengths, wanted)
+            forward = Forward(model)
+            if not any(self._lengths):
+                prefix = PrefixCache(feeds)
+                prefix.fill(forward, self._cache, 0, len(feeds))
+                feeds = [feed[prefix.size :] for feed in feeds]
+                self._lengths = [prefix.size] * len(feeds)
+            wanted = [(row, len(feed) - 1) for row, feed in enumerate(feeds)]
+            _, logits = forward(self._cache, 0, feeds, self._lengths, wanted)
         self._lengths = [
             length + len(feed) for length, feed in zip(self._lengths, feeds, strict=True)
         ]
