@@ -38,8 +38,8 @@ def open_noise(base: Spec, settings: Settings, store: Store, *, quick: bool = Fa
     """The base, and in the tuned model's place the base again, in batches of another size. Weights
     from files also have another dtype, and sampled replies another seed.
 
-    With `quick`, float32 weights on a CPU are rounded to bfloat16 instead, and computed with as
-    they were: where it has no instructions for bfloat16, a CPU takes ten times as long with it.
+    With `quick`, float32 weights on a CPU give about what bfloat16 would (`rounding`), in a tenth
+    of the time.
     """
     first = open_pair(base, base, settings, store)
     size = next(size for size in OTHER_BATCHES if size != settings.batch_size)
@@ -54,7 +54,7 @@ def open_noise(base: Spec, settings: Settings, store: Store, *, quick: bool = Fa
         from pytest_llmdiff.engines.transformers.engine import TransformersEngine
 
         changes += " and " + (
-            "with its weights rounded to bfloat16" if rounded else f"in {second.resolved['dtype']}"
+            "rounded to bfloat16" if rounded else f"in {second.resolved['dtype']}"
         )
         if isinstance(again, TransformersEngine):
             again = replace(again, identity=content_key(["again", rounded, again.identity]))
@@ -72,7 +72,8 @@ def _rounded(weights: Weights) -> Weights:
     from pytest_llmdiff.engines.transformers.weights import Weights
 
     content = content_key(["rounded", weights.files.content])
-    return Weights(replace(weights.files, content=content, rounded=True), adapter=weights.adapter)
+    files = replace(weights.files, content=content)
+    return Weights(files, adapter=weights.adapter, rounded=True)
 
 
 def other_dtype(resolved: Mapping[str, str], requested: str) -> str:

@@ -25,7 +25,7 @@ class BaseFiles:
     """A folder of weights or a GGUF file, and what it is loaded with.
 
     `content` stands for all that the weights in memory depend on, so that two files of the same
-    content are the same model. With `rounded`, they are rounded to bfloat16 as they are read.
+    content are the same model.
     """
 
     path: Path
@@ -35,7 +35,6 @@ class BaseFiles:
     device: str
     dtype: str
     conversions: Conversions
-    rounded: bool = False
 
     @property
     def bytes(self) -> float:
@@ -47,13 +46,6 @@ class BaseFiles:
 
     def load(self, adapter: Path | None) -> Any:
         """The model, of the class that the adapter was made for. Raises ModelError."""
-        model = self._loaded(adapter)
-        if self.rounded:
-            for weights in model.parameters():
-                weights.data = weights.data.bfloat16().to(weights.dtype)
-        return model
-
-    def _loaded(self, adapter: Path | None) -> Any:
         if self.path.is_dir():
             check_loadable(self.path, self.device)
             return self._read(self.path, adapter, use_safetensors=True)

@@ -15,6 +15,7 @@ from pytest_llmdiff.engines.transformers.adapter_off import Alteration, BaseBefo
 from pytest_llmdiff.engines.transformers.adapters.removal import BaseState, state_of, without
 from pytest_llmdiff.engines.transformers.base_files import BaseFiles
 from pytest_llmdiff.engines.transformers.packing import pack
+from pytest_llmdiff.engines.transformers.rounding import round_outputs, round_weights
 
 if TYPE_CHECKING:
     import torch
@@ -53,13 +54,19 @@ class Weights:
     in memory once. Where loading shows that the base is not the same any more with the adapter
     switched off (`alteration`), the base runs on weights of its own (`alone`). If memory has no
     room for both (`together`), entering one side closes the other. Nothing is loaded before
-    `model()` is entered.
+    `model()` is entered. With `rounded`, float32 weights give about what bfloat16 would.
     """
 
     def __init__(
-        self, files: BaseFiles, *, adapter: Path | None, kept: KeptBase | None = None
+        self,
+        files: BaseFiles,
+        *,
+        adapter: Path | None,
+        kept: KeptBase | None = None,
+        rounded: bool = False,
     ) -> None:
         self.files = files
+        self._rounded = rounded
         self.path, self.device, self.dtype = files.path, files.device, files.dtype
         self.adapter = adapter
         self._kept = kept
@@ -122,6 +129,8 @@ class Weights:
             limit_threads()
             self._keep_to_device()
             model = self._base()
+            if self._rounded:
+                round_weights(model)
             if self.adapter is not None:
                 before = BaseBefore(model, self.adapter)
                 self._before = state_of(model, before.logits)
@@ -138,6 +147,8 @@ class Weights:
             # Quantised weights are not plain tensors, and their products differ.
             if self.device == "cpu" and self.dtype == "float32" and not _is_quantized(model):
                 self._unpack = pack(model)
+            if self._rounded:
+                round_outputs(model)
             self._model = model
         return self._model
 
