@@ -65,15 +65,16 @@ def check_place(folder: Path) -> None:
 def write(found: Exploration, folder: Path) -> list[Path]:
     """Write all files that the result calls for: without themes, no probes and no tests."""
     check_place(folder)
-    texts = {JSON: json.dumps(as_json(found), ensure_ascii=False, indent=1) + "\n"}
+    plain = as_json(found)
+    texts = {JSON: json.dumps(plain, ensure_ascii=False, indent=1) + "\n"}
     if found.themes:
         texts[PROBES] = "".join(
             json.dumps(row, ensure_ascii=False) + "\n" for row in _probes(found)
         )
         texts[TESTS] = "".join(_tests(found))
-    from pytest_llmdiff.explore.page import page
+    from pytest_llmdiff.reports.html.explorations import exploration_page
 
-    texts[PAGE] = page(found)
+    texts[PAGE] = exploration_page(plain)
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         # A server may send half of a surrogate pair, which UTF-8 cannot encode.

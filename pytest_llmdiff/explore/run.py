@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_llmdiff.errors import ConfigError
 from pytest_llmdiff.measures.wiring import models
@@ -35,6 +35,7 @@ class ExploreRun(WiringRun, Protocol):
     def specs(self) -> tuple[Spec, Spec]: ...
     @property
     def members(self) -> Callable[[Sequence[Probe]], Iterator[Comparison | Unanswered]]: ...
+    def explored(self, found: dict[str, Any]) -> None: ...
 
 
 class ModelPair(models.ModelPair):
@@ -74,4 +75,6 @@ class ModelPair(models.ModelPair):
 
         log = None if prompts is None else Path(prompts)
         search = Search(self.run, seed=seed, log=log, minutes=minutes, progress=progress)
-        return search.explored(budget, accept)
+        found = search.explored(budget, accept)
+        self.run.explored(found.as_json())  # for the reports
+        return found

@@ -113,7 +113,7 @@ def _groups(changed: Sequence[Changed], vectors: Any | None) -> list[list[int]]:
         own, moved = (np.asarray(part, dtype=np.float64) for part in vectors)
         near = 0.6 * (moved @ moved.T) + 0.4 * (own @ own.T)
         alike = (alike + near.clip(0, 1)) / 2
-    distances = 1 - alike
+    distances = (1 - alike).clip(min=0)  # by rounding, two alike ones may be nearer than alike
     np.fill_diagonal(distances, 0)
     tree = linkage(squareform(distances, checks=False), method="average")
     labels = fcluster(tree, t=1 - ALIKE, criterion="distance")

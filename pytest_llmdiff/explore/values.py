@@ -151,9 +151,9 @@ class Exploration:
 
     def lines(self) -> list[str]:
         """The result as text."""
-        from pytest_llmdiff.explore.text import lines
+        from pytest_llmdiff.reports.explorations import exploration_lines
 
-        return list(lines(self))
+        return list(exploration_lines(self.as_json()))
 
     def write(self, folder: Path) -> list[Path]:
         """Write probes, tests, the page and the JSON into a folder. Returns the files.

@@ -251,6 +251,10 @@ class Session:
         if self.test is not None:
             self.test.kept.attribute(comparison, found)
 
+    def explored(self, found: dict[str, Any]) -> None:
+        if self.test is not None:
+            self.test.kept.explore(found)
+
     def record(
         self, comparison: Comparison | None, verdict: Any, sample: Any | None = None
     ) -> None:

@@ -16,7 +16,10 @@ import pytest
 # model or scorer was unavailable).
 Kind = Literal["passed", "regressed", "inconclusive", "not judged", "failed", "error", "skipped"]
 DIED = "???"  # plugins report this phase for a test whose process died
-FACTS = ("verdicts", "comparisons", "compared", "same", "many", "noise", "case", "target", "tuned")
+FACTS = (
+    "verdicts", "comparisons", "compared", "same", "many", "explorations", "noise", "case",
+    "target", "tuned",
+)  # fmt: skip
 KINDS: tuple[Kind, ...] = (
     "passed", "regressed", "inconclusive", "not judged", "failed", "error", "skipped",
 )  # fmt: skip
@@ -32,7 +35,8 @@ def add_report(rows: dict[str, dict[str, Any]], report: pytest.TestReport) -> No
         file, line, _ = report.location
         row = rows[test] = {
             "test": test, "phases": {}, "message": None, "skipped": None, "verdicts": [],
-            "comparisons": [], "compared": 0, "same": 0, "many": {}, "noise": {}, "case": "",
+            "comparisons": [], "compared": 0, "same": 0, "many": {}, "explorations": [],
+            "noise": {}, "case": "",
             "asserted": True, "target": shlex.quote(test), "tuned": None,
             "file": file.replace(os.sep, "/"),
             "line": None if line is None else line + 1,

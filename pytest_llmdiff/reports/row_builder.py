@@ -42,6 +42,7 @@ class RowBuilder:
         self._shown: list[dict[str, Any]] = []
         self._explained: list[tuple[list[Message], Explanation]] = []
         self._attributed: list[tuple[Comparison, Attribution]] = []
+        self._explored: list[dict[str, Any]] = []
         self._worst: dict[str, list[tuple[float, float, int, _Judged]]] = {}
         # Eight bytes a value, for the median of all.
         self._values: dict[str, array[float]] = {}
@@ -71,6 +72,10 @@ class RowBuilder:
         """Keep an attribution that the test asked for, for the row of its comparison."""
         if len(self._attributed) < KEPT:
             self._attributed.append((comparison, found))
+
+    def explore(self, found: dict[str, Any]) -> None:
+        """Keep an exploration that the test asked for, in plain JSON."""
+        self._explored.append(found)
 
     def judge(
         self, comparison: Comparison | None, verdict: Verdict, sample: Sample | None = None
@@ -168,6 +173,7 @@ class RowBuilder:
                 for *_, judged in kept
             ],
             "many": {name: self._figures(name) for name in self._worst if self._many(name)},
+            "explorations": self._explored,
             "noise": self._noise() if self._calibrating else {},
         }
 

@@ -67,7 +67,7 @@ def row_of(
                    "teardown": "passed"},
         "message": message if failed else None,
         "skipped": None,
-        "compared": 1, "same": int(base == tuned), "many": {}, "noise": {},
+        "compared": 1, "same": int(base == tuned), "many": {}, "explorations": [], "noise": {},
         "comparisons": [
             {
                 "probe": "p", "digest": "d", "prompt": prompt,

@@ -55,6 +55,7 @@ def report(facts: RunFacts) -> dict[str, Any]:
                 "compared": row["compared"],
                 "comparisons": row["comparisons"],
                 "many": row["many"],
+                "explorations": row["explorations"],
                 "verdicts": [
                     {**verdict, "outcome": verdict["outcome"].replace(" ", "_")}
                     for verdict in row["verdicts"]

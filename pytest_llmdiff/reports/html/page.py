@@ -13,6 +13,7 @@ from pytest_llmdiff.data.text.printing import duration, number
 from pytest_llmdiff.reports.answer import answer_of
 from pytest_llmdiff.reports.html.charts import HEIGHT, WIDTH, distributions, intervals
 from pytest_llmdiff.reports.html.entries import entries, link_of, suite_of, tags_of
+from pytest_llmdiff.reports.html.explorations import exploration
 from pytest_llmdiff.reports.html.maps import leave_out_maps
 from pytest_llmdiff.reports.html.parts import (
     charting,
@@ -57,7 +58,7 @@ def page(facts: RunFacts) -> str:
         "sets": sets,
     }
     return rendered(
-        part("page.html"),
+        part("themes.html") + part("page.html"),
         policy=policy(scripts=[*charts, script()], styles=[style()]),
         charts=Markup("".join(charts)),
         script=Markup(script()),
@@ -78,6 +79,9 @@ def page(facts: RunFacts) -> str:
             *accepted_notes(facts),
             *run_notes(facts),
             *chance_lines(facts.chance),
+        ],
+        explorations=[
+            (row["test"], exploration(found)) for row in rows for found in row["explorations"]
         ],
         distributions=plots,
         sets=sets,

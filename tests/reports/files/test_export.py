@@ -47,7 +47,7 @@ def row_of(
         "test": "t", "phases": {"setup": "passed", "call": call}, "message": message,
         "asserted": message.startswith("AssertionError"),
         "verdicts": list(verdicts), "comparisons": list(comparisons),
-        "compared": len(comparisons), "many": {},
+        "compared": len(comparisons), "many": {}, "explorations": [],
     }  # fmt: skip
 
 
