@@ -23,7 +23,7 @@ collected and torch, transformers, PEFT and the model's class are imported,
 The ratios are medians over the rounds of ratios within a round.
 
 `--unused` measures something else: what the plugin adds to a run of one empty test that does not
-use it, against the same with `-p no:llmdiff`. Python may write no bytecode there; the package is a
+use it, without any other plugin. Python may write no bytecode there; the package is a
 copy with the bytecode of an installation (`compiled`), or without any (`bare`). With
 `--instructions` it is millions of instructions, counted by valgrind, and not milliseconds.
 """
@@ -252,11 +252,14 @@ def installed(folder: Path, *, compiled: bool) -> Path:
 
 
 EMPTY = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+WITH = ("-p", "pytest_llmdiff.plugin")
 
 
 def empty_environment(folder: Path) -> dict[str, str]:
     given = {name: value for name, value in os.environ.items() if name != "PYTHONPYCACHEPREFIX"}
-    return given | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(folder)}
+    # Other plugins of this environment import much of what the plugin does.
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return given | alone | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(folder)}
 
 
 def empty_run(folder: Path, *args: str) -> float:
@@ -282,7 +285,7 @@ def unused_instructions() -> dict[str, dict[str, float]]:
             empty_run(folder)
             ours, alone = (
                 counted((*EMPTY, *args), folder / "project", empty_environment(folder))
-                for args in ((), ("-p", "no:llmdiff"))
+                for args in (WITH, ())
             )
         found[way] = {"alone": round(alone, 1), "added": round(ours - alone, 1)}
     return found
@@ -297,7 +300,7 @@ def unused(rounds: int) -> dict[str, dict[str, float]]:
             times: dict[str, list[float]] = {"with": [], "without": []}
             for number in range(rounds):
                 for side in sorted(times, reverse=bool(number % 2)):
-                    args = () if side == "with" else ("-p", "no:llmdiff")
+                    args = WITH if side == "with" else ()
                     times[side].append(empty_run(folder, *args))
         found[way] = {
             what: round(1000 * (of(times["with"]) - of(times["without"])), 1)
