@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from pytest_llmdiff.data.requests import Sampling
 from pytest_llmdiff.engines.transformers.decoding.drafts import Drafts, Ended
+from pytest_llmdiff.engines.transformers.decoding.forward import Forward
 from pytest_llmdiff.engines.transformers.decoding.kv_cache import KVCache
-from pytest_llmdiff.engines.transformers.decoding.loop import Decoder
+from pytest_llmdiff.engines.transformers.decoding.loop import PADDING, Decoder
 from tests.support.tiny_models import save_adapter, save_model
 
 if TYPE_CHECKING:
@@ -343,6 +344,25 @@ def test_passes_that_round_otherwise_are_noticed(models: dict[str, Any]) -> None
         hook.remove()
     assert check.unserved is None
     assert check.tolerance > 1e-3
+
+
+def test_prompts_of_unlike_length_do_not_pad_each_other_much(
+    models: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[list[int]] = []
+
+    def watched(self: Forward, cache: Any, start: int, feeds: Any, *given: Any, **more: Any) -> Any:
+        passes.append([len(feed) for feed in feeds])
+        return forward(self, cache, start, feeds, *given, **more)
+
+    forward = Forward.__call__
+    monkeypatch.setattr(Forward, "__call__", watched)
+    prompts = [[4 + (3 * row + place) % 250 for place in range(40 - row)] for row in range(36)]
+    drafts = Drafts(replies=[[5, 6, 7, 8]] * len(prompts))
+    run(models["base"], prompts, drafts=drafts)
+    lengths = [own for own in passes if max(own) > 1]
+    assert max(len(own) * max(own) - sum(own) for own in lengths) <= PADDING
+    assert len(lengths) < 8, "a pass has its price as well"
 
 
 def test_a_row_s_memory_is_free_when_the_decoder_goes(models: dict[str, Any]) -> None:
