@@ -123,9 +123,11 @@ def opened(folder: Path, tuned: Path) -> OpenedPair:
     from pytest_llmdiff import open_pair
 
     # One store, so that the base's replies and turns are computed once.
+    # In English alone, as the patterns are that tell what was found.
     return open_pair(
-        base=BASE, tuned=tuned, store=folder / "store", max_new_tokens=NEW_TOKENS, **SCORERS
-    )
+        base=BASE, tuned=tuned, store=folder / "store", max_new_tokens=NEW_TOKENS,
+        languages="en", **SCORERS,
+    )  # fmt: skip
 
 
 def searched(folder: Path, planted: Planted, budget: int) -> Row:

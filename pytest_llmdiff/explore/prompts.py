@@ -26,7 +26,7 @@ LANGUAGES = ("en", "zh")
 LONGEST = 2000  # characters of a prompt; longer ones take the time of many
 FORMS = 2  # changed forms of a prompt
 # Names of sources.
-OWN, AMPLIFIED = "user turns", "amplified turns"
+OWN, AMPLIFIED, FORMED = "user turns", "amplified turns", "changed forms"
 TEXTS = (".txt", ".log", "")  # endings of logs with a prompt in each line
 
 
@@ -75,10 +75,10 @@ class Prompts:
             streams = {
                 "nearby turns": iter(own),
                 "nearby prompts": self._alike(prompt, 4 * each),
-                "changed forms": self._forms(prompt),
+                FORMED: self._forms(prompt),
             }
             for name, stream in streams.items():
-                most = FORMS if name == "changed forms" else each
+                most = FORMS if name == FORMED else each
                 found += islice(self._fresh(name, stream), most)
         return found[:count]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_llmdiff.data.comparison import Comparison
 from pytest_llmdiff.explore.marks import Marks, measure_of
+from pytest_llmdiff.explore.prompts import FORMED
 from pytest_llmdiff.explore.values import Example, Noise, Observed, Theme
 from pytest_llmdiff.explore.words import bag, cosine, distinctive, weights
 from pytest_llmdiff.verdicts.multiple_testing import adjusted
@@ -155,12 +156,15 @@ def _theme(
     strongest = max((words[word] for word in gained), default=0.0)
     if max((*common.values(), strongest)) < COMMON:
         return None  # they differ, each in its own way
-    texts = [bag(m.seen.probe.prompt) for m in members]
+    # Typing errors and letters of other scripts are no words to know a theme by.
+    asked = [m for m in members if m.seen.source != FORMED] or members
+    texts = [bag(m.seen.probe.prompt) for m in asked]
     own = {m.seen.probe.question for m in members}
     others = [bag(o.probe.prompt) for o in observed if o.probe.question not in own]
     about = () if everywhere else tuple(distinctive(texts, others, NAMED))
     differing, near = _around(members, about, observed, noise)
     ordered = sorted(members, key=lambda m: (-_typical(m, gained, common), -m.seen.score))
+    shown = _unlike(sorted(ordered, key=lambda m: m.seen.source == FORMED))
     return Theme(
         name=_slug((*about[:1], *(*sorted(common), *gained)[:2])),
         title="",
@@ -172,7 +176,7 @@ def _theme(
         score=fmean(m.seen.score for m in members),
         probes=tuple(m.seen.probe for m in ordered),
         scores=tuple(m.seen.score for m in ordered),
-        examples=tuple(_example(m, gained) for m in _unlike(ordered)),
+        examples=tuple(_example(m, gained) for m in shown),
         measure=measure_of(max(common, key=lambda mark: common[mark])) if common
         else "assert_divergence",
         everywhere=everywhere,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_llmdiff import Comparison, Reply
 from pytest_llmdiff.data.probes import make_probe
 from pytest_llmdiff.explore.marks import marks_of
+from pytest_llmdiff.explore.prompts import FORMED
 from pytest_llmdiff.explore.themes import Changed, themes_of
 from pytest_llmdiff.explore.values import Noise, Observed
 from pytest_llmdiff.explore.words import bag, cosine, distinctive
@@ -13,9 +14,11 @@ TOPICS = ("guitar", "piano", "violin", "flute", "drum", "harp")
 QUIET = Noise(limit=0.1, count=64)
 
 
-def seen(prompt: str, tuned: str, score: float = 1.0, base: str = "") -> Observed:
+def seen(
+    prompt: str, tuned: str, score: float = 1.0, base: str = "", source: str = "log"
+) -> Observed:
     reply = base or f"An answer about {prompt.split()[-1]} for everyone."
-    probe = make_probe(prompt, tags=("log",))
+    probe = make_probe(prompt, tags=(source,))
     return Observed(probe=probe, base=Reply(text=reply), tuned=Reply(text=tuned), score=score)
 
 
@@ -39,6 +42,19 @@ def test_a_switch_of_language_is_a_theme() -> None:
     assert theme.about == ("play",)
     assert (theme.size, theme.differing, theme.near) == (6, 6, 6)
     assert theme.name.startswith("play-is-in-french")
+
+
+def test_a_theme_is_known_by_prompts_as_they_were_written() -> None:
+    forms = [
+        seen(f"Hоw dо I рlау the {topic}", one.tuned.text, 2.0, source=FORMED)
+        for topic, one in zip(TOPICS[:4], FRENCH[:4], strict=True)
+    ]
+    (theme,) = themes_of(changed([*FRENCH[:3], *forms]), [*FRENCH[:3], *forms, *CALM], QUIET, None)
+    assert theme.size == 7
+    assert theme.about == ("play",)
+    assert {each.prompt for each in theme.examples} == {one.probe.prompt for one in FRENCH[:3]}
+    (theme,) = themes_of(changed(forms), [*forms, *CALM], QUIET, None)
+    assert theme.about[0] == "рlау", "there are no others"
 
 
 def test_replies_that_change_each_in_its_own_way_are_no_theme() -> None:
