@@ -54,7 +54,7 @@ def test_a_theme_is_known_by_prompts_as_they_were_written() -> None:
     assert theme.about == ("play",)
     assert {each.prompt for each in theme.examples} == {one.probe.prompt for one in FRENCH[:3]}
     (theme,) = themes_of(changed(forms), [*forms, *CALM], QUIET, None)
-    assert theme.about[0] == "рlау", "there are no others"
+    assert "рlау" in theme.about, "there are no others"
 
 
 def test_replies_that_change_each_in_its_own_way_are_no_theme() -> None:
