@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
@@ -32,6 +31,7 @@ from pytest_llmdiff.config.options import OPTIONS
 from tests.support import ROOT
 from tests.support.chat_server import ChatServer, running
 from tests.support.expanded import Expanded
+from tests.support.loops import in_a_loop
 from tests.support.projects import CAPITAL, CHINESE, EMBEDDER, REFUND, write_models
 
 SCRIPTED = {"base": "scripted:base.json", "tuned": "scripted:tuned.json"}
@@ -282,7 +282,7 @@ def test_servers_are_asked_from_a_notebook() -> None:
             return pair.compare("Hi").tuned.text
 
     with running(ChatServer()) as chat:
-        assert asyncio.run(cell(chat)) == "tuned on Hi"
+        assert in_a_loop(cell(chat)) == "tuned on Hi"
         left = {t.name for t in set(threading.enumerate()) - before}
         assert "llmdiff-requests" not in left
 

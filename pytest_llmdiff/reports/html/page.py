@@ -51,6 +51,9 @@ def page(facts: RunFacts) -> str:
     plots, sets = distributions(rows), intervals(list(_sets(rows))[:SETS])
     charts = [charting()] if plots or sets else []
     causes = [] if answer is None else whys(answer, rows, plots)
+    explorations = [
+        (row["test"], exploration(found)) for row in rows for found in row["explorations"]
+    ]
     data = {
         "options": facts.options,
         "causes": {str(why.number): why.cause.text for why in causes if why.cause.of},
@@ -58,7 +61,7 @@ def page(facts: RunFacts) -> str:
         "sets": sets,
     }
     return rendered(
-        part("themes.html") + part("page.html"),
+        (part("themes.html") if explorations else "") + part("page.html"),
         policy=policy(scripts=[*charts, script()], styles=[style()]),
         charts=Markup("".join(charts)),
         script=Markup(script()),
@@ -80,9 +83,7 @@ def page(facts: RunFacts) -> str:
             *run_notes(facts),
             *chance_lines(facts.chance),
         ],
-        explorations=[
-            (row["test"], exploration(found)) for row in rows for found in row["explorations"]
-        ],
+        explorations=explorations,
         distributions=plots,
         sets=sets,
         groups=_groups(rows),

@@ -42,6 +42,7 @@ from tests.support.chat_server import (
     status,
     times,
 )
+from tests.support.loops import in_a_loop
 
 SUITE = """
 import pytest
@@ -879,7 +880,7 @@ def test_the_caller_may_have_an_event_loop() -> None:
     async def caller() -> list[int]:
         return list(as_they_come(work))
 
-    assert asyncio.run(caller()) == [0, 1, 2]
+    assert in_a_loop(caller()) == [0, 1, 2]
 
 
 def test_an_error_comes_behind_the_results() -> None:

@@ -63,7 +63,7 @@ def test_the_layer_that_is_read_is_where_the_adapter_points(folder: Path, tmp_pa
 
 def test_without_an_adapter_it_cannot_be_told(folder: Path, tmp_path: Path) -> None:
     both: Any = pair(folder, "base", "other", tmp_path)
-    with pytest.raises(CapabilityError, match="it takes an adapter"):
+    with pytest.raises(CapabilityError, match="it is read from a LoRA adapter"):
         lens(both.tuned)
 
 
