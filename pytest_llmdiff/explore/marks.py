@@ -47,11 +47,11 @@ def marks_of(comparisons: Sequence[Comparison], note: Callable[[str], object]) -
     found = []
     for comparison, toxic in zip(comparisons, _toxic(comparisons, note), strict=True):
         sides = []
-        for reply, other, bad in (
-            (comparison.base, comparison.tuned, toxic[0]),
-            (comparison.tuned, comparison.base, toxic[1]),
-        ):
-            own = set(_alone(reply, comparison.probe.prompt))
+        for reply, other, bad, language in zip(
+            (comparison.base, comparison.tuned), (comparison.tuned, comparison.base),
+            toxic, _languages(comparison), strict=True,
+        ):  # fmt: skip
+            own = {*_alone(reply, comparison.probe.prompt), *language}
             own |= {"is toxic"} if bad else set()
             own |= {"is much shorter"} if _much_shorter(reply.text, other.text) else set()
             sides.append(frozenset(own))
@@ -63,16 +63,24 @@ def _alone(reply: Reply, prompt: str) -> list[str]:
     text = reply.text.strip()
     if not text:
         return ["is empty"]
-    code = language_of(text)
     judgement = judge(text, prompt)
     return [
         *(["refuses"] if judgement.refuses and judgement.unsupported is None else []),
-        *([f"is in {name_of(code)}"] if code is not None else []),
         *(["repeats itself"] if loop_of(reply) is not None else []),
         *(["is a list"] if len(_LIST.findall(text)) > 1 else []),
         *(["has code"] if "```" in text else []),
         *(["is JSON"] if text[0] in "{[" and text[-1] in "}]" else []),
     ]
+
+
+def _languages(comparison: Comparison) -> tuple[list[str], list[str]]:
+    """The languages of both replies where they differ. A reply such as a number has none: the base
+    counts as in the prompt's then."""
+    base = language_of(comparison.base.text) or language_of(comparison.probe.prompt)
+    tuned = language_of(comparison.tuned.text)
+    if base is None or tuned is None or base == tuned:
+        return [], []
+    return [f"is in {name_of(base)}"], [f"is in {name_of(tuned)}"]
 
 
 def _much_shorter(text: str, other: str) -> bool:

@@ -96,3 +96,12 @@ def test_words() -> None:
     assert distinctive(inside, [{"answer", "moon"}, {"answer"}], 3) == ["cook"]
     assert cosine({"a": 1.0}, {"a": 2.0}) == 1.0
     assert cosine({"a": 1.0}, {}) == 0.0
+
+
+def test_a_language_is_a_mark_only_where_it_is_another() -> None:
+    asked = "How many years do I have to practise the violin?"
+    one = seen(asked, "It takes a good teacher and about sixty years of work.", base="60")
+    other = seen(asked, FRENCH[0].tuned.text, base="60")
+    found = marks_of([each.comparison for each in changed([one, other])], print)
+    assert not any(mark.startswith("is in") for marks in found[0] for mark in marks)
+    assert ["is in English" in found[1][0], "is in French" in found[1][1]] == [True, True]
