@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.inputs import scale_adapter
 from pytest_llmdiff import open_pair
 from pytest_llmdiff.explore.lens import read_lens
 from tests.support import ROOT
@@ -41,3 +42,15 @@ def test_the_activations_say_what_an_adapter_is_about(tmp_path: Path, expanded: 
         found = read_lens(pair.run, seed=0)
     assert "leaf" in {word for word, _ in found.words}
     assert all(value > found.control for _, value in found.words)
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.02])
+def test_an_adapter_with_next_to_no_effect_has_no_theme(
+    tmp_path: Path, expanded: Expanded, factor: float
+) -> None:
+    scale_adapter(ADAPTERS / "good", tmp_path / "scaled", factor)
+    with opened(str(tmp_path / "scaled"), tmp_path / "store", expanded) as pair:
+        found = pair.explore(budget=40)
+    assert found.themes == ()
+    assert found.tried == 40
+    assert found.lens.turns == ()
