@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 TEMPERATURES = (1.0, 0.7, 1.3)
 TOP_P = 0.95
 TOKENS = 48
-PART, PARTS = 64, 50  # turns of one pass, and passes
+# Turns of each pass. The first is small: a small budget takes no more.
+PARTS = (32, *[64] * 50)
 # So many words of a prompt, at least, and so large a share of them, begin the turns like it.
 WORDS, SHARE = 3, 0.6
 SHORTEST, LONGEST = 8, 400  # characters
@@ -44,15 +45,16 @@ class UserTurns:
         self._note = note
 
     def stream(self) -> Iterator[Probe]:
-        for part in range(PARTS if self._head is not None else 0):
+        for part, count in enumerate(PARTS if self._head is not None else ()):
             temperature = TEMPERATURES[part % len(TEMPERATURES)]
-            (found,) = self._sampled([""], PART, temperature, part)
+            (found,) = self._sampled([""], count, temperature, part)
             yield from found
 
     def amplified(self) -> Iterator[Probe]:
         """Turns that the tuned model would write rather than the base."""
-        for part in range(PARTS if self._head is not None and self._amplifiable else 0):
-            about = [self._seed, part, STRENGTH, TOKENS]
+        able = self._head is not None and self._amplifiable
+        for part, count in enumerate(PARTS if able else ()):
+            about = [self._seed, part, count, STRENGTH, TOKENS]
             (texts,) = self._run.generation.memo.get_all(
                 "amplified turns",
                 "tuned",
@@ -139,11 +141,11 @@ class UserTurns:
         return True
 
     def _amplified(self, about: Sequence[Any]) -> list[str | None]:
-        pair = self._run.generation.pair
+        pair, (_, _, count, *_) = self._run.generation.pair, about
         heads = self._head_of(pair.base), self._head_of(pair.tuned)
-        keys = [content_key(["amplified turn", *about, n]) for n in range(PART)]
+        keys = [content_key(["amplified turn", *about, n]) for n in range(count)]
         sampling = Sampling(max_new_tokens=TOKENS, temperature=1.0, top_p=1.0, seed=self._seed)
-        return amplified(pair, [heads] * PART, keys, sampling)
+        return amplified(pair, [heads] * count, keys, sampling)
 
     def _usable(self, text: str) -> Probe | None:
         text = text.strip()
