@@ -38,19 +38,25 @@ def served(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterato
         yield server
 
 
+def assert_refused(result: pytest.RunResult, served: Hub, line: str) -> None:
+    """The run ended with this one error, and nothing large was fetched."""
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([line])
+    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
+    assert not served.starts_of("model.safetensors")
+
+
 def test_without_room_nothing_is_downloaded(
     served: Hub, project: pytest.Pytester, mode: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage("/")
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=100_000_000))
     result = project.runpytest_inprocess(*MODELS, *mode)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        ["ERROR: llmdiff: nothing was generated: there is no room for the download of org/base "
-         "(2.0 MB), org/lora (2.0 MB): 100.0 MB are free in *cache. *HF_HUB_CACHE"]
+    assert_refused(
+        result, served,
+        "ERROR: llmdiff: nothing was generated: there is no room for the download of org/base "
+        "(2.0 MB), org/lora (2.0 MB): 100.0 MB are free in *cache. *HF_HUB_CACHE",
     )  # fmt: skip
-    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
-    assert not served.starts_of("model.safetensors")
 
 
 def test_offline_what_is_not_here_is_one_error(
@@ -60,13 +66,11 @@ def test_offline_what_is_not_here_is_one_error(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     result = project.runpytest_inprocess(*MODELS, *mode)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        ["ERROR: llmdiff: nothing was generated: org/base is not here as a whole: *cache* lacks "
-         "its weights, and the hub cannot be asked (HF_HUB_OFFLINE is set). Run again *"]
+    assert_refused(
+        result, served,
+        "ERROR: llmdiff: nothing was generated: org/base is not here as a whole: *cache* lacks "
+        "its weights, and the hub cannot be asked (HF_HUB_OFFLINE is set). Run again *",
     )  # fmt: skip
-    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
-    assert not served.starts_of("model.safetensors")
 
 
 def test_a_run_without_a_test_that_uses_models_downloads_nothing(
